@@ -1,0 +1,46 @@
+"""The record that extraction returns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from d2sfm.options import Convention
+
+DESCRIPTOR_SIZE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Keypoints and descriptors of one picture, in descending order of score; N may be 0.
+
+    keypoints: [N, 4] float32, columns x, y, scale, score. In the ``colmap`` convention x and y are pixels of the
+        photograph (centre of the top-left pixel at (0.5, 0.5)) and scale is in pixels of the photograph; in the
+        ``reference`` convention x, y and scale are the published code's.
+    descriptors: [N, 512] float32 (or float16 where they were stored so), unit length.
+    image_size, input_size: (width, height) of the photograph and of the network input, in pixels.
+    scales: scales of the network input that were asked for, ascending.
+
+    Raises ValueError where shapes do not fit each other.
+    """
+
+    keypoints: np.ndarray
+    descriptors: np.ndarray
+    image_size: tuple[int, int]
+    input_size: tuple[int, int]
+    convention: Convention
+    scales: tuple[float, ...]
+
+    def __post_init__(self):
+        count = len(self.keypoints)
+        if self.keypoints.shape != (count, 4):
+            raise ValueError(f"keypoints have shape {self.keypoints.shape}, expected (N, 4)")
+        if self.descriptors.shape != (count, DESCRIPTOR_SIZE):
+            raise ValueError(f"descriptors have shape {self.descriptors.shape}, expected ({count}, {DESCRIPTOR_SIZE})")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Detection scores, [N] float32."""
+        return self.keypoints[:, 3]

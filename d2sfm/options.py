@@ -1,0 +1,145 @@
+"""The options of each stage, with their defaults, units and reasons. The command line is made from them.
+
+Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once.
+"""
+
+from dataclasses import MISSING, dataclass, field
+from enum import StrEnum
+
+
+class Preprocessing(StrEnum):
+    """How pixels are scaled for the network; it belongs to the weights."""
+
+    CAFFE = "caffe"  # BGR, 0..255, minus the mean
+    TORCH = "torch"  # RGB, 0..1, ImageNet mean and standard deviation
+
+
+class Convention(StrEnum):
+    """Where a feature cell lies in the picture (see ``coordinates``)."""
+
+    COLMAP = "colmap"  # true centres, the centre of the top-left pixel at (0.5, 0.5)
+    REFERENCE = "reference"  # the numbers of the published code
+
+
+class Precision(StrEnum):
+    """Arithmetic of the network."""
+
+    FLOAT32 = "float32"
+
+
+class DescriptorDtype(StrEnum):
+    """Type in which descriptors are stored."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+
+
+class CameraMode(StrEnum):
+    """Which photographs share a camera, as in COLMAP's import."""
+
+    AUTO = "auto"
+    SINGLE = "single"
+    PER_FOLDER = "per-folder"
+    PER_IMAGE = "per-image"
+
+
+class OutputType(StrEnum):
+    """Format of the feature files beside the photographs."""
+
+    NPZ = "npz"
+    MAT = "mat"
+
+
+class Mapper(StrEnum):
+    """Structure-from-motion pipeline of pycolmap."""
+
+    INCREMENTAL = "incremental"
+    GLOBAL = "global"
+
+
+class RefineCameras(StrEnum):
+    """Whether mapping may change the intrinsics of cameras."""
+
+    AUTO = "auto"  # all but the cameras that were given by --camera-params
+    YES = "yes"
+    NO = "no"
+
+
+def option(default=MISSING, *, help: str, metavar: str | None = None):
+    """A dataclass field that also carries what the command line says of it."""
+    return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionOptions:
+    """What decides the features of a picture."""
+
+    weights: str = option("d2_ots", help="bundled weights, or path to a D2-Net checkpoint or VGG16 state dict")
+    scales: tuple[float, ...] = option(
+        (1.0,), help="scales of the network input, each 0.1 or more (paper, section 4.2: 0.5 1 2 for multiple scales)"
+    )
+    max_edge: int = option(1600, metavar="PX", help="longest edge of the network input; 0 for no limit")
+    max_sum_edges: int = option(2800, metavar="PX", help="largest sum of both edges of the input; 0 for no limit")
+    max_keypoints: int | None = option(None, metavar="N", help="keep the N keypoints with the highest scores")
+    preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
+    relu: bool = option(True, help="leave out the ReLU after the last layer")
+    precision: Precision = option(Precision.FLOAT32, help="arithmetic of the network")
+    device: str = option("auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    convention: Convention = option(
+        Convention.COLMAP, help="pixel frame of keypoints; reference repeats the published code's offsets"
+    )
+
+    def __post_init__(self):
+        if not self.scales or min(self.scales) < 0.1:
+            raise ValueError(f"scales must be 0.1 or more, found {list(self.scales)}")
+        if len(set(self.scales)) != len(self.scales):
+            raise ValueError(f"scales must differ from each other, found {list(self.scales)}")
+        for name in ("max_edge", "max_sum_edges"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 (no limit) or more, found {getattr(self, name)}")
+        if self.max_keypoints is not None and self.max_keypoints < 1:
+            raise ValueError(f"max_keypoints must be 1 or more, found {self.max_keypoints}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraOptions:
+    """How photographs get their cameras on import (COLMAP's ImageReaderOptions)."""
+
+    camera_mode: CameraMode = option(CameraMode.AUTO, help="which photographs share a camera")
+    camera_model: str = option("SIMPLE_RADIAL", help="COLMAP camera model, for example PINHOLE or OPENCV")
+    camera_params: str = option(
+        "", metavar="P,P,...", help="known camera parameters in the model's order, in pixels; held fixed by reconstruct"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchingOptions:
+    """Mutual nearest neighbours, and the optional limits on them (all off: D2 descriptors suffer from each)."""
+
+    ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
+    max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")
+    min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
+    device: str = option("auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationOptions:
+    """Two-view geometry. The inlier ratio is low because D2 matches hold many outliers: COLMAP's default of
+    0.25 stops RANSAC before it has found the geometry."""
+
+    max_error: float = option(4.0, metavar="PX", help="largest epipolar error in pixels of the network input")
+    min_inlier_ratio: float = option(0.1, help="inlier ratio for which RANSAC plans its trials")
+    max_num_trials: int = option(20000, help="most RANSAC trials for a pair")
+    min_num_inliers: int = option(15, help="fewest inliers of a verified pair")
+    seed: int = option(0, help="seed of RANSAC; the same seed gives the same geometries")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionOptions:
+    """Mapping through pycolmap."""
+
+    mapper: Mapper = option(Mapper.INCREMENTAL, help="pycolmap's incremental or global pipeline")
+    refine_cameras: RefineCameras = option(
+        RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
+    )
+    seed: int = option(0, help="seed of mapping; the same seed and threads give the same model")
