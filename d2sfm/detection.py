@@ -1,0 +1,97 @@
+"""Hard detection and the sub-pixel step (paper, section 3.1, and the published extractor).
+
+A cell is a keypoint where the channel with the highest response there is also at its 3x3 spatial maximum, away from
+edges. Only that one channel of a cell is ever looked at, so nothing here makes another map of all 512 channels.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+EDGE_RATIO = 5.0  # largest ratio of the principal curvatures, as SIFT's edge test with 10
+MAX_STEP = 0.5  # cells; a larger step belongs to a neighbouring cell
+# Offsets (row, column) of the eight neighbours.
+NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+
+
+class Detections(NamedTuple):
+    """Detected cells in row-major order: position, channel, and response there."""
+
+    cells: Tensor  # [N, 2] int64 (row, column)
+    channels: Tensor  # [N] int64
+    responses: Tensor  # [N]
+
+
+class Neighbourhood(NamedTuple):
+    """The 3x3 responses around detections in their channels, [N] each, 0 outside the map; named by compass, row down."""
+
+    nw: Tensor
+    n: Tensor
+    ne: Tensor
+    w: Tensor
+    e: Tensor
+    sw: Tensor
+    s: Tensor
+    se: Tensor
+
+    def hessian(self, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Second derivatives (rows, mixed, columns)."""
+        rows = self.n - 2 * centre + self.s
+        mixed = 0.25 * (self.nw - self.ne - self.sw + self.se)
+        columns = self.w - 2 * centre + self.e
+        return rows, mixed, columns
+
+
+def detect(features: Tensor, banned: Tensor | None = None) -> Detections:
+    """Cells that pass the channel, the 3x3 and the edge test.
+
+    features: [C, H, W]; banned: [H, W] bool, cells that may not be detected. Where two channels tie at a cell the
+    lowest counts; of equal neighbours in a channel all stay.
+    """
+    height, width = features.shape[1:]
+    responses, channels = features.max(dim=0)
+    candidates = torch.ones(height, width, dtype=torch.bool, device=features.device) if banned is None else ~banned
+    rows, columns = candidates.nonzero(as_tuple=True)
+    found = Detections(torch.stack([rows, columns], 1), channels[rows, columns], responses[rows, columns])
+    for offset in NEIGHBOURS:
+        # Neighbour by neighbour: after the first few, a small part of the cells is left.
+        found = _select(found, found.responses >= _neighbour(features, found, offset, outside=-torch.inf))
+    row_row, mixed, column_column = _neighbourhood(features, found).hessian(found.responses)
+    determinant = row_row * column_column - mixed**2
+    trace = row_row + column_column
+    not_edge = (determinant > 0) & (trace**2 / determinant <= (EDGE_RATIO + 1) ** 2 / EDGE_RATIO)
+    return _select(found, not_edge)
+
+
+def localise(features: Tensor, found: Detections) -> tuple[Tensor, Tensor]:
+    """Positions of detections refined by one Newton step on the channel's response, -H^-1 g.
+
+    Returns (cells [N, 2] float (row, column), stable [N] bool); a detection is stable where the step is below half a
+    cell on both axes.
+    """
+    around = _neighbourhood(features, found)
+    row_row, mixed, column_column = around.hessian(found.responses)
+    gradient_row, gradient_column = 0.5 * (around.s - around.n), 0.5 * (around.e - around.w)
+    determinant = row_row * column_column - mixed**2
+    step_row = -(column_column * gradient_row - mixed * gradient_column) / determinant
+    step_column = -(row_row * gradient_column - mixed * gradient_row) / determinant
+    step = torch.stack([step_row, step_column], 1)
+    return found.cells + step, (step.abs() < MAX_STEP).all(dim=1)
+
+
+def _select(found: Detections, keep: Tensor) -> Detections:
+    return Detections(*(values[keep] for values in found))
+
+
+def _neighbourhood(features: Tensor, found: Detections) -> Neighbourhood:
+    return Neighbourhood(*(_neighbour(features, found, offset, outside=0.0) for offset in NEIGHBOURS))
+
+
+def _neighbour(features: Tensor, found: Detections, offset: tuple[int, int], outside: float) -> Tensor:
+    """Response at a neighbouring cell in the detection's channel, [N]; ``outside`` beyond the map's border."""
+    height, width = features.shape[1:]
+    row, column = found.cells[:, 0] + offset[0], found.cells[:, 1] + offset[1]
+    values = features[found.channels, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    in_map = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return torch.where(in_map, values, outside)

@@ -1,0 +1,56 @@
+"""The trunk: VGG16 from conv1_1 to conv4_3, as the paper runs it at inference (section 4.2).
+
+Against plain VGG16 the third pooling is an average with stride 1 and the fourth block has dilation 2, so that a cell
+of the feature map is 4 px wide instead of 8 while the weights stay the same.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Name, input channels, output channels, in forward order; "pool" marks where the resolution halves.
+BLOCKS = (
+    (("conv1_1", 3, 64), ("conv1_2", 64, 64)),
+    (("conv2_1", 64, 128), ("conv2_2", 128, 128)),
+    (("conv3_1", 128, 256), ("conv3_2", 256, 256), ("conv3_3", 256, 256)),
+    (("conv4_1", 256, 512), ("conv4_2", 512, 512), ("conv4_3", 512, 512)),
+)
+CONVOLUTIONS = tuple(convolution for block in BLOCKS for convolution in block)
+
+# Two max poolings and the 2x2 average need this many pixels to leave one cell.
+MIN_EDGE_PX = 8
+
+
+class Trunk(nn.Module):
+    """Dense features of the inference network.
+
+    weights: ``conv<block>_<n>.weight`` [out, in, 3, 3] and ``.bias`` [out] of the ten convolutions (see ``weights``).
+    relu: whether the last layer is rectified, as the published extractor does by default.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], *, relu: bool = True):
+        super().__init__()
+        for name, channels_in, channels_out in CONVOLUTIONS:
+            dilation = 2 if name.startswith("conv4") else 1
+            layer = nn.Conv2d(channels_in, channels_out, 3, padding=dilation, dilation=dilation)
+            layer.load_state_dict({key: weights[f"{name}.{key}"] for key in ("weight", "bias")})
+            self.add_module(name, layer)
+        self.relu = relu
+        # Channels last is what the convolution kernels want, on the CPU and on tensor cores alike.
+        self.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """[B, 3, H, W] normalised pictures, H and W at least 8 px, to [B, 512, H // 4 - 1, W // 4 - 1] features."""
+        x = pictures.contiguous(memory_format=torch.channels_last)
+        for index, block in enumerate(BLOCKS):
+            if index in (1, 2):
+                x = F.max_pool2d(x, 2, stride=2)
+            elif index == 3:
+                x = F.avg_pool2d(x, 2, stride=1)
+            for name, _, _ in block:
+                x = getattr(self, name)(x)
+                if self.relu or name != "conv4_3":
+                    x = F.relu_(x)
+        return x

@@ -1,0 +1,29 @@
+"""Make the bundled weights: ``python -m d2sfm.weights.pack d2_ots.pth``.
+
+Rounds a D2-Net checkpoint to float16 and keeps its published layout, so that the package's loader and the published
+code both read the result. Half the size is what lets the weights travel inside the package.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, load_weights
+
+
+def pack(source: Path, target: Path) -> None:
+    """Write the convolutions of ``source`` to ``target`` in float16. ValueError where ``source`` holds no weights."""
+    model = {}
+    for name, tensor in load_weights(source).items():
+        layer, kind = name.split(".")
+        model[f"{D2NET_PREFIX}{LAYER_INDEX[layer]}.{kind}"] = tensor.half()
+    torch.save({"model": model}, target)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="D2-Net checkpoint in float32")
+    parser.add_argument("--target", type=Path, default=BUNDLED["d2_ots"], help="file to write")
+    arguments = parser.parse_args()
+    pack(arguments.source, arguments.target)
