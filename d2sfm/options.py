@@ -102,6 +102,19 @@ class ExtractionOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StorageOptions:
+    """How features are kept."""
+
+    descriptor_dtype: DescriptorDtype | None = option(
+        None, help="type of stored descriptors (default: float16 in a database, half the size; float32 in files)"
+    )
+    output_type: OutputType = option(OutputType.NPZ, help="format of the files beside the photographs")
+    output_extension: str = option(
+        ".d2-net", metavar="SUFFIX", help="what a feature file's name adds to its photograph's"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CameraOptions:
     """How photographs get their cameras on import (COLMAP's ImageReaderOptions)."""
 
@@ -120,6 +133,14 @@ class MatchingOptions:
     max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")
     min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
     device: str = option("auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+
+    def __post_init__(self):
+        if self.ratio is not None and not 0 < self.ratio <= 1:
+            raise ValueError(f"ratio must be above 0 and at most 1, found {self.ratio}")
+        if self.max_distance is not None and not 0 <= self.max_distance <= 2:
+            raise ValueError(f"max_distance must lie from 0 to 2 (unit descriptors), found {self.max_distance}")
+        if self.min_similarity is not None and not -1 <= self.min_similarity <= 1:
+            raise ValueError(f"min_similarity must lie from -1 to 1, found {self.min_similarity}")
 
 
 @dataclass(frozen=True, kw_only=True)
