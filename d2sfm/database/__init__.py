@@ -1,0 +1,7 @@
+"""COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
+
+from d2sfm.database.features import FeatureStore, ImageRow
+from d2sfm.database.pairs import PairStore
+from d2sfm.database.schema import create_database, exclusive, require_database
+
+__all__ = ["FeatureStore", "ImageRow", "PairStore", "create_database", "exclusive", "require_database"]

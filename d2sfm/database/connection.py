@@ -1,0 +1,127 @@
+"""Both ways into COLMAP's database: Python's sqlite3 and pycolmap, never at the same time in one process.
+
+They carry two SQLite libraries whose file locks do not see each other inside one process: with both open, rows are
+lost without an error. So everything that touches the file goes through ``Connection`` or ``open_pycolmap``, and
+``sole_use`` lets one of them in at a time. Errors of either become a RuntimeError of one line that names the file.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pycolmap
+
+BUSY_TIMEOUT_S = 5.0  # COLMAP's own writes are short; who holds the file longer is at work on it
+
+_in_use: set[Path] = set()
+
+_MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
+    "database is locked": "is held by another process",
+    "database table is locked": "is held by another process",
+    "attempt to write a readonly database": "can't be written: it is read-only",
+    "database or disk is full": "can't be written: the disk is full",
+    "file is not a database": "is no COLMAP database",
+    "unable to open database file": "can't be opened",
+    "No registered database factory succeeded": "is held by another process or is no COLMAP database",
+}
+
+
+@contextmanager
+def sole_use(path: Path) -> Iterator[None]:
+    """Keep the rest of this process away from the database. Raises RuntimeError where it is open already."""
+    resolved = Path(path).resolve()
+    if resolved in _in_use:
+        raise RuntimeError(f"{path} is already open in this process: close it before it is opened again")
+    _in_use.add(resolved)
+    try:
+        yield
+    finally:
+        _in_use.remove(resolved)
+
+
+@contextmanager
+def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn exceptions of these kinds into a RuntimeError of one line that names the database."""
+    try:
+        yield
+    except kinds as error:
+        found = next((ours for theirs, ours in _MESSAGES.items() if theirs in str(error)), None)
+        raise RuntimeError(f"{path} {found}" if found else f"{path}: {error}") from error
+
+
+@contextmanager
+def quiet_pycolmap() -> Iterator[None]:
+    """Keep pycolmap's log to errors: what it has to tell comes back as results and exceptions."""
+    level = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    try:
+        yield
+    finally:
+        pycolmap.logging.minloglevel = level
+
+
+@contextmanager
+def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
+    """pycolmap's Database, closed at the end. Raises RuntimeError where it can't be opened or closed.
+
+    pycolmap makes a missing file and migrates an old one.
+    """
+    with sole_use(path):
+        with named_errors(path, RuntimeError), quiet_pycolmap():
+            database = pycolmap.Database.open(path)
+        try:
+            yield database
+        finally:
+            with named_errors(path, RuntimeError):
+                database.close()
+
+
+class Connection:
+    """One sqlite3 connection: statements outside of a transaction are on their own, errors name the file.
+
+    Opening does not make a missing file. Raises RuntimeError where the file can't be opened, and every method does
+    where SQLite refuses (held by another process, read-only, disk full, no database).
+    """
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        with ExitStack() as stack, named_errors(self.path, sqlite3.Error):
+            stack.enter_context(sole_use(self.path))
+            uri = f"{self.path.resolve().as_uri()}?mode=rw"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            stack.callback(self._connection.close)
+            self._connection.execute("PRAGMA foreign_keys = ON")
+            self._stack = stack.pop_all()
+
+    def rows(self, sql: str, values: Sequence = ()) -> list[tuple]:
+        """Run one statement and fetch all of its rows."""
+        with named_errors(self.path, sqlite3.Error):
+            return self._connection.execute(sql, values).fetchall()
+
+    def run_many(self, sql: str, values: Sequence[tuple]) -> None:
+        """Run one statement for each tuple of values."""
+        with named_errors(self.path, sqlite3.Error):
+            self._connection.executemany(sql, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or, after any exception, nothing of it."""
+        self.rows("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.rows("COMMIT")
+        except BaseException:
+            # SQLite has already rolled back by itself after some errors, a full disk among them.
+            if self._connection.in_transaction:
+                self.rows("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()

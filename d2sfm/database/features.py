@@ -1,0 +1,207 @@
+"""The sqlite3 half of the database: features of images, and what d2sfm notes beside them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.coordinates import resize_factor
+from d2sfm.database.connection import Connection
+from d2sfm.database.schema import create_our_tables, require_database, tables
+from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.options import Convention, DescriptorDtype
+
+UNDEFINED_TYPE = -1  # pycolmap.FeatureExtractorType.UNDEFINED: none of the extractors that COLMAP knows
+MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
+
+_DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
+
+_WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
+    "images JOIN d2sfm_features USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
+    "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
+    "AND 4 * keypoints.rows = length(scores)"
+)
+_IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
+_PAIRS_OF_IMAGE = "SELECT ? * min(image_id, ?) + max(image_id, ?) FROM images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRow:
+    """An image of the database; width and height in pixels are its camera's."""
+
+    image_id: int
+    name: str
+    camera_id: int
+    width: int
+    height: int
+
+
+class FeatureStore:
+    """Features of the images of a COLMAP database. Nothing of pycolmap may touch the file while this is open.
+
+    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
+    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
+    """
+
+    def __init__(self, path: Path):
+        require_database(path)
+        self.path = Path(path)
+        self._connection = Connection(self.path)
+        self._tables = tables(self._connection)
+
+    def images(self) -> dict[str, ImageRow]:
+        """The images by name, sorted by name."""
+        images = (_image_row(row) for row in self._connection.rows(_IMAGES))
+        return {image.name: image for image in sorted(images, key=lambda image: image.name)}
+
+    def extracted(self) -> dict[str, str]:
+        """Fingerprints by image name, sorted, of the images whose features are whole: keypoints and descriptors."""
+        if "d2sfm_features" not in self._tables:
+            return {}
+        rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
+        return dict(sorted(rows))
+
+    def foreign_images(self) -> list[str]:
+        """Sorted names of the images with keypoints that another extractor wrote."""
+        ours = "SELECT image_id FROM keypoints WHERE 0"
+        if "d2sfm_features" in self._tables:
+            ours = "SELECT image_id FROM d2sfm_features JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
+        rows = self._connection.rows(
+            f"SELECT name FROM images JOIN keypoints USING (image_id) WHERE image_id NOT IN ({ours})"
+        )
+        return sorted(name for (name,) in rows)
+
+    def write(self, name: str, features: Features, fingerprint: str, descriptor_dtype: DescriptorDtype) -> None:
+        """Write the features of an image in one transaction, in place of what it had.
+
+        All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
+        indices. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32, descriptors as rows of bytes
+        (1024 a row as float16, 2048 as float32), scores in our table. Raises ValueError where the database has no
+        image of that name, RuntimeError where the size of its camera is not that of the features' picture.
+        """
+        image = self._image(name)
+        if (image.width, image.height) != tuple(features.image_size):
+            raise RuntimeError(
+                f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
+                f"the camera in {self.path} has {image.width} x {image.height}"
+            )
+        self._create_our_tables()
+        keypoints = np.array(features.keypoints, "<f4")
+        keypoints[:, 3] = 0
+        descriptors = np.ascontiguousarray(features.descriptors, _DTYPES[DescriptorDtype(descriptor_dtype)])
+        row_bytes = DESCRIPTOR_SIZE * descriptors.itemsize
+        ours = (*map(int, features.input_size), json.dumps([float(scale) for scale in features.scales]))
+        scores = np.ascontiguousarray(features.scores, "<f4").tobytes()
+        with self._connection.transaction():
+            self._remove(image.image_id)
+            self._connection.rows(
+                "INSERT INTO keypoints (image_id, rows, cols, data) VALUES (?, ?, 4, ?)",
+                (image.image_id, len(features), keypoints.tobytes()),
+            )
+            self._connection.rows(
+                "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, ?)",
+                (image.image_id, UNDEFINED_TYPE, len(features), row_bytes, descriptors.tobytes()),
+            )
+            self._connection.rows(
+                "INSERT INTO d2sfm_features (image_id, input_width, input_height, scales, convention, fingerprint, "
+                "scores) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (image.image_id, *ours, str(features.convention), fingerprint, scores),
+            )
+
+    def read(self, name: str) -> Features:
+        """The features that ``write`` stored; descriptors have the dtype that they are stored in.
+
+        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features.
+        """
+        image = self._image(name)
+        rows = "d2sfm_features" in self._tables and self._connection.rows(
+            "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
+            f"descriptors.data FROM {_WHOLE} WHERE images.image_id = ?",
+            (image.image_id,),
+        )
+        if not rows:
+            raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
+        [(width, height, scales, convention, scores, keypoints, row_bytes, descriptors)] = rows
+        keypoints = np.frombuffer(keypoints, "<f4").reshape(-1, 4).copy()
+        keypoints[:, 3] = np.frombuffer(scores, "<f4")
+        return Features(
+            keypoints=keypoints,
+            descriptors=np.frombuffer(descriptors, f"<f{row_bytes // DESCRIPTOR_SIZE}").reshape(-1, DESCRIPTOR_SIZE),
+            image_size=(image.width, image.height),
+            input_size=(width, height),
+            convention=Convention(convention),
+            scales=tuple(json.loads(scales)),
+        )
+
+    def resize_factors(self) -> dict[int, float]:
+        """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
+        if "d2sfm_features" not in self._tables:
+            return {}
+        rows = self._connection.rows(
+            "SELECT image_id, input_width, input_height, width, height FROM d2sfm_features "
+            "JOIN images USING (image_id) JOIN cameras USING (camera_id) ORDER BY image_id"
+        )
+        return {image_id: resize_factor((w, h), (width, height)) for image_id, w, h, width, height in rows}
+
+    def setting(self, key: str) -> str | None:
+        """A note that an earlier run left, for example "images": the folder of photographs."""
+        if "d2sfm_settings" not in self._tables:
+            return None
+        rows = self._connection.rows("SELECT value FROM d2sfm_settings WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Leave a note for later runs, in place of the one of that key."""
+        self._create_our_tables()
+        self._connection.rows("INSERT OR REPLACE INTO d2sfm_settings (key, value) VALUES (?, ?)", (key, value))
+
+    def mark_cameras_given(self, camera_ids) -> None:
+        """Note that the user gave the parameters of these cameras."""
+        self._create_our_tables()
+        with self._connection.transaction():
+            self._connection.run_many(
+                "INSERT OR IGNORE INTO d2sfm_cameras_given (camera_id) VALUES (?)",
+                [(int(camera_id),) for camera_id in camera_ids],
+            )
+
+    def cameras_given(self) -> set[int]:
+        """Ids of the cameras whose parameters the user gave."""
+        if "d2sfm_cameras_given" not in self._tables:
+            return set()
+        return {camera_id for (camera_id,) in self._connection.rows("SELECT camera_id FROM d2sfm_cameras_given")}
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "FeatureStore":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _create_our_tables(self) -> None:
+        create_our_tables(self._connection)
+        self._tables = tables(self._connection)
+
+    def _image(self, name: str) -> ImageRow:
+        rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))
+        if not rows:
+            raise ValueError(f"{self.path} has no image {name}")
+        return _image_row(rows[0])
+
+    def _remove(self, image_id: int) -> None:
+        """Remove the features of an image, and what its pairs' matches and geometries say of them."""
+        remove_pairs(self._connection, image_id)
+        for table in ("keypoints", "descriptors", "d2sfm_features"):
+            self._connection.rows(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
+
+
+def _image_row(row: tuple) -> ImageRow:
+    return ImageRow(**dict(zip(("image_id", "name", "camera_id", "width", "height"), row, strict=True)))
+
+
+def remove_pairs(connection: Connection, image_id: int) -> None:
+    """Remove all matches and two-view geometries of an image's pairs. They have no foreign key that would do it."""
+    for table in ("matches", "two_view_geometries"):
+        connection.rows(f"DELETE FROM {table} WHERE pair_id IN ({_PAIRS_OF_IMAGE})", (MAX_IMAGES, image_id, image_id))

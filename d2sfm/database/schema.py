@@ -1,0 +1,103 @@
+"""COLMAP's database file: making and checking it, keeping other runs out, and the tables that d2sfm adds."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from d2sfm.database.connection import Connection, open_pycolmap
+
+COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
+
+# COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
+OUR_TABLES = {
+    "d2sfm_features": (
+        "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, "
+        "input_width INTEGER NOT NULL, input_height INTEGER NOT NULL, "
+        "scales TEXT NOT NULL, convention TEXT NOT NULL, fingerprint TEXT NOT NULL, scores BLOB NOT NULL"
+    ),
+    "d2sfm_settings": "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL",
+    "d2sfm_cameras_given": ("camera_id INTEGER PRIMARY KEY NOT NULL REFERENCES cameras(camera_id) ON DELETE CASCADE"),
+}
+
+
+def create_database(path: Path) -> None:
+    """Make COLMAP's database where there is none (an empty file is none); bring an older one to COLMAP's newest schema.
+
+    Raises FileNotFoundError where the folder is missing and RuntimeError where the file is no COLMAP database or is
+    held by another process.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for the database {path.name}")
+    if path.exists() and path.stat().st_size > 0:
+        require_database(path)
+    with open_pycolmap(path):
+        pass
+
+
+def require_database(path: Path) -> None:
+    """Raise FileNotFoundError where the file is missing, RuntimeError where it is no COLMAP database."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no database {path}")
+    if not path.is_file():
+        raise RuntimeError(f"{path} is no COLMAP database: it is no file")
+    with Connection(path) as connection:
+        missing = sorted(COLMAP_TABLES - tables(connection))
+    if missing:
+        raise RuntimeError(f"{path} is no COLMAP database: it has no table {', '.join(missing)}")
+
+
+def tables(connection: Connection) -> set[str]:
+    """Names of the tables in the file."""
+    return {name for (name,) in connection.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def create_our_tables(connection: Connection) -> None:
+    """Make the tables of d2sfm where they are missing. Readers do without them, so that reading changes no file."""
+    for name in sorted(OUR_TABLES.keys() - tables(connection)):
+        connection.rows(f"CREATE TABLE {name} ({OUR_TABLES[name]})")
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Keep other runs of d2sfm away from the database, by a lock on the file ``<path>.lock`` beside it.
+
+    The lock ends with the process, however it ends; a lock file that a killed run left behind stops nobody. Raises
+    RuntimeError where another run holds the lock, FileNotFoundError where the folder is missing.
+    """
+    lock = Path(f"{Path(path).resolve()}.lock")
+    file = _locked_file(lock, path)
+    try:
+        yield
+    finally:
+        # Removed while it is still locked: who opened it meanwhile sees in _locked_file that it is gone.
+        lock.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _locked_file(lock: Path, path: Path) -> int:
+    """Descriptor of the lock file, locked, and still the file of that name."""
+    while True:
+        try:
+            file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no folder {lock.parent} for the database {lock.stem}") from None
+        except OSError as error:
+            raise RuntimeError(f"{path} can't be locked: {error}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(file)
+            if error.errno == errno.EWOULDBLOCK:
+                raise RuntimeError(f"{path} is in use by another run of d2sfm") from error
+            raise RuntimeError(f"{path} can't be locked: {error}") from error
+        try:
+            if os.path.samestat(os.fstat(file), os.stat(lock)):
+                return file
+        except FileNotFoundError:
+            pass
+        os.close(file)  # the run that held the lock removed the file between our two steps: try the new one

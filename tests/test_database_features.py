@@ -1,0 +1,239 @@
+"""Features in the database: a round trip through sqlite3, and pycolmap reading what was written."""
+
+import sqlite3
+
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.coordinates import resize_factor
+from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.features import Features
+from d2sfm.options import Convention, DescriptorDtype
+
+FLOAT16, FLOAT32 = DescriptorDtype.FLOAT16, DescriptorDtype.FLOAT32
+WIDTH, HEIGHT = 64, 48
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A database of five images without features."""
+    path = tmp_path / "db.db"
+    with open_pycolmap(path) as colmap:
+        for name in ("b.jpg", "sub/c.jpg", "a.jpg", "e.jpg", "d.jpg"):
+            camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT, params=[70, 32, 24, 0])
+            colmap.write_image(pycolmap.Image(name=name, camera_id=colmap.write_camera(camera)))
+    return path
+
+
+def make_features(count, seed=0, image_size=(WIDTH, HEIGHT), convention=Convention.COLMAP, scales=(1.0,)):
+    rng = np.random.default_rng(seed)
+    keypoints = rng.uniform(0.1, 40, (count, 4)).astype(np.float32)
+    keypoints[:, 3] = np.sort(keypoints[:, 3])[::-1]
+    descriptors = rng.normal(size=(count, 512)).astype(np.float32)
+    descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
+    return Features(
+        keypoints=keypoints,
+        descriptors=descriptors,
+        image_size=image_size,
+        input_size=(32, 20),
+        convention=convention,
+        scales=scales,
+    )
+
+
+def test_images_are_sorted_by_name_and_carry_the_size_of_their_camera(database):
+    with FeatureStore(database) as store:
+        images = store.images()
+    assert list(images) == ["a.jpg", "b.jpg", "d.jpg", "e.jpg", "sub/c.jpg"]
+    assert [image.image_id for image in images.values()] == [3, 1, 5, 4, 2]
+    assert (images["e.jpg"].camera_id, images["e.jpg"].width, images["e.jpg"].height) == (4, WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("count", [0, 1, 37])
+@pytest.mark.parametrize("convention", list(Convention))
+def test_float32_features_come_back_bit_for_bit(database, count, convention):
+    features = make_features(count, convention=convention, scales=(0.5, 1.0, 1.0 / 3))
+    with FeatureStore(database) as store:
+        store.write("a.jpg", features, "settings", FLOAT32)
+    with FeatureStore(database) as store:
+        stored = store.read("a.jpg")
+    assert stored.keypoints.dtype == np.float32
+    assert stored.descriptors.dtype == np.float32
+    assert np.array_equal(stored.keypoints, features.keypoints)
+    assert np.array_equal(stored.descriptors, features.descriptors)
+    for field in ("image_size", "input_size", "convention", "scales"):
+        assert getattr(stored, field) == getattr(features, field)
+
+
+@pytest.mark.parametrize("count", [0, 37])
+def test_float16_descriptors_come_back_within_half_precision(database, count):
+    features = make_features(count)
+    with FeatureStore(database) as store:
+        store.write("a.jpg", features, "settings", FLOAT16)
+        stored = store.read("a.jpg")
+    assert stored.descriptors.dtype == np.float16
+    np.testing.assert_allclose(stored.descriptors.astype(np.float32), features.descriptors, rtol=2**-11, atol=2**-25)
+    assert np.array_equal(stored.keypoints, features.keypoints)
+
+
+@pytest.mark.parametrize(("descriptor_dtype", "row_bytes"), [(FLOAT16, 1024), (FLOAT32, 2048)])
+@pytest.mark.parametrize("count", [0, 5])
+def test_pycolmap_reads_what_sqlite3_wrote(database, descriptor_dtype, row_bytes, count):
+    features = make_features(count)
+    with FeatureStore(database) as store:
+        store.write("e.jpg", features, "settings", descriptor_dtype)
+    with open_pycolmap(database) as colmap:
+        assert colmap.exists_keypoints(4)
+        keypoints = colmap.read_keypoints(4)
+        descriptors = colmap.read_descriptors(4)
+    assert keypoints.shape == (count, 4)
+    assert np.array_equal(keypoints[:, :3], features.keypoints[:, :3])
+    assert not keypoints[:, 3].any()
+    assert descriptors.type == pycolmap.FeatureExtractorType.UNDEFINED
+    assert descriptors.data.shape == (count, row_bytes)
+    assert descriptors.data.tobytes() == features.descriptors.astype(str(descriptor_dtype)).tobytes()
+
+
+def test_rows_are_those_that_pycolmap_writes(database):
+    features = make_features(6)
+    with FeatureStore(database) as store:
+        store.write("a.jpg", features, "settings", FLOAT32)
+    keypoints = features.keypoints * np.array([1, 1, 1, 0], np.float32)
+    undefined = pycolmap.FeatureExtractorType.UNDEFINED
+    with open_pycolmap(database) as colmap:
+        colmap.write_keypoints(1, keypoints)
+        colmap.write_descriptors(1, pycolmap.FeatureDescriptors(undefined, features.descriptors.view(np.uint8)))
+    connection = sqlite3.connect(database)
+    for table in ("keypoints", "descriptors"):
+        rows = {row[0]: row[1:] for row in connection.execute(f"SELECT * FROM {table}")}
+        assert rows[3] == rows[1]
+    connection.close()
+
+
+def test_extracted_gives_fingerprints_of_whole_images_only(database):
+    with FeatureStore(database) as store:
+        assert store.extracted() == {}
+        store.write("sub/c.jpg", make_features(3), "one", FLOAT16)
+        store.write("a.jpg", make_features(0), "two", FLOAT16)
+        assert list(store.extracted().items()) == [("a.jpg", "two"), ("sub/c.jpg", "one")]
+    with open_pycolmap(database) as colmap:
+        colmap.clear_descriptors()
+    with FeatureStore(database) as store:
+        assert store.extracted() == {}
+        assert store.foreign_images() == []
+        with pytest.raises(RuntimeError, match=r"no features of d2sfm for sub/c\.jpg"):
+            store.read("sub/c.jpg")
+
+
+def test_keypoints_of_another_extractor_are_foreign(database):
+    with FeatureStore(database) as store:
+        assert store.foreign_images() == []
+    with open_pycolmap(database) as colmap:
+        colmap.write_keypoints(5, np.ones((4, 4), np.float32))
+        colmap.write_keypoints(2, np.ones((0, 4), np.float32))
+    with FeatureStore(database) as store:
+        assert store.foreign_images() == ["d.jpg", "sub/c.jpg"]
+        store.write("a.jpg", make_features(3), "settings", FLOAT16)
+        assert store.foreign_images() == ["d.jpg", "sub/c.jpg"]
+    with open_pycolmap(database) as colmap:
+        colmap.update_keypoints(3, np.ones((9, 4), np.float32))
+    with FeatureStore(database) as store:
+        assert store.foreign_images() == ["a.jpg", "d.jpg", "sub/c.jpg"]
+
+
+def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_only(database):
+    with FeatureStore(database) as store:
+        for name in store.images():
+            store.write(name, make_features(8), "old", FLOAT32)
+    geometry = pycolmap.TwoViewGeometry(inlier_matches=np.array([[0, 1]], np.uint32))
+    pairs = [(i, j) for j in range(1, 6) for i in range(1, j)]
+    with PairStore(database) as store:
+        for i, j in pairs:
+            store.write(i, j, np.array([[0, 1], [2, 3]]), geometry)
+    features = make_features(2, seed=1)
+    with FeatureStore(database) as store:
+        store.write("a.jpg", features, "new", FLOAT16)
+        assert np.array_equal(store.read("a.jpg").keypoints, features.keypoints)
+        assert [name for name, fingerprint in store.extracted().items() if fingerprint == "new"] == ["a.jpg"]
+    with PairStore(database) as store:
+        assert store.done_pairs(verified=True) == {pair for pair in pairs if 3 not in pair}
+        assert store.done_pairs(verified=False) == {pair for pair in pairs if 3 not in pair}
+
+
+def test_a_failed_write_leaves_what_was_there(database, monkeypatch):
+    with FeatureStore(database) as store:
+        store.write("a.jpg", make_features(8), "old", FLOAT32)
+        rows = store._connection.rows
+
+        def interrupted(sql, values=()):
+            if sql.startswith("INSERT INTO d2sfm_features"):
+                raise KeyboardInterrupt
+            return rows(sql, values)
+
+        monkeypatch.setattr(store._connection, "rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.write("a.jpg", make_features(2, seed=1), "new", FLOAT32)
+        monkeypatch.undo()
+        assert store.extracted() == {"a.jpg": "old"}
+        assert np.array_equal(store.read("a.jpg").keypoints, make_features(8).keypoints)
+
+
+def test_unknown_image_and_wrong_size_are_refused(database):
+    with FeatureStore(database) as store:
+        with pytest.raises(ValueError, match=r"no image x\.jpg"):
+            store.write("x.jpg", make_features(1), "settings", FLOAT16)
+        with pytest.raises(ValueError, match=r"no image x\.jpg"):
+            store.read("x.jpg")
+        with pytest.raises(RuntimeError, match=r"picture of 48 x 64, the camera in .* has 64 x 48"):
+            store.write("a.jpg", make_features(1, image_size=(HEIGHT, WIDTH)), "settings", FLOAT16)
+        assert store.extracted() == {}
+
+
+def test_resize_factors_leave_out_images_without_our_row(database):
+    with FeatureStore(database) as store:
+        assert store.resize_factors() == {}
+        store.write("a.jpg", make_features(0), "settings", FLOAT16)
+        store.write("b.jpg", make_features(1), "settings", FLOAT16)
+        factor = resize_factor((32, 20), (WIDTH, HEIGHT))
+        assert factor == 2.4
+        assert store.resize_factors() == {1: factor, 3: factor}
+
+
+def test_settings_are_kept_and_replaced(database):
+    with FeatureStore(database) as store:
+        assert store.setting("images") is None
+        store.set_setting("images", "/one")
+        store.set_setting("images", "/photos/Füße")
+        assert store.setting("other") is None
+    with FeatureStore(database) as store:
+        assert store.setting("images") == "/photos/Füße"
+
+
+def test_cameras_given_are_kept(database):
+    with FeatureStore(database) as store:
+        assert store.cameras_given() == set()
+        store.mark_cameras_given([4, 2])
+        store.mark_cameras_given({2, 5})
+    with FeatureStore(database) as store:
+        assert store.cameras_given() == {2, 4, 5}
+
+
+def test_reading_changes_no_file(database):
+    before = database.read_bytes()
+    with FeatureStore(database) as store:
+        store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.setting("images")
+        store.cameras_given()
+    assert database.read_bytes() == before
+
+
+def test_rows_go_with_their_image(database):
+    with FeatureStore(database) as store:
+        store.write("a.jpg", make_features(3), "settings", FLOAT16)
+        store.mark_cameras_given([3, 4])
+        store._connection.rows("DELETE FROM images WHERE image_id = 3")
+        store._connection.rows("DELETE FROM cameras WHERE camera_id = 3")
+        assert store.extracted() == {}
+        assert store._connection.rows("SELECT image_id FROM d2sfm_features") == []
+        assert store.cameras_given() == {4}

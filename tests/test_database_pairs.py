@@ -1,0 +1,203 @@
+"""Matches and two-view geometries through pycolmap."""
+
+import sqlite3
+
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.features import Features
+from d2sfm.options import Convention, DescriptorDtype
+
+MATCHES = np.array([[0, 1], [2, 0], [3, 3]], np.uint32)
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A database of four images; 1 and 2 have features, 3 has keypoints without descriptors, 4 has nothing."""
+    path = tmp_path / "db.db"
+    with open_pycolmap(path) as colmap:
+        for number in range(1, 5):
+            camera = pycolmap.Camera(model="PINHOLE", width=64, height=48, params=[60 + number, 70, 32, 24])
+            colmap.write_image(pycolmap.Image(name=f"{5 - number}.jpg", camera_id=colmap.write_camera(camera)))
+        colmap.write_keypoints(3, np.ones((7, 2), np.float32))
+    with FeatureStore(path) as store:
+        store.write("4.jpg", make_features(5), "settings", DescriptorDtype.FLOAT16)
+        store.write("3.jpg", make_features(0), "settings", DescriptorDtype.FLOAT32)
+    return path
+
+
+def make_features(count):
+    rng = np.random.default_rng(count)
+    return Features(
+        keypoints=rng.uniform(0, 40, (count, 4)).astype(np.float32),
+        descriptors=rng.uniform(-1, 1, (count, 512)).astype(np.float32),
+        image_size=(64, 48),
+        input_size=(64, 48),
+        convention=Convention.COLMAP,
+        scales=(1.0,),
+    )
+
+
+def make_geometry(inliers=MATCHES[:2]):
+    return pycolmap.TwoViewGeometry(
+        config=pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED,
+        F=np.arange(9.0).reshape(3, 3),
+        inlier_matches=inliers,
+    )
+
+
+def test_images_and_cameras(database):
+    with PairStore(database) as store:
+        assert list(store.image_names().items()) == [(1, "4.jpg"), (2, "3.jpg"), (3, "2.jpg"), (4, "1.jpg")]
+        assert store.camera(3).params.tolist() == [63, 70, 32, 24]
+        assert [store.has_features(image_id) for image_id in (1, 2, 3, 4)] == [True, True, False, False]
+
+
+def test_keypoints_and_descriptors_are_those_that_were_written(database):
+    features = make_features(5)
+    with PairStore(database) as store:
+        keypoints, descriptors = store.keypoints(1), store.descriptors(1)
+        no_keypoints, no_descriptors = store.keypoints(2), store.descriptors(2)
+        two_columns = store.keypoints(3)
+    assert keypoints.dtype == np.float32
+    assert np.array_equal(keypoints, features.keypoints[:, :2])
+    assert descriptors.dtype == np.float16
+    assert np.array_equal(descriptors, features.descriptors.astype(np.float16))
+    assert no_keypoints.shape == (0, 2)
+    assert no_descriptors.shape == (0, 512)
+    assert no_descriptors.dtype == np.float32
+    assert two_columns.shape == (7, 2)
+
+
+def test_missing_features_and_foreign_descriptors_are_named(database):
+    with open_pycolmap(database) as colmap:
+        sift = pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, np.ones((7, 128), np.uint8))
+        colmap.write_descriptors(3, sift)
+    with PairStore(database) as store:
+        with pytest.raises(RuntimeError, match=r"1\.jpg has no keypoints in .*db\.db"):
+            store.keypoints(4)
+        with pytest.raises(RuntimeError, match=r"1\.jpg has no descriptors in .*db\.db"):
+            store.descriptors(4)
+        with pytest.raises(RuntimeError, match=r"2\.jpg in .* have 128 bytes, those of D2-Net have 1024"):
+            store.descriptors(3)
+
+
+@pytest.mark.parametrize(("id_a", "id_b"), [(1, 3), (3, 1)])
+def test_a_pair_is_written_in_either_order(database, id_a, id_b):
+    with PairStore(database) as store:
+        store.write(id_a, id_b, MATCHES.astype(np.int64), make_geometry())
+        assert store.done_pairs(verified=True) == {(1, 3)}
+    with open_pycolmap(database) as colmap:
+        assert np.array_equal(colmap.read_matches(id_a, id_b), MATCHES)
+        geometry = colmap.read_two_view_geometry(id_a, id_b)
+        swapped = colmap.read_two_view_geometry(id_b, id_a)
+    assert np.array_equal(geometry.inlier_matches, MATCHES[:2])
+    np.testing.assert_allclose(geometry.F, np.arange(9.0).reshape(3, 3))
+    np.testing.assert_allclose(swapped.F, np.arange(9.0).reshape(3, 3).T)
+
+
+def test_pairs_without_matches_are_done(database):
+    nothing = np.zeros((0, 2), np.uint32)
+    with PairStore(database) as store:
+        store.write(1, 2, nothing, pycolmap.TwoViewGeometry())
+        store.write(4, 2, nothing)
+        assert store.done_pairs(verified=False) == {(1, 2), (2, 4)}
+    with PairStore(database) as store:
+        assert store.done_pairs(verified=False) == {(1, 2), (2, 4)}
+        assert store.done_pairs(verified=True) == {(1, 2)}
+        assert store.pairs_table() == [("4.jpg", "3.jpg", 0, 0), ("3.jpg", "1.jpg", 0, 0)]
+
+
+def test_pairs_table_counts_matches_and_inliers(database):
+    with PairStore(database) as store:
+        store.write(3, 4, MATCHES)
+        store.write(3, 1, MATCHES, make_geometry())
+        assert store.pairs_table() == [("4.jpg", "2.jpg", 3, 2), ("2.jpg", "1.jpg", 3, 0)]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("geometry", [None, make_geometry(MATCHES[2:])])
+@pytest.mark.parametrize("matches", [MATCHES, MATCHES[1:], MATCHES[:0]])
+def test_writing_again_replaces_the_pair(database, matches, geometry, reopened):
+    store = PairStore(database)
+    store.write(1, 3, MATCHES, make_geometry())
+    if reopened:
+        store.close()
+        store = PairStore(database)
+    with store:
+        store.write(3, 1, matches[:, ::-1], geometry)
+        assert store.done_pairs(verified=False) == {(1, 3)}
+        assert store.done_pairs(verified=True) == (set() if geometry is None else {(1, 3)})
+    with open_pycolmap(database) as colmap:
+        assert np.array_equal(colmap.read_matches(1, 3), matches)
+        assert colmap.exists_two_view_geometry(1, 3) == (geometry is not None)
+        if geometry is not None:
+            assert np.array_equal(colmap.read_two_view_geometry(3, 1).inlier_matches, geometry.inlier_matches)
+
+
+def test_a_pair_that_a_killed_run_left_half_is_written_again(database):
+    with open_pycolmap(database) as colmap:
+        colmap.write_two_view_geometry(1, 2, make_geometry())
+    with PairStore(database) as store:
+        assert store.done_pairs(verified=False) == set()
+        assert store.done_pairs(verified=True) == set()
+        store.write(1, 2, MATCHES[2:], make_geometry(MATCHES[2:]))
+        assert store.done_pairs(verified=True) == {(1, 2)}
+    with open_pycolmap(database) as colmap:
+        assert np.array_equal(colmap.read_two_view_geometry(1, 2).inlier_matches, MATCHES[2:])
+
+
+def test_the_row_of_matches_is_written_last(database):
+    with PairStore(database) as store:
+        store.write(1, 2, MATCHES, make_geometry())
+        order = []
+
+        class Recording:
+            def __getattr__(self, name):
+                order.append(name)
+                return getattr(inner, name)
+
+        inner, store._database = store._database, Recording()
+        store.write(1, 2, MATCHES[1:], make_geometry())
+        store.write(2, 3, MATCHES, make_geometry())
+    assert order == [
+        *("read_matches", "delete_matches", "update_two_view_geometry", "write_matches"),
+        *("write_two_view_geometry", "write_matches"),
+    ]
+
+
+def test_bad_pairs_are_refused(database):
+    with PairStore(database) as store:
+        with pytest.raises(ValueError, match="no image with id 9"):
+            store.write(1, 9, MATCHES)
+        with pytest.raises(ValueError, match="no image with id 0"):
+            store.keypoints(0)
+        with pytest.raises(ValueError, match="two images, found 2 twice"):
+            store.write(2, 2, MATCHES)
+        with pytest.raises(ValueError, match=r"shape \(3, 1\), expected \(M, 2\)"):
+            store.write(1, 2, MATCHES[:, :1])
+        assert store.done_pairs(verified=False) == set()
+
+
+def test_a_file_that_is_no_database_and_one_that_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"x\.db"):
+        PairStore(tmp_path / "x.db")
+    (tmp_path / "x.db").write_bytes(b"hello, world " * 100)
+    with pytest.raises(RuntimeError, match=r"x\.db is no COLMAP database"):
+        PairStore(tmp_path / "x.db")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.db"]
+
+
+def test_our_tables_and_rows_survive_pycolmap(database):
+    with PairStore(database) as store:
+        store.write(1, 2, MATCHES, make_geometry())
+        store.write(1, 2, MATCHES[:1])  # a delete: pycolmap copies the file when it closes it
+    with FeatureStore(database) as store:
+        assert list(store.extracted()) == ["3.jpg", "4.jpg"]
+        assert np.array_equal(store.read("4.jpg").keypoints, make_features(5).keypoints)
+    connection = sqlite3.connect(database)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
