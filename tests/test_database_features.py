@@ -143,6 +143,24 @@ def test_keypoints_of_another_extractor_are_foreign(database):
         assert store.foreign_images() == ["a.jpg", "d.jpg", "sub/c.jpg"]
 
 
+def test_another_extractor_is_named(database):
+    kinds = pycolmap.FeatureExtractorType
+    with FeatureStore(database) as store:
+        store.write("a.jpg", make_features(3), "settings", FLOAT16)
+        assert store.foreign_extractor() is None
+    with open_pycolmap(database) as colmap:
+        colmap.write_keypoints(4, np.ones((2, 4), np.float32))
+        colmap.write_descriptors(4, pycolmap.FeatureDescriptors(kinds.SIFT, np.ones((2, 128), np.uint8)))
+    with FeatureStore(database) as store:
+        assert store.foreign_extractor() == "SIFT"
+    with open_pycolmap(database) as colmap:
+        colmap.write_keypoints(1, np.ones((2, 4), np.float32))
+        colmap.write_descriptors(1, pycolmap.FeatureDescriptors(kinds.ALIKED_N32, np.ones((2, 512), np.uint8)))
+        colmap.write_keypoints(2, np.ones((2, 4), np.float32))
+    with FeatureStore(database) as store:
+        assert store.foreign_extractor() == "SIFT and ALIKED_N32 and an extractor unknown to COLMAP"
+
+
 def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_only(database):
     with FeatureStore(database) as store:
         for name in store.images():

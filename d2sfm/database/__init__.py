@@ -1,7 +1,20 @@
 """COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
 
+from d2sfm.database.connection import quiet_pycolmap
 from d2sfm.database.features import FeatureStore, ImageRow
 from d2sfm.database.pairs import PairStore
+from d2sfm.database.photographs import estimated_cameras, import_photographs, remove_photographs
 from d2sfm.database.schema import create_database, exclusive, require_database
 
-__all__ = ["FeatureStore", "ImageRow", "PairStore", "create_database", "exclusive", "require_database"]
+__all__ = [
+    "FeatureStore",
+    "ImageRow",
+    "PairStore",
+    "create_database",
+    "estimated_cameras",
+    "exclusive",
+    "import_photographs",
+    "quiet_pycolmap",
+    "remove_photographs",
+    "require_database",
+]

@@ -52,9 +52,9 @@ def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def quiet_pycolmap() -> Iterator[None]:
-    """Keep pycolmap's log to errors: what it has to tell comes back as results and exceptions."""
+    """Silence pycolmap's log: what matters of it comes back as results and exceptions."""
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.ERROR.value
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     try:
         yield
     finally:

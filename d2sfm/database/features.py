@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 
 from d2sfm.coordinates import resize_factor
 from d2sfm.database.connection import Connection
@@ -12,9 +13,10 @@ from d2sfm.database.schema import create_our_tables, require_database, tables
 from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 
-UNDEFINED_TYPE = -1  # pycolmap.FeatureExtractorType.UNDEFINED: none of the extractors that COLMAP knows
 MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
 
+_TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
+_UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 _DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
 
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
@@ -64,13 +66,14 @@ class FeatureStore:
 
     def foreign_images(self) -> list[str]:
         """Sorted names of the images with keypoints that another extractor wrote."""
-        ours = "SELECT image_id FROM keypoints WHERE 0"
-        if "d2sfm_features" in self._tables:
-            ours = "SELECT image_id FROM d2sfm_features JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
-        rows = self._connection.rows(
-            f"SELECT name FROM images JOIN keypoints USING (image_id) WHERE image_id NOT IN ({ours})"
-        )
-        return sorted(name for (name,) in rows)
+        return sorted(name for name, _ in self._foreign_rows())
+
+    def foreign_extractor(self) -> str | None:
+        """The extractors, in words, that wrote keypoints other than ours; None where there are no such keypoints."""
+        types = {type_id for _, type_id in self._foreign_rows()}
+        known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, _UNDEFINED})]
+        unknown = ["an extractor unknown to COLMAP"] if types & {None, _UNDEFINED} else []
+        return " and ".join(known + unknown) or None
 
     def write(self, name: str, features: Features, fingerprint: str, descriptor_dtype: DescriptorDtype) -> None:
         """Write the features of an image in one transaction, in place of what it had.
@@ -101,7 +104,7 @@ class FeatureStore:
             )
             self._connection.rows(
                 "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, ?)",
-                (image.image_id, UNDEFINED_TYPE, len(features), row_bytes, descriptors.tobytes()),
+                (image.image_id, _UNDEFINED, len(features), row_bytes, descriptors.tobytes()),
             )
             self._connection.rows(
                 "INSERT INTO d2sfm_features (image_id, input_width, input_height, scales, convention, fingerprint, "
@@ -179,6 +182,16 @@ class FeatureStore:
 
     def __exit__(self, *exception) -> None:
         self.close()
+
+    def _foreign_rows(self) -> list[tuple[str, int | None]]:
+        """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""
+        ours = "SELECT NULL WHERE FALSE"
+        if "d2sfm_features" in self._tables:
+            ours = "SELECT image_id FROM d2sfm_features JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
+        return self._connection.rows(
+            "SELECT name, type FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors USING (image_id) "
+            f"WHERE image_id NOT IN ({ours})"
+        )
 
     def _create_our_tables(self) -> None:
         create_our_tables(self._connection)

@@ -1,0 +1,203 @@
+"""Photographs into the database with their cameras, as COLMAP imports them, and out of it again."""
+
+import logging
+import math
+from collections import Counter, defaultdict
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pycolmap
+
+from d2sfm.database.connection import Connection, named_errors, open_pycolmap, quiet_pycolmap, sole_use
+from d2sfm.database.features import FeatureStore, remove_pairs
+from d2sfm.options import CameraMode, CameraOptions
+
+logger = logging.getLogger(__name__)
+
+CAMERA_MODELS = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
+CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
+
+
+def import_photographs(
+    path: Path, images_dir: Path, names: list[str], options: CameraOptions | None = None
+) -> list[str]:
+    """Import those of the photographs that the database does not hold yet: image, camera, rig, frame and GPS position.
+
+    names are relative to images_dir, with '/' between parts. In the modes ``single`` and ``per-folder`` new
+    photographs share the camera that the database has for them (the one of most images). Cameras with the parameters
+    that options give are marked as given.
+
+    Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
+    that they were to share. Raises ValueError for an unknown camera model or wrong parameters, FileNotFoundError where
+    the database or the folder is missing, RuntimeError where the camera to share is not the one that options give.
+    """
+    options = options or CameraOptions()
+    given = _given_camera(options)
+    if not Path(images_dir).is_dir():
+        raise FileNotFoundError(f"no folder of photographs {images_dir}")
+    with FeatureStore(path) as store:
+        known = {name: image.camera_id for name, image in store.images().items()}
+    new = sorted(set(names) - known.keys())
+    shared = _cameras_to_share(known, options.camera_mode)
+    groups = _by_camera_group(new, options.camera_mode)
+    if given is not None:
+        _require_given(path, given, [shared[group] for group in groups if group in shared])
+    with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
+        for group, members in groups.items():
+            _import_group(path, images_dir, members, options, shared.get(group))
+    with FeatureStore(path) as store:
+        cameras = {name: image.camera_id for name, image in store.images().items()}
+    if given is not None:
+        _mark_given(path, given, [cameras[name] for name in names if name in cameras])
+    return [name for name in new if name not in cameras]
+
+
+def estimated_cameras(path: Path) -> list[tuple[int, int, int]]:
+    """Sizes of three and more pictures that have no known focal length and no camera in common.
+
+    Returns (number of pictures, width, height) with sizes in pixels, the most pictures first.
+    """
+    with Connection(path) as connection:
+        return connection.rows(
+            "SELECT count(*), width, height FROM cameras WHERE prior_focal_length = 0 "
+            "AND camera_id IN (SELECT camera_id FROM images GROUP BY camera_id HAVING count(*) = 1) "
+            "GROUP BY width, height HAVING count(*) >= 3 ORDER BY count(*) DESC, width, height"
+        )
+
+
+def remove_photographs(path: Path, names: list[str]) -> None:
+    """Remove photographs with all that the database holds of them, in one transaction; unknown names are passed over.
+
+    Features, pairs and GPS position go; cameras, rigs and frames where nothing else uses them.
+    """
+    with FeatureStore(path) as store:
+        images = store.images()
+    with Connection(path) as connection, connection.transaction():
+        for name in sorted(images.keys() & set(names)):
+            image = images[name]
+            remove_pairs(connection, image.image_id)
+            _remove_frame(connection, image.image_id)
+            connection.rows("DELETE FROM images WHERE image_id = ?", (image.image_id,))  # cascades to features
+            _remove_unused_camera(connection, image.camera_id)
+
+
+def _given_camera(options: CameraOptions) -> pycolmap.Camera | None:
+    """Camera of the model and parameters that the options give, or None without parameters.
+
+    Checked here, before pycolmap, which only says that a check failed.
+    """
+    if options.camera_model not in CAMERA_MODELS:
+        raise ValueError(f"no camera model {options.camera_model}: expected one of {', '.join(CAMERA_MODELS)}")
+    if not options.camera_params:
+        return None
+    try:
+        params = [float(number) for number in options.camera_params.split(",")]
+    except ValueError:
+        raise ValueError(f"camera parameters are numbers with commas between, found {options.camera_params}") from None
+    model = pycolmap.CameraModelId.__members__[options.camera_model]
+    camera = pycolmap.Camera.create_from_model_id(0, model, 1.0, 1, 1)
+    if len(params) != len(camera.params):
+        raise ValueError(
+            f"{options.camera_model} has {len(camera.params)} parameters ({camera.params_info}), found {len(params)}"
+        )
+    if not all(map(math.isfinite, params)) or any(params[index] <= 0 for index in camera.focal_length_idxs()):
+        raise ValueError(f"camera parameters are finite with focal lengths above 0, found {options.camera_params}")
+    camera.params = params
+    return camera
+
+
+def _camera_group(name: str, mode: CameraMode) -> str:
+    """What photographs that share a camera have in common."""
+    return PurePosixPath(name).parent.as_posix() if mode is CameraMode.PER_FOLDER else ""
+
+
+def _by_camera_group(names: list[str], mode: CameraMode) -> dict[str, list[str]]:
+    groups = defaultdict(list)
+    for name in names:
+        groups[_camera_group(name, mode)].append(name)
+    return dict(groups)
+
+
+def _cameras_to_share(known: dict[str, int], mode: CameraMode) -> dict[str, int]:
+    """The camera_id that new photographs of each group are to share: the one of most images, then the lowest."""
+    if mode not in (CameraMode.SINGLE, CameraMode.PER_FOLDER):
+        return {}
+    counts = defaultdict(Counter)
+    for name, camera_id in known.items():
+        counts[_camera_group(name, mode)][camera_id] += 1
+    return {
+        group: max(counter, key=lambda camera_id: (counter[camera_id], -camera_id)) for group, counter in counts.items()
+    }
+
+
+def _import_group(path: Path, images_dir: Path, names: list[str], options: CameraOptions, shared: int | None) -> None:
+    # COLMAP's own mode for folders gives a picture the camera of another folder where names of folders and files
+    # mix ("a.jpg", "sub/b.jpg", "z.jpg"), and starts anew in a second run: each folder is a group with one camera.
+    mode = {CameraMode.AUTO: pycolmap.CameraMode.AUTO, CameraMode.PER_IMAGE: pycolmap.CameraMode.PER_IMAGE}
+    reader = pycolmap.ImageReaderOptions(camera_model=options.camera_model, camera_params=options.camera_params)
+    if shared is not None:
+        reader.existing_camera_id = shared
+    pycolmap.import_images(path, images_dir, mode.get(options.camera_mode, pycolmap.CameraMode.SINGLE), names, reader)
+
+
+def _require_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:
+    with open_pycolmap(path) as database:
+        for camera in map(database.read_camera, sorted(set(camera_ids))):
+            if not _same_parameters(camera, given):
+                raise RuntimeError(
+                    f"photographs are to share camera {camera.camera_id} of {path}, {_words(camera)}, "
+                    f"which is not the given {_words(given)}"
+                )
+
+
+def _mark_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:
+    with open_pycolmap(path) as database:
+        cameras = {camera_id: database.read_camera(camera_id) for camera_id in sorted(set(camera_ids))}
+    same = {camera_id for camera_id, camera in cameras.items() if _same_parameters(camera, given)}
+    with FeatureStore(path) as store:
+        store.mark_cameras_given(sorted(same))
+    others = sum(camera_id not in same for camera_id in camera_ids)
+    if others:
+        logger.warning(
+            "%d photographs keep the cameras that %s has for them: given parameters are for new ones", others, path
+        )
+
+
+def _same_parameters(camera: pycolmap.Camera, given: pycolmap.Camera) -> bool:
+    return camera.model == given.model and np.array_equal(camera.params, given.params)
+
+
+def _words(camera: pycolmap.Camera) -> str:
+    return f"{camera.model_name} {','.join(f'{number:g}' for number in camera.params)}"
+
+
+def _remove_frame(connection: Connection, image_id: int) -> None:
+    """Remove an image from its frame and its position; the frame goes where no other sensor is left in it."""
+    of_image = "data_id = ? AND sensor_type = ?"
+    frames = connection.rows(f"SELECT frame_id FROM frame_data WHERE {of_image}", (image_id, CAMERA_SENSOR))
+    connection.rows(f"DELETE FROM frame_data WHERE {of_image}", (image_id, CAMERA_SENSOR))
+    for frame in frames:
+        connection.rows(
+            "DELETE FROM frames WHERE frame_id = ? AND frame_id NOT IN (SELECT frame_id FROM frame_data)", frame
+        )
+    connection.rows(
+        "DELETE FROM pose_priors WHERE corr_data_id = ? AND corr_sensor_type = ?", (image_id, CAMERA_SENSOR)
+    )
+
+
+def _remove_unused_camera(connection: Connection, camera_id: int) -> None:
+    """Remove a camera and the rig that is made of it alone, where no image has it and no frame needs the rig."""
+    connection.rows(
+        "DELETE FROM rigs WHERE ref_sensor_id = ? AND ref_sensor_type = ? "
+        "AND rig_id NOT IN (SELECT rig_id FROM frames) AND rig_id NOT IN (SELECT rig_id FROM rig_sensors)",
+        (camera_id, CAMERA_SENSOR),
+    )
+    in_rigs = (
+        "SELECT ref_sensor_id FROM rigs WHERE ref_sensor_type = ? "
+        "UNION SELECT sensor_id FROM rig_sensors WHERE sensor_type = ?"
+    )
+    connection.rows(
+        "DELETE FROM cameras WHERE camera_id = ? AND camera_id NOT IN (SELECT camera_id FROM images) "
+        f"AND camera_id NOT IN ({in_rigs})",
+        (camera_id, CAMERA_SENSOR, CAMERA_SENSOR),
+    )

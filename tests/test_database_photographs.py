@@ -1,0 +1,304 @@
+"""Import of photographs with their cameras, and their removal."""
+
+import sqlite3
+
+import numpy as np
+import pycolmap
+import pytest
+from PIL import Image
+
+from d2sfm.database import (
+    FeatureStore,
+    PairStore,
+    create_database,
+    estimated_cameras,
+    import_photographs,
+    remove_photographs,
+)
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.features import Features
+from d2sfm.options import CameraMode, CameraOptions, Convention, DescriptorDtype
+
+SINGLE, PER_FOLDER = CameraOptions(camera_mode=CameraMode.SINGLE), CameraOptions(camera_mode=CameraMode.PER_FOLDER)
+PINHOLE = CameraOptions(camera_model="PINHOLE", camera_params="70,71,32,24")
+
+FOCAL_35MM, EXIF_IFD, GPS_IFD = 0xA405, 0x8769, 0x8825
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty database beside a folder for photographs."""
+    create_database(tmp_path / "db.db")
+    (tmp_path / "images" / "sub").mkdir(parents=True)
+    return tmp_path
+
+
+def save(folder, *names, size=(64, 48), focal_35mm=None, gps=False, maker=None):
+    for name in names:
+        exif = Image.Exif()
+        if focal_35mm:
+            exif[EXIF_IFD] = {FOCAL_35MM: focal_35mm}
+        if gps:
+            exif[GPS_IFD] = {1: "N", 2: (47.0, 3.0, 2.0), 3: "E", 4: (8.0, 1.0, 2.0), 5: b"\0", 6: 400.0}
+        if maker:
+            exif[0x10F], exif[0x110] = maker, "One"
+        Image.effect_noise(size, 60).convert("RGB").save(folder / "images" / name, exif=exif)
+
+
+def take(folder, names, options=None):
+    return import_photographs(folder / "db.db", folder / "images", names, options)
+
+
+def cameras(folder):
+    """camera_id by name."""
+    with FeatureStore(folder / "db.db") as store:
+        return {name: image.camera_id for name, image in store.images().items()}
+
+
+def contents(path):
+    """All rows of COLMAP's tables."""
+    connection = sqlite3.connect(path)
+    names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    rows = {
+        name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall(), key=repr)
+        for name in names
+        if not name.startswith(("d2sfm", "sqlite"))
+    }
+    connection.close()
+    return rows
+
+
+def test_import_is_that_of_colmap(folder):
+    save(folder, "b.jpg", "sub/c.jpg")
+    save(folder, "a.jpg", "e.jpg", focal_35mm=35, maker="Maker")
+    save(folder, "d.jpg", size=(48, 64), gps=True)
+    names = ["a.jpg", "b.jpg", "d.jpg", "e.jpg", "sub/c.jpg"]
+    assert take(folder, names[::-1]) == []
+    pycolmap.Database.open(folder / "theirs.db").close()
+    pycolmap.import_images(folder / "theirs.db", folder / "images")
+    assert contents(folder / "db.db") == contents(folder / "theirs.db")
+    assert contents(folder / "db.db")["pose_priors"]
+    assert cameras(folder) == {"a.jpg": 1, "b.jpg": 2, "d.jpg": 3, "e.jpg": 1, "sub/c.jpg": 4}
+
+
+def test_only_names_that_are_asked_for_and_new_are_imported(folder):
+    save(folder, "a.jpg", "b.jpg", "c.jpg")
+    assert take(folder, ["b.jpg"]) == []
+    before = contents(folder / "db.db")
+    assert take(folder, []) == []
+    assert take(folder, ["b.jpg"]) == []
+    assert contents(folder / "db.db") == before
+    assert take(folder, ["c.jpg", "b.jpg"]) == []
+    assert cameras(folder) == {"b.jpg": 1, "c.jpg": 2}
+
+
+def test_what_colmap_does_not_take_is_returned_without_a_word_of_colmap(folder, capfd):
+    save(folder, "a.jpg", "c.jpg")
+    save(folder, "big.jpg", size=(80, 60))
+    (folder / "images" / "bad.jpg").write_bytes(b"no picture")
+    level = pycolmap.logging.minloglevel
+    assert take(folder, ["a.jpg", "missing.jpg", "bad.jpg", "big.jpg", "c.jpg"], SINGLE) == [
+        *("bad.jpg", "big.jpg", "missing.jpg"),
+    ]
+    assert cameras(folder) == {"a.jpg": 1, "c.jpg": 1}
+    assert capfd.readouterr() == ("", "")
+    assert pycolmap.logging.minloglevel == level
+
+
+def test_a_second_import_shares_the_single_camera(folder):
+    save(folder, "m.jpg", "z.jpg", "b.jpg")
+    save(folder, "a.jpg", size=(80, 60))
+    assert take(folder, ["m.jpg"], SINGLE) == []
+    assert take(folder, ["a.jpg", "b.jpg", "z.jpg"], SINGLE) == ["a.jpg"]
+    assert cameras(folder) == {"m.jpg": 1, "b.jpg": 1, "z.jpg": 1}
+
+
+def test_folders_share_cameras_within_and_across_imports(folder):
+    save(folder, "a.jpg", "z.jpg", "b.jpg", "sub/a.jpg", "sub/b.jpg", "sub/z.jpg")
+    assert take(folder, ["a.jpg", "sub/b.jpg", "z.jpg"], PER_FOLDER) == []
+    assert cameras(folder) == {"a.jpg": 1, "z.jpg": 1, "sub/b.jpg": 2}
+    assert take(folder, ["b.jpg", "sub/a.jpg", "sub/z.jpg"], PER_FOLDER) == []
+    assert {name for name, camera_id in cameras(folder).items() if camera_id == 1} == {"a.jpg", "b.jpg", "z.jpg"}
+    assert {name for name, camera_id in cameras(folder).items() if camera_id == 2} == {
+        *("sub/a.jpg", "sub/b.jpg", "sub/z.jpg"),
+    }
+
+
+def test_folders_are_imported_as_by_colmap(folder):
+    save(folder, "a.jpg", "b.jpg", "sub/a.jpg", "sub/b.jpg")
+    names = ["a.jpg", "b.jpg", "sub/a.jpg", "sub/b.jpg"]
+    take(folder, names, PER_FOLDER)
+    pycolmap.Database.open(folder / "theirs.db").close()
+    pycolmap.import_images(folder / "theirs.db", folder / "images", pycolmap.CameraMode.PER_FOLDER, names)
+    assert contents(folder / "db.db") == contents(folder / "theirs.db")
+
+
+def test_every_image_has_a_camera_of_its_own(folder):
+    save(folder, "a.jpg", "b.jpg", focal_35mm=35, maker="Maker")
+    take(folder, ["a.jpg", "b.jpg"], CameraOptions(camera_mode=CameraMode.PER_IMAGE))
+    assert cameras(folder) == {"a.jpg": 1, "b.jpg": 2}
+
+
+def test_given_parameters_enter_the_cameras_and_are_marked(folder, caplog):
+    save(folder, "a.jpg", "b.jpg", "c.jpg")
+    take(folder, ["a.jpg"])
+    assert take(folder, ["b.jpg", "c.jpg"], PINHOLE) == []
+    with FeatureStore(folder / "db.db") as store:
+        assert store.cameras_given() == {2, 3}
+    with open_pycolmap(folder / "db.db") as colmap:
+        assert colmap.read_camera(3).model_name == "PINHOLE"
+        assert colmap.read_camera(3).params.tolist() == [70, 71, 32, 24]
+    assert caplog.text == ""
+    take(folder, ["a.jpg", "b.jpg"], PINHOLE)
+    assert "1 photographs keep the cameras" in caplog.text
+    with FeatureStore(folder / "db.db") as store:
+        assert store.cameras_given() == {2, 3}
+
+
+def test_cameras_of_a_killed_run_are_marked_by_the_next(folder):
+    save(folder, "a.jpg")
+    options = pycolmap.ImageReaderOptions(camera_model="PINHOLE", camera_params="70,71,32,24")
+    pycolmap.import_images(folder / "db.db", folder / "images", options=options)
+    take(folder, ["a.jpg"], PINHOLE)
+    with FeatureStore(folder / "db.db") as store:
+        assert store.cameras_given() == {1}
+
+
+def test_a_camera_to_share_must_be_the_given_one(folder):
+    save(folder, "a.jpg", "b.jpg")
+    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params="70,71,32,24")
+    take(folder, ["a.jpg"], SINGLE)
+    with pytest.raises(RuntimeError, match=r"share camera 1 of .*, SIMPLE_RADIAL .* not the given PINHOLE 70,71,32,24"):
+        take(folder, ["b.jpg"], given)
+    assert cameras(folder) == {"a.jpg": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "message"),
+    [
+        ("PINHOL", "", "no camera model PINHOL: expected one of SIMPLE_PINHOLE, PINHOLE"),
+        ("INVALID", "", "no camera model INVALID"),
+        ("PINHOLE", "70,71,32", r"PINHOLE has 4 parameters \(fx, fy, cx, cy\), found 3"),
+        ("PINHOLE", "70 71 32 24", "numbers with commas between, found 70 71 32 24"),
+        ("PINHOLE", "70,71,32,", "numbers with commas between"),
+        ("PINHOLE", "70,nan,32,24", "finite with focal lengths above 0"),
+        ("PINHOLE", "70,-71,32,24", "finite with focal lengths above 0"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_is_imported(folder, model, params, message):
+    save(folder, "a.jpg")
+    with pytest.raises(ValueError, match=message):
+        take(folder, ["a.jpg"], CameraOptions(camera_model=model, camera_params=params))
+    assert cameras(folder) == {}
+
+
+def test_missing_folder_and_database(folder):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        import_photographs(folder / "db.db", folder / "nowhere", ["a.jpg"])
+    with pytest.raises(FileNotFoundError, match=r"other\.db"):
+        import_photographs(folder / "other.db", folder / "images", ["a.jpg"])
+
+
+def test_estimated_cameras_counts_unshared_cameras_without_focal_length(folder):
+    database = folder / "db.db"
+    assert estimated_cameras(database) == []
+    save(folder, "a.jpg", "b.jpg")
+    save(folder, "f1.jpg", "f2.jpg", "f3.jpg", focal_35mm=35)
+    save(folder, "p1.jpg", "p2.jpg", "p3.jpg", "p4.jpg", size=(48, 64))
+    save(folder, "s1.jpg", "s2.jpg", "s3.jpg", size=(40, 40))
+    take(folder, [*("a.jpg", "b.jpg", "f1.jpg", "f2.jpg", "f3.jpg", "p1.jpg", "p2.jpg", "p3.jpg", "p4.jpg")])
+    assert estimated_cameras(database) == [(4, 48, 64)]
+    save(folder, "c.jpg")
+    take(folder, ["c.jpg"])
+    assert estimated_cameras(database) == [(4, 48, 64), (3, 64, 48)]
+    create_database(folder / "single.db")
+    import_photographs(folder / "single.db", folder / "images", ["s1.jpg", "s2.jpg", "s3.jpg"], SINGLE)
+    assert estimated_cameras(folder / "single.db") == []
+
+
+def fill(database, names):
+    """Features and verified pairs for all images."""
+    features = Features(
+        keypoints=np.ones((4, 4), np.float32),
+        descriptors=np.ones((4, 512), np.float32),
+        image_size=(64, 48),
+        input_size=(64, 48),
+        convention=Convention.COLMAP,
+        scales=(1.0,),
+    )
+    with FeatureStore(database) as store:
+        for name in names:
+            store.write(name, features, "settings", DescriptorDtype.FLOAT16)
+        ids = sorted(image.image_id for image in store.images().values())
+    with PairStore(database) as store:
+        for i, j in ((i, j) for i in ids for j in ids if i < j):
+            store.write(i, j, np.array([[0, 1]]), pycolmap.TwoViewGeometry())
+
+
+def test_removed_photographs_leave_no_row(folder):
+    names = ["a.jpg", "b.jpg", "c.jpg", "sub/d.jpg"]
+    save(folder, *names, gps=True)
+    take(folder, names)
+    fill(folder / "db.db", names)
+    remove_photographs(folder / "db.db", ["b.jpg", "unknown.jpg", "sub/d.jpg"])
+    (folder / "kept").mkdir()
+    create_database(folder / "kept.db")
+    import_photographs(folder / "kept.db", folder / "images", ["a.jpg", "c.jpg"])
+    with FeatureStore(folder / "db.db") as store:
+        assert list(store.extracted()) == ["a.jpg", "c.jpg"]
+    rows, expected = contents(folder / "db.db"), contents(folder / "kept.db")
+    assert {name: len(rows[name]) for name in rows} == {
+        **{name: len(expected[name]) for name in expected},
+        **{"keypoints": 2, "descriptors": 2, "matches": 1, "two_view_geometries": 1},
+    }
+    assert [row[0] for row in rows["cameras"]] == [1, 3]
+    assert [row[0] for row in rows["frames"]] == [1, 3]
+    with PairStore(folder / "db.db") as store:
+        assert store.done_pairs(verified=True) == {(1, 3)}
+
+
+def test_a_shared_camera_stays_until_its_last_photograph_goes(folder):
+    save(folder, "a.jpg", "b.jpg")
+    take(folder, ["a.jpg", "b.jpg"], SINGLE)
+    remove_photographs(folder / "db.db", ["a.jpg"])
+    assert cameras(folder) == {"b.jpg": 1}
+    remove_photographs(folder / "db.db", ["b.jpg"])
+    assert not any(contents(folder / "db.db").values())
+    assert take(folder, ["a.jpg"], SINGLE) == []
+
+
+def test_sensors_of_a_real_rig_stay(folder):
+    save(folder, "a.jpg", "b.jpg")
+    take(folder, ["a.jpg", "b.jpg"])
+    with open_pycolmap(folder / "db.db") as colmap:  # both cameras on one rig, both images in one frame
+        colmap.clear_frames()
+        colmap.clear_rigs()
+        rig, frame = pycolmap.Rig(), pycolmap.Frame()
+        sensors = [colmap.read_camera(camera_id).sensor_id for camera_id in (1, 2)]
+        rig.add_ref_sensor(sensors[0])
+        rig.add_sensor(sensors[1], pycolmap.Rigid3d())
+        frame.rig_id = colmap.write_rig(rig)
+        for image_id in (1, 2):
+            frame.add_data_id(colmap.read_image(image_id).data_id)
+        colmap.write_frame(frame)
+    remove_photographs(folder / "db.db", ["a.jpg"])
+    with open_pycolmap(folder / "db.db") as colmap:
+        assert colmap.num_cameras() == 2
+        assert [frame.num_data_ids() for frame in colmap.read_all_frames()] == [1]
+        assert [rig.num_sensors() for rig in colmap.read_all_rigs()] == [2]
+
+
+def test_a_database_maps_after_a_removal(folder):
+    database = folder / "synthetic.db"
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = 5, 1, 120
+    pycolmap.set_random_seed(0)
+    with open_pycolmap(database) as colmap:
+        pycolmap.synthesize_dataset(options, colmap)
+        names = sorted(image.name for image in colmap.read_all_images())
+    remove_photographs(database, names[1:2])
+    settings = pycolmap.IncrementalPipelineOptions(num_threads=1)
+    (folder / "out").mkdir()
+    models = pycolmap.incremental_mapping(database, folder / "images", folder / "out", settings)
+    assert sorted(image.name for image in models[0].images.values()) == [names[0], *names[2:]]
+    assert all(models[0].image(image_id).has_pose for image_id in models[0].images)
