@@ -1,0 +1,16 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real photographs: $D2SFM_SHARED/data, or ../shared/data beside the repository. Skips without it."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(os.environ.get("D2SFM_SHARED", beside)) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real photographs: {folder} is missing")
+    return folder

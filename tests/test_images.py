@@ -1,0 +1,413 @@
+import logging
+import os
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycolmap
+import pytest
+from PIL import Image
+
+from d2sfm.images import check_photograph, list_photographs, read_photograph
+
+WIDTH, HEIGHT = 61, 40
+ORIENTATION = 0x112  # EXIF tag
+
+
+def make_pixels() -> np.ndarray:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    ramp = np.stack([x * 2, y * 3, x + y], axis=-1)
+    return (ramp + np.random.default_rng(0).integers(0, 120, ramp.shape)).astype(np.uint8)
+
+
+PIXELS = make_pixels()
+PIXELS_16 = PIXELS.astype(np.uint16) * 256 + np.random.default_rng(1).integers(0, 256, PIXELS.shape, dtype=np.uint16)
+ALPHA = Image.fromarray((np.mgrid[:HEIGHT, :WIDTH][1] * 4).astype(np.uint8))  # 0 at the left: fully transparent
+RGB = Image.fromarray(PIXELS)
+GREY = RGB.convert("L")
+RGBA = Image.merge("RGBA", (*RGB.split(), ALPHA))
+GREY_ALPHA = Image.merge("LA", (GREY, ALPHA))
+PALETTE = RGB.quantize(200)
+GREY_RGB = np.repeat(np.asarray(GREY)[..., None], 3, axis=2)
+
+# file name: picture, options of Pillow's save, and the pixels that must be read (None: what Pillow decodes)
+EIGHT_BIT = {
+    "rgb.png": (RGB, {}, PIXELS),
+    "rgb.tif": (RGB, {}, PIXELS),
+    "lzw.tif": (RGB, {"compression": "tiff_lzw"}, PIXELS),
+    "rgb.bmp": (RGB, {}, PIXELS),
+    "rgb.ppm": (RGB, {}, PIXELS),
+    "rgb.tga": (RGB, {}, PIXELS),
+    "grey.png": (GREY, {}, GREY_RGB),
+    "grey.tif": (GREY, {}, GREY_RGB),
+    "grey.pgm": (GREY, {}, GREY_RGB),
+    "rgba.png": (RGBA, {}, PIXELS),
+    "rgba.tif": (RGBA, {}, PIXELS),
+    "grey_alpha.png": (GREY_ALPHA, {}, GREY_RGB),
+    "palette.png": (PALETTE, {}, np.asarray(PALETTE.convert("RGB"))),
+    "palette_one_transparent.png": (PALETTE, {"transparency": 3}, np.asarray(PALETTE.convert("RGB"))),
+    "palette_alpha.png": (PALETTE, {"transparency": bytes(range(200))}, np.asarray(PALETTE.convert("RGB"))),
+    "palette.bmp": (PALETTE, {}, np.asarray(PALETTE.convert("RGB"))),
+    "bits.png": (GREY.convert("1"), {}, np.asarray(GREY.convert("1").convert("RGB"))),
+    "bits.tif": (GREY.convert("1"), {"compression": "group4"}, np.asarray(GREY.convert("1").convert("RGB"))),
+    "cmyk.tif": (RGB.convert("CMYK"), {}, PIXELS),
+    "rgb.jpg": (RGB, {"quality": 95}, None),
+    "chroma_444.jpg": (RGB, {"quality": 95, "subsampling": 0}, None),
+    "progressive.jpg": (RGB, {"quality": 90, "progressive": True}, None),
+    "grey.jpg": (GREY, {"quality": 95}, None),
+    "cmyk.jpg": (RGB.convert("CMYK"), {"quality": 95}, None),
+    "UPPER CASE.JPEG": (RGB, {"quality": 95}, None),
+    "Äpfel und 名前.png": (RGB, {}, PIXELS),
+}
+
+
+def save(folder: Path, name: str) -> Path:
+    picture, options, _ = EIGHT_BIT[name]
+    picture.save(folder / name, **options)
+    return folder / name
+
+
+def save_turned(path: Path, orientation: int) -> Path:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    RGB.save(path, exif=exif, **({"quality": 95} if path.suffix == ".jpg" else {}))
+    return path
+
+
+def shorten(path: Path, kept: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    return path
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG file that claims a size, without the pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+
+
+# ---- listing ----
+
+
+def test_photographs_are_told_by_suffix_below_the_folder(tmp_path):
+    for name in ["b.jpg", "a.PNG", "sub/deep er/ü.Tiff", "sub-2/x.webp", "sub/m.heic", "z.NEF"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ["notes.txt", "b.jpg.d2-net", "x.db", "jpg", "Thumbs.db", ".hidden.jpg", "sub/._b.jpg", ".trash/c.jpg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    assert list_photographs(tmp_path) == ["a.PNG", "b.jpg", "sub-2/x.webp", "sub/deep er/ü.Tiff", "sub/m.heic", "z.NEF"]
+
+
+def test_a_hidden_folder_may_itself_be_the_folder_of_photographs(tmp_path):
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "a.jpg").touch()
+    assert list_photographs(tmp_path / ".cache") == ["a.jpg"]
+
+
+def test_links_to_files_are_photographs_and_links_to_folders_are_not_followed(tmp_path):
+    photographs, elsewhere = tmp_path / "photographs", tmp_path / "elsewhere"
+    photographs.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "a.jpg").touch()
+    (photographs / "link.jpg").symlink_to(elsewhere / "a.jpg")
+    (photographs / "folder").symlink_to(elsewhere)
+    assert list_photographs(photographs) == ["link.jpg"]
+
+
+def test_a_folder_without_photographs_gives_an_empty_list(tmp_path):
+    assert list_photographs(tmp_path) == []
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        list_photographs(tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="found a file"):
+        list_photographs(tmp_path / "file")
+
+
+def test_a_subfolder_that_cannot_be_read_is_logged(tmp_path, monkeypatch, caplog):
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.jpg").touch()
+    real_scandir = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "locked":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real_scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with caplog.at_level(logging.WARNING):
+        assert list_photographs(tmp_path) == ["a.jpg"]
+    assert "Permission denied" in caplog.text
+    assert "locked" in caplog.text
+
+
+# ---- pixels and grid ----
+
+
+@pytest.mark.parametrize("name", EIGHT_BIT)
+def test_pixels_of_each_format(tmp_path, name):
+    path = save(tmp_path, name)
+    expected = EIGHT_BIT[name][2]
+    if expected is None:
+        expected = np.asarray(Image.open(path).convert("RGB"))
+        assert np.abs(expected.astype(int) - PIXELS).mean() < 40  # the picture, not noise
+    image = read_photograph(path)
+    assert image.dtype == np.uint8
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert np.array_equal(image, expected)
+    assert check_photograph(path) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("channels", ["grey", "rgb", "rgba"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix, channels):
+    bgr = PIXELS_16[..., ::-1]
+    alpha = np.asarray(ALPHA).astype(np.uint16) * 257
+    stored = {"grey": PIXELS_16[..., 0], "rgb": bgr, "rgba": np.dstack([bgr, alpha])}[channels]
+    path = tmp_path / f"sixteen{suffix}"
+    assert cv2.imwrite(str(path), stored)
+    expected = np.repeat(PIXELS_16[..., :1], 3, axis=2) if channels == "grey" else PIXELS_16
+    assert np.abs(read_photograph(path) - expected / 257).max() <= 1
+    assert check_photograph(path) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_exif_orientation_does_not_turn_the_picture(tmp_path, suffix, orientation):
+    upright = save_turned(tmp_path / f"upright{suffix}", 1)
+    path = save_turned(tmp_path / f"turned{suffix}", orientation)
+    assert pycolmap.Bitmap.read(path, as_rgb=True).exif_orientation() == orientation
+    assert np.array_equal(read_photograph(path), read_photograph(upright))
+    assert check_photograph(path) == (WIDTH, HEIGHT)
+
+
+def test_the_grid_is_that_of_colmaps_import(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in EIGHT_BIT:
+        save(folder, name)
+    for suffix in (".jpg", ".png", ".tif"):
+        save_turned(folder / f"turned{suffix}", 6)
+    database = tmp_path / "database.db"
+    pycolmap.Database.open(database).close()
+    pycolmap.import_images(database, folder)
+    with pycolmap.Database.open(database) as opened:
+        cameras = {image.name: opened.read_camera(image.camera_id) for image in opened.read_all_images()}
+    assert sorted(cameras) == list_photographs(folder)
+    for name, camera in cameras.items():
+        assert check_photograph(folder / name) == (camera.width, camera.height), name
+        assert read_photograph(folder / name).shape == (camera.height, camera.width, 3), name
+
+
+def test_reading_what_is_not_there_or_no_picture(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_photograph(tmp_path / "nowhere.jpg")
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match=r"text\.jpg"):
+        read_photograph(tmp_path / "text.jpg")
+
+
+# ---- files that cannot be used ----
+
+
+@pytest.mark.parametrize("name", ["rgb.jpg", "progressive.jpg", "rgb.png", "rgb.tif", "rgb.bmp", "rgb.ppm"])
+@pytest.mark.parametrize("kept", [0.5, 0.95])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, name, kept, capfd):
+    path = shorten(save(tmp_path, name), kept)
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        check_photograph(path)
+    assert capfd.readouterr().err == ""  # libpng of COLMAP would write a line
+
+
+def test_colmap_and_opencv_do_not_notice_a_truncated_jpeg(tmp_path):
+    """Why the check needs Pillow: should this fail one day, the check can be simpler."""
+    path = shorten(save(tmp_path, "rgb.jpg"), 0.8)
+    assert pycolmap.Bitmap.read(path, as_rgb=True) is not None
+    assert cv2.imread(str(path)) is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("text.jpg", b"no picture at all"), ("text.png", b"\x00" * 500), ("pages.tif", b"II*\x00")],
+)
+def test_what_is_no_picture_is_refused(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="not a picture"):
+        check_photograph(path)
+
+
+def test_an_empty_file_is_refused(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(ValueError, match="empty"):
+        check_photograph(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.webp", "WebP"), ("a.gif", "GIF"), ("a.jp2", "JPEG2000")],
+)
+def test_formats_that_colmap_does_not_read_are_named(tmp_path, name, kind):
+    RGB.save(tmp_path / name)
+    reason = f"^{kind} is not read by COLMAP, convert it to JPEG or PNG$"
+    with pytest.raises(ValueError, match=reason):
+        check_photograph(tmp_path / name)
+    (tmp_path / name).rename(tmp_path / "disguised.jpg")
+    with pytest.raises(ValueError, match=reason):
+        check_photograph(tmp_path / "disguised.jpg")
+    assert pycolmap.Bitmap.read(tmp_path / "disguised.jpg", as_rgb=True) is None
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.heic", "HEIC"), ("a.JXL", "JXL"), ("a.webp", "WebP")])
+def test_formats_that_pillow_does_not_read_either_are_named_by_suffix(tmp_path, name, kind):
+    (tmp_path / name).write_bytes(b"something that only a newer reader would understand")
+    with pytest.raises(ValueError, match=f"^{kind} is not read by COLMAP, convert it"):
+        check_photograph(tmp_path / name)
+
+
+def test_camera_raw_is_refused_although_its_thumbnail_can_be_read(tmp_path):
+    RGB.save(tmp_path / "a.tif")
+    (tmp_path / "a.tif").rename(tmp_path / "a.DNG")
+    with pytest.raises(ValueError, match="camera raw is not read by COLMAP"):
+        check_photograph(tmp_path / "a.DNG")
+
+
+def test_pixels_of_32_bits_outside_of_colmaps_range_are_refused(tmp_path):
+    grey = np.asarray(GREY)
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "bytes_as_floats.tif")
+    with pytest.raises(ValueError, match=r"floating-point pixels from .* expected 0 to 1"):
+        check_photograph(tmp_path / "bytes_as_floats.tif")
+    Image.fromarray(grey.astype(np.int32) * 100).save(tmp_path / "integers.tif")
+    with pytest.raises(ValueError, match="32-bit"):
+        check_photograph(tmp_path / "integers.tif")
+    Image.fromarray(grey / np.float32(255)).save(tmp_path / "floats.tif")
+    assert check_photograph(tmp_path / "floats.tif") == (WIDTH, HEIGHT)
+    assert np.array_equal(read_photograph(tmp_path / "floats.tif"), GREY_RGB)
+
+
+def test_a_file_of_which_colmap_reads_only_black_is_refused(tmp_path):
+    path = save(tmp_path, "rgb.png")
+    content = bytearray(path.read_bytes())
+    start = content.index(b"IDAT")
+    content[start - 4 : start] = struct.pack(">I", 0x3FFFFFFF)  # length of the chunk: Pillow forgives it
+    path.write_bytes(content)
+    assert np.array_equal(np.asarray(Image.open(path)), PIXELS)
+    with pytest.raises(ValueError, match="COLMAP reads black pixels only"):
+        check_photograph(path)
+
+
+def test_a_black_photograph_is_a_photograph(tmp_path):
+    Image.new("RGBA", (30, 20), (0, 0, 0, 255)).save(tmp_path / "lens_cap.png")
+    assert check_photograph(tmp_path / "lens_cap.png") == (30, 20)
+
+
+def test_a_size_on_which_the_readers_disagree_is_refused(tmp_path, monkeypatch):
+    path = save(tmp_path, "rgb.png")
+    other = pycolmap.Bitmap.from_array(PIXELS[:30])
+    monkeypatch.setattr(pycolmap.Bitmap, "read", lambda path, as_rgb: other)
+    with pytest.raises(ValueError, match="is 61 x 30 pixels for COLMAP, 61 x 40 for Pillow"):
+        check_photograph(path)
+
+
+def test_a_size_beyond_colmaps_integers_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "huge.png").write_bytes(png_of_size(40_000, 40_000))
+    with pytest.raises(ValueError, match="40000 x 40000 pixels"):
+        check_photograph(tmp_path / "huge.png")
+
+
+def test_what_cannot_be_opened_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        check_photograph(tmp_path / "nowhere.jpg")
+    (tmp_path / "broken.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    with pytest.raises(ValueError, match="link to a file that does not exist"):
+        check_photograph(tmp_path / "broken.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    with pytest.raises(ValueError, match="cannot be opened"):
+        check_photograph(tmp_path / "folder.jpg")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are UTF-16 there")
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    RGB.save(path)
+    assert [tmp_path / name for name in list_photographs(tmp_path)] == [path]
+    with pytest.raises(ValueError, match="not UTF-8"):
+        check_photograph(path)
+
+
+# ---- Pillow's settings ----
+
+
+@pytest.mark.parametrize("name", ["rgb.png", "rgb.tif", "lzw.tif", "rgb.jpg"])
+def test_pillows_limit_of_size_does_not_apply_and_stays(tmp_path, monkeypatch, name):
+    path = save(tmp_path, name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 4)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(path).load()
+    assert check_photograph(path) == (WIDTH, HEIGHT)
+    assert Image.MAX_IMAGE_PIXELS == WIDTH * HEIGHT // 4
+
+
+def test_pillows_warnings_are_not_shown(tmp_path):
+    path = tmp_path / "resolution.tif"
+    RGB.save(path, dpi=(72, 72))
+    content = bytearray(path.read_bytes())
+    entry = content.index(struct.pack("<HH", 296, 3))  # ResolutionUnit, now with two values
+    content[entry : entry + 12] = struct.pack("<HHIHH", 296, 3, 2, 2, 2)
+    path.write_bytes(content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Image.open(path).load()
+        assert caught
+        caught.clear()
+        check_photograph(path)
+        assert not caught
+
+
+def test_threads_give_what_one_gives(tmp_path):
+    names = [*EIGHT_BIT, "cut.jpg", "cut.tif", "a.webp"]
+    paths = [save(tmp_path, name) for name in EIGHT_BIT]
+    for name in ("cut.jpg", "cut.tif", "a.webp"):
+        RGB.save(tmp_path / name)
+        paths.append(shorten(tmp_path / name, 0.7))
+
+    def outcome(path):
+        try:
+            return check_photograph(path)
+        except ValueError as error:
+            return str(error)
+
+    filters, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
+    alone = [outcome(path) for path in paths]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(outcome, paths * 5))
+    assert together == alone * 5
+    assert sum(isinstance(result, str) for result in alone) == len(names) - len(EIGHT_BIT)
+    assert warnings.filters == filters
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+# ---- real photographs ----
+
+
+@pytest.mark.photographs
+@pytest.mark.parametrize("folder", ["sacre_coeur", "fountain_p11", "brighton_beach"])
+def test_real_photographs(shared_data, folder):
+    root = shared_data / folder / "images"
+    for name in list_photographs(root)[:2]:
+        with Image.open(root / name) as picture:
+            expected = np.asarray(picture.convert("RGB"))
+        assert check_photograph(root / name) == (expected.shape[1], expected.shape[0])
+        assert np.array_equal(read_photograph(root / name), expected), name
