@@ -5,6 +5,7 @@ lost without an error. So everything that touches the file goes through ``Connec
 ``sole_use`` lets one of them in at a time. Errors of either become a RuntimeError of one line that names the file.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -65,8 +66,11 @@ def quiet_pycolmap() -> Iterator[None]:
 def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
     """pycolmap's Database, closed at the end. Raises RuntimeError where it can't be opened or closed.
 
-    pycolmap makes a missing file and migrates an old one.
+    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to.
     """
+    for place in (Path(path), Path(path).resolve().parent):
+        if place.exists() and not os.access(place, os.W_OK):
+            raise RuntimeError(f"{path} can't be opened by pycolmap: {place} is read-only")
     with sole_use(path):
         with named_errors(path, RuntimeError), quiet_pycolmap():
             database = pycolmap.Database.open(path)

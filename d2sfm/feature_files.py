@@ -1,0 +1,141 @@
+"""Features in files of their own, npz or mat, with the names of the published tool.
+
+``keypoints`` [N, 4] (x, y, scale, activation), ``descriptors`` [N, 512] and ``scores`` [N], the activations once more;
+beside them what the published tool leaves out: ``convention``, ``image_size``, ``input_size``, ``scales`` and the
+``fingerprint`` of the settings.
+"""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from d2sfm.features import Features
+from d2sfm.options import Convention, DescriptorDtype, OutputType
+
+REQUIRED = ("keypoints", "descriptors", "convention", "image_size", "input_size", "scales")
+
+_NPZ_MAGIC = b"PK\x03\x04"
+_MAT_MAGIC = b"MATLAB 5.0 MAT-file"
+
+
+def write_features(
+    path: Path,
+    features: Features,
+    output_type: OutputType = OutputType.NPZ,
+    descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
+    fingerprint: str | None = None,
+) -> None:
+    """Write a feature file of exactly this name, in place of one that is there; a killed run leaves no half file.
+
+    fingerprint: the settings that made the features, for ``read_fingerprint``.
+
+    Raises FileNotFoundError where the folder is missing, ValueError for float16 in mat, which has no such type.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for the feature file {path.name}")
+    if output_type is OutputType.MAT and descriptor_dtype is DescriptorDtype.FLOAT16:
+        raise ValueError("mat files hold no float16: ask for float32 descriptors or for npz")
+    arrays = {
+        "keypoints": features.keypoints,
+        "descriptors": features.descriptors.astype(str(descriptor_dtype), copy=False),
+        "scores": features.scores,
+        "convention": str(features.convention),
+        "image_size": np.array(features.image_size, np.int64),
+        "input_size": np.array(features.input_size, np.int64),
+        "scales": np.array(features.scales, np.float64),
+    }
+    if fingerprint is not None:
+        arrays["fingerprint"] = fingerprint
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        # An open file, because NumPy and SciPy add a suffix of theirs to a name.
+        with partial.open("wb") as stream:
+            _save(stream, arrays, output_type)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_features(path: Path) -> Features:
+    """Read a file that ``write_features`` wrote; npz and mat are told apart by their content.
+
+    Keypoints, scales and float32 descriptors come back bit for bit. Raises FileNotFoundError where there is no such
+    file, ValueError where it is no feature file or lacks a key: those of the published tool don't tell the convention.
+    """
+    arrays = _load(path, REQUIRED)
+    missing = [key for key in REQUIRED if key not in arrays]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: it is not one of d2sfm's feature files")
+    try:
+        return Features(
+            keypoints=arrays["keypoints"],
+            descriptors=arrays["descriptors"],
+            image_size=_size(arrays["image_size"]),
+            input_size=_size(arrays["input_size"]),
+            convention=Convention(arrays["convention"].item()),
+            scales=tuple(map(float, arrays["scales"].ravel())),
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_fingerprint(path: Path) -> str | None:
+    """The fingerprint in a feature file, or None where the file has none or is not a feature file at all.
+
+    Reads nothing else of it. Raises FileNotFoundError where there is no such file.
+    """
+    try:
+        arrays = _load(path, ("fingerprint",))
+    except ValueError:
+        return None
+    return str(arrays["fingerprint"].item()) if "fingerprint" in arrays else None
+
+
+def _save(stream: BinaryIO, arrays: dict, output_type: OutputType) -> None:
+    if output_type is OutputType.NPZ:
+        np.savez(stream, **arrays)
+    else:
+        from scipy.io import savemat  # slow to import, and rarely needed
+
+        # Rows made here: of an empty one-dimensional array SciPy makes 0 x 0.
+        savemat(stream, {key: np.atleast_2d(array) for key, array in arrays.items()})
+
+
+def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Those of the keys that the file has. ValueError where it is neither npz nor mat, or is damaged."""
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no feature file {path}")
+    with path.open("rb") as stream:
+        magic = stream.read(len(_MAT_MAGIC))
+        stream.seek(0)
+        if magic.startswith(_NPZ_MAGIC):
+            load = _load_npz
+        elif magic == _MAT_MAGIC:
+            load = _load_mat
+        else:
+            raise ValueError(f"{path} is no feature file: it is neither npz nor mat")
+        try:
+            return load(stream, keys)
+        except Exception as error:  # the readers raise what they like on damaged files
+            raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def _load_npz(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    with np.load(stream, allow_pickle=False) as archive:
+        return {key: archive[key] for key in keys if key in archive.files}
+
+
+def _load_mat(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    arrays = loadmat(stream, variable_names=list(keys))
+    return {key: arrays[key] for key in keys if key in arrays}
+
+
+def _size(array: np.ndarray) -> tuple[int, int]:
+    width, height = map(int, array.ravel())
+    return width, height

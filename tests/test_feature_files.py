@@ -1,0 +1,207 @@
+"""Feature files: round trips, and files that are none."""
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from d2sfm.feature_files import read_features, read_fingerprint, write_features
+from d2sfm.features import Features
+from d2sfm.options import Convention, DescriptorDtype, OutputType
+
+NPZ, MAT = OutputType.NPZ, OutputType.MAT
+FLOAT16, FLOAT32 = DescriptorDtype.FLOAT16, DescriptorDtype.FLOAT32
+
+
+def make_features(count=3, seed=0, **fields):
+    rng = np.random.default_rng(seed)
+    keypoints = rng.normal(scale=1000, size=(count, 4)).astype(np.float32)
+    descriptors = rng.uniform(-1, 1, (count, 512)).astype(np.float32)
+    sizes = {"image_size": (640, 480), "input_size": (320, 240)}
+    rest = {"convention": Convention.COLMAP, "scales": (1.0,)}
+    return Features(keypoints=keypoints, descriptors=descriptors, **{**sizes, **rest, **fields})
+
+
+def plain_arrays(features):
+    """What the file of these features is to hold, all but the strings."""
+    return {
+        "keypoints": features.keypoints,
+        "descriptors": features.descriptors,
+        "scores": features.keypoints[:, 3],
+        "image_size": np.array(features.image_size),
+        "input_size": np.array(features.input_size),
+        "scales": np.array(features.scales),
+    }
+
+
+edges = st.integers(1, 2**31)
+scales = st.lists(st.floats(0.1, 8), min_size=1, max_size=4, unique=True).map(lambda values: tuple(sorted(values)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(0, 5),
+    seed=st.integers(0, 2**32),
+    image_size=st.tuples(edges, edges),
+    input_size=st.tuples(edges, edges),
+    convention=st.sampled_from(Convention),
+    scales=scales,
+    kind=st.sampled_from([(NPZ, FLOAT16), (NPZ, FLOAT32), (MAT, FLOAT32)]),
+)
+def test_what_is_written_is_read(count, seed, image_size, input_size, convention, scales, kind):
+    output_type, descriptor_dtype = kind
+    features = make_features(
+        count, seed, image_size=image_size, input_size=input_size, convention=convention, scales=scales
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jpg.d2-net"
+        write_features(path, features, output_type, descriptor_dtype)
+        stored = read_features(path)
+    assert stored.keypoints.dtype == np.float32
+    assert np.array_equal(stored.keypoints, features.keypoints)
+    assert stored.descriptors.dtype == np.dtype(str(descriptor_dtype))
+    assert np.array_equal(stored.descriptors, features.descriptors.astype(str(descriptor_dtype)))
+    for field in ("image_size", "input_size", "convention", "scales"):
+        assert getattr(stored, field) == getattr(features, field)
+    assert isinstance(stored.convention, Convention)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+@pytest.mark.parametrize("suffix", [".d2-net", ".npz", ".mat", ""])
+def test_npz_has_the_published_keys_and_the_name_that_was_asked_for(tmp_path, suffix, count):
+    features = make_features(count)
+    write_features(tmp_path / f"a.jpg{suffix}", features, NPZ, FLOAT32)
+    assert os.listdir(tmp_path) == [f"a.jpg{suffix}"]
+    with np.load(tmp_path / f"a.jpg{suffix}", allow_pickle=False) as archive:
+        assert archive["convention"] == "colmap"
+        assert set(archive.files) == {*plain_arrays(features), "convention"}
+        for key, array in plain_arrays(features).items():
+            assert archive[key].shape == array.shape
+            assert np.array_equal(archive[key], array)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+@pytest.mark.parametrize("suffix", [".d2-net", ".npz", ".mat", ""])
+def test_mat_has_the_published_keys_and_the_name_that_was_asked_for(tmp_path, suffix, count):
+    features = make_features(count)
+    write_features(tmp_path / f"a.jpg{suffix}", features, MAT, FLOAT32)
+    assert os.listdir(tmp_path) == [f"a.jpg{suffix}"]
+    arrays = scipy.io.loadmat(tmp_path / f"a.jpg{suffix}", appendmat=False)
+    assert arrays["convention"] == ["colmap"]
+    for key, array in plain_arrays(features).items():
+        assert arrays[key].shape == np.atleast_2d(array).shape
+        assert np.array_equal(arrays[key], np.atleast_2d(array))
+
+
+@pytest.mark.parametrize("output_type", [NPZ, MAT])
+@pytest.mark.parametrize("fingerprint", ['{"weights": "d2_ots"}', "Füße " * 100])
+def test_fingerprint(tmp_path, output_type, fingerprint):
+    write_features(tmp_path / "a", make_features(), output_type, FLOAT32, fingerprint)
+    write_features(tmp_path / "b", make_features(), output_type, FLOAT32)
+    assert read_fingerprint(tmp_path / "a") == fingerprint
+    assert read_fingerprint(tmp_path / "b") is None
+    assert np.array_equal(read_features(tmp_path / "a").keypoints, make_features().keypoints)
+    (tmp_path / "c").write_text("no feature file")
+    assert read_fingerprint(tmp_path / "c") is None
+    with pytest.raises(FileNotFoundError):
+        read_fingerprint(tmp_path / "d")
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    write_features(path, make_features(2), NPZ, FLOAT32)
+    write_features(path, make_features(5), MAT, FLOAT32)
+    assert len(read_features(path)) == 5
+
+    def full_disk(stream, **arrays):
+        stream.write(b"PK\x03\x04")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        write_features(path, make_features(9), NPZ, FLOAT32)
+    assert len(read_features(path)) == 5
+    assert os.listdir(tmp_path) == ["a.npz"]
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    (tmp_path / "plain").touch()
+    write_features(tmp_path / "a.npz", make_features())
+    assert (tmp_path / "a.npz").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_mat_has_no_float16(tmp_path):
+    with pytest.raises(ValueError, match="mat files hold no float16"):
+        write_features(tmp_path / "a.mat", make_features(), MAT, FLOAT16)
+    assert os.listdir(tmp_path) == []
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no feature file .*a\.npz"):
+        read_features(tmp_path / "a.npz")
+    with pytest.raises(FileNotFoundError, match=r"no folder .*none"):
+        write_features(tmp_path / "none" / "a.npz", make_features())
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" * 9])
+def test_a_file_that_is_neither_npz_nor_mat(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz is no feature file: it is neither npz nor mat"):
+        read_features(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("output_type", [NPZ, MAT])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.97])
+def test_a_file_that_is_cut_short_is_refused(tmp_path, output_type, kept):
+    path = tmp_path / "a"
+    write_features(path, make_features(), output_type, FLOAT32)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match=f"{path} (is damaged|lacks)"):
+        read_features(path)
+
+
+@pytest.mark.parametrize("output_type", [NPZ, MAT])
+def test_files_of_the_published_tool_are_refused_with_the_missing_keys(tmp_path, output_type):
+    arrays = {key: plain_arrays(make_features())[key] for key in ("keypoints", "scores", "descriptors")}
+    with (tmp_path / "a.jpg.d2-net").open("wb") as stream:
+        np.savez(stream, **arrays) if output_type is NPZ else scipy.io.savemat(stream, arrays)
+    with pytest.raises(ValueError, match=r"a\.jpg\.d2-net lacks convention, image_size, input_size, scales: it is not"):
+        read_features(tmp_path / "a.jpg.d2-net")
+    assert read_fingerprint(tmp_path / "a.jpg.d2-net") is None
+
+
+def test_pickled_arrays_are_never_loaded(tmp_path):
+    arrays = {**plain_arrays(make_features()), "convention": np.array(["colmap", None], object)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=r"a\.npz is damaged: .*allow_pickle=False"):
+        read_features(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("keypoints", np.zeros((3, 2)), r"keypoints have shape \(3, 2\)"),
+        ("descriptors", np.zeros((2, 512)), r"descriptors have shape \(2, 512\), expected \(3, 512\)"),
+        ("convention", np.array("other"), "'other' is not a valid Convention"),
+        ("image_size", np.array([1, 2, 3]), "too many values"),
+    ],
+)
+def test_contradicting_arrays_are_named_with_the_file(tmp_path, key, value, message):
+    arrays = {**plain_arrays(make_features()), "convention": np.array("colmap"), key: value}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"a\.npz: .*{message}"):
+        read_features(tmp_path / "a.npz")
+
+
+def test_a_zip_of_something_else(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match=r"a\.zip lacks keypoints"):
+        read_features(tmp_path / "a.zip")
