@@ -63,6 +63,7 @@ def test_float32_features_come_back_bit_for_bit(database, count, convention):
     assert stored.descriptors.dtype == np.float32
     assert np.array_equal(stored.keypoints, features.keypoints)
     assert np.array_equal(stored.descriptors, features.descriptors)
+    assert stored.descriptors.flags.writeable  # torch warns of arrays that are not
     for field in ("image_size", "input_size", "convention", "scales"):
         assert getattr(stored, field) == getattr(features, field)
 
@@ -125,6 +126,11 @@ def test_extracted_gives_fingerprints_of_whole_images_only(database):
         assert store.foreign_images() == []
         with pytest.raises(RuntimeError, match=r"no features of d2sfm for sub/c\.jpg"):
             store.read("sub/c.jpg")
+    with open_pycolmap(database) as colmap:  # as many as there are keypoints, but not ours
+        sift = pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, np.ones((3, 128), np.uint8))
+        colmap.write_descriptors(2, sift)
+    with FeatureStore(database) as store:
+        assert store.extracted() == {}
 
 
 def test_keypoints_of_another_extractor_are_foreign(database):

@@ -65,6 +65,7 @@ def test_keypoints_and_descriptors_are_those_that_were_written(database):
     assert keypoints.dtype == np.float32
     assert np.array_equal(keypoints, features.keypoints[:, :2])
     assert descriptors.dtype == np.float16
+    assert descriptors.flags.writeable  # torch warns of arrays that are not
     assert np.array_equal(descriptors, features.descriptors.astype(np.float16))
     assert no_keypoints.shape == (0, 2)
     assert no_descriptors.shape == (0, 512)

@@ -96,6 +96,8 @@ class Connection:
             self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             stack.callback(self._connection.close)
             self._connection.execute("PRAGMA foreign_keys = ON")
+            # A power cut may cost the last items, never the file; COLMAP itself writes with OFF.
+            self._connection.execute("PRAGMA synchronous = NORMAL")
             self._stack = stack.pop_all()
 
     def rows(self, sql: str, values: Sequence = ()) -> list[tuple]:

@@ -1,6 +1,7 @@
 """The sqlite3 half of the database: features of images, and what d2sfm notes beside them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ _DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
     "images JOIN d2sfm_features USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
     "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
-    "AND 4 * keypoints.rows = length(scores)"
+    "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048)"
 )
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
 _PAIRS_OF_IMAGE = "SELECT ? * min(image_id, ?) + max(image_id, ?) FROM images"
@@ -50,7 +51,6 @@ class FeatureStore:
         require_database(path)
         self.path = Path(path)
         self._connection = Connection(self.path)
-        self._tables = tables(self._connection)
 
     def images(self) -> dict[str, ImageRow]:
         """The images by name, sorted by name."""
@@ -59,7 +59,7 @@ class FeatureStore:
 
     def extracted(self) -> dict[str, str]:
         """Fingerprints by image name, sorted, of the images whose features are whole: keypoints and descriptors."""
-        if "d2sfm_features" not in self._tables:
+        if not self._has("d2sfm_features"):
             return {}
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
         return dict(sorted(rows))
@@ -89,7 +89,7 @@ class FeatureStore:
                 f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
                 f"the camera in {self.path} has {image.width} x {image.height}"
             )
-        self._create_our_tables()
+        create_our_tables(self._connection)
         keypoints = np.array(features.keypoints, "<f4")
         keypoints[:, 3] = 0
         descriptors = np.ascontiguousarray(features.descriptors, _DTYPES[DescriptorDtype(descriptor_dtype)])
@@ -118,7 +118,7 @@ class FeatureStore:
         Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features.
         """
         image = self._image(name)
-        rows = "d2sfm_features" in self._tables and self._connection.rows(
+        rows = self._has("d2sfm_features") and self._connection.rows(
             "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
             f"descriptors.data FROM {_WHOLE} WHERE images.image_id = ?",
             (image.image_id,),
@@ -128,9 +128,10 @@ class FeatureStore:
         [(width, height, scales, convention, scores, keypoints, row_bytes, descriptors)] = rows
         keypoints = np.frombuffer(keypoints, "<f4").reshape(-1, 4).copy()
         keypoints[:, 3] = np.frombuffer(scores, "<f4")
+        descriptors = np.frombuffer(descriptors, f"<f{row_bytes // DESCRIPTOR_SIZE}").reshape(-1, DESCRIPTOR_SIZE)
         return Features(
             keypoints=keypoints,
-            descriptors=np.frombuffer(descriptors, f"<f{row_bytes // DESCRIPTOR_SIZE}").reshape(-1, DESCRIPTOR_SIZE),
+            descriptors=descriptors.copy(),
             image_size=(image.width, image.height),
             input_size=(width, height),
             convention=Convention(convention),
@@ -139,7 +140,7 @@ class FeatureStore:
 
     def resize_factors(self) -> dict[int, float]:
         """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
-        if "d2sfm_features" not in self._tables:
+        if not self._has("d2sfm_features"):
             return {}
         rows = self._connection.rows(
             "SELECT image_id, input_width, input_height, width, height FROM d2sfm_features "
@@ -149,28 +150,28 @@ class FeatureStore:
 
     def setting(self, key: str) -> str | None:
         """A note that an earlier run left, for example "images": the folder of photographs."""
-        if "d2sfm_settings" not in self._tables:
+        if not self._has("d2sfm_settings"):
             return None
         rows = self._connection.rows("SELECT value FROM d2sfm_settings WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
     def set_setting(self, key: str, value: str) -> None:
         """Leave a note for later runs, in place of the one of that key."""
-        self._create_our_tables()
+        create_our_tables(self._connection)
         self._connection.rows("INSERT OR REPLACE INTO d2sfm_settings (key, value) VALUES (?, ?)", (key, value))
 
-    def mark_cameras_given(self, camera_ids) -> None:
+    def mark_cameras_given(self, camera_ids: Iterable[int]) -> None:
         """Note that the user gave the parameters of these cameras."""
-        self._create_our_tables()
+        create_our_tables(self._connection)
         with self._connection.transaction():
             self._connection.run_many(
                 "INSERT OR IGNORE INTO d2sfm_cameras_given (camera_id) VALUES (?)",
-                [(int(camera_id),) for camera_id in camera_ids],
+                [(camera_id,) for camera_id in camera_ids],
             )
 
     def cameras_given(self) -> set[int]:
         """Ids of the cameras whose parameters the user gave."""
-        if "d2sfm_cameras_given" not in self._tables:
+        if not self._has("d2sfm_cameras_given"):
             return set()
         return {camera_id for (camera_id,) in self._connection.rows("SELECT camera_id FROM d2sfm_cameras_given")}
 
@@ -186,16 +187,15 @@ class FeatureStore:
     def _foreign_rows(self) -> list[tuple[str, int | None]]:
         """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""
         ours = "SELECT NULL WHERE FALSE"
-        if "d2sfm_features" in self._tables:
+        if self._has("d2sfm_features"):
             ours = "SELECT image_id FROM d2sfm_features JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
         return self._connection.rows(
             "SELECT name, type FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors USING (image_id) "
             f"WHERE image_id NOT IN ({ours})"
         )
 
-    def _create_our_tables(self) -> None:
-        create_our_tables(self._connection)
-        self._tables = tables(self._connection)
+    def _has(self, table: str) -> bool:
+        return table in tables(self._connection)
 
     def _image(self, name: str) -> ImageRow:
         rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))

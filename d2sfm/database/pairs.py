@@ -63,7 +63,7 @@ class PairStore:
         self._require_image(image_id)
         if not self._database.exists_descriptors(image_id):
             raise RuntimeError(f"{self._names[image_id]} has no descriptors in {self.path}")
-        data = np.ascontiguousarray(self._database.read_descriptors(image_id).data)
+        data = np.array(self._database.read_descriptors(image_id).data)  # a copy, which may be written to
         if data.shape[1] not in _DESCRIPTOR_DTYPES:
             raise RuntimeError(
                 f"descriptors of {self._names[image_id]} in {self.path} have {data.shape[1]} bytes, "
