@@ -154,6 +154,15 @@ class VerificationOptions:
     min_num_inliers: int = option(15, help="fewest inliers of a verified pair")
     seed: int = option(0, help="seed of RANSAC; the same seed gives the same geometries")
 
+    def __post_init__(self):
+        if not 0 < self.max_error < float("inf"):
+            raise ValueError(f"max_error must be above 0, found {self.max_error}")
+        if not 0 < self.min_inlier_ratio <= 1:
+            raise ValueError(f"min_inlier_ratio must be above 0 and at most 1, found {self.min_inlier_ratio}")
+        for name in ("max_num_trials", "min_num_inliers"):
+            if not 1 <= getattr(self, name) < 2**31:
+                raise ValueError(f"{name} must be 1 or more (32 bits), found {getattr(self, name)}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:

@@ -39,6 +39,13 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> list[Pair]:
     return list(pairs)
 
 
+def in_tiles(pairs: Iterable[Pair], tile: int) -> list[Pair]:
+    """Pairs in an order in which ``2 * tile`` images at a time cover many of them: tile by tile of their matrix."""
+    pairs = list(pairs)
+    ranks = {image_id: rank for rank, image_id in enumerate(sorted({i for pair in pairs for i in pair}))}
+    return sorted(pairs, key=lambda pair: (ranks[pair[0]] // tile, ranks[pair[1]] // tile, pair))
+
+
 def _read_text(path: Path) -> str:
     """The file's text with line ends \\n; a byte order mark is dropped."""
     if not path.is_file():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.pairs import exhaustive, read_pairs
+from d2sfm.pairs import exhaustive, in_tiles, read_pairs
 
 IDS = {"a.jpg": 3, "b.jpg": 1, "sub/c.png": 7, "my view 1.jpg": 4, "my view 2.jpg": 5}
 
@@ -22,6 +22,27 @@ def read(tmp_path):
 def test_exhaustive_is_every_ordered_pair_once(image_ids):
     expected = [(i, j) for i in range(51) for j in range(51) if i < j and i in image_ids and j in image_ids]
     assert exhaustive(image_ids) == expected
+
+
+@given(st.sets(st.tuples(st.integers(1, 30), st.integers(31, 60))), st.integers(1, 5))
+@settings(deadline=None)
+def test_tiles_hold_the_same_pairs(pairs, tile):
+    assert sorted(in_tiles(pairs, tile)) == sorted(pairs)
+
+
+def loads(pairs, held):
+    """How often an image is loaded where the ``held`` images that were used last are at hand."""
+    recent, count = [], 0
+    for image_id in (image_id for pair in pairs for image_id in pair):
+        count += image_id not in recent
+        recent = [other for other in recent if other != image_id][1 - held :]
+        recent.append(image_id)
+    return count
+
+
+def test_tiles_load_images_less_often():
+    pairs = exhaustive(range(100, 220, 2))
+    assert loads(in_tiles(pairs, 10), 20) < loads(pairs, 20) / 3
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])

@@ -1,0 +1,69 @@
+"""Two-view geometry of a pair of images, by COLMAP's RANSAC."""
+
+import hashlib
+
+import numpy as np
+import pycolmap
+
+from d2sfm.options import VerificationOptions
+
+
+def verify(
+    camera_a: pycolmap.Camera,
+    keypoints_a: np.ndarray,
+    camera_b: pycolmap.Camera,
+    keypoints_b: np.ndarray,
+    matches: np.ndarray,
+    options: VerificationOptions,
+    resize_factor: float = 1.0,
+    pair: tuple[str, str] = ("", ""),
+) -> pycolmap.TwoViewGeometry:
+    """The epipolar geometry or homography that most matches agree with, and the matches that do.
+
+    keypoints_a: [N, 2], keypoints_b: [M, 2], x and y in pixels of the photographs (COLMAP's frame).
+    matches: [K, 2], indices into the two; K may be 0.
+    resize_factor: pixels of the photographs for one pixel of the network input; options.max_error is multiplied by it.
+    pair: names of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
+
+    Returns a geometry of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
+    (or are given). Its relative pose is left open: both mappers of pycolmap compute it for the pairs that they need.
+    Raises ValueError where shapes do not fit, or a match names a keypoint that is not there.
+    """
+    keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (keypoints_a, keypoints_b, matches))
+    for array, what in ((keypoints_a, "keypoints"), (keypoints_b, "keypoints"), (matches, "matches")):
+        if array.ndim != 2 or array.shape[1] != 2:
+            raise ValueError(f"{what} have shape {array.shape}, expected (N, 2)")
+    # pycolmap reads past the end of its keypoints for such a match, which ends the process.
+    for column, keypoints in zip(matches.T, (keypoints_a, keypoints_b), strict=True):
+        if len(column) and not 0 <= column.min() <= column.max() < len(keypoints):
+            raise ValueError(f"matches name keypoints {column.min()} to {column.max()} of {len(keypoints)}")
+    return pycolmap.estimate_two_view_geometry(
+        camera_a,
+        keypoints_a.astype(np.float64),
+        camera_b,
+        keypoints_b.astype(np.float64),
+        matches.astype(np.uint32),
+        _ransac_settings(options, resize_factor, pair),
+    )
+
+
+def pair_seed(seed: int, name_a: str, name_b: str) -> int:
+    """Seed of RANSAC for a pair of images: the first 31 bits of SHA-256 of "seed, name of a, name of b" (NUL between).
+
+    It depends on nothing else, so a pair's geometry is the same in whatever company and order it is verified.
+    """
+    digest = hashlib.sha256("\0".join((str(seed), name_a, name_b)).encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _ransac_settings(
+    options: VerificationOptions, resize_factor: float, pair: tuple[str, str]
+) -> pycolmap.TwoViewGeometryOptions:
+    settings = pycolmap.TwoViewGeometryOptions()
+    settings.min_num_inliers = options.min_num_inliers
+    settings.ransac.max_error = options.max_error * resize_factor
+    settings.ransac.min_inlier_ratio = options.min_inlier_ratio
+    settings.ransac.max_num_trials = options.max_num_trials
+    settings.ransac.min_num_trials = min(settings.ransac.min_num_trials, options.max_num_trials)
+    settings.ransac.random_seed = pair_seed(options.seed, *pair)
+    return settings
