@@ -145,8 +145,12 @@ class MatchingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationOptions:
-    """Two-view geometry. The inlier ratio is low because D2 matches hold many outliers: COLMAP's default of
-    0.25 stops RANSAC before it has found the geometry."""
+    """Two-view geometry of image pairs.
+
+    D2 matches hold many outliers. Where one match in ten is true, COLMAP's 0.25 and 10000 trials found 5 of 16 planes
+    seen by cameras of unknown focal length, these settings 14. Of 45 pairs of a church, 50000 or 100000 trials found
+    at most one more, in two and four times the time. max_error and min_num_inliers are COLMAP's.
+    """
 
     max_error: float = option(4.0, metavar="PX", help="largest epipolar error in pixels of the network input")
     min_inlier_ratio: float = option(0.1, help="inlier ratio for which RANSAC plans its trials")

@@ -42,6 +42,21 @@ def found(geometry, true_matches):
     return np.mean([tuple(match) in inliers for match in true_matches])
 
 
+def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
+    """D2 matches are often like that. A wall, and cameras whose focal length is not known."""
+    view, count_ours, count_defaults = camera(known_focal_length=False), 0, 0
+    for seed in range(6):
+        a, b, matches, true = two_views(200, 20, seed, planar=True)
+        defaults = pycolmap.TwoViewGeometryOptions()
+        defaults.ransac.random_seed = seed
+        theirs = pycolmap.estimate_two_view_geometry(view, a, view, b, matches, defaults)
+        ours = verify(view, a, view, b, matches, VerificationOptions(seed=seed))
+        count_ours += found(ours, matches[true]) > 0.8
+        count_defaults += found(theirs, matches[true]) > 0.8
+    assert count_ours >= 4
+    assert count_ours > count_defaults
+
+
 @pytest.mark.parametrize("known_focal_length", [True, False])
 @pytest.mark.parametrize("planar", [True, False])
 def test_the_true_matches_are_found(known_focal_length, planar):

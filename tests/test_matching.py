@@ -1,0 +1,318 @@
+import logging
+import sqlite3
+import threading
+
+import numpy as np
+import pycolmap
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from d2sfm import matching
+from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.features import Features
+from d2sfm.matching import LruCache, match_database
+from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, VerificationOptions
+from d2sfm.verification import verify
+
+CPU = MatchingOptions(device="cpu")
+VERIFICATION = VerificationOptions(max_num_trials=500)
+WIDTH, HEIGHT = 800, 600
+EMPTY = "empty.jpg"  # the photograph without any keypoint
+
+
+def view_features(number, descriptors_of_points, count_outliers=40):
+    """Features of a view of 80 points, the camera turned and moved with its number; input at half size for view 0."""
+    generator = np.random.default_rng(number)
+    points = np.random.default_rng(99).uniform([-2, -1.5, 6], [2, 1.5, 10], (80, 3))
+    seen = points @ Rotation.from_euler("y", 4.0 * number, degrees=True).as_matrix().T - [0.6 * number, 0, 0]
+    xy = seen[:, :2] / seen[:, 2:] * 900 + [WIDTH / 2, HEIGHT / 2] + generator.normal(0, 0.3, (80, 2))
+    xy = np.concatenate([xy, generator.uniform(0, 600, (count_outliers, 2))])
+    outliers = generator.normal(size=(count_outliers, 512))
+    descriptors = np.concatenate([descriptors_of_points + 0.5 * generator.normal(size=(80, 512)), outliers])
+    order = generator.permutation(len(xy))
+    return features(xy[order], descriptors[order], input_size=(400, 300) if number == 0 else (WIDTH, HEIGHT))
+
+
+def features(xy, descriptors, input_size=(WIDTH, HEIGHT)):
+    return Features(
+        keypoints=np.column_stack([xy, np.ones((len(xy), 2))]).astype(np.float32),
+        descriptors=(descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float32),
+        image_size=(WIDTH, HEIGHT),
+        input_size=input_size,
+        convention=Convention.COLMAP,
+        scales=(1.0,),
+    )
+
+
+@pytest.fixture
+def make_database(tmp_path):
+    """Makes a database of four views of one scene, and one photograph without keypoints."""
+
+    def make(name="db.db"):
+        path = tmp_path / name
+        write_images(path, [f"view {number}.jpg" for number in range(4)] + [EMPTY])
+        points = np.random.default_rng(7).normal(size=(80, 512))
+        with FeatureStore(path) as store:
+            for number in range(4):
+                store.write(f"view {number}.jpg", view_features(number, points), "settings", DescriptorDtype.FLOAT16)
+            store.write(EMPTY, features(np.zeros((0, 2)), np.zeros((0, 512))), "settings", DescriptorDtype.FLOAT16)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def database(make_database):
+    return make_database()
+
+
+def write_images(path, names):
+    with open_pycolmap(path) as colmap:
+        for name in names:
+            camera = pycolmap.Camera(model="PINHOLE", width=WIDTH, height=HEIGHT, params=[900, 900, 400, 300])
+            colmap.write_image(pycolmap.Image(name=name, camera_id=colmap.write_camera(camera)))
+
+
+def rows(path):
+    """All rows of matches and geometries, byte for byte."""
+    with sqlite3.connect(path) as connection:
+        found = {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY pair_id").fetchall()
+            for table in ("matches", "two_view_geometries")
+        }
+    connection.close()
+    return found
+
+
+def run(path, **changes):
+    return match_database(path, **{"options": CPU, "verification": VERIFICATION, **changes})
+
+
+def test_every_pair_is_matched_and_verified(database):
+    summary = run(database)
+    with PairStore(database) as store:
+        table = store.pairs_table()
+        assert store.done_pairs(verified=True) == {(i, j) for i in range(1, 6) for j in range(i + 1, 6)}
+    of_views = [row for row in table if EMPTY not in row]
+    assert len(of_views) == 6
+    for name_a, name_b, matches, inliers in of_views:
+        assert 80 <= matches <= 120, (name_a, name_b)
+        assert 76 <= inliers <= matches, (name_a, name_b)
+    assert [row[2:] for row in table if EMPTY in row] == [(0, 0)] * 4
+    assert (summary.pairs, summary.already_there, summary.verified) == (10, 0, 6)
+    assert summary.matches == sum(matches for *_, matches, _ in table)
+    assert summary.matching_s > 0
+    assert summary.verification_s > 0
+    assert str(summary).startswith(f"match: 10 pairs, {summary.matches} matches in ")
+
+
+def test_the_rows_do_not_depend_on_threads_or_order(make_database, monkeypatch):
+    alone = make_database("one.db")
+    run(alone, num_threads=1)
+    expected = rows(alone)
+    for name, num_threads, tile in (("two.db", 2, 1), ("eight.db", 8, 2)):
+        monkeypatch.setattr(matching, "TILE_IMAGES", tile)
+        path = make_database(name)
+        run(path, num_threads=num_threads)
+        assert rows(path) == expected
+    other = make_database("other seed.db")
+    run(other, verification=VerificationOptions(max_num_trials=500, seed=1))
+    assert rows(other)["matches"] == expected["matches"]
+    assert rows(other)["two_view_geometries"] != expected["two_view_geometries"]
+
+
+def test_a_second_run_passes_over_what_is_there(database):
+    run(database)
+    before = rows(database)
+    summary = run(database, options=MatchingOptions(device="cpu", ratio=0.5))
+    assert (summary.already_there, summary.matches, summary.verified) == (10, 0, 0)
+    assert str(summary).endswith("10 pairs were there already")
+    assert rows(database) == before
+
+
+def test_matches_without_geometry_are_kept_and_verified(make_database):
+    database, at_once = make_database(), make_database("at once.db")
+    summary = run(database, verification=None)
+    assert summary.verified is None
+    assert "verified" not in str(summary)
+    assert rows(database)["two_view_geometries"] == []
+    assert run(database, verification=None).already_there == 10
+    with PairStore(database) as store:  # matches that matching would not find again
+        kept = store.matches(1, 2)[:40]
+        store.write(1, 2, kept)
+    assert run(database).already_there == 0
+    run(at_once)
+    with PairStore(database) as store:
+        np.testing.assert_array_equal(store.matches(1, 2), kept)
+        assert store.pairs_table()[0][2] == 40
+    changed, expected = rows(database), rows(at_once)
+    assert [row for row in changed["matches"] if row[1] != 40] == expected["matches"][1:]
+    assert changed["two_view_geometries"][1:] == expected["two_view_geometries"][1:]
+
+
+def test_pairs_from_a_file(database, tmp_path):
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("view 3.jpg view 1.jpg\nview 0.jpg\tview 1.jpg\n")
+    assert run(database, pairs_file=pairs).pairs == 2
+    with PairStore(database) as store:
+        assert store.done_pairs(verified=True) == {(1, 2), (2, 4)}
+    assert run(database).already_there == 2
+
+
+def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch):
+    seen, lock = {}, threading.Lock()
+
+    def watch(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair):
+        with lock:
+            seen[pair] = resize_factor
+        return verify(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair)
+
+    monkeypatch.setattr(matching, "verify", watch)
+    run(database)
+    assert len(seen) == 10
+    assert {pair for pair, factor in seen.items() if factor == 2.0} == {pair for pair in seen if "view 0.jpg" in pair}
+    assert set(seen.values()) == {1.0, 2.0}
+
+
+def test_a_database_without_resize_factors_says_so(database, caplog):
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TABLE d2sfm_features")
+    connection.close()
+    with caplog.at_level(logging.WARNING, logger="d2sfm"):
+        assert run(database).verified == 6
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{database} holds no resize factor of 5 images, view 0.jpg the first: "
+        "for them, max_error is in pixels of the photograph"
+    ]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch, stop):
+    expected = make_database("expected.db")
+    run(expected)
+    database = make_database()
+    write = PairStore.write
+
+    def stop_at_the_fourth(store, *pair):
+        if len(store.done_pairs(verified=True)) == 3:
+            raise stop("enough")
+        write(store, *pair)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PairStore, "write", stop_at_the_fourth)
+        with pytest.raises(stop, match="enough"):
+            run(database)
+    assert all(len(table) == 3 for table in rows(database).values())
+    assert run(database).already_there == 3
+    assert rows(database) == rows(expected)
+
+
+def test_an_error_in_a_thread_comes_out(database, monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("no geometry today")
+
+    monkeypatch.setattr(matching, "verify", fail)
+    with pytest.raises(RuntimeError, match="no geometry today"):
+        run(database)
+    assert rows(database) == {"matches": [], "two_view_geometries": []}
+
+
+def test_few_pairs_are_in_flight(database, monkeypatch):
+    matched = []
+    monkeypatch.setattr(matching, "PAIRS_IN_FLIGHT", 2)
+    monkeypatch.setattr(
+        matching, "mutual_nearest_neighbours", lambda *_: matched.append(1) or np.zeros((0, 2), np.uint32)
+    )
+    ahead = []
+    write = PairStore.write
+
+    def count(store, *pair):
+        ahead.append(len(matched) - len(ahead))
+        write(store, *pair)
+
+    monkeypatch.setattr(PairStore, "write", count)
+    run(database, num_threads=1)
+    assert len(ahead) == 10
+    assert max(ahead) == 2
+
+
+def test_too_few_images(tmp_path):
+    path = tmp_path / "db.db"
+    write_images(path, [])
+    with pytest.raises(RuntimeError, match=r"has 0 images, matching needs 2 or more"):
+        run(path)
+    write_images(path, ["a.jpg"])
+    with pytest.raises(RuntimeError, match=r"has 1 images, matching needs 2 or more"):
+        run(path)
+
+
+def test_images_without_features_are_named(database):
+    write_images(database, ["new.jpg", "newer.jpg"])
+    with pytest.raises(RuntimeError, match=r"no features of 2 images, new\.jpg the first: run d2sfm extract"):
+        run(database)
+    assert rows(database)["matches"] == []
+
+
+def test_descriptors_that_do_not_fit_the_keypoints(database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE descriptors SET rows = 60, data = substr(data, 1, 60 * 1024) WHERE image_id = 2")
+    connection.close()
+    with pytest.raises(RuntimeError, match=r"view 1\.jpg has 120 keypoints and 60 descriptors"):
+        run(database)
+
+
+def test_descriptors_of_another_extractor(database):
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE descriptors SET rows = 120, cols = 128, data = zeroblob(120 * 128) WHERE image_id = 3"
+        )
+    connection.close()
+    with pytest.raises(RuntimeError, match=r"view 2\.jpg .* 128 bytes"):
+        run(database)
+
+
+def test_missing_files_and_empty_lists(database, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no database"):
+        run(tmp_path / "nowhere.db")
+    assert not list(tmp_path.glob("nowhere.db*"))
+    with pytest.raises(FileNotFoundError, match="no pairs file"):
+        run(database, pairs_file=tmp_path / "nowhere.txt")
+    (tmp_path / "pairs.txt").write_text("# none\n")
+    with pytest.raises(RuntimeError, match="names no pair of images"):
+        run(database, pairs_file=tmp_path / "pairs.txt")
+
+
+def test_one_run_at_a_time(database):
+    with exclusive(database), pytest.raises(RuntimeError, match="in use by another run"):
+        run(database)
+
+
+def test_one_progress_bar_on_request(database, capsys):
+    run(database)
+    assert capsys.readouterr().err == ""
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM matches WHERE pair_id % 2 = 0")
+        left = 10 - connection.execute("SELECT count(*) FROM matches").fetchone()[0]
+    connection.close()
+    run(database, progress=True)
+    shown = capsys.readouterr().err
+    assert "match" in shown
+    assert f"{left}/{left}" in shown
+
+
+def test_the_cache_is_bounded_and_keeps_what_was_used_last():
+    loaded = []
+
+    def load(key):
+        loaded.append(key)
+        return torch.zeros(100 if key < 10 else 1000, dtype=torch.uint8)
+
+    cache = LruCache(load, capacity_bytes=250)
+    for key in (1, 2, 1, 3, 1, 2):
+        assert len(cache[key]) == 100
+    assert loaded == [1, 2, 3, 2]
+    assert len(cache[10]) == 1000  # larger than the capacity: held alone
+    cache[10], cache[1]
+    assert loaded == [1, 2, 3, 2, 10, 1]
