@@ -23,7 +23,7 @@ EMPTY = "empty.jpg"  # the photograph without any keypoint
 
 
 def view_features(number, descriptors_of_points, count_outliers=40):
-    """Features of a view of 80 points, the camera turned and moved with its number; input at half size for view 0."""
+    """Features of a view of 80 points, the camera turned and moved with its number; input at half size for view 2."""
     generator = np.random.default_rng(number)
     points = np.random.default_rng(99).uniform([-2, -1.5, 6], [2, 1.5, 10], (80, 3))
     seen = points @ Rotation.from_euler("y", 4.0 * number, degrees=True).as_matrix().T - [0.6 * number, 0, 0]
@@ -32,7 +32,7 @@ def view_features(number, descriptors_of_points, count_outliers=40):
     outliers = generator.normal(size=(count_outliers, 512))
     descriptors = np.concatenate([descriptors_of_points + 0.5 * generator.normal(size=(80, 512)), outliers])
     order = generator.permutation(len(xy))
-    return features(xy[order], descriptors[order], input_size=(400, 300) if number == 0 else (WIDTH, HEIGHT))
+    return features(xy[order], descriptors[order], input_size=(400, 300) if number == 2 else (WIDTH, HEIGHT))
 
 
 def features(xy, descriptors, input_size=(WIDTH, HEIGHT)):
@@ -172,7 +172,7 @@ def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch
     monkeypatch.setattr(matching, "verify", watch)
     run(database)
     assert len(seen) == 10
-    assert {pair for pair, factor in seen.items() if factor == 2.0} == {pair for pair in seen if "view 0.jpg" in pair}
+    assert {pair for pair, factor in seen.items() if factor == 2.0} == {pair for pair in seen if "view 2.jpg" in pair}
     assert set(seen.values()) == {1.0, 2.0}
 
 
