@@ -24,7 +24,7 @@ class Detections(NamedTuple):
 
 
 class Neighbourhood(NamedTuple):
-    """The 3x3 responses around detections in their channels, [N] each, 0 outside the map; named by compass, row down."""
+    """Responses around detections in their channels, [N] each, 0 outside the map; north is the row above."""
 
     nw: Tensor
     n: Tensor

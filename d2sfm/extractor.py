@@ -8,6 +8,7 @@ import json
 import math
 from fractions import Fraction
 from os import PathLike
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +16,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from d2sfm.coordinates import Size, coarse_from_fine_grid, image_from_input, input_from_level, level_from_grid
-from d2sfm.coordinates import resize_factor as resize_factor_of
+from d2sfm.coordinates import (
+    Size,
+    coarse_from_fine_grid,
+    image_from_input,
+    input_from_level,
+    level_from_grid,
+    resize_factor,
+)
 from d2sfm.detection import detect, localise
 from d2sfm.device import resolve_device
-from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.features import Features
 from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, ExtractionOptions
 from d2sfm.preprocess import input_size, normalise, resize
@@ -84,12 +91,14 @@ class Extractor:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid.
-        Raises ValueError for another shape or dtype, or a picture below 8 px on an edge at all scales.
+        Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
+        on an edge at all scales; FileNotFoundError where there is no such file.
         """
         if not isinstance(image, np.ndarray):
-            from d2sfm.images import read_photograph  # needs pycolmap, which a node for the network alone may lack
+            from d2sfm.images import check_photograph, read_photograph  # pycolmap, which a bare GPU node may lack
 
-            image = read_photograph(image)
+            check_photograph(Path(image))
+            image = read_photograph(Path(image))
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
         image_size = (image.shape[1], image.shape[0])
@@ -106,7 +115,7 @@ class Extractor:
         convention = self.options.convention
         keypoints[:, :2] = image_from_input(keypoints[:, :2], size, image_size, convention)
         if convention is Convention.COLMAP:
-            keypoints[:, 2] *= resize_factor_of(size, image_size)
+            keypoints[:, 2] *= resize_factor(size, image_size)
         order = np.lexsort((cells[:, 1], cells[:, 0], -keypoints[:, 3]))[: self.options.max_keypoints]
         return Features(
             keypoints=keypoints[order].astype(np.float32),
@@ -118,10 +127,9 @@ class Extractor:
         )
 
     def _pyramid(self, picture: Tensor, levels: list[tuple[float, Size]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keypoints [N, 4] float64 (x, y in the input, 1 / scale, score), cells [N, 2] and descriptors of all levels."""
+        """Keypoints [N, 4] (x, y in the input, 1 / scale, score), cells [N, 2] and descriptors of all levels."""
         size, convention = (picture.shape[3], picture.shape[2]), self.options.convention
-        keypoints, cells, descriptors = [np.empty((0, 4))], [np.empty((0, 2), np.int64)], []
-        descriptors.append(np.empty((0, DESCRIPTOR_SIZE), np.float32))
+        keypoints, cells, descriptors = [], [], []
         coarser = None
         for index, (scale, level_size) in enumerate(levels):
             resized = picture

@@ -74,7 +74,9 @@ def option(default=MISSING, *, help: str, metavar: str | None = None):
 class ExtractionOptions:
     """What decides the features of a picture."""
 
-    weights: str = option("d2_ots", help="bundled weights, or path to a D2-Net checkpoint or VGG16 state dict")
+    weights: str = option(
+        "d2_ots", metavar="NAME|FILE", help="bundled weights, or path to a D2-Net checkpoint or VGG16 state dict"
+    )
     scales: tuple[float, ...] = option(
         (1.0,), help="scales of the network input, each 0.1 or more (paper, section 4.2: 0.5 1 2 for multiple scales)"
     )
@@ -84,7 +86,7 @@ class ExtractionOptions:
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     relu: bool = option(True, help="leave out the ReLU after the last layer")
     precision: Precision = option(Precision.FLOAT32, help="arithmetic of the network")
-    device: str = option("auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
     convention: Convention = option(
         Convention.COLMAP, help="pixel frame of keypoints; reference repeats the published code's offsets"
     )
@@ -119,7 +121,9 @@ class CameraOptions:
     """How photographs get their cameras on import (COLMAP's ImageReaderOptions)."""
 
     camera_mode: CameraMode = option(CameraMode.AUTO, help="which photographs share a camera")
-    camera_model: str = option("SIMPLE_RADIAL", help="COLMAP camera model, for example PINHOLE or OPENCV")
+    camera_model: str = option(
+        "SIMPLE_RADIAL", metavar="MODEL", help="COLMAP camera model, for example PINHOLE or OPENCV"
+    )
     camera_params: str = option(
         "", metavar="P,P,...", help="known camera parameters in the model's order, in pixels; held fixed by reconstruct"
     )
@@ -132,7 +136,7 @@ class MatchingOptions:
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
     max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")
     min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
-    device: str = option("auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
 
     def __post_init__(self):
         if self.ratio is not None and not 0 < self.ratio <= 1:
@@ -177,3 +181,15 @@ class ReconstructionOptions:
         RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
     )
     seed: int = option(0, help="seed of mapping; the same seed and threads give the same model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """The rendered scene of the newcomer's run."""
+
+    views: int = option(14, help="number of views, 6 or more; the default neighbours are 10 to 15 degrees apart")
+    seed: int = option(0, help="seed of the scene's textures, of RANSAC and of mapping")
+
+    def __post_init__(self):
+        if self.views < 6:
+            raise ValueError(f"views must be 6 or more, found {self.views}")

@@ -75,6 +75,15 @@ class PairStore:
         """Pairs (i, j), i < j, that have matches (there may be 0 of them) and, with verified, a two-view geometry."""
         return self._matched & self._verified if verified else set(self._matched)
 
+    def matches(self, id_a: int, id_b: int) -> np.ndarray:
+        """Matches of a pair, [M, 2] uint32, indices of keypoints of a and b; (0, 2) where the pair has none.
+
+        Raises ValueError where there is no such image.
+        """
+        for image_id in (id_a, id_b):
+            self._require_image(image_id)
+        return self._database.read_matches(id_a, id_b).reshape(-1, 2)
+
     def write(
         self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None = None
     ) -> None:

@@ -76,9 +76,9 @@ def _read_checkpoint(path: Path) -> object:
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
-            if "WeightsUnpickler" in str(error) or "Unsupported" in str(error):
-                raise ValueError(f"{path} holds more than weights, and code from a checkpoint is never run") from error
-            raise ValueError(f"{path} is no PyTorch checkpoint") from error
+            raise ValueError(
+                f"{path} is no PyTorch checkpoint of weights alone (code from a checkpoint is never run)"
+            ) from error
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
 

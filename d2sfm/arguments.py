@@ -1,0 +1,62 @@
+"""Command-line arguments from option dataclasses, so that an option is written once."""
+
+import argparse
+import types
+from collections.abc import Iterable
+from dataclasses import fields
+from enum import Enum
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Options = TypeVar("Options")
+
+
+def add_options(parser: argparse.ArgumentParser, options: type) -> None:
+    """Add an argument for each field of the dataclass ``options``, in a group named by its docstring's first line.
+
+    A bool becomes a switch (``--no-relu`` for a default of True), an enum a choice, a tuple one or more values.
+    """
+    group = parser.add_argument_group(options.__doc__.splitlines()[0].rstrip("."))
+    types_of = get_type_hints(options)
+    for field in fields(options):
+        group.add_argument(*_flags(field, types_of[field.name]), dest=field.name, **_settings(field, types_of))
+
+
+def parse_options(options: type[Options], arguments: argparse.Namespace) -> Options:
+    """The dataclass with what the command line said. ValueError where the options refuse it."""
+    values = {field.name: getattr(arguments, field.name) for field in fields(options)}
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _flags(field, kind: Any) -> Iterable[str]:
+    name = field.name.replace("_", "-")
+    return [f"--no-{name}" if kind is bool and field.default else f"--{name}"]
+
+
+def _settings(field, types_of: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of add_argument."""
+    kind, text = types_of[field.name], field.metadata["help"]
+    settings: dict[str, Any] = {"default": field.default}
+    if kind is bool:
+        return settings | {"action": "store_false" if field.default else "store_true", "help": text}
+    if get_origin(kind) is tuple:
+        kind, settings["nargs"] = get_args(kind)[0], "+"
+    elif get_origin(kind) in (Union, types.UnionType):
+        kind = next(member for member in get_args(kind) if member is not type(None))
+    settings |= {"type": kind, "metavar": field.metadata["metavar"] or _metavar(kind)}
+    if issubclass(kind, Enum):
+        settings["choices"] = list(kind)
+    return settings | {"help": _with_default(text, field.default)}
+
+
+def _metavar(kind: type) -> str:
+    if issubclass(kind, Enum):
+        return "|".join(kind)
+    return {int: "N", float: "X", str: "TEXT"}[kind]
+
+
+def _with_default(text: str, default: Any) -> str:
+    text = text.replace("%", "%%")
+    if default is None or default == "":
+        return text if "default:" in text else f"{text} (default: none)"
+    shown = " ".join(f"{value:g}" for value in default) if isinstance(default, tuple) else default
+    return f"{text} (default: {shown})"

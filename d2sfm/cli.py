@@ -1,0 +1,193 @@
+"""The command ``d2sfm``: parsers made from the options, one driver call for each command.
+
+Exit codes: 0 done; 1 done, but inputs were skipped or nothing could be reconstructed; 2 a bad argument, a missing
+file or contradicting data; 130 interrupted.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from d2sfm import __version__
+from d2sfm.arguments import add_options, parse_options
+from d2sfm.options import (
+    CameraOptions,
+    DemoOptions,
+    ExtractionOptions,
+    MatchingOptions,
+    ReconstructionOptions,
+    StorageOptions,
+    VerificationOptions,
+)
+
+EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+DATABASE = Path("db.db")
+
+logger = logging.getLogger("d2sfm")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's) and return its exit code."""
+    arguments = make_parser().parse_args(argv)
+    handler = TqdmHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        logger.error("interrupted: what was finished is saved, the same command goes on from there")
+        return EXIT_INTERRUPTED
+    except (ValueError, OSError, RuntimeError) as error:
+        logger.debug("traceback", exc_info=True)
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        logger.error("d2sfm %s: %s", arguments.command, message[0])
+        return EXIT_ERROR
+    finally:
+        logger.removeHandler(handler)
+
+
+class TqdmHandler(logging.Handler):
+    """Writes log lines to standard error above a progress bar rather than through it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        tqdm.write(prefix + self.format(record), file=sys.stderr)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="d2sfm", description="D2-Net features for COLMAP, from photographs to a model."
+    )
+    parser.add_argument("--version", action="version", version=f"d2sfm {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    extract = _command(commands, "extract", run_extract, "features of photographs, into a COLMAP database or files")
+    _add_database(extract)
+    source = extract.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, metavar="DIR", help="import every photograph below this folder")
+    source.add_argument(
+        "--image-list", type=Path, metavar="FILE", help="write a feature file beside each photograph named in this file"
+    )
+    for options in (ExtractionOptions, CameraOptions, StorageOptions):
+        add_options(extract, options)
+    extract.add_argument(
+        "--multiscale",
+        dest="scales",
+        action="store_const",
+        const=[0.5, 1.0, 2.0],
+        default=argparse.SUPPRESS,
+        help="short for --scales 0.5 1 2",
+    )
+
+    match = _command(commands, "match", run_match, "mutual nearest neighbours of image pairs, verified")
+    _add_database(match)
+    match.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="text file with two image names a line (default: all pairs)"
+    )
+    match.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
+    for options in (MatchingOptions, VerificationOptions):
+        add_options(match, options)
+
+    reconstruct = _command(commands, "reconstruct", run_reconstruct, "cameras and points from a matched database")
+    _add_database(reconstruct)
+    reconstruct.add_argument(
+        "--output", type=Path, default=Path("sparse"), metavar="DIR", help="folder of the models (default: sparse)"
+    )
+    reconstruct.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder of the photographs, for point colours (default: the one that extract recorded)",
+    )
+    add_options(reconstruct, ReconstructionOptions)
+
+    demo = _command(commands, "demo", run_demo, "render a scene, reconstruct it, and compare with the truth")
+    demo.add_argument(
+        "--output", type=Path, default=Path("d2sfm_demo"), metavar="DIR", help="folder to write (default: d2sfm_demo)"
+    )
+    add_options(demo, DemoOptions)
+    return parser
+
+
+def _command(commands, name: str, run: Callable, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run)
+    noise = parser.add_mutually_exclusive_group()
+    noise.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    noise.add_argument("--verbose", action="store_true", help="more about what is done, and tracebacks of errors")
+    return parser
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--database", type=Path, default=DATABASE, metavar="FILE", help=f"COLMAP database (default: {DATABASE})"
+    )
+
+
+def run_extract(arguments: argparse.Namespace) -> int:
+    """``d2sfm extract``."""
+    options = parse_options(ExtractionOptions, arguments)
+    storage = parse_options(StorageOptions, arguments)
+    cameras = parse_options(CameraOptions, arguments)
+    from d2sfm.extraction import extract_to_database, extract_to_files
+
+    show = {"options": options, "storage": storage, "progress": not arguments.quiet}
+    if arguments.image_list:
+        summary = extract_to_files(arguments.image_list, **show)
+    else:
+        summary = extract_to_database(arguments.database, arguments.images, cameras=cameras, **show)
+    for name in summary.without_keypoints:
+        logger.warning("%s has no keypoints", name)
+    for name, reason in summary.skipped.items():
+        logger.warning("skipped %s: %s", name, reason)
+    logger.info("%s", summary)
+    return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
+
+
+def run_match(arguments: argparse.Namespace) -> int:
+    """``d2sfm match``."""
+    options = parse_options(MatchingOptions, arguments)
+    verification = parse_options(VerificationOptions, arguments)
+    from d2sfm.matching import match_database
+
+    summary = match_database(
+        arguments.database,
+        options=options,
+        verification=verification if arguments.verify else None,
+        pairs_file=arguments.pairs,
+        progress=not arguments.quiet,
+    )
+    logger.info("%s", summary)
+    return EXIT_DONE
+
+
+def run_reconstruct(arguments: argparse.Namespace) -> int:
+    """``d2sfm reconstruct``."""
+    options = parse_options(ReconstructionOptions, arguments)
+    from d2sfm.reconstruction import reconstruct
+
+    result = reconstruct(
+        arguments.database,
+        arguments.output,
+        images=arguments.images,
+        options=options,
+        progress=not arguments.quiet,
+    )
+    logger.info("%s", result)
+    return EXIT_DONE if result.models else EXIT_INCOMPLETE
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """``d2sfm demo``."""
+    options = parse_options(DemoOptions, arguments)
+    from d2sfm.demo.run import run
+
+    result = run(arguments.output, options=options, progress=not arguments.quiet)
+    logger.info("%s", result)
+    return EXIT_DONE if result.errors is not None else EXIT_INCOMPLETE

@@ -1,0 +1,67 @@
+import argparse
+from dataclasses import dataclass, fields
+
+import pytest
+
+from d2sfm import options
+from d2sfm.arguments import add_options, parse_options
+from d2sfm.options import Convention, ExtractionOptions, option
+
+ALL_OPTIONS = [value for name, value in vars(options).items() if name.endswith("Options") and isinstance(value, type)]
+
+
+def parse(kind, *argv):
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    add_options(parser, kind)
+    return parse_options(kind, parser.parse_args(argv))
+
+
+@pytest.mark.parametrize("kind", ALL_OPTIONS)
+def test_no_arguments_give_the_defaults(kind):
+    assert parse(kind) == kind()
+
+
+@pytest.mark.parametrize("kind", ALL_OPTIONS)
+def test_every_option_has_help_and_a_flag(kind):
+    parser = argparse.ArgumentParser()
+    add_options(parser, kind)
+    text = parser.format_help()
+    for field in fields(kind):
+        assert field.name.replace("_", "-") in text
+        assert field.metadata["help"]
+
+
+@pytest.mark.parametrize("kind", ALL_OPTIONS)
+def test_unknown_options_fail(kind):
+    with pytest.raises(TypeError):
+        kind(no_such_option=1)
+
+
+def test_values_of_each_type_arrive():
+    argv = "--scales 0.5 2 --max-edge 0 --max-keypoints 10 --no-relu --convention reference --weights a.pth"
+    parsed = parse(ExtractionOptions, *argv.split())
+    assert parsed.scales == (0.5, 2.0)
+    assert parsed.max_edge == 0
+    assert parsed.max_keypoints == 10
+    assert parsed.relu is False
+    assert parsed.convention is Convention.REFERENCE
+    assert parsed.weights == "a.pth"
+
+
+def test_a_false_default_becomes_a_positive_switch():
+    @dataclass(frozen=True, kw_only=True)
+    class Switched:
+        """A switch."""
+
+        text: bool = option(False, help="write text, too")
+
+    assert parse(Switched, "--text").text is True
+    assert parse(Switched).text is False
+
+
+@pytest.mark.parametrize(
+    "argv", [["--convention", "other"], ["--max-edge", "x"], ["--max-edge", "-1"], ["--scales", "0"]]
+)
+def test_bad_values_are_refused(argv):
+    with pytest.raises((argparse.ArgumentError, ValueError)):
+        parse(ExtractionOptions, *argv)

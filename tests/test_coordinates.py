@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d2sfm.coordinates import (
+    coarse_from_fine_grid,
+    image_from_input,
+    input_from_level,
+    level_from_grid,
+    resize_factor,
+)
+from d2sfm.options import Convention
+
+COLMAP, REFERENCE = Convention.COLMAP, Convention.REFERENCE
+EDGE = st.integers(8, 5000)
+
+
+def test_cells_lie_where_the_poolings_put_them():
+    # Cell 0 sees, through two 2x2 poolings and the 2x2 average, pixels 0 to 7: their centre is 3.5.
+    assert level_from_grid(np.array([[0, 0], [2, 5]]), COLMAP).tolist() == [[3.5, 3.5], [23.5, 11.5]]
+    assert level_from_grid(np.array([[0, 0], [2, 5]]), REFERENCE).tolist() == [[1.5, 1.5], [21.5, 9.5]]
+
+
+def test_no_positions_keep_their_shape():
+    empty = np.empty((0, 2))
+    assert level_from_grid(empty, COLMAP).shape == (0, 2)
+    assert image_from_input(empty, (8, 8), (8, 8), COLMAP).shape == (0, 2)
+
+
+@given(EDGE, EDGE, EDGE, EDGE)
+def test_colmap_levels_map_corner_to_corner(w, h, w_level, h_level):
+    corners = np.array([[0, 0], [w_level - 1, h_level - 1]], float)
+    mapped = input_from_level(corners, (w_level, h_level), (w, h), COLMAP)
+    np.testing.assert_allclose(mapped, [[0, 0], [w - 1, h - 1]], rtol=1e-12)
+
+
+@given(EDGE, EDGE, EDGE, EDGE)
+def test_colmap_images_map_edge_to_edge(w, h, w_image, h_image):
+    edges = np.array([[-0.5, -0.5], [w - 0.5, h - 0.5]])
+    mapped = image_from_input(edges, (w, h), (w_image, h_image), COLMAP)
+    np.testing.assert_allclose(mapped, [[0, 0], [w_image, h_image]], rtol=1e-12)
+
+
+def test_the_reference_convention_only_multiplies():
+    assert image_from_input(np.array([[10.0, 20.0]]), (100, 50), (200, 150), REFERENCE).tolist() == [[20, 60]]
+    assert input_from_level(np.array([[10.0, 20.0]]), (50, 50), (100, 25), REFERENCE).tolist() == [[20, 10]]
+
+
+def test_an_unresized_photograph_differs_by_the_origin_alone():
+    xy = np.array([[0.0, 0.0], [7.25, 3.5]])
+    assert np.array_equal(image_from_input(xy, (80, 60), (80, 60), COLMAP), xy + 0.5)
+
+
+@given(st.floats(0, 500), EDGE, EDGE)
+def test_coarse_and_fine_cells_that_correspond_are_one_pixel(fine, fine_edge, coarse_edge):
+    coarse = coarse_from_fine_grid(fine, fine_edge, coarse_edge)
+    pixel = level_from_grid(np.array([[coarse, coarse]]), COLMAP)
+    through = input_from_level(pixel, (coarse_edge, coarse_edge), (fine_edge, fine_edge), COLMAP)
+    np.testing.assert_allclose(through, level_from_grid(np.array([[fine, fine]]), COLMAP), atol=1e-6)
+
+
+def test_the_resize_factor_is_that_of_the_worse_axis():
+    assert resize_factor((100, 50), (200, 150)) == 3
+    assert resize_factor((80, 60), (80, 60)) == pytest.approx(1)

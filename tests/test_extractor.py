@@ -1,0 +1,167 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.spatial import cKDTree
+
+from d2sfm.extractor import Extractor, level_sizes
+from d2sfm.options import Convention, ExtractionOptions, Preprocessing
+
+VARIANTS = [
+    ("landscape_480x320", "singlescale", {}),
+    ("landscape_480x320", "multiscale", {"scales": (0.5, 1.0, 2.0)}),
+    ("landscape_480x320", "singlescale_norelu", {"relu": False}),
+    ("landscape_480x320", "singlescale_torch", {"preprocessing": Preprocessing.TORCH}),
+    ("portrait_351x479", "singlescale", {}),
+    ("portrait_351x479", "multiscale", {"scales": (0.5, 1.0, 2.0)}),
+]
+
+
+@pytest.fixture(scope="module")
+def textured():
+    """A picture of 120 x 88 px with blobs of many sizes: a handful of keypoints at each scale."""
+    generator = np.random.default_rng(5)
+    picture = np.zeros((88, 120, 3))
+    for side in (4, 8, 16, 32):
+        noise = generator.uniform(-60, 60, (88 // side + 2, 120 // side + 2, 3)).astype(np.float32)
+        for channel in range(3):
+            resized = Image.fromarray(noise[:, :, channel]).resize((120, 88), Image.Resampling.BICUBIC)
+            picture[:, :, channel] += np.asarray(resized)
+    return np.clip(picture + 128, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return Extractor()
+
+
+def compare(shared_data, picture, variant, options, tolerance_px):
+    """(golden rows, found rows, share without a partner, share extra, partners) at a distance in x, y, scale."""
+    golden_folder = shared_data.parent / "golden"
+    golden = np.load(golden_folder / f"{picture}.{variant}.npz")
+    image = np.asarray(Image.open(golden_folder / f"{picture}.png").convert("RGB"))
+    features = Extractor(ExtractionOptions(convention=Convention.REFERENCE, **options)).extract(image)
+    found, wanted = features.keypoints[:, :3], golden["keypoints"]
+    distance, partner = cKDTree(found).query(wanted)
+    extra_distance, _ = cKDTree(wanted).query(found)
+    matched = distance < tolerance_px
+    missing, extra = np.mean(~matched), np.mean(extra_distance >= tolerance_px)
+    return golden, features, matched, partner, missing, extra
+
+
+@pytest.mark.photographs
+@pytest.mark.parametrize(("picture", "variant", "options"), VARIANTS)
+def test_parity_with_the_published_code(shared_data, picture, variant, options):
+    weights = str(shared_data.parent / "weights" / "d2_ots.pth")
+    golden, features, matched, partner, missing, extra = compare(
+        shared_data, picture, variant, {"weights": weights, **options}, 0.001
+    )
+    assert missing <= 0.001
+    assert extra <= 0.001
+    partner = partner[matched]
+    np.testing.assert_allclose(features.scores[partner], golden["scores"][matched], rtol=1e-4)
+    np.testing.assert_allclose(features.descriptors[partner], golden["descriptors"][matched], atol=1e-4)
+
+
+@pytest.mark.photographs
+@pytest.mark.parametrize(("picture", "variant", "options"), VARIANTS)
+def test_bundled_weights_stay_within_a_tenth_of_a_pixel(shared_data, picture, variant, options):
+    *_, missing, extra = compare(shared_data, picture, variant, options, 0.1)
+    # Rounded weights flip a few of the tests that decide whether a cell is a keypoint at all.
+    assert missing <= 0.01
+    assert extra <= 0.01
+
+
+def test_features_are_ordered_bounded_and_of_unit_length(extractor, textured):
+    features = extractor.extract(textured)
+    assert len(features) > 10
+    assert features.keypoints.dtype == features.descriptors.dtype == np.float32
+    assert (np.diff(features.scores) <= 0).all()
+    assert (features.keypoints[:, :2] > 0).all()
+    assert (features.keypoints[:, :2] < [120, 88]).all()
+    np.testing.assert_allclose(np.linalg.norm(features.descriptors, axis=1), 1, atol=1e-5)
+    assert features.image_size == features.input_size == (120, 88)
+
+
+def test_the_same_picture_gives_the_same_features(extractor, textured):
+    first, second = extractor.extract(textured), Extractor().extract(textured.copy())
+    assert np.array_equal(first.keypoints, second.keypoints)
+    assert np.array_equal(first.descriptors, second.descriptors)
+
+
+def test_max_keypoints_keeps_the_best(extractor, textured):
+    everything = extractor.extract(textured)
+    best = Extractor(ExtractionOptions(max_keypoints=5)).extract(textured)
+    assert np.array_equal(best.keypoints, everything.keypoints[:5])
+    assert np.array_equal(best.descriptors, everything.descriptors[:5])
+
+
+def test_conventions_differ_by_their_offsets(extractor, textured):
+    colmap = extractor.extract(textured)
+    reference = Extractor(ExtractionOptions(convention=Convention.REFERENCE)).extract(textured)
+    # Half a cell of the average pooling, and half a pixel of COLMAP's origin.
+    np.testing.assert_allclose(colmap.keypoints[:, :2] - reference.keypoints[:, :2], 2.5, atol=1e-4)
+
+
+def test_a_resized_picture_keeps_its_frame_and_scales_its_keypoints(textured):
+    double = np.asarray(Image.fromarray(textured).resize((240, 176), Image.Resampling.NEAREST))
+    small = Extractor(ExtractionOptions(max_edge=120)).extract(double)
+    assert small.image_size == (240, 176)
+    assert small.input_size == (120, 88)
+    # The antialiasing filter of a halving blurs a little: compare with the features of the picture it made.
+    halved = np.asarray(Image.fromarray(double).resize((120, 88), Image.Resampling.BILINEAR))
+    same = Extractor().extract(halved)
+    np.testing.assert_allclose(small.keypoints[:, :3], 2 * same.keypoints[:, :3], rtol=1e-6)
+
+
+def test_several_scales_add_coarser_keypoints(textured):
+    features = Extractor(ExtractionOptions(scales=(2.0, 0.5, 1.0))).extract(textured)
+    assert set(features.keypoints[:, 2]) == {0.5, 1.0, 2.0}
+    assert features.scales == (0.5, 1.0, 2.0)
+
+
+def test_no_keypoint_is_a_shape():
+    flat = np.full((40, 50, 3), 127, np.uint8)
+    features = Extractor(ExtractionOptions(max_edge=16)).extract(flat)
+    assert features.keypoints.shape == (0, 4)
+    assert features.descriptors.shape == (0, 512)
+
+
+def test_levels_below_the_networks_smallest_edge_are_left_out(textured):
+    small = textured[:12, :20]
+    assert level_sizes((20, 12), (0.5, 1.0, 2.0)) == [(1.0, (20, 12)), (2.0, (40, 24))]
+    features = Extractor(ExtractionOptions(scales=(0.5, 1.0, 2.0))).extract(small)
+    assert set(features.keypoints[:, 2]) <= {0.5, 1.0}
+
+
+def test_level_sizes_are_rounded_down_exactly():
+    assert level_sizes((100, 50), (0.29,)) == [(0.29, (29, 14))]
+
+
+def test_a_picture_that_is_too_small_is_named(extractor):
+    with pytest.raises(ValueError, match="7 x 40 px"):
+        extractor.extract(np.zeros((40, 7, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((40, 40), np.uint8), np.zeros((40, 40, 3)), np.zeros((40, 40, 4), np.uint8)]
+)
+def test_other_arrays_are_refused(extractor, image):
+    with pytest.raises(ValueError, match="expected uint8"):
+        extractor.extract(image)
+
+
+def test_fingerprints_tell_settings_apart_but_not_devices():
+    base = json.loads(Extractor().fingerprint)
+    assert json.loads(Extractor(ExtractionOptions(device="cpu")).fingerprint) == base
+    for change in ({"scales": (0.5,)}, {"max_edge": 1024}, {"relu": False}, {"convention": Convention.REFERENCE}):
+        assert json.loads(Extractor(ExtractionOptions(**change)).fingerprint) != base
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_cpus_keypoints(extractor, textured):
+    cpu, gpu = extractor.extract(textured), Extractor(ExtractionOptions(device="cuda")).extract(textured)
+    distance, _ = cKDTree(gpu.keypoints[:, :2]).query(cpu.keypoints[:, :2])
+    assert np.mean(distance > 0.01) < 0.02

@@ -1,0 +1,160 @@
+import argparse
+import os
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from d2sfm.network import CONVOLUTIONS
+from d2sfm.options import Preprocessing
+from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, digest, load_weights
+from d2sfm.weights.pack import pack
+
+
+@pytest.fixture(scope="module")
+def published_layout():
+    """A D2-Net state dict with the bundled values."""
+    return torch.load(BUNDLED["d2_ots"], weights_only=True)["model"]
+
+
+def save(tmp_path, content, name="weights.pth"):
+    path = tmp_path / name
+    torch.save(content, path)
+    return path
+
+
+def test_the_bundled_weights_load_as_float32():
+    weights = load_weights("d2_ots")
+    assert list(weights) == [f"{name}.{kind}" for name, _, _ in CONVOLUTIONS for kind in ("weight", "bias")]
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+    assert BUNDLED["d2_ots"].stat().st_size < 16e6
+
+
+def test_a_checkpoint_with_its_wrapper_and_without_are_the_same(tmp_path, published_layout):
+    wrapped = load_weights(save(tmp_path, {"model": published_layout}, "a.pth"))
+    bare = load_weights(save(tmp_path, published_layout, "b.pth"))
+    assert digest(wrapped) == digest(bare) == digest(load_weights("d2_ots"))
+
+
+def test_checkpoints_of_the_published_trainer_load(tmp_path, published_layout):
+    checkpoint = {
+        "args": argparse.Namespace(lr=1e-3, plot=False),
+        "epoch_idx": 3,
+        "model": published_layout,
+        "optimizer": {"state": {}, "param_groups": []},
+        "min_validation_loss": np.float64(0.25),
+        "train_loss_history": [np.float32(0.5), np.float64(0.4), np.mean(np.array([1.0, 2.0]))],
+    }
+    assert digest(load_weights(save(tmp_path, checkpoint))) == digest(load_weights("d2_ots"))
+
+
+def test_torchvisions_state_dict_loads_and_asks_for_its_preprocessing(tmp_path, caplog):
+    vgg16 = pytest.importorskip("torchvision").models.vgg16(weights=None)
+    path = save(tmp_path, vgg16.state_dict())
+    weights = load_weights(path)
+    assert torch.equal(weights["conv4_3.weight"], vgg16.features[21].weight)
+    assert torch.equal(weights["conv1_1.bias"], vgg16.features[0].bias)
+    assert "--preprocessing torch" in caplog.text
+    caplog.clear()
+    load_weights(path, Preprocessing.TORCH)
+    assert not caplog.records
+
+
+def test_layer_indices_are_torchvisions():
+    features = pytest.importorskip("torchvision").models.vgg16(weights=None).features
+    for name, channels_in, channels_out in CONVOLUTIONS:
+        layer = features[LAYER_INDEX[name]]
+        assert (layer.in_channels, layer.out_channels) == (channels_in, channels_out)
+
+
+def test_digest_tells_weights_apart(published_layout):
+    weights = load_weights("d2_ots")
+    changed = weights | {"conv4_3.bias": weights["conv4_3.bias"] + 1e-6}
+    assert digest(weights) != digest(changed)
+
+
+def test_pack_rounds_to_half_precision_and_keeps_the_layout(tmp_path, published_layout):
+    source = {key: tensor.float() + 1e-6 for key, tensor in published_layout.items()}
+    target = tmp_path / "packed.pth"
+    pack(save(tmp_path, {"model": source}), target)
+    packed = torch.load(target, weights_only=True)["model"]
+    assert packed.keys() == published_layout.keys()
+    assert all(torch.equal(packed[key], source[key].half()) for key in packed)
+
+
+def test_the_bundled_weights_are_the_rounded_published_ones(shared_data):
+    original = torch.load(shared_data.parent / "weights" / "d2_ots.pth", weights_only=True)["model"]
+    bundled = torch.load(BUNDLED["d2_ots"], weights_only=True)["model"]
+    assert all(torch.equal(bundled[key], original[key].half()) for key in original)
+
+
+KEY = f"{D2NET_PREFIX}0.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state | {KEY: torch.zeros(64, 3, 5, 5)}, "has shape (64, 3, 5, 5), expected (64, 3, 3, 3)"),
+        (lambda state: {key: state[key] for key in state if key != KEY}, "lacks " + KEY),
+        (lambda state: state | {KEY: torch.full((64, 3, 3, 3), float("nan"))}, "not finite"),
+        (lambda state: state | {KEY: torch.zeros(64, 3, 3, 3, dtype=torch.int32)}, "torch.int32"),
+        (lambda state: state | {"head.weight": torch.zeros(1)}, "unexpected entry head.weight"),
+        (lambda state: state | {KEY: "a string"}, "no named tensor"),
+        (lambda state: [1, 2, 3], "holds list"),
+        (lambda state: {}, "holds dict"),
+    ],
+)
+def test_other_contents_are_refused_by_name(tmp_path, published_layout, change, message):
+    path = save(tmp_path, change(dict(published_layout)))
+    with pytest.raises(ValueError) as caught:
+        load_weights(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class Malicious:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def test_code_in_a_checkpoint_is_never_run(tmp_path, published_layout):
+    marker = tmp_path / "ran"
+    path = save(tmp_path, {"model": published_layout, "args": Malicious(marker)})
+    with pytest.raises(ValueError, match="code from a checkpoint is never run"):
+        load_weights(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x02garbage", bytes(range(256)) * 20])
+def test_files_that_are_no_checkpoint(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        load_weights(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_damaged_checkpoint(tmp_path, published_layout):
+    whole = save(tmp_path, {"model": published_layout}).read_bytes()
+    path = tmp_path / "cut.pth"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cut\.pth"):
+        load_weights(path)
+
+
+def test_a_zip_that_is_no_checkpoint(tmp_path):
+    path = tmp_path / "archive.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match=r"archive\.pth"):
+        load_weights(path)
+
+
+def test_missing_weights_name_what_is_bundled(tmp_path):
+    with pytest.raises(FileNotFoundError, match="d2_ots"):
+        load_weights(tmp_path / "d2_tf.pth")
