@@ -1,21 +1,59 @@
 """Pictures and scenes whose geometry is known exactly, for the tests of every module."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
+import torch
 
 from d2sfm.demo.scene import Camera, Quad, Scene
+from d2sfm.network import CONVOLUTIONS
+from d2sfm.weights import D2NET_PREFIX, LAYER_INDEX
 
 
-def gaussian_blob(
-    size: tuple[int, int], centre_xy: tuple[float, float], sigma_px: float, dark: float = 40.0, bright: float = 220.0
-) -> np.ndarray:
-    """A bright Gaussian blob on a dark ground, [H, W, 3] uint8; size (width, height).
+def textured_picture(seed: int, size: tuple[int, int]) -> np.ndarray:
+    """Noise of many grain sizes, [H, W, 3] uint8; size (width, height). A small picture with keypoints everywhere."""
+    generator, (width, height) = np.random.default_rng(seed), size
+    picture = np.full((height, width, 3), 128.0)
+    for grain in (4, 8, 16, 32):
+        noise = generator.uniform(-60, 60, (height // grain + 2, width // grain + 2, 3))
+        picture += cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
+    return np.clip(picture, 0, 255).astype(np.uint8)
 
-    centre_xy is in COLMAP's frame: the blob of centre (0.5, 0.5) sits on the centre of the top-left pixel.
+
+def save_plain_weights(path: Path, gain: float) -> str:
+    """A checkpoint whose network only passes brightness on, through the centre tap of one channel; returns the path.
+
+    It is symmetric in every direction, so a symmetric feature has its keypoint at its very centre. A gain of 0 gives
+    a network that answers 0 everywhere and has no keypoint in any picture.
+    """
+    model = {}
+    for name, channels_in, channels_out in CONVOLUTIONS:
+        weight, bias = torch.zeros(channels_out, channels_in, 3, 3), torch.zeros(channels_out)
+        weight[0, : 3 if channels_in == 3 else 1, 1, 1] = gain / 3 if channels_in == 3 else gain
+        if channels_in == 3:
+            bias[0] = 124 * gain  # caffe preprocessing takes the mean off: without it the ReLU would cut
+        layer = f"{D2NET_PREFIX}{LAYER_INDEX[name]}"
+        model |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
+    torch.save({"model": model}, path)
+    return str(path)
+
+
+def gaussian_blobs(size: tuple[int, int], spacing_px: int, sigma_px: float) -> tuple[np.ndarray, np.ndarray]:
+    """Bright Gaussian blobs on a dark ground, [H, W, 3] uint8, and their centres, [N, 2] in COLMAP's frame.
+
+    size: (width, height). The centres are at all phases of a pixel and of a cell, near a lattice of the spacing.
     """
     width, height = size
-    x, y = np.arange(width) + 0.5 - centre_xy[0], np.arange(height)[:, None] + 0.5 - centre_xy[1]
-    grey = dark + (bright - dark) * np.exp(-(x**2 + y**2) / (2 * sigma_px**2))
-    return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2)
+    generator = np.random.default_rng(1)
+    columns, rows = (np.arange(spacing_px, edge - spacing_px + 1, spacing_px) for edge in size)
+    centres = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    centres = centres + generator.uniform(-8, 8, centres.shape)
+    x, y = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
+    grey = np.full((height, width), 40.0)
+    for centre_x, centre_y in centres:
+        grey += 180 * np.exp(-((x - centre_x) ** 2 + (y - centre_y) ** 2) / (2 * sigma_px**2))
+    return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, axis=2), centres
 
 
 def centroid(image: np.ndarray, near_xy: np.ndarray, radius_px: float) -> np.ndarray:
@@ -29,7 +67,7 @@ def centroid(image: np.ndarray, near_xy: np.ndarray, radius_px: float) -> np.nda
 
 
 def simple_camera(**changes) -> Camera:
-    """A camera at the world's origin that looks along y, 120 x 80 px, with f = 100 px; ``changes`` replace its fields."""
+    """A camera at the world's origin that looks along y, 120 x 80 px, f = 100 px; ``changes`` replace its fields."""
     upright = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     fields = {"name": "view", "width": 120, "height": 80, "fx": 100.0, "fy": 100.0, "cx": 60.0, "cy": 40.0}
     return Camera(**{**fields, "rotation": upright, "translation": np.zeros(3), **changes})

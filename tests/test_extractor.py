@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers import gaussian_blobs, save_plain_weights, textured_picture
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -21,15 +22,7 @@ VARIANTS = [
 
 @pytest.fixture(scope="module")
 def textured():
-    """A picture of 120 x 88 px with blobs of many sizes: a handful of keypoints at each scale."""
-    generator = np.random.default_rng(5)
-    picture = np.zeros((88, 120, 3))
-    for side in (4, 8, 16, 32):
-        noise = generator.uniform(-60, 60, (88 // side + 2, 120 // side + 2, 3)).astype(np.float32)
-        for channel in range(3):
-            resized = Image.fromarray(noise[:, :, channel]).resize((120, 88), Image.Resampling.BICUBIC)
-            picture[:, :, channel] += np.asarray(resized)
-    return np.clip(picture + 128, 0, 255).astype(np.uint8)
+    return textured_picture(5, (120, 88))
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +109,68 @@ def test_a_resized_picture_keeps_its_frame_and_scales_its_keypoints(textured):
     np.testing.assert_allclose(small.keypoints[:, :3], 2 * same.keypoints[:, :3], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("scales", "sigma_px", "max_edge"),
+    [
+        pytest.param((1.0,), 10, 1600, id="as it is"),
+        pytest.param((1.0,), 14, 613, id="resized"),
+        pytest.param((0.75,), 10, 1600, id="a coarser scale"),
+        pytest.param((1.5,), 8, 1600, id="a finer scale"),
+        pytest.param((0.5, 1.0), 14, 1600, id="scales 0.5 and 1, coarse blobs"),
+        pytest.param((0.5, 1.0, 2.0), 14, 500, id="three scales of a resized picture"),
+    ],
+)
+def test_a_blobs_keypoint_is_at_its_centre(tmp_path, scales, sigma_px, max_edge):
+    """In COLMAP's frame, to 0.1 px over the picture and 0.3 px in each third of it, at every scale."""
+    picture, centres = gaussian_blobs((961, 723), spacing_px=120, sigma_px=sigma_px)
+    weights = save_plain_weights(tmp_path / "plain.pth", gain=1)
+    features = Extractor(ExtractionOptions(weights=weights, scales=scales, max_edge=max_edge)).extract(picture)
+    coarsest = features.keypoints[:, 2] == features.keypoints[:, 2].max()
+    distance, nearest = cKDTree(features.keypoints[coarsest, :2]).query(centres)
+    found = distance < 4
+    assert found.mean() > 0.85
+    error = (features.keypoints[coarsest, :2][nearest] - centres)[found]
+    assert np.abs(error.mean(axis=0)).max() < 0.1
+    for axis, edge in enumerate((961, 723)):
+        third = (3 * centres[found, axis] // edge).astype(int)
+        assert all(abs(np.median(error[third == k, axis])) < 0.3 for k in range(3))
+
+
+PHOTOGRAPHS = ["sacre_coeur/images/02928139_3448003521.jpg", "sacre_coeur/images/03903474_1471484089.jpg"]
+PHOTOGRAPHS += ["brighton_beach/images/DJI_0020.JPG", "lund/images/01.jpg", "lund/images/20.jpg"]
+
+
+@pytest.mark.photographs
+@pytest.mark.slow
+@pytest.mark.parametrize("scales", [(0.75,), (0.5, 1.0)])
+def test_two_scales_of_a_photograph_agree(shared_data, scales):
+    """The finest level's keypoints lie where those of the plain scale do: to 0.1 px, and 0.3 px in each third."""
+    moved, places = [], []
+    for name in PHOTOGRAPHS:
+        plain = Extractor().extract(shared_data / name)
+        other = Extractor(ExtractionOptions(scales=scales)).extract(shared_data / name)
+        finest = other.keypoints[:, 2] == other.keypoints[:, 2].min()
+        xy, descriptors = other.keypoints[finest, :2], other.descriptors[finest]
+        distance, nearest = cKDTree(xy).query(plain.keypoints[:, :2])
+        same = (distance < 4) & ((plain.descriptors * descriptors[nearest]).sum(axis=1) > 0.8)
+        moved.append((xy[nearest] - plain.keypoints[:, :2])[same])
+        places.append(plain.keypoints[same, :2] / plain.image_size)
+    moved, places = np.concatenate(moved), np.concatenate(places)
+    assert len(moved) > 2000
+    assert np.abs(moved.mean(axis=0)).max() < 0.1
+    for axis in range(2):
+        third = (3 * places[:, axis]).astype(int)
+        assert all(abs(np.median(moved[third == k, axis])) < 0.3 for k in range(3))
+
+
 def test_several_scales_add_coarser_keypoints(textured):
     features = Extractor(ExtractionOptions(scales=(2.0, 0.5, 1.0))).extract(textured)
     assert set(features.keypoints[:, 2]) == {0.5, 1.0, 2.0}
     assert features.scales == (0.5, 1.0, 2.0)
 
 
-def test_no_keypoint_is_a_shape():
-    flat = np.full((40, 50, 3), 127, np.uint8)
-    features = Extractor(ExtractionOptions(max_edge=16)).extract(flat)
+def test_no_keypoint_is_a_shape(textured, tmp_path):
+    features = Extractor(ExtractionOptions(weights=save_plain_weights(tmp_path / "zero.pth", gain=0))).extract(textured)
     assert features.keypoints.shape == (0, 4)
     assert features.descriptors.shape == (0, 512)
 

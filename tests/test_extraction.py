@@ -1,0 +1,278 @@
+import json
+import shutil
+import sqlite3
+
+import cv2
+import numpy as np
+import pycolmap
+import pytest
+from helpers import save_plain_weights, textured_picture
+from PIL import Image
+
+from d2sfm.database import FeatureStore
+from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
+from d2sfm.extractor import Extractor
+from d2sfm.feature_files import read_features
+from d2sfm.images import read_photograph
+from d2sfm.options import (
+    CameraMode,
+    CameraOptions,
+    Convention,
+    DescriptorDtype,
+    ExtractionOptions,
+    OutputType,
+    StorageOptions,
+)
+
+SMALL = ExtractionOptions(max_edge=96)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder with three photographs, one of them in a subfolder, and files beside them that are none."""
+    folder = tmp_path / "photographs"
+    for index, name in enumerate(["a.jpg", "b c.png", "sub/a.jpg"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / name), textured_picture(index, (96 + 16 * index, 80)))
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "a.jpg.d2-net").write_bytes(b"features of an earlier run")
+    return folder
+
+
+def read_all(database):
+    with FeatureStore(database) as store:
+        return {name: store.read(name) for name in store.extracted()}
+
+
+def test_a_folder_becomes_a_database_with_features(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    summary = extract_to_database(database, photographs, options=SMALL)
+    features = read_all(database)
+    assert list(features) == ["a.jpg", "b c.png", "sub/a.jpg"]
+    assert summary.extracted == 3
+    assert not summary.skipped
+    assert summary.keypoints == sum(map(len, features.values())) > 0
+    extractor = Extractor(SMALL)
+    for name, stored in features.items():
+        fresh = extractor.extract(read_photograph(photographs / name))
+        assert np.array_equal(stored.keypoints, fresh.keypoints)
+        assert stored.descriptors.dtype == np.float16
+        np.testing.assert_allclose(stored.descriptors, fresh.descriptors, atol=1e-3)
+    with FeatureStore(database) as store:
+        assert store.setting("images") == str(photographs.resolve())
+
+
+def test_descriptors_are_stored_bit_for_bit_as_float32_on_request(tmp_path, photographs):
+    storage = StorageOptions(descriptor_dtype=DescriptorDtype.FLOAT32)
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, storage=storage)
+    fresh = Extractor(SMALL).extract(photographs / "a.jpg")
+    assert np.array_equal(read_all(tmp_path / "db.db")["a.jpg"].descriptors, fresh.descriptors)
+
+
+def test_a_second_run_takes_only_what_is_new(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    extract_to_database(database, photographs, options=SMALL)
+    before = read_all(database)
+    shutil.copy(photographs / "a.jpg", photographs / "d.jpg")
+    summary = extract_to_database(database, photographs, options=SMALL)
+    assert (summary.extracted, summary.already_there) == (1, 3)
+    after = read_all(database)
+    assert np.array_equal(after["d.jpg"].keypoints, before["a.jpg"].keypoints)
+
+
+def test_images_that_a_stopped_run_imported_get_their_features(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    pycolmap.Database.open(database).close()
+    pycolmap.import_images(database, photographs, image_names=["a.jpg"])
+    summary = extract_to_database(database, photographs, options=SMALL)
+    assert summary.extracted == 3
+    with FeatureStore(database) as store:
+        assert len(store.images()) == 3
+
+
+def test_other_settings_are_refused_with_both_named(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    extract_to_database(database, photographs, options=SMALL)
+    with pytest.raises(RuntimeError, match=r"max_edge 96.*max_edge 64"):
+        extract_to_database(database, photographs, options=ExtractionOptions(max_edge=64))
+
+
+def test_another_extractors_keypoints_are_refused_with_both_named(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    pycolmap.Database.open(database).close()
+    pycolmap.import_images(database, photographs, image_names=["a.jpg"])
+    with pycolmap.Database.open(database) as colmap:
+        colmap.write_keypoints(1, np.ones((2, 4), np.float32))
+        colmap.write_descriptors(
+            1, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, np.zeros((2, 128), np.uint8))
+        )
+    with pytest.raises(RuntimeError, match=r"SIFT.*d2sfm"):
+        extract_to_database(database, photographs, options=SMALL)
+    with FeatureStore(database) as store:
+        assert store.foreign_images() == ["a.jpg"]
+
+
+def test_damaged_photographs_are_named_and_leave_no_row(tmp_path, photographs):
+    whole = (photographs / "a.jpg").read_bytes()
+    (photographs / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photographs / "text.png").write_text("no picture")
+    cv2.imwrite(str(photographs / "tiny.png"), np.zeros((5, 40, 3), np.uint8))
+    database = tmp_path / "db.db"
+    pycolmap.Database.open(database).close()
+    pycolmap.import_images(database, photographs, image_names=["cut.jpg"])  # COLMAP takes it: the row must go again
+    summary = extract_to_database(database, photographs, options=SMALL)
+    assert sorted(summary.skipped) == ["cut.jpg", "text.png", "tiny.png"]
+    assert "8 px" in summary.skipped["tiny.png"]
+    with FeatureStore(database) as store:
+        assert list(store.images()) == ["a.jpg", "b c.png", "sub/a.jpg"]
+    assert summary.extracted == 3
+
+
+def test_a_photograph_that_does_not_fit_the_single_camera_is_named(tmp_path, photographs):
+    cameras = CameraOptions(camera_mode=CameraMode.SINGLE)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    assert sorted(summary.skipped) == ["b c.png", "sub/a.jpg"]
+    assert "single" in summary.skipped["b c.png"]
+
+
+def test_given_cameras_are_imported_and_marked(tmp_path, photographs):
+    for name in ("b c.png", "sub/a.jpg"):
+        (photographs / name).unlink()
+    cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    with FeatureStore(tmp_path / "db.db") as store:
+        given = store.cameras_given()
+    with pycolmap.Database.open(tmp_path / "db.db") as colmap:
+        [camera] = colmap.read_all_cameras()
+    assert camera.params.tolist() == [90, 91, 48, 40]
+    assert given == {camera.camera_id}
+
+
+def test_many_photographs_without_focal_length_are_mentioned_once(tmp_path, caplog):
+    folder = tmp_path / "same"
+    folder.mkdir()
+    for index in range(4):
+        cv2.imwrite(str(folder / f"{index}.jpg"), textured_picture(index, (96, 80)))
+    extract_to_database(tmp_path / "db.db", folder, options=SMALL)
+    lines = [record.getMessage() for record in caplog.records if "focal length" in record.getMessage()]
+    assert len(lines) == 1
+    assert "4 photographs of 96 x 80 px" in lines[0]
+    assert "--camera-mode single" in lines[0]
+
+
+def test_a_picture_without_any_keypoint_is_a_whole_row(tmp_path, photographs):
+    options = ExtractionOptions(weights=save_plain_weights(tmp_path / "zero.pth", gain=0), max_edge=96)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=options)
+    assert summary.without_keypoints == ["a.jpg", "b c.png", "sub/a.jpg"]
+    assert not summary.skipped
+    features = read_all(tmp_path / "db.db")["a.jpg"]
+    assert features.keypoints.shape == (0, 4)
+    assert features.descriptors.shape == (0, 512)
+
+
+def test_exif_orientation_does_not_turn_keypoints(tmp_path, photographs):
+    """A picture marked as turned has the keypoints of its stored pixels, and a camera of their size."""
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photographs / "b c.png").save(folder / "b c.png", exif=exif)
+    extract_to_database(tmp_path / "turned.db", folder, options=SMALL)
+    extract_to_database(tmp_path / "plain.db", photographs, options=SMALL)
+    turned, plain = read_all(tmp_path / "turned.db")["b c.png"], read_all(tmp_path / "plain.db")["b c.png"]
+    assert np.array_equal(turned.keypoints, plain.keypoints)
+    assert turned.image_size == plain.image_size == (112, 80)
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_no_folder_and_an_empty_folder_make_no_database(tmp_path, missing):
+    folder = tmp_path / "none"
+    if not missing:
+        folder.mkdir()
+    with pytest.raises(FileNotFoundError if missing else ValueError, match="none"):
+        extract_to_database(tmp_path / "db.db", folder)
+    assert not (tmp_path / "db.db").exists()
+
+
+def test_a_file_that_is_no_database_is_refused_unchanged(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    database.write_text("no database")
+    with pytest.raises(RuntimeError, match="no COLMAP database"):
+        extract_to_database(database, photographs, options=SMALL)
+    assert database.read_text() == "no database"
+    database.unlink()
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE other (x)")
+    connection.close()
+    with pytest.raises(RuntimeError, match="no COLMAP database"):
+        extract_to_database(database, photographs, options=SMALL)
+
+
+@pytest.mark.parametrize("output_type", list(OutputType))
+def test_a_list_becomes_files_beside_the_photographs(tmp_path, photographs, output_type, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("photographs/a.jpg\nphotographs/b c.png\n\n")
+    options = ExtractionOptions(max_edge=96, convention=Convention.REFERENCE)
+    storage = StorageOptions(output_type=output_type, output_extension=".feat")
+    summary = extract_to_files(tmp_path / "list.txt", options=options, storage=storage)
+    assert (summary.extracted, len(summary.skipped)) == (2, 0)
+    stored = read_features(photographs / "b c.png.feat")
+    fresh = Extractor(options).extract(photographs / "b c.png")
+    assert stored.convention is Convention.REFERENCE
+    assert np.array_equal(stored.keypoints, fresh.keypoints)
+    assert np.array_equal(stored.descriptors, fresh.descriptors)
+
+
+def test_files_of_the_same_settings_are_kept_and_others_replaced(tmp_path, photographs):
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    run = {"storage": StorageOptions(output_extension=".feat")}
+    extract_to_files(tmp_path / "list.txt", options=SMALL, **run)
+    again = extract_to_files(tmp_path / "list.txt", options=SMALL, **run)
+    assert (again.extracted, again.already_there) == (0, 1)
+    other = extract_to_files(tmp_path / "list.txt", options=ExtractionOptions(max_edge=64), **run)
+    assert (other.extracted, other.already_there) == (1, 0)
+    assert read_features(photographs / "a.jpg.feat").input_size[0] == 64
+
+
+def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
+    whole = (photographs / "a.jpg").read_bytes()
+    (photographs / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    names = [str(photographs / name) for name in ("none.jpg", "cut.jpg", "a.jpg")]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    summary = extract_to_files(tmp_path / "list.txt", options=SMALL, storage=StorageOptions(output_extension=".x"))
+    assert sorted(summary.skipped) == sorted(names[:2])
+    assert (photographs / "a.jpg.x").exists()
+    assert not (photographs / "cut.jpg.x").exists()
+
+
+def test_lists_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_image_list(tmp_path / "none.txt")
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match="names no photographs"):
+        read_image_list(tmp_path / "empty.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="no text"):
+        read_image_list(tmp_path / "binary.txt")
+
+
+def test_the_database_is_colmaps(tmp_path, photographs):
+    """Rigs, frames and cameras as COLMAP's own import makes them."""
+    database, plain = tmp_path / "db.db", tmp_path / "plain.db"
+    extract_to_database(database, photographs, options=SMALL)
+    pycolmap.Database.open(plain).close()
+    pycolmap.import_images(plain, photographs, image_names=["a.jpg", "b c.png", "sub/a.jpg"])
+    with pycolmap.Database.open(database) as ours, pycolmap.Database.open(plain) as theirs:
+        assert ours.num_rigs() == theirs.num_rigs()
+        assert ours.num_frames() == theirs.num_frames() == 3
+        for mine, other in zip(ours.read_all_images(), theirs.read_all_images(), strict=True):
+            assert (mine.name, mine.camera_id) == (other.name, other.camera_id)
+            assert np.array_equal(ours.read_camera(mine.camera_id).params, theirs.read_camera(other.camera_id).params)
+            assert ours.read_keypoints(mine.image_id).shape[1] == 4
+
+
+def test_the_fingerprint_is_readable(tmp_path, photographs):
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    with FeatureStore(tmp_path / "db.db") as store:
+        [fingerprint] = set(store.extracted().values())
+    assert json.loads(fingerprint)["max_edge"] == 96
