@@ -130,7 +130,7 @@ def look_at(centre: np.ndarray, target: np.ndarray, roll_deg: float = 0.0) -> tu
 
 
 def arc_of_views(
-    target: np.ndarray, count: int = 14, size: tuple[int, int] = (640, 480), distance_m: float = 12.0
+    target: np.ndarray, count: int = 14, size: tuple[int, int] = (640, 480), distance_m: float = 13.0
 ) -> list[Camera]:
     """Cameras on an arc in front of ``target``, 9 degrees apart in azimuth, of varied height, distance and roll.
 

@@ -4,6 +4,7 @@ Every function takes a generator and the texture's shape (height, width) in texe
 the number of texels for a metre. Pictures in the making are [h, w, 3] float32 RGB, 0..255.
 """
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -14,20 +15,17 @@ Shape = tuple[int, int]  # height, width
 
 
 def fractal(rng: np.random.Generator, shape: Shape, coarsest: float, finest: float = 1.0) -> np.ndarray:
-    """Smooth noise of all sizes between ``coarsest`` and ``finest`` texels: [h, w] float32, mean 0, deviation 1."""
+    """Noise of all sizes between ``coarsest`` and ``finest`` texels: [h, w] float32, mean 0, deviation 1."""
     height, width = shape
-    total = np.zeros(shape, np.float32)
-    cell, amplitude, variance = max(coarsest, finest), 1.0, 0.0
-    while cell >= finest:
-        grid = rng.standard_normal((int(height / cell) + 4, int(width / cell) + 4), np.float32)
-        offset = rng.uniform(0, 1, 2)
-        # Rows and columns of the coarse grid at every texel.
-        place = np.array([[1 / cell, 0, 1 + offset[0]], [0, 1 / cell, 1 + offset[1]]])
-        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        total += amplitude * cv2.warpAffine(grid, place, (width, height), flags=flags)
-        variance += amplitude**2
-        cell, amplitude = cell / 2, amplitude * 0.6
-    return total / np.float32(np.sqrt(0.5 * variance))  # 0.5: what cubic interpolation leaves of the grid's variance
+    octaves = max(0, int(np.log2(max(coarsest, 1) / finest)))
+    cell, amplitude, total = max(coarsest, finest), 1.0, None
+    for _ in range(octaves + 1):
+        size = max(2, math.ceil(width / cell)), max(2, math.ceil(height / cell))
+        noise = amplitude * rng.standard_normal(size[::-1], np.float32)
+        total = noise if total is None else cv2.resize(total, size, interpolation=cv2.INTER_CUBIC) + noise
+        cell, amplitude = cell / 2, amplitude * 0.55
+    total = cv2.resize(total, (width, height), interpolation=cv2.INTER_CUBIC)
+    return (total - total.mean()) / (total.std() + np.float32(1e-6))
 
 
 def finish(image: np.ndarray) -> np.ndarray:
@@ -79,12 +77,12 @@ def courses(
             right = left + stone * rng.uniform(0.7, 1.3)
             y0, y1, x0, x1 = (max(0, round(edge)) for edge in (top, bottom - joint, left, right - joint))
             colour = np.asarray(palette[rng.integers(len(palette))]) * (1 + spread * rng.standard_normal())
-            image[y0:y1, x0:x1] = colour + rng.normal(0, 4, 3)
+            image[y0:y1, x0:x1] = colour + rng.normal(0, 2.5, 3)
             relief[y0:y1, x0:x1] = rng.uniform(0.6, 1.0)
             left = right
         top = bottom
     image = brightened(image, 0.25 * cv2.Sobel(cv2.GaussianBlur(relief, (0, 0), max(0.3, joint / 2)), -1, 0, 1) * joint)
-    waver_x, waver_y = (0.35 * joint * fractal(rng, shape, 2 * row, finest=max(2, joint)) for _ in range(2))
+    waver_x, waver_y = (0.25 * joint * fractal(rng, shape, 2 * row, finest=max(2, joint)) for _ in range(2))
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return cv2.remap(image, x + waver_x, y + waver_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
@@ -211,3 +209,21 @@ def meadow(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
     grass = blended(grass, (150, 140, 84), 0.7 * patches(rng, shape, 4 * scale, 0.2))
     grass = blended(grass, (122, 98, 70), 0.8 * patches(rng, shape, 2.5 * scale, 0.1))
     return blended(grass, (232, 222, 190), patches(rng, shape, 0.2 * scale, 0.01))
+
+
+def leaves(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
+    """A clipped hedge with gaps and blossoms."""
+    hedge = brightened(np.full((*shape, 3), (66, 96, 48), np.float32), 0.2 * fractal(rng, shape, 0.6 * scale))
+    for colour, size, cover in (((36, 56, 34), 0.16, 0.3), ((126, 152, 74), 0.12, 0.2), ((222, 150, 168), 0.14, 0.03)):
+        hedge = blended(hedge, colour, 0.9 * patches(rng, shape, size * scale, cover))
+    return hedge
+
+
+def awning(rng: np.random.Generator, shape: Shape, scale: float, colour: Colour) -> np.ndarray:
+    """Striped canvas, faded and patched."""
+    height, width = shape
+    edges = np.cumsum(rng.uniform(0.12, 0.3, int(width / scale / 0.12) + 2)) * scale
+    stripe = np.searchsorted(edges, np.arange(width)) % 2 * np.ones((height, 1))
+    canvas = blended(np.full((*shape, 3), (236, 228, 208), np.float32), colour, stripe)
+    canvas = blended(canvas, np.asarray(colour) * 0.6, 0.8 * patches(rng, shape, 0.35 * scale, 0.05))
+    return weathered(rng, canvas, scale, 0.9)
