@@ -130,6 +130,12 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _report(arguments: argparse.Namespace, result: object) -> None:
+    """Results go to standard output, progress and warnings to standard error."""
+    if not arguments.quiet:
+        print(result)
+
+
 def run_extract(arguments: argparse.Namespace) -> int:
     """``d2sfm extract``."""
     options = parse_options(ExtractionOptions, arguments)
@@ -146,7 +152,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
         logger.warning("%s has no keypoints", name)
     for name, reason in summary.skipped.items():
         logger.warning("skipped %s: %s", name, reason)
-    logger.info("%s", summary)
+    _report(arguments, summary)
     return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
 
 
@@ -163,7 +169,7 @@ def run_match(arguments: argparse.Namespace) -> int:
         pairs_file=arguments.pairs,
         progress=not arguments.quiet,
     )
-    logger.info("%s", summary)
+    _report(arguments, summary)
     return EXIT_DONE
 
 
@@ -179,7 +185,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> int:
         options=options,
         progress=not arguments.quiet,
     )
-    logger.info("%s", result)
+    _report(arguments, result)
     return EXIT_DONE if result.models else EXIT_INCOMPLETE
 
 
@@ -189,5 +195,5 @@ def run_demo(arguments: argparse.Namespace) -> int:
     from d2sfm.demo.run import run
 
     result = run(arguments.output, options=options, progress=not arguments.quiet)
-    logger.info("%s", result)
+    _report(arguments, result)
     return EXIT_DONE if result.errors is not None else EXIT_INCOMPLETE

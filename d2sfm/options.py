@@ -156,7 +156,7 @@ class VerificationOptions:
     at most one more, in two and four times the time. max_error and min_num_inliers are COLMAP's.
     """
 
-    max_error: float = option(4.0, metavar="PX", help="largest epipolar error in pixels of the network input")
+    max_error: float = option(6.0, metavar="PX", help="largest epipolar error in pixels of the network input")
     min_inlier_ratio: float = option(0.1, help="inlier ratio for which RANSAC plans its trials")
     max_num_trials: int = option(20000, help="most RANSAC trials for a pair")
     min_num_inliers: int = option(15, help="fewest inliers of a verified pair")
@@ -174,13 +174,31 @@ class VerificationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
-    """Mapping through pycolmap."""
+    """Mapping through pycolmap. Starts differ by their seed; where focal lengths are only estimated one start is a
+    lottery, as the first pair of images decides."""
 
     mapper: Mapper = option(Mapper.INCREMENTAL, help="pycolmap's incremental or global pipeline")
     refine_cameras: RefineCameras = option(
         RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
     )
-    seed: int = option(0, help="seed of mapping; the same seed and threads give the same model")
+    min_starts: int = option(
+        3, metavar="N", help="starts of which the best model is kept, where focal lengths are only estimated"
+    )
+    max_starts: int = option(
+        8, metavar="N", help="most starts; further ones begin while the best model leaves images unsupported"
+    )
+    seed: int = option(0, metavar="N", help="seed of the first start; the next ones count on from it")
+    num_threads: int = option(
+        1, metavar="N", help="threads of mapping, -1 for all; only with 1 does the same seed give the same model"
+    )
+    text: bool = option(False, help="write COLMAP's text files, too")
+    ply: bool = option(False, help="write the points as PLY, too")
+
+    def __post_init__(self):
+        if not 1 <= self.min_starts <= self.max_starts:
+            raise ValueError(
+                f"min_starts and max_starts must be 1 or more in this order, found {self.min_starts}, {self.max_starts}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

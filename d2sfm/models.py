@@ -1,0 +1,129 @@
+"""Numbers about reconstructions: size, quality, a score that ranks them, and errors against a known truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+
+MIN_SUPPORT = 30  # triangulated points that an image needs before its pose can be relied on
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStatistics:
+    """Size and quality of one reconstruction."""
+
+    images: int  # registered
+    supported: int  # registered, with MIN_SUPPORT triangulated points or more
+    points: int
+    points_of_three: int  # points seen by three or more images: nothing else checks a point of two
+    observations: int
+    track_length: float  # mean, images that see a point
+    error_px: float  # mean reprojection error, pixels of the photographs
+
+
+def statistics(reconstruction: pycolmap.Reconstruction) -> ModelStatistics:
+    """Statistics of a reconstruction; an empty one has zeros."""
+    registered = [reconstruction.images[image_id] for image_id in reconstruction.reg_image_ids()]
+    lengths = [point.track.length() for point in reconstruction.points3D.values()]
+    return ModelStatistics(
+        images=len(registered),
+        supported=sum(image.num_points3D >= MIN_SUPPORT for image in registered),
+        points=len(lengths),
+        points_of_three=sum(length >= 3 for length in lengths),
+        observations=sum(lengths),
+        track_length=float(np.mean(lengths)) if lengths else 0.0,
+        error_px=float(reconstruction.compute_mean_reprojection_error()) if lengths else 0.0,
+    )
+
+
+def score(model: ModelStatistics) -> tuple[int, int, float]:
+    """How good a model is, larger is better: supported images, then points of three or more images, then small error.
+
+    The number of registered images alone is fooled: wrong models of D2 features register all images of a small
+    collection, each on a handful of points.
+    """
+    return model.supported, model.points_of_three, -model.error_px
+
+
+def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[str]) -> str:
+    """Aligned text, a line for each model with its label in front. of_images: how many the database holds."""
+    header = ("", "images", "supported", "points", "seen by 3+", "observations", "track", "error px")
+    rows = [
+        (
+            label,
+            f"{model.images} of {of_images}",
+            str(model.supported),
+            str(model.points),
+            str(model.points_of_three),
+            str(model.observations),
+            f"{model.track_length:.2f}",
+            f"{model.error_px:.2f}",
+        )
+        for label, model in zip(labels, models, strict=True)
+    ]
+    return aligned([header, *rows])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines of text, the first column to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseErrors:
+    """Errors of the registered images against the truth, after a similarity alignment; arrays in order of ``names``."""
+
+    names: tuple[str, ...]
+    rotation_deg: np.ndarray  # [N]
+    centre: np.ndarray  # [N], in the truth's unit
+    centre_in_truth: np.ndarray  # [N, 3] the model's centres in the truth's world
+    truth_from_model: pycolmap.Sim3d
+
+
+def compare_with_truth(
+    model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction, max_centre_error: float | None = None
+) -> PoseErrors:
+    """Rotation and centre errors of the images that both have, by name.
+
+    The alignment is pycolmap's robust one over projection centres: RANSAC with centres within max_centre_error (in
+    the truth's unit; default: a twentieth of the extent of its centres), so a few images that are far off do not pull
+    the others along; their own errors are reported all the same.
+
+    Raises RuntimeError where no alignment is found, as for fewer than three common images.
+    """
+    centres = {image.name: image.projection_center() for image in truth.images.values() if image.has_pose}
+    if max_centre_error is None:
+        spread = np.ptp(list(centres.values()), axis=0) if centres else np.zeros(3)
+        max_centre_error = float(np.linalg.norm(spread)) / 20
+    images = {image.name: image for image in model.images.values() if image.has_pose and image.name in centres}
+    if len(images) < 3:
+        raise RuntimeError(f"{len(images)} images with poses in common with the truth, an alignment needs 3")
+    truth_from_model = pycolmap.align_reconstructions_via_proj_centers(model, truth, max_centre_error)
+    if truth_from_model is None:
+        raise RuntimeError("the model can't be aligned with the truth")
+    names = tuple(sorted(images))
+    truths = {image.name: image for image in truth.images.values()}
+    aligned_poses = [truth_from_model.transform_camera_world(images[name].cam_from_world()) for name in names]
+    true_poses = [truths[name].cam_from_world() for name in names]
+    found = np.array([_centre(pose) for pose in aligned_poses])
+    return PoseErrors(
+        names=names,
+        rotation_deg=np.array([_angle_deg(a, b) for a, b in zip(aligned_poses, true_poses, strict=True)]),
+        centre=np.linalg.norm(found - np.array([_centre(pose) for pose in true_poses]), axis=1),
+        centre_in_truth=found,
+        truth_from_model=truth_from_model,
+    )
+
+
+def _centre(cam_from_world: pycolmap.Rigid3d) -> np.ndarray:
+    return -cam_from_world.rotation.matrix().T @ cam_from_world.translation
+
+
+def _angle_deg(a: pycolmap.Rigid3d, b: pycolmap.Rigid3d) -> float:
+    return float(np.degrees((a.rotation * b.rotation.inverse()).angle()))

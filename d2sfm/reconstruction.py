@@ -1,0 +1,225 @@
+"""Cameras and points from a matched database: several starts of pycolmap's mapping, the best model kept.
+
+d2sfm reconstruct --database db.db --output sparse
+"""
+
+import logging
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pycolmap
+from tqdm import tqdm
+
+from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.mapping import MappingInput, map_once
+from d2sfm.models import ModelStatistics, aligned, score, statistics, table
+from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
+
+logger = logging.getLogger(__name__)
+
+MODEL_FILES = {"cameras", "images", "points3D", "rigs", "frames"}
+MODEL_SUFFIXES = {".bin", ".txt", ".ply"}
+WORST_PAIRS_SHOWN = 20
+
+WHAT_TO_TRY = """\
+what to try: match with a looser or tighter --max-error (8, 4); extract again, into a new database, with --multiscale,
+with another --max-edge (1024 suits small internet photographs) or with --camera-mode single; more photographs between
+those that share little"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """One mapping run: its seed, the statistics of its best model (None without any), and its seconds."""
+
+    seed: int
+    best: ModelStatistics | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionResult:
+    """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
+
+    models: tuple[Path, ...]
+    statistics: tuple[ModelStatistics, ...]  # of the models, in the same order
+    starts: tuple[Start, ...]
+    kept: Start | None
+    images: int  # in the database
+    pairs: tuple[tuple[str, str, int, int], ...]  # name, name, matches, inliers; most inliers first
+
+    @property
+    def seconds(self) -> float:
+        """Time of all starts."""
+        return sum(start.seconds for start in self.starts)
+
+    def __str__(self) -> str:
+        lines = []
+        if len(self.starts) > 1:
+            found = [start for start in self.starts if start.best is not None]
+            labels = [f"seed {start.seed}" + (", kept" if start is self.kept else "") for start in found]
+            lines += [f"best model of each of {len(self.starts)} starts:"]
+            lines += [table([start.best for start in found], self.images, labels) if found else "none", ""]
+        if not self.models:
+            return "\n".join([*lines, *self._nothing()])
+        lines += [table(self.statistics, self.images, [str(folder) for folder in self.models])]
+        left_out = self.images - self.statistics[0].images
+        lines += [
+            f"reconstruct: {len(self.models)} model{'s' if len(self.models) > 1 else ''} in {self.seconds:.1f} s"
+            + (f", {left_out} of {self.images} images left out of the first" if left_out else "")
+        ]
+        return "\n".join(lines)
+
+    def _nothing(self) -> list[str]:
+        shown = [(f"{a} - {b}", str(matches), str(inliers)) for a, b, matches, inliers in self.pairs]
+        rows = [("pairs, most inliers first", "matches", "inliers"), *shown[:WORST_PAIRS_SHOWN]]
+        return [aligned(rows), f"nothing could be reconstructed from {self.images} images", WHAT_TO_TRY]
+
+
+def reconstruct(
+    database: Path | str,
+    output: Path | str,
+    *,
+    images: Path | str | None = None,
+    options: ReconstructionOptions | None = None,
+    progress: bool = False,
+) -> ReconstructionResult:
+    """Map the database and write the models of the best start to ``output``/0, 1, ..., best first.
+
+    images: the folder of the photographs, for point colours only (default: the one that extraction recorded); where
+    it is gone a warning says so and points are black. Further starts follow while the best model leaves images
+    without support (see ``models``), and at least ``min_starts`` are made where focal lengths are only estimated.
+    Numbered model folders of an earlier run are replaced once the new ones are whole; other files stay.
+
+    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use or holds no verified
+    pairs, and where ``output`` holds a numbered folder with files that are no model.
+    """
+    database, output, options = Path(database), Path(output), options or ReconstructionOptions()
+    with exclusive(database):
+        _require_replaceable(output)
+        given, pairs, is_estimated, names = _read(database, options)
+        starts, kept, models = _best_of_starts(given, options, len(names), is_estimated, progress)
+        if models:
+            _colour(models, _photographs(database, images))
+        folders = write_models(models, output, text=options.text, ply=options.ply) if models else ()
+    return ReconstructionResult(
+        models=folders,
+        statistics=tuple(map(statistics, models)),
+        starts=tuple(starts),
+        kept=kept,
+        images=len(names),
+        pairs=pairs,
+    )
+
+
+def _read(
+    database: Path, options: ReconstructionOptions
+) -> tuple[MappingInput, tuple[tuple[str, str, int, int], ...], bool, dict[int, str]]:
+    """What mapping needs of the database: input, pairs, whether focal lengths are estimated, image names."""
+    with FeatureStore(database) as features:
+        factors = features.resize_factors()
+        known = features.cameras_given()
+    with PairStore(database) as store:
+        names = store.image_names()
+        if not store.done_pairs(verified=True):
+            raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
+        pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
+        cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
+    if options.refine_cameras is not RefineCameras.AUTO:
+        known = set() if options.refine_cameras is RefineCameras.YES else set(cameras)
+    known &= set(cameras)
+    if options.mapper is Mapper.GLOBAL and known and known != set(cameras):
+        raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
+    given = MappingInput(
+        database=database,
+        mapper=options.mapper,
+        pixel_factor=median(factors.values()) if factors else 1.0,
+        constant_cameras=frozenset(known),
+        all_constant=known == set(cameras),
+        num_threads=options.num_threads,
+    )
+    is_estimated = any(not camera.has_prior_focal_length for id_, camera in cameras.items() if id_ not in known)
+    return given, tuple(pairs), is_estimated, names
+
+
+def _best_of_starts(
+    given: MappingInput, options: ReconstructionOptions, images: int, is_estimated: bool, progress: bool
+):
+    """(starts, the kept one, its models best first); the earliest of equals is kept."""
+    starts, kept, best = [], None, []
+    least = options.min_starts if is_estimated else 1
+    for number in range(options.max_starts):
+        is_whole = kept is not None and kept.best.supported == images
+        if number >= least and is_whole:
+            break
+        seed, started = options.seed + number, time.perf_counter()
+        with tqdm(
+            total=images, desc=f"map, seed {seed}", unit="image", disable=None if progress else True, leave=False
+        ) as bar:
+            models = map_once(given, seed, bar.update)
+        models.sort(key=lambda model: score(statistics(model)), reverse=True)
+        found = statistics(models[0]) if models else None
+        starts.append(Start(seed=seed, best=found, seconds=time.perf_counter() - started))
+        if models and (kept is None or score(found) > score(kept.best)):
+            kept, best = starts[-1], models
+    return starts, kept, best
+
+
+def _photographs(database: Path, images: Path | str | None) -> Path | None:
+    """The folder of photographs, or None with a warning where there is none."""
+    if images is None:
+        with FeatureStore(database) as features:
+            images = features.setting("images")
+    if images is None or not Path(images).is_dir():
+        place = f"{images} is no folder" if images else "the database does not tell where they are"
+        logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)
+        return None
+    return Path(images)
+
+
+def _colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
+    for model in models if images else ():
+        model.extract_colors_for_all_images(images)
+
+
+def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:
+    """Write models to ``output``/0, 1, ... in place of the numbered models there; return the folders.
+
+    They are written beside first and moved when all are whole, so a full disk costs no earlier model.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".partial-") as partial:
+        for number, model in enumerate(models):
+            folder = Path(partial) / str(number)
+            folder.mkdir()
+            model.write_binary(folder)
+            if text:
+                model.write_text(folder)
+            if ply:
+                model.export_PLY(folder / "points3D.ply")
+        for folder in _numbered(output):
+            shutil.rmtree(folder)
+        folders = tuple(output / str(number) for number in range(len(models)))
+        for folder in folders:
+            (Path(partial) / folder.name).rename(folder)
+    return folders
+
+
+def _numbered(output: Path) -> list[Path]:
+    return sorted(path for path in output.glob("*") if path.name.isdecimal())
+
+
+def _require_replaceable(output: Path) -> None:
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, expected a folder for models")
+    for folder in _numbered(output):
+        others = [
+            path.name
+            for path in (folder.iterdir() if folder.is_dir() else [folder])
+            if path.stem not in MODEL_FILES or path.suffix not in MODEL_SUFFIXES
+        ]
+        if others:
+            raise RuntimeError(f"{folder} holds {others[0]}, which is no part of a model: give another --output")
