@@ -84,6 +84,15 @@ class PairStore:
             self._require_image(image_id)
         return self._database.read_matches(id_a, id_b).reshape(-1, 2)
 
+    def inlier_matches(self, id_a: int, id_b: int) -> np.ndarray:
+        """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) where there is none.
+
+        Raises ValueError where there is no such image.
+        """
+        for image_id in (id_a, id_b):
+            self._require_image(image_id)
+        return self._database.read_two_view_geometry(id_a, id_b).inlier_matches.reshape(-1, 2)
+
     def write(
         self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None = None
     ) -> None:

@@ -1,0 +1,151 @@
+"""The newcomer's run: render a town square, reconstruct it from D2 features, compare with the truth.
+
+d2sfm demo
+"""
+
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from tqdm import tqdm
+
+from d2sfm import plots
+from d2sfm.database import FeatureStore, PairStore
+from d2sfm.demo.rendering import photograph, render
+from d2sfm.demo.scene import Camera, arc_of_views
+from d2sfm.demo.square import build_square
+from d2sfm.extraction import extract_to_database
+from d2sfm.images import read_photograph
+from d2sfm.matching import match_database
+from d2sfm.models import PoseErrors, aligned, compare_with_truth
+from d2sfm.options import CameraMode, CameraOptions, DemoOptions, ReconstructionOptions, VerificationOptions
+from d2sfm.reconstruction import ReconstructionResult, reconstruct
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the run found; ``errors`` is None where nothing could be reconstructed."""
+
+    folder: Path
+    reconstruction: ReconstructionResult
+    errors: PoseErrors | None
+    extent_m: float  # diameter of the scene
+    seconds: float
+
+    def __str__(self) -> str:
+        lines = [str(self.reconstruction)]
+        if self.errors is not None:
+            rotation, centre = self.errors.rotation_deg, self.errors.centre
+            rows = [("error of the cameras", "median", "largest")]
+            for label, values in (
+                ("rotation, degrees", rotation),
+                ("centre, cm", 100 * centre),
+                (f"centre, % of the scene's {self.extent_m:.0f} m", 100 * centre / self.extent_m),
+            ):
+                rows.append((label, f"{np.median(values):.3f}", f"{values.max():.3f}"))
+            pictures = "keypoints.png, matches.png, cameras.png"
+            lines += ["", aligned(rows), f"pictures: {pictures} in {self.folder}"]
+        return "\n".join([*lines, f"demo: {self.seconds:.0f} s"])
+
+
+def run(output: Path | str, *, options: DemoOptions | None = None, progress: bool = False) -> DemoResult:
+    """Make ``output`` with the photographs, the database, the model, the true model and three pictures.
+
+    A folder of an earlier demonstration is made anew. Raises ValueError where the folder holds anything else.
+    """
+    started = time.perf_counter()
+    output, options = Path(output), options or DemoOptions()
+    _prepare(output)
+    scene = build_square(options.seed)
+    cameras = arc_of_views(scene.centre, options.views)
+    generator = np.random.default_rng(options.seed)
+    for camera in tqdm(cameras, desc="render", unit="view", disable=None if progress else True):
+        plots.save_image(output / "images" / camera.name, photograph(render(scene, camera).image, generator))
+    truth = truth_model(cameras)
+    (output / "truth").mkdir()
+    truth.write_text(output / "truth")
+
+    first = cameras[0]
+    params = ",".join(f"{value:g}" for value in (first.fx, first.fy, first.cx, first.cy))
+    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params=params)
+    logger.info("d2sfm extract --images images --camera-mode single --camera-model PINHOLE --camera-params %s", params)
+    extracted = extract_to_database(output / "db.db", output / "images", cameras=given, progress=progress)
+    logger.info("%s", extracted)
+    logger.info("d2sfm match --seed %d", options.seed)
+    verification = VerificationOptions(seed=options.seed)
+    logger.info("%s", match_database(output / "db.db", verification=verification, progress=progress))
+    logger.info("d2sfm reconstruct --seed %d", options.seed)
+    mapping = ReconstructionOptions(seed=options.seed)
+    result = reconstruct(output / "db.db", output / "sparse", options=mapping, progress=progress)
+    errors = None
+    if result.models:
+        model = pycolmap.Reconstruction(result.models[0])
+        errors = compare_with_truth(model, truth)
+        draw(output, model, errors, truth)
+    return DemoResult(
+        folder=output,
+        reconstruction=result,
+        errors=errors,
+        extent_m=scene.extent_m,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def truth_model(cameras: list[Camera]) -> pycolmap.Reconstruction:
+    """The true cameras as a COLMAP model without points; they share one PINHOLE camera, that of the first."""
+    first, model = cameras[0], pycolmap.Reconstruction()
+    params = [first.fx, first.fy, first.cx, first.cy]
+    model.add_camera_with_trivial_rig(
+        pycolmap.Camera(camera_id=1, model="PINHOLE", width=first.width, height=first.height, params=params)
+    )
+    for image_id, camera in enumerate(cameras, start=1):
+        cam_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(camera.rotation), camera.translation)
+        image = pycolmap.Image(name=camera.name, camera_id=1, image_id=image_id)
+        model.add_image_with_trivial_frame(image, cam_from_world)
+    return model
+
+
+def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth: pycolmap.Reconstruction) -> None:
+    """Write keypoints.png, matches.png and cameras.png of a reconstructed demonstration."""
+    names = sorted(path.name for path in (output / "images").iterdir())
+    middle = len(names) // 2
+    name_a, name_b = names[middle], names[middle + 1]
+    image_a, image_b = (read_photograph(output / "images" / name) for name in (name_a, name_b))
+    with FeatureStore(output / "db.db") as store:
+        ids = {name: row.image_id for name, row in store.images().items()}
+        plots.save_image(output / "keypoints.png", plots.draw_keypoints(image_a, store.read(name_a).keypoints))
+    with PairStore(output / "db.db") as store:
+        id_a, id_b = ids[name_a], ids[name_b]
+        matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
+        xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
+    verified = set(map(tuple, inliers.tolist()))
+    mask = np.array([pair in verified for pair in map(tuple, matches.tolist())], bool)
+    plots.save_image(output / "matches.png", plots.draw_matches(image_a, image_b, xy_a, xy_b, mask))
+
+    model.transform(errors.truth_from_model)
+    poses = {image.name: image.cam_from_world() for image in model.images.values() if image.has_pose}
+    truths = {image.name: image.cam_from_world() for image in truth.images.values()}
+    points = sorted(model.points3D.items())
+    picture = plots.draw_cameras(
+        [poses[name] for name in errors.names],
+        np.array([point.xyz for _, point in points]).reshape(-1, 3),
+        np.array([point.color for _, point in points], np.uint8).reshape(-1, 3),
+        truth=[truths[name] for name in errors.names],
+    )
+    plots.save_image(output / "cameras.png", picture)
+
+
+def _prepare(output: Path) -> None:
+    if output.exists():
+        if not output.is_dir():
+            raise ValueError(f"{output} is a file, expected a folder for the demonstration")
+        if any(output.iterdir()) and not (output / "truth").is_dir():
+            raise ValueError(f"{output} holds files that are no demonstration's: give another --output")
+        shutil.rmtree(output)
+    (output / "images").mkdir(parents=True)

@@ -1,0 +1,232 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from helpers import save_plain_weights, textured_picture
+
+from d2sfm import __version__, cli
+from d2sfm.cli import main
+from d2sfm.database import FeatureStore, PairStore
+
+COMMANDS = ["extract", "match", "reconstruct", "demo"]
+SMALL = ["--max-edge", "96"]
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Three overlapping cut-outs of one picture: they match, but no reconstruction comes of them."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    whole = textured_picture(3, (140, 96))
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 20 * index : 20 * index + 96])
+    return folder
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def extract(photographs, database, *more):
+    return run("extract", "--images", photographs, "--database", database, *SMALL, *more)
+
+
+def test_the_three_commands_one_after_the_other(photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("extract", "--images", "photographs", *SMALL, "--camera-mode", "single") == 0
+    assert capsys.readouterr().out.startswith("extract: 3 photographs")
+    assert run("match", "--seed", "3") == 0
+    assert capsys.readouterr().out.startswith("match: 3 pairs")
+    # Cut-outs of one plane have no depth: that is said, with the pairs and what to try.
+    assert run("reconstruct") == 1
+    output = capsys.readouterr().out
+    assert "nothing could be reconstructed from 3 images" in output
+    assert "0.png - 1.png" in output
+    with PairStore(tmp_path / "db.db") as store:
+        assert len(store.done_pairs(verified=True)) == 3
+
+
+def test_second_runs_have_nothing_to_do(photographs, tmp_path, capsys):
+    for _ in range(2):
+        assert extract(photographs, tmp_path / "db.db") == 0
+        assert run("match", "--database", tmp_path / "db.db") == 0
+    output = capsys.readouterr().out
+    assert "3 were there already" in output
+    assert "3 pairs were there already" in output
+
+
+def test_quiet_runs_print_nothing(photographs, tmp_path, capsys):
+    assert extract(photographs, tmp_path / "db.db", "--quiet", "--camera-mode", "single") == 0
+    assert run("match", "--database", tmp_path / "db.db", "--quiet") == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_pairs_of_a_file_and_no_verification(photographs, tmp_path):
+    extract(photographs, tmp_path / "db.db")
+    (tmp_path / "pairs.txt").write_text("0.png 2.png\n")
+    assert run("match", "--database", tmp_path / "db.db", "--pairs", tmp_path / "pairs.txt", "--no-verify") == 0
+    with PairStore(tmp_path / "db.db") as store:
+        assert store.done_pairs(verified=False) == {(1, 3)}
+        assert store.done_pairs(verified=True) == set()
+
+
+def test_options_reach_the_features(photographs, tmp_path):
+    options = "--multiscale --max-keypoints 7 --convention reference --preprocessing torch --no-relu --device cpu"
+    options += " --max-sum-edges 150 --descriptor-dtype float32 --precision float32"
+    assert extract(photographs, tmp_path / "db.db", *options.split()) == 0
+    with FeatureStore(tmp_path / "db.db") as store:
+        features = store.read("0.png")
+        settings = json.loads(store.extracted()["0.png"])
+    assert len(features) == 7
+    assert features.scales == (0.5, 1.0, 2.0)
+    assert features.convention == "reference"
+    assert features.descriptors.dtype == np.float32
+    assert sum(features.input_size) == 150
+    assert (settings["preprocessing"], settings["relu"]) == ("torch", False)
+
+
+def test_a_list_of_photographs(photographs, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text(f"{photographs / '0.png'}\n{photographs / 'none.png'}\n")
+    code = run("extract", "--image-list", tmp_path / "list.txt", "--output-type", "mat", *SMALL)
+    assert code == 1  # one of the two is missing
+    assert (photographs / "0.png.d2-net").exists()
+    captured = capsys.readouterr()
+    assert "none.png" in captured.err
+    assert "1 skipped" in captured.out
+
+
+def test_skipped_photographs_give_exit_code_1_and_one_line_each(photographs, tmp_path, capsys):
+    whole = (photographs / "0.png").read_bytes()
+    (photographs / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (photographs / "moving.gif").write_bytes(b"GIF89a")
+    (photographs / "notes.txt").write_text("no picture")
+    assert extract(photographs, tmp_path / "db.db", "--camera-mode", "single") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("warning: skipped cut.png: ")
+    assert lines[1].startswith("warning: skipped moving.gif: ")
+
+
+def test_a_picture_without_keypoints_is_mentioned(photographs, tmp_path, capsys):
+    weights = save_plain_weights(tmp_path / "zero.pth", gain=0)
+    assert extract(photographs, tmp_path / "db.db", "--weights", weights, "--camera-mode", "single") == 0
+    assert "0.png has no keypoints" in capsys.readouterr().err
+    assert run("match", "--database", tmp_path / "db.db") == 0
+
+
+BAD = {
+    "no folder": (["extract", "--images", "none"], "no such folder"),
+    "an empty folder": (["extract", "--images", "empty"], "holds no photographs"),
+    "a file for a folder": (["extract", "--images", "text.txt"], "expected a folder"),
+    "no database": (["match", "--database", "none.db"], "none.db"),
+    "a database that is none": (["match", "--database", "text.txt"], "no COLMAP database"),
+    "a database that is none, to extract": (
+        ["extract", "--images", "photographs", "--database", "text.txt"],
+        "no COLMAP database",
+    ),
+    "no database to map": (["reconstruct", "--database", "none.db"], "none.db"),
+    "missing weights": (["extract", "--images", "photographs", "--weights", "none.pth"], "no weights"),
+    "weights that are none": (["extract", "--images", "photographs", "--weights", "text.txt"], "checkpoint"),
+    "no list": (["extract", "--image-list", "none.txt"], "no image list"),
+    "an unknown camera model": (["extract", "--images", "photographs", "--camera-model", "PIN"], "PIN"),
+    "wrong camera parameters": (
+        ["extract", "--images", "photographs", "--camera-model", "PINHOLE", "--camera-params", "1,2"],
+        "PINHOLE",
+    ),
+    "no such device": (["extract", "--images", "photographs", "--device", "tpu"], "tpu"),
+    "scales that are none": (["extract", "--images", "photographs", "--scales", "0"], "scales"),
+    "a ratio above one": (["match", "--ratio", "3"], "ratio"),
+    "views that are too few": (["demo", "--views", "2"], "views"),
+    "a folder of others for the demonstration": (["demo", "--output", "photographs"], "photographs holds files"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_line_and_exit_code_2(case, photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("text")
+    before = {path: path.stat().st_mtime_ns for path in photographs.iterdir()}
+    arguments, message = BAD[case]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert error.startswith(f"error: d2sfm {arguments[0]}: ")
+    assert message in error
+    assert {path: path.stat().st_mtime_ns for path in photographs.iterdir()} == before
+    assert (tmp_path / "text.txt").read_text() == "text"
+
+
+def test_verbose_shows_the_traceback(tmp_path, capsys):
+    assert run("extract", "--images", tmp_path / "none", "--verbose") == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["extract"], ["extract", "--images", "a", "--image-list", "b"], ["fly"], []])
+def test_usage_errors_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_option(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    assert "--quiet" in capsys.readouterr().out
+
+
+def test_help_and_version_load_neither_torch_nor_pycolmap():
+    code = "import sys; from d2sfm.cli import make_parser; make_parser(); print(*sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "argparse" in output.split()
+    assert not {"torch", "pycolmap"} & set(output.split())
+
+
+def test_the_module_is_the_command():
+    output = subprocess.run([sys.executable, "-m", "d2sfm", "--version"], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == f"d2sfm {__version__}"
+
+
+def test_an_interrupted_run_says_so_and_keeps_what_is_done(photographs, tmp_path):
+    for index in range(3, 60):
+        shutil.copy(photographs / "0.png", photographs / f"{index}.png")
+    command = [sys.executable, "-m", "d2sfm", "extract", "--images", photographs, "--database", tmp_path / "db.db"]
+    process = subprocess.Popen([*command, *SMALL], stderr=subprocess.PIPE, text=True, env={**os.environ})
+    wait_for_features(tmp_path / "db.db")
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == cli.EXIT_INTERRUPTED
+    assert "goes on from there" in error
+    with FeatureStore(tmp_path / "db.db") as store:
+        done = list(store.extracted())
+        assert 0 < len(done) < 60
+        assert all(len(store.read(name)) > 0 for name in done)
+    assert extract(photographs, tmp_path / "db.db", "--quiet") == 0
+    with FeatureStore(tmp_path / "db.db") as store:
+        assert len(store.extracted()) == 60
+
+
+def wait_for_features(database, timeout_s=60):
+    """Until another process has written features of at least one image."""
+    give_up = time.monotonic() + timeout_s
+    while time.monotonic() < give_up:
+        if database.exists() and database.stat().st_size > 0:
+            try:
+                with FeatureStore(database) as store:
+                    if store.extracted():
+                        return
+            except RuntimeError:
+                pass  # it is being made just now
+        time.sleep(0.02)
+    raise AssertionError("no features were written")

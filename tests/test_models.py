@@ -1,0 +1,132 @@
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.models import MIN_SUPPORT, ModelStatistics, compare_with_truth, score, statistics, table
+
+
+def synthetic(num_frames=6, num_points=200, seed=0):
+    pycolmap.set_random_seed(seed)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig = 1, 1
+    options.num_frames_per_rig, options.num_points3D = num_frames, num_points
+    return pycolmap.synthesize_dataset(options)
+
+
+def model_statistics(**changes):
+    fields = {"images": 10, "supported": 10, "points": 700, "points_of_three": 300, "observations": 2000}
+    return ModelStatistics(**{**fields, "track_length": 2.9, "error_px": 1.2, **changes})
+
+
+def test_statistics_count_what_the_model_holds():
+    model = synthetic()
+    found = statistics(model)
+    lengths = [len(point.track.elements) for point in model.points3D.values()]
+    assert found.images == found.supported == 6
+    assert found.points == len(lengths)
+    assert found.points_of_three == sum(length >= 3 for length in lengths)
+    assert found.observations == sum(lengths)
+    assert found.track_length == pytest.approx(np.mean(lengths))
+    assert found.error_px == pytest.approx(model.compute_mean_reprojection_error())
+
+
+def test_an_image_with_few_points_is_registered_but_not_supported():
+    model = synthetic()
+    image_id = model.reg_image_ids()[0]
+    for point_id in list(model.points3D):
+        if model.image(image_id).num_points3D < MIN_SUPPORT:
+            break
+        for element in list(model.point3D(point_id).track.elements):
+            if element.image_id == image_id:
+                model.delete_observation(image_id, element.point2D_idx)
+                break
+    found = statistics(model)
+    assert (found.images, found.supported) == (6, 5)
+
+
+def test_an_empty_model_has_zeros():
+    found = statistics(pycolmap.Reconstruction())
+    assert found == ModelStatistics(
+        images=0, supported=0, points=0, points_of_three=0, observations=0, track_length=0.0, error_px=0.0
+    )
+
+
+@pytest.mark.parametrize(
+    "worse",
+    [
+        {"supported": 9, "points_of_three": 900},
+        {"images": 10, "supported": 3, "points": 219},
+        {"points_of_three": 299, "error_px": 0.1},
+        {"error_px": 1.3},
+    ],
+)
+def test_score_prefers_supported_images_then_points_of_three_then_error(worse):
+    assert score(model_statistics()) > score(model_statistics(**worse))
+
+
+def test_table_has_a_line_for_each_model():
+    lines = table([model_statistics(), model_statistics(images=3)], 12, ["first", "second, kept"]).splitlines()
+    assert len(lines) == 3
+    assert "10 of 12" in lines[1]
+    assert lines[1].startswith("first ")
+    assert lines[2].split()[:4] == ["second,", "kept", "3", "of"]
+    assert len({line.index("of 12") for line in lines[1:]}) == 1
+
+
+def moved(truth, scale=2.0):
+    """A copy in another world: turned, shifted and scaled."""
+    copy = pycolmap.Reconstruction(truth)
+    turn = pycolmap.Rotation3d(np.array([0.1, 0.2, -0.3]))
+    copy.transform(pycolmap.Sim3d(scale, turn, np.array([5.0, -3.0, 1.0])))
+    return copy
+
+
+def test_a_moved_copy_of_the_truth_has_no_errors():
+    truth = synthetic()
+    errors = compare_with_truth(moved(truth), truth)
+    assert len(errors.names) == 6
+    assert errors.rotation_deg.max() < 1e-4
+    assert errors.centre.max() < 1e-6
+    assert errors.truth_from_model.scale == pytest.approx(0.5)
+
+
+def disturb(model, image_id, turn_deg=0.0, shift=(0.0, 0.0, 0.0)):
+    """Turn an image about its own centre and shift its centre, in the model's unit."""
+    frame = model.frame(model.image(image_id).frame_id)
+    pose = frame.rig_from_world
+    centre = -pose.rotation.matrix().T @ pose.translation + np.array(shift)
+    rotation = pycolmap.Rotation3d(np.array([0, 0, np.radians(turn_deg)])) * pose.rotation
+    frame.rig_from_world = pycolmap.Rigid3d(rotation, -rotation.matrix() @ centre)
+
+
+def test_errors_are_those_that_were_made():
+    truth = synthetic(num_frames=10)
+    model = pycolmap.Reconstruction(truth)
+    image_id = model.reg_image_ids()[3]
+    disturb(model, image_id, turn_deg=5.0, shift=(4.0, 0, 0))
+    errors = compare_with_truth(model, truth)
+    index = errors.names.index(model.image(image_id).name)
+    assert errors.rotation_deg[index] == pytest.approx(5.0, abs=0.05)
+    assert errors.centre[index] == pytest.approx(4.0, abs=0.05)
+    others = np.arange(len(errors.names)) != index
+    assert errors.rotation_deg[others].max() < 0.05
+    assert errors.centre[others].max() < 0.05
+
+
+def test_the_errors_are_pycolmaps_own():
+    truth = synthetic(num_frames=8, seed=3)
+    model = moved(truth)
+    for number, image_id in enumerate(model.reg_image_ids()):
+        disturb(model, image_id, turn_deg=0.1 * number, shift=(0.01 * number, 0, 0))
+    ours = compare_with_truth(model, truth, max_centre_error=0.1)
+    theirs = pycolmap.compare_reconstructions(model, truth, "proj_center", max_proj_center_error=0.1)["errors"]
+    theirs = {error.image_name: error for error in theirs}
+    assert sorted(theirs) == list(ours.names)
+    rotation = [theirs[name].rotation_error_deg for name in ours.names]
+    np.testing.assert_allclose(ours.rotation_deg, rotation, atol=0.02)
+    np.testing.assert_allclose(ours.centre, [theirs[name].proj_center_error for name in ours.names], atol=0.01)
+
+
+def test_too_few_common_images_are_named():
+    with pytest.raises(RuntimeError, match="0 images"):
+        compare_with_truth(pycolmap.Reconstruction(), synthetic())

@@ -1,0 +1,267 @@
+import shutil
+import sqlite3
+from contextlib import closing
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import pycolmap
+import pytest
+from helpers import textured_picture
+
+from d2sfm.database import FeatureStore
+from d2sfm.mapping import MappingInput, global_options, incremental_options
+from d2sfm.models import compare_with_truth
+from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
+from d2sfm.reconstruction import reconstruct, write_models
+
+ONE_START = {"min_starts": 1, "max_starts": 1}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """(database, truth): seven images of one camera, noise of half a pixel, some wrong matches."""
+    folder = tmp_path_factory.mktemp("scene")
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 7, 300
+    options.inlier_match_ratio = 0.8
+    database = folder / "db.db"
+    with pycolmap.Database.open(database) as colmap:
+        truth = pycolmap.synthesize_dataset(options, colmap)
+        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+    return database, truth
+
+
+@pytest.fixture
+def database(scene, tmp_path):
+    return shutil.copy(scene[0], tmp_path / "db.db")
+
+
+def contents(database):
+    """All rows of all tables: opening the file alone changes its header."""
+    with closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())
+
+
+def camera_params(model):
+    return {camera_id: camera.params.tolist() for camera_id, camera in model.cameras.items()}
+
+
+@pytest.mark.parametrize("mapper", list(Mapper))
+def test_cameras_and_points_are_recovered_and_the_database_is_not_changed(scene, database, tmp_path, mapper):
+    before = contents(database)
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(mapper=mapper))
+    assert [folder.name for folder in result.models] == ["0"]
+    assert result.statistics[0].images == result.statistics[0].supported == 7
+    errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), scene[1])
+    assert errors.rotation_deg.max() < 0.5
+    assert errors.centre.max() < 0.1
+    assert contents(database) == before
+    assert str(result.models[0]) in str(result)
+    assert "7 of 7" in str(result)
+
+
+def test_the_same_seed_gives_the_same_model(database, tmp_path):
+    options = ReconstructionOptions(seed=4, **ONE_START)
+    first, second = (reconstruct(database, tmp_path / name, options=options) for name in ("a", "b"))
+    for name in ("cameras", "images", "points3D"):
+        assert (first.models[0] / f"{name}.bin").read_bytes() == (second.models[0] / f"{name}.bin").read_bytes()
+
+
+def database_params(database):
+    with pycolmap.Database.open(database) as colmap:
+        return {camera.camera_id: camera.params.tolist() for camera in colmap.read_all_cameras()}
+
+
+@pytest.mark.parametrize("mapper", list(Mapper))
+def test_cameras_are_held_fixed_on_request(database, tmp_path, mapper):
+    fixed = ReconstructionOptions(refine_cameras=RefineCameras.NO, mapper=mapper, **ONE_START)
+    result = reconstruct(database, tmp_path / "fixed", options=fixed)
+    assert camera_params(pycolmap.Reconstruction(result.models[0])) == database_params(database)
+    free = ReconstructionOptions(refine_cameras=RefineCameras.YES, mapper=mapper, **ONE_START)
+    result = reconstruct(database, tmp_path / "free", options=free)
+    assert camera_params(pycolmap.Reconstruction(result.models[0])) != database_params(database)
+
+
+def test_auto_holds_the_given_cameras_fixed(database, tmp_path):
+    options = ReconstructionOptions(**ONE_START)
+    result = reconstruct(database, tmp_path / "free", options=options)
+    assert camera_params(pycolmap.Reconstruction(result.models[0])) != database_params(database)
+    with FeatureStore(database) as store:
+        store.mark_cameras_given([1])
+    result = reconstruct(database, tmp_path / "given", options=options)
+    assert camera_params(pycolmap.Reconstruction(result.models[0])) == database_params(database)
+
+
+@pytest.fixture(scope="module")
+def two_cameras(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    pycolmap.set_random_seed(2)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 2, 1, 4, 300
+    with pycolmap.Database.open(folder / "db.db") as colmap:
+        truth = pycolmap.synthesize_dataset(options, colmap)
+        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+    return folder / "db.db"
+
+
+def test_one_of_two_cameras_is_held_fixed(two_cameras, tmp_path):
+    database = shutil.copy(two_cameras, tmp_path / "db.db")
+    with FeatureStore(database) as store:
+        store.mark_cameras_given([1])
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(**ONE_START))
+    found, stored = camera_params(pycolmap.Reconstruction(result.models[0])), database_params(database)
+    assert found[1] == stored[1]
+    assert found[2] != stored[2]
+    with pytest.raises(RuntimeError, match="all cameras fixed or none"):
+        reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(mapper=Mapper.GLOBAL))
+
+
+def estimate_focal_lengths(database):
+    with pycolmap.Database.open(database) as colmap:
+        for camera in colmap.read_all_cameras():
+            camera.has_prior_focal_length = False
+            colmap.update_camera(camera)
+
+
+def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(database, tmp_path):
+    estimate_focal_lengths(database)
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(seed=5))
+    assert [start.seed for start in result.starts] == [5, 6, 7]
+    best = max(start.best.points_of_three for start in result.starts)
+    assert result.kept.best.points_of_three == best == result.statistics[0].points_of_three
+    assert "kept" in str(result)
+
+
+def test_unsupported_images_get_further_starts(database, tmp_path):
+    with pycolmap.Database.open(database) as colmap:
+        images = colmap.read_all_images()
+        for image in images[:-1]:
+            colmap.delete_two_view_geometry(image.image_id, images[-1].image_id)
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
+    assert len(result.starts) == 3
+    assert result.statistics[0].images == 6
+    assert "1 of 7 images left out" in str(result)
+
+
+def test_text_and_ply_are_written_beside_the_binary_model(database, tmp_path):
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(text=True, ply=True, **ONE_START))
+    names = {path.name for path in result.models[0].iterdir()}
+    model_files = {f"{stem}.{suffix}" for stem in ("cameras", "images", "points3D") for suffix in ("bin", "txt")}
+    assert model_files | {"points3D.ply"} <= names
+    assert pycolmap.Reconstruction(result.models[0]).num_points3D() == result.statistics[0].points
+
+
+def test_points_take_the_colours_of_the_photographs(database, tmp_path, caplog):
+    with pycolmap.Database.open(database) as colmap:
+        images, camera = colmap.read_all_images(), colmap.read_all_cameras()[0]
+    for index, image in enumerate(images):
+        (tmp_path / "images" / image.name).parent.mkdir(parents=True, exist_ok=True)
+        picture = textured_picture(index, (camera.width, camera.height))
+        cv2.imwrite(str(tmp_path / "images" / image.name), picture)
+    options = ReconstructionOptions(**ONE_START)
+    result = reconstruct(database, tmp_path / "sparse", images=tmp_path / "images", options=options)
+    colours = np.array([point.color for point in pycolmap.Reconstruction(result.models[0]).points3D.values()])
+    assert colours.max() > 0
+    assert "colours" not in caplog.text
+    with FeatureStore(database) as store:
+        store.set_setting("images", str(tmp_path / "images"))
+    recorded = reconstruct(database, tmp_path / "recorded", options=options)
+    again = np.array([point.color for point in pycolmap.Reconstruction(recorded.models[0]).points3D.values()])
+    assert np.array_equal(colours, again)
+    (tmp_path / "images").rename(tmp_path / "gone")
+    gone = reconstruct(database, tmp_path / "black", options=options)
+    assert "points stay black" in caplog.text
+    assert gone.statistics == result.statistics
+
+
+def test_models_of_an_earlier_run_are_replaced_and_other_files_stay(database, tmp_path):
+    output = tmp_path / "sparse"
+    for name in ("0", "1"):
+        (output / name).mkdir(parents=True)
+        (output / name / "cameras.bin").write_bytes(b"old")
+    (output / "notes.txt").write_text("mine")
+    reconstruct(database, output, options=ReconstructionOptions(**ONE_START))
+    assert sorted(path.name for path in output.iterdir()) == ["0", "notes.txt"]
+    assert (output / "0" / "cameras.bin").read_bytes() != b"old"
+
+
+def test_a_numbered_folder_with_other_files_is_refused_before_mapping(database, tmp_path):
+    (tmp_path / "sparse" / "0").mkdir(parents=True)
+    (tmp_path / "sparse" / "0" / "thesis.docx").write_text("mine")
+    with pytest.raises(RuntimeError, match=r"thesis\.docx"):
+        reconstruct(database, tmp_path / "sparse")
+    assert (tmp_path / "sparse" / "0" / "thesis.docx").exists()
+
+
+def test_nothing_reconstructed_is_said_with_the_pairs_and_loses_no_earlier_model(database, tmp_path):
+    with pycolmap.Database.open(database) as colmap:
+        colmap.clear_two_view_geometries()
+        images = colmap.read_all_images()
+        for a, b in pairwise(images):
+            colmap.write_two_view_geometry(a.image_id, b.image_id, pycolmap.TwoViewGeometry())
+    (tmp_path / "sparse" / "0").mkdir(parents=True)
+    (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(b"old")
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
+    assert result.models == ()
+    assert result.kept is None
+    text = str(result)
+    assert "nothing could be reconstructed from 7 images" in text
+    assert "what to try" in text
+    assert images[0].name in text
+    assert (tmp_path / "sparse" / "0" / "cameras.bin").read_bytes() == b"old"
+
+
+def test_a_database_without_verified_pairs_says_what_to_run(tmp_path):
+    database = tmp_path / "db.db"
+    pycolmap.Database.open(database).close()
+    with pytest.raises(RuntimeError, match="d2sfm match"):
+        reconstruct(database, tmp_path / "sparse")
+    with pytest.raises(FileNotFoundError):
+        reconstruct(tmp_path / "none.db", tmp_path / "sparse")
+    (tmp_path / "text.db").write_text("no database")
+    with pytest.raises(RuntimeError, match="no COLMAP database"):
+        reconstruct(tmp_path / "text.db", tmp_path / "sparse")
+
+
+def test_an_output_that_is_a_file_is_refused(database, tmp_path):
+    (tmp_path / "sparse").write_text("mine")
+    with pytest.raises(ValueError, match="is a file"):
+        reconstruct(database, tmp_path / "sparse")
+
+
+def test_a_failed_write_keeps_the_earlier_model(tmp_path):
+    class Unwritable:
+        def write_binary(self, folder):
+            raise OSError("disk is full")
+
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "cameras.bin").write_bytes(b"old")
+    with pytest.raises(OSError, match="full"):
+        write_models([Unwritable()], tmp_path, text=False, ply=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    assert (tmp_path / "0" / "cameras.bin").read_bytes() == b"old"
+
+
+def test_thresholds_in_pixels_follow_the_resize_factor(tmp_path):
+    given = {"database": tmp_path, "mapper": Mapper.INCREMENTAL}
+    plain, doubled = (incremental_options(MappingInput(pixel_factor=factor, **given), 3) for factor in (1.0, 2.0))
+    defaults = pycolmap.IncrementalPipelineOptions()
+    for part, name in (
+        ("mapper", "filter_max_reproj_error"),
+        ("mapper", "abs_pose_max_error"),
+        ("mapper", "init_max_error"),
+        ("triangulation", "complete_max_reproj_error"),
+        ("triangulation", "merge_max_reproj_error"),
+    ):
+        default = getattr(getattr(defaults, part), name)
+        assert getattr(getattr(plain, part), name) == default
+        assert getattr(getattr(doubled, part), name) == 2 * default
+
+
+def test_seeds_reach_every_part(tmp_path):
+    options = incremental_options(MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL), 3)
+    assert options.random_seed == options.mapper.random_seed == options.triangulation.random_seed == 3
+    options = global_options(MappingInput(database=tmp_path, mapper=Mapper.GLOBAL), 3)
+    assert options.random_seed == options.mapper.random_seed == 3
