@@ -34,13 +34,13 @@ class Quad:
         if self.texture.dtype != np.uint8 or self.texture.ndim != 3 or self.texture.shape[2] != 3:
             raise ValueError(f"a texture is [h, w, 3] uint8, found {self.texture.shape} {self.texture.dtype}")
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         """Unit vector towards a viewer who sees the texture the right way round, [3]."""
         across = np.cross(self.edge_v, self.edge_u)
         return across / np.linalg.norm(across)
 
-    @property
+    @cached_property
     def corners(self) -> np.ndarray:
         """The four corners, [4, 3]."""
         u, v = self.edge_u, self.edge_v

@@ -69,17 +69,22 @@ def courses(
     height, width = shape
     image = np.full((height, width, 3), joint_colour, np.float32)
     relief = np.zeros(shape, np.float32)
+    palette = np.asarray(palette, np.float64)
     top = 0.0
     while top < height:
         bottom = top + row * rng.uniform(0.92, 1.08)
-        left = -stone * rng.uniform(0, 1)
-        while left < width:
-            right = left + stone * rng.uniform(0.7, 1.3)
-            y0, y1, x0, x1 = (max(0, round(edge)) for edge in (top, bottom - joint, left, right - joint))
-            colour = np.asarray(palette[rng.integers(len(palette))]) * (1 + spread * rng.standard_normal())
-            image[y0:y1, x0:x1] = colour + rng.normal(0, 2.5, 3)
-            relief[y0:y1, x0:x1] = rng.uniform(0.6, 1.0)
-            left = right
+        lengths = stone * rng.uniform(0.7, 1.3, math.ceil(width / (0.7 * stone)) + 2)
+        edges = np.cumsum(lengths) - lengths[0] * rng.uniform(1, 2)
+        edges = edges[: np.searchsorted(edges, width) + 1]
+        colours = palette[rng.integers(len(palette), size=len(edges))] * (
+            1 + spread * rng.standard_normal((len(edges), 1))
+        )
+        colours += rng.normal(0, 2.5, colours.shape)
+        y = slice(round(top), max(0, round(bottom - joint)))
+        starts, stops = (np.rint(e).astype(int).clip(0).tolist() for e in (edges[:-1], edges[1:] - joint))
+        for x0, x1, colour, raised in zip(starts, stops, colours, rng.uniform(0.6, 1, len(edges)), strict=False):
+            image[y, x0:x1] = colour
+            relief[y, x0:x1] = raised
         top = bottom
     image = brightened(image, 0.25 * cv2.Sobel(cv2.GaussianBlur(relief, (0, 0), max(0.3, joint / 2)), -1, 0, 1) * joint)
     waver_x, waver_y = (0.25 * joint * fractal(rng, shape, 2 * row, finest=max(2, joint)) for _ in range(2))
