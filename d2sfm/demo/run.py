@@ -119,26 +119,35 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     image_a, image_b = (read_photograph(output / "images" / name) for name in (name_a, name_b))
     with FeatureStore(output / "db.db") as store:
         ids = {name: row.image_id for name, row in store.images().items()}
-        plots.save_image(output / "keypoints.png", plots.draw_keypoints(image_a, store.read(name_a).keypoints))
+        plots.save_image(output / "keypoints.png", plots.draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
     with PairStore(output / "db.db") as store:
         id_a, id_b = ids[name_a], ids[name_b]
         matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
         xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
     verified = set(map(tuple, inliers.tolist()))
     mask = np.array([pair in verified for pair in map(tuple, matches.tolist())], bool)
-    plots.save_image(output / "matches.png", plots.draw_matches(image_a, image_b, xy_a, xy_b, mask))
+    plots.save_image(output / "matches.png", plots.draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
 
     model.transform(errors.truth_from_model)
-    poses = {image.name: image.cam_from_world() for image in model.images.values() if image.has_pose}
-    truths = {image.name: image.cam_from_world() for image in truth.images.values()}
-    points = sorted(model.points3D.items())
+    centres, rotations = _poses(model, errors.names)
+    true_centres, true_rotations = _poses(truth, errors.names)
+    points = [point for _, point in sorted(model.points3D.items())]
     picture = plots.draw_cameras(
-        [poses[name] for name in errors.names],
-        np.array([point.xyz for _, point in points]).reshape(-1, 3),
-        np.array([point.color for _, point in points], np.uint8).reshape(-1, 3),
-        truth=[truths[name] for name in errors.names],
+        centres,
+        rotations,
+        np.array([point.xyz for point in points]),
+        np.array([point.color for point in points]),
+        true_centres,
+        true_rotations,
     )
     plots.save_image(output / "cameras.png", picture)
+
+
+def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Centres [N, 3] and rotations cam_from_world [N, 3, 3] of the named images."""
+    images = [model.find_image_with_name(name) for name in names]
+    rotations = [image.cam_from_world().rotation.matrix() for image in images]
+    return np.array([image.projection_center() for image in images]), np.array(rotations)
 
 
 def _prepare(output: Path) -> None:
