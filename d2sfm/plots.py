@@ -10,8 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-Colour = tuple[int, int, int]
-
 INLIER, OUTLIER = (88, 224, 120), (236, 88, 74)
 BACKGROUND, GRID, TEXT = (19, 23, 30), (42, 49, 60), (222, 226, 232)
 RECOVERED, TRUE = (255, 176, 66), (72, 196, 255)
@@ -134,8 +132,7 @@ def _backdrop(image: np.ndarray, zoom: int) -> np.ndarray:
 
 def _fixed(xy, zoom: float = 1) -> tuple[int, int]:
     """OpenCV's fixed-point coordinates of a position in the image frame: OpenCV counts from pixel centres."""
-    x, y = ((float(value) * zoom - 0.5) * 2**SHIFT for value in xy)
-    return round(x), round(y)
+    return tuple(round((float(value) * zoom - 0.5) * 2**SHIFT) for value in xy)
 
 
 @dataclass(frozen=True)
@@ -236,7 +233,9 @@ def _draw_points(canvas: np.ndarray, view: _View, points: np.ndarray, colours: n
         cv2.circle(canvas, _fixed(pixels[index]), radius, inks[index], -1, cv2.LINE_AA, SHIFT)
 
 
-def _draw_pyramids(canvas: np.ndarray, view: _View, pyramids: np.ndarray, colour: Colour, width: int) -> None:
+def _draw_pyramids(
+    canvas: np.ndarray, view: _View, pyramids: np.ndarray, colour: tuple[int, int, int], width: int
+) -> None:
     for pyramid in pyramids:
         apex, *face = (_fixed(xy) for xy in view.pixels(pyramid)[0])
         for start, end in zip(face, [*face[1:], face[0]], strict=True):
@@ -244,7 +243,7 @@ def _draw_pyramids(canvas: np.ndarray, view: _View, pyramids: np.ndarray, colour
             cv2.line(canvas, apex, start, colour, width, cv2.LINE_AA, SHIFT)
 
 
-def _draw_legend(canvas: np.ndarray, entries: list[tuple[Colour, str]]) -> None:
+def _draw_legend(canvas: np.ndarray, entries: list[tuple[tuple[int, int, int], str]]) -> None:
     """A line of text for each entry, with a disc of its colour, in the lower left corner."""
     unit = 11 * SMOOTHING
     for row, (colour, text) in enumerate(reversed(entries)):
