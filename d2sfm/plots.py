@@ -28,9 +28,8 @@ def save_image(path: Path | str, image: np.ndarray) -> None:
         raise ValueError(f"a picture is [H, W, 3] uint8, found {image.shape} {image.dtype}")
     if path.suffix.lower() != ".png":
         raise ValueError(f"pictures are written as .png, found {path.name}")
-    _, encoded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(encoded.tobytes())
+    part.write_bytes(cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
     part.replace(path)
 
 
@@ -156,8 +155,7 @@ class _View:
         flat, _ = self.pixels(framed)
         low, high = flat.min(axis=0), flat.max(axis=0)
         scale = ((np.array(size) - 2 * margin_px) / np.maximum(high - low, 1e-9)).min()
-        shift = np.array(size) / 2 - (low + high) / 2 * scale
-        return replace(self, scale=float(scale), shift=tuple(shift))
+        return replace(self, scale=float(scale), shift=tuple((np.array(size) - (low + high) * scale) / 2))
 
 
 def _looks(framed: np.ndarray) -> tuple[_View, _View]:
@@ -186,7 +184,7 @@ def _level_axes(rotations: np.ndarray) -> np.ndarray:
     right = np.cross(ahead.sum(axis=0), up)
     if np.linalg.norm(right) < 0.1 * len(rotations):  # cameras all around, or straight down: no common direction
         right = across[0] - (across[0] @ up) * up
-    right = right / np.linalg.norm(right)
+    right /= np.linalg.norm(right)
     return np.stack([right, np.cross(up, right), up])
 
 
