@@ -1,7 +1,51 @@
-"""d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction."""
+"""d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
+
+from d2sfm import Extractor
+
+features = Extractor().extract("photograph.jpg")
+"""
 
 # zlib must be loaded before pycolmap: its library exports deflate symbols of its own, and a zlib loaded
 # after it binds to them and aborts the process at the first compressed write.
 import zlib  # noqa: F401
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+# Public names and where they live. They are loaded at first use, so that importing d2sfm costs nothing.
+_PUBLIC = {
+    "CameraOptions": "options",
+    "Convention": "options",
+    "ExtractionOptions": "options",
+    "Extractor": "extractor",
+    "FeatureStore": "database",
+    "Features": "features",
+    "MatchingOptions": "options",
+    "PairStore": "database",
+    "ReconstructionOptions": "options",
+    "StorageOptions": "options",
+    "VerificationOptions": "options",
+    "create_database": "database",
+    "extract_to_database": "extraction",
+    "extract_to_files": "extraction",
+    "import_photographs": "database",
+    "match_database": "matching",
+    "mutual_nearest_neighbours": "neighbours",
+    "read_features": "feature_files",
+    "reconstruct": "reconstruction",
+    "write_features": "feature_files",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ BLOCK_ROWS = 1024  # 4 KiB of similarities for each descriptor of the other imag
 def mutual_nearest_neighbours(
     descriptors_a: np.ndarray | torch.Tensor,
     descriptors_b: np.ndarray | torch.Tensor,
-    options: MatchingOptions,
+    options: MatchingOptions | None = None,
     *,
     block_rows: int = BLOCK_ROWS,
 ) -> np.ndarray:
@@ -31,6 +31,7 @@ def mutual_nearest_neighbours(
 
     Returns [K, 2] uint32, indices into a and b, ascending in a. Raises ValueError where shapes do not fit.
     """
+    options = options or MatchingOptions()
     device = resolve_device(options.device)
     a = torch.as_tensor(descriptors_a).to(device, torch.float32)
     b = torch.as_tensor(descriptors_b).to(device, torch.float32)

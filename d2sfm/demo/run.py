@@ -131,7 +131,8 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     model.transform(errors.truth_from_model)
     centres, rotations = _poses(model, errors.names)
     true_centres, true_rotations = _poses(truth, errors.names)
-    points = [point for _, point in sorted(model.points3D.items())]
+    # Points of two images are the least certain, and blur the houses.
+    points = [point for _, point in sorted(model.points3D.items()) if point.track.length() >= 3]
     picture = plots.draw_cameras(
         centres,
         rotations,

@@ -1,0 +1,27 @@
+"""Match two photographs and draw the matches: ``python examples/match_two_photographs.py a.jpg b.jpg matches.png``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm import Extractor, mutual_nearest_neighbours
+from d2sfm.images import read_photograph
+from d2sfm.plots import draw_matches, save_image
+
+
+def main() -> None:
+    """Extract, match, draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photographs", type=Path, nargs=2)
+    parser.add_argument("picture", type=Path, help="PNG to write")
+    arguments = parser.parse_args()
+    extractor = Extractor()
+    a, b = (extractor.extract(photograph) for photograph in arguments.photographs)
+    matches = mutual_nearest_neighbours(a.descriptors, b.descriptors)
+    print(f"{len(a)} and {len(b)} keypoints, {len(matches)} matches")
+    images = [read_photograph(photograph) for photograph in arguments.photographs]
+    xy_a, xy_b = a.keypoints[matches[:, 0], :2], b.keypoints[matches[:, 1], :2]
+    save_image(arguments.picture, draw_matches(*images, xy_a, xy_b))
+
+
+if __name__ == "__main__":
+    main()

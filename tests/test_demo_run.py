@@ -1,0 +1,74 @@
+import cv2
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.demo.run import run, truth_model
+from d2sfm.demo.scene import arc_of_views, project
+from d2sfm.options import DemoOptions
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    return folder, run(folder, options=DemoOptions(views=8))
+
+
+def test_the_whole_pipeline_finds_the_true_cameras(demo):
+    """Photographs to poses in COLMAP's frame: a keypoint half a pixel off in all images would show in the rotations."""
+    _, result = demo
+    assert result.reconstruction.statistics[0].images == 8
+    assert np.median(result.errors.rotation_deg) < 0.6
+    assert np.median(result.errors.centre) < 0.01 * result.extent_m
+    assert result.reconstruction.statistics[0].points > 500
+
+
+def test_the_result_is_a_table_with_both_errors(demo):
+    text = str(demo[1])
+    assert "8 of 8" in text
+    assert "rotation, degrees" in text
+    assert "% of the scene" in text
+
+
+def test_the_folder_holds_photographs_models_and_pictures(demo):
+    folder, _ = demo
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"images", "truth", "db.db", "sparse", "keypoints.png", "matches.png", "cameras.png"}
+    assert len(list((folder / "images").iterdir())) == 8
+    for name in ("keypoints.png", "matches.png", "cameras.png"):
+        assert cv2.imread(str(folder / name)).std() > 10
+
+
+def test_points_lie_on_the_true_surfaces(demo):
+    """Triangulated points, brought into the true world, project to where the photographs saw them."""
+    _, result = demo
+    model = pycolmap.Reconstruction(result.reconstruction.models[0])
+    model.transform(result.errors.truth_from_model)
+    cameras = {camera.name: camera for camera in arc_of_views(np.array([0.0, -2.0, 2.0]), 8)}
+    image = model.images[model.reg_image_ids()[0]]
+    seen = [point for point in image.points2D if point.has_point3D()]
+    found = np.array([point.xy for point in seen])
+    points = np.array([model.point3D(point.point3D_id).xyz for point in seen])
+    error = np.linalg.norm(project(cameras[image.name], points) - found, axis=1)
+    assert np.median(error) < 4
+
+
+def test_a_second_demonstration_takes_the_place_of_the_first_but_of_nothing_else(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="no demonstration's"):
+        run(tmp_path)
+    with pytest.raises(ValueError, match="is a file"):
+        run(tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_the_true_model_has_the_cameras_of_the_scene():
+    cameras = arc_of_views(np.zeros(3), 6)
+    model = truth_model(cameras)
+    assert model.num_reg_images() == 6
+    for camera in cameras:
+        image = model.find_image_with_name(camera.name)
+        np.testing.assert_allclose(image.projection_center(), camera.centre, atol=1e-9)
+        points = camera.centre + (np.array([[0.3, -0.2, 5], [0.0, 0, 3]]) @ camera.rotation)
+        for point, expected in zip(points, project(camera, points), strict=True):
+            np.testing.assert_allclose(image.project_point(point), expected, atol=1e-6)

@@ -1,0 +1,56 @@
+"""The three commands on real photographs, against their ground truth."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.cli import main
+from d2sfm.models import compare_with_truth, statistics
+
+pytestmark = [pytest.mark.photographs, pytest.mark.slow]
+
+PINHOLE = "1379.74,1382.08,760.595,503.655"  # of fountain_p11 and herz_jesus_p8, from their ground truth
+
+
+def command(*arguments):
+    assert main([*map(str, arguments), "--quiet"]) == 0
+
+
+def truth_of(shared_data, name):
+    return pycolmap.Reconstruction(shared_data / name / "ground_truth")
+
+
+@pytest.mark.parametrize(("name", "images"), [("fountain_p11", 11), ("herz_jesus_p8", 8)])
+def test_known_cameras_are_located(shared_data, tmp_path, name, images):
+    database, sparse = tmp_path / "db.db", tmp_path / "sparse"
+    camera = ["--camera-mode", "single", "--camera-model", "PINHOLE", "--camera-params", PINHOLE]
+    command("extract", "--images", shared_data / name / "images", "--database", database, *camera)
+    command("match", "--database", database)
+    command("reconstruct", "--database", database, "--output", sparse)
+    model = pycolmap.Reconstruction(sparse / "0")
+    assert statistics(model).images == images
+    [camera] = model.cameras.values()
+    assert camera.params.tolist() == [float(value) for value in PINHOLE.split(",")]
+    errors = compare_with_truth(model, truth_of(shared_data, name))
+    assert np.median(errors.rotation_deg) < 0.3
+    assert np.median(errors.centre) < 0.03
+
+
+def test_internet_photographs_become_one_model(shared_data, tmp_path):
+    """For the default seed and at least two of the seeds 0, 1 and 2."""
+    folder, database = shared_data / "sacre_coeur" / "images", tmp_path / "db.db"
+    command("extract", "--images", folder, "--database", database, "--max-edge", 1024)
+    features = database.read_bytes()
+    good = {}
+    for seed in (0, 1, 2):
+        database.write_bytes(features)
+        for stale in tmp_path.glob("db.db-*"):
+            stale.unlink()
+        command("match", "--database", database, "--seed", seed)
+        command("reconstruct", "--database", database, "--output", tmp_path / "sparse", "--seed", seed)
+        model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
+        found = statistics(model)
+        errors = compare_with_truth(model, truth_of(shared_data, "sacre_coeur"))
+        good[seed] = found.images == 10 and found.points >= 700 and np.median(errors.rotation_deg) < 10
+    assert good[0], good
+    assert sum(good.values()) >= 2, good

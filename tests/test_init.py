@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+import d2sfm
+
+
+@pytest.mark.parametrize("name", d2sfm.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(d2sfm, name).__name__ == name
+    assert name in dir(d2sfm)
+
+
+def test_other_names_are_not():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        d2sfm.no_such_name  # noqa: B018
+
+
+def modules_after(code):
+    command = [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_importing_d2sfm_loads_nothing_heavy_but_zlib():
+    loaded = modules_after("import d2sfm")
+    assert "zlib" in loaded
+    assert not {"torch", "pycolmap", "numpy", "cv2"} & loaded
+
+
+def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
+    loaded = modules_after("import d2sfm.extractor, d2sfm.neighbours, d2sfm.feature_files")
+    assert "torch" in loaded
+    assert not {"pycolmap", "torchvision", "cv2"} & loaded
+
+
+def test_compressed_writes_after_pycolmap_do_not_abort():
+    """zlib loaded after pycolmap aborts the process: d2sfm loads it first."""
+    modules_after("import d2sfm.database; import zlib; zlib.compress(b'x' * 10000)")
