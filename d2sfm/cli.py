@@ -130,6 +130,11 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _shows_progress(arguments: argparse.Namespace) -> bool:
+    """Bars are for people who watch: in a log file each step would become a line."""
+    return not arguments.quiet and sys.stderr.isatty()
+
+
 def _report(arguments: argparse.Namespace, result: object) -> None:
     """Results go to standard output, progress and warnings to standard error."""
     if not arguments.quiet:
@@ -143,7 +148,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
     cameras = parse_options(CameraOptions, arguments)
     from d2sfm.extraction import extract_to_database, extract_to_files
 
-    show = {"options": options, "storage": storage, "progress": not arguments.quiet}
+    show = {"options": options, "storage": storage, "progress": _shows_progress(arguments)}
     if arguments.image_list:
         summary = extract_to_files(arguments.image_list, **show)
     else:
@@ -167,7 +172,7 @@ def run_match(arguments: argparse.Namespace) -> int:
         options=options,
         verification=verification if arguments.verify else None,
         pairs_file=arguments.pairs,
-        progress=not arguments.quiet,
+        progress=_shows_progress(arguments),
     )
     _report(arguments, summary)
     return EXIT_DONE
@@ -183,7 +188,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> int:
         arguments.output,
         images=arguments.images,
         options=options,
-        progress=not arguments.quiet,
+        progress=_shows_progress(arguments),
     )
     _report(arguments, result)
     return EXIT_DONE if result.models else EXIT_INCOMPLETE
@@ -194,6 +199,6 @@ def run_demo(arguments: argparse.Namespace) -> int:
     options = parse_options(DemoOptions, arguments)
     from d2sfm.demo.run import run
 
-    result = run(arguments.output, options=options, progress=not arguments.quiet)
+    result = run(arguments.output, options=options, progress=_shows_progress(arguments))
     _report(arguments, result)
     return EXIT_DONE if result.errors is not None else EXIT_INCOMPLETE

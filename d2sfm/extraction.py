@@ -156,7 +156,7 @@ def _extract(
 ) -> None:
     with FeatureStore(database) as store:
         rows = store.images()
-        for name in tqdm(names, desc="extract", unit="image", disable=None if progress else True):
+        for name in tqdm(names, desc="extract", unit="image", disable=not progress):
             try:
                 image = read_photograph(images / name)
             except (ValueError, OSError) as error:  # the file changed since it was checked
@@ -198,7 +198,7 @@ def extract_to_files(
     photographs = read_image_list(image_list)
     extractor = Extractor(options)
     summary = ExtractionSummary()
-    for photograph in tqdm(photographs, desc="extract", unit="image", disable=None if progress else True):
+    for photograph in tqdm(photographs, desc="extract", unit="image", disable=not progress):
         target = Path(photograph + storage.output_extension)
         if target.exists() and read_fingerprint(target) == extractor.fingerprint:
             summary.already_there += 1

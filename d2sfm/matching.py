@@ -88,7 +88,7 @@ def match_database(
                 results = _verify(results, store, verification, factors, num_threads or _processors())
             with (
                 closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
-                tqdm(total=len(todo), desc="match", unit="pair", disable=None if progress else True) as bar,
+                tqdm(total=len(todo), desc="match", unit="pair", disable=not progress) as bar,
             ):
                 totals = _write(store, results, verification, bar)
             return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)

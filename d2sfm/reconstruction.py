@@ -157,7 +157,7 @@ def _best_of_starts(
             break
         seed, started = options.seed + number, time.perf_counter()
         with tqdm(
-            total=images, desc=f"map, seed {seed}", unit="image", disable=None if progress else True, leave=False
+            total=images, desc=f"map, seed {seed}", unit="image", disable=not progress, leave=False
         ) as bar:
             models = map_once(given, seed, bar.update)
         models.sort(key=lambda model: score(statistics(model)), reverse=True)

@@ -15,7 +15,7 @@ def demo(tmp_path_factory):
 
 
 def test_the_whole_pipeline_finds_the_true_cameras(demo):
-    """Photographs to poses in COLMAP's frame: a keypoint half a pixel off in all images would show in the rotations."""
+    """Render, extract, match, verify, map: cameras whose truth is exact."""
     _, result = demo
     assert result.reconstruction.statistics[0].images == 8
     assert np.median(result.errors.rotation_deg) < 0.6
@@ -37,20 +37,6 @@ def test_the_folder_holds_photographs_models_and_pictures(demo):
     assert len(list((folder / "images").iterdir())) == 8
     for name in ("keypoints.png", "matches.png", "cameras.png"):
         assert cv2.imread(str(folder / name)).std() > 10
-
-
-def test_points_lie_on_the_true_surfaces(demo):
-    """Triangulated points, brought into the true world, project to where the photographs saw them."""
-    _, result = demo
-    model = pycolmap.Reconstruction(result.reconstruction.models[0])
-    model.transform(result.errors.truth_from_model)
-    cameras = {camera.name: camera for camera in arc_of_views(np.array([0.0, -2.0, 2.0]), 8)}
-    image = model.images[model.reg_image_ids()[0]]
-    seen = [point for point in image.points2D if point.has_point3D()]
-    found = np.array([point.xy for point in seen])
-    points = np.array([model.point3D(point.point3D_id).xyz for point in seen])
-    error = np.linalg.norm(project(cameras[image.name], points) - found, axis=1)
-    assert np.median(error) < 4
 
 
 def test_a_second_demonstration_takes_the_place_of_the_first_but_of_nothing_else(tmp_path):

@@ -83,7 +83,7 @@ def test_smooth_maps_have_keypoints_with_small_steps():
     values=st.lists(st.integers(-3, 3), min_size=4 * 5 * 6, max_size=4 * 5 * 6),
     banned=st.lists(st.booleans(), min_size=5 * 6, max_size=5 * 6),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_ties_borders_and_negative_maxima_as_in_the_dense_twin(values, banned):
     features = torch.tensor(values, dtype=torch.float32).reshape(4, 5, 6)
     assert_equal_to_twin(features)

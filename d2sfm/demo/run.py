@@ -65,7 +65,7 @@ def run(output: Path | str, *, options: DemoOptions | None = None, progress: boo
     scene = build_square(options.seed)
     cameras = arc_of_views(scene.centre, options.views)
     generator = np.random.default_rng(options.seed)
-    for camera in tqdm(cameras, desc="render", unit="view", disable=None if progress else True):
+    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
         plots.save_image(output / "images" / camera.name, photograph(render(scene, camera).image, generator))
     truth = truth_model(cameras)
     (output / "truth").mkdir()
