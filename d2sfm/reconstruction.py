@@ -156,9 +156,7 @@ def _best_of_starts(
         if number >= least and is_whole:
             break
         seed, started = options.seed + number, time.perf_counter()
-        with tqdm(
-            total=images, desc=f"map, seed {seed}", unit="image", disable=not progress, leave=False
-        ) as bar:
+        with tqdm(total=images, desc=f"map, seed {seed}", unit="image", disable=not progress, leave=False) as bar:
             models = map_once(given, seed, bar.update)
         models.sort(key=lambda model: score(statistics(model)), reverse=True)
         found = statistics(models[0]) if models else None

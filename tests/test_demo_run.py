@@ -1,6 +1,5 @@
 import cv2
 import numpy as np
-import pycolmap
 import pytest
 
 from d2sfm.demo.run import run, truth_model
