@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "CameraOptions": "options",
     "Convention": "options",
+    "DescriptorDtype": "options",
     "ExtractionOptions": "options",
     "Extractor": "extractor",
     "FeatureStore": "database",

@@ -2,7 +2,7 @@
 
 import argparse
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from enum import Enum
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -42,10 +42,18 @@ def _settings(field, types_of: dict[str, Any]) -> dict[str, Any]:
         kind, settings["nargs"] = get_args(kind)[0], "+"
     elif get_origin(kind) in (Union, types.UnionType):
         kind = next(member for member in get_args(kind) if member is not type(None))
-    settings |= {"type": kind, "metavar": field.metadata["metavar"] or _metavar(kind)}
-    if issubclass(kind, Enum):
-        settings["choices"] = list(kind)
+    settings["type"] = _choice(kind) if issubclass(kind, Enum) else kind
+    settings["metavar"] = field.metadata["metavar"] or _metavar(kind)
     return settings | {"help": _with_default(text, field.default)}
+
+
+def _choice(kind: type[Enum]) -> Callable[[str], Enum]:
+    def convert(text: str) -> Enum:
+        if text not in list(kind):
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(kind)}")
+        return kind(text)
+
+    return convert
 
 
 def _metavar(kind: type) -> str:

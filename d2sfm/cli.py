@@ -6,6 +6,7 @@ file or contradicting data; 130 interrupted.
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,11 @@ from d2sfm.options import (
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 DATABASE = Path("db.db")
 
+ON_INTERRUPT = {
+    **dict.fromkeys(("extract", "match"), "what was finished is saved, the same command goes on from there"),
+    **dict.fromkeys(("reconstruct", "demo"), "nothing was written of this run's models"),
+}
+
 logger = logging.getLogger("d2sfm")
 
 
@@ -39,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        logger.error("interrupted: what was finished is saved, the same command goes on from there")
+        logger.error("interrupted: %s", ON_INTERRUPT[arguments.command])
         return EXIT_INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
         logger.debug("traceback", exc_info=True)
@@ -90,6 +96,7 @@ def make_parser() -> argparse.ArgumentParser:
     match.add_argument(
         "--pairs", type=Path, metavar="FILE", help="text file with two image names a line (default: all pairs)"
     )
+    match.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
     match.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
     for options in (MatchingOptions, VerificationOptions):
         add_options(match, options)
@@ -132,13 +139,17 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
 
 def _shows_progress(arguments: argparse.Namespace) -> bool:
     """Bars are for people who watch: in a log file each step would become a line."""
-    return not arguments.quiet and sys.stderr.isatty()
+    return not arguments.quiet and sys.stderr is not None and sys.stderr.isatty()
 
 
 def _report(arguments: argparse.Namespace, result: object) -> None:
     """Results go to standard output, progress and warnings to standard error."""
     if not arguments.quiet:
-        print(result)
+        try:
+            print(result, flush=True)
+        except BrokenPipeError:
+            # The reader (head, say) has seen enough; the work is done, and Python's own flush must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_extract(arguments: argparse.Namespace) -> int:
@@ -148,6 +159,7 @@ def run_extract(arguments: argparse.Namespace) -> int:
     cameras = parse_options(CameraOptions, arguments)
     from d2sfm.extraction import extract_to_database, extract_to_files
 
+    _refuse_unused(arguments, cameras, storage)
     show = {"options": options, "storage": storage, "progress": _shows_progress(arguments)}
     if arguments.image_list:
         summary = extract_to_files(arguments.image_list, **show)
@@ -161,6 +173,15 @@ def run_extract(arguments: argparse.Namespace) -> int:
     return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
 
 
+def _refuse_unused(arguments: argparse.Namespace, cameras: CameraOptions, storage: StorageOptions) -> None:
+    """An option that would be passed over in silence is a misunderstanding."""
+    of_files = (storage.output_type, storage.output_extension)
+    if arguments.image_list and (cameras != CameraOptions() or arguments.database != DATABASE):
+        raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    if arguments.images and of_files != (StorageOptions.output_type, StorageOptions.output_extension):
+        raise ValueError("--output-type and --output-extension go with --image-list, not with --images")
+
+
 def run_match(arguments: argparse.Namespace) -> int:
     """``d2sfm match``."""
     options = parse_options(MatchingOptions, arguments)
@@ -172,6 +193,7 @@ def run_match(arguments: argparse.Namespace) -> int:
         options=options,
         verification=verification if arguments.verify else None,
         pairs_file=arguments.pairs,
+        overwrite=arguments.overwrite,
         progress=_shows_progress(arguments),
     )
     _report(arguments, summary)

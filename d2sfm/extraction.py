@@ -7,7 +7,6 @@ d2sfm extract --image-list images.txt --output-type npz
 import json
 import logging
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from d2sfm.database import (
     FeatureStore,
+    check_camera_options,
     create_database,
     estimated_cameras,
     exclusive,
@@ -26,7 +26,7 @@ from d2sfm.extractor import Extractor, level_sizes
 from d2sfm.feature_files import read_fingerprint, write_features
 from d2sfm.images import check_photograph, list_photographs, read_photograph
 from d2sfm.network import MIN_EDGE_PX
-from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +72,19 @@ def extract_to_database(
     names = list_photographs(images)
     if not names:
         raise ValueError(f"{images} holds no photographs")
+    check_camera_options(cameras)
     extractor = Extractor(options)
     with exclusive(database):
         create_database(database)
+        _note_folder(database, images)
         summary = ExtractionSummary()
         pending = _pending(database, names, extractor.fingerprint)
         summary.already_there = len(names) - len(pending)
         usable = _check(images, pending, extractor, summary)
-        _import(database, images, usable, cameras, summary)
+        if usable:
+            _import(database, images, usable, cameras, summary)
+        if summary.already_there and cameras != CameraOptions():
+            logger.warning("photographs that are in the database already keep their cameras: give others a new one")
         imported = [name for name in usable if name not in summary.skipped]
         _extract(database, images, imported, extractor, dtype, summary, progress)
         remove_photographs(database, list(summary.skipped))
@@ -92,8 +97,10 @@ def _pending(database: Path, names: list[str], fingerprint: str) -> list[str]:
     with FeatureStore(database) as store:
         other = store.foreign_extractor()
         if other is not None:
+            images = store.foreign_images()
             raise RuntimeError(
-                f"{database} holds keypoints of {other}, not of d2sfm: give D2 features a database of their own"
+                f"{database} holds keypoints of {other} for {len(images)} images, {images[0]} the first, not of d2sfm: "
+                "give D2 features a database of their own"
             )
         extracted = store.extracted()
     differing = sorted(set(extracted.values()) - {fingerprint})
@@ -131,8 +138,10 @@ def _check(images: Path, names: list[str], extractor: Extractor, summary: Extrac
 
 
 def _import(database: Path, images: Path, names: list[str], cameras: CameraOptions, summary: ExtractionSummary) -> None:
+    shared = cameras.camera_mode in (CameraMode.SINGLE, CameraMode.PER_FOLDER)
     for name in import_photographs(database, images, names, cameras):
-        summary.skipped[name] = f"COLMAP did not import it with --camera-mode {cameras.camera_mode}"
+        of_shared = f"its size is not that of the camera that --camera-mode {cameras.camera_mode} shares"
+        summary.skipped[name] = of_shared if shared else "COLMAP can't import it"
     for count, width, height in estimated_cameras(database):
         logger.warning(
             "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
@@ -141,8 +150,18 @@ def _import(database: Path, images: Path, names: list[str], cameras: CameraOptio
             width,
             height,
         )
+
+
+def _note_folder(database: Path, images: Path) -> None:
+    """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
+    folder = str(images.resolve())
+    if folder != folder.encode(errors="replace").decode():
+        raise ValueError(f"{folder!r} is not UTF-8, which the names of a database are")
     with FeatureStore(database) as store:
-        store.set_setting("images", str(images.resolve()))
+        noted = store.setting("images")
+        if noted not in (None, folder) and store.extracted() and Path(noted).is_dir():
+            raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
+        store.set_setting("images", folder)
 
 
 def _extract(
@@ -197,18 +216,20 @@ def extract_to_files(
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
     photographs = read_image_list(image_list)
     extractor = Extractor(options)
+    stored_as = {"output_type": storage.output_type, "descriptor_dtype": dtype}
+    fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
     summary = ExtractionSummary()
     for photograph in tqdm(photographs, desc="extract", unit="image", disable=not progress):
         target = Path(photograph + storage.output_extension)
-        if target.exists() and read_fingerprint(target) == extractor.fingerprint:
-            summary.already_there += 1
-            continue
         try:
+            if target.exists() and read_fingerprint(target) == fingerprint:
+                summary.already_there += 1
+                continue
             features = extractor.extract(photograph)
+            write_features(target, features, storage.output_type, dtype, fingerprint)
         except (ValueError, OSError) as error:
-            summary.skipped[photograph] = str(error)
+            summary.skipped[photograph] = getattr(error, "strerror", None) or str(error)
             continue
-        write_features(target, features, storage.output_type, dtype, extractor.fingerprint)
         _count(summary, photograph, len(features))
     summary.seconds = time.perf_counter() - started
     return summary
@@ -220,7 +241,8 @@ def read_image_list(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"no image list at {path}")
     try:
-        lines: Iterable[str] = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines: names may hold what Unicode counts as line ends. utf-8-sig: editors put a mark in front.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text file") from error
     photographs = list(dict.fromkeys(line for line in lines if line.strip()))

@@ -70,7 +70,7 @@ class Extractor:
         options = self.options
         settings = {
             "extractor": "d2sfm",
-            "weights": f"{options.weights} {self.weights_digest}",
+            "weights": self.weights_digest,
             "scales": sorted(options.scales),
             "max_edge": options.max_edge,
             "max_sum_edges": options.max_sum_edges,

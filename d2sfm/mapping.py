@@ -1,4 +1,4 @@
-"""One mapping run of pycolmap, with seeds, thresholds and fixed cameras set throughout its options."""
+"""One mapping run of pycolmap, with seeds and fixed cameras set throughout its options."""
 
 import shutil
 import tempfile
@@ -72,7 +72,7 @@ def incremental_options(given: MappingInput, seed: int) -> pycolmap.IncrementalP
 
 
 def global_options(given: MappingInput, seed: int) -> pycolmap.GlobalPipelineOptions:
-    """COLMAP's defaults, with the seed and threads in every part."""
+    """COLMAP's defaults, with the seed and threads in every part; its thresholds are angles, whatever the resizing."""
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed = options.mapper.random_seed = seed
     options.num_threads = options.mapper.num_threads = given.num_threads

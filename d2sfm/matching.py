@@ -3,6 +3,7 @@
 d2sfm match --database db.db [--pairs pairs.txt]
 """
 
+import json
 import logging
 import os
 import time
@@ -10,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def match_database(
     options: MatchingOptions | None = None,
     verification: VerificationOptions | None,
     pairs_file: Path | str | None = None,
+    overwrite: bool = False,
     progress: bool = False,
     num_threads: int | None = None,
 ) -> MatchSummary:
@@ -65,12 +67,13 @@ def match_database(
     pairs_file: text file with two image names a line, see ``pairs.read_pairs``; None stands for all pairs.
     num_threads: threads of verification (default: one for each processor); the results do not depend on it.
 
-    Pairs that are there already are passed over, whatever options made them; a pair that has matches but no geometry
-    keeps its matches and is only verified. Each pair is written whole, so a stopped run goes on where it was.
+    Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
+    them anew. A pair that has matches but no geometry keeps its matches and is only verified. Each pair is written
+    whole, so a stopped run goes on where it was. Images that have no features yet are left out with a warning.
     A pair's max_error is multiplied by the larger resize factor of its images, where d2sfm extracted them.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device, and RuntimeError where the
-    database is none or in use, has fewer than two images, or has an image without descriptors of D2-Net.
+    database is none or in use, has fewer than two images with features, or has descriptors that are not D2-Net's.
     """
     database, options = Path(database), options or MatchingOptions()
     device = resolve_device(options.device)
@@ -78,11 +81,15 @@ def match_database(
     with exclusive(database):
         with FeatureStore(database) as features:
             factors = features.resize_factors()
+            differing = _note_settings(features, options, verification, overwrite)
         with PairStore(database) as store:
-            asked = _asked_pairs(store, pairs_file)
-            done = store.done_pairs(verified=verification is not None)
+            asked = _with_features(store, _asked_pairs(store, pairs_file))
+            done = set() if overwrite else store.done_pairs(verified=verification is not None)
             todo = [pair for pair in asked if pair not in done]
-            results = _match(store, todo, options, device)
+            if differing and len(todo) < len(asked):
+                logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
+            matched = set() if overwrite else store.done_pairs(verified=False)
+            results = _match(store, todo, matched, options, device)
             if verification is not None:
                 _warn_of_missing_factors(store, todo, factors)
                 results = _verify(results, store, verification, factors, num_threads or _processors())
@@ -128,10 +135,10 @@ def _warn_of_missing_factors(store: PairStore, pairs: list[Pair], factors: dict[
         )
 
 
-def _match(store: PairStore, pairs: list[Pair], options: MatchingOptions, device: torch.device) -> Iterator[_Result]:
-    """Matches of each pair: those that the database has, else new ones."""
-    matched = store.done_pairs(verified=False)
-    _require_features(store, [pair for pair in pairs if pair not in matched])
+def _match(
+    store: PairStore, pairs: list[Pair], matched: set[Pair], options: MatchingOptions, device: torch.device
+) -> Iterator[_Result]:
+    """Matches of each pair: those that the database has for the ``matched`` ones, else new ones."""
     descriptors = LruCache(lambda image_id: _descriptors(store, image_id, device), CACHE_BYTES)
     for a, b in in_tiles(pairs, TILE_IMAGES):
         started = time.perf_counter()
@@ -142,14 +149,33 @@ def _match(store: PairStore, pairs: list[Pair], options: MatchingOptions, device
         yield _Result(pair=(a, b), matches=matches, matching_s=time.perf_counter() - started)
 
 
-def _require_features(store: PairStore, pairs: list[Pair]) -> None:
-    needed = sorted({image_id for pair in pairs for image_id in pair})
-    missing = [store.image_names()[image_id] for image_id in needed if not store.has_features(image_id)]
-    if missing:
+def _with_features(store: PairStore, pairs: list[Pair]) -> list[Pair]:
+    """The pairs whose images both have features. RuntimeError where none has."""
+    images = sorted({image_id for pair in pairs for image_id in pair})
+    missing = {image_id for image_id in images if not store.has_features(image_id)}
+    usable = [pair for pair in pairs if missing.isdisjoint(pair)]
+    if not usable:
         raise RuntimeError(
-            f"{store.path} has no features of {len(missing)} images, {missing[0]} the first: "
+            f"{store.path} has no features of {len(missing)} of {len(images)} images: "
             f"run d2sfm extract --database {store.path} --images FOLDER first"
         )
+    if missing:
+        first = store.image_names()[min(missing)]
+        logger.warning("%d images have no features and are left out, %s the first", len(missing), first)
+    return usable
+
+
+def _note_settings(
+    features: FeatureStore, options: MatchingOptions, verification: VerificationOptions | None, overwrite: bool
+) -> str:
+    """Keep the settings of the first run with the pairs, and say in words how this run's differ from them."""
+    settings = asdict(options) | (asdict(verification) if verification else {})
+    del settings["device"]  # it does not change the result
+    noted = json.loads(features.setting("match") or "{}")
+    if overwrite or settings.keys() - noted.keys():
+        features.set_setting("match", json.dumps(settings if overwrite else settings | noted))
+    changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}
+    return ", ".join(f"{name} {noted[name]} (now {value})" for name, value in changed.items())
 
 
 def _descriptors(store: PairStore, image_id: int, device: torch.device) -> torch.Tensor:

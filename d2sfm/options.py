@@ -65,6 +65,15 @@ class RefineCameras(StrEnum):
     NO = "no"
 
 
+MAX_SCALE = 8  # beyond it even a small picture is one of hundreds of megapixels
+MAX_STARTS = 1000
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**31 - MAX_STARTS:  # pycolmap takes 32-bit integers, and starts count on from the seed
+        raise ValueError(f"seed must be between 0 and {2**31 - MAX_STARTS - 1}, found {seed}")
+
+
 def option(default=MISSING, *, help: str, metavar: str | None = None):
     """A dataclass field that also carries what the command line says of it."""
     return field(default=default, metadata={"help": help, "metavar": metavar})
@@ -78,7 +87,7 @@ class ExtractionOptions:
         "d2_ots", metavar="NAME|FILE", help="bundled weights, or path to a D2-Net checkpoint or VGG16 state dict"
     )
     scales: tuple[float, ...] = option(
-        (1.0,), help="scales of the network input, each 0.1 or more (paper, section 4.2: 0.5 1 2 for multiple scales)"
+        (1.0,), help="scales of the network input, each 0.1 to 8 (paper, section 4.2: 0.5 1 2 for multiple scales)"
     )
     max_edge: int = option(1600, metavar="PX", help="longest edge of the network input; 0 for no limit")
     max_sum_edges: int = option(2800, metavar="PX", help="largest sum of both edges of the input; 0 for no limit")
@@ -92,8 +101,8 @@ class ExtractionOptions:
     )
 
     def __post_init__(self):
-        if not self.scales or min(self.scales) < 0.1:
-            raise ValueError(f"scales must be 0.1 or more, found {list(self.scales)}")
+        if not self.scales or not all(0.1 <= scale <= MAX_SCALE for scale in self.scales):
+            raise ValueError(f"scales must be between 0.1 and {MAX_SCALE}, found {list(self.scales)}")
         if len(set(self.scales)) != len(self.scales):
             raise ValueError(f"scales must differ from each other, found {list(self.scales)}")
         for name in ("max_edge", "max_sum_edges"):
@@ -114,6 +123,13 @@ class StorageOptions:
     output_extension: str = option(
         ".d2-net", metavar="SUFFIX", help="what a feature file's name adds to its photograph's"
     )
+
+    def __post_init__(self):
+        if not self.output_extension or "/" in self.output_extension:
+            # Without one the features would take the place of the photograph.
+            raise ValueError(f"output_extension must be a suffix without '/', found {self.output_extension!r}")
+        if self.output_type is OutputType.MAT and self.descriptor_dtype is DescriptorDtype.FLOAT16:
+            raise ValueError("mat files hold no float16: ask for float32 descriptors or for npz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,19 +213,22 @@ class ReconstructionOptions:
     ply: bool = option(False, help="write the points as PLY, too")
 
     def __post_init__(self):
-        if not 1 <= self.min_starts <= self.max_starts:
-            raise ValueError(
-                f"min_starts and max_starts must be 1 or more in this order, found {self.min_starts}, {self.max_starts}"
-            )
+        for name in ("min_starts", "max_starts"):
+            if not 1 <= getattr(self, name) <= MAX_STARTS:
+                raise ValueError(f"{name} must be between 1 and {MAX_STARTS}, found {getattr(self, name)}")
+        _check_seed(self.seed)
+        if self.num_threads != -1 and self.num_threads < 1:
+            raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {self.num_threads}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """The rendered scene of the newcomer's run."""
 
-    views: int = option(14, help="number of views, 6 or more; the default neighbours are 10 to 15 degrees apart")
+    views: int = option(14, help="number of views, 6 to 40; the default neighbours are 10 to 15 degrees apart")
     seed: int = option(0, help="seed of the scene's textures, of RANSAC and of mapping")
 
     def __post_init__(self):
-        if self.views < 6:
-            raise ValueError(f"views must be 6 or more, found {self.views}")
+        if not 6 <= self.views <= 40:  # 9 degrees apart: 40 go all the way round
+            raise ValueError(f"views must be between 6 and 40, found {self.views}")
+        _check_seed(self.seed)

@@ -4,6 +4,7 @@ d2sfm reconstruct --database db.db --output sparse
 """
 
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -14,7 +15,7 @@ from statistics import median
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, PairStore, exclusive, quiet_pycolmap
 from d2sfm.mapping import MappingInput, map_once
 from d2sfm.models import ModelStatistics, aligned, score, statistics, table
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
@@ -23,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 MODEL_FILES = {"cameras", "images", "points3D", "rigs", "frames"}
 MODEL_SUFFIXES = {".bin", ".txt", ".ply"}
-WORST_PAIRS_SHOWN = 20
+PAIRS_SHOWN = 20
 
 WHAT_TO_TRY = """\
-what to try: match with a looser or tighter --max-error (8, 4); extract again, into a new database, with --multiscale,
-with another --max-edge (1024 suits small internet photographs) or with --camera-mode single; more photographs between
-those that share little"""
+what to try: match again with a tighter threshold (match --max-error 4 --overwrite); extract again, into a new database,
+with --multiscale, with another --max-edge (1024 suits small internet photographs) or with --camera-mode single; more
+photographs between those that share little"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class ReconstructionResult:
     kept: Start | None
     images: int  # in the database
     pairs: tuple[tuple[str, str, int, int], ...]  # name, name, matches, inliers; most inliers first
+    earlier: tuple[Path, ...] = ()  # models of another run that are still there, where this one found nothing
 
     @property
     def seconds(self) -> float:
@@ -75,8 +77,11 @@ class ReconstructionResult:
 
     def _nothing(self) -> list[str]:
         shown = [(f"{a} - {b}", str(matches), str(inliers)) for a, b, matches, inliers in self.pairs]
-        rows = [("pairs, most inliers first", "matches", "inliers"), *shown[:WORST_PAIRS_SHOWN]]
-        return [aligned(rows), f"nothing could be reconstructed from {self.images} images", WHAT_TO_TRY]
+        lines = [aligned([("pairs, most inliers first", "matches", "inliers"), *shown[:PAIRS_SHOWN]])]
+        lines += [f"and {len(shown) - PAIRS_SHOWN} more"] if len(shown) > PAIRS_SHOWN else []
+        lines += [f"nothing could be reconstructed from {self.images} images"]
+        lines += [f"{folder} is of an earlier run" for folder in self.earlier]
+        return [*lines, WHAT_TO_TRY]
 
 
 def reconstruct(
@@ -105,6 +110,7 @@ def reconstruct(
         if models:
             _colour(models, _photographs(database, images))
         folders = write_models(models, output, text=options.text, ply=options.ply) if models else ()
+        earlier = () if models else tuple(_numbered(output))
     return ReconstructionResult(
         models=folders,
         statistics=tuple(map(statistics, models)),
@@ -112,6 +118,7 @@ def reconstruct(
         kept=kept,
         images=len(names),
         pairs=pairs,
+        earlier=earlier,
     )
 
 
@@ -150,7 +157,7 @@ def _best_of_starts(
 ):
     """(starts, the kept one, its models best first); the earliest of equals is kept."""
     starts, kept, best = [], None, []
-    least = options.min_starts if is_estimated else 1
+    least = min(options.min_starts, options.max_starts) if is_estimated else 1
     for number in range(options.max_starts):
         is_whole = kept is not None and kept.best.supported == images
         if number >= least and is_whole:
@@ -179,8 +186,9 @@ def _photographs(database: Path, images: Path | str | None) -> Path | None:
 
 
 def _colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
-    for model in models if images else ():
-        model.extract_colors_for_all_images(images)
+    with quiet_pycolmap():
+        for model in models if images else ():
+            model.extract_colors_for_all_images(images)
 
 
 def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:
@@ -211,9 +219,15 @@ def _numbered(output: Path) -> list[Path]:
 
 
 def _require_replaceable(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file, expected a folder for models")
+    """Find out before the long work whether its result can be written."""
+    there = next(path for path in (output, *output.resolve().parents) if path.exists())
+    if not there.is_dir():
+        raise ValueError(f"{there} is a file, expected a folder for models")
+    if not os.access(there, os.W_OK):
+        raise RuntimeError(f"{output} can't be written: {there} is read-only")
     for folder in _numbered(output):
+        if folder.is_symlink():
+            raise RuntimeError(f"{folder} is a link, which is not replaced: give another --output")
         others = [
             path.name
             for path in (folder.iterdir() if folder.is_dir() else [folder])

@@ -62,6 +62,37 @@ def test_second_runs_have_nothing_to_do(photographs, tmp_path, capsys):
     assert "3 pairs were there already" in output
 
 
+def test_pairs_of_other_settings_stay_with_a_warning_until_overwrite(photographs, tmp_path, capsys):
+    extract(photographs, tmp_path / "db.db")
+    match = ["match", "--database", tmp_path / "db.db"]
+    assert run(*match) == 0
+    assert "--overwrite" not in capsys.readouterr().err
+    assert run(*match, "--max-error", "3") == 0
+    captured = capsys.readouterr()
+    assert "max_error 8.0 (now 3.0)" in captured.err
+    assert "3 pairs were there already" in captured.out
+    assert run(*match, "--max-error", "3", "--overwrite") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "already" not in captured.out
+    assert run(*match, "--max-error", "3") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(photographs, tmp_path):
+    command = f"{sys.executable} -m d2sfm extract --images '{photographs}' --database '{tmp_path}/db.db' --max-edge 96"
+    piped = f"set -o pipefail; {command} | true"
+    finished = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
+    assert finished.returncode == 0
+    assert "rror" not in finished.stderr
+
+
+def test_a_wrong_choice_is_answered_with_the_choices(capsys):
+    with pytest.raises(SystemExit):
+        main(["extract", "--images", "a", "--camera-mode", "foo"])
+    assert "'foo' is none of auto, single, per-folder, per-image" in capsys.readouterr().err
+
+
 def test_quiet_runs_print_nothing(photographs, tmp_path, capsys):
     assert extract(photographs, tmp_path / "db.db", "--quiet", "--camera-mode", "single") == 0
     assert run("match", "--database", tmp_path / "db.db", "--quiet") == 0
@@ -143,9 +174,20 @@ BAD = {
     ),
     "no such device": (["extract", "--images", "photographs", "--device", "tpu"], "tpu"),
     "scales that are none": (["extract", "--images", "photographs", "--scales", "0"], "scales"),
+    "a scale that is no number": (["extract", "--images", "photographs", "--scales", "nan"], "scales"),
+    "no extension": (["extract", "--image-list", "text.txt", "--output-extension", ""], "output_extension"),
+    "half precision in mat": (
+        ["extract", "--image-list", "text.txt", "--output-type", "mat", "--descriptor-dtype", "float16"],
+        "float16",
+    ),
+    "camera options for files": (["extract", "--image-list", "text.txt", "--camera-mode", "single"], "--images"),
+    "a file type for a database": (["extract", "--images", "photographs", "--output-type", "mat"], "--image-list"),
+    "a seed that is too large": (["reconstruct", "--seed", "3000000000"], "seed"),
+    "no threads": (["reconstruct", "--num-threads", "0"], "num_threads"),
+    "a negative seed for the demonstration": (["demo", "--seed", "-1"], "seed"),
     "a ratio above one": (["match", "--ratio", "3"], "ratio"),
     "views that are too few": (["demo", "--views", "2"], "views"),
-    "a folder of others for the demonstration": (["demo", "--output", "photographs"], "photographs holds files"),
+    "a folder of others for the demonstration": (["demo", "--output", "photographs"], "photographs holds 0.png"),
 }
 
 

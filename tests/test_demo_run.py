@@ -32,15 +32,19 @@ def test_the_result_is_a_table_with_both_errors(demo):
 def test_the_folder_holds_photographs_models_and_pictures(demo):
     folder, _ = demo
     names = {path.name for path in folder.iterdir()}
-    assert names == {"images", "truth", "db.db", "sparse", "keypoints.png", "matches.png", "cameras.png"}
+    pictures = {"keypoints.png", "matches.png", "cameras.png"}
+    assert names == {"images", "truth", "db.db", "sparse", "d2sfm_demo.txt"} | pictures
     assert len(list((folder / "images").iterdir())) == 8
     for name in ("keypoints.png", "matches.png", "cameras.png"):
         assert cv2.imread(str(folder / name)).std() > 10
 
 
-def test_a_second_demonstration_takes_the_place_of_the_first_but_of_nothing_else(tmp_path):
+def test_a_demonstration_takes_no_other_folder(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(ValueError, match="something else"):
+        run(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ValueError, match="no demonstration's"):
+    with pytest.raises(ValueError, match=r"mine\.txt"):
         run(tmp_path)
     with pytest.raises(ValueError, match="is a file"):
         run(tmp_path / "mine.txt")

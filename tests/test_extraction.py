@@ -90,6 +90,33 @@ def test_images_that_a_stopped_run_imported_get_their_features(tmp_path, photogr
         assert len(store.images()) == 3
 
 
+def test_a_second_folder_is_refused_while_the_first_is_there(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    extract_to_database(database, photographs, options=SMALL)
+    other = tmp_path / "other"
+    shutil.copytree(photographs, other)
+    with pytest.raises(RuntimeError, match="holds the photographs of"):
+        extract_to_database(database, other, options=SMALL)
+    shutil.rmtree(photographs)  # as after a move
+    assert extract_to_database(database, other, options=SMALL).already_there == 3
+    with FeatureStore(database) as store:
+        assert store.setting("images") == str(other.resolve())
+
+
+def test_camera_options_that_come_too_late_are_mentioned(tmp_path, photographs, caplog):
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    caplog.clear()
+    cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    assert "keep their cameras" in caplog.text
+
+
+def test_bad_camera_options_leave_no_database(tmp_path, photographs):
+    with pytest.raises(ValueError, match="PIN"):
+        extract_to_database(tmp_path / "db.db", photographs, cameras=CameraOptions(camera_model="PIN"))
+    assert not (tmp_path / "db.db").exists()
+
+
 def test_other_settings_are_refused_with_both_named(tmp_path, photographs):
     database = tmp_path / "db.db"
     extract_to_database(database, photographs, options=SMALL)
@@ -132,7 +159,7 @@ def test_a_photograph_that_does_not_fit_the_single_camera_is_named(tmp_path, pho
     cameras = CameraOptions(camera_mode=CameraMode.SINGLE)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
     assert sorted(summary.skipped) == ["b c.png", "sub/a.jpg"]
-    assert "single" in summary.skipped["b c.png"]
+    assert "its size is not that of the camera" in summary.skipped["b c.png"]
 
 
 def test_given_cameras_are_imported_and_marked(tmp_path, photographs):
@@ -232,6 +259,19 @@ def test_files_of_the_same_settings_are_kept_and_others_replaced(tmp_path, photo
     other = extract_to_files(tmp_path / "list.txt", options=ExtractionOptions(max_edge=64), **run)
     assert (other.extracted, other.already_there) == (1, 0)
     assert read_features(photographs / "a.jpg.feat").input_size[0] == 64
+
+
+def test_files_of_another_type_are_replaced(tmp_path, photographs):
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    for output_type in OutputType:
+        storage = StorageOptions(output_type=output_type, output_extension=".feat")
+        assert extract_to_files(tmp_path / "list.txt", options=SMALL, storage=storage).extracted == 1
+    assert (photographs / "a.jpg.feat").read_bytes().startswith(b"MATLAB")
+
+
+def test_lists_of_other_editors_are_read(tmp_path):
+    (tmp_path / "list.txt").write_bytes("\ufeffa b.jpg\r\n\u00fc\u2028.jpg\r\n".encode())
+    assert read_image_list(tmp_path / "list.txt") == ["a b.jpg", "\u00fc\u2028.jpg"]
 
 
 def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):

@@ -248,11 +248,18 @@ def test_too_few_images(tmp_path):
         run(path)
 
 
-def test_images_without_features_are_named(database):
+def test_images_without_features_are_named_and_left_out(database, caplog):
     write_images(database, ["new.jpg", "newer.jpg"])
-    with pytest.raises(RuntimeError, match=r"no features of 2 images, new\.jpg the first: run d2sfm extract"):
-        run(database)
-    assert rows(database)["matches"] == []
+    assert run(database).pairs == 10
+    assert "2 images have no features and are left out, new.jpg the first" in caplog.text
+    assert len(rows(database)["matches"]) == 10
+
+
+def test_no_features_at_all_say_what_to_run(tmp_path):
+    path = tmp_path / "db.db"
+    write_images(path, ["a.jpg", "b.jpg"])
+    with pytest.raises(RuntimeError, match=r"no features of 2 of 2 images: run d2sfm extract"):
+        run(path)
 
 
 def test_descriptors_that_do_not_fit_the_keypoints(database):

@@ -205,6 +205,8 @@ def test_nothing_reconstructed_is_said_with_the_pairs_and_loses_no_earlier_model
     (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(b"old")
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
     assert result.models == ()
+    assert result.earlier == (tmp_path / "sparse" / "0",)
+    assert f"{tmp_path / 'sparse' / '0'} is of an earlier run" in str(result)
     assert result.kept is None
     text = str(result)
     assert "nothing could be reconstructed from 7 images" in text
@@ -228,6 +230,17 @@ def test_a_database_without_verified_pairs_says_what_to_run(tmp_path):
 def test_an_output_that_is_a_file_is_refused(database, tmp_path):
     (tmp_path / "sparse").write_text("mine")
     with pytest.raises(ValueError, match="is a file"):
+        reconstruct(database, tmp_path / "sparse")
+
+
+def test_an_output_that_can_not_be_written_is_refused_before_mapping(database, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="is a file"):
+        reconstruct(database, tmp_path / "file" / "sparse")
+    (tmp_path / "sparse").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "sparse" / "0").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RuntimeError, match="is a link"):
         reconstruct(database, tmp_path / "sparse")
 
 

@@ -81,6 +81,11 @@ def remove_photographs(path: Path, names: list[str]) -> None:
             _remove_unused_camera(connection, image.camera_id)
 
 
+def check_camera_options(options: CameraOptions) -> None:
+    """Raise ValueError for an unknown camera model or wrong parameters."""
+    _given_camera(options)
+
+
 def _given_camera(options: CameraOptions) -> pycolmap.Camera | None:
     """Camera of the model and parameters that the options give, or None without parameters.
 

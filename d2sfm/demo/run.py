@@ -25,6 +25,10 @@ from d2sfm.models import PoseErrors, aligned, compare_with_truth
 from d2sfm.options import CameraMode, CameraOptions, DemoOptions, ReconstructionOptions, VerificationOptions
 from d2sfm.reconstruction import ReconstructionResult, reconstruct
 
+MARKER = "d2sfm_demo.txt"
+OUR_FILES = {MARKER, "images", "truth", "sparse", "keypoints.png", "matches.png", "cameras.png"}
+OUR_FILES |= {"db.db", "db.db-shm", "db.db-wal", "db.db.lock"}
+
 logger = logging.getLogger(__name__)
 
 
@@ -155,7 +159,12 @@ def _prepare(output: Path) -> None:
     if output.exists():
         if not output.is_dir():
             raise ValueError(f"{output} is a file, expected a folder for the demonstration")
-        if any(output.iterdir()) and not (output / "truth").is_dir():
-            raise ValueError(f"{output} holds files that are no demonstration's: give another --output")
+        others = sorted({path.name for path in output.iterdir()} - OUR_FILES)
+        if others:
+            raise ValueError(f"{output} holds {others[0]}, which is no demonstration's: give another --output")
+        if any(output.iterdir()) and not (output / MARKER).exists():
+            raise ValueError(f"{output} holds files of something else: give another --output")
         shutil.rmtree(output)
-    (output / "images").mkdir(parents=True)
+    output.mkdir(parents=True)
+    (output / MARKER).write_text("made by d2sfm demo, which makes the folder anew when it runs again\n")
+    (output / "images").mkdir()
