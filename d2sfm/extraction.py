@@ -76,9 +76,9 @@ def extract_to_database(
     extractor = Extractor(options)
     with exclusive(database):
         create_database(database)
-        _note_folder(database, images)
-        summary = ExtractionSummary()
         pending = _pending(database, names, extractor.fingerprint)
+        _note_folder(database, images)  # after the other refusals: what is refused stays as it was
+        summary = ExtractionSummary()
         summary.already_there = len(names) - len(pending)
         usable = _check(images, pending, extractor, summary)
         if usable:
