@@ -1,6 +1,6 @@
 """Every change of pixel frame.
 
-Three frames:
+Frames at inference:
 
 - *grid*: (row, column) on a feature map, cell centres at integers;
 - *input*: (x, y) in the picture that enters the network, pixel centres at integers;
@@ -9,6 +9,12 @@ Three frames:
 A cell of the inference trunk is 4 px wide. Two poolings 2x2 put the centre of cell i at 4i + 1.5; the average
 pooling 2x2 with stride 1 between cells i and i + 1 moves it by half a cell to 4i + 3.5. The published code leaves
 that half cell and the half pixel of resizing out; ``Convention.REFERENCE`` repeats its numbers.
+
+Training cuts crops out of photographs at their own size. Its frame is
+
+- *crop*: (row, column) in pixels of the crop, pixel centres at integers,
+
+and the centre of cell i of the training trunk, pooled 2x2 three times, is crop pixel 8i + 3.5.
 """
 
 import numpy as np
@@ -17,6 +23,9 @@ from d2sfm.options import Convention
 
 CELL_PX = 4
 CELL_CENTRE_PX = {Convention.COLMAP: 3.5, Convention.REFERENCE: 1.5}
+
+TRAINING_CELL_PX = 8
+TRAINING_CELL_CENTRE_PX = 3.5
 
 Size = tuple[int, int]  # (width, height) in pixels
 
@@ -65,3 +74,26 @@ def coarse_from_fine_grid(fine: np.ndarray, fine_edge: int, coarse_edge: int) ->
     """
     centre = CELL_CENTRE_PX[Convention.COLMAP]
     return ((CELL_PX * fine + centre) * ((coarse_edge - 1) / (fine_edge - 1)) - centre) / CELL_PX
+
+
+def crop_from_training_grid(cells: np.ndarray) -> np.ndarray:
+    """Crop pixels (row, column) of the centres of training cells (row, column), of any shape; float64."""
+    return np.asarray(cells, np.float64) * TRAINING_CELL_PX + TRAINING_CELL_CENTRE_PX
+
+
+def nearest_training_cell(positions_in_crop: np.ndarray) -> np.ndarray:
+    """The training cell (row, column) nearest to crop pixels (row, column), halves to the even one; int64."""
+    return np.rint((positions_in_crop - TRAINING_CELL_CENTRE_PX) / TRAINING_CELL_PX).astype(np.int64)
+
+
+def image_from_crop(positions_in_crop: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """Pixels (x, y) of the photograph in COLMAP's frame from crop pixels (row, column), [N, 2] float64.
+
+    corner: (row, column) of the photograph's pixel that is the crop's first.
+    """
+    return (positions_in_crop + corner + 0.5)[:, ::-1]
+
+
+def crop_from_image(xy_in_image: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """Crop pixels (row, column) from pixels (x, y) of the photograph in COLMAP's frame, [N, 2] float64."""
+    return xy_in_image[:, ::-1] - 0.5 - corner

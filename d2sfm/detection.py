@@ -1,13 +1,14 @@
-"""Hard detection and the sub-pixel step (paper, section 3.1, and the published extractor).
+"""Hard detection and the sub-pixel step (paper, section 3.1, and the published extractor); soft scores for training.
 
 A cell is a keypoint where the channel with the highest response there is also at its 3x3 spatial maximum, away from
-edges. Only that one channel of a cell is ever looked at, so nothing here makes another map of all 512 channels.
+edges. Only that one channel of a cell is ever looked at, so hard detection makes no other map of all 512 channels.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 EDGE_RATIO = 5.0  # largest ratio of the principal curvatures, as SIFT's edge test with 10
 MAX_STEP = 0.5  # cells; a larger step belongs to a neighbouring cell
@@ -78,6 +79,24 @@ def localise(features: Tensor, found: Detections) -> tuple[Tensor, Tensor]:
     step_column = -(row_row * gradient_column - mixed * gradient_row) / determinant
     step = torch.stack([step_row, step_column], 1)
     return found.cells + step, (step.abs() < MAX_STEP).all(dim=1)
+
+
+def soft_scores(features: Tensor) -> Tensor:
+    """Soft detection scores (paper, section 3.2, equations 3 to 6): differentiable, and summing to 1 over a picture.
+
+    features: [B, C, H, W], rectified here. Returns [B, H, W]. A cell without any response scores 0; a picture without
+    any has no scores (NaN).
+    """
+    responses = features.relu()
+    # Over the picture's largest response, so that the exponential neither overflows nor is flat.
+    raised = (responses / responses.amax(dim=(1, 2, 3), keepdim=True)).exp()
+    # Beyond the border responses are 0, and exp(0) is 1.
+    local = raised / (9 * F.avg_pool2d(F.pad(raised, (1, 1, 1, 1), value=1.0), 3, stride=1))
+    strongest = responses.amax(dim=1, keepdim=True)
+    # Where nothing responds 0 / 0 would turn the loss, and then the weights, into NaN.
+    channelwise = responses / strongest.where(strongest > 0, 1.0)
+    scores = (local * channelwise).amax(dim=1)
+    return scores / scores.sum(dim=(1, 2), keepdim=True)
 
 
 def _select(found: Detections, keep: Tensor) -> Detections:

@@ -51,6 +51,15 @@ def load_weights(name_or_path: str | Path, preprocessing: Preprocessing = Prepro
     return _convolutions(state, TORCHVISION_PREFIX if from_torchvision else D2NET_PREFIX, path)
 
 
+def d2net_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under the names of a D2-Net checkpoint's ``model``; the reverse of ``load_weights``."""
+    return {
+        f"{D2NET_PREFIX}{LAYER_INDEX[name]}.{kind}": weights[f"{name}.{kind}"]
+        for name, _, _ in CONVOLUTIONS
+        for kind in ("weight", "bias")
+    }
+
+
 def digest(weights: Mapping[str, Tensor]) -> str:
     """Sixteen hexadecimal digits that tell weights apart by their float32 values."""
     sha = hashlib.sha256()

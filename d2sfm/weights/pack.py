@@ -9,15 +9,12 @@ from pathlib import Path
 
 import torch
 
-from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, load_weights
+from d2sfm.weights import BUNDLED, d2net_state, load_weights
 
 
 def pack(source: Path, target: Path) -> None:
     """Write the convolutions of ``source`` to ``target`` in float16. ValueError where ``source`` holds no weights."""
-    model = {}
-    for name, tensor in load_weights(source).items():
-        layer, kind = name.split(".")
-        model[f"{D2NET_PREFIX}{LAYER_INDEX[layer]}.{kind}"] = tensor.half()
+    model = {key: tensor.half() for key, tensor in d2net_state(load_weights(source)).items()}
     torch.save({"model": model}, target)
 
 
