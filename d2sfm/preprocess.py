@@ -58,21 +58,23 @@ def normalise(image: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
     Raises ValueError where image is not such an array, or for an unknown preprocessing.
     """
     _check_picture(image)
+    return normalise_batch(torch.from_numpy(np.require(image, requirements=["C", "W"]))[None], preprocessing)
+
+
+def normalise_batch(pictures: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """The same for pictures of one size, [B, h, w, 3] uint8 on any device, to [B, 3, h, w] float32 there."""
     caffe = Preprocessing(preprocessing) is Preprocessing.CAFFE
-    channels = image[:, :, ::-1] if caffe else image
-    # The one copy: in the network's layout, and all arithmetic in place after it.
-    planes = torch.from_numpy(np.ascontiguousarray(channels.transpose(2, 0, 1), np.float32))
+    planes = pictures.permute(0, 3, 1, 2)
+    planes = (planes.flip(1) if caffe else planes).contiguous().float()
+    # The one copy in floating point: all arithmetic in place after it.
     if caffe:
-        planes -= _for_each_channel(CAFFE_MEAN_BGR)
-    else:
-        planes /= 255
-        planes -= _for_each_channel(TORCH_MEAN_RGB)
-        planes /= _for_each_channel(TORCH_STD_RGB)
-    return planes[None]
+        return planes.sub_(_for_each_channel(CAFFE_MEAN_BGR, planes))
+    planes.div_(255)
+    return planes.sub_(_for_each_channel(TORCH_MEAN_RGB, planes)).div_(_for_each_channel(TORCH_STD_RGB, planes))
 
 
-def _for_each_channel(values: tuple[float, float, float]) -> torch.Tensor:
-    return torch.tensor(values).reshape(3, 1, 1)
+def _for_each_channel(values: tuple[float, float, float], planes: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, device=planes.device).reshape(3, 1, 1)
 
 
 def _check_picture(image: np.ndarray) -> None:

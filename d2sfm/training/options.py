@@ -1,0 +1,93 @@
+"""The options of training, with the published recipe as defaults. Light: nothing here imports torch."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from d2sfm.options import Preprocessing, option
+
+MIN_CORRESPONDENCES = 128  # as published; a pair with fewer is skipped
+MIN_IMAGE_SIZE = 96  # the smallest multiple of 8 whose grid has that many cells, and a negative for each
+VALIDATION_SEED = 42
+
+
+class TrainingPrecision(StrEnum):
+    """Arithmetic of the network's forward and backward pass; weights, optimiser and loss stay in float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"  # with scaled gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Which training pairs are drawn, and how they are cut out."""
+
+    min_overlap: float = option(0.5, help="smallest share of the first image's points that the second sees")
+    max_overlap: float = option(1.0, help="largest such share")
+    max_scale_ratio: float = option(
+        float("inf"), help="largest ratio of the scales in which both images show a point, 1 or more"
+    )
+    pairs_per_scene: int = option(100, metavar="N", help="pairs drawn for each scene and epoch")
+    image_size: int = option(256, metavar="PX", help="edge of the crops, a multiple of 8")
+    depth_tolerance: float = option(
+        0.05, help="largest difference of depths that still agree, in the unit of MegaDepth's scenes"
+    )
+    depth_tolerance_relative: float = option(
+        0.01, help="the same for COLMAP workspaces, whose unit is arbitrary: as a share of the depth"
+    )
+    preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the starting weights expect")
+
+    def __post_init__(self):
+        if not 0 <= self.min_overlap <= self.max_overlap <= 1:
+            raise ValueError(
+                "overlaps must be 0 <= min_overlap <= max_overlap <= 1, "
+                f"found {self.min_overlap:g} and {self.max_overlap:g}"
+            )
+        if not self.max_scale_ratio >= 1:
+            raise ValueError(f"max_scale_ratio must be 1 or more, found {self.max_scale_ratio:g}")
+        if self.pairs_per_scene < 1:
+            raise ValueError(f"pairs_per_scene must be 1 or more, found {self.pairs_per_scene}")
+        if self.image_size < MIN_IMAGE_SIZE or self.image_size % 8:
+            raise ValueError(f"image_size must be a multiple of 8, {MIN_IMAGE_SIZE} or more, found {self.image_size}")
+        for name in ("depth_tolerance", "depth_tolerance_relative"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0, found {getattr(self, name):g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Optimisation: the published recipe unless told otherwise. Only conv4_3 is trained."""
+
+    weights: str = option("d2_ots", metavar="NAME|FILE", help="weights to start from, as for d2sfm extract")
+    num_epochs: int = option(10, metavar="N", help="passes over the scenes")
+    lr: float = option(1e-3, help="learning rate of Adam, constant")
+    batch_size: int = option(1, metavar="N", help="pairs in one forward pass, on each process")
+    accumulate: int = option(1, metavar="N", help="forward passes for one step of the optimiser")
+    use_validation: bool = option(
+        False,
+        help="measure the loss on fixed pairs of the validation scenes, before the first epoch and after each, "
+        "and keep the best checkpoint",
+    )
+    validation_pairs_per_scene: int = option(25, metavar="N", help="pairs drawn once for each validation scene")
+    precision: TrainingPrecision = option(TrainingPrecision.FLOAT32, help="arithmetic of the network")
+    device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    num_workers: int = option(4, metavar="N", help="processes that read and cut out pairs; 0 for none")
+    seed: int = option(0, help="seed of the pairs that are drawn")
+    checkpoint_interval: int = option(500, metavar="N", help="steps between checkpoints inside an epoch")
+    log_interval: int = option(250, metavar="N", help="steps between lines of the log, and pictures of --plot")
+    plot: bool = option(False, help="draw training pairs with their correspondences and scores")
+
+    def __post_init__(self):
+        counts = (
+            *("num_epochs", "batch_size", "accumulate", "validation_pairs_per_scene"),
+            *("checkpoint_interval", "log_interval"),
+        )
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr must be above 0, found {self.lr:g}")
+        if self.num_workers < 0:
+            raise ValueError(f"num_workers must be 0 or more, found {self.num_workers}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, found {self.seed}")
