@@ -24,6 +24,7 @@ from d2sfm.options import (
     StorageOptions,
     VerificationOptions,
 )
+from d2sfm.training import command as training_command
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 DATABASE = Path("db.db")
@@ -31,6 +32,7 @@ DATABASE = Path("db.db")
 ON_INTERRUPT = {
     **dict.fromkeys(("extract", "match"), "what was finished is saved, the same command goes on from there"),
     **dict.fromkeys(("reconstruct", "demo"), "nothing was written of this run's models"),
+    "train": "the same command with --resume goes on from the last checkpoint",
 }
 
 logger = logging.getLogger("d2sfm")
@@ -113,6 +115,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="folder of the photographs, for point colours (default: the one that extract recorded)",
     )
     add_options(reconstruct, ReconstructionOptions)
+
+    train = _command(commands, "train", run_train, "tune the network on scenes with known cameras and depth")
+    training_command.add_arguments(train)
 
     demo = _command(commands, "demo", run_demo, "render a scene, reconstruct it, and compare with the truth")
     demo.add_argument(
@@ -214,6 +219,13 @@ def run_reconstruct(arguments: argparse.Namespace) -> int:
     )
     _report(arguments, result)
     return EXIT_DONE if result.models else EXIT_INCOMPLETE
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """``d2sfm train``."""
+    summary = training_command.run(arguments, _shows_progress(arguments))
+    _report(arguments, summary)
+    return EXIT_DONE if summary.is_whole else EXIT_INCOMPLETE
 
 
 def run_demo(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,160 @@
+"""The loop over epochs: steps, validation, and checkpoints of both."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from d2sfm.training.checkpoints import BEST, LAST, RunState, save_run, save_weights
+from d2sfm.training.dataset import Batch, PairDataset
+from d2sfm.training.journal import Journal
+from d2sfm.training.loader import load, steps_of
+from d2sfm.training.options import VALIDATION_SEED, PairOptions, TrainingOptions
+from d2sfm.training.pairs import draw_epoch
+from d2sfm.training.scenes import Scenes
+from d2sfm.training.trainer import Sums, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+class SkipReport:
+    """Which pairs could not be trained on: how many for each reason, and what is wrong with broken files."""
+
+    def __init__(self):
+        self.reasons: Counter[str] = Counter()
+        self.broken: dict[str, None] = {}  # in order, each once
+
+    def note(self, batches: Sequence[Batch]) -> None:
+        """Count what the batches leave out; a broken file is told when it is first met."""
+        for pair in (pair for batch in batches for pair in batch.skipped):
+            self.reasons[pair.reason] += 1
+            if pair.broken and pair.broken not in self.broken:
+                self.broken[pair.broken] = None
+                logger.warning("pairs with this file are skipped: %s", pair.broken)
+
+    def add(self, other: "SkipReport") -> None:
+        """Take in what another process noted."""
+        self.reasons += other.reasons
+        self.broken |= other.broken
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} with {reason}" for reason, count in sorted(self.reasons.items()))
+
+
+class Epochs:
+    """The loop over epochs of one process."""
+
+    def __init__(
+        self,
+        root: Path,
+        output: Path,
+        scenes: Scenes,
+        validation: Scenes | None,
+        pairs: PairOptions,
+        options: TrainingOptions,
+        trainer: Trainer,
+        settings: dict[str, str],
+        journal: Journal,
+        progress: bool,
+    ):
+        self.output, self.scenes, self.validation = output, scenes, validation
+        self.pairs, self.options, self.trainer, self.settings = pairs, options, trainer, settings
+        self.journal, self.progress, self.processes = journal, progress, trainer.processes
+        self.dataset = PairDataset(root, scenes.usable, pairs)
+        self.skips, self.state = SkipReport(), RunState()
+        if validation:
+            self.validation_dataset = PairDataset(root, validation.usable, pairs)
+            self.validation_draws = draw_epoch(
+                validation.usable, options.validation_pairs_per_scene, pairs.max_scale_ratio, VALIDATION_SEED, epoch=0
+            )
+
+    def run(self, state: RunState | None) -> RunState:
+        """Go on from a checkpoint's state, or begin where it is None; the state at the end. Afterwards ``skips`` holds
+        what all processes skipped."""
+        if state:
+            self.state = state
+            logger.info("going on in epoch %d, after %d of its steps", state.epoch, state.steps_in_epoch)
+        elif self.validation:
+            self._validate(0, Sums(), 0.0)
+        while self.state.epoch <= self.options.num_epochs:
+            self._train_epoch()
+            self._end_epoch()
+        mine, self.skips = self.skips, SkipReport()
+        for report in self.processes.gather(mine):
+            self.skips.add(report)
+        return self.state
+
+    def _train_epoch(self) -> None:
+        state, options = self.state, self.options
+        draws = draw_epoch(
+            self.scenes.usable, self.pairs.pairs_per_scene, self.pairs.max_scale_ratio, options.seed, state.epoch
+        )
+        steps = steps_of(draws, options.batch_size, options.accumulate, self.processes)
+        title = f"epoch {state.epoch} of {options.num_epochs}"
+        bar = self._bar(title, len(steps), state.steps_in_epoch)
+        begun = time.monotonic()
+        for batches in self._load(self.dataset, steps[state.steps_in_epoch :]):
+            sums = self.trainer.step(batches)
+            self.skips.note(batches)
+            state.step, state.steps_in_epoch = state.step + 1, state.steps_in_epoch + 1
+            state.sums = state.sums.plus(sums)
+            seconds, begun = time.monotonic() - begun, time.monotonic()
+            state.seconds += seconds
+            self.journal.step(self.trainer, state, batches, sums, seconds)
+            bar.set_postfix(loss=f"{state.sums.mean_loss:.4f}", refresh=False)
+            bar.update()
+            if state.steps_in_epoch % options.checkpoint_interval == 0:
+                self._save()
+        bar.close()
+        if not state.sums.pairs:
+            raise RuntimeError(f"all {state.sums.skipped} pairs of epoch {state.epoch} were skipped: {self.skips}")
+
+    def _end_epoch(self) -> None:
+        """Validate, keep what is worth keeping, and move the state on: a checkpoint holds whole epochs or steps."""
+        done = self.state
+        self.state = replace(
+            done, epoch=done.epoch + 1, steps_in_epoch=0, sums=Sums(), seconds=0.0, training_loss=done.sums.mean_loss
+        )
+        if self.processes.leads:
+            save_weights(self.output / f"epoch_{done.epoch:02d}.pth", self.trainer)
+        if self.validation:
+            self._validate(done.epoch, done.sums, done.seconds)
+        else:
+            self.journal.epoch(self.state.step, done.epoch, done.sums, Sums(), done.seconds)
+        self._save()
+
+    def _validate(self, epoch: int, training: Sums, seconds: float) -> None:
+        steps = steps_of(self.validation_draws, self.options.batch_size, 1, self.processes)
+        bar, state = self._bar("validation", len(steps), 0), self.state
+
+        def batches() -> Iterator[Batch]:
+            for (batch,) in self._load(self.validation_dataset, steps):
+                self.skips.note([batch])
+                yield batch
+                bar.update()
+
+        sums = self.trainer.validate(batches())
+        bar.close()
+        if not sums.pairs:
+            raise RuntimeError(f"all {sums.skipped} validation pairs were skipped: {self.skips}")
+        if epoch == 0:
+            state.start_loss = state.best_loss = sums.mean_loss
+        elif sums.mean_loss < state.best_loss:
+            state.best_loss, state.best_epoch = sums.mean_loss, epoch
+            if self.processes.leads:
+                save_weights(self.output / BEST, self.trainer)
+        self.journal.epoch(state.step, epoch, training, sums, seconds)
+
+    def _load(self, dataset: PairDataset, steps: list) -> Iterator[tuple[Batch, ...]]:
+        return load(dataset, steps, self.options.num_workers, pin_memory=self.trainer.device.type == "cuda")
+
+    def _bar(self, title: str, total: int, done: int) -> tqdm:
+        return tqdm(desc=title, total=total, initial=done, unit="step", disable=not self.progress, leave=False)
+
+    def _save(self) -> None:
+        if self.processes.leads:
+            save_run(self.output / LAST, self.trainer, self.state, self.settings)

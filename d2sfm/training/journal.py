@@ -1,0 +1,97 @@
+"""What a run leaves for people to look at: tables of losses, lines of the log, and pictures."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.plots import write_png
+from d2sfm.training.checkpoints import RunState
+from d2sfm.training.dataset import Batch
+from d2sfm.training.options import TrainingOptions
+from d2sfm.training.pictures import draw_losses, draw_training_pair
+from d2sfm.training.records import LossRecord
+from d2sfm.training.trainer import Sums, Trainer
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Writes into the output folder in the process that leads, and does nothing in the others.
+
+    resume_step: the step of the checkpoint that a run goes on from; None begins anew.
+    """
+
+    def __init__(self, output: Path, options: TrainingOptions, leads: bool, resume_step: int | None):
+        self.output, self.options = output, options
+        self.record = LossRecord(output, resume_step=resume_step) if leads else None
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self.record:
+            self.record.close()
+
+    def step(self, trainer: Trainer, state: RunState, batches: Sequence[Batch], sums: Sums, seconds: float) -> None:
+        """Note a step of the optimiser; every now and then also in the log, and as a picture of its first pair."""
+        if not self.record:
+            return
+        self.record.step(
+            step=state.step,
+            epoch=state.epoch,
+            loss=sums.mean_loss,
+            pairs=sums.pairs,
+            skipped=sums.skipped,
+            learning_rate=self.options.lr,
+            seconds=seconds,
+        )
+        if (state.step - 1) % self.options.log_interval == 0:
+            logger.info(
+                "epoch %d, step %d: loss %.4f, mean %.4f", state.epoch, state.step, sums.mean_loss, state.sums.mean_loss
+            )
+            if self.options.plot:
+                self._draw_pair(trainer, state.step, batches)
+
+    def epoch(self, step: int, epoch: int, training: Sums, validation: Sums, seconds: float) -> None:
+        """Note the end of an epoch, or of the validation before the first one (epoch 0), and draw the curve."""
+        if not self.record:
+            return
+        self.record.epoch(
+            step=step,
+            epoch=epoch,
+            training_loss=training.mean_loss if training.pairs else None,
+            validation_loss=validation.mean_loss if validation.pairs else None,
+            pairs=training.pairs,
+            skipped=training.skipped,
+            validation_pairs=validation.pairs,
+            validation_skipped=validation.skipped,
+            seconds=seconds,
+        )
+        losses = [
+            f"{name} loss {sums.mean_loss:.4f}"
+            for name, sums in (("training", training), ("validation", validation))
+            if sums.pairs
+        ]
+        logger.info("epoch %d: %s", epoch, ", ".join(losses))
+        self._draw_losses()
+
+    def _draw_pair(self, trainer: Trainer, step: int, batches: Sequence[Batch]) -> None:
+        batch = next((batch for batch in batches if batch.names), None)
+        if batch is None:
+            return
+        pairs, scores = len(batch.names), trainer.scores(batch).numpy()
+        crops = batch.crops.numpy()
+        folder = self.output / "pictures"
+        folder.mkdir(exist_ok=True)
+        picture = draw_training_pair(crops[0], crops[pairs], *batch.positions[0], scores[0], scores[pairs])
+        write_png(folder / f"step_{step:07d}.png", picture)
+
+    def _draw_losses(self) -> None:
+        steps, epochs = self.record.steps(), self.record.epochs()
+        in_epoch = max((row.step / row.epoch for row in epochs if row.epoch), default=1.0)
+        curve = np.array([(row.step / in_epoch, row.loss) for row in steps if row.pairs]).reshape(-1, 2)
+        training = [(row.epoch, row.training_loss) for row in epochs if row.training_loss is not None]
+        validation = [(row.epoch, row.validation_loss) for row in epochs if row.validation_loss is not None]
+        write_png(self.output / "losses.png", draw_losses(training, validation, curve))

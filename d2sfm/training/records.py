@@ -1,0 +1,223 @@
+"""The record of a training run: losses as two CSV files, and for TensorBoard where that is installed.
+
+Light on purpose: torch is only imported for TensorBoard.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+STEPS, EPOCHS, EVENTS = "steps.csv", "epochs.csv", "tensorboard"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRow:
+    """One step of the optimiser."""
+
+    step: int  # counted from 1, over all epochs
+    epoch: int  # counted from 1
+    loss: float  # mean over the step's pairs, NaN where all were skipped
+    pairs: int  # those that were trained on
+    skipped: int
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow:
+    """One epoch and the validation after it; epoch 0 is the validation before the first."""
+
+    epoch: int
+    step: int  # steps done when the epoch ended
+    training_loss: float | None  # None for epoch 0
+    validation_loss: float | None  # None without validation
+    pairs: int
+    skipped: int
+    validation_pairs: int
+    validation_skipped: int
+    seconds: float
+
+
+class LossRecord:
+    """Writes ``steps.csv`` and ``epochs.csv`` in a folder, a row at a time, each on its way to disk at once.
+
+    folder: created where missing. resume_step: None begins anew and replaces what an earlier run left; k goes on after
+    step k, and rows of later steps, that a killed run wrote after its last checkpoint, are dropped, as is a last line
+    that was torn. tensorboard: whether to write event files in ``folder/tensorboard`` too, where it is installed.
+
+    Raises ValueError for a negative resume_step, and for a file that isn't such a record.
+    """
+
+    def __init__(self, folder: Path | str, resume_step: int | None = None, tensorboard: bool = True):
+        if resume_step is not None and resume_step < 0:
+            raise ValueError(f"resume_step must be 0 or more, found {resume_step}")
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._steps, self._epochs = _Table(folder / STEPS, StepRow), _Table(folder / EPOCHS, EpochRow)
+        tables = (self._steps, self._epochs)
+        for table in tables:
+            if resume_step and not table.path.exists():
+                logger.warning("%s is missing: the record begins after step %d", table.path, resume_step)
+        kept = [[] if resume_step is None else table.read(up_to=resume_step) for table in tables]
+        if resume_step is None:
+            for events in (folder / EVENTS).glob("events.out.tfevents.*"):
+                events.unlink()
+        for table, rows in zip(tables, kept, strict=True):
+            table.begin(rows)
+        self._writer = _summary_writer(folder / EVENTS, resume_step) if tensorboard else None
+
+    def step(
+        self, *, step: int, epoch: int, loss: float, pairs: int, skipped: int, learning_rate: float, seconds: float
+    ) -> None:
+        """Append a row to ``steps.csv``; see ``StepRow``."""
+        self._steps.append(
+            StepRow(
+                **{"step": step, "epoch": epoch, "loss": loss, "pairs": pairs, "skipped": skipped},
+                **{"learning_rate": learning_rate, "seconds": seconds},
+            )
+        )
+        self._plot("loss/training", loss, step)
+        self._plot("pairs/skipped", skipped, step)
+
+    def epoch(
+        self,
+        *,
+        epoch: int,
+        step: int,
+        training_loss: float | None,
+        validation_loss: float | None,
+        pairs: int,
+        skipped: int,
+        validation_pairs: int,
+        validation_skipped: int,
+        seconds: float,
+    ) -> None:
+        """Append a row to ``epochs.csv``; see ``EpochRow``.
+
+        A row of the same epoch is replaced: a run can be killed after it wrote the row and before its checkpoint.
+        """
+        row = EpochRow(
+            **{"epoch": epoch, "step": step, "training_loss": training_loss, "validation_loss": validation_loss},
+            **{"pairs": pairs, "skipped": skipped, "validation_pairs": validation_pairs},
+            **{"validation_skipped": validation_skipped, "seconds": seconds},
+        )
+        before = self.epochs()
+        if before and before[-1].epoch >= epoch:
+            self._epochs.begin([earlier for earlier in before if earlier.epoch < epoch])
+        self._epochs.append(row)
+        self._plot("loss/validation", validation_loss, step)
+
+    def steps(self) -> list[StepRow]:
+        """All steps recorded so far, those before a resume included."""
+        return self._steps.read()
+
+    def epochs(self) -> list[EpochRow]:
+        """All epochs recorded so far, those before a resume included."""
+        return self._epochs.read()
+
+    def close(self) -> None:
+        """Close all files; rows can still be read."""
+        self._steps.close()
+        self._epochs.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def __enter__(self) -> "LossRecord":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _plot(self, tag: str, value: float | None, step: int) -> None:
+        if self._writer is not None and value is not None and math.isfinite(value):
+            self._writer.add_scalar(tag, value, step)
+
+
+def _summary_writer(folder: Path, resume_step: int | None) -> Any:
+    """TensorBoard's writer, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        logger.info("no TensorBoard (%s); losses are in CSV files. To get it: pip install 'd2sfm[train]'", error)
+        return None
+    # TensorBoard hides what earlier event files hold at this step and later.
+    return SummaryWriter(str(folder), purge_step=None if resume_step is None else resume_step + 1)
+
+
+Row = TypeVar("Row", StepRow, EpochRow)
+
+
+class _Table(Generic[Row]):
+    """A CSV file of numbers, a dataclass for each row, with a column ``step`` that ascends."""
+
+    def __init__(self, path: Path, row_type: type[Row]):
+        self.path, self._row_type, self._stream = path, row_type, None
+        self._header = ",".join(field.name for field in fields(row_type))
+        self._parsers = [_PARSERS[field.type] for field in fields(row_type)]
+
+    def read(self, up_to: int | None = None) -> list[Row]:
+        """All rows, or those of steps ``up_to`` this; none where there is no file. A torn last line is left out."""
+        if not self.path.exists():
+            return []
+        *lines, torn = self.path.read_text().split("\n")  # what follows the last line break is empty, or torn
+        if torn:
+            logger.warning("%s ends in a torn line, which is left out", self.path)
+        if not lines:
+            return []
+        if lines[0] != self._header:
+            raise ValueError(f"{self.path} is no record of a run: expected the header {self._header}, found {lines[0]}")
+        rows = [self._parse(number, line) for number, line in enumerate(lines[1:], start=2)]
+        return [row for row in rows if up_to is None or row.step <= up_to]
+
+    def _parse(self, number: int, line: str) -> Row:
+        try:
+            values = [parse(text) for parse, text in zip(self._parsers, line.split(","), strict=True)]
+        except ValueError as error:
+            raise ValueError(f"{self.path}, line {number}: expected {self._header}, found {line!r}") from error
+        return self._row_type(
+            **{field.name: value for field, value in zip(fields(self._row_type), values, strict=True)}
+        )
+
+    def begin(self, rows: list[Row]) -> None:
+        """Put these rows in place of all others, at once, and open the file for more."""
+        self.close()
+        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        part.write_text("".join(f"{line}\n" for line in (self._header, *map(_line, rows))))
+        part.replace(self.path)
+        self._stream = self.path.open("a")
+
+    def append(self, row: Row) -> None:
+        self._stream.write(f"{_line(row)}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+
+def _line(row: StepRow | EpochRow) -> str:
+    """The row's numbers, floats such that they read back the same; None is empty."""
+    return ",".join(
+        "" if value is None else repr(kind(value)) for kind, value in zip(_kinds(row), astuple(row), strict=True)
+    )
+
+
+def _kinds(row: StepRow | EpochRow) -> list[type]:
+    """int or float for each column: numbers of NumPy have a ``repr`` of their own."""
+    return [int if field.type is int else float for field in fields(row)]
+
+
+def _optional(text: str) -> float | None:
+    return float(text) if text else None
+
+
+_PARSERS: dict[Any, Callable[[str], Any]] = {int: int, float: float, float | None: _optional}

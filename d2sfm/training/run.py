@@ -1,0 +1,129 @@
+"""A training run from start to end: what it needs is read and checked, then the epochs run."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from d2sfm.device import resolve_device
+from d2sfm.training.checkpoints import BEST, LAST, restore_run
+from d2sfm.training.distributed import Processes, joined_processes
+from d2sfm.training.epochs import Epochs, SkipReport
+from d2sfm.training.journal import Journal
+from d2sfm.training.options import PairOptions, TrainingOptions
+from d2sfm.training.scenes import Scenes, load_scenes
+from d2sfm.training.trainer import Trainer
+from d2sfm.weights import digest, load_weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a run reached; printing it tells the user."""
+
+    output: Path
+    epochs: int
+    training_loss: float  # of the last epoch
+    start_loss: float | None  # on the validation pairs, None without validation
+    best_loss: float | None
+    best_epoch: int  # 0 where no epoch was better than the start
+    skips: SkipReport  # of this call
+    left_out: dict[str, str]  # scenes, with the reason
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all scenes and files could be used."""
+        return not self.skips.broken and not self.left_out
+
+    def __str__(self) -> str:
+        lines = [f"{self.epochs} epochs, training loss {self.training_loss:.4f} in the last"]
+        if self.best_loss is not None:
+            lines.append(
+                f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} at the start"
+                if self.best_epoch
+                else f"validation was never better than the {self.start_loss:.4f} of the start: no {BEST} was written"
+            )
+        if self.skips.reasons:
+            lines.append(f"pairs skipped: {self.skips}")
+        weights = self.output / (BEST if self.best_epoch else LAST)
+        return "\n".join([*lines, f"use them with: d2sfm extract --weights {weights}"])
+
+
+def train(
+    dataset_path: Path | str,
+    scene_info_path: Path | str,
+    output: Path | str,
+    *,
+    train_scenes: Sequence[str],
+    valid_scenes: Sequence[str] = (),
+    pairs: PairOptions | None = None,
+    options: TrainingOptions | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> TrainingSummary:
+    """Tune conv4_3 on pairs of photographs of the scenes (paper, sections 3.3 and 4.1).
+
+    dataset_path: root that the scenes' photographs and depth maps are relative to; scene_info_path: folder with a
+    ``<scene>.npz`` for each; output: folder for checkpoints, ``steps.csv``, ``epochs.csv``, ``losses.png`` and
+    pictures; valid_scenes are used where the options ask for validation; resume: go on from the last checkpoint in the
+    output, or start where there is none. Under ``torchrun`` every process calls this, and the first one writes.
+
+    Raises FileNotFoundError for missing folders or weights; ValueError for options that contradict each other or the
+    checkpoint, an output that holds another run, and where no pair can be drawn; RuntimeError where all pairs of an
+    epoch are skipped, or a loss is not finite.
+    """
+    pairs, options, output = pairs or PairOptions(), options or TrainingOptions(), Path(output)
+    if not resume and (output / LAST).exists():
+        raise ValueError(f"{output} holds a run: go on with it by --resume, or give another --output")
+    with joined_processes(options.device) as (processes, device_name):
+        device = resolve_device(device_name)
+        weights = load_weights(options.weights, pairs.preprocessing)
+        where = (Path(scene_info_path), Path(dataset_path))
+        show = progress and processes.leads
+        scenes = _load_scenes(*where, train_scenes, pairs, show)
+        validation = _load_scenes(*where, valid_scenes, pairs, show) if options.use_validation else None
+        settings = _settings(digest(weights), scenes, validation, pairs, options, processes)
+        output.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(weights, pairs.preprocessing, options, device, processes)
+        state = restore_run(output / LAST, trainer, settings) if resume and (output / LAST).exists() else None
+        with Journal(output, options, processes.leads, resume_step=state.step if state else None) as journal:
+            root = Path(dataset_path)
+            epochs = Epochs(root, output, scenes, validation, pairs, options, trainer, settings, journal, show)
+            end = epochs.run(state)
+    return TrainingSummary(
+        output=output,
+        epochs=end.epoch - 1,
+        training_loss=end.training_loss,
+        start_loss=end.start_loss,
+        best_loss=end.best_loss,
+        best_epoch=end.best_epoch,
+        skips=epochs.skips,
+        left_out=scenes.left_out | (validation.left_out if validation else {}),
+    )
+
+
+def _load_scenes(folder: Path, root: Path, names: Sequence[str], pairs: PairOptions, progress: bool) -> Scenes:
+    scenes = load_scenes(folder, list(names), root, pairs, progress)
+    for name, reason in scenes.left_out.items():
+        logger.warning("scene %s is left out: %s", name, reason)
+    return scenes
+
+
+def _settings(
+    weights: str,
+    scenes: Scenes,
+    validation: Scenes | None,
+    pairs: PairOptions,
+    options: TrainingOptions,
+    processes: Processes,
+) -> dict[str, str]:
+    """What decides the numbers of a run, and so must not change when it goes on; as text, to be told."""
+    names = {"training scenes": scenes, **({"validation scenes": validation} if validation else {})}
+    return {
+        **{key: " ".join(scene.path.stem for scene in each.usable) for key, each in names.items()},
+        **{key: str(value) for key, value in asdict(pairs).items()},
+        **{key: str(getattr(options, key)) for key in ("lr", "precision", "seed", "validation_pairs_per_scene")},
+        "weights": weights,
+        "pairs in a step": str(options.batch_size * options.accumulate * processes.count),
+    }
