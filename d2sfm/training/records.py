@@ -73,46 +73,24 @@ class LossRecord:
             table.begin(rows)
         self._writer = _summary_writer(folder / EVENTS, resume_step) if tensorboard else None
 
-    def step(
-        self, *, step: int, epoch: int, loss: float, pairs: int, skipped: int, learning_rate: float, seconds: float
-    ) -> None:
-        """Append a row to ``steps.csv``; see ``StepRow``."""
-        self._steps.append(
-            StepRow(
-                **{"step": step, "epoch": epoch, "loss": loss, "pairs": pairs, "skipped": skipped},
-                **{"learning_rate": learning_rate, "seconds": seconds},
-            )
-        )
-        self._plot("loss/training", loss, step)
-        self._plot("pairs/skipped", skipped, step)
+    def step(self, **columns: float) -> None:
+        """Append a row to ``steps.csv``: all columns of ``StepRow``, by name."""
+        row = StepRow(**columns)
+        self._steps.append(row)
+        self._plot("loss/training", row.loss, row.step)
+        self._plot("pairs/skipped", row.skipped, row.step)
 
-    def epoch(
-        self,
-        *,
-        epoch: int,
-        step: int,
-        training_loss: float | None,
-        validation_loss: float | None,
-        pairs: int,
-        skipped: int,
-        validation_pairs: int,
-        validation_skipped: int,
-        seconds: float,
-    ) -> None:
-        """Append a row to ``epochs.csv``; see ``EpochRow``.
+    def epoch(self, **columns: float | None) -> None:
+        """Append a row to ``epochs.csv``: all columns of ``EpochRow``, by name.
 
         A row of the same epoch is replaced: a run can be killed after it wrote the row and before its checkpoint.
         """
-        row = EpochRow(
-            **{"epoch": epoch, "step": step, "training_loss": training_loss, "validation_loss": validation_loss},
-            **{"pairs": pairs, "skipped": skipped, "validation_pairs": validation_pairs},
-            **{"validation_skipped": validation_skipped, "seconds": seconds},
-        )
+        row = EpochRow(**columns)
         before = self.epochs()
-        if before and before[-1].epoch >= epoch:
-            self._epochs.begin([earlier for earlier in before if earlier.epoch < epoch])
+        if before and before[-1].epoch >= row.epoch:
+            self._epochs.begin([earlier for earlier in before if earlier.epoch < row.epoch])
         self._epochs.append(row)
-        self._plot("loss/validation", validation_loss, step)
+        self._plot("loss/validation", row.validation_loss, row.step)
 
     def steps(self) -> list[StepRow]:
         """All steps recorded so far, those before a resume included."""
@@ -206,14 +184,10 @@ class _Table(Generic[Row]):
 
 def _line(row: StepRow | EpochRow) -> str:
     """The row's numbers, floats such that they read back the same; None is empty."""
-    return ",".join(
-        "" if value is None else repr(kind(value)) for kind, value in zip(_kinds(row), astuple(row), strict=True)
-    )
-
-
-def _kinds(row: StepRow | EpochRow) -> list[type]:
-    """int or float for each column: numbers of NumPy have a ``repr`` of their own."""
-    return [int if field.type is int else float for field in fields(row)]
+    # Numbers of NumPy have a repr of their own, so they are made plain ones first.
+    kinds = [int if field.type is int else float for field in fields(row)]
+    values = zip(kinds, astuple(row), strict=True)
+    return ",".join("" if value is None else repr(kind(value)) for kind, value in values)
 
 
 def _optional(text: str) -> float | None:

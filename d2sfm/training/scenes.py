@@ -20,9 +20,7 @@ class Scenes:
     left_out: dict[str, str]
 
 
-def load_scenes(
-    folder: Path, names: list[str], root: Path, options: PairOptions, progress: bool = False
-) -> Scenes:
+def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
     """Read the scene info ``folder/<name>.npz`` of each scene.
 
     root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, or has no pair within
@@ -43,7 +41,9 @@ def load_scenes(
             continue
         if not len(scene.pairs):
             left_out[name] = f"no pair with an overlap of {options.min_overlap:g} to {options.max_overlap:g}" + (
-                f" and a scale ratio up to {options.max_scale_ratio:g}" if options.max_scale_ratio < float("inf") else ""
+                f" and a scale ratio up to {options.max_scale_ratio:g}"
+                if options.max_scale_ratio < float("inf")
+                else ""
             )
             continue
         _check_root(scene, root)
