@@ -223,7 +223,12 @@ def run_reconstruct(arguments: argparse.Namespace) -> int:
 
 def run_train(arguments: argparse.Namespace) -> int:
     """``d2sfm train``."""
+    if os.environ.get("RANK", "0") != "0":  # set by torchrun: one process speaks for all
+        arguments.quiet = True
+        logger.setLevel(logging.ERROR)
     summary = training_command.run(arguments, _shows_progress(arguments))
+    for reason in summary.skips.broken:
+        logger.warning("pairs were skipped: %s", reason)
     _report(arguments, summary)
     return EXIT_DONE if summary.is_whole else EXIT_INCOMPLETE
 

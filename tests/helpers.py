@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import torch
 
 from d2sfm.demo.scene import Camera, Quad, Scene
 from d2sfm.network import CONVOLUTIONS
+from d2sfm.training.scene_info import SceneInfo, write_scene_info
 from d2sfm.weights import D2NET_PREFIX, LAYER_INDEX
 
 
@@ -82,3 +84,51 @@ def wall(distance_m: float, texture: np.ndarray, size_m: tuple[float, float] = (
     """A wall that faces ``simple_camera``, its middle straight ahead."""
     width, height = size_m
     return Quad((-width / 2, distance_m, height / 2), (width, 0, 0), (0, 0, -height), texture)
+
+
+def write_plane_scene(
+    root: Path, scene_id: str = "0000", views: int = 3, size: tuple[int, int] = (176, 144)
+) -> SceneInfo:
+    """A training scene of exact geometry below ``root``: cameras side by side that look straight at a textured wall.
+
+    Writes ``photographs/<scene>_<k>.png``, ``depth/<scene>_<k>.h5`` and ``info/<scene>.npz``. View k sees the wall 6 k
+    pixels further to the right, all of it at a depth of 5; points are on a lattice, at whole pixels of every view.
+    """
+    (width, height), focal, depth, step_px = size, 100.0, 5.0, 6
+    wall_picture = textured_picture(int(scene_id), (width + step_px * views, height))
+    x, y = np.meshgrid(np.arange(8, width + step_px * views - 8, 8), np.arange(8, height - 8, 8))
+    on_wall = np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float64)
+    names = [f"{scene_id}_{k}.png" for k in range(views)]
+    poses, ids, positions = np.tile(np.eye(4), (views, 1, 1)), [], []
+    for folder in ("photographs", "depth", "info"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for k, name in enumerate(names):
+        crop = wall_picture[:, k * step_px : k * step_px + width]
+        cv2.imwrite(str(root / "photographs" / name), np.ascontiguousarray(crop[..., ::-1]))
+        with h5py.File(root / "depth" / f"{scene_id}_{k}.h5", "w") as file:
+            file["depth"] = np.full((height, width), depth, np.float32)
+        poses[k, 0, 3] = -k * step_px * depth / focal
+        in_view = on_wall - (k * step_px, 0)
+        seen = ((in_view >= 8) & (in_view <= (width - 8, height - 8))).all(axis=1)
+        ids.append(np.flatnonzero(seen))
+        positions.append(in_view[seen])
+    lengths = [len(part) for part in ids]
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    off_diagonal = np.ones((views, views)) - 2 * np.eye(views)
+    info = SceneInfo(
+        image_names=np.array(names),
+        image_paths=np.array([f"photographs/{name}" for name in names]),
+        depth_paths=np.array([f"depth/{scene_id}_{k}.h5" for k in range(views)]),
+        intrinsics=np.tile(intrinsics, (views, 1, 1)),
+        poses=poses,
+        overlap_matrix=off_diagonal,
+        scale_ratio_matrix=off_diagonal,
+        angles=np.zeros((views, views)),
+        n_points3D=np.array(lengths, np.int64),
+        points3D_ids=np.concatenate(ids).astype(np.int64),
+        points2D_xy=np.concatenate(positions),
+        normalised_depths=np.full(sum(lengths), depth / focal),
+        image_ptr=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
+    write_scene_info(root / "info" / f"{scene_id}.npz", info)
+    return info

@@ -1,6 +1,7 @@
 """The loop over epochs: steps, validation, and checkpoints of both."""
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from d2sfm.training.trainer import Sums, Trainer
 
 logger = logging.getLogger(__name__)
 
+MOST_WORKERS = 4  # as published
+
 
 class SkipReport:
     """Which pairs could not be trained on: how many for each reason, and what is wrong with broken files."""
@@ -29,7 +32,7 @@ class SkipReport:
         self.broken: dict[str, None] = {}  # in order, each once
 
     def note(self, batches: Sequence[Batch]) -> None:
-        """Count what the batches leave out; a broken file is told when it is first met."""
+        """Count what the batches leave out; a broken file is told at once, for it may be worth stopping the run."""
         for pair in (pair for batch in batches for pair in batch.skipped):
             self.reasons[pair.reason] += 1
             if pair.broken and pair.broken not in self.broken:
@@ -150,7 +153,10 @@ class Epochs:
         self.journal.epoch(state.step, epoch, training, sums, seconds)
 
     def _load(self, dataset: PairDataset, steps: list) -> Iterator[tuple[Batch, ...]]:
-        return load(dataset, steps, self.options.num_workers, pin_memory=self.trainer.device.type == "cuda")
+        workers = self.options.num_workers
+        if workers is None:
+            workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        return load(dataset, steps, workers, pin_memory=self.trainer.device.type == "cuda")
 
     def _bar(self, title: str, total: int, done: int) -> tqdm:
         return tqdm(desc=title, total=total, initial=done, unit="step", disable=not self.progress, leave=False)

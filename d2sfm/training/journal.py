@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2sfm.plots import write_png
+from d2sfm.plots import save_image
 from d2sfm.training.checkpoints import RunState
 from d2sfm.training.dataset import Batch
 from d2sfm.training.options import TrainingOptions
@@ -86,7 +86,7 @@ class Journal:
         folder = self.output / "pictures"
         folder.mkdir(exist_ok=True)
         picture = draw_training_pair(crops[0], crops[pairs], *batch.positions[0], scores[0], scores[pairs])
-        write_png(folder / f"step_{step:07d}.png", picture)
+        save_image(folder / f"step_{step:07d}.png", picture)
 
     def _draw_losses(self) -> None:
         steps, epochs = self.record.steps(), self.record.epochs()
@@ -94,4 +94,4 @@ class Journal:
         curve = np.array([(row.step / in_epoch, row.loss) for row in steps if row.pairs]).reshape(-1, 2)
         training = [(row.epoch, row.training_loss) for row in epochs if row.training_loss is not None]
         validation = [(row.epoch, row.validation_loss) for row in epochs if row.validation_loss is not None]
-        write_png(self.output / "losses.png", draw_losses(training, validation, curve))
+        save_image(self.output / "losses.png", draw_losses(training, validation, curve))

@@ -71,7 +71,11 @@ class TrainingOptions:
     validation_pairs_per_scene: int = option(25, metavar="N", help="pairs drawn once for each validation scene")
     precision: TrainingPrecision = option(TrainingPrecision.FLOAT32, help="arithmetic of the network")
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
-    num_workers: int = option(4, metavar="N", help="processes that read and cut out pairs; 0 for none")
+    num_workers: int | None = option(
+        None,
+        metavar="N",
+        help="processes that read and cut out pairs; 0 for none (default: one for each core, at most 4)",
+    )
     seed: int = option(0, help="seed of the pairs that are drawn")
     checkpoint_interval: int = option(500, metavar="N", help="steps between checkpoints inside an epoch")
     log_interval: int = option(250, metavar="N", help="steps between lines of the log, and pictures of --plot")
@@ -87,7 +91,7 @@ class TrainingOptions:
                 raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
         if not 0 < self.lr < float("inf"):
             raise ValueError(f"lr must be above 0, found {self.lr:g}")
-        if self.num_workers < 0:
+        if self.num_workers is not None and self.num_workers < 0:
             raise ValueError(f"num_workers must be 0 or more, found {self.num_workers}")
         if self.seed < 0:
             raise ValueError(f"seed must be 0 or more, found {self.seed}")

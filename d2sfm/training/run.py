@@ -38,12 +38,10 @@ class TrainingSummary:
 
     def __str__(self) -> str:
         lines = [f"{self.epochs} epochs, training loss {self.training_loss:.4f} in the last"]
-        if self.best_loss is not None:
-            lines.append(
-                f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} at the start"
-                if self.best_epoch
-                else f"validation was never better than the {self.start_loss:.4f} of the start: no {BEST} was written"
-            )
+        if self.best_epoch:
+            lines.append(f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} before")
+        elif self.start_loss is not None:
+            lines.append(f"the validation loss was never below the {self.start_loss:.4f} of the start: no {BEST}")
         if self.skips.reasons:
             lines.append(f"pairs skipped: {self.skips}")
         weights = self.output / (BEST if self.best_epoch else LAST)

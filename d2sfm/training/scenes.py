@@ -57,7 +57,7 @@ def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions
 
 
 def _check_root(scene: TrainingScene, root: Path) -> None:
-    """One photograph is enough to notice another dataset's root; single missing files are noticed when they are read."""
+    """One photograph tells another dataset's root; files that are missing here and there are met when they are read."""
     path = scene.image_paths[scene.pairs[0, 0]]
     if not (root / path).is_file():
         raise ValueError(f"{scene.path} is of another dataset: it names {path}, which is not below {root}")
