@@ -174,6 +174,13 @@ def test_one_unknown_neighbour_in_either_view_loses_the_cell(unknown, side, pixe
     assert corresponding_cells(*views, DepthTolerance(0.05)).cells1.tolist() == [1, 2, 3, 4, 5]
 
 
+def test_unknown_depth_is_not_the_place_of_the_camera():
+    """Camera 2 stands 2 units behind camera 1, whose place has just the depth that camera 2 measured."""
+    view1, view2 = flat_view(0.0), flat_view(2.0)
+    view2 = View(view2.depth, view2.corner, view2.intrinsics, pose((0, 0, 0), (0, 0, 2.0)))
+    assert len(corresponding_cells(view1, view2, DepthTolerance(0.05)).cells1) == 0
+
+
 def test_a_neighbour_without_weight_may_be_unknown_or_outside():
     view = flat_view(2.0)
     view.depth[5, 7] = 0
