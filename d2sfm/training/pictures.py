@@ -32,7 +32,7 @@ def draw_training_pair(
 
     image1, image2: [S, S, 3] uint8 RGB. positions1, positions2: [n, 2] (row, column) in crop pixels, pixel centres at
     integers; the colour of a correspondence is that of its place in the first crop, and a dozen are numbered. scores1,
-    scores2: [S / 8, S / 8]; both maps are drawn on the scale beside them. Returns [h, w, 3] uint8 RGB. Raises
+    scores2: [S / 8, S / 8], a square for each cell, on one scale for both. Returns [h, w, 3] uint8 RGB. Raises
     ValueError where sizes don't fit each other.
     """
     edge = len(image1)
