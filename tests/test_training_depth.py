@@ -197,7 +197,9 @@ def test_a_map_of_another_shape_is_refused_with_both_sizes(tmp_path, name, map_s
         assert part in message
 
 
-@pytest.mark.parametrize(("map_size", "image_size"), [((667, 500), (2000, 1499)), ((499, 375), (1600, 1202))])
+@pytest.mark.parametrize(
+    ("map_size", "image_size"), [((667, 500), (2000, 1499)), ((499, 375), (1600, 1202)), ((100, 76), (400, 300))]
+)
 def test_the_rounding_of_a_smaller_maps_edges_is_allowed(tmp_path, map_size, image_size):
     path = write_bin(tmp_path / "map.bin", np.full(map_size[::-1], 3.0))
     assert np.array_equal(read_depth_crop(path, image_size, (100, 200), 32), np.full((32, 32), 3.0))
@@ -271,6 +273,7 @@ def test_an_hdf5_file_without_a_map(tmp_path, dataset, data):
         read_depth_crop(path, (8, 8), (0, 0), 8)
     assert str(path) in one_line(caught)
     assert "'depth'" in str(caught.value)
+    h5py.File(path, "a").close()  # refused where the reader left the file open
 
 
 def test_files_are_closed(tmp_path):
