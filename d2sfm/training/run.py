@@ -39,7 +39,9 @@ class TrainingSummary:
     def __str__(self) -> str:
         lines = [f"{self.epochs} epochs, training loss {self.training_loss:.4f} in the last"]
         if self.best_epoch:
-            lines.append(f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} before")
+            lines.append(
+                f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} before"
+            )
         elif self.start_loss is not None:
             lines.append(f"the validation loss was never below the {self.start_loss:.4f} of the start: no {BEST}")
         if self.skips.reasons:

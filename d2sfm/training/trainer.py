@@ -58,7 +58,7 @@ class Trainer:
             options.precision
         )
         # Gradients are far below what float16 can hold.
-        self.scaler = torch.amp.GradScaler(device.type, enabled=options.precision is TrainingPrecision.FLOAT16)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=options.precision == TrainingPrecision.FLOAT16)
 
     def step(self, batches: Sequence[Batch]) -> Sums:
         """One step of the optimiser on all pairs of the batches, of every process; none where all were skipped.
