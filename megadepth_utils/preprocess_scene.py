@@ -1,0 +1,204 @@
+"""python -m megadepth_utils.preprocess_scene: what training needs to know of a scene, in one ``<scene>.npz``.
+
+The scene is one of MegaDepth's (--base-path, --scene-id), or an undistorted COLMAP dense workspace (--workspace).
+"""
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, TqdmHandler
+from d2sfm.training.scene_info import SceneInfo, write_scene_info
+from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg
+from megadepth_utils.undistorted_model import UndistortedModel, read_undistorted_model
+
+MIN_DEPTH_BYTES = 100 * 1024  # MegaDepth's smaller files hold an ordinal mask, which is no depth
+MIN_OVERLAP = 0.5  # of the pairs that the paper trains on; only counted here
+
+logger = logging.getLogger("megadepth_utils")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneFiles:
+    """Where a scene's files are. ``images`` and ``depths`` are folders relative to ``root``, as training sees it."""
+
+    root: Path
+    model: Path
+    images: PurePosixPath
+    depths: PurePosixPath
+    of_megadepth: bool
+
+    def image_path(self, name: str) -> str:
+        """Path of an image, relative to the root, from its name in the model."""
+        return str(self.images / name)
+
+    def depth_path(self, name: str) -> str:
+        """Path of an image's depth map, relative to the root. MegaDepth keeps no subfolders of depth maps."""
+        if self.of_megadepth:
+            return str(self.depths / f"{PurePosixPath(name).stem}.h5")
+        return str(self.depths / f"{name}.geometric.bin")
+
+
+def megadepth_files(base_path: Path, scene_id: str) -> SceneFiles:
+    """The files of a MegaDepth scene whose photographs are undistorted. ValueError where the id is no folder name."""
+    _check_scene_id(scene_id)
+    return SceneFiles(
+        root=Path(base_path),
+        model=Path(base_path) / "Undistorted_SfM" / scene_id / "sparse",
+        images=PurePosixPath("Undistorted_SfM", scene_id, "images"),
+        depths=PurePosixPath("phoenix/S6/zl548/MegaDepth_v1", scene_id, "dense0/depths"),
+        of_megadepth=True,
+    )
+
+
+def workspace_files(workspace: Path, base_path: Path | None = None) -> SceneFiles:
+    """The files of an undistorted COLMAP dense workspace, relative to ``base_path`` or else to the workspace itself.
+
+    Raises ValueError where the workspace does not lie below the base path.
+    """
+    workspace = Path(os.path.abspath(workspace))
+    root = workspace if base_path is None else Path(os.path.abspath(base_path))
+    if not workspace.is_relative_to(root):
+        raise ValueError(f"the workspace {workspace} must lie below the base path {root}")
+    folder = PurePosixPath(workspace.relative_to(root))
+    return SceneFiles(
+        root=root,
+        model=workspace / "sparse",
+        images=folder / "images",
+        depths=folder / "stereo/depth_maps",
+        of_megadepth=False,
+    )
+
+
+def preprocess_scene(files: SceneFiles) -> SceneInfo:
+    """The record of a scene, from its model and from which of its images and depth maps are there.
+
+    Raises FileNotFoundError where the model is missing, RuntimeError where it is broken, no image has usable depth, or
+    an image with depth observes points behind its camera.
+    """
+    model = read_undistorted_model(files.model)
+    image_paths = np.array([files.image_path(name) for name in model.names])
+    depth_paths = np.array([files.depth_path(name) for name in model.names])
+    has_depth = _has_depth(files, image_paths, depth_paths)
+    n_points = np.diff(model.image_ptr)
+    depths = _normalised_depths(model, has_depth)
+    poses = np.where(has_depth[:, None, None], model.poses, np.nan)
+    overlap, scale_ratio = overlap_and_scale_ratio(model.points, depths, model.image_ptr, has_depth)
+    return SceneInfo(
+        image_names=np.array(model.names),
+        image_paths=np.where(has_depth, image_paths, ""),
+        depth_paths=np.where(has_depth, depth_paths, ""),
+        intrinsics=np.where(has_depth[:, None, None], model.intrinsics, np.nan),
+        poses=poses,
+        overlap_matrix=overlap,
+        scale_ratio_matrix=scale_ratio,
+        angles=view_angles_deg(poses),
+        n_points3D=n_points,
+        points3D_ids=model.points3D_ids[model.points],
+        points2D_xy=model.points2D_xy,
+        normalised_depths=depths,
+        image_ptr=model.image_ptr,
+    )
+
+
+def _has_depth(files: SceneFiles, image_paths: np.ndarray, depth_paths: np.ndarray) -> np.ndarray:
+    """[n] bool: both the image and a depth map of it are there. RuntimeError where that holds for none."""
+    min_bytes = MIN_DEPTH_BYTES if files.of_megadepth else 1
+    sizes = np.array([_size_bytes(files.root / path) for path in depth_paths])
+    with_picture = np.array([(files.root / path).is_file() for path in image_paths])
+    has_depth = (sizes >= min_bytes) & with_picture
+    without_picture = image_paths[(sizes >= min_bytes) & ~with_picture]
+    found = (
+        f"{np.sum(has_depth)} of {sizes.size} images have usable depth: {np.sum(sizes < 0)} depth maps are missing, "
+        f"{np.sum((sizes >= 0) & (sizes < min_bytes))} are smaller than {min_bytes} bytes"
+    )
+    if without_picture.size:
+        found += f", {without_picture.size} lack their picture, as {files.root / without_picture[0]}"
+    if not has_depth.any():
+        raise RuntimeError(f"{found} (depth maps are looked for in {files.root / files.depths})")
+    logger.log(logging.WARNING if without_picture.size else logging.INFO, "%s", found)
+    return has_depth
+
+
+def _size_bytes(path: Path) -> int:
+    """Size of a file, -1 where there is none."""
+    return path.stat().st_size if path.is_file() else -1
+
+
+def _normalised_depths(model: UndistortedModel, has_depth: np.ndarray) -> np.ndarray:
+    """Depths of the points over the mean focal length, [m] float64, NaN in images without depth."""
+    n_points = np.diff(model.image_ptr)
+    of_image = np.repeat(np.arange(n_points.size), n_points)
+    depths = np.where(has_depth[of_image], model.depths() / model.mean_focals_px[of_image], np.nan)
+    behind = np.bincount(of_image[depths <= 0], minlength=n_points.size)
+    if behind.any():
+        worst = behind.argmax()
+        raise RuntimeError(
+            f"{np.count_nonzero(behind)} images observe points behind their camera, {model.names[worst]} "
+            f"{behind[worst]} of {n_points[worst]}: the model is wrong"
+        )
+    return depths
+
+
+def _check_scene_id(scene_id: str) -> None:
+    if Path(scene_id).name != scene_id or scene_id in ("", ".."):
+        raise ValueError(f"a scene id must be the name of a folder, found {scene_id!r}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: the process's) and return its exit code."""
+    arguments = _make_parser().parse_args(argv)
+    handler = TqdmHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        logger.error("interrupted: nothing was written")
+        return EXIT_INTERRUPTED
+    except (ValueError, OSError, RuntimeError) as error:
+        logger.error("preprocess_scene: %s", str(error).splitlines()[0])
+        return EXIT_ERROR
+    finally:
+        logger.removeHandler(handler)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m megadepth_utils.preprocess_scene", description="Write the scene info that training reads."
+    )
+    parser.add_argument("--base-path", type=Path, metavar="DIR", help="root of the dataset; paths are relative to it")
+    parser.add_argument("--scene-id", metavar="ID", help="MegaDepth scene, or name of the workspace's scene")
+    parser.add_argument("--workspace", type=Path, metavar="DIR", help="undistorted COLMAP dense workspace")
+    parser.add_argument("--output-path", type=Path, required=True, metavar="DIR", help="folder of the file <ID>.npz")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.workspace is not None:
+        files = workspace_files(arguments.workspace, arguments.base_path)
+        scene_id = Path(os.path.abspath(arguments.workspace)).name if arguments.scene_id is None else arguments.scene_id
+        _check_scene_id(scene_id)
+    elif arguments.base_path is None or arguments.scene_id is None:
+        raise ValueError("--base-path and --scene-id are needed, or --workspace")
+    else:
+        scene_id = arguments.scene_id
+        files = megadepth_files(arguments.base_path, scene_id)
+    info = preprocess_scene(files)
+    path = arguments.output_path / f"{scene_id}.npz"
+    write_scene_info(path, info)
+    pairs = int(np.sum(info.overlap_matrix >= MIN_OVERLAP))
+    print(
+        f"{path}: {info.has_depth.size} images, {info.has_depth.sum()} with depth, "
+        f"{pairs} ordered pairs with overlap >= {MIN_OVERLAP}"
+    )
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
