@@ -1,10 +1,12 @@
+from math import exp
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from d2sfm.detection import EDGE_RATIO, MAX_STEP, detect, localise
+from d2sfm.detection import EDGE_RATIO, MAX_STEP, detect, localise, soft_scores
 
 ROW_ROW = [[0, 1, 0], [0, -2, 0], [0, 1, 0]]
 COLUMN_COLUMN = [[0, 0, 0], [1, -2, 1], [0, 0, 0]]
@@ -139,3 +141,120 @@ def test_a_flat_map_gives_empty_arrays():
     assert found.cells.shape == (0, 2)
     assert refined.shape == (0, 2)
     assert stable.shape == (0,)
+
+
+def soft_scores_one_by_one(features):
+    """Equations 3 to 6 cell by cell in Python's own floats, for one picture [C, H, W]."""
+    channels, height, width = features.shape
+    response = features.relu().tolist()
+    largest = max(max(max(row) for row in channel) for channel in response)
+
+    def raised(k, i, j):
+        return exp(response[k][i][j] / largest) if 0 <= i < height and 0 <= j < width else 1.0
+
+    def score(i, j):
+        strongest = max(response[k][i][j] for k in range(channels))
+        if strongest == 0:
+            return 0.0
+        best = 0.0
+        for k in range(channels):
+            around = sum(raised(k, i + down, j + right) for down in (-1, 0, 1) for right in (-1, 0, 1))
+            best = max(best, raised(k, i, j) / around * response[k][i][j] / strongest)
+        return best
+
+    scores = torch.tensor([[score(i, j) for j in range(width)] for i in range(height)], dtype=torch.float64)
+    return scores / scores.sum()
+
+
+def random_features(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 7), st.integers(1, 7)),
+    scale=st.sampled_from([1e-3, 1.0, 1e4]),
+)
+@settings(deadline=None, max_examples=60)
+def test_soft_scores_are_the_loops(seed, shape, scale):
+    features = random_features(*shape, seed=seed) * scale
+    features[:, :, 0, 0] += 4 * scale  # no picture without a response
+    expected = torch.stack([soft_scores_one_by_one(picture) for picture in features])
+    torch.testing.assert_close(soft_scores(features), expected, rtol=1e-10, atol=1e-14)
+
+
+@given(values=st.lists(st.integers(-1, 2), min_size=2 * 3 * 4, max_size=2 * 3 * 4))
+@settings(deadline=None, max_examples=60)
+def test_soft_scores_of_ties_and_dead_cells(values):
+    features = torch.tensor([3, *values[1:]], dtype=torch.float64).reshape(2, 3, 4)
+    torch.testing.assert_close(soft_scores(features[None])[0], soft_scores_one_by_one(features))
+
+
+def test_soft_scores_are_shares_of_a_picture():
+    scores = soft_scores(random_features(3, 16, 9, 11).float())
+    assert scores.shape == (3, 9, 11)
+    assert scores.dtype == torch.float32
+    assert scores.min() >= 0
+    torch.testing.assert_close(scores.sum(dim=(1, 2)), torch.ones(3))
+
+
+def test_soft_scores_of_a_picture_do_not_depend_on_its_batch():
+    features = random_features(3, 8, 6, 5) * torch.tensor([1.0, 100, 0.01], dtype=torch.float64)[:, None, None, None]
+    alone = torch.cat([soft_scores(picture[None]) for picture in features])
+    torch.testing.assert_close(soft_scores(features), alone)
+
+
+def test_strong_responses_do_not_overflow():
+    scores = soft_scores(random_features(1, 8, 6, 5).float() * 1e30)
+    torch.testing.assert_close(scores.double(), soft_scores(random_features(1, 8, 6, 5)), rtol=1e-4, atol=1e-7)
+
+
+def test_soft_scores_by_hand():
+    """Responses far from each other: each is all of its cell, and e / (e + 8) of its neighbourhood if the largest."""
+    features = torch.zeros(2, 5, 6)
+    features[1, 2, 3] = 7
+    assert soft_scores(features[None])[0].nonzero().tolist() == [[2, 3]]
+    # A second one, half as strong and in a corner: exp(1/2) over itself and 8 neighbours, those outside being 1.
+    features[0, 0, 0] = 3.5
+    first, second = exp(1) / (exp(1) + 8), exp(0.5) / (exp(0.5) + 8)
+    scores = soft_scores(features[None])[0]
+    assert scores[2, 3].item() == pytest.approx(first / (first + second), rel=1e-6)
+    assert scores[0, 0].item() == pytest.approx(second / (first + second), rel=1e-6)
+
+
+def test_soft_scores_leave_the_features_alone():
+    features = random_features(1, 4, 5, 6)
+    before = features.clone()
+    soft_scores(features)
+    assert torch.equal(features, before)
+
+
+def test_cells_without_a_response_score_0_and_pass_no_gradient():
+    features = random_features(2, 6, 7, 8)
+    features[:, :, 2:4, 3:6] = -features[:, :, 2:4, 3:6].abs()
+    features[0, :, 6, 7] = 0
+    features.requires_grad_()
+    scores = soft_scores(features)
+    assert not scores[:, 2:4, 3:6].any()
+    assert scores[0, 6, 7] == 0
+    gradient = torch.autograd.grad((scores * random_features(2, 7, 8, seed=1)).sum(), features)[0]
+    assert gradient.isfinite().all()
+    assert not gradient[:, :, 2:4, 3:6].any()
+    assert gradient.abs().amax() > 1e-4
+
+
+@pytest.mark.parametrize("dead", [0.0, -1.0])
+def test_a_picture_without_any_response_has_no_scores(dead):
+    features = random_features(2, 4, 5, 6)
+    alive = soft_scores(features[1:])[0]
+    features[0] = dead
+    scores = soft_scores(features)
+    assert scores[0].isnan().all()
+    torch.testing.assert_close(scores[1], alive)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gradient_of_soft_scores_is_that_of_finite_differences(seed):
+    features = random_features(2, 3, 4, 4, seed=seed)
+    features[:, :, 1, 2] = -features[:, :, 1, 2].abs()  # a cell without a response
+    assert torch.autograd.gradcheck(soft_scores, features.requires_grad_(), eps=1e-6, atol=1e-7, rtol=1e-5)
