@@ -5,9 +5,13 @@ from hypothesis import strategies as st
 
 from d2sfm.coordinates import (
     coarse_from_fine_grid,
+    crop_from_image,
+    crop_from_training_grid,
+    image_from_crop,
     image_from_input,
     input_from_level,
     level_from_grid,
+    nearest_training_cell,
     resize_factor,
 )
 from d2sfm.options import Convention
@@ -63,3 +67,46 @@ def test_coarse_and_fine_cells_that_correspond_are_one_pixel(fine, fine_edge, co
 def test_the_resize_factor_is_that_of_the_worse_axis():
     assert resize_factor((100, 50), (200, 150)) == 3
     assert resize_factor((80, 60), (80, 60)) == pytest.approx(1)
+
+
+def test_training_cells_lie_where_the_poolings_put_them():
+    # Three 2x2 poolings: cell 0 sees pixels 0 to 7.
+    positions = crop_from_training_grid(np.array([[0, 0], [2, 5]]))
+    assert positions.tolist() == [[3.5, 3.5], [19.5, 43.5]]
+    assert positions.dtype == np.float64
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000), st.floats(-3.999, 3.999), st.floats(-3.999, 3.999))
+def test_a_training_cell_is_the_nearest_of_all_positions_in_it(row, column, down, right):
+    cell = np.array([[row, column]])
+    nearest = nearest_training_cell(crop_from_training_grid(cell) + np.array([down, right]))
+    assert nearest.tolist() == cell.tolist()
+    assert nearest.dtype == np.int64
+
+
+def test_between_two_training_cells_the_even_one_is_nearest():
+    between = np.array([[7.5, 15.5], [23.5, 31.5], [-0.5, 7.5]])
+    assert nearest_training_cell(between).tolist() == [[0, 2], [2, 4], [0, 0]]
+
+
+def test_positions_in_a_crop_by_hand():
+    """The crop's first pixel is in row 10, column 20 of the photograph, where its centre is (20.5, 10.5)."""
+    corner = (10, 20)
+    xy = image_from_crop(np.array([[0.0, 0.0], [3.5, 11.5]]), corner)
+    assert xy.tolist() == [[20.5, 10.5], [32, 14]]
+    assert crop_from_image(xy, corner).tolist() == [[0, 0], [3.5, 11.5]]
+
+
+@given(st.floats(-1e3, 1e4), st.floats(-1e3, 1e4), st.integers(0, 5000), st.integers(0, 5000))
+def test_from_the_crop_to_the_photograph_and_back(row, column, top, left):
+    position = np.array([[row, column]])
+    back = crop_from_image(image_from_crop(position, (top, left)), np.array([top, left]))
+    np.testing.assert_allclose(back, position, rtol=0, atol=1e-9)
+
+
+def test_no_training_positions_keep_their_shape():
+    empty = np.empty((0, 2))
+    for mapped in (image_from_crop(empty, (3, 4)), crop_from_image(empty, (3, 4)), crop_from_training_grid(empty)):
+        assert mapped.shape == (0, 2)
+    assert nearest_training_cell(empty).shape == (0, 2)
+    assert nearest_training_cell(empty).dtype == np.int64
