@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from d2sfm.options import Preprocessing
-from d2sfm.preprocess import input_size, normalise, resize
+from d2sfm.preprocess import input_size, normalise, normalise_batch, resize
 
 edges = st.integers(1, 60_000)
 limits = st.integers(0, 5_000)
@@ -127,6 +127,31 @@ def test_normalise_leaves_its_argument_alone(preprocessing):
     before = image.copy()
     normalise(image, preprocessing)
     assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("preprocessing", list(Preprocessing))
+def test_a_batch_is_normalised_as_its_pictures_are(preprocessing):
+    pictures = np.stack([random_picture(7, 9, seed) for seed in range(3)])
+    batch = normalise_batch(torch.from_numpy(pictures), preprocessing)
+    assert batch.shape == (3, 3, 7, 9)
+    assert batch.dtype == torch.float32
+    assert torch.equal(batch, torch.cat([normalise(picture, preprocessing) for picture in pictures]))
+
+
+@pytest.mark.parametrize("preprocessing", list(Preprocessing))
+def test_normalise_batch_leaves_its_argument_alone(preprocessing):
+    """Also where it is stored plane by plane, so that reordering the axes copies nothing."""
+    planes = torch.from_numpy(random_picture(5, 6)).permute(2, 0, 1)[None].contiguous()
+    pictures = planes.permute(0, 2, 3, 1)
+    before = pictures.clone()
+    batch = normalise_batch(pictures, preprocessing)
+    assert torch.equal(pictures, before)
+    assert torch.equal(batch, normalise_batch(before, preprocessing))
+
+
+@pytest.mark.parametrize("preprocessing", list(Preprocessing))
+def test_an_empty_batch_keeps_its_shape(preprocessing):
+    assert normalise_batch(torch.zeros(0, 5, 6, 3, dtype=torch.uint8), preprocessing).shape == (0, 3, 5, 6)
 
 
 @pytest.mark.parametrize(
