@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from d2sfm.network import CONVOLUTIONS
+from d2sfm.network import CONVOLUTIONS, TrainingTrunk
 from d2sfm.options import Preprocessing
-from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, digest, load_weights
+from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, d2net_state, digest, load_weights
 from d2sfm.weights.pack import pack
 
 
@@ -35,6 +35,26 @@ def test_a_checkpoint_with_its_wrapper_and_without_are_the_same(tmp_path, publis
     wrapped = load_weights(save(tmp_path, {"model": published_layout}, "a.pth"))
     bare = load_weights(save(tmp_path, published_layout, "b.pth"))
     assert digest(wrapped) == digest(bare) == digest(load_weights("d2_ots"))
+
+
+def test_d2net_state_is_the_published_layout(published_layout):
+    state = d2net_state(load_weights("d2_ots"))
+    assert list(state) == list(published_layout)
+    assert all(torch.equal(state[key], published_layout[key].float()) for key in state)
+
+
+def test_d2net_state_is_the_reverse_of_loading(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    weights = {key: torch.randn(tensor.shape, generator=generator) for key, tensor in load_weights("d2_ots").items()}
+    loaded = load_weights(save(tmp_path, {"model": d2net_state(weights)}))
+    assert list(loaded) == list(weights)
+    assert all(torch.equal(loaded[key], weights[key]) for key in weights)
+
+
+def test_d2net_state_takes_the_training_trunks_own_weights():
+    weights = load_weights("d2_ots")
+    state = d2net_state(TrainingTrunk(weights).state_dict())
+    assert all(torch.equal(state[key], tensor) for key, tensor in d2net_state(weights).items())
 
 
 def test_checkpoints_of_the_published_trainer_load(tmp_path, published_layout):
