@@ -67,7 +67,7 @@ def read_undistorted_model(folder: Path) -> UndistortedModel:
         points=np.concatenate(points),
         points2D_xy=np.concatenate(xy),
         image_ptr=np.concatenate([[0], np.cumsum([part.size for part in points])]).astype(np.int64),
-        points3D_ids=ids,
+        points3D_ids=ids.astype(np.int64),
         xyz=xyz,
     )
 
@@ -84,9 +84,7 @@ def _read(folder: Path) -> pycolmap.Reconstruction:
         with _limited_memory(SPARE_BYTES + BYTES_PER_BYTE * sum(sizes)):
             model = pycolmap.Reconstruction(folder)
     except MemoryError as error:
-        raise RuntimeError(
-            f"the model {folder} can't be read: it claims more than its {sum(sizes)} bytes hold"
-        ) from error
+        raise RuntimeError(f"the model {folder} can't be read: it claims more than {sum(sizes)} bytes hold") from error
     except (ValueError, IndexError, RuntimeError) as error:  # what broken models were seen to raise
         raise RuntimeError(f"the model {folder} can't be read: {str(error).strip()}") from error
     if suffix == ".bin":
@@ -119,9 +117,9 @@ def _least_sizes(model: pycolmap.Reconstruction) -> tuple[int, int, int]:
 
 
 def _points(model: pycolmap.Reconstruction) -> tuple[np.ndarray, np.ndarray]:
-    """Ids, [p] int64 and ascending, and positions, [p, 3], of all points."""
+    """Ids, [p] uint64 and ascending, and positions, [p, 3], of all points."""
     count = model.num_points3D()
-    ids = np.fromiter(model.points3D.keys(), np.int64, count)
+    ids = np.fromiter(model.points3D.keys(), np.uint64, count)
     xyz = np.fromiter((point.xyz for point in model.points3D.values()), np.dtype((np.float64, 3)), count)
     order = np.argsort(ids)
     return ids[order], xyz[order]
@@ -130,7 +128,7 @@ def _points(model: pycolmap.Reconstruction) -> tuple[np.ndarray, np.ndarray]:
 def _observations(image: pycolmap.Image, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The points of an image, [k] int64 ascending rows of ``ids``, and their positions, [k, 2]."""
     observed = list(image.get_observation_points2D())
-    own_ids = np.array([point.point3D_id for point in observed], np.int64)
+    own_ids = np.array([point.point3D_id for point in observed], np.uint64)
     points = np.searchsorted(ids, own_ids)
     known = points < ids.size
     known[known] = ids[points[known]] == own_ids[known]
