@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from d2sfm.demo.rendering import depth_at, render, transfer
 from d2sfm.demo.scene import arc_of_views, look_at
 from d2sfm.demo.square import CENTRE, build_square
+from d2sfm.training.dataset import crop_corner
 from d2sfm.training.warp import DepthTolerance, View, corresponding_cells, interpolate_depth, warp
 
 GREY = np.full((2, 2, 3), 128, np.uint8)
@@ -272,7 +273,11 @@ def test_a_crop_at_the_border_sees_what_the_whole_photograph_sees():
     """Cutting out changes the frame, and what is inside, but no correspondence."""
     scene = scene_of(wall(6.0, GREY), wall(4.0, GREY, (0.7, 0.9)))
     a, b = looking_at_wall((-1.0, 0.0, 0.3)), looking_at_wall((0.6, 0.2, 0.1))
-    corner1, corner2, shape = np.array([16, 56]), np.array([0, 31]), (64, 64)
+    # Around points so near to the border that the crops are moved: to the last and the first row.
+    corner1, corner2 = (np.array(crop_corner(xy, (120, 80), 64)) for xy in ((118.5, 79.0), (63.2, 3.0)))
+    shape = (64, 64)
+    assert corner1.tolist() == [16, 56]
+    assert corner2.tolist() == [0, 31]
     whole1, whole2 = view_of(scene, a), view_of(scene, b)
     cut1, cut2 = view_of(scene, a, tuple(corner1), shape), view_of(scene, b, tuple(corner2), shape)
     positions = np.random.default_rng(3).uniform(0, 63, (300, 2))
