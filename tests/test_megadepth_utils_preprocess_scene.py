@@ -7,6 +7,7 @@ from undistorted_model import POINTS, SEEN, write_undistorted_model
 from d2sfm.training.scene_info import SCENE_KEYS, read_scene_info
 from megadepth_utils import preprocess_scene as module
 from megadepth_utils.preprocess_scene import main, megadepth_files, preprocess_scene, workspace_files
+from megadepth_utils.undistortion import undistort_scene
 
 DEPTHS = "phoenix/S6/zl548/MegaDepth_v1/0007/dense0/depths"
 DEPTH_BYTES = 100 * 1024
@@ -64,7 +65,6 @@ def test_images_without_usable_depth_keep_their_row_and_points(root, reason, cap
         write_file(depth, DEPTH_BYTES - 1)
     else:
         (root / "Undistorted_SfM/0007/images/a.jpg").unlink()
-    whole_ids = [1, 5]
     with caplog.at_level(logging.INFO, logger="megadepth_utils"):
         info = preprocess_scene(megadepth_files(root, "0007"))
     assert "2 of 3 images have usable depth" in caplog.text
@@ -74,7 +74,7 @@ def test_images_without_usable_depth_keep_their_row_and_points(root, reason, cap
     assert info.image_paths[1] == info.depth_paths[1] == ""
     for array in (info.intrinsics[1], info.poses[1], info.points(1)[2]):
         assert np.isnan(array).all()
-    np.testing.assert_array_equal(info.points(1)[0], whole_ids)
+    np.testing.assert_array_equal(info.points(1)[0], [1, 5])
     assert info.n_points3D[1] == 2
     for matrix in (info.overlap_matrix, info.scale_ratio_matrix, info.angles):
         assert (matrix[1] == -1).all()
@@ -93,14 +93,12 @@ def test_a_scene_without_any_depth_is_one_line(root):
 def test_points_behind_a_camera_are_an_error_where_the_image_has_depth(tmp_path, root):
     points = POINTS.copy()
     points[4] = [0, 0, -4]  # only a.jpg observes it
-    behind = tmp_path / "behind"
-    root.rename(behind)
-    (behind / "Undistorted_SfM/0007/sparse").rename(tmp_path / "old")
-    write_undistorted_model(behind / "Undistorted_SfM/0007/sparse", points=points)
+    (root / "Undistorted_SfM/0007/sparse").rename(tmp_path / "old")
+    write_undistorted_model(root / "Undistorted_SfM/0007/sparse", points=points)
     with pytest.raises(RuntimeError, match=r"1 images observe points behind their camera, a\.jpg 1 of 2"):
-        preprocess_scene(megadepth_files(behind, "0007"))
-    (behind / DEPTHS / "a.h5").unlink()
-    assert preprocess_scene(megadepth_files(behind, "0007")).has_depth.sum() == 2
+        preprocess_scene(megadepth_files(root, "0007"))
+    (root / DEPTHS / "a.h5").unlink()
+    assert preprocess_scene(megadepth_files(root, "0007")).has_depth.sum() == 2
 
 
 def test_an_image_without_points_overlaps_with_none(root, tmp_path):
@@ -177,9 +175,8 @@ def test_an_interrupt_is_exit_code_130_and_nothing_written(root, tmp_path, monke
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.photographs
-def test_the_golden_scene(shared_data):
-    found = preprocess_scene(megadepth_files(shared_data / "mini_megadepth", "0000"))
+def assert_golden(root, shared_data):
+    found = preprocess_scene(megadepth_files(root, "0000"))
     golden = read_scene_info(shared_data.parent / "golden" / "mini_megadepth_scene_info.npz")
     exact = ("image_names", "image_paths", "depth_paths", "n_points3D", "points3D_ids", "image_ptr")
     for key in SCENE_KEYS:
@@ -190,3 +187,16 @@ def test_the_golden_scene(shared_data):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 if key == "angles" else 1e-6, err_msg=key)
     # Normalised depths are of the order of 1e-3: they must agree in their digits, too.
     np.testing.assert_allclose(found.normalised_depths, golden.normalised_depths, rtol=1e-6)
+
+
+@pytest.mark.photographs
+def test_the_golden_scene(shared_data):
+    assert_golden(shared_data / "mini_megadepth", shared_data)
+
+
+@pytest.mark.photographs
+def test_the_golden_scene_from_our_undistortion(shared_data, tmp_path):
+    for folder in ("phoenix", "MegaDepth_v1_SfM"):
+        (tmp_path / folder).symlink_to(shared_data / "mini_megadepth" / folder)
+    undistort_scene(tmp_path, "0000", num_threads=1)
+    assert_golden(tmp_path, shared_data)
