@@ -90,8 +90,8 @@ def soft_scores(features: Tensor) -> Tensor:
     responses = features.relu()
     # Over the picture's largest response, so that the exponential neither overflows nor is flat.
     raised = (responses / responses.amax(dim=(1, 2, 3), keepdim=True)).exp()
-    # Beyond the border responses are 0, and exp(0) is 1.
-    local = raised / (9 * F.avg_pool2d(F.pad(raised, (1, 1, 1, 1), value=1.0), 3, stride=1))
+    # Over the 3x3 mean instead of the sum, as a constant factor cancels. Beyond the border exp(0) is 1.
+    local = raised / F.avg_pool2d(F.pad(raised, (1, 1, 1, 1), value=1.0), 3, stride=1)
     strongest = responses.amax(dim=1, keepdim=True)
     # Where nothing responds 0 / 0 would turn the loss, and then the weights, into NaN.
     channelwise = responses / strongest.where(strongest > 0, 1.0)

@@ -27,10 +27,11 @@ def read_depth_crop(path: Path, image_size: Size, corner: tuple[int, int], size:
     """Depth along the camera's axis of a square crop, [size, size] float32, 0 where unknown.
 
     image_size: (width, height) of the photograph, whose frame the crop is in; corner: (row, column) of its first
-    pixel. A map of another size is resampled; what has no depth on all four sides becomes unknown.
+    pixel. A map of another size is resampled: what has no depth on all four sides becomes unknown, and what lies
+    beyond the centres of its outermost pixels takes their depth. In COLMAP's maps negative depth is unknown, too.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that holds no depth map, or one of a shape that is
-    not the photograph's.
+    Raises FileNotFoundError for a missing file, ValueError for one that holds no depth map, one of a shape that is not
+    the photograph's, and for negative depth in MegaDepth's maps.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no depth map at {path}")
@@ -38,17 +39,18 @@ def read_depth_crop(path: Path, image_size: Size, corner: tuple[int, int], size:
     try:
         _check_shape(path, depth.shape, image_size)
         if depth.shape == image_size[::-1]:
-            crop = np.asarray(depth[corner[0] : corner[0] + size, corner[1] : corner[1] + size], np.float32)
+            found = np.asarray(depth[corner[0] : corner[0] + size, corner[1] : corner[1] + size], np.float32)
         else:
-            crop = _resampled(np.asarray(depth[:], np.float32), image_size, corner, size)
+            found = np.asarray(depth[:], np.float32)
     except OSError as error:  # HDF5 finds a damaged chunk when it is read
         raise ValueError(f"{path} can't be read as a depth map ({type(error).__name__})") from error
     finally:
         if isinstance(depth, h5py.Dataset):
             depth.file.close()
-    if not is_relative(path) and crop.min() < 0:
-        raise ValueError(f"{path} holds the depth {crop.min():g}, expected 0 (unknown) or more")
-    return np.where(np.isfinite(crop) & (crop > 0), crop, np.float32(0))
+    if not is_relative(path) and (found < 0).any():
+        raise ValueError(f"{path} holds the depth {np.nanmin(found):g}, expected 0 (unknown) or more")
+    known = np.where(np.isfinite(found) & (found > 0), found, np.float32(0))
+    return known if depth.shape == image_size[::-1] else _resampled(known, image_size, corner, size)
 
 
 def _open_megadepth(path: Path) -> h5py.Dataset:
