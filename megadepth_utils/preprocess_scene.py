@@ -7,7 +7,7 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -78,14 +78,14 @@ def workspace_files(workspace: Path, base_path: Path | None = None) -> SceneFile
 def preprocess_scene(files: SceneFiles) -> SceneInfo:
     """The record of a scene, from its model and from which of its images and depth maps are there.
 
-    Raises FileNotFoundError where the model is missing, RuntimeError where it is broken, no image has usable depth, or
-    an image with depth observes points behind its camera.
+    Observations of points behind their camera are left out. Raises FileNotFoundError where the model is missing,
+    RuntimeError where it is broken, or no image has usable depth.
     """
     model = read_undistorted_model(files.model)
     image_paths = np.array([files.image_path(name) for name in model.names])
     depth_paths = np.array([files.depth_path(name) for name in model.names])
     has_depth = _has_depth(files, image_paths, depth_paths)
-    n_points = np.diff(model.image_ptr)
+    model = _without_points_behind(model, has_depth)
     depths = _normalised_depths(model, has_depth)
     poses = np.where(has_depth[:, None, None], model.poses, np.nan)
     overlap, scale_ratio = overlap_and_scale_ratio(model.points, depths, model.image_ptr, has_depth)
@@ -98,7 +98,7 @@ def preprocess_scene(files: SceneFiles) -> SceneInfo:
         overlap_matrix=overlap,
         scale_ratio_matrix=scale_ratio,
         angles=view_angles_deg(poses),
-        n_points3D=n_points,
+        n_points3D=np.diff(model.image_ptr),
         points3D_ids=model.points3D_ids[model.points],
         points2D_xy=model.points2D_xy,
         normalised_depths=depths,
@@ -130,19 +130,26 @@ def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
+def _without_points_behind(model: UndistortedModel, has_depth: np.ndarray) -> UndistortedModel:
+    """The model without observations that can't be, of points behind their camera, in the images that are used."""
+    of_image = np.repeat(np.arange(has_depth.size), np.diff(model.image_ptr))
+    kept = ~(has_depth[of_image] & (model.depths() <= 0))
+    if kept.all():
+        return model
+    in_images = np.unique(of_image[~kept])
+    logger.warning(
+        "left out: %d of %d observations, of points behind their camera, in %d images, as %s",
+        *(np.count_nonzero(~kept), kept.size, in_images.size, model.names[in_images[0]]),
+    )
+    n_points = np.bincount(of_image[kept], minlength=has_depth.size)
+    image_ptr = np.concatenate([[0], np.cumsum(n_points)]).astype(np.int64)
+    return replace(model, points=model.points[kept], points2D_xy=model.points2D_xy[kept], image_ptr=image_ptr)
+
+
 def _normalised_depths(model: UndistortedModel, has_depth: np.ndarray) -> np.ndarray:
     """Depths of the points over the mean focal length, [m] float64, NaN in images without depth."""
-    n_points = np.diff(model.image_ptr)
-    of_image = np.repeat(np.arange(n_points.size), n_points)
-    depths = np.where(has_depth[of_image], model.depths() / model.mean_focals_px[of_image], np.nan)
-    behind = np.bincount(of_image[depths <= 0], minlength=n_points.size)
-    if behind.any():
-        worst = behind.argmax()
-        raise RuntimeError(
-            f"{np.count_nonzero(behind)} images observe points behind their camera, {model.names[worst]} "
-            f"{behind[worst]} of {n_points[worst]}: the model is wrong"
-        )
-    return depths
+    of_image = np.repeat(np.arange(has_depth.size), np.diff(model.image_ptr))
+    return np.where(has_depth[of_image], model.depths() / model.mean_focals_px[of_image], np.nan)
 
 
 def _check_scene_id(scene_id: str) -> None:

@@ -90,15 +90,21 @@ def test_a_scene_without_any_depth_is_one_line(root):
         preprocess_scene(megadepth_files(root, "0007"))
 
 
-def test_points_behind_a_camera_are_an_error_where_the_image_has_depth(tmp_path, root):
-    points = POINTS.copy()
+def test_points_behind_a_camera_are_left_out_where_the_image_has_depth(tmp_path, root, caplog):
+    points, whole = POINTS.copy(), preprocess_scene(megadepth_files(root, "0007"))
     points[4] = [0, 0, -4]  # only a.jpg observes it
     (root / "Undistorted_SfM/0007/sparse").rename(tmp_path / "old")
     write_undistorted_model(root / "Undistorted_SfM/0007/sparse", points=points)
-    with pytest.raises(RuntimeError, match=r"1 images observe points behind their camera, a\.jpg 1 of 2"):
-        preprocess_scene(megadepth_files(root, "0007"))
+    info = preprocess_scene(megadepth_files(root, "0007"))
+    row = whole.image_names.tolist().index("a.jpg")
+    assert (whole.n_points3D - info.n_points3D).tolist() == [int(k == row) for k in range(3)]
+    assert np.nanmin(info.normalised_depths) > 0
+    assert "1 of " in caplog.text
+    assert "behind their camera, in 1 images, as a.jpg" in caplog.text
     (root / DEPTHS / "a.h5").unlink()
-    assert preprocess_scene(megadepth_files(root, "0007")).has_depth.sum() == 2
+    unused = preprocess_scene(megadepth_files(root, "0007"))
+    assert unused.has_depth.sum() == 2
+    np.testing.assert_array_equal(unused.n_points3D, whole.n_points3D)
 
 
 def test_an_image_without_points_overlaps_with_none(root, tmp_path):

@@ -147,7 +147,8 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
         if published and not allow_pickle:
             raise ValueError(
                 f"{path} has the published layout, whose pickled objects can run code of whoever made the file: "
-                "preprocess the scene again, or pass --allow-pickle where you trust the file"
+                "preprocess the scene again, or where you trust the file convert it with "
+                "python -m megadepth_utils.convert_scene_info --allow-pickle"
             )
         try:
             arrays = _load(stream, expected, allow_pickle=published)
