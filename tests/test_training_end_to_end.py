@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pycolmap
 import pytest
 from megadepth_scene import write_megadepth_scene
@@ -25,16 +27,22 @@ def run(*command: object, exit_code: int = 0) -> str:
     return done.stdout
 
 
-def train(root: Path, output: Path, *options: object) -> list[dict[str, str]]:
-    """Undistort, preprocess and train the scene 0000 below root; the rows of ``epochs.csv``."""
-    run("megadepth_utils.undistort_reconstructions", "--base-path", root, "--scenes", "0000")
-    run("megadepth_utils.preprocess_scene", "--base-path", root, "--scene-id", "0000", "--output-path", root / "info")
-    (root / "scenes.txt").write_text("0000\n")
-    lists = ("--train-scenes", root / "scenes.txt", "--valid-scenes", root / "scenes.txt", "--use-validation")
-    paths = ("--dataset-path", root, "--scene-info-path", root / "info", "--output", output)
+def train(root: Path, scene_info: Path, output: Path, *options: object) -> list[dict[str, str]]:
+    """Train and validate on the one scene in the folder of scene info; the rows of ``epochs.csv``."""
+    scenes = output.with_name("scenes.txt")
+    scenes.write_text("".join(f"{path.stem}\n" for path in scene_info.iterdir()))
+    lists = ("--train-scenes", scenes, "--valid-scenes", scenes, "--use-validation")
+    paths = ("--dataset-path", root, "--scene-info-path", scene_info, "--output", output)
     run("d2sfm", "train", *paths, *lists, "--device", "cpu", *options)
     with (output / "epochs.csv").open() as stream:
         return list(csv.DictReader(stream))
+
+
+def undistort_and_preprocess(root: Path) -> Path:
+    """Scene info of MegaDepth's scene 0000 below root, in the folder that is returned."""
+    run("megadepth_utils.undistort_reconstructions", "--base-path", root, "--scenes", "0000")
+    run("megadepth_utils.preprocess_scene", "--base-path", root, "--scene-id", "0000", "--output-path", root / "info")
+    return root / "info"
 
 
 def assert_falling(rows: list[dict[str, str]]) -> None:
@@ -48,11 +56,33 @@ def assert_falling(rows: list[dict[str, str]]) -> None:
 def test_a_rendered_scene_from_undistortion_to_features(tmp_path):
     write_megadepth_scene(tmp_path, "0000")
     options = ("--image-size", 128, "--pairs-per-scene", 40, "--num-epochs", 2, "--validation-pairs-per-scene", 10)
-    assert_falling(train(tmp_path, tmp_path / "out", *options))
+    assert_falling(train(tmp_path, undistort_and_preprocess(tmp_path), tmp_path / "out", *options))
     images, database = tmp_path / "Undistorted_SfM" / "0000" / "images", tmp_path / "db.db"
     weights = tmp_path / "out" / "best.pth"
     printed = run("d2sfm", "extract", "--database", database, "--images", images, "--weights", weights)
     assert "extract: 6 photographs" in printed
+
+
+@pytest.mark.slow
+def test_a_workspace_of_ones_own_with_small_depth_maps(tmp_path):
+    scene = write_megadepth_scene(tmp_path / "megadepth", undistorted=True)
+    workspace = tmp_path / "my house"
+    shutil.copytree(scene.undistorted, workspace)
+    (workspace / "stereo" / "depth_maps").mkdir(parents=True)
+    for name in scene.names:
+        exact = scene.depth(name)
+        # Half size, as patch match leaves it with a size limit, and below 0 where a pixel saw some sky.
+        size = (exact.shape[1] // 2, exact.shape[0] // 2)
+        half, known = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (exact, np.float32(exact > 0)))
+        half = np.where(known == 1, half, np.float32(-1))
+        path = workspace / "stereo" / "depth_maps" / f"{name}.geometric.bin"
+        pycolmap.DepthMap.from_array(half, 0.1, 100).write(path)
+    info = tmp_path / "info"
+    run("megadepth_utils.preprocess_scene", "--workspace", workspace, "--scene-id", "house", "--output-path", info)
+    options = ("--image-size", 160, "--pairs-per-scene", 20, "--num-epochs", 1, "--validation-pairs-per-scene", 6)
+    first, last = train(workspace, info, tmp_path / "out", *options)
+    assert float(last["validation_loss"]) < float(first["validation_loss"])
+    assert int(last["pairs"]) >= 10
 
 
 @pytest.mark.slow
@@ -61,7 +91,7 @@ def test_real_photographs_train_and_the_checkpoint_reconstructs(shared_data, tmp
     root = tmp_path / "megadepth"
     shutil.copytree(shared_data / "mini_megadepth", root, ignore=shutil.ignore_patterns("Undistorted_SfM"))
     options = ("--min-overlap", 0.3, "--pairs-per-scene", 40, "--num-epochs", 2, "--validation-pairs-per-scene", 10)
-    assert_falling(train(root, tmp_path / "out", *options))
+    assert_falling(train(root, undistort_and_preprocess(root), tmp_path / "out", *options))
     database, photographs = tmp_path / "db.db", shared_data / "herz_jesus_p8" / "images"
     size = ("--max-edge", 800, "--camera-mode", "single", "--weights", tmp_path / "out" / "best.pth")
     run("d2sfm", "extract", "--database", database, "--images", photographs, *size)
