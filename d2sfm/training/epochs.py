@@ -80,7 +80,10 @@ class Epochs:
         what all processes skipped."""
         if state:
             self.state = state
-            logger.info("going on in epoch %d, after %d of its steps", state.epoch, state.steps_in_epoch)
+            if state.epoch > self.options.num_epochs:
+                logger.info("all %d epochs were done before", self.options.num_epochs)
+            else:
+                logger.info("going on in epoch %d, after %d of its steps", state.epoch, state.steps_in_epoch)
         elif self.validation:
             self._validate(0, Sums(), 0.0)
         while self.state.epoch <= self.options.num_epochs:
