@@ -1,4 +1,4 @@
-"""Poses against ground truth: ``python benchmarks/accuracy.py FOLDER [--known-cameras] [--seeds 0 1 2]``.
+"""Poses against ground truth: ``python benchmarks/accuracy.py FOLDER [OPTIONS]``.
 
 FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model). Prints, for each seed of match and reconstruct, size
 and quality of the first model, errors of its cameras in the truth's unit, and the seconds of each stage.
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--known-cameras", action="store_true", help="give the ground truth's camera to the import")
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge)
+    parser.add_argument("--weights", default=ExtractionOptions.weights, help="as for d2sfm extract")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     truth = pycolmap.Reconstruction(arguments.folder / "ground_truth")
@@ -72,7 +73,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         features = Path(scratch) / "features.db"
         started = time.perf_counter()
-        options = ExtractionOptions(max_edge=arguments.max_edge)
+        options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights)
         summary = extract_to_database(features, arguments.folder / "images", options=options, cameras=cameras)
         print(f"{arguments.folder.name}: extract {time.perf_counter() - started:.1f} s, {summary.keypoints} keypoints")
         rows = [row(features, Path(scratch), truth, seed) for seed in arguments.seeds]

@@ -38,8 +38,8 @@ def batch_of(*seeds: int, skipped: int = 0) -> Batch:
     )
 
 
-def make_trainer(processes: Processes | None = None, **options) -> Trainer:
-    return Trainer(random_weights(), Preprocessing.CAFFE, TrainingOptions(**options), CPU, processes or Processes())
+def make_trainer(processes: Processes | None = None, device: torch.device = CPU, **options) -> Trainer:
+    return Trainer(random_weights(), Preprocessing.CAFFE, TrainingOptions(**options), device, processes or Processes())
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +152,22 @@ def test_validation_changes_nothing_and_sums_over_batches():
     assert all(parameter.grad is None for parameter in trainer.trained)
 
 
+def test_the_memory_of_a_batch_of_8_pairs_fits_a_small_gpu():
+    # What autograd keeps of 8 pairs of 256 px between forward and backward pass, which is most of what a step takes.
+    trainer, generator = make_trainer(), np.random.default_rng(0)
+    crops = torch.from_numpy(generator.integers(0, 256, (16, 256, 256, 3), np.uint8))
+    cells = [torch.from_numpy(generator.integers(0, 1024, (2, 1000))) for _ in range(8)]
+    kept: dict[int, int] = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        trainer.losses(Batch([str(k) for k in range(8)], crops, cells, [], []))
+    assert sum(kept.values()) < 1e9
+
+
 @pytest.mark.parametrize("precision", [TrainingPrecision.BFLOAT16, TrainingPrecision.FLOAT16])
 def test_lower_precision_comes_close_to_float32(precision):
     expected, trainer = mean_gradient(1, 2), make_trainer(precision=precision)
@@ -162,6 +178,16 @@ def test_lower_precision_comes_close_to_float32(precision):
     cosine = torch.nn.functional.cosine_similarity(seen[0], expected, dim=0).item()
     assert cosine > 0.9
     assert seen[0].norm().item() == pytest.approx(expected.norm().item(), rel=0.2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "least_cosine"), [("float32", 0.999), ("bfloat16", 0.9), ("float16", 0.9)])
+def test_a_gpu_takes_the_same_step(precision, least_cosine):
+    trainer = make_trainer(device=torch.device("cuda"), precision=precision)
+    seen = gradients_seen_by(trainer)
+    trainer.step([batch_of(1, 2, 3, 4), batch_of(5, 6, skipped=1)])
+    cosine = torch.nn.functional.cosine_similarity(seen[0].cpu(), mean_gradient(1, 2, 3, 4, 5, 6), dim=0).item()
+    assert cosine > least_cosine
 
 
 def test_scores_are_those_of_the_loss():

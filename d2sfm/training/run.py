@@ -37,7 +37,9 @@ class TrainingSummary:
         return not self.skips.broken and not self.left_out
 
     def __str__(self) -> str:
-        lines = [f"{self.epochs} epochs, training loss {self.training_loss:.4f} in the last"]
+        lines = [
+            f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}, training loss {self.training_loss:.4f} in the last"
+        ]
         if self.best_epoch:
             lines.append(
                 f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} before"
