@@ -17,7 +17,16 @@ from tqdm import tqdm
 
 from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED, TqdmHandler
 from megadepth_utils.isolation import call_isolated
-from megadepth_utils.undistortion import DENSE, SFM, UNDISTORTED, SceneState, discard_work, scene_state, undistort_scene
+from megadepth_utils.undistortion import (
+    DENSE,
+    MARKER,
+    SFM,
+    UNDISTORTED,
+    SceneState,
+    discard_work,
+    scene_state,
+    undistort_scene,
+)
 
 logger = logging.getLogger("megadepth_utils")
 
@@ -138,17 +147,11 @@ def _run(summary: Summary, base_path: Path, scene_id: str, overwrite: bool, num_
         discard_work(base_path, scene_id)
     summary.made.append(scene_id)
     if made.left_out:
-        name, reason = next(iter(made.left_out.items()))
         summary.left_out[scene_id] = len(made.left_out)
-        total = made.images + len(made.left_out)
+        photographs = f"{len(made.left_out)} of {made.images + len(made.left_out)} photographs"
+        name, reason = next(iter(made.left_out.items()))
         logger.warning(
-            "scene %s: left out %d of %d photographs: %s %s%s",
-            scene_id,
-            len(made.left_out),
-            total,
-            name,
-            reason,
-            "" if len(made.left_out) == 1 else ", ...",
+            "scene %s: left out %s (all in %s); the first: %s %s", scene_id, photographs, MARKER, name, reason
         )
 
 

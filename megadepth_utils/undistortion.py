@@ -19,12 +19,12 @@ from PIL import Image
 
 from d2sfm.database import quiet_pycolmap
 from d2sfm.images import check_photograph, list_photographs
+from megadepth_utils.models import model_files, read_model
 
 SFM = Path("MegaDepth_v1_SfM")
 DENSE = Path("phoenix/S6/zl548/MegaDepth_v1")
 UNDISTORTED = Path("Undistorted_SfM")
 MARKER = "undistorted.json"
-MODEL_FILES = ("cameras", "images", "points3D")
 SCRIPTS = ("run-colmap-geometric.sh", "run-colmap-photometric.sh")
 
 
@@ -55,7 +55,7 @@ def scene_state(base_path: Path, scene_id: str) -> SceneState:
     known = {"images", "sparse", "stereo", *SCRIPTS}
     if not folder.is_dir() or any(path.name not in known for path in folder.iterdir()):
         return SceneState.FOREIGN
-    return SceneState.FOREIGN if _has_model(folder / "sparse") else SceneState.LEFTOVER
+    return SceneState.FOREIGN if model_files(folder / "sparse") else SceneState.LEFTOVER
 
 
 def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num_threads: int = -1) -> Undistorted:
@@ -68,12 +68,12 @@ def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num
     inputs and failures of pycolmap.
     """
     base_path = Path(base_path)
-    state = scene_state(base_path, scene_id)
-    if not overwrite and state in (SceneState.DONE, SceneState.FOREIGN):
-        raise ValueError(f"{base_path / UNDISTORTED / scene_id} is there already")
+    target = base_path / UNDISTORTED / scene_id
+    if not overwrite and scene_state(base_path, scene_id) in (SceneState.DONE, SceneState.FOREIGN):
+        raise ValueError(f"{target} is there already")
     images, source = base_path / SFM / scene_id / "images", base_path / SFM / scene_id / "sparse/manhattan/0"
     max_edge = _longest_edge(base_path / DENSE / scene_id / "dense0/imgs")
-    model = _read_model(source)
+    model = read_model(source)
     left_out = _faults(model, images)
     if len(left_out) == model.num_reg_images():
         name, reason = next(iter(left_out.items()), ("the model", "has no images"))
@@ -89,7 +89,7 @@ def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num
     _tidy(work)
     made = Undistorted(model.num_reg_images(), left_out)
     _finish(work, {"max_image_size": max_edge, "images": made.images, "left_out": left_out})
-    _move(work, base_path / UNDISTORTED / scene_id)
+    _move(work, target)
     return made
 
 
@@ -99,10 +99,6 @@ def discard_work(base_path: Path, scene_id: str) -> Path:
     if work.exists():
         shutil.rmtree(work)
     return work
-
-
-def _has_model(folder: Path) -> bool:
-    return any(all((folder / f"{name}{suffix}").is_file() for name in MODEL_FILES) for suffix in (".bin", ".txt"))
 
 
 def _longest_edge(folder: Path) -> int:
@@ -118,16 +114,6 @@ def _longest_edge(folder: Path) -> int:
         except OSError as error:
             raise RuntimeError(f"{folder / name} is damaged: its size can't be read") from error
     return longest
-
-
-def _read_model(folder: Path) -> pycolmap.Reconstruction:
-    if not _has_model(folder):
-        raise FileNotFoundError(f"no COLMAP model in {folder}: expected {', '.join(MODEL_FILES)}, .bin or .txt")
-    try:
-        with quiet_pycolmap():
-            return pycolmap.Reconstruction(folder)
-    except Exception as error:  # of many types, from whatever a damaged file was taken for
-        raise RuntimeError(f"the COLMAP model in {folder} is damaged: {error}") from error
 
 
 def _registered(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
@@ -185,9 +171,11 @@ def _undistort(work: Path, source: Path, images: Path, max_edge: int, num_thread
 
 def _check(work: Path, expected: int) -> None:
     """pycolmap does not say where a picture could not be written, on a full disk for example."""
-    model = _read_model(work / "sparse")
-    for name, reason in _faults(model, work / "images").items():
-        raise RuntimeError(f"undistortion failed: the undistorted {name} {reason}")
+    model = read_model(work / "sparse")
+    faults = _faults(model, work / "images")
+    if faults:
+        name, reason = next(iter(faults.items()))
+        raise RuntimeError(f"undistortion failed: of {len(faults)} bad pictures the first, {name}, {reason}")
     if model.num_reg_images() != expected:
         raise RuntimeError(f"undistortion gave a model of {model.num_reg_images()} images, expected {expected}")
 

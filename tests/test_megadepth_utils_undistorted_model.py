@@ -1,4 +1,3 @@
-import resource
 import shutil
 
 import numpy as np
@@ -70,41 +69,6 @@ def test_models_of_2018_and_text_models_are_read(folder, tmp_path):
         np.testing.assert_allclose(model.poses, expected.poses, atol=1e-12)
         np.testing.assert_allclose(model.depths(), expected.depths(), rtol=1e-12)
         np.testing.assert_array_equal(model.points2D_xy, expected.points2D_xy)
-
-
-@pytest.mark.parametrize("missing", FILES)
-def test_a_missing_model_is_named(folder, missing):
-    (folder / missing).unlink()
-    with pytest.raises(FileNotFoundError, match=r"no COLMAP model in .*sparse"):
-        read_undistorted_model(folder)
-
-
-@pytest.mark.parametrize("broken", FILES)
-@pytest.mark.parametrize("damage", ["half", "empty", "noise"])
-def test_a_broken_model_is_one_line(folder, broken, damage):
-    for name in ("rigs.bin", "frames.bin"):
-        (folder / name).unlink()
-    content = (folder / broken).read_bytes()
-    noise = np.random.default_rng(0).bytes(400)
-    (folder / broken).write_bytes({"half": content[: len(content) // 2], "empty": b"", "noise": noise}[damage])
-    with pytest.raises(RuntimeError, match=r"the model .*sparse can't be read: ") as error:
-        read_undistorted_model(folder)
-    assert "\n" not in str(error.value)
-
-
-def test_the_limit_of_memory_holds_only_while_the_model_is_read(folder, monkeypatch):
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    within = []
-
-    def read(path):
-        within.append(resource.getrlimit(resource.RLIMIT_AS)[0])
-        raise ValueError("Check failed")
-
-    monkeypatch.setattr(pycolmap, "Reconstruction", read)
-    with pytest.raises(RuntimeError, match="can't be read: Check failed"):
-        read_undistorted_model(folder)
-    assert resource.getrlimit(resource.RLIMIT_AS) == before
-    assert 0 < within[0] < 2**40
 
 
 def test_a_camera_with_distortion_is_refused(tmp_path):

@@ -1,0 +1,65 @@
+"""Reading COLMAP models that may be damaged: pycolmap alone takes minutes, or all memory, or notices nothing."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pycolmap
+
+SPARE_BYTES = 2**29
+BYTES_PER_BYTE = 8  # memory for each byte of the model's files, at the most (measured: 1.5)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of the model in a folder, cameras, images and points, binary ones first; empty where there is none."""
+    for suffix in (".bin", ".txt"):
+        files = [folder / (name + suffix) for name in ("cameras", "images", "points3D")]
+        if all(file.is_file() for file in files):
+            return files
+    return []
+
+
+def read_model(folder: Path) -> pycolmap.Reconstruction:
+    """Read a binary or text model, with little memory and at once also where it is damaged.
+
+    Raises FileNotFoundError where there is none, RuntimeError where it is damaged.
+    """
+    files = model_files(folder)
+    if not files:
+        raise FileNotFoundError(f"no COLMAP model in {folder}: expected cameras, images and points3D as .bin or .txt")
+    sizes = [file.stat().st_size for file in files]
+    try:
+        with _limited_memory(SPARE_BYTES + BYTES_PER_BYTE * sum(sizes)):
+            model = pycolmap.Reconstruction(folder)
+    except MemoryError as error:
+        raise RuntimeError(f"the model {folder} can't be read: it claims more than {sum(sizes)} bytes hold") from error
+    except (ValueError, IndexError, RuntimeError) as error:  # what broken models were seen to raise
+        raise RuntimeError(f"the model {folder} can't be read: {str(error).strip()}") from error
+    if files[0].suffix == ".bin":
+        for file, size, expected in zip(files, sizes, _least_sizes(model), strict=True):
+            if size < expected:
+                raise RuntimeError(f"the model {folder} can't be read: {file.name} is cut, {size} of {expected} bytes")
+    return model
+
+
+@contextmanager
+def _limited_memory(growth_bytes: int) -> Iterator[None]:
+    """Let the process grow by so much only: of a damaged file, pycolmap takes any number for a length to allocate."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + growth_bytes
+    given = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([limit, *given]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _least_sizes(model: pycolmap.Reconstruction) -> tuple[int, int, int]:
+    """Bytes that the binary files of cameras, images and points must have. A cut file may be read without an error."""
+    cameras = sum(24 + 8 * len(camera.params) for camera in model.cameras.values())
+    images = sum(73 + len(image.name.encode()) + 24 * image.num_points2D() for image in model.images.values())
+    points = sum(51 + 8 * point.track.length() for point in model.points3D.values())
+    return 8 + cameras, 8 + images, 8 + points
