@@ -182,10 +182,8 @@ def _check(work: Path, expected: int) -> None:
 
 def _tidy(work: Path) -> None:
     """Remove what pycolmap writes for multi-view stereo, and the source model."""
-    for name in ("stereo", "source"):
-        shutil.rmtree(work / name, ignore_errors=True)
-    for name in SCRIPTS:
-        (work / name).unlink(missing_ok=True)
+    for name in ("stereo", "source", *SCRIPTS):
+        _remove(work / name)
 
 
 def _finish(work: Path, facts: dict) -> None:
@@ -212,8 +210,15 @@ def _move(work: Path, target: Path) -> None:
     """Put a whole scene in its place; what was there goes when the new one is in."""
     replaced = target.with_name(f".{target.name}.replaced")
     if target.exists():
-        shutil.rmtree(replaced, ignore_errors=True)
+        _remove(replaced)
         target.rename(replaced)
     work.rename(target)
     _sync(target.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
+    _remove(replaced)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+import pytest
+
+from megadepth_utils import TRAIN_SCENES, VALID_SCENES, read_scene_list
+
+
+def test_the_papers_split():
+    train, valid = read_scene_list(TRAIN_SCENES), read_scene_list(VALID_SCENES)
+    assert (len(train), len(valid)) == (117, 77)
+    assert (train[0], train[-1], valid[0], valid[-1]) == ("0000", "5017", "0016", "5018")
+    assert not set(train) & set(valid)
+    for scenes in (train, valid):
+        assert scenes == sorted(scenes)
+        assert all(len(scene) == 4 and scene.isdigit() for scene in scenes)
+
+
+def test_order_is_kept_and_comments_are_passed_over(tmp_path):
+    path = tmp_path / "scenes.txt"
+    path.write_text("# mine\n0002\n\n  church \r\n0001", encoding="utf-8")
+    assert read_scene_list(path) == ["0002", "church", "0001"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "names no scene"),
+        (b"# 0001\n\n", "names no scene"),
+        (b"0001\n0002\n0001\n", "scene 0001 more than once"),
+        (b"0001 0002\n", "found '0001 0002'"),
+        (b"../0001\n", "found '../0001'"),
+        (b"..\n", "found '..'"),
+        (b"\xff\xfe0\n", "expected a text file"),
+    ],
+)
+def test_what_is_no_list_is_refused(tmp_path, content, message):
+    path = tmp_path / "scenes.txt"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as refusal:
+        read_scene_list(path)
+    assert str(path) in str(refusal.value)
+
+
+def test_missing_list(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such list of scenes: .*scenes\.txt"):
+        read_scene_list(tmp_path / "scenes.txt")
