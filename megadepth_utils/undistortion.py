@@ -141,7 +141,7 @@ def _fault(path: Path, camera: pycolmap.Camera) -> str | None:
 def _size_of_whole_jpeg(path: Path) -> tuple[int, int] | None:
     """(width, height) of a JPEG that ends as it should; None for any other file, which takes a closer look.
 
-    MegaDepth has 130,000 photographs: to decode each of them once more would cost a third of the undistortion.
+    A closer look decodes, which takes a tenth of the time of undistortion, for photographs and results alike.
     """
     try:
         with path.open("rb") as stream:
