@@ -1,5 +1,6 @@
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"(?:^    .*\n)+", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
 CODE = [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in BLOCKS if "import " in block]
 COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines() if line.strip().startswith("d2sfm ")]
+
+
+MODULES = sorted(set(re.findall(r"python -m (megadepth_utils\.\w+)", README.read_text(encoding="utf-8"))))
 
 
 def test_the_library_examples_run_one_after_the_other(tmp_path, monkeypatch):
@@ -33,3 +37,8 @@ def test_the_library_examples_run_one_after_the_other(tmp_path, monkeypatch):
 def test_commands_are_taken(command):
     arguments = shlex.split(command, comments=True)[1:]
     assert make_parser().parse_args(arguments).command == arguments[0]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_that_are_named_are_programs(module):
+    assert "__main__" in Path(find_spec(module).origin).read_text(encoding="utf-8")
