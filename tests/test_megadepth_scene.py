@@ -1,5 +1,8 @@
 """The rendered scene that other tests train on is what it says."""
 
+from itertools import permutations
+
+import cv2
 import numpy as np
 import pycolmap
 import pytest
@@ -7,7 +10,7 @@ from megadepth_scene import MegaDepthScene, write_megadepth_scene
 from PIL import Image
 
 from d2sfm.demo.rendering import depth_at
-from d2sfm.demo.scene import Camera
+from d2sfm.demo.scene import Camera, project, unproject
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,37 @@ def test_undistorted_pictures_show_what_the_renderer_shows(scene):
         error = {move: np.abs(np.roll(ours, move, (0, 1)) - rendered)[2:-2, 2:-2].mean() for move in moves}
         assert min(error, key=error.get) == (0, 0), error
         assert error[0, 0] < 8
+
+
+def common_pixels(scene: MegaDepthScene, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (x, y) of a picture, [N, 2] integers, and where another one shows their points, [N, 2], by depth maps."""
+    camera, other = scene.cameras[first], scene.cameras[second]
+    pixels = np.stack(np.meshgrid(np.arange(2, camera.width, 5), np.arange(2, camera.height, 5)), -1).reshape(-1, 2)
+    depth = scene.depth(first)[pixels[:, 1], pixels[:, 0]].astype(float)
+    pixels, depth = pixels[depth > 0], depth[depth > 0]
+    points = unproject(camera, pixels + 0.5, depth)
+    xy = project(other, points)
+    inside = other.contains(xy)
+    pixels, xy, expected = pixels[inside], xy[inside], depth_of(other, points[inside])
+    columns, rows = np.minimum(xy.astype(int), (other.width - 1, other.height - 1)).T
+    seen = np.abs(scene.depth(second)[rows, columns] - expected) < 0.02 * expected
+    return pixels[seen], xy[seen]
+
+
+def test_pixels_warped_by_depth_show_the_same_colours(scene):
+    """In every pair, and not with a pixel's offset: this is what training relies on."""
+    pictures = {name: grey(scene.undistorted / "images" / name).astype(np.float32) for name in scene.names}
+    for first, second in permutations(scene.names, 2):
+        pixels, xy = common_pixels(scene, first, second)
+        assert len(pixels) > 1000
+        error = {}
+        for move in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)):
+            positions = (xy - 0.5 + move).astype(np.float32)[:, None]  # OpenCV counts from pixel centres
+            shown = cv2.remap(pictures[second], positions, None, cv2.INTER_LINEAR)[:, 0]
+            error[move] = np.median(np.abs(shown - pictures[first][pixels[:, 1], pixels[:, 0]]))
+        exact = error.pop((0, 0))
+        assert exact < 5
+        assert min(error.values()) > 1.4 * exact, (first, second, exact, error)
 
 
 def test_views_overlap_strongly(distorted):

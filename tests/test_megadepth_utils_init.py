@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from megadepth_utils import TRAIN_SCENES, VALID_SCENES, read_scene_list
@@ -11,6 +13,8 @@ def test_the_papers_split():
     for scenes in (train, valid):
         assert scenes == sorted(scenes)
         assert all(len(scene) == 4 and scene.isdigit() for scene in scenes)
+    digests = [hashlib.sha256(" ".join(scenes).encode()).hexdigest()[:16] for scenes in (train, valid)]
+    assert digests == ["a760d8b7d24d400f", "3225dc821d2208c1"]  # of the paper's lists, taken independently
 
 
 def test_order_is_kept_and_comments_are_passed_over(tmp_path):

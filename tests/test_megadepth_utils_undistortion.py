@@ -140,12 +140,14 @@ def test_a_picture_that_is_no_jpeg_is_used(root, target):
         (lambda root: shutil.rmtree(root / MODEL), FileNotFoundError, "no COLMAP model in"),
         (lambda root: (root / MODEL / "points3D.bin").unlink(), FileNotFoundError, "no COLMAP model in"),
         (lambda root: cut(root / MODEL / "images.bin", 30000), RuntimeError, "the model .* can't be read: "),
+        (lambda root: cut(root / MODEL / "points3D.bin", 30000), RuntimeError, "the model .* can't be read: "),
         (lambda root: cut(root / MODEL / "cameras.bin", 30), RuntimeError, "the model .* can't be read: "),
+        (lambda root: cut(root / MODEL / "cameras.bin", 170), RuntimeError, "the model .* can't be read: "),
         (lambda root: shutil.rmtree(root / PICTURES), FileNotFoundError, "no such folder of photographs: .*imgs"),
         (lambda root: [path.unlink() for path in (root / PICTURES).iterdir()], FileNotFoundError, "no pictures in"),
         (lambda root: cut(root / PICTURES / "view_00.jpg", 10), RuntimeError, r"view_00\.jpg is damaged"),
     ],
-    ids=["photographs", "model", "points", "images.bin", "cameras.bin", "imgs", "empty imgs", "bad imgs"],
+    ids=["photos", "model", "points", "images.bin", "points.bin", "cameras.bin", "camera", "imgs", "empty", "bad imgs"],
 )
 def test_a_broken_scene_is_refused(root, target, damage, error, message):
     damage(root)
