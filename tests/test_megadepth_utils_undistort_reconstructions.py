@@ -34,7 +34,9 @@ def states(root: Path) -> list[SceneState]:
     return [scene_state(root, scene_id) for scene_id in ("0000", "0001", "0002")]
 
 
-def abort(*arguments) -> None:
+def abort(base_path: Path, scene_id: str, *arguments) -> None:
+    """In the middle of its work."""
+    (base_path / f"Undistorted_SfM/.{scene_id}.unfinished/images").mkdir(parents=True)
     os.abort()
 
 
@@ -74,10 +76,22 @@ def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     assert second.startswith("error: scene 0001: the model ")
 
 
-def test_a_scene_that_kills_its_process_is_reported(root, capsys, monkeypatch):
-    monkeypatch.setattr(command, "undistort_scene", abort)
-    assert run(root, "--scenes", "0001") == 1
+def test_a_scene_that_kills_its_process_is_reported_and_cleaned_up(root, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "undistort_scene", abort)
+        assert run(root, "--scenes", "0001") == 1
     assert capsys.readouterr().err == "error: scene 0001: the process was ended by SIGABRT, without a message\n"
+    assert list((root / "Undistorted_SfM").iterdir()) == []
+    assert run(root) == 0
+
+
+def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
+    for part in ("0000/images", "0000/stereo", "0001"):
+        (root / "Undistorted_SfM" / part).mkdir(parents=True)
+    assert run(root) == 0
+    assert capsys.readouterr().out == "scenes: 3 undistorted\n"
+    assert states(root) == [SceneState.DONE] * 3
+    assert not (root / "Undistorted_SfM/0000/stereo").exists()
 
 
 def test_photographs_left_out_are_reported(root, capsys):
