@@ -81,6 +81,11 @@ def test_an_exit_without_an_answer():
         call_isolated(os._exit, 3)
 
 
+def test_an_interrupt_at_the_terminal_does_not_reach_the_call_and_still_reaches_this_process():
+    assert signal.SIGINT in call_isolated(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_an_interrupt_stops_the_call_without_a_word_of_its_own(tmp_path):
     """Ctrl-C at a terminal reaches every process of the group."""
     path = tmp_path / "beat"
