@@ -59,10 +59,9 @@ def main() -> None:
         for step in load(dataset, steps, arguments.num_workers, device.type == "cuda"):
             trainer.step(step)
 
-    together = seconds(device, both)
-    row("loader and step", kept, together)
+    row("loader and step", kept, seconds(device, both))
     if device.type == "cuda":
-        print(f"GPU busy {busy_seconds(both) / together:.0%} of loader and step")
+        print(f"GPU busy {busy_share(device, both):.0%} of loader and step")
         print(f"GPU memory, largest: {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB")
 
 
@@ -96,12 +95,16 @@ def seconds(device: torch.device, work: Callable) -> float:
     return time.perf_counter() - begun
 
 
-def busy_seconds(work: Callable) -> float:
-    """Time in which kernels run on the GPU."""
+def busy_share(device: torch.device, work: Callable) -> float:
+    """Share of the wall time in which anything runs on the GPU."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
-        work()
-        torch.cuda.synchronize()
-    return sum(event.self_device_time_total for event in profiler.key_averages()) / 1e6
+        wall = seconds(device, work)
+    on_gpu = (event for event in profiler.events() if event.device_type == torch.autograd.DeviceType.CUDA)
+    busy_us, end = 0.0, 0.0
+    for span in sorted((event.time_range for event in on_gpu), key=lambda span: span.start):
+        busy_us += max(0.0, span.end - max(span.start, end))  # streams overlap
+        end = max(end, span.end)
+    return busy_us / 1e6 / wall
 
 
 def row(name: str, pairs: int, elapsed: float) -> None:

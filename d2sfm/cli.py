@@ -32,7 +32,7 @@ DATABASE = Path("db.db")
 ON_INTERRUPT = {
     **dict.fromkeys(("extract", "match"), "what was finished is saved, the same command goes on from there"),
     **dict.fromkeys(("reconstruct", "demo"), "nothing was written of this run's models"),
-    "train": "the same command with --resume goes on from the last checkpoint",
+    "train": "the same command with --resume goes on from the last checkpoint, if there is one yet",
 }
 
 logger = logging.getLogger("d2sfm")
@@ -227,8 +227,6 @@ def run_train(arguments: argparse.Namespace) -> int:
         arguments.quiet = True
         logger.setLevel(logging.ERROR)
     summary = training_command.run(arguments, _shows_progress(arguments))
-    for reason in summary.skips.broken:
-        logger.warning("pairs were skipped: %s", reason)
     _report(arguments, summary)
     return EXIT_DONE if summary.is_whole else EXIT_INCOMPLETE
 

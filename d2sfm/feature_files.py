@@ -5,13 +5,13 @@ beside them what the published tool leaves out: ``convention``, ``image_size``, 
 ``fingerprint`` of the settings.
 """
 
-import os
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from d2sfm.features import Features
+from d2sfm.files import replacing
 from d2sfm.options import Convention, DescriptorDtype, OutputType
 
 REQUIRED = ("keypoints", "descriptors", "convention", "image_size", "input_size", "scales")
@@ -49,14 +49,8 @@ def write_features(
     }
     if fingerprint is not None:
         arrays["fingerprint"] = fingerprint
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        # An open file, because NumPy and SciPy add a suffix of theirs to a name.
-        with partial.open("wb") as stream:
-            _save(stream, arrays, output_type)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as stream:
+        _save(stream, arrays, output_type)
 
 
 def read_features(path: Path) -> Features:

@@ -3,12 +3,13 @@
 Images are [H, W, 3] uint8 RGB; positions are in the *image* frame (centre of the top-left pixel at (0.5, 0.5)).
 """
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from d2sfm.files import replacing
 
 INLIER, OUTLIER = (88, 224, 120), (236, 88, 74)
 BACKGROUND, GRID, TEXT = (19, 23, 30), (42, 49, 60), (222, 226, 232)
@@ -28,9 +29,8 @@ def save_image(path: Path | str, image: np.ndarray) -> None:
         raise ValueError(f"a picture is [H, W, 3] uint8, found {image.shape} {image.dtype}")
     if path.suffix.lower() != ".png":
         raise ValueError(f"pictures are written as .png, found {path.name}")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_bytes(cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
-    part.replace(path)
+    with replacing(path) as stream:
+        stream.write(cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
 
 
 def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, zoom: int = 1) -> np.ndarray:

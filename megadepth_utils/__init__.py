@@ -18,7 +18,7 @@ def read_scene_list(path: Path | str) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"no such list of scenes: {path}")
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise ValueError(f"expected a text file with a scene in each line, found {path}") from error
     scenes = [line for line in lines if line and not line.startswith("#")]

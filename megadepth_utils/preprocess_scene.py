@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from PIL import Image
 
 from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, TqdmHandler
 from d2sfm.training.scene_info import SceneInfo, write_scene_info
@@ -84,7 +85,7 @@ def preprocess_scene(files: SceneFiles) -> SceneInfo:
     model = read_undistorted_model(files.model)
     image_paths = np.array([files.image_path(name) for name in model.names])
     depth_paths = np.array([files.depth_path(name) for name in model.names])
-    has_depth = _has_depth(files, image_paths, depth_paths)
+    has_depth = _has_depth(files, model, image_paths, depth_paths)
     model = _without_points_behind(model, has_depth)
     depths = _normalised_depths(model, has_depth)
     poses = np.where(has_depth[:, None, None], model.poses, np.nan)
@@ -106,23 +107,43 @@ def preprocess_scene(files: SceneFiles) -> SceneInfo:
     )
 
 
-def _has_depth(files: SceneFiles, image_paths: np.ndarray, depth_paths: np.ndarray) -> np.ndarray:
-    """[n] bool: both the image and a depth map of it are there. RuntimeError where that holds for none."""
+def _has_depth(
+    files: SceneFiles, model: UndistortedModel, image_paths: np.ndarray, depth_paths: np.ndarray
+) -> np.ndarray:
+    """[n] bool: both the image, of its camera's size, and a depth map of it are there. RuntimeError where for none."""
     min_bytes = MIN_DEPTH_BYTES if files.of_megadepth else 1
     sizes = np.array([_size_bytes(files.root / path) for path in depth_paths])
-    with_picture = np.array([(files.root / path).is_file() for path in image_paths])
-    has_depth = (sizes >= min_bytes) & with_picture
-    without_picture = image_paths[(sizes >= min_bytes) & ~with_picture]
+    has_depth = sizes >= min_bytes
+    faults = {
+        index: fault
+        for index in np.flatnonzero(has_depth).tolist()
+        if (fault := _fault(files.root / image_paths[index], tuple(model.sizes[index].tolist())))
+    }
+    has_depth[list(faults)] = False
     found = (
         f"{np.sum(has_depth)} of {sizes.size} images have usable depth: {np.sum(sizes < 0)} depth maps are missing, "
         f"{np.sum((sizes >= 0) & (sizes < min_bytes))} are smaller than {min_bytes} bytes"
     )
-    if without_picture.size:
-        found += f", {without_picture.size} lack their picture, as {files.root / without_picture[0]}"
+    if faults:
+        found += f", {len(faults)} pictures can't be used, as {next(iter(faults.values()))}"
     if not has_depth.any():
         raise RuntimeError(f"{found} (depth maps are looked for in {files.root / files.depths})")
-    logger.log(logging.WARNING if without_picture.size else logging.INFO, "%s", found)
+    logger.log(logging.WARNING if faults else logging.INFO, "%s", found)
     return has_depth
+
+
+def _fault(path: Path, camera_size: tuple[int, int]) -> str | None:
+    """What is wrong with a picture, from its header: intrinsics and depth belong to pixels of one size only."""
+    try:
+        with Image.open(path) as picture:
+            size = picture.size
+    except FileNotFoundError:
+        return f"{path}: missing"
+    except OSError:
+        return f"{path}: no picture"
+    if size != camera_size:
+        return f"{path}: {size[0]} x {size[1]}, its camera {camera_size[0]} x {camera_size[1]}"
+    return None
 
 
 def _size_bytes(path: Path) -> int:

@@ -19,6 +19,7 @@ class UndistortedModel:
     """The n images with poses, in ascending image id, and their m observations, each 3D point once in an image."""
 
     names: list[str]
+    sizes: np.ndarray  # [n, 2] int64, width and height of the camera in pixels
     intrinsics: np.ndarray  # [n, 3, 3] float64, pixels, COLMAP's frame
     mean_focals_px: np.ndarray  # [n] float64
     poses: np.ndarray  # [n, 4, 4] float64, cam_from_world
@@ -56,6 +57,7 @@ def read_undistorted_model(folder: Path) -> UndistortedModel:
     points, xy = zip(*(_observations(image, ids) for image in images), strict=True)
     return UndistortedModel(
         names=[image.name for image in images],
+        sizes=np.array([(camera.width, camera.height) for camera in cameras]),
         intrinsics=np.array([camera.calibration_matrix() for camera in cameras]),
         mean_focals_px=np.array([camera.mean_focal_length() for camera in cameras]),
         poses=np.array([_matrix(image.cam_from_world()) for image in images]),

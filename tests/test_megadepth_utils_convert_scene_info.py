@@ -45,6 +45,20 @@ def test_a_published_scene_becomes_ours(published, tmp_path, capsys):
     assert capsys.readouterr().out == "1 of 1 scenes converted\n"
 
 
+def test_points_behind_a_camera_are_left_out(published, tmp_path):
+    path, info = published
+    with np.load(path, allow_pickle=True) as archive:
+        arrays = dict(archive)
+    depths = arrays["points3D_id_to_ndepth"]
+    first, second, *_ = depths[1]
+    depths[1][first], depths[1][second] = -0.1, float("nan")
+    np.savez(path, **arrays)
+    assert main([str(path), "--output-path", str(tmp_path / "ours"), "--allow-pickle"]) == 0
+    found = read_scene_info(tmp_path / "ours" / "0000.npz")
+    assert (info.n_points3D - found.n_points3D).tolist() == [0, 2, 0]
+    assert not {first, second} & set(found.points(1)[0].tolist())
+
+
 def test_nothing_is_unpickled_without_leave(published, tmp_path, capsys):
     assert main([str(published[0]), "--output-path", str(tmp_path / "ours")]) == 2
     assert "has the published layout, whose pickled objects can run code" in capsys.readouterr().err

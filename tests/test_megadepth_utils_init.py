@@ -43,6 +43,12 @@ def test_what_is_no_list_is_refused(tmp_path, content, message):
     assert str(path) in str(refusal.value)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    path = tmp_path / "scenes.txt"
+    path.write_text("0000\n0001\n", encoding="utf-8-sig")
+    assert read_scene_list(path) == ["0000", "0001"]
+
+
 def test_missing_list(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such list of scenes: .*scenes\.txt"):
         read_scene_list(tmp_path / "scenes.txt")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from undistorted_model import SEEN, write_undistorted_model
 
 SCRIPT = Path(__file__).resolve().parents[1] / "megadepth_utils" / "preprocess_megadepth.sh"
@@ -98,12 +99,11 @@ def test_with_the_real_command(run, tmp_path):
     scene = root / "Undistorted_SfM" / "0000"
     write_undistorted_model(scene / "sparse")
     for name in SEEN:
-        for path in (
-            scene / "images" / name,
-            root / "phoenix/S6/zl548/MegaDepth_v1/0000/dense0/depths" / f"{Path(name).stem}.h5",
-        ):
+        depth = root / "phoenix/S6/zl548/MegaDepth_v1/0000/dense0/depths" / f"{Path(name).stem}.h5"
+        for path in (scene / "images" / name, depth):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(bytes(100 * 1024))
+        Image.new("RGB", (120, 80)).save(scene / "images" / name)
+        depth.write_bytes(bytes(100 * 1024))
     (root / "Undistorted_SfM" / "0001").mkdir()
     paths = os.pathsep.join([str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")])
     done, _ = run(root, out, PYTHON=sys.executable, PYTHONPATH=paths)

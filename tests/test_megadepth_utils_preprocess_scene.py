@@ -2,6 +2,7 @@ import logging
 
 import numpy as np
 import pytest
+from PIL import Image
 from undistorted_model import POINTS, SEEN, write_undistorted_model
 
 from d2sfm.training.scene_info import SCENE_KEYS, read_scene_info
@@ -18,13 +19,18 @@ def write_file(path, size_bytes):
     path.write_bytes(bytes(size_bytes))
 
 
+def write_picture(path, size=(120, 80)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path)
+
+
 @pytest.fixture
 def root(tmp_path):
     """A MegaDepth of one scene; all three images have depth."""
     root = tmp_path / "Mega Depth"
     write_undistorted_model(root / "Undistorted_SfM/0007/sparse")
     for name in SEEN:
-        write_file(root / "Undistorted_SfM/0007/images" / name, 1)
+        write_picture(root / "Undistorted_SfM/0007/images" / name)
     for stem in "abc":
         write_file(root / DEPTHS / f"{stem}.h5", DEPTH_BYTES)
     return root
@@ -36,7 +42,7 @@ def workspace(tmp_path):
     workspace = tmp_path / "projects" / "my house"
     write_undistorted_model(workspace / "sparse")
     for name in SEEN:
-        write_file(workspace / "images" / name, 1)
+        write_picture(workspace / "images" / name)
         write_file(workspace / "stereo/depth_maps" / f"{name}.geometric.bin", 50)
     return workspace
 
@@ -56,19 +62,25 @@ def test_a_scene_is_what_its_model_says(root):
     assert info.scale_ratio_matrix[0, 1] == pytest.approx(1 / np.cos(np.radians(30)))
 
 
-@pytest.mark.parametrize("reason", ["missing", "mask", "no picture"])
+@pytest.mark.parametrize("reason", ["missing", "mask", "no picture", "broken picture", "other size"])
 def test_images_without_usable_depth_keep_their_row_and_points(root, reason, caplog):
     depth = root / DEPTHS / "a.h5"
     if reason == "missing":
         depth.unlink()
     elif reason == "mask":
         write_file(depth, DEPTH_BYTES - 1)
-    else:
+    elif reason == "no picture":
         (root / "Undistorted_SfM/0007/images/a.jpg").unlink()
+    elif reason == "broken picture":
+        write_file(root / "Undistorted_SfM/0007/images/a.jpg", 100)
+    else:
+        write_picture(root / "Undistorted_SfM/0007/images/a.jpg", (240, 160))
     with caplog.at_level(logging.INFO, logger="megadepth_utils"):
         info = preprocess_scene(megadepth_files(root, "0007"))
     assert "2 of 3 images have usable depth" in caplog.text
-    assert ("a.jpg" in caplog.text) == (reason == "no picture")
+    told = {"no picture": "a.jpg: missing", "broken picture": "a.jpg: no picture"}
+    told["other size"] = "a.jpg: 240 x 160, its camera 120 x 80"
+    assert told.get(reason, "0 depth maps" if reason == "mask" else "1 depth maps") in caplog.text
     np.testing.assert_array_equal(info.has_depth, [True, False, True])
     assert info.image_names[1] == "a.jpg"
     assert info.image_paths[1] == info.depth_paths[1] == ""

@@ -64,6 +64,22 @@ def test_both_kinds_load_as_weights_in_the_published_layout(tmp_path):
         assert all(tensor.is_contiguous() for tensor in stored.values())
 
 
+def test_the_preprocessing_travels_with_the_weights(tmp_path, caplog):
+    trainer = Trainer(load_weights("d2_ots"), Preprocessing.TORCH, TrainingOptions(), torch.device("cpu"), Processes())
+    save_weights(tmp_path / "weights.pth", trainer)
+    load_weights(tmp_path / "weights.pth", Preprocessing.TORCH)
+    assert caplog.text == ""
+    load_weights(tmp_path / "weights.pth", Preprocessing.CAFFE)
+    assert "was trained with --preprocessing torch, not caffe" in caplog.text
+
+
+def test_long_lists_are_told_in_short(tmp_path):
+    scenes = " ".join(f"{index:04d}" for index in range(117))
+    save_run(tmp_path / "last.pth", make_trainer(), STATE, SETTINGS | {"scenes": scenes})
+    with pytest.raises(ValueError, match=r"with scenes 0000 ... 0116 \(117\), this one has none"):
+        restore_run(tmp_path / "last.pth", make_trainer(), SETTINGS)
+
+
 def test_other_settings_are_refused_with_both_values(tmp_path):
     save_run(tmp_path / "last.pth", make_trainer(), STATE, SETTINGS)
     with pytest.raises(ValueError, match="is of a run with seed 0, this one has 1"):

@@ -36,7 +36,7 @@ def test_training_from_the_command_line(root, tmp_path, capsys):
 
 def test_scenes_left_out_make_the_exit_code_1(root, tmp_path, capsys):
     assert main(arguments(root, tmp_path / "out", "--train-scenes", str(root / "two.txt"))) == 1
-    assert "scene 0404 is left out" in capsys.readouterr().err
+    assert "left out: 1 of 2 scenes have no file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_default_lists_are_the_papers(root, tmp_path, capsys):
     del line[first : first + 2]
     assert main(line) == 1
     error = capsys.readouterr().err
-    assert error.count("is left out: no scene info") == 116  # of the 117, 0000 is there
+    assert "left out: 116 of 117 scenes have no file in" in error  # 0000 is there
 
 
 def process(line, tmp_path, *launcher, **environment):

@@ -89,7 +89,7 @@ def test_few_correspondences_skip_a_pair(root, dataset):
 def test_photographs_smaller_than_the_crop_skip_a_pair(root):
     options = replace(OPTIONS, image_size=160)
     dataset = PairDataset(root, [load_scene(root / "info" / "0000.npz", options)], options)
-    assert dataset[DRAW].reason == "photographs smaller than 160 px"
+    assert dataset[DRAW].reason == "photographs smaller than --image-size 160"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def test_reports_of_processes_are_added():
     one, other = SkipReport(), SkipReport()
     one.note([batch_of(FEW, BROKEN)])
     other.note([batch_of(BROKEN, OTHER)])
-    one.add(other)
-    assert dict(one.reasons) == {FEW.reason: 1, BROKEN.reason: 3}
-    assert list(one.broken) == [BROKEN.broken, OTHER.broken]
+    both = SkipReport.together([one, other])
+    assert dict(both.reasons) == {FEW.reason: 1, BROKEN.reason: 3}
+    assert list(both.broken) == [BROKEN.broken, OTHER.broken]
+    assert str(SkipReport.together([])) == ""

@@ -109,11 +109,19 @@ def test_a_centre_keeps_within_the_scale_ratio(tmp_path):
     assert any(draw.xy2[0] >= 60 for draw in draw_epoch([scene], 40, 3.5, 0, 1))
 
 
-def test_matrices_that_contradict_the_points_are_told(tmp_path):
-    info = write_plane_scene(tmp_path)
+def contradicting(root, ratio):
+    """A scene whose matrices say that 0 and 1 are of one scale, and whose points say that they differ by a ratio."""
+    info = write_plane_scene(root)
     depths = info.normalised_depths.copy()
-    depths[info.image_ptr[1] :] *= 3
-    write_scene_info(tmp_path / "info" / "0000.npz", replace(info, normalised_depths=depths))
-    scene = replace(load_scene(tmp_path / "info" / "0000.npz", PairOptions()), pairs=np.array([[0, 1]]))
-    with pytest.raises(RuntimeError, match=r"0000_0.png and 0000_1.png share no point within the scale ratio 1.5"):
-        draw_epoch([scene], 1, 1.5, 0, 1)
+    depths[info.image_ptr[1] :] *= ratio
+    write_scene_info(root / "info" / "0000.npz", replace(info, normalised_depths=depths))
+    return replace(load_scene(root / "info" / "0000.npz", PairOptions()), pairs=np.array([[0, 1]]))
+
+
+def test_a_pair_that_contradicts_its_points_is_left_out_and_told(tmp_path, caplog):
+    assert draw_epoch([contradicting(tmp_path, 3.0)], 2, 1.5, 0, 1) == []
+    assert "0000.npz contradicts itself: 0000_0.png - 0000_1.png share no point" in caplog.text
+
+
+def test_rounding_is_no_contradiction(tmp_path):
+    assert len(draw_epoch([contradicting(tmp_path, 1.5 * (1 + 1e-12))], 2, 1.5, 0, 1)) == 2

@@ -163,6 +163,17 @@ def test_a_finished_run_can_be_made_longer(root, tmp_path):
     assert again.training_loss == summary.training_loss
 
 
+def test_an_output_that_is_a_file_is_told_at_once(root, tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(ValueError, match="--output must be a folder, found the file"):
+        run(root, tmp_path / "out")
+
+
+def test_weights_of_torch_preprocessing_say_so(root, tmp_path):
+    pairs = PairOptions(image_size=112, pairs_per_scene=2, preprocessing="torch")
+    assert str(run(root, tmp_path / "out", pairs=pairs, num_epochs=1)).endswith("last.pth --preprocessing torch")
+
+
 def test_resume_without_a_checkpoint_begins(root, tmp_path):
     assert run(root, tmp_path / "out", resume=True, num_epochs=1).epochs == 1
 
@@ -180,7 +191,7 @@ def test_another_runs_output_is_refused(root, tmp_path):
         ({"batch_size": 3}, "a run with pairs in a step 1, this one has 3"),
         ({"pairs": PairOptions(image_size=104)}, "a run with image_size 112, this one has 104"),
         ({"train_scenes": ("0001",)}, "a run with training scenes 0000 0001, this one has 0001"),
-        ({"use_validation": True}, "a run with validation scenes None, this one has 0001"),
+        ({"use_validation": True}, "a run with validation scenes none, this one has 0001"),
     ],
 )
 def test_resume_with_other_settings_is_refused(root, tmp_path, change, message):
@@ -244,13 +255,15 @@ def test_broken_files_are_skipped_and_named(tmp_path, caplog):
     assert 0 < summary.skips.reasons["broken files"] < 12
     assert caplog.text.count("0000_1.h5 is no HDF5 file") == 1
     assert f"pairs skipped: {summary.skips.reasons['broken files']} with broken files" in str(summary)
+    assert f"1 broken files, as: {broken}" in str(summary)
 
 
 def test_missing_scenes_are_left_out_and_named(root, tmp_path, caplog):
     summary = run(root, tmp_path / "out", train_scenes=("0000", "0404"), num_epochs=1)
     assert list(summary.left_out) == ["0404"]
     assert not summary.is_whole
-    assert "scene 0404 is left out: no scene info" in caplog.text
+    assert "left out: 1 of 2 scenes have no file in" in caplog.text
+    assert caplog.text.count("0404") == 1
 
 
 def test_the_default_number_of_workers_keeps_to_the_cores(root, tmp_path, monkeypatch):

@@ -194,9 +194,9 @@ def test_damaged_and_foreign_files_are_named(tmp_path, allow_pickle):
         assert "\n" not in str(error.value)
 
 
-def test_a_scene_info_whose_arrays_contradict_each_other_is_damaged(tmp_path):
+def test_a_scene_info_whose_arrays_contradict_each_other_is_refused(tmp_path):
     np.savez(tmp_path / "0.npz", **{**ARRAYS, "n_points3D": np.array([1, 2, 2])})
-    with pytest.raises(ValueError, match=r"0\.npz is damaged: n_points3D"):
+    with pytest.raises(ValueError, match=r"0\.npz contradicts itself: n_points3D"):
         read_scene_info(tmp_path / "0.npz")
 
 

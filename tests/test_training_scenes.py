@@ -34,12 +34,13 @@ def test_scenes_that_cannot_be_used_are_left_out_with_the_reason(root):
 
 
 def test_no_pair_within_the_limits(root):
-    with pytest.raises(ValueError, match=r"no pair to draw from 2 scenes .*0000: no pair with an overlap"):
+    with pytest.raises(ValueError, match=r"from 2 scenes; 0000: no pair with an overlap of 0.5 to 0.9$"):
         load(root, "0000", "0001", max_overlap=0.9)
 
 
-def test_no_scene_at_all(root):
-    with pytest.raises(ValueError, match=r"no pair to draw from 1 scenes in .*; 0404: no scene info"):
+def test_scenes_that_are_not_those_of_the_folder(root):
+    expected = r"from 1 scenes; 0404: no scene info .*holds 2 others, as 0000: list them .*--train-scenes"
+    with pytest.raises(ValueError, match=expected):
         load(root, "0404")
 
 
@@ -48,6 +49,15 @@ def test_scene_info_of_another_dataset(root, tmp_path):
     other.mkdir()
     with pytest.raises(ValueError, match=r"0000.npz is of another dataset: it names photographs/0000_0.png"):
         load_scenes(root / "info", ["0000"], other, PairOptions())
+
+
+def test_a_scene_of_another_dataset_is_left_out_and_single_missing_photographs_are_not_that(root):
+    (root / "photographs" / "0000_0.png").unlink()
+    for k in range(3):
+        (root / "photographs" / f"0001_{k}.png").unlink()
+    scenes = load(root, "0000", "0001")
+    assert [scene.path.stem for scene in scenes.usable] == ["0000"]
+    assert "is of another dataset" in scenes.left_out["0001"]
 
 
 @pytest.mark.parametrize(("missing", "message"), [("info", "scene info"), ("dataset", "dataset")])

@@ -141,6 +141,18 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step():
     assert torch.equal(weights_of(trainer), before)
 
 
+def test_a_float16_gradient_that_overflows_is_passed_over_until_no_scale_helps():
+    trainer = make_trainer(precision=TrainingPrecision.FLOAT16)
+    before = weights_of(trainer)
+    trainer.trunk.conv4_3.bias.register_hook(lambda gradient: gradient * torch.inf)
+    trainer.step([batch_of(5)])
+    assert trainer.scaler.get_scale() == 2**15
+    trainer.scaler.update(1.0)
+    with pytest.raises(RuntimeError, match="not finite at any scale; last was the step with pair 5"):
+        trainer.step([batch_of(5)])
+    assert torch.equal(weights_of(trainer), before)
+
+
 def test_validation_changes_nothing_and_sums_over_batches():
     trainer = make_trainer()
     before = weights_of(trainer)
@@ -234,6 +246,19 @@ def test_two_processes_with_unequal_skips_take_the_steps_of_one(tmp_path):
     # Adam divides by the gradient's size: where that is rounding, so is the direction.
     assert np.mean(np.abs(weights - weights_of(alone).numpy()) > 1e-3 * moved.max()) < 1e-3
     np.testing.assert_allclose(validation, alone.validate([*DEALT[0][0], *DEALT[1][0]]), rtol=1e-4)
+
+
+def test_several_processes_take_no_single_gpu(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes can't share 'cuda:0'"), joined_processes("cuda:0"):
+        pass
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_several_processes_without_a_gpu_are_told_in_our_words(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="torch finds no CUDA device here"), joined_processes("cuda"):
+        pass
 
 
 def test_alone_there_is_nothing_to_join(monkeypatch):

@@ -1,13 +1,12 @@
 """Checkpoints: weights in the published layout, which ``d2sfm extract --weights`` loads, and the state of a run."""
 
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from d2sfm.files import replacing
 from d2sfm.training.trainer import Sums, Trainer
 from d2sfm.weights import D2NET_PREFIX, LAYER_INDEX, d2net_state
 
@@ -31,7 +30,7 @@ class RunState:
 
 def save_weights(path: Path, trainer: Trainer) -> None:
     """Write the weights alone, atomically."""
-    _save(path, {"model": _model(trainer)})
+    _save(path, _weights(trainer))
 
 
 def save_run(path: Path, trainer: Trainer, state: RunState, settings: dict[str, Any]) -> None:
@@ -42,7 +41,7 @@ def save_run(path: Path, trainer: Trainer, state: RunState, settings: dict[str, 
         "state": asdict(state) | {"sums": list(state.sums)},
         "settings": settings,
     }
-    _save(path, {"model": _model(trainer), "training": training})
+    _save(path, _weights(trainer) | {"training": training})
 
 
 def restore_run(path: Path, trainer: Trainer, settings: dict[str, Any]) -> RunState:
@@ -55,7 +54,7 @@ def restore_run(path: Path, trainer: Trainer, settings: dict[str, Any]) -> RunSt
     for name in sorted(settings | found):
         if found.get(name) != settings.get(name):
             raise ValueError(
-                f"{path} is of a run with {name} {found.get(name)}, this one has {settings.get(name)}: "
+                f"{path} is of a run with {name} {_shown(found.get(name))}, this one has {_shown(settings.get(name))}: "
                 "give the same options, or another --output"
             )
     trainer.trunk.load_state_dict(training["weights"])
@@ -63,6 +62,14 @@ def restore_run(path: Path, trainer: Trainer, settings: dict[str, Any]) -> RunSt
     trainer.scaler.load_state_dict(training["scaler"])
     state = training["state"]
     return RunState(**{**state, "sums": Sums(*state["sums"])})
+
+
+def _shown(value: str | None) -> str:
+    """A setting in a message: 117 names of scenes would hide what is said."""
+    if value is None:
+        return "none"
+    names = value.split()
+    return value if len(names) < 6 else f"{names[0]} ... {names[-1]} ({len(names)})"
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -79,19 +86,13 @@ def read_run(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no checkpoint of a training run ({type(error).__name__})") from error
 
 
-def _model(trainer: Trainer) -> dict[str, Tensor]:
-    """Contiguous copies on the CPU: the trunk's own tensors have the channels last."""
-    weights = trainer.trunk.state_dict()
-    return {key: tensor.detach().cpu().contiguous() for key, tensor in d2net_state(weights).items()}
+def _weights(trainer: Trainer) -> dict[str, Any]:
+    """What ``load_weights`` reads. Contiguous copies on the CPU: the trunk's own tensors have the channels last."""
+    state = d2net_state(trainer.trunk.state_dict())
+    model = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
+    return {"model": model, "preprocessing": str(trainer.preprocessing)}
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, sync=True) as stream:
+        torch.save(content, stream)

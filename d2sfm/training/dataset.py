@@ -71,10 +71,10 @@ class PairDataset(Dataset):
         name = " - ".join(str(scene.image_paths[image]) for image in images)
         try:
             parts = [self._cut_out(scene, *part) for part in zip(images, (draw.xy1, draw.xy2), strict=True)]
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             return SkippedPair(name, "broken files", broken=str(error))
         if None in parts:
-            return SkippedPair(name, f"photographs smaller than {self.options.image_size} px")
+            return SkippedPair(name, f"photographs smaller than --image-size {self.options.image_size}")
         (crop1, view1), (crop2, view2) = parts
         found = corresponding_cells(view1, view2, self._tolerance(scene, draw.image1))
         if len(found.cells1) < MIN_CORRESPONDENCES:

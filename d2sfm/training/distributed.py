@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from d2sfm.device import resolve_device
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -16,6 +18,7 @@ class Processes:
     count: int = 1
     rank: int = 0
     local_rank: int = 0  # on this machine: the number of its GPU
+    local_count: int = 1  # processes on this machine
 
     @property
     def leads(self) -> bool:
@@ -45,15 +48,20 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """The processes that ``torchrun`` describes in the environment, and this one's device; joined until the end.
 
     device: as the user names it; with several processes "auto" and "cuda" become the GPU of the local rank.
+    Raises ValueError where there is no such device, and for several processes on one GPU.
     """
     processes = Processes(*(int(os.environ.get(key, default)) for key, default in _ENVIRONMENT))
     if processes.count == 1:
         yield processes, device
         return
+    if device.startswith("cuda:"):
+        raise ValueError(
+            f"{processes.count} processes can't share {device!r}: leave --device out, each takes its own GPU"
+        )
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if on_gpu:
         device = f"cuda:{processes.local_rank}"
-        torch.cuda.set_device(processes.local_rank)
+        torch.cuda.set_device(resolve_device(device))
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield processes, device
@@ -61,4 +69,4 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
         dist.destroy_process_group()
 
 
-_ENVIRONMENT = (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0))
+_ENVIRONMENT = (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))

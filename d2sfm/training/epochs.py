@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +25,20 @@ MOST_WORKERS = 4  # as published
 
 
 class SkipReport:
-    """Which pairs could not be trained on: how many for each reason, and what is wrong with broken files."""
+    """Which pairs could not be used: how many for each reason, and what is wrong with broken files."""
 
     def __init__(self):
         self.reasons: Counter[str] = Counter()
         self.broken: dict[str, None] = {}  # in order, each once
+
+    @classmethod
+    def together(cls, reports: Iterable["SkipReport"]) -> "SkipReport":
+        """What several reports say in one."""
+        everything = cls()
+        for report in reports:
+            everything.reasons += report.reasons
+            everything.broken |= report.broken
+        return everything
 
     def note(self, batches: Sequence[Batch]) -> None:
         """Count what the batches leave out; a broken file is told at once, for it may be worth stopping the run."""
@@ -38,11 +47,6 @@ class SkipReport:
             if pair.broken and pair.broken not in self.broken:
                 self.broken[pair.broken] = None
                 logger.warning("pairs with this file are skipped: %s", pair.broken)
-
-    def add(self, other: "SkipReport") -> None:
-        """Take in what another process noted."""
-        self.reasons += other.reasons
-        self.broken |= other.broken
 
     def __str__(self) -> str:
         return ", ".join(f"{count} with {reason}" for reason, count in sorted(self.reasons.items()))
@@ -68,7 +72,7 @@ class Epochs:
         self.pairs, self.options, self.trainer, self.settings = pairs, options, trainer, settings
         self.journal, self.progress, self.processes = journal, progress, trainer.processes
         self.dataset = PairDataset(root, scenes.usable, pairs)
-        self.skips, self.state = SkipReport(), RunState()
+        self.skips, self.validation_skips, self.state = SkipReport(), SkipReport(), RunState()
         if validation:
             self.validation_dataset = PairDataset(root, validation.usable, pairs)
             self.validation_draws = draw_epoch(
@@ -77,7 +81,7 @@ class Epochs:
 
     def run(self, state: RunState | None) -> RunState:
         """Go on from a checkpoint's state, or begin where it is None; the state at the end. Afterwards ``skips`` holds
-        what all processes skipped."""
+        what all processes skipped in training, ``validation_skips`` what they skipped in the last validation."""
         if state:
             self.state = state
             if state.epoch > self.options.num_epochs:
@@ -89,9 +93,7 @@ class Epochs:
         while self.state.epoch <= self.options.num_epochs:
             self._train_epoch()
             self._end_epoch()
-        mine, self.skips = self.skips, SkipReport()
-        for report in self.processes.gather(mine):
-            self.skips.add(report)
+        self.skips, self.validation_skips = self._everywhere(self.skips), self._everywhere(self.validation_skips)
         return self.state
 
     def _train_epoch(self) -> None:
@@ -102,22 +104,25 @@ class Epochs:
         steps = steps_of(draws, options.batch_size, options.accumulate, self.processes)
         title = f"epoch {state.epoch} of {options.num_epochs}"
         bar = self._bar(title, len(steps), state.steps_in_epoch)
-        begun = time.monotonic()
+        begun, in_epoch = time.monotonic(), SkipReport()
         for batches in self._load(self.dataset, steps[state.steps_in_epoch :]):
             sums = self.trainer.step(batches)
-            self.skips.note(batches)
+            in_epoch.note(batches)
             state.step, state.steps_in_epoch = state.step + 1, state.steps_in_epoch + 1
             state.sums = state.sums.plus(sums)
             seconds, begun = time.monotonic() - begun, time.monotonic()
             state.seconds += seconds
             self.journal.step(self.trainer, state, batches, sums, seconds)
-            bar.set_postfix(loss=f"{state.sums.mean_loss:.4f}", refresh=False)
+            if state.sums.pairs:
+                bar.set_postfix(loss=f"{state.sums.mean_loss:.4f}", refresh=False)
             bar.update()
             if state.steps_in_epoch % options.checkpoint_interval == 0:
                 self._save()
         bar.close()
+        self.skips = SkipReport.together([self.skips, in_epoch])
         if not state.sums.pairs:
-            raise RuntimeError(f"all {state.sums.skipped} pairs of epoch {state.epoch} were skipped: {self.skips}")
+            reasons = self._everywhere(in_epoch)
+            raise RuntimeError(f"all {state.sums.skipped} pairs of epoch {state.epoch} were skipped: {reasons}")
 
     def _end_epoch(self) -> None:
         """Validate, keep what is worth keeping, and move the state on: a checkpoint holds whole epochs or steps."""
@@ -136,17 +141,19 @@ class Epochs:
     def _validate(self, epoch: int, training: Sums, seconds: float) -> None:
         steps = steps_of(self.validation_draws, self.options.batch_size, 1, self.processes)
         bar, state = self._bar("validation", len(steps), 0), self.state
+        self.validation_skips = SkipReport()
 
         def batches() -> Iterator[Batch]:
             for (batch,) in self._load(self.validation_dataset, steps):
-                self.skips.note([batch])
+                self.validation_skips.note([batch])
                 yield batch
                 bar.update()
 
         sums = self.trainer.validate(batches())
         bar.close()
         if not sums.pairs:
-            raise RuntimeError(f"all {sums.skipped} validation pairs were skipped: {self.skips}")
+            reasons = self._everywhere(self.validation_skips)
+            raise RuntimeError(f"all {sums.skipped} validation pairs were skipped: {reasons}")
         if epoch == 0:
             state.start_loss = state.best_loss = sums.mean_loss
         elif sums.mean_loss < state.best_loss:
@@ -158,8 +165,11 @@ class Epochs:
     def _load(self, dataset: PairDataset, steps: list) -> Iterator[tuple[Batch, ...]]:
         workers = self.options.num_workers
         if workers is None:
-            workers = min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+            workers = max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // self.processes.local_count))
         return load(dataset, steps, workers, pin_memory=self.trainer.device.type == "cuda")
+
+    def _everywhere(self, report: SkipReport) -> SkipReport:
+        return SkipReport.together(self.processes.gather(report))
 
     def _bar(self, title: str, total: int, done: int) -> tqdm:
         return tqdm(desc=title, total=total, initial=done, unit="step", disable=not self.progress, leave=False)

@@ -48,9 +48,10 @@ class Journal:
             seconds=seconds,
         )
         if (state.step - 1) % self.options.log_interval == 0:
-            logger.info(
-                "epoch %d, step %d: loss %.4f, mean %.4f", state.epoch, state.step, sums.mean_loss, state.sums.mean_loss
+            losses = (
+                f"loss {sums.mean_loss:.4f}, mean {state.sums.mean_loss:.4f}" if sums.pairs else "all pairs skipped"
             )
+            logger.info("epoch %d, step %d: %s", state.epoch, state.step, losses)
             if self.options.plot:
                 self._draw_pair(trainer, state.step, batches)
 

@@ -58,7 +58,11 @@ class PairOptions:
 class TrainingOptions:
     """Optimisation: the published recipe unless told otherwise. Only conv4_3 is trained."""
 
-    weights: str = option("d2_ots", metavar="NAME|FILE", help="weights to start from, as for d2sfm extract")
+    weights: str = option(
+        "d2_ots",
+        metavar="NAME|FILE",
+        help="weights to start from, as for d2sfm extract; torchvision's need --preprocessing torch",
+    )
     num_epochs: int = option(10, metavar="N", help="passes over the scenes")
     lr: float = option(1e-3, help="learning rate of Adam, constant")
     batch_size: int = option(1, metavar="N", help="pairs in one forward pass, on each process")
@@ -69,12 +73,15 @@ class TrainingOptions:
         "and keep the best checkpoint",
     )
     validation_pairs_per_scene: int = option(25, metavar="N", help="pairs drawn once for each validation scene")
-    precision: TrainingPrecision = option(TrainingPrecision.FLOAT32, help="arithmetic of the network")
+    precision: TrainingPrecision = option(
+        TrainingPrecision.FLOAT32,
+        help="arithmetic of the network; float32 is TF32 in convolutions of GPUs that have it",
+    )
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
     num_workers: int | None = option(
         None,
         metavar="N",
-        help="processes that read and cut out pairs; 0 for none (default: one for each core, at most 4)",
+        help="workers that read and cut out pairs, of each process; 0 for none (default: a core each, at most 4)",
     )
     seed: int = option(0, help="seed of the pairs that are drawn")
     checkpoint_interval: int = option(500, metavar="N", help="steps between checkpoints inside an epoch")

@@ -1,5 +1,6 @@
 """Which pairs of photographs an epoch trains on: drawn from a seed, the same in every process and every run."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,8 @@ import numpy as np
 
 from d2sfm.training.options import PairOptions
 from d2sfm.training.scene_info import SceneInfo, read_scene_info
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def draw_epoch(
 ) -> list[Draw]:
     """The pairs of an epoch: as many of each scene, drawn with replacement, all scenes shuffled together.
 
-    A scene without eligible pairs gives none. The same arguments give the same list.
+    A scene without eligible pairs gives none, nor does a pair that has no such point against what the scene's matrices
+    say. The same arguments give the same list.
     """
     generator = np.random.default_rng([seed, epoch])
     draws = []
@@ -69,24 +73,25 @@ def draw_epoch(
             info = read_scene_info(scene.path)
             for image1, image2 in scene.pairs[generator.integers(len(scene.pairs), size=pairs_per_scene)].tolist():
                 centres = _common_point(info, image1, image2, max_scale_ratio, generator)
-                draws.append(Draw(index, image1, image2, *centres))
+                if centres:
+                    draws.append(Draw(index, image1, image2, *centres))
+                else:
+                    names = " - ".join(str(info.image_names[image]) for image in (image1, image2))
+                    logger.warning("%s contradicts itself: %s share no point; they are left out", scene.path, names)
     return [draws[position] for position in generator.permutation(len(draws))]
 
 
 def _common_point(
     info: SceneInfo, image1: int, image2: int, max_scale_ratio: float, generator: np.random.Generator
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """A point that both images see at scales within the ratio: (x, y) in each, in COLMAP's frame."""
+) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """A point that both images see at scales within the ratio: (x, y) in each, in COLMAP's frame; None without any."""
     ids1, xy1, scale1 = info.points(image1)
     ids2, xy2, scale2 = info.points(image2)
     _, rows1, rows2 = np.intersect1d(ids1, ids2, assume_unique=True, return_indices=True)
     ratio = scale1[rows1] / scale2[rows2]
-    allowed = np.flatnonzero(np.maximum(ratio, 1 / ratio) <= max_scale_ratio)
+    # The matrix has the ratio of one order of the two images; rounding may differ in the other.
+    allowed = np.flatnonzero(np.maximum(ratio, 1 / ratio) <= max_scale_ratio * (1 + 1e-9))
     if not len(allowed):
-        raise RuntimeError(
-            f"{info.image_names[image1]} and {info.image_names[image2]} share no point within the scale ratio "
-            f"{max_scale_ratio:g}, but their entry in the scene's matrix is "
-            f"{info.scale_ratio_matrix[image1, image2]:g}"
-        )
+        return None
     chosen = allowed[generator.integers(len(allowed))]
     return tuple(xy1[rows1[chosen]].tolist()), tuple(xy2[rows2[chosen]].tolist())

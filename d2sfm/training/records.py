@@ -5,12 +5,13 @@ Light on purpose: torch is only imported for TensorBoard.
 
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
+
+from d2sfm.files import replacing
 
 STEPS, EPOCHS, EVENTS = "steps.csv", "epochs.csv", "tensorboard"
 
@@ -168,9 +169,8 @@ class _Table(Generic[Row]):
     def begin(self, rows: list[Row]) -> None:
         """Put these rows in place of all others, at once, and open the file for more."""
         self.close()
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        part.write_text("".join(f"{line}\n" for line in (self._header, *map(_line, rows))))
-        part.replace(self.path)
+        with replacing(self.path) as stream:
+            stream.write("".join(f"{line}\n" for line in (self._header, *map(_line, rows))).encode())
         self._stream = self.path.open("a")
 
     def append(self, row: Row) -> None:

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+
 from d2sfm.device import resolve_device
+from d2sfm.options import Preprocessing
 from d2sfm.training.checkpoints import BEST, LAST, restore_run
 from d2sfm.training.distributed import Processes, joined_processes
 from d2sfm.training.epochs import Epochs, SkipReport
@@ -23,18 +26,25 @@ class TrainingSummary:
     """What a run reached; printing it tells the user."""
 
     output: Path
+    preprocessing: Preprocessing  # that the weights now belong to
     epochs: int
     training_loss: float  # of the last epoch
     start_loss: float | None  # on the validation pairs, None without validation
     best_loss: float | None
     best_epoch: int  # 0 where no epoch was better than the start
-    skips: SkipReport  # of this call
+    skips: SkipReport  # of this call, in training
+    validation_skips: SkipReport  # of one validation
     left_out: dict[str, str]  # scenes, with the reason
 
     @property
     def is_whole(self) -> bool:
         """Whether all scenes and files could be used."""
-        return not self.skips.broken and not self.left_out
+        return not self.broken and not self.left_out
+
+    @property
+    def broken(self) -> list[str]:
+        """What is wrong with each file that could not be read."""
+        return list(self.skips.broken | self.validation_skips.broken)
 
     def __str__(self) -> str:
         lines = [
@@ -46,10 +56,14 @@ class TrainingSummary:
             )
         elif self.start_loss is not None:
             lines.append(f"the validation loss was never below the {self.start_loss:.4f} of the start: no {BEST}")
-        if self.skips.reasons:
-            lines.append(f"pairs skipped: {self.skips}")
+        for name, skips in (("pairs", self.skips), ("validation pairs", self.validation_skips)):
+            if skips.reasons:
+                lines.append(f"{name} skipped: {skips}")
+        if self.broken:
+            lines.append(f"{len(self.broken)} broken files, as: {self.broken[0]}")
         weights = self.output / (BEST if self.best_epoch else LAST)
-        return "\n".join([*lines, f"use them with: d2sfm extract --weights {weights}"])
+        preprocessing = "" if self.preprocessing == Preprocessing.CAFFE else f" --preprocessing {self.preprocessing}"
+        return "\n".join([*lines, f"use them with: d2sfm extract --weights {weights}{preprocessing}"])
 
 
 def train(
@@ -76,39 +90,54 @@ def train(
     epoch are skipped, or a loss is not finite.
     """
     pairs, options, output = pairs or PairOptions(), options or TrainingOptions(), Path(output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output must be a folder, found the file {output}")
     if not resume and (output / LAST).exists():
         raise ValueError(f"{output} holds a run: go on with it by --resume, or give another --output")
+    output.mkdir(parents=True, exist_ok=True)
     with joined_processes(options.device) as (processes, device_name):
         device = resolve_device(device_name)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # what pins memory works for the current one
         weights = load_weights(options.weights, pairs.preprocessing)
         where = (Path(scene_info_path), Path(dataset_path))
         show = progress and processes.leads
         scenes = _load_scenes(*where, train_scenes, pairs, show)
         validation = _load_scenes(*where, valid_scenes, pairs, show) if options.use_validation else None
         settings = _settings(digest(weights), scenes, validation, pairs, options, processes)
-        output.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(weights, pairs.preprocessing, options, device, processes)
         state = restore_run(output / LAST, trainer, settings) if resume and (output / LAST).exists() else None
+        if len(set(processes.gather(state.step if state else None))) > 1:
+            raise RuntimeError(
+                f"processes find different checkpoints in {output}: it must be one folder for all machines"
+            )
         with Journal(output, options, processes.leads, resume_step=state.step if state else None) as journal:
             root = Path(dataset_path)
             epochs = Epochs(root, output, scenes, validation, pairs, options, trainer, settings, journal, show)
             end = epochs.run(state)
     return TrainingSummary(
         output=output,
+        preprocessing=pairs.preprocessing,
         epochs=end.epoch - 1,
         training_loss=end.training_loss,
         start_loss=end.start_loss,
         best_loss=end.best_loss,
         best_epoch=end.best_epoch,
         skips=epochs.skips,
+        validation_skips=epochs.validation_skips,
         left_out=scenes.left_out | (validation.left_out if validation else {}),
     )
 
 
 def _load_scenes(folder: Path, root: Path, names: Sequence[str], pairs: PairOptions, progress: bool) -> Scenes:
     scenes = load_scenes(folder, list(names), root, pairs, progress)
+    missing = [name for name in scenes.left_out if not (folder / f"{name}.npz").exists()]
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        logger.warning("left out: %d of %d scenes have no file in %s: %s", len(missing), len(names), folder, some)
     for name, reason in scenes.left_out.items():
-        logger.warning("scene %s is left out: %s", name, reason)
+        if name not in missing:
+            logger.warning("scene %s is left out: %s", name, reason)
     return scenes
 
 

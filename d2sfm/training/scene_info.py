@@ -4,11 +4,12 @@ Reads without pycolmap. The points of all images lie in flat arrays, cut by ``im
 object. The layout that the D2-Net authors published is made of pickled dictionaries; it is read on request only.
 """
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+
+from d2sfm.files import replacing
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _PUBLISHED_POINTS, _PUBLISHED_DEPTHS = "points3D_id_to_2D", "points3D_id_to_ndepth"
@@ -111,14 +112,9 @@ def write_scene_info(path: Path, info: SceneInfo) -> None:
     """Write a scene, in place of one that is there; its folder is created, and a killed run leaves no half file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        # An open file, because NumPy adds a suffix of its own to a name. Uncompressed, to be read at the disk's speed.
-        with partial.open("wb") as stream:
-            np.savez(stream, **{key: getattr(info, key) for key in SCENE_KEYS})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, sync=True) as stream:
+        # Uncompressed, to be read at the disk's speed.
+        np.savez(stream, **{key: getattr(info, key) for key in SCENE_KEYS})
 
 
 def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
@@ -152,9 +148,13 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
             )
         try:
             arrays = _load(stream, expected, allow_pickle=published)
-            return SceneInfo(**(_from_published(arrays) if published else arrays))
+            arrays = _from_published(arrays) if published else arrays
         except Exception as error:
             raise ValueError(f"{path} is damaged: {error}") from error
+    try:
+        return SceneInfo(**arrays)
+    except ValueError as error:
+        raise ValueError(f"{path} contradicts itself: {error}") from error
 
 
 def _keys(stream) -> list[str]:
@@ -175,8 +175,10 @@ def _from_published(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     angles = arrays["angles"].astype(np.float64)
     angles[without] = angles[:, without] = -1
     ids, positions, depths = [], [], []
-    for position_of, depth_of in zip(arrays[_PUBLISHED_POINTS], arrays[_PUBLISHED_DEPTHS], strict=True):
-        ordered = sorted(position_of)
+    views = zip(arrays[_PUBLISHED_POINTS], arrays[_PUBLISHED_DEPTHS], without, strict=True)
+    for position_of, depth_of, has_no_depth in views:
+        # A point behind the camera, or without depth in an image that has some, can't be: it is left out.
+        ordered = [key for key in sorted(position_of) if has_no_depth or depth_of.get(key, np.nan) > 0]
         ids.append(np.array(ordered, np.int64))
         positions.append(np.array([position_of[key] for key in ordered], np.float64).reshape(-1, 2))
         depths.append(np.array([depth_of.get(key, np.nan) for key in ordered], np.float64))
@@ -190,7 +192,7 @@ def _from_published(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "overlap_matrix": arrays["overlap_matrix"].astype(np.float64),
         "scale_ratio_matrix": arrays["scale_ratio_matrix"].astype(np.float64),
         "angles": angles,
-        "n_points3D": arrays["n_points3D"].astype(np.int64),
+        "n_points3D": lengths,
         "points3D_ids": np.concatenate([np.zeros(0, np.int64), *ids]),
         "points2D_xy": np.concatenate([np.zeros((0, 2)), *positions]),
         "normalised_depths": np.concatenate([np.zeros(0), *depths]),

@@ -1,15 +1,15 @@
 """The scenes of a run: which of those asked for can be trained on."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from d2sfm.training.options import PairOptions
 from d2sfm.training.pairs import TrainingScene, load_scene
 
-logger = logging.getLogger(__name__)
+LOOKED_FOR = 10  # photographs of a scene
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,10 @@ class Scenes:
 def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
     """Read the scene info ``folder/<name>.npz`` of each scene.
 
-    root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, or has no pair within
-    the options' limits is left out.
+    root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, of another dataset, or
+    has no pair within the options' limits, is left out.
 
-    Raises FileNotFoundError where a folder is missing, ValueError where no scene is left, and where scenes were made
-    of another dataset than root.
+    Raises FileNotFoundError where a folder is missing, ValueError where no scene is left.
     """
     for path, what in ((folder, "scene info"), (root, "dataset")):
         if not path.is_dir():
@@ -39,25 +38,33 @@ def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions
         except (FileNotFoundError, ValueError) as error:
             left_out[name] = str(error)
             continue
-        if not len(scene.pairs):
-            left_out[name] = f"no pair with an overlap of {options.min_overlap:g} to {options.max_overlap:g}" + (
-                f" and a scale ratio up to {options.max_scale_ratio:g}"
-                if options.max_scale_ratio < float("inf")
-                else ""
-            )
-            continue
-        _check_root(scene, root)
-        usable.append(scene)
+        reason = _why_not(scene, root, options)
+        if reason:
+            left_out[name] = reason
+        else:
+            usable.append(scene)
     if not usable:
-        first = next(iter(left_out.items()), None)
-        raise ValueError(
-            f"no pair to draw from {len(names)} scenes in {folder}" + (f"; {first[0]}: {first[1]}" if first else "")
-        )
+        raise ValueError(_nothing_usable(folder, left_out))
     return Scenes(usable, left_out)
 
 
-def _check_root(scene: TrainingScene, root: Path) -> None:
-    """One photograph tells another dataset's root; files that are missing here and there are met when they are read."""
-    path = scene.image_paths[scene.pairs[0, 0]]
-    if not (root / path).is_file():
-        raise ValueError(f"{scene.path} is of another dataset: it names {path}, which is not below {root}")
+def _why_not(scene: TrainingScene, root: Path, options: PairOptions) -> str | None:
+    if not len(scene.pairs):
+        limit = options.max_scale_ratio
+        ratio = f" and a scale ratio up to {limit:g}" if limit < float("inf") else ""
+        return f"no pair with an overlap of {options.min_overlap:g} to {options.max_overlap:g}{ratio}"
+    # A few photographs tell another dataset's root; files that are missing here and there are met when they are read.
+    paths = [str(scene.image_paths[image]) for image in np.unique(scene.pairs)[:LOOKED_FOR]]
+    if not any((root / path).is_file() for path in paths):
+        return f"{scene.path} is of another dataset: it names {paths[0]}, which is not below {root}"
+    return None
+
+
+def _nothing_usable(folder: Path, left_out: dict[str, str]) -> str:
+    """One line for the most frequent slips: a wrong folder, and scenes that are not the paper's."""
+    there = sorted(path.stem for path in folder.glob("*.npz"))
+    name, reason = next(iter(left_out.items()))
+    message = f"no pair to draw from {len(left_out)} scenes; {name}: {reason}"
+    if there and not set(there) & set(left_out):
+        return f"{message}; {folder} holds {len(there)} others, as {there[0]}: list them in a file for --train-scenes"
+    return message

@@ -65,7 +65,8 @@ class Trainer:
 
         The gradient is the mean over the pairs that were not skipped: sums and counts are reduced over batches and
         processes, not means. Returns the sums over all processes. Raises RuntimeError where a loss or the gradient is
-        not finite; the weights are then as they were before.
+        not finite; the weights are then as they were before. In float16 a gradient that overflows is no error: the step
+        is passed over and the next one scaled down, until the scale falls below 1.
         """
         loss = 0.0
         for number, batch in enumerate(batches, start=1):
@@ -82,9 +83,12 @@ class Trainer:
         total = self._everywhere(Sums(loss, *counts))
         if total.pairs:
             self.scaler.unscale_(self.optimiser)
-            self._scale_gradient(self.processes.count / total.pairs, batches)
+            names = ", ".join(name for batch in batches for name in batch.names)
+            self._scale_gradient(self.processes.count / total.pairs, names)
             self.scaler.step(self.optimiser)
             self.scaler.update()
+            if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
+                raise RuntimeError(f"the float16 gradient is not finite at any scale; last was the step with {names}")
         self.optimiser.zero_grad()
         return total
 
@@ -126,12 +130,11 @@ class Trainer:
         """A backward pass that adds nothing, for the other processes wait for this one's gradient."""
         (self._shared(torch.zeros(1, 3, 8, 8, device=self.device)).sum() * 0).backward()
 
-    def _scale_gradient(self, factor: float, batches: Sequence[Batch]) -> None:
+    def _scale_gradient(self, factor: float, names: str) -> None:
         for parameter in self.trained:
             parameter.grad *= factor
             # With scaled gradients it is the scaler that notices, and passes over the step.
             if not self.scaler.is_enabled() and not parameter.grad.isfinite().all():
-                names = ", ".join(name for batch in batches for name in batch.names)
                 raise RuntimeError(f"the gradient of the step with {names} is not finite")
 
     def _everywhere(self, sums: Sums) -> Sums:

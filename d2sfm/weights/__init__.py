@@ -37,17 +37,22 @@ def load_weights(name_or_path: str | Path, preprocessing: Preprocessing = Prepro
 
     name_or_path: ``d2_ots`` (bundled: off-the-shelf VGG16 of Simonyan and Zisserman), a D2-Net checkpoint
     (``{"model": {"dense_feature_extraction.model.0.weight": ...}}``) or a torchvision VGG16 state dict.
-    preprocessing is only compared with what the weights expect: torchvision's want ``torch``, and a warning says so.
+    preprocessing is only compared with what the weights expect, and a warning says where it differs: torchvision's
+    want ``torch``, and checkpoints of d2sfm's training name theirs.
 
     Raises FileNotFoundError for a missing file, ValueError for one that holds no such weights.
     """
     path = BUNDLED.get(str(name_or_path), Path(name_or_path))
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}; bundled weights are: {', '.join(BUNDLED)}")
-    state = _state_dict(_read_checkpoint(path), path)
+    checkpoint = _read_checkpoint(path)
+    state = _state_dict(checkpoint, path)
     from_torchvision = any(key.startswith(TORCHVISION_PREFIX) for key in state)
-    if from_torchvision and preprocessing is Preprocessing.CAFFE:
+    if from_torchvision and preprocessing == Preprocessing.CAFFE:
         logger.warning("%s is in torchvision's layout, whose weights expect --preprocessing torch", path)
+    trained_with = checkpoint.get("preprocessing", preprocessing)
+    if trained_with != preprocessing:
+        logger.warning("%s was trained with --preprocessing %s, not %s", path, trained_with, preprocessing)
     return _convolutions(state, TORCHVISION_PREFIX if from_torchvision else D2NET_PREFIX, path)
 
 

@@ -1,0 +1,26 @@
+"""Writing files so that a reader, and a run that is killed, find the old one or the new one, and never a part."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path | str, sync: bool = False) -> Iterator[BinaryIO]:
+    """A stream that takes the file's place when the block ends, and is thrown away where it fails.
+
+    sync: whether the bytes are on the disk before that, which a power cut asks for and costs time. OSError as open.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+            if sync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

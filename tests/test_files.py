@@ -1,0 +1,36 @@
+import os
+
+import pytest
+
+from d2sfm.files import replacing
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_file_is_replaced_when_the_block_ends(tmp_path, sync):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with replacing(path, sync=sync) as stream:
+        stream.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+
+    def cut_off():
+        with replacing(path) as stream:
+            stream.write(b"new")
+            raise RuntimeError("cut off")
+
+    with pytest.raises(RuntimeError, match="cut off"):
+        cut_off()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing(tmp_path / "nowhere" / "a.bin"):
+        pass
