@@ -22,9 +22,11 @@ _PUBLIC = {
     "FeatureStore": "database",
     "Features": "features",
     "MatchingOptions": "options",
+    "PairOptions": "training.options",
     "PairStore": "database",
     "ReconstructionOptions": "options",
     "StorageOptions": "options",
+    "TrainingOptions": "training.options",
     "VerificationOptions": "options",
     "create_database": "database",
     "extract_to_database": "extraction",
@@ -34,6 +36,7 @@ _PUBLIC = {
     "mutual_nearest_neighbours": "neighbours",
     "read_features": "feature_files",
     "reconstruct": "reconstruction",
+    "train": "training.run",
     "write_features": "feature_files",
 }
 
