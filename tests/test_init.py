@@ -34,6 +34,16 @@ def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
     assert not {"pycolmap", "torchvision", "cv2"} & loaded
 
 
+def test_training_needs_no_pycolmap():
+    loaded = modules_after("import d2sfm.training.run, d2sfm.training.command")
+    assert {"torch", "h5py"} <= loaded
+    assert "pycolmap" not in loaded
+
+
+def test_the_command_line_loads_no_torch():
+    assert not {"torch", "pycolmap"} & modules_after("import d2sfm.cli; d2sfm.cli.make_parser()")
+
+
 def test_compressed_writes_after_pycolmap_do_not_abort():
     """zlib loaded after pycolmap aborts the process: d2sfm loads it first."""
     modules_after("import d2sfm.database; import zlib; zlib.compress(b'x' * 10000)")
