@@ -28,3 +28,10 @@ def test_reports_of_processes_are_added():
     assert dict(both.reasons) == {FEW.reason: 1, BROKEN.reason: 3}
     assert list(both.broken) == [BROKEN.broken, OTHER.broken]
     assert str(SkipReport.together([])) == ""
+
+
+def test_reports_of_one_run_tell_a_file_once(caplog):
+    told = set()
+    for _ in range(2):
+        SkipReport(told).note([batch_of(BROKEN)])
+    assert len(caplog.messages) == 1

@@ -25,9 +25,13 @@ MOST_WORKERS = 4  # as published
 
 
 class SkipReport:
-    """Which pairs could not be used: how many for each reason, and what is wrong with broken files."""
+    """Which pairs could not be used: how many for each reason, and what is wrong with broken files.
 
-    def __init__(self):
+    told: what the log has said of broken files already, shared by the reports of a run.
+    """
+
+    def __init__(self, told: set[str] | None = None):
+        self.told = set() if told is None else told
         self.reasons: Counter[str] = Counter()
         self.broken: dict[str, None] = {}  # in order, each once
 
@@ -44,8 +48,10 @@ class SkipReport:
         """Count what the batches leave out; a broken file is told at once, for it may be worth stopping the run."""
         for pair in (pair for batch in batches for pair in batch.skipped):
             self.reasons[pair.reason] += 1
-            if pair.broken and pair.broken not in self.broken:
+            if pair.broken:
                 self.broken[pair.broken] = None
+            if pair.broken and pair.broken not in self.told:
+                self.told.add(pair.broken)
                 logger.warning("pairs with this file are skipped: %s", pair.broken)
 
     def __str__(self) -> str:
@@ -73,6 +79,7 @@ class Epochs:
         self.journal, self.progress, self.processes = journal, progress, trainer.processes
         self.dataset = PairDataset(root, scenes.usable, pairs)
         self.skips, self.validation_skips, self.state = SkipReport(), SkipReport(), RunState()
+        self.told: set[str] = set()
         if validation:
             self.validation_dataset = PairDataset(root, validation.usable, pairs)
             self.validation_draws = draw_epoch(
@@ -104,7 +111,7 @@ class Epochs:
         steps = steps_of(draws, options.batch_size, options.accumulate, self.processes)
         title = f"epoch {state.epoch} of {options.num_epochs}"
         bar = self._bar(title, len(steps), state.steps_in_epoch)
-        begun, in_epoch = time.monotonic(), SkipReport()
+        begun, in_epoch = time.monotonic(), SkipReport(self.told)
         for batches in self._load(self.dataset, steps[state.steps_in_epoch :]):
             sums = self.trainer.step(batches)
             in_epoch.note(batches)
@@ -141,7 +148,7 @@ class Epochs:
     def _validate(self, epoch: int, training: Sums, seconds: float) -> None:
         steps = steps_of(self.validation_draws, self.options.batch_size, 1, self.processes)
         bar, state = self._bar("validation", len(steps), 0), self.state
-        self.validation_skips = SkipReport()
+        self.validation_skips = SkipReport(self.told)
 
         def batches() -> Iterator[Batch]:
             for (batch,) in self._load(self.validation_dataset, steps):
