@@ -255,7 +255,8 @@ def test_broken_files_are_skipped_and_named(tmp_path, caplog):
     assert 0 < summary.skips.reasons["broken files"] < 24
     assert caplog.text.count("0000_1.h5 is no HDF5 file") == 1
     assert f"pairs skipped: {summary.skips.reasons['broken files']} with broken files" in str(summary)
-    assert f"1 broken files, as: {broken}" in str(summary)
+    assert f"broken files: 1, listed in {tmp_path / 'out' / 'broken_files.txt'}" in str(summary)
+    assert (tmp_path / "out" / "broken_files.txt").read_text() == f"{broken}\n"
 
 
 def test_missing_scenes_are_left_out_and_named(root, tmp_path, caplog):

@@ -20,6 +20,8 @@ from d2sfm.weights import digest, load_weights
 
 logger = logging.getLogger(__name__)
 
+BROKEN = "broken_files.txt"
+
 
 @dataclass(frozen=True)
 class TrainingSummary:
@@ -34,17 +36,13 @@ class TrainingSummary:
     best_epoch: int  # 0 where no epoch was better than the start
     skips: SkipReport  # of this call, in training
     validation_skips: SkipReport  # of one validation
+    broken: list[str]  # what is wrong with each file that could not be read, in this call
     left_out: dict[str, str]  # scenes, with the reason
 
     @property
     def is_whole(self) -> bool:
         """Whether all scenes and files could be used."""
         return not self.broken and not self.left_out
-
-    @property
-    def broken(self) -> list[str]:
-        """What is wrong with each file that could not be read."""
-        return list(self.skips.broken | self.validation_skips.broken)
 
     def __str__(self) -> str:
         lines = [
@@ -60,7 +58,7 @@ class TrainingSummary:
             if skips.reasons:
                 lines.append(f"{name} skipped: {skips}")
         if self.broken:
-            lines.append(f"{len(self.broken)} broken files, as: {self.broken[0]}")
+            lines.append(f"broken files: {len(self.broken)}, listed in {self.output / BROKEN}")
         weights = self.output / (BEST if self.best_epoch else LAST)
         preprocessing = "" if self.preprocessing == Preprocessing.CAFFE else f" --preprocessing {self.preprocessing}"
         return "\n".join([*lines, f"use them with: d2sfm extract --weights {weights}{preprocessing}"])
@@ -81,9 +79,10 @@ def train(
     """Tune conv4_3 on pairs of photographs of the scenes (paper, sections 3.3 and 4.1).
 
     dataset_path: root that the scenes' photographs and depth maps are relative to; scene_info_path: folder with a
-    ``<scene>.npz`` for each; output: folder for checkpoints, ``steps.csv``, ``epochs.csv``, ``losses.png`` and
-    pictures; valid_scenes are used where the options ask for validation; resume: go on from the last checkpoint in the
-    output, or start where there is none. Under ``torchrun`` every process calls this, and the first one writes.
+    ``<scene>.npz`` for each; output: folder for checkpoints, ``steps.csv``, ``epochs.csv``, ``losses.png``, pictures,
+    and a list of broken files; valid_scenes are used where the options ask for validation; resume: go on from the last
+    checkpoint in the output, or start where there is none. Under ``torchrun`` every process calls this, and the first
+    one writes.
 
     Raises FileNotFoundError for missing folders or weights; ValueError for options that contradict each other or the
     checkpoint, an output that holds another run, and where no pair can be drawn; RuntimeError where all pairs of an
@@ -115,6 +114,9 @@ def train(
             root = Path(dataset_path)
             epochs = Epochs(root, output, scenes, validation, pairs, options, trainer, settings, journal, show)
             end = epochs.run(state)
+        broken = list(epochs.skips.broken | epochs.validation_skips.broken)
+        if processes.leads and broken:
+            (output / BROKEN).write_text("".join(f"{reason}\n" for reason in broken), encoding="utf-8")
     return TrainingSummary(
         output=output,
         preprocessing=pairs.preprocessing,
@@ -125,6 +127,7 @@ def train(
         best_epoch=end.best_epoch,
         skips=epochs.skips,
         validation_skips=epochs.validation_skips,
+        broken=broken,
         left_out=scenes.left_out | (validation.left_out if validation else {}),
     )
 
