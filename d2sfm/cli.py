@@ -41,21 +41,27 @@ logger = logging.getLogger("d2sfm")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     arguments = make_parser().parse_args(argv)
-    handler = TqdmHandler()
-    logger.addHandler(handler)
     logger.setLevel(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
+    name, on_interrupt = f"d2sfm {arguments.command}", ON_INTERRUPT[arguments.command]
+    return report(logger, name, lambda: arguments.run(arguments), on_interrupt)
+
+
+def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
+    """Run a command and return its exit code; its log goes to standard error, and what stops it becomes one line."""
+    handler = TqdmHandler()
+    log.addHandler(handler)
     try:
-        return arguments.run(arguments)
+        return run()
     except KeyboardInterrupt:
-        logger.error("interrupted: %s", ON_INTERRUPT[arguments.command])
+        log.error("interrupted: %s", on_interrupt)
         return EXIT_INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
-        logger.debug("traceback", exc_info=True)
+        log.debug("traceback", exc_info=True)
         message = str(error).strip().splitlines() or [type(error).__name__]
-        logger.error("d2sfm %s: %s", arguments.command, message[0])
+        log.error("%s: %s", name, message[0])
         return EXIT_ERROR
     finally:
-        logger.removeHandler(handler)
+        log.removeHandler(handler)
 
 
 class TqdmHandler(logging.Handler):

@@ -43,7 +43,7 @@ def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, zoom: int = 1) -> n
     ranks = np.linspace(240, 60, max(len(keypoints), 1)).astype(np.uint8)
     colours = cv2.applyColorMap(ranks[None], cv2.COLORMAP_PLASMA)[0, : len(keypoints), ::-1].tolist()
     for (x, y, scale, _), colour in reversed(list(zip(keypoints.tolist(), colours, strict=True))):
-        centre, radius = _fixed((x, y), zoom), round(1.5 * zoom * np.sqrt(scale) * 2**SHIFT)
+        centre, radius = fixed((x, y), zoom), round(1.5 * zoom * np.sqrt(scale) * 2**SHIFT)
         for ink, thickness in (((14, 14, 20), zoom + 2), (colour, zoom)):
             cv2.circle(canvas, centre, radius, ink, thickness, cv2.LINE_AA, SHIFT)
     return canvas
@@ -75,7 +75,7 @@ def draw_matches(
     for wanted, colour, share in ((False, OUTLIER, 0.45), (True, INLIER, 0.9)):
         lines = canvas.copy()
         for index in drawn[inliers[drawn] == wanted]:
-            start, end = _fixed(xy_a[index], zoom), _fixed(xy_b[index] + (left_of_b, 0), zoom)
+            start, end = fixed(xy_a[index], zoom), fixed(xy_b[index] + (left_of_b, 0), zoom)
             cv2.line(lines, start, end, colour, max(1, zoom // 2), cv2.LINE_AA, SHIFT)
             for centre in (start, end):
                 cv2.circle(lines, centre, round(1.5 * zoom * 2**SHIFT), colour, -1, cv2.LINE_AA, SHIFT)
@@ -129,7 +129,7 @@ def _backdrop(image: np.ndarray, zoom: int) -> np.ndarray:
     return np.rint(0.35 * image + 0.35 * grey).astype(np.uint8)
 
 
-def _fixed(xy, zoom: float = 1) -> tuple[int, int]:
+def fixed(xy, zoom: float = 1) -> tuple[int, int]:
     """OpenCV's fixed-point coordinates of a position in the image frame: OpenCV counts from pixel centres."""
     return tuple(round((float(value) * zoom - 0.5) * 2**SHIFT) for value in xy)
 
@@ -218,7 +218,7 @@ def _draw_grid(canvas: np.ndarray, view: _View, framed: np.ndarray) -> None:
             ends = np.array([[*low, floor], [*high, floor]])
             ends[:, axis] = value
             start, end = view.pixels(ends)[0]
-            cv2.line(canvas, _fixed(start), _fixed(end), GRID, SMOOTHING, cv2.LINE_AA, SHIFT)
+            cv2.line(canvas, fixed(start), fixed(end), GRID, SMOOTHING, cv2.LINE_AA, SHIFT)
 
 
 def _draw_points(canvas: np.ndarray, view: _View, points: np.ndarray, colours: np.ndarray) -> None:
@@ -228,14 +228,14 @@ def _draw_points(canvas: np.ndarray, view: _View, points: np.ndarray, colours: n
     inside = ((pixels >= 0) & (pixels <= canvas.shape[1::-1])).all(axis=1)  # strays can lie beyond OpenCV's integers
     for index in np.nonzero(inside)[0][np.argsort(-smaller[inside], kind="stable")]:
         radius = round(2.5 * SMOOTHING / smaller[index] * 2**SHIFT)
-        cv2.circle(canvas, _fixed(pixels[index]), radius, inks[index], -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(canvas, fixed(pixels[index]), radius, inks[index], -1, cv2.LINE_AA, SHIFT)
 
 
 def _draw_pyramids(
     canvas: np.ndarray, view: _View, pyramids: np.ndarray, colour: tuple[int, int, int], width: int
 ) -> None:
     for pyramid in pyramids:
-        apex, *face = (_fixed(xy) for xy in view.pixels(pyramid)[0])
+        apex, *face = (fixed(xy) for xy in view.pixels(pyramid)[0])
         for start, end in zip(face, [*face[1:], face[0]], strict=True):
             cv2.line(canvas, start, end, colour, width, cv2.LINE_AA, SHIFT)
             cv2.line(canvas, apex, start, colour, width, cv2.LINE_AA, SHIFT)

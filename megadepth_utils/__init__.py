@@ -23,7 +23,7 @@ def read_scene_list(path: Path | str) -> list[str]:
         raise ValueError(f"expected a text file with a scene in each line, found {path}") from error
     scenes = [line for line in lines if line and not line.startswith("#")]
     for scene in scenes:
-        if len(scene.split()) > 1 or Path(scene).name != scene or scene == "..":
+        if len(scene.split()) > 1 or not is_folder_name(scene):
             raise ValueError(f"expected the name of one scene in each line of {path}, found {scene!r}")
     repeated = sorted({scene for scene in scenes if scenes.count(scene) > 1})
     if repeated:
@@ -31,3 +31,8 @@ def read_scene_list(path: Path | str) -> list[str]:
     if not scenes:
         raise ValueError(f"{path} names no scene")
     return scenes
+
+
+def is_folder_name(name: str) -> bool:
+    """Whether a scene may have this name: that of a folder, without a path."""
+    return Path(name).name == name and name not in ("", "..")

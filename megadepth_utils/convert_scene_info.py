@@ -9,7 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, TqdmHandler
+from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, report
 from d2sfm.training.scene_info import read_scene_info, write_scene_info
 
 logger = logging.getLogger("megadepth_utils")
@@ -27,12 +27,12 @@ def main(argv: list[str] | None = None) -> int:
         "--allow-pickle", action="store_true", help="load pickled objects: you trust whoever made these files"
     )
     arguments = parser.parse_args(argv)
-    handler = TqdmHandler()
-    logger.addHandler(handler)
-    try:
-        return _convert(arguments.files, arguments.output_path, arguments.allow_pickle)
-    finally:
-        logger.removeHandler(handler)
+    return report(
+        logger,
+        "convert_scene_info",
+        lambda: _convert(arguments.files, arguments.output_path, arguments.allow_pickle),
+        on_interrupt="scenes that were converted are whole",
+    )
 
 
 def _convert(files: list[Path], output: Path, allow_pickle: bool) -> int:

@@ -7,16 +7,18 @@ import argparse
 import logging
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image
 
-from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INTERRUPTED, TqdmHandler
+from d2sfm.cli import EXIT_DONE, report
 from d2sfm.training.scene_info import SceneInfo, write_scene_info
+from megadepth_utils import is_folder_name
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg
 from megadepth_utils.undistorted_model import UndistortedModel, read_undistorted_model
+from megadepth_utils.undistortion import DENSE, UNDISTORTED
 
 MIN_DEPTH_BYTES = 100 * 1024  # MegaDepth's smaller files hold an ordinal mask, which is no depth
 MIN_OVERLAP = 0.5  # of the pairs that the paper trains on; only counted here
@@ -50,9 +52,9 @@ def megadepth_files(base_path: Path, scene_id: str) -> SceneFiles:
     _check_scene_id(scene_id)
     return SceneFiles(
         root=Path(base_path),
-        model=Path(base_path) / "Undistorted_SfM" / scene_id / "sparse",
-        images=PurePosixPath("Undistorted_SfM", scene_id, "images"),
-        depths=PurePosixPath("phoenix/S6/zl548/MegaDepth_v1", scene_id, "dense0/depths"),
+        model=Path(base_path) / UNDISTORTED / scene_id / "sparse",
+        images=PurePosixPath(UNDISTORTED, scene_id, "images"),
+        depths=PurePosixPath(DENSE, scene_id, "dense0/depths"),
         of_megadepth=True,
     )
 
@@ -86,8 +88,7 @@ def preprocess_scene(files: SceneFiles) -> SceneInfo:
     image_paths = np.array([files.image_path(name) for name in model.names])
     depth_paths = np.array([files.depth_path(name) for name in model.names])
     has_depth = _has_depth(files, model, image_paths, depth_paths)
-    model = _without_points_behind(model, has_depth)
-    depths = _normalised_depths(model, has_depth)
+    model, depths = _points_in_front(model, has_depth)
     poses = np.where(has_depth[:, None, None], model.poses, np.nan)
     overlap, scale_ratio = overlap_and_scale_ratio(model.points, depths, model.image_ptr, has_depth)
     return SceneInfo(
@@ -151,49 +152,31 @@ def _size_bytes(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
 
 
-def _without_points_behind(model: UndistortedModel, has_depth: np.ndarray) -> UndistortedModel:
-    """The model without observations that can't be, of points behind their camera, in the images that are used."""
-    of_image = np.repeat(np.arange(has_depth.size), np.diff(model.image_ptr))
-    kept = ~(has_depth[of_image] & (model.depths() <= 0))
-    if kept.all():
-        return model
-    in_images = np.unique(of_image[~kept])
-    logger.warning(
-        "left out: %d of %d observations, of points behind their camera, in %d images, as %s",
-        *(np.count_nonzero(~kept), kept.size, in_images.size, model.names[in_images[0]]),
-    )
-    n_points = np.bincount(of_image[kept], minlength=has_depth.size)
-    image_ptr = np.concatenate([[0], np.cumsum(n_points)]).astype(np.int64)
-    return replace(model, points=model.points[kept], points2D_xy=model.points2D_xy[kept], image_ptr=image_ptr)
-
-
-def _normalised_depths(model: UndistortedModel, has_depth: np.ndarray) -> np.ndarray:
-    """Depths of the points over the mean focal length, [m] float64, NaN in images without depth."""
-    of_image = np.repeat(np.arange(has_depth.size), np.diff(model.image_ptr))
-    return np.where(has_depth[of_image], model.depths() / model.mean_focals_px[of_image], np.nan)
+def _points_in_front(model: UndistortedModel, has_depth: np.ndarray) -> tuple[UndistortedModel, np.ndarray]:
+    """The model, and its depths over the mean focal length, [m] float64, NaN in images without depth; in the others
+    observations that can't be, of points behind their camera, are left out."""
+    depths = np.where(has_depth[model.image_of], model.depths(), np.nan)
+    kept = ~(depths <= 0)
+    if not kept.all():
+        in_images = np.unique(model.image_of[~kept])
+        logger.warning(
+            "left out: %d of %d observations, of points behind their camera, in %d images, as %s",
+            *(np.count_nonzero(~kept), kept.size, in_images.size, model.names[in_images[0]]),
+        )
+        model, depths = model.select(kept), depths[kept]
+    return model, depths / model.mean_focals_px[model.image_of]
 
 
 def _check_scene_id(scene_id: str) -> None:
-    if Path(scene_id).name != scene_id or scene_id in ("", ".."):
+    if not is_folder_name(scene_id):
         raise ValueError(f"a scene id must be the name of a folder, found {scene_id!r}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     arguments = _make_parser().parse_args(argv)
-    handler = TqdmHandler()
-    logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    try:
-        return _run(arguments)
-    except KeyboardInterrupt:
-        logger.error("interrupted: nothing was written")
-        return EXIT_INTERRUPTED
-    except (ValueError, OSError, RuntimeError) as error:
-        logger.error("preprocess_scene: %s", str(error).splitlines()[0])
-        return EXIT_ERROR
-    finally:
-        logger.removeHandler(handler)
+    return report(logger, "preprocess_scene", lambda: _run(arguments), on_interrupt="nothing was written")
 
 
 def _make_parser() -> argparse.ArgumentParser:

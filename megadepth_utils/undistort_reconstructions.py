@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from d2sfm.cli import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, EXIT_INTERRUPTED, TqdmHandler
+from d2sfm.cli import EXIT_DONE, EXIT_INCOMPLETE, report
 from megadepth_utils.isolation import call_isolated
 from megadepth_utils.undistortion import (
     DENSE,
@@ -51,24 +51,22 @@ class Summary:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     arguments = make_parser().parse_args(argv)
-    handler = TqdmHandler()
-    logger.addHandler(handler)
-    try:
-        summary = undistort_reconstructions(
-            arguments.base_path,
-            arguments.scenes,
-            overwrite=arguments.overwrite,
-            num_threads=arguments.num_threads,
-            progress=sys.stderr is not None and sys.stderr.isatty(),
-        )
-    except KeyboardInterrupt:
-        logger.error("interrupted: finished scenes are kept, the same command goes on from there")
-        return EXIT_INTERRUPTED
-    except (ValueError, OSError) as error:
-        logger.error("undistort_reconstructions: %s", error)
-        return EXIT_ERROR
-    finally:
-        logger.removeHandler(handler)
+    return report(
+        logger,
+        "undistort_reconstructions",
+        lambda: _run_command(arguments),
+        on_interrupt="finished scenes are kept, the same command goes on from there",
+    )
+
+
+def _run_command(arguments: argparse.Namespace) -> int:
+    summary = undistort_reconstructions(
+        arguments.base_path,
+        arguments.scenes,
+        overwrite=arguments.overwrite,
+        num_threads=arguments.num_threads,
+        progress=sys.stderr is not None and sys.stderr.isatty(),
+    )
     print(summary)
     return EXIT_INCOMPLETE if summary.failed or summary.left_out else EXIT_DONE
 

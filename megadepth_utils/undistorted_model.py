@@ -5,7 +5,7 @@ point out in C++; what is left costs about a microsecond each. A loop over all k
 as in MegaDepth, 6 of 100 observe a point.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,17 @@ class UndistortedModel:
     image_ptr: np.ndarray  # [n + 1] int64, image k has the observations image_ptr[k] to image_ptr[k + 1]
     points3D_ids: np.ndarray  # [p] int64, ascending
     xyz: np.ndarray  # [p, 3] float64, world
+
+    @property
+    def image_of(self) -> np.ndarray:
+        """Row of the image of each observation, [m] int64."""
+        return np.repeat(np.arange(len(self.names)), np.diff(self.image_ptr))
+
+    def select(self, kept: np.ndarray) -> "UndistortedModel":
+        """The model with those observations alone for which ``kept``, [m] bool, is set."""
+        n_points = np.bincount(self.image_of[kept], minlength=len(self.names))
+        image_ptr = np.concatenate([[0], np.cumsum(n_points)]).astype(np.int64)
+        return replace(self, points=self.points[kept], points2D_xy=self.points2D_xy[kept], image_ptr=image_ptr)
 
     def depths(self) -> np.ndarray:
         """Depth of each observed point in its camera, [m] float64, in the model's unit."""

@@ -12,6 +12,7 @@ import torch
 
 from d2sfm.coordinates import Size
 from d2sfm.sampling import resample
+from d2sfm.training.warp import where_known
 
 COLMAP_SUFFIX = ".bin"
 # Edges of MegaDepth's maps and photographs differ by rounding at most: both come from one size limit.
@@ -99,7 +100,4 @@ def _resampled(depth: np.ndarray, image_size: Size, corner: tuple[int, int], siz
         torch.from_numpy((np.arange(start, start + size) + 0.5) * (edge / image_edge) - 0.5)
         for start, edge, image_edge in zip(corner, depth.shape, image_size[::-1], strict=True)
     ]
-    known = depth > 0
-    layers = torch.from_numpy(np.stack([np.where(known, depth, 0), ~known]).astype(np.float64))
-    value, unknown_share = resample(layers, *positions).numpy()
-    return np.where(unknown_share == 0, value, 0).astype(np.float32)
+    return where_known(depth, lambda layers: resample(layers, *positions)).astype(np.float32)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from d2sfm.plots import BACKGROUND, GRID, INLIER, RECOVERED, SHIFT, SMOOTHING, TEXT, TRUE
+from d2sfm.plots import BACKGROUND, GRID, INLIER, RECOVERED, SHIFT, SMOOTHING, TEXT, TRUE, fixed
 
 PANEL_PX = 512  # about the edge of a crop as it is drawn
 NUMBERED = 12  # correspondences that are marked by a number
@@ -100,10 +100,10 @@ def _draw_positions(canvas: np.ndarray, row_column: np.ndarray, colours: list[Co
     """A disc at each position (row, column), pixels of the canvas in the image frame; numbers above those chosen."""
     for (row, column), colour in zip(row_column, colours, strict=True):
         for ink, radius in ((BACKGROUND, 5), (colour, 3.5)):
-            cv2.circle(canvas, _fixed((column, row)), round(radius * 2**SHIFT), ink, -1, cv2.LINE_AA, SHIFT)
+            cv2.circle(canvas, fixed((column, row)), round(radius * 2**SHIFT), ink, -1, cv2.LINE_AA, SHIFT)
     for number, index in enumerate(numbered, start=1):
         row, column = row_column[index]
-        cv2.circle(canvas, _fixed((column, row)), 8 * 2**SHIFT, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
+        cv2.circle(canvas, fixed((column, row)), 8 * 2**SHIFT, (255, 255, 255), 2, cv2.LINE_AA, SHIFT)
         width = _text_width(str(number))
         x, y = round(column) + 10, max(round(row) - 8, 14)
         x = x if x + width < canvas.shape[1] - 2 else round(column) - 10 - width
@@ -147,7 +147,7 @@ def draw_losses(
     entries = [(label, ink) for points, label, ink in curves if len(points)]
     if len(validated):
         epoch, best = validated[validated[:, 1].argmin()]
-        centre = _fixed(axes.pixels(np.array([[epoch, best]]))[0])
+        centre = fixed(axes.pixels(np.array([[epoch, best]]))[0])
         cv2.circle(canvas, centre, 9 * SMOOTHING << SHIFT, INLIER, 2 * SMOOTHING, cv2.LINE_AA, SHIFT)
         entries.append((f"best: {best:.4f}, {f'epoch {epoch:g}' if epoch else 'the start'}", INLIER))
     _draw_legend(canvas, entries or [("no losses", FAINT)])
@@ -216,11 +216,11 @@ def _draw_axes(canvas: np.ndarray, axes: _Axes) -> None:
 
 
 def _draw_line(canvas: np.ndarray, start: tuple[float, float], end: tuple[float, float]) -> None:
-    cv2.line(canvas, _fixed(start, SMOOTHING), _fixed(end, SMOOTHING), GRID, SMOOTHING, cv2.LINE_AA, SHIFT)
+    cv2.line(canvas, fixed(start, SMOOTHING), fixed(end, SMOOTHING), GRID, SMOOTHING, cv2.LINE_AA, SHIFT)
 
 
 def _draw_curve(canvas: np.ndarray, pixels: np.ndarray, ink: Colour, width: float, discs: bool) -> None:
-    corners = np.array([_fixed(xy) for xy in pixels], np.int32).reshape(-1, 1, 2)
+    corners = np.array([fixed(xy) for xy in pixels], np.int32).reshape(-1, 1, 2)
     cv2.polylines(canvas, [corners], False, ink, round(width * SMOOTHING), cv2.LINE_AA, SHIFT)
     for x, y in corners[:, 0].tolist() if discs else []:
         cv2.circle(canvas, (x, y), 5 * SMOOTHING << SHIFT, ink, -1, cv2.LINE_AA, SHIFT)
@@ -233,11 +233,6 @@ def _draw_legend(canvas: np.ndarray, entries: list[tuple[str, Colour]]) -> None:
         cv2.circle(canvas, (x * SMOOTHING, (TOP - 25) * SMOOTHING), 6 * SMOOTHING, ink, -1, cv2.LINE_AA)
         _write(canvas, (x + 14, TOP - 20), label, SMOOTHING)
         x += _text_width(label) + 44
-
-
-def _fixed(xy: Sequence[float], zoom: float = 1) -> tuple[int, int]:
-    """OpenCV's fixed-point coordinates of a position in the image frame: OpenCV counts from pixel centres."""
-    return round((xy[0] * zoom - 0.5) * 2**SHIFT), round((xy[1] * zoom - 0.5) * 2**SHIFT)
 
 
 def _text_width(text: str) -> int:

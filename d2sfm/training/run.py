@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from d2sfm.device import resolve_device
+from d2sfm.files import replacing
 from d2sfm.options import Preprocessing
 from d2sfm.training.checkpoints import BEST, LAST, restore_run
 from d2sfm.training.distributed import Processes, joined_processes
@@ -116,7 +117,8 @@ def train(
             end = epochs.run(state)
         broken = list(epochs.skips.broken | epochs.validation_skips.broken)
         if processes.leads and broken:
-            (output / BROKEN).write_text("".join(f"{reason}\n" for reason in broken), encoding="utf-8")
+            with replacing(output / BROKEN) as stream:
+                stream.write("".join(f"{reason}\n" for reason in broken).encode())
     return TrainingSummary(
         output=output,
         preprocessing=pairs.preprocessing,

@@ -3,11 +3,13 @@
 Pure functions of arrays. They know nothing of the network, so they run beside it, in the loader's workers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from d2sfm.coordinates import (
     TRAINING_CELL_PX,
@@ -100,12 +102,20 @@ def interpolate_depth(depth: np.ndarray, positions: np.ndarray) -> np.ndarray:
     unknown."""
     cells = torch.from_numpy(np.ascontiguousarray(positions, np.float64))
     in_view = inside(cells, *depth.shape).numpy()
+    interpolated = np.zeros(len(positions))
+    interpolated[in_view] = where_known(depth, lambda layers: sample(layers, cells[in_view]).T)
+    return interpolated
+
+
+def where_known(depth: np.ndarray, interpolate: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """What a bilinear sampler makes of a depth map, 0 where depth that is not above 0 has a share in it.
+
+    depth: [h, w]; interpolate: takes [2, h, w] float64 and returns [2, ...]. Returns [...] float64.
+    """
     known = depth > 0
     layers = torch.from_numpy(np.stack([np.where(known, depth, 0.0), ~known]).astype(np.float64))
-    value, unknown_share = sample(layers, cells[in_view]).T.numpy()
-    interpolated = np.zeros(len(positions))
-    interpolated[in_view] = np.where(unknown_share == 0, value, 0.0)
-    return interpolated
+    value, unknown_share = interpolate(layers).numpy()
+    return np.where(unknown_share == 0, value, 0.0)
 
 
 def _homogeneous(xy: np.ndarray) -> np.ndarray:
