@@ -23,6 +23,16 @@ def textured_picture(seed: int, size: tuple[int, int]) -> np.ndarray:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
+def random_weights() -> dict[str, torch.Tensor]:
+    """Random weights of VGG16's shapes, scaled so that responses neither vanish nor grow."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        f"{name}.{kind}": torch.randn(shape, generator=generator) * (2 / (9 * channels_in)) ** 0.5
+        for name, channels_in, channels_out in CONVOLUTIONS
+        for kind, shape in (("weight", (channels_out, channels_in, 3, 3)), ("bias", (channels_out,)))
+    }
+
+
 def save_plain_weights(path: Path, gain: float) -> str:
     """A checkpoint whose network only passes brightness on, through the centre tap of one channel; returns the path.
 

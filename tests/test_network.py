@@ -1,19 +1,14 @@
 import pytest
 import torch
+from helpers import random_weights
 from torch.nn import functional as F
 
-from d2sfm.network import CONVOLUTIONS, MIN_EDGE_PX, TRAINED, TrainingTrunk, Trunk
+from d2sfm.network import MIN_EDGE_PX, TRAINED, TrainingTrunk, Trunk
 
 
 @pytest.fixture(scope="module")
 def weights():
-    """Random weights of VGG16's shapes, scaled so that responses neither vanish nor grow."""
-    generator = torch.Generator().manual_seed(0)
-    return {
-        f"{name}.{kind}": torch.randn(shape, generator=generator) * (2 / (9 * channels_in)) ** 0.5
-        for name, channels_in, channels_out in CONVOLUTIONS
-        for kind, shape in (("weight", (channels_out, channels_in, 3, 3)), ("bias", (channels_out,)))
-    }
+    return random_weights()
 
 
 def plain_forward(picture, weights, relu):

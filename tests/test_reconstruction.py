@@ -18,19 +18,23 @@ from d2sfm.reconstruction import reconstruct, write_models
 ONE_START = {"min_starts": 1, "max_starts": 1}
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    """(database, truth): seven images of one camera, noise of half a pixel, some wrong matches."""
-    folder = tmp_path_factory.mktemp("scene")
-    pycolmap.set_random_seed(1)
+def synthesize(database, cameras, images, inlier_share=1.0, seed=1):
+    """Write the matches of cameras that take so many images each, with noise of half a pixel; the true model."""
+    pycolmap.set_random_seed(seed)
     options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 7, 300
-    options.inlier_match_ratio = 0.8
-    database = folder / "db.db"
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = cameras, 1, images
+    options.num_points3D, options.inlier_match_ratio = 300, inlier_share
     with pycolmap.Database.open(database) as colmap:
         truth = pycolmap.synthesize_dataset(options, colmap)
         pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
-    return database, truth
+    return truth
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """(database, truth): seven images of one camera, noise of half a pixel, some wrong matches."""
+    database = tmp_path_factory.mktemp("scene") / "db.db"
+    return database, synthesize(database, cameras=1, images=7, inlier_share=0.8)
 
 
 @pytest.fixture
@@ -96,14 +100,9 @@ def test_auto_holds_the_given_cameras_fixed(database, tmp_path):
 
 @pytest.fixture(scope="module")
 def two_cameras(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two")
-    pycolmap.set_random_seed(2)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 2, 1, 4, 300
-    with pycolmap.Database.open(folder / "db.db") as colmap:
-        truth = pycolmap.synthesize_dataset(options, colmap)
-        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
-    return folder / "db.db"
+    database = tmp_path_factory.mktemp("two") / "db.db"
+    synthesize(database, cameras=2, images=4, seed=2)
+    return database
 
 
 def test_one_of_two_cameras_is_held_fixed(two_cameras, tmp_path):

@@ -16,17 +16,9 @@ from d2sfm.training.scene_info import read_scene_info
 from d2sfm.training.trainer import Trainer
 from d2sfm.weights import load_weights
 
-pytestmark = [pytest.mark.photographs, pytest.mark.slow]
+pytestmark = [pytest.mark.photographs, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 PAIRS = range(4)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from d2sfm.training.run import train
 from d2sfm.training.trainer import Sums, Trainer
 from d2sfm.weights import load_weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAIRS = PairOptions(image_size=112, pairs_per_scene=4)
 OPTIONS = {"num_epochs": 2, "num_workers": 0, "validation_pairs_per_scene": 2, "device": "cpu"}
 
@@ -25,14 +27,6 @@ def root(tmp_path_factory):
     for name in ("0000", "0001"):
         write_plane_scene(root, name)
     return root
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(root, output, *, resume=False, pairs=PAIRS, train_scenes=("0000", "0001"), valid_scenes=("0001",), **options):
@@ -111,12 +105,9 @@ RESUMABLE = {"use_validation": True, "checkpoint_interval": 3}
 
 
 @pytest.fixture(scope="module")
-def unbroken(root, tmp_path_factory):
+def unbroken(root, tmp_path_factory, one_thread):
     output = tmp_path_factory.mktemp("unbroken") / "out"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     run(root, output, **RESUMABLE)
-    torch.set_num_threads(threads)
     return output
 
 

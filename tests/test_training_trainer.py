@@ -1,27 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from helpers import random_weights
 from torch import multiprocessing
 
-from d2sfm.network import CONVOLUTIONS
 from d2sfm.options import Preprocessing
 from d2sfm.training.dataset import Batch, SkippedPair
 from d2sfm.training.distributed import Processes, joined_processes
 from d2sfm.training.options import TrainingOptions, TrainingPrecision
 from d2sfm.training.trainer import Sums, Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 SIZE = 96
 CELLS = (SIZE // 8) ** 2
-
-
-def random_weights() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        f"{name}.{kind}": torch.randn(shape, generator=generator) * (2 / (9 * channels_in)) ** 0.5
-        for name, channels_in, channels_out in CONVOLUTIONS
-        for kind, shape in (("weight", (channels_out, channels_in, 3, 3)), ("bias", (channels_out,)))
-    }
 
 
 def batch_of(*seeds: int, skipped: int = 0) -> Batch:
@@ -40,14 +33,6 @@ def batch_of(*seeds: int, skipped: int = 0) -> Batch:
 
 def make_trainer(processes: Processes | None = None, device: torch.device = CPU, **options) -> Trainer:
     return Trainer(random_weights(), Preprocessing.CAFFE, TrainingOptions(**options), device, processes or Processes())
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def weights_of(trainer: Trainer) -> torch.Tensor:
