@@ -2,17 +2,21 @@
 
 The scene is synthetic. The loop intersects the points of two images at a time, as the published code does. Times are
 of the processor, which another load on the machine disturbs least: both sides run in one thread. Memory is the peak
-growth of what NumPy and SciPy allocate, results included, as tracemalloc counts it in a run of its own.
+growth of what NumPy and SciPy allocate, results included, as tracemalloc counts it in a run of its own. Last comes the time to read a COLMAP model.
 """
 
 import argparse
+import tempfile
 import time
 import tracemalloc
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pycolmap
 
 from megadepth_utils.covisibility import overlap_and_scale_ratio
+from megadepth_utils.undistorted_model import read_undistorted_model
 
 
 def synthetic_scene(images: int, points: int, track: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,6 +48,21 @@ def plain_loop(points: list[dict[int, float]]) -> tuple[np.ndarray, np.ndarray]:
                 ratio = min(max(first[key] / second[key], second[key] / first[key]) for key in common)
                 scale_ratio[i, j] = scale_ratio[j, i] = ratio
     return overlap, scale_ratio
+
+
+def reading(images: int = 100, points: int = 3000) -> str:
+    """How long it takes to read a COLMAP model in which every image observes every point."""
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = images, 1, 1
+    options.num_points3D, options.camera_model_id = points, pycolmap.CameraModelId.PINHOLE
+    options.camera_params = [1280.0, 1280.0, 512.0, 384.0]
+    with tempfile.TemporaryDirectory() as folder:
+        pycolmap.synthesize_dataset(options).write_binary(folder)
+        start = time.process_time()
+        model = read_undistorted_model(Path(folder))
+        seconds = time.process_time() - start
+    count = model.points.size
+    return f"reading a model of {images} images, {count} observations: {seconds / count * 1e6:.1f} s a million"
 
 
 def main() -> None:
@@ -80,6 +99,7 @@ def main() -> None:
     error = max(np.abs(a - b).max() for a, b in zip(fast, plain, strict=True))
     print(f"plain loop over dictionaries: {plain_s:.1f} s, {plain_s / fast_s:.0f} times as long")
     print(f"largest difference of a matrix entry: {error:.1e}")
+    print(reading())
 
 
 if __name__ == "__main__":
