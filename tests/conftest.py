@@ -1,10 +1,14 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+
+# A shell makes what it starts in the background deaf to Ctrl-C, and so its children, which some tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
