@@ -2,7 +2,8 @@
 
 The scene is synthetic. The loop intersects the points of two images at a time, as the published code does. Times are
 of the processor, which another load on the machine disturbs least: both sides run in one thread. Memory is the peak
-growth of what NumPy and SciPy allocate, results included, as tracemalloc counts it in a run of its own. Last comes the time to read a COLMAP model.
+growth of what NumPy and SciPy allocate, results included, as tracemalloc counts it in a run of its own. Last comes the
+time to read a COLMAP model.
 """
 
 import argparse
