@@ -8,32 +8,33 @@ import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
+from d2sfm.coordinates import Size
 from d2sfm.database import (
-    FeatureStore,
     check_camera_options,
     create_database,
-    estimated_cameras,
     exclusive,
-    import_photographs,
     remove_photographs,
 )
 from d2sfm.extractor import Extractor, level_sizes
 from d2sfm.feature_files import read_fingerprint, write_features
-from d2sfm.images import check_photograph, list_photographs, read_photograph
+from d2sfm.features import Features
+from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folder, pending_names
+from d2sfm.headers import check_header
+from d2sfm.images import list_photographs, load_photograph
 from d2sfm.network import MIN_EDGE_PX
-from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.pipeline import extract_all, reason
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
 class ExtractionSummary:
-    """What a run did; ``skipped`` holds the reason for each photograph that could not be used."""
+    """What a run did; ``skipped`` holds the reason for each photograph that could not be used. Names are in order."""
 
     extracted: int = 0
     already_there: int = 0
@@ -47,6 +48,14 @@ class ExtractionSummary:
         text += f", {self.already_there} were there already" if self.already_there else ""
         text += f", {len(self.without_keypoints)} without any keypoint" if self.without_keypoints else ""
         return text + (f", {len(self.skipped)} skipped" if self.skipped else "")
+
+    def _close(self, keypoints: dict[str, int], skipped: dict[str, str], names: list[str], started: float) -> None:
+        """Enter what ``extract_all`` returned, and put names in the order of ``names``."""
+        self.extracted, self.keypoints = len(keypoints), sum(keypoints.values())
+        self.without_keypoints = [name for name in names if keypoints.get(name) == 0]
+        skipped = self.skipped | skipped
+        self.skipped = {name: skipped[name] for name in names if name in skipped}
+        self.seconds = time.perf_counter() - started
 
 
 def extract_to_database(
@@ -76,125 +85,47 @@ def extract_to_database(
     extractor = Extractor(options)
     with exclusive(database):
         create_database(database)
-        pending = _pending(database, names, extractor.fingerprint)
-        _note_folder(database, images)  # after the other refusals: what is refused stays as it was
-        summary = ExtractionSummary()
-        summary.already_there = len(names) - len(pending)
-        usable = _check(images, pending, extractor, summary)
-        if usable:
-            _import(database, images, usable, cameras, summary)
+        pending = pending_names(database, names, extractor.fingerprint)
+        note_folder(database, images)  # after the other refusals: what is refused stays as it was
+        summary = ExtractionSummary(already_there=len(names) - len(pending))
+        sizes = _check_headers({name: images / name for name in pending}, extractor, summary)
+        if sizes:
+            summary.skipped |= import_folder(database, images, list(sizes), cameras)
         if summary.already_there and cameras != CameraOptions():
             logger.warning("photographs that are in the database already keep their cameras: give others a new one")
-        imported = [name for name in usable if name not in summary.skipped]
-        _extract(database, images, imported, extractor, dtype, summary, progress)
+        done = extract_all(
+            camera_sizes(database, [name for name in sizes if name not in summary.skipped]),
+            extractor,
+            lambda name: load_photograph(images / name),
+            lambda: feature_writer(database, extractor.fingerprint, dtype),
+            dtype,
+            progress,
+        )
+        summary._close(*done, names, started)
         remove_photographs(database, list(summary.skipped))
-        summary.seconds = time.perf_counter() - started
     return summary
 
 
-def _pending(database: Path, names: list[str], fingerprint: str) -> list[str]:
-    """The names that have no features yet. RuntimeError where the database holds features of another kind."""
-    with FeatureStore(database) as store:
-        other = store.foreign_extractor()
-        if other is not None:
-            images = store.foreign_images()
-            raise RuntimeError(
-                f"{database} holds keypoints of {other} for {len(images)} images, {images[0]} the first, not of d2sfm: "
-                "give D2 features a database of their own"
-            )
-        extracted = store.extracted()
-    differing = sorted(set(extracted.values()) - {fingerprint})
-    if differing:
-        raise RuntimeError(
-            f"{database} holds features with {_difference(differing[0], fingerprint)}, asked for is "
-            f"{_difference(fingerprint, differing[0])}: use the same settings or another database"
-        )
-    return [name for name in names if name not in extracted]
+def _check_headers(paths: dict[str, Path], extractor: Extractor, summary: ExtractionSummary) -> dict[str, Size]:
+    """Sizes by name of the photographs that can be used, by their headers; ``summary.skipped`` gets the others.
 
+    Pixels are looked at once, when it is their turn: a large folder starts at once.
+    """
 
-def _difference(fingerprint: str, other: str) -> str:
-    """The settings of a fingerprint that the other does not share, as 'name value, name value'."""
-    settings, others = json.loads(fingerprint), json.loads(other)
-    return ", ".join(f"{key} {value}" for key, value in settings.items() if others.get(key) != value)
-
-
-def _check(images: Path, names: list[str], extractor: Extractor, summary: ExtractionSummary) -> list[str]:
-    """The names whose file can be used; the others enter ``summary.skipped`` with their reason."""
-
-    def reason(name: str) -> str | None:
+    def size_or_reason(path: Path) -> Size | str:
         try:
-            size = extractor.input_size(check_photograph(images / name))
+            size = check_header(path)
         except (ValueError, OSError) as error:
-            return str(error)
-        if not level_sizes(size, extractor.options.scales):
-            return f"{size[0]} x {size[1]} px at the network's input, which needs {MIN_EDGE_PX} px on both edges"
-        return None
+            return reason(error)
+        width, height = extractor.input_size(size)
+        if not level_sizes((width, height), extractor.options.scales):
+            return f"{width} x {height} px at the network's input, which needs {MIN_EDGE_PX} px on both edges"
+        return size
 
-    # Before the import: COLMAP takes truncated files, and a row is harder to remove than not to make.
     with ThreadPoolExecutor() as pool:
-        reasons = dict(zip(names, pool.map(reason, names), strict=True))
-    summary.skipped |= {name: text for name, text in reasons.items() if text is not None}
-    return [name for name in names if reasons[name] is None]
-
-
-def _import(database: Path, images: Path, names: list[str], cameras: CameraOptions, summary: ExtractionSummary) -> None:
-    shared = cameras.camera_mode in (CameraMode.SINGLE, CameraMode.PER_FOLDER)
-    for name in import_photographs(database, images, names, cameras):
-        of_shared = f"its size is not that of the camera that --camera-mode {cameras.camera_mode} shares"
-        summary.skipped[name] = of_shared if shared else "COLMAP can't import it"
-    for count, width, height in estimated_cameras(database):
-        logger.warning(
-            "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
-            "(one camera took them all: --camera-mode single)",
-            count,
-            width,
-            height,
-        )
-
-
-def _note_folder(database: Path, images: Path) -> None:
-    """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
-    folder = str(images.resolve())
-    if folder != folder.encode(errors="replace").decode():
-        raise ValueError(f"{folder!r} is not UTF-8, which the names of a database are")
-    with FeatureStore(database) as store:
-        noted = store.setting("images")
-        if noted not in (None, folder) and store.extracted() and Path(noted).is_dir():
-            raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
-        store.set_setting("images", folder)
-
-
-def _extract(
-    database: Path,
-    images: Path,
-    names: list[str],
-    extractor: Extractor,
-    dtype: DescriptorDtype,
-    summary: ExtractionSummary,
-    progress: bool,
-) -> None:
-    with FeatureStore(database) as store:
-        rows = store.images()
-        for name in tqdm(names, desc="extract", unit="image", disable=not progress):
-            try:
-                image = read_photograph(images / name)
-            except (ValueError, OSError) as error:  # the file changed since it was checked
-                summary.skipped[name] = str(error)
-                continue
-            found, expected = (image.shape[1], image.shape[0]), (rows[name].width, rows[name].height)
-            if found != expected:
-                summary.skipped[name] = f"is {found[0]} x {found[1]} px, its camera {expected[0]} x {expected[1]} px"
-                continue
-            features = extractor.extract(image)
-            store.write(name, features, extractor.fingerprint, dtype)
-            _count(summary, name, len(features))
-
-
-def _count(summary: ExtractionSummary, name: str, keypoints: int) -> None:
-    summary.extracted += 1
-    summary.keypoints += keypoints
-    if keypoints == 0:
-        summary.without_keypoints.append(name)
+        found = dict(zip(paths, pool.map(size_or_reason, paths.values()), strict=True))
+    summary.skipped |= {name: what for name, what in found.items() if isinstance(what, str)}
+    return {name: what for name, what in found.items() if not isinstance(what, str)}
 
 
 def extract_to_files(
@@ -219,20 +150,27 @@ def extract_to_files(
     stored_as = {"output_type": storage.output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
     summary = ExtractionSummary()
-    for photograph in tqdm(photographs, desc="extract", unit="image", disable=not progress):
-        target = Path(photograph + storage.output_extension)
-        try:
-            if target.exists() and read_fingerprint(target) == fingerprint:
-                summary.already_there += 1
-                continue
-            features = extractor.extract(photograph)
-            write_features(target, features, storage.output_type, dtype, fingerprint)
-        except (ValueError, OSError) as error:
-            summary.skipped[photograph] = getattr(error, "strerror", None) or str(error)
-            continue
-        _count(summary, photograph, len(features))
-    summary.seconds = time.perf_counter() - started
+    pending = {name: Path(name) for name in photographs if not _has_features(_target(name, storage), fingerprint)}
+    summary.already_there = len(photographs) - len(pending)
+
+    def write(name: str, features: Features) -> None:
+        write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
+
+    sizes = _check_headers(pending, extractor, summary)
+    done = extract_all(sizes, extractor, load_photograph, lambda: nullcontext(write), dtype, progress)
+    summary._close(*done, photographs, started)
     return summary
+
+
+def _target(photograph: str, storage: StorageOptions) -> Path:
+    return Path(photograph + storage.output_extension)
+
+
+def _has_features(target: Path, fingerprint: str) -> bool:
+    try:
+        return target.exists() and read_fingerprint(target) == fingerprint
+    except OSError:  # writing will tell why
+        return False
 
 
 def read_image_list(path: Path) -> list[str]:

@@ -1,39 +1,33 @@
 """Photographs on disk: which files they are, whether they can be used, and their pixels on COLMAP's grid.
 
 COLMAP ignores EXIF orientation when it imports a photograph, so its cameras and keypoints belong to the pixels as
-they are stored. Pixels are therefore read with pycolmap's own reader. Pillow only checks that a file is whole:
-pycolmap gives a half grey picture for a truncated JPEG and says nothing.
+they are stored. pycolmap's reader holds Python's lock while it decodes, and gives a half grey picture for a truncated
+JPEG and says nothing. Pillow does neither: it decodes the kinds of files of which it gives the same pixels, bit for
+bit, and checks that the others are whole before pycolmap reads them.
 """
 
 import logging
 import os
-import threading
-import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pycolmap
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
+from PIL.features import check_feature
+
+from d2sfm.containers import jpeg_coding, png_chunks
+from d2sfm.headers import PHOTOGRAPH_SUFFIXES, opened, pillow_settings, stored_size
 
 logger = logging.getLogger(__name__)
 
-READ_SUFFIXES = {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
-    *(".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
-}
-# Camera raw files are TIFF inside: COLMAP and Pillow would take the thumbnail in them for the photograph.
-RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
-UNREAD_SUFFIXES = {".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".qoi"}
-PHOTOGRAPH_SUFFIXES = READ_SUFFIXES | RAW_SUFFIXES | UNREAD_SUFFIXES
+# Of these Pillow and pycolmap give the same pixels. Both carry libjpeg-turbo, whose releases agree on them; other
+# libraries, and some releases at other chroma sizes, interpolate differently.
+_SAME_JPEG_CODINGS = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive, with Huffman codes
+_SAME_JPEG_LUMA = {(1, 1), (2, 1), (2, 2), (4, 1)}  # samples for each of chroma: 4:4:4, 4:2:2, 4:2:0, 4:1:1
+_SAME_PNG_PIXELS = {"L", "RGB", "RGBA"}  # of 8 bits
 
-READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "PPM", "TGA"}  # Pillow's names
-
-# COLMAP counts the bytes of a picture with a signed 32-bit integer. Beyond it, its reader overruns its buffer.
-MAX_PIXELS = (2**31 - 1) // 3
-
-_pillow_lock = threading.Lock()
+_STRIP_ROWS = 64
 
 
 def list_photographs(folder: Path) -> list[str]:
@@ -58,29 +52,32 @@ def list_photographs(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def check_photograph(path: Path) -> tuple[int, int]:
-    """Whether a file can be used as a photograph: decodes it with Pillow and with pycolmap.
+def load_photograph(path: Path) -> np.ndarray:
+    """Check a photograph and decode it, once where Pillow can: pixels as ``read_photograph`` gives them.
 
-    Call it before ``read_photograph`` and before a file is imported into a database: neither notices a file that is
-    cut short. Safe to call from several threads. Returns (width, height) in pixels on COLMAP's grid.
+    Returns [H, W, 3] uint8, RGB. Needs the room of about two such arrays. Safe to call from several threads, which
+    Pillow lets decode at the same time.
 
-    Raises ValueError with the reason in one line (without the path) where the file cannot be used,
-    FileNotFoundError where there is none.
+    Raises ValueError with the reason in one line (without the path) where the file cannot be used, a part of it is
+    missing among others, FileNotFoundError where there is none.
     """
     path = Path(path)
-    _check_name(path)
-    with _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
-        size = _stored_size(picture)
-        if size[0] * size[1] > MAX_PIXELS:
-            raise ValueError(f"is {size[0]} x {size[1]} pixels, expected {MAX_PIXELS} or fewer in all")
-        _load_with_pillow(picture)
-        _check_range(picture)
-        _check_with_colmap(path, picture, size)
-    return size
+    kind, size, pixels = _decode_with_pillow(path)
+    return _decode_with_colmap(path, kind, size) if pixels is None else pixels
+
+
+def check_photograph(path: Path) -> tuple[int, int]:
+    """Whether a file can be used as a photograph, by decoding it; errors are those of ``load_photograph``.
+
+    Call it before a file is given to COLMAP, which does not notice one that is cut short. Returns (width, height) in
+    pixels on COLMAP's grid.
+    """
+    height, width, _ = load_photograph(path).shape
+    return width, height
 
 
 def read_photograph(path: Path) -> np.ndarray:
-    """Pixels of a photograph on COLMAP's grid: [H, W, 3] uint8, RGB. EXIF orientation is ignored.
+    """Pixels of a photograph on COLMAP's grid, by its own reader: [H, W, 3] uint8, RGB. EXIF orientation is ignored.
 
     Grey is repeated in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, an alpha channel is
     dropped and the colours under it stay as they are. Whether the file is whole is not checked here.
@@ -104,67 +101,6 @@ def _log_unreadable_folder(error: OSError) -> None:
     logger.warning("folder passed over: %s", error)
 
 
-def _check_name(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("has a name that is not UTF-8, rename it") from error
-    if path.suffix.lower() in RAW_SUFFIXES:
-        raise ValueError(_unread("camera raw"))
-
-
-def _open_file(path: Path) -> BinaryIO:
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError as error:
-        if path.is_symlink():
-            raise ValueError("is a link to a file that does not exist") from error
-        raise
-    except OSError as error:
-        raise ValueError(f"cannot be opened: {error.strerror}") from error
-    if not stream.peek(1):
-        stream.close()
-        raise ValueError("is an empty file")
-    return stream
-
-
-def _open_with_pillow(stream: BinaryIO, suffix: str) -> Image.Image:
-    try:
-        with _pillow_settings():
-            picture = Image.open(stream)
-    except UnidentifiedImageError as error:
-        if suffix.lower() in UNREAD_SUFFIXES:
-            raise ValueError(_unread(suffix[1:].upper())) from error
-        raise ValueError("is not a picture, or of a kind that Pillow cannot read") from error
-    except Exception as error:  # Pillow's readers raise what they like on a damaged header
-        raise ValueError(f"is damaged or cut short: {error}") from error
-    if picture.format not in READ_FORMATS:
-        raise ValueError(_unread(picture.format))
-    return picture
-
-
-def _unread(kind: str) -> str:
-    return f"{'WebP' if kind == 'WEBP' else kind} is not read by COLMAP, convert it to JPEG or PNG"
-
-
-def _load_with_pillow(picture: Image.Image) -> None:
-    # A JPEG is decoded at an eighth of its size: every byte is still read, in half of the time and little memory.
-    picture.draft(None, (1, 1))
-    try:
-        # Of the formats that COLMAP reads, only TIFF looks at Pillow's settings again while it loads.
-        with _pillow_settings() if picture.format == "TIFF" else nullcontext():
-            picture.load()
-    except Exception as error:  # as above
-        raise ValueError(f"is damaged or cut short: {error}") from error
-
-
-def _stored_size(picture: Image.Image) -> tuple[int, int]:
-    """(width, height) before orientation: Pillow turns TIFF files, and no others, as they are opened."""
-    if picture.format == "TIFF":
-        return picture.tag_v2[256], picture.tag_v2[257]  # ImageWidth, ImageLength
-    return picture.size
-
-
 def _check_range(picture: Image.Image) -> None:
     """COLMAP reads floating point as 0..1 and 32-bit integers over their whole range, which few files follow."""
     if picture.mode == "F":
@@ -175,30 +111,63 @@ def _check_range(picture: Image.Image) -> None:
         raise ValueError("has 32-bit pixels, expected 8 or 16 bits")
 
 
-def _check_with_colmap(path: Path, picture: Image.Image, size: tuple[int, int]) -> None:
+def _decode_with_pillow(path: Path) -> tuple[str, tuple[int, int], np.ndarray | None]:
+    """Format, (width, height) and, where Pillow gives COLMAP's, the pixels of a file that is whole."""
+    with opened(path) as picture:
+        size, ours = stored_size(picture), _same_as_colmap(path, picture)
+        if not ours:
+            # A JPEG is decoded at an eighth of its size: every byte is still read, in half of the time.
+            picture.draft(None, (1, 1))
+        try:
+            # Of the formats that COLMAP reads, only TIFF looks at Pillow's settings again while it loads.
+            with pillow_settings() if picture.format == "TIFF" else nullcontext():
+                picture.load()
+        except Exception as error:  # as in _open_with_pillow
+            raise ValueError(f"is damaged or cut short: {error}") from error
+        _check_range(picture)
+        return picture.format, size, _pixels(picture) if ours else None
+
+
+def _same_as_colmap(path: Path, picture: Image.Image) -> bool:
+    """Whether Pillow's pixels of a picture, of which the header is read, are proven to be pycolmap's."""
+    try:
+        with path.open("rb") as stream:
+            if picture.format == "PNG":
+                # Pillow forgives broken chunks, of which COLMAP makes black pixels.
+                return picture.tile[0][3] in _SAME_PNG_PIXELS and all(True for _ in png_chunks(stream))
+            if picture.format not in ("JPEG", "MPO") or jpeg_coding(stream) not in _SAME_JPEG_CODINGS:
+                return False
+    except ValueError:
+        return False
+    luma, *chroma = [(across, down) for _, across, down, _ in picture.layer]
+    sampled_alike = not chroma or (luma in _SAME_JPEG_LUMA and chroma == [(1, 1), (1, 1)])
+    return picture.mode in ("L", "RGB") and sampled_alike and check_feature("libjpeg_turbo")
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """Pixels of a grey, RGB or RGBA picture, [H, W, 3] uint8; in strips, as Pillow's own way takes three copies."""
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP_ROWS):
+        strip = np.asarray(picture.crop((0, top, width, min(top + _STRIP_ROWS, height))))
+        pixels[top : top + len(strip)] = strip[..., None] if strip.ndim == 2 else strip[..., :3]
+    return pixels
+
+
+def _decode_with_colmap(path: Path, kind: str, size: tuple[int, int]) -> np.ndarray:
     bitmap = pycolmap.Bitmap.read(path, as_rgb=True)
     if bitmap is None:
-        raise ValueError(
-            f"is a {picture.format} file of a kind that COLMAP cannot read, convert it to JPEG or 8-bit PNG"
-        )
+        raise ValueError(f"is a {kind} file of a kind that COLMAP cannot read, convert it to JPEG or 8-bit PNG")
     if (bitmap.width, bitmap.height) != size:
         raise ValueError(f"is {bitmap.width} x {bitmap.height} pixels for COLMAP, {size[0]} x {size[1]} for Pillow")
+    pixels = bitmap.to_array()
     # COLMAP says nothing where decoding fails half-way, and gives black pixels: a TIFF compression that it lacks
     # (zstd, for example), or a damaged PNG that Pillow forgives.
-    if not bitmap.to_array().any() and picture.convert("RGB").getbbox():
-        raise ValueError(f"is a {picture.format} file of which COLMAP reads black pixels only, save it anew as PNG")
+    if not pixels.any() and not _is_black(path):
+        raise ValueError(f"is a {kind} file of which COLMAP reads black pixels only, save it anew as PNG")
+    return pixels
 
 
-@contextmanager
-def _pillow_settings():
-    """No warnings of Pillow, and no limit to the size of a picture: photographs of 200 megapixels are real.
-
-    Both are global, so they are changed by one thread at a time and put back at once.
-    """
-    with _pillow_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _is_black(path: Path) -> bool:
+    with opened(path) as picture, pillow_settings():
+        return picture.convert("RGB").getbbox() is None

@@ -314,7 +314,7 @@ def test_a_black_photograph_is_a_photograph(tmp_path):
 
 
 def test_a_size_on_which_the_readers_disagree_is_refused(tmp_path, monkeypatch):
-    path = save(tmp_path, "rgb.png")
+    path = save(tmp_path, "rgb.tif")
     other = pycolmap.Bitmap.from_array(PIXELS[:30])
     monkeypatch.setattr(pycolmap.Bitmap, "read", lambda path, as_rgb: other)
     with pytest.raises(ValueError, match="is 61 x 30 pixels for COLMAP, 61 x 40 for Pillow"):

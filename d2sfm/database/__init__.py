@@ -3,13 +3,20 @@
 from d2sfm.database.connection import quiet_pycolmap
 from d2sfm.database.features import FeatureStore, ImageRow
 from d2sfm.database.pairs import PairStore
-from d2sfm.database.photographs import check_camera_options, estimated_cameras, import_photographs, remove_photographs
+from d2sfm.database.photographs import (
+    by_camera_group,
+    check_camera_options,
+    estimated_cameras,
+    import_photographs,
+    remove_photographs,
+)
 from d2sfm.database.schema import create_database, exclusive, require_database
 
 __all__ = [
     "FeatureStore",
     "ImageRow",
     "PairStore",
+    "by_camera_group",
     "check_camera_options",
     "create_database",
     "estimated_cameras",

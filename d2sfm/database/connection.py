@@ -7,12 +7,15 @@ lost without an error. So everything that touches the file goes through ``Connec
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
+PIECE_BYTES = 4 << 20  # in which large blobs are written and read
 BUSY_TIMEOUT_S = 5.0  # COLMAP's own writes are short; who holds the file longer is at work on it
 
 _in_use: set[Path] = set()
@@ -110,10 +113,37 @@ class Connection:
         with named_errors(self.path, sqlite3.Error):
             self._connection.executemany(sql, values)
 
+    def write_blob(self, table: str, column: str, row_id: int, pieces: Iterable[np.ndarray]) -> None:
+        """Write arrays one after the other over a blob that is there, of the size of all together.
+
+        ``INSERT ... zeroblob(size)`` makes one. A blob that is given as a value is copied twice on its way into the
+        file; this needs the room of one piece.
+        """
+        with named_errors(self.path, sqlite3.Error), self._connection.blobopen(table, column, row_id) as blob:
+            for piece in pieces:
+                blob.write(np.ascontiguousarray(piece).view(np.uint8).reshape(-1))
+
+    def read_blob(self, table: str, column: str, row_id: int, out: np.ndarray) -> None:
+        """Fill a contiguous array with the bytes of a blob, in pieces, without a second copy of it.
+
+        Raises RuntimeError where the blob has another size.
+        """
+        flat = out.view(np.uint8).reshape(-1)
+        opened = partial(self._connection.blobopen, table, column, row_id, readonly=True)
+        with named_errors(self.path, sqlite3.Error), opened() as blob:
+            if len(blob) != len(flat):
+                raise RuntimeError(f"{self.path}: row {row_id} of {table} has {len(blob)} bytes, expected {len(flat)}")
+            for start in range(0, len(flat), PIECE_BYTES):
+                piece = blob.read(PIECE_BYTES)
+                flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All of the block or, after any exception, nothing of it."""
-        self.rows("BEGIN IMMEDIATE")
+    def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        """All of the block or, after any exception, nothing of it.
+
+        A DEFERRED one locks nothing until it writes, and reads what was there at its start throughout.
+        """
+        self.rows(f"BEGIN {kind}")
         try:
             yield
             self.rows("COMMIT")

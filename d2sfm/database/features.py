@@ -1,7 +1,7 @@
 """The sqlite3 half of the database: features of images, and what d2sfm notes beside them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database.connection import Connection
+from d2sfm.database.connection import PIECE_BYTES, Connection
 from d2sfm.database.schema import create_our_tables, require_database, tables
 from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
@@ -18,6 +18,9 @@ MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + l
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
+MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, in the libraries of Python and of pycolmap
+_ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
+
 _DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
 
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
@@ -80,8 +83,11 @@ class FeatureStore:
 
         All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
         indices. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32, descriptors as rows of bytes
-        (1024 a row as float16, 2048 as float32), scores in our table. Raises ValueError where the database has no
-        image of that name, RuntimeError where the size of its camera is not that of the features' picture.
+        (1024 a row as float16, 2048 as float32), scores in our table. Needs little room beside the features, most
+        where their descriptors have that dtype already.
+
+        Raises ValueError where the database has no image of that name or the descriptors are larger than a row may
+        be, RuntimeError where the size of its camera is not that of the features' picture.
         """
         image = self._image(name)
         if (image.width, image.height) != tuple(features.image_size):
@@ -89,11 +95,12 @@ class FeatureStore:
                 f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
                 f"the camera in {self.path} has {image.width} x {image.height}"
             )
+        dtype = _DTYPES[DescriptorDtype(descriptor_dtype)]
+        row_bytes = DESCRIPTOR_SIZE * dtype.itemsize
+        check_count(len(features), descriptor_dtype)
         create_our_tables(self._connection)
         keypoints = np.array(features.keypoints, "<f4")
         keypoints[:, 3] = 0
-        descriptors = np.ascontiguousarray(features.descriptors, _DTYPES[DescriptorDtype(descriptor_dtype)])
-        row_bytes = DESCRIPTOR_SIZE * descriptors.itemsize
         ours = (*map(int, features.input_size), json.dumps([float(scale) for scale in features.scales]))
         scores = np.ascontiguousarray(features.scores, "<f4").tobytes()
         with self._connection.transaction():
@@ -103,9 +110,11 @@ class FeatureStore:
                 (image.image_id, len(features), keypoints.tobytes()),
             )
             self._connection.rows(
-                "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, ?)",
-                (image.image_id, _UNDEFINED, len(features), row_bytes, descriptors.tobytes()),
+                "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, zeroblob(?))",
+                (image.image_id, _UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
             )
+            pieces = _pieces(features.descriptors, dtype)
+            self._connection.write_blob("descriptors", "data", image.image_id, pieces)
             self._connection.rows(
                 "INSERT INTO d2sfm_features (image_id, input_width, input_height, scales, convention, fingerprint, "
                 "scores) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -118,20 +127,22 @@ class FeatureStore:
         Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features.
         """
         image = self._image(name)
-        rows = self._has("d2sfm_features") and self._connection.rows(
-            "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
-            f"descriptors.data FROM {_WHOLE} WHERE images.image_id = ?",
-            (image.image_id,),
-        )
-        if not rows:
-            raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
-        [(width, height, scales, convention, scores, keypoints, row_bytes, descriptors)] = rows
+        with self._connection.transaction("DEFERRED"):
+            rows = self._has("d2sfm_features") and self._connection.rows(
+                "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
+                f"descriptors.rows FROM {_WHOLE} WHERE images.image_id = ?",
+                (image.image_id,),
+            )
+            if not rows:
+                raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
+            [(width, height, scales, convention, scores, keypoints, row_bytes, count)] = rows
+            descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
+            self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
         keypoints = np.frombuffer(keypoints, "<f4").reshape(-1, 4).copy()
         keypoints[:, 3] = np.frombuffer(scores, "<f4")
-        descriptors = np.frombuffer(descriptors, f"<f{row_bytes // DESCRIPTOR_SIZE}").reshape(-1, DESCRIPTOR_SIZE)
         return Features(
             keypoints=keypoints,
-            descriptors=descriptors.copy(),
+            descriptors=descriptors,
             image_size=(image.width, image.height),
             input_size=(width, height),
             convention=Convention(convention),
@@ -218,3 +229,22 @@ def remove_pairs(connection: Connection, image_id: int) -> None:
     """Remove all matches and two-view geometries of an image's pairs. They have no foreign key that would do it."""
     for table in ("matches", "two_view_geometries"):
         connection.rows(f"DELETE FROM {table} WHERE pair_id IN ({_PAIRS_OF_IMAGE})", (MAX_IMAGES, image_id, image_id))
+
+
+def check_count(count: int, descriptor_dtype: DescriptorDtype) -> None:
+    """Raise ValueError where the descriptors of that many keypoints are more than a row of the database can hold."""
+    row_bytes = DESCRIPTOR_SIZE * _DTYPES[DescriptorDtype(descriptor_dtype)].itemsize
+    most = (MAX_ROW_BYTES - _ROW_HEAD_BYTES) // row_bytes
+    if count > most:
+        or_half = " or --descriptor-dtype float16" if descriptor_dtype is DescriptorDtype.FLOAT32 else ""
+        raise ValueError(
+            f"has {count} keypoints, of which a database holds {most} for an image as {descriptor_dtype}: "
+            f"use --max-keypoints {most}{or_half}"
+        )
+
+
+def _pieces(descriptors: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """The descriptors in the dtype, some rows at a time."""
+    rows = PIECE_BYTES // (DESCRIPTOR_SIZE * dtype.itemsize)
+    for start in range(0, len(descriptors), rows):
+        yield descriptors[start : start + rows].astype(dtype, copy=False)

@@ -2,12 +2,15 @@
 
 import logging
 import math
+import os
 from collections import Counter, defaultdict
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pycolmap
 
+from d2sfm.containers import write_blank_copy
 from d2sfm.database.connection import Connection, named_errors, open_pycolmap, quiet_pycolmap, sole_use
 from d2sfm.database.features import FeatureStore, remove_pairs
 from d2sfm.options import CameraMode, CameraOptions
@@ -23,23 +26,28 @@ def import_photographs(
 ) -> list[str]:
     """Import those of the photographs that the database does not hold yet: image, camera, rig, frame and GPS position.
 
-    names are relative to images_dir, with '/' between parts. In the modes ``single`` and ``per-folder`` new
+    names are relative to images_dir, with '/' between parts. Of JPEG and PNG only the header is looked at, so damaged
+    pixels are not noticed. In the modes ``single`` and ``per-folder`` new
     photographs share the camera that the database has for them (the one of most images). Cameras with the parameters
     that options give are marked as given.
 
     Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
-    that they were to share. Raises ValueError for an unknown camera model or wrong parameters, FileNotFoundError where
-    the database or the folder is missing, RuntimeError where the camera to share is not the one that options give.
+    that they were to share. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out
+    of the folder, FileNotFoundError where the database or the folder is missing, RuntimeError where the camera to share
+    is not the one that options give.
     """
     options = options or CameraOptions()
     given = _given_camera(options)
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"no folder of photographs {images_dir}")
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"expected a name relative to {images_dir} and below it, found {name}")
     with FeatureStore(path) as store:
         known = {name: image.camera_id for name, image in store.images().items()}
     new = sorted(set(names) - known.keys())
     shared = _cameras_to_share(known, options.camera_mode)
-    groups = _by_camera_group(new, options.camera_mode)
+    groups = by_camera_group(new, options.camera_mode)
     if given is not None:
         _require_given(path, given, [shared[group] for group in groups if group in shared])
     with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
@@ -81,6 +89,14 @@ def remove_photographs(path: Path, names: list[str]) -> None:
             _remove_unused_camera(connection, image.camera_id)
 
 
+def by_camera_group(names: list[str], mode: CameraMode) -> dict[str, list[str]]:
+    """Names by what those that are to share a camera have in common: the folder, or nothing."""
+    groups = defaultdict(list)
+    for name in names:
+        groups[_camera_group(name, mode)].append(name)
+    return dict(groups)
+
+
 def check_camera_options(options: CameraOptions) -> None:
     """Raise ValueError for an unknown camera model or wrong parameters."""
     _given_camera(options)
@@ -116,13 +132,6 @@ def _camera_group(name: str, mode: CameraMode) -> str:
     return PurePosixPath(name).parent.as_posix() if mode is CameraMode.PER_FOLDER else ""
 
 
-def _by_camera_group(names: list[str], mode: CameraMode) -> dict[str, list[str]]:
-    groups = defaultdict(list)
-    for name in names:
-        groups[_camera_group(name, mode)].append(name)
-    return dict(groups)
-
-
 def _cameras_to_share(known: dict[str, int], mode: CameraMode) -> dict[str, int]:
     """The camera_id that new photographs of each group are to share: the one of most images, then the lowest."""
     if mode not in (CameraMode.SINGLE, CameraMode.PER_FOLDER):
@@ -142,7 +151,18 @@ def _import_group(path: Path, images_dir: Path, names: list[str], options: Camer
     reader = pycolmap.ImageReaderOptions(camera_model=options.camera_model, camera_params=options.camera_params)
     if shared is not None:
         reader.existing_camera_id = shared
-    pycolmap.import_images(path, images_dir, mode.get(options.camera_mode, pycolmap.CameraMode.SINGLE), names, reader)
+    with TemporaryDirectory(prefix="d2sfm-") as folder:
+        for name in names:
+            _write_stand_in(Path(images_dir, name), Path(folder, name))
+        pycolmap.import_images(path, folder, mode.get(options.camera_mode, pycolmap.CameraMode.SINGLE), names, reader)
+
+
+def _write_stand_in(photograph: Path, stand_in: Path) -> None:
+    """What COLMAP's import gets for a photograph: a copy without its picture, or else a link to the file."""
+    stand_in.parent.mkdir(parents=True, exist_ok=True)
+    readable = photograph.is_file() and os.access(photograph, os.R_OK)  # what is not is reported as not taken
+    if readable and not write_blank_copy(photograph, stand_in):
+        stand_in.symlink_to(photograph.absolute())
 
 
 def _require_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:

@@ -1,0 +1,106 @@
+"""A folder of photographs and its database, on both sides of extraction: what is to be done, cameras, writing."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from d2sfm.coordinates import Size
+from d2sfm.database import FeatureStore, by_camera_group, estimated_cameras, import_photographs
+from d2sfm.features import Features
+from d2sfm.images import load_photograph
+from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
+from d2sfm.pipeline import reason
+
+logger = logging.getLogger(__name__)
+
+_SHARED_MODES = (CameraMode.SINGLE, CameraMode.PER_FOLDER)
+
+
+def pending_names(database: Path, names: list[str], fingerprint: str) -> list[str]:
+    """The names that have no features yet. RuntimeError where the database holds features of another kind."""
+    with FeatureStore(database) as store:
+        other = store.foreign_extractor()
+        if other is not None:
+            images = store.foreign_images()
+            raise RuntimeError(
+                f"{database} holds keypoints of {other} for {len(images)} images, {images[0]} the first, not of d2sfm: "
+                "give D2 features a database of their own"
+            )
+        extracted = store.extracted()
+    differing = sorted(set(extracted.values()) - {fingerprint})
+    if differing:
+        raise RuntimeError(
+            f"{database} holds features with {_difference(differing[0], fingerprint)}, asked for is "
+            f"{_difference(fingerprint, differing[0])}: use the same settings or another database"
+        )
+    return [name for name in names if name not in extracted]
+
+
+def _difference(fingerprint: str, other: str) -> str:
+    """The settings of a fingerprint that the other does not share, as 'name value, name value'."""
+    settings, others = json.loads(fingerprint), json.loads(other)
+    return ", ".join(f"{key} {value}" for key, value in settings.items() if others.get(key) != value)
+
+
+def import_folder(database: Path, images: Path, names: list[str], cameras: CameraOptions) -> dict[str, str]:
+    """Import photographs whose headers are sound, with their cameras. Returns reasons by name of those left out.
+
+    Pixels are looked at only where a photograph would bring the camera that others share: the first whole one does.
+    """
+    left_out = _broken_firsts(images, names, cameras.camera_mode) if cameras.camera_mode in _SHARED_MODES else {}
+    whole = [name for name in names if name not in left_out]
+    of_shared = f"its size is not that of the camera that --camera-mode {cameras.camera_mode} shares"
+    for name in import_photographs(database, images, whole, cameras):
+        left_out[name] = of_shared if cameras.camera_mode in _SHARED_MODES else "COLMAP can't import it"
+    for count, width, height in estimated_cameras(database):
+        logger.warning(
+            "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
+            "(one camera took them all: --camera-mode single)",
+            count,
+            width,
+            height,
+        )
+    return left_out
+
+
+def _broken_firsts(images: Path, names: list[str], mode: CameraMode) -> dict[str, str]:
+    """Reasons by name of the broken photographs before the first whole one of those that share a camera."""
+    broken = {}
+    for members in by_camera_group(names, mode).values():
+        for name in members:
+            try:
+                load_photograph(images / name)
+                break
+            except (ValueError, OSError) as error:
+                broken[name] = reason(error)
+    return broken
+
+
+def note_folder(database: Path, images: Path) -> None:
+    """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
+    folder = str(images.resolve())
+    if folder != folder.encode(errors="replace").decode():
+        raise ValueError(f"{folder!r} is not UTF-8, which the names of a database are")
+    with FeatureStore(database) as store:
+        noted = store.setting("images")
+        if noted not in (None, folder) and store.extracted() and Path(noted).is_dir():
+            raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
+        store.set_setting("images", folder)
+
+
+def camera_sizes(database: Path, names: list[str]) -> dict[str, Size]:
+    """(width, height) of the cameras of those photographs that are in the database."""
+    with FeatureStore(database) as store:
+        rows = store.images()
+    return {name: (rows[name].width, rows[name].height) for name in names if name in rows}
+
+
+@contextmanager
+def feature_writer(
+    database: Path, fingerprint: str, descriptor_dtype: DescriptorDtype
+) -> Iterator[Callable[[str, Features], None]]:
+    """Opens the database for ``extract_all`` and gives the function that writes the features of one image."""
+    with FeatureStore(database) as store:
+        yield lambda name, features: store.write(name, features, fingerprint, descriptor_dtype)

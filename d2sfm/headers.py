@@ -1,0 +1,113 @@
+"""What the name and the header of a file tell of a photograph, before its pixels are decoded."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+READ_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
+    *(".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
+}
+# Camera raw files are TIFF inside: COLMAP and Pillow would take the thumbnail in them for the photograph.
+RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
+UNREAD_SUFFIXES = {".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".qoi"}
+PHOTOGRAPH_SUFFIXES = READ_SUFFIXES | RAW_SUFFIXES | UNREAD_SUFFIXES
+
+READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "PPM", "TGA"}  # Pillow's names
+
+# COLMAP counts the bytes of a picture with a signed 32-bit integer. Beyond it, its reader overruns its buffer.
+MAX_PIXELS = (2**31 - 1) // 3
+
+_pillow_lock = threading.Lock()
+
+
+def check_header(path: Path) -> tuple[int, int]:
+    """Whether a file looks like a photograph that can be used, by its name and header alone.
+
+    Returns (width, height) in pixels on COLMAP's grid. Safe to call from several threads. Whether the pixels are whole
+    shows when they are decoded: see ``load_photograph``, which raises the same errors.
+    """
+    path = Path(path)
+    with opened(path) as picture:
+        return stored_size(picture)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The picture in a file, of which Pillow has read the header. ValueError as ``check_header``."""
+    _check_name(path)
+    with _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
+        size = stored_size(picture)
+        if size[0] * size[1] > MAX_PIXELS:
+            raise ValueError(f"is {size[0]} x {size[1]} pixels, expected {MAX_PIXELS} or fewer in all")
+        yield picture
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("has a name that is not UTF-8, rename it") from error
+    if path.suffix.lower() in RAW_SUFFIXES:
+        raise ValueError(_unread("camera raw"))
+
+
+def _open_file(path: Path) -> BinaryIO:
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise ValueError("is a link to a file that does not exist") from error
+        raise
+    except OSError as error:
+        raise ValueError(f"cannot be opened: {error.strerror}") from error
+    if not stream.peek(1):
+        stream.close()
+        raise ValueError("is an empty file")
+    return stream
+
+
+def _open_with_pillow(stream: BinaryIO, suffix: str) -> Image.Image:
+    try:
+        with pillow_settings():
+            picture = Image.open(stream)
+    except UnidentifiedImageError as error:
+        if suffix.lower() in UNREAD_SUFFIXES:
+            raise ValueError(_unread(suffix[1:].upper())) from error
+        raise ValueError("is not a picture, or of a kind that Pillow cannot read") from error
+    except Exception as error:  # Pillow's readers raise what they like on a damaged header
+        raise ValueError(f"is damaged or cut short: {error}") from error
+    if picture.format not in READ_FORMATS:
+        raise ValueError(_unread(picture.format))
+    return picture
+
+
+def _unread(kind: str) -> str:
+    return f"{'WebP' if kind == 'WEBP' else kind} is not read by COLMAP, convert it to JPEG or PNG"
+
+
+def stored_size(picture: Image.Image) -> tuple[int, int]:
+    """(width, height) before orientation: Pillow turns TIFF files, and no others, as they are opened."""
+    if picture.format == "TIFF":
+        return picture.tag_v2[256], picture.tag_v2[257]  # ImageWidth, ImageLength
+    return picture.size
+
+
+@contextmanager
+def pillow_settings():
+    """No warnings of Pillow, and no limit to the size of a picture: photographs of 200 megapixels are real.
+
+    Both are global, so they are changed by one thread at a time and put back at once.
+    """
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
