@@ -44,15 +44,14 @@ class Neighbourhood(NamedTuple):
         return rows, mixed, columns
 
 
-def detect(features: Tensor, banned: Tensor | None = None) -> Detections:
+def detect(features: Tensor, candidates: Tensor) -> Detections:
     """Cells that pass the channel, the 3x3 and the edge test.
 
-    features: [C, H, W]; banned: [H, W] bool, cells that may not be detected. Where two channels tie at a cell the
+    features: [C, H, W], a map or a part of its rows; candidates: [H, W] bool, cells that may be detected. Of a part,
+    candidates need the rows above and below them, where the map has such. Where two channels tie at a cell the
     lowest counts; of equal neighbours in a channel all stay.
     """
-    height, width = features.shape[1:]
     responses, channels = features.max(dim=0)
-    candidates = torch.ones(height, width, dtype=torch.bool, device=features.device) if banned is None else ~banned
     rows, columns = candidates.nonzero(as_tuple=True)
     found = Detections(torch.stack([rows, columns], 1), channels[rows, columns], responses[rows, columns])
     for offset in NEIGHBOURS:
@@ -66,10 +65,10 @@ def detect(features: Tensor, banned: Tensor | None = None) -> Detections:
 
 
 def localise(features: Tensor, found: Detections) -> tuple[Tensor, Tensor]:
-    """Positions of detections refined by one Newton step on the channel's response, -H^-1 g.
+    """One Newton step on the channel's response at each detection, -H^-1 g.
 
-    Returns (cells [N, 2] float (row, column), stable [N] bool); a detection is stable where the step is below half a
-    cell on both axes.
+    Returns (steps [N, 2] float (row, column) in cells, stable [N] bool); a detection is stable where its step is below
+    half a cell on both axes.
     """
     around = _neighbourhood(features, found)
     row_row, mixed, column_column = around.hessian(found.responses)
@@ -77,8 +76,8 @@ def localise(features: Tensor, found: Detections) -> tuple[Tensor, Tensor]:
     determinant = row_row * column_column - mixed**2
     step_row = -(column_column * gradient_row - mixed * gradient_column) / determinant
     step_column = -(row_row * gradient_column - mixed * gradient_row) / determinant
-    step = torch.stack([step_row, step_column], 1)
-    return found.cells + step, (step.abs() < MAX_STEP).all(dim=1)
+    steps = torch.stack([step_row, step_column], 1)
+    return steps, (steps.abs() < MAX_STEP).all(dim=1)
 
 
 def soft_scores(features: Tensor) -> Tensor:

@@ -5,50 +5,30 @@ features = extractor.extract(image)          # uint8 [H, W, 3] RGB, or the path 
 """
 
 import json
+import logging
 import math
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from d2sfm.coordinates import (
-    Size,
-    coarse_from_fine_grid,
-    image_from_input,
-    input_from_level,
-    level_from_grid,
-    resize_factor,
-)
-from d2sfm.detection import detect, localise
-from d2sfm.device import resolve_device
-from d2sfm.features import Features
+from d2sfm.coordinates import Size, image_from_input, input_from_level, level_from_grid, resize_factor
+from d2sfm.device import resolve_device, resolve_precision
+from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.network import MIN_EDGE_PX, Trunk
-from d2sfm.options import Convention, ExtractionOptions
-from d2sfm.preprocess import input_size, normalise, resize
-from d2sfm.sampling import inside, resample, sample
+from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
+from d2sfm.preprocess import input_size, resize
+from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, table_of
+from d2sfm.strips import MIN_STRIP_PX, memory_bytes, strip_px
 from d2sfm.weights import digest, load_weights
 
+CPU_MEMORY, GPU_MEMORY = 0.5e9, 2e9  # bytes for feature maps
+CPU_STRIP_PX = 64  # maps of a strip stay in the cache: 64 rows of 1063 px are 2.2 s, the whole picture 2.6 s
+MAX_BATCH = 16  # a GPU is busy with fewer, except for thumbnails
 
-class Level(NamedTuple):
-    """What a pyramid level hands to the next finer one."""
-
-    size: Size  # pixels
-    features: Tensor  # [C, h, w], already the sum over this and all coarser levels
-    banned: Tensor  # [h, w] bool: detected here or at any coarser level
-
-
-class LevelKeypoints(NamedTuple):
-    """Keypoints of one level."""
-
-    xy_in_level: np.ndarray  # [N, 2] float64
-    cells: np.ndarray  # [N, 2] int64 (row, column), before the sub-pixel step
-    responses: np.ndarray  # [N] float32
-    descriptors: np.ndarray  # [N, 512] float32, unit length
+logger = logging.getLogger(__name__)
 
 
 class Extractor:
@@ -60,9 +40,12 @@ class Extractor:
     def __init__(self, options: ExtractionOptions | None = None):
         self.options = options or ExtractionOptions()
         self.device = resolve_device(self.options.device)
+        self.precision = resolve_precision(self.options.precision, self.device)
         weights = load_weights(self.options.weights, self.options.preprocessing)
         self.weights_digest = digest(weights)
-        self.trunk = Trunk(weights, relu=self.options.relu).to(self.device)
+        self.trunk = Trunk(weights, relu=self.options.relu).to(self.device, self.precision)
+        self._tile_size = self.options.tile_size
+        self._largest_batch = MAX_BATCH if self.device.type == "cuda" else 1
 
     @property
     def fingerprint(self) -> str:
@@ -77,7 +60,7 @@ class Extractor:
             "max_keypoints": options.max_keypoints,
             "preprocessing": options.preprocessing,
             "relu": options.relu,
-            "precision": options.precision,
+            "precision": str(self.precision).removeprefix("torch."),
             "convention": options.convention,
         }
         return json.dumps(settings)
@@ -86,11 +69,13 @@ class Extractor:
         """Size of the network input for a photograph of this size, both (width, height) in pixels."""
         return input_size(image_size, self.options.max_edge, self.options.max_sum_edges)
 
-    @torch.inference_mode()
-    def extract(self, image: np.ndarray | str | PathLike) -> Features:
+    def extract(
+        self, image: np.ndarray | str | PathLike, descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
+    ) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid.
+        descriptor_dtype: type of the descriptors; float16 takes half the memory.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
@@ -99,9 +84,19 @@ class Extractor:
 
             check_photograph(Path(image))
             image = read_photograph(Path(image))
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
-        image_size = (image.shape[1], image.shape[0])
+        return self.extract_batch([image], descriptor_dtype)[0]
+
+    @torch.inference_mode()
+    def extract_batch(
+        self, images: list[np.ndarray], descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
+    ) -> list[Features]:
+        """Features of pictures of one size, which pass through the network together. Arguments as for ``extract``."""
+        for image in images:
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
+            if image.shape != images[0].shape:
+                raise ValueError(f"images have shapes {images[0].shape} and {image.shape}, expected one shape")
+        image_size = (images[0].shape[1], images[0].shape[0])
         size = self.input_size(image_size)
         levels = level_sizes(size, self.options.scales)
         if not levels:
@@ -109,76 +104,127 @@ class Extractor:
                 f"picture of {image_size[0]} x {image_size[1]} px is {size[0]} x {size[1]} px at the network's input, "
                 f"which needs {MIN_EDGE_PX} px on both edges"
             )
-        picture = normalise(resize(image, size), self.options.preprocessing).to(self.device)
-        keypoints, cells, descriptors = self._pyramid(picture, levels)
+        try:
+            strips = self._keypoints([resize(image, size) for image in images], levels, descriptor_dtype)
+        except torch.cuda.OutOfMemoryError:
+            if not self._ask_for_less(len(images), [size for _, size in levels]):
+                raise
+        else:
+            return [self._features(of_picture, levels, size, image_size) for of_picture in zip(*strips, strict=True)]
+        # Outside of the handler, which would keep the maps alive.
+        torch.cuda.empty_cache()
+        step = self._largest_batch
+        batches = (images[begin : begin + step] for begin in range(0, len(images), step))
+        return [features for batch in batches for features in self.extract_batch(batch, descriptor_dtype)]
 
+    def batch_size(self, image_size: Size) -> int:
+        """Photographs of a size, (width, height), that pass through the network together within the memory limit.
+
+        1 on a CPU, where larger batches are no faster.
+        """
+        sizes = [size for _, size in level_sizes(self.input_size(image_size), self.options.scales)]
+        if not sizes or self.device.type == "cpu":
+            return 1
+        of_picture = memory_bytes(sizes, max(height for _, height in sizes), self.precision.itemsize)
+        return max(1, min(self._largest_batch, int(self._memory_limit() / of_picture)))
+
+    def _memory_limit(self) -> float:
+        """Bytes for feature maps."""
+        if self.options.memory_limit is not None:
+            return self.options.memory_limit * 1e9
+        return GPU_MEMORY if self.device.type == "cuda" else CPU_MEMORY
+
+    def _strip_px(self, sizes: list[Size], pictures: int) -> int:
+        """Rows that enter the network at a time. ValueError where the memory limit is too low for any."""
+        if self._tile_size is not None:
+            return self._tile_size
+        limit, itemsize = self._memory_limit() / pictures, self.precision.itemsize
+        least = memory_bytes(sizes, MIN_STRIP_PX, itemsize)
+        if least > limit and self.options.memory_limit is not None:
+            raise ValueError(
+                f"the feature maps of {sizes[-1][0]} x {sizes[-1][1]} px need a memory limit of "
+                f"{pictures * least / 1e9:.2f} GB or more, found {self.options.memory_limit:g}"
+            )
+        most = strip_px(sizes, itemsize, limit)
+        return most if self.device.type == "cuda" else min(most, CPU_STRIP_PX)
+
+    def _ask_for_less(self, pictures: int, sizes: list[Size]) -> bool:
+        """After the GPU's memory ran out: from now on smaller batches, then lower strips. False where both are least."""
+        if pictures > 1:
+            self._largest_batch = pictures // 2
+            logger.warning("out of GPU memory with %d pictures at a time: going on with %d", pictures, pictures // 2)
+            return True
+        before = min(self._strip_px(sizes, 1), max(height for _, height in sizes))
+        if before <= MIN_STRIP_PX:
+            return False
+        self._tile_size = max(MIN_STRIP_PX, before // 2)
+        logger.warning("out of GPU memory with %d rows at a time: going on with %d", before, self._tile_size)
+        return True
+
+    def _keypoints(
+        self, pictures: list[np.ndarray], levels: list[tuple[float, Size]], descriptor_dtype: DescriptorDtype
+    ) -> list[list[list[StripKeypoints]]]:
+        """Keypoints by level, picture and strip, of pictures that have the size of the network's input."""
+        rows = self._strip_px([size for _, size in levels], len(pictures))
+        pyramid = []
+        for _, size in levels:
+            level = Level(
+                LevelPictures(pictures, size, self.options.preprocessing, self.device),
+                self.trunk,
+                pyramid[-1] if pyramid else None,
+                convention=self.options.convention,
+                strip_px=rows,
+                descriptor_dtype=getattr(torch, descriptor_dtype),
+            )
+            pyramid.append(level)
+        pyramid[-1].finish()  # pulls on the coarser levels; what it did not look at is left
+        for level in pyramid:
+            level.finish()
+        return [level.keypoints for level in pyramid]
+
+    def _features(
+        self,
+        strips: tuple[list[StripKeypoints], ...],
+        levels: list[tuple[float, Size]],
+        size: Size,
+        image_size: Size,
+    ) -> Features:
+        """The record of one picture, from the strips of each of its levels; they are let go one by one."""
         convention = self.options.convention
-        keypoints[:, :2] = image_from_input(keypoints[:, :2], size, image_size, convention)
-        if convention is Convention.COLMAP:
-            keypoints[:, 2] *= resize_factor(size, image_size)
+        cells, keypoints = [], []
+        for index, (of_level, (scale, level_size)) in enumerate(zip(strips, levels, strict=True)):
+            table = table_of(of_level)
+            xy = level_from_grid(table.cells + table.steps, convention)
+            xy = image_from_input(input_from_level(xy, level_size, size, convention), size, image_size, convention)
+            factor = resize_factor(size, image_size) if convention is Convention.COLMAP else 1.0
+            # A coarser level weighs more: its response holds fewer summed maps (published pyramid).
+            score = table.responses / (index + 1)
+            keypoints.append(np.column_stack([xy, np.full(len(xy), factor / scale), score]))
+            cells.append(table.cells)
+        cells, keypoints = np.concatenate(cells), np.concatenate(keypoints)
         order = np.lexsort((cells[:, 1], cells[:, 0], -keypoints[:, 3]))[: self.options.max_keypoints]
         return Features(
             keypoints=keypoints[order].astype(np.float32),
-            descriptors=descriptors[order],
+            descriptors=_in_order(strips, order),
             image_size=image_size,
             input_size=size,
             convention=convention,
             scales=tuple(sorted(self.options.scales)),
         )
 
-    def _pyramid(self, picture: Tensor, levels: list[tuple[float, Size]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Keypoints [N, 4] (x, y in the input, 1 / scale, score), cells [N, 2] and descriptors of all levels."""
-        size, convention = (picture.shape[3], picture.shape[2]), self.options.convention
-        keypoints, cells, descriptors = [], [], []
-        coarser = None
-        for index, (scale, level_size) in enumerate(levels):
-            resized = picture
-            if level_size != size:
-                resized = F.interpolate(picture, size=level_size[::-1], mode="bilinear", align_corners=True)
-            coarser, found = self._level(resized, coarser)
-            xy = input_from_level(found.xy_in_level, level_size, size, convention)
-            # A coarser level weighs more: its response holds fewer summed maps (published pyramid).
-            score = found.responses / (index + 1)
-            keypoints.append(np.column_stack([xy, np.full(len(xy), 1 / scale), score]))
-            cells.append(found.cells)
-            descriptors.append(found.descriptors)
-        return np.concatenate(keypoints), np.concatenate(cells), np.concatenate(descriptors)
 
-    def _level(self, picture: Tensor, coarser: Level | None) -> tuple[Level, LevelKeypoints]:
-        size = (picture.shape[3], picture.shape[2])
-        features = self.trunk(picture)[0]
-        banned = None
-        if coarser is not None:
-            features = features + self._upsampled(coarser, features.shape[1:], size)
-            banned = F.interpolate(coarser.banned[None, None].float(), size=features.shape[1:])[0, 0].bool()
-        found = detect(features, banned)
-        level = Level(size, features, torch.zeros_like(features[0], dtype=torch.bool) if banned is None else banned)
-        level.banned[found.cells[:, 0], found.cells[:, 1]] = True
-
-        refined, stable = localise(features, found)
-        keep = stable & inside(refined, *features.shape[1:])
-        refined = refined[keep]
-        return level, LevelKeypoints(
-            xy_in_level=level_from_grid(refined.double().cpu().numpy(), self.options.convention),
-            cells=found.cells[keep].cpu().numpy(),
-            responses=found.responses[keep].float().cpu().numpy(),
-            descriptors=F.normalize(sample(features, refined).float(), dim=1).cpu().numpy(),
-        )
-
-    def _upsampled(self, coarser: Level, shape: tuple[int, int], size: Size) -> Tensor:
-        """The coarser level's features on this level's grid of ``shape`` (rows, columns); ``size`` in pixels.
-
-        The published code stretches the maps corner to corner; ``colmap`` samples at the exact position.
-        """
-        positions = []
-        for axis, count in enumerate(shape):
-            fine = torch.arange(count, dtype=torch.float64, device=self.device)
-            if self.options.convention is Convention.REFERENCE:
-                coarse = fine * ((coarser.features.shape[axis + 1] - 1) / max(count - 1, 1))
-            else:
-                coarse = coarse_from_fine_grid(fine, size[1 - axis], coarser.size[1 - axis])
-            positions.append(coarse)
-        return resample(coarser.features, *positions)
+def _in_order(strips: tuple[list[StripKeypoints], ...], order: np.ndarray) -> np.ndarray:
+    """Descriptors of the strips of all levels, [len(order), 512], by their place in the whole."""
+    strips = [strip for of_level in strips for strip in of_level]
+    rank = np.full(sum(len(strip.cells) for strip in strips), -1)
+    rank[order] = np.arange(len(order))
+    descriptors = np.empty((len(order), DESCRIPTOR_SIZE), str(strips[0].descriptors.dtype).removeprefix("torch."))
+    begin = 0
+    for strip in strips:
+        of_strip = rank[begin : begin + len(strip.cells)]
+        descriptors[of_strip[of_strip >= 0]] = strip.descriptors.cpu().numpy()[of_strip >= 0]
+        begin += len(of_strip)
+    return descriptors
 
 
 def level_sizes(size: Size, scales: tuple[float, ...]) -> list[tuple[float, Size]]:

@@ -5,7 +5,10 @@ that a cell of the feature map is 4 px wide instead of plain VGG16's 8 while the
 plain VGG16 and changes conv4_3 alone (section 4.1).
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +25,27 @@ CONVOLUTIONS = tuple(convolution for block in BLOCKS for convolution in block)
 
 TRAINED = "conv4_3"
 
+# On a CPU, compiled kernels are cached for the last 1024 shapes of convolutions, in a folder of mixed sizes some 9 MB
+# for each size. As many as one picture at three scales needs are enough: making them costs milliseconds.
+for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(variable, "96")
+
 # Two max poolings and the 2x2 average need this many pixels to leave one cell.
 MIN_EDGE_PX = 8
+
+
+class Layer(NamedTuple):
+    """A layer of the trunk as a function of rows.
+
+    An output row is made of ``extent`` consecutive input rows, the next one of those ``stride`` rows further down;
+    the map has ``padding`` rows of zeros above and below it.
+    """
+
+    name: str
+    extent: int
+    stride: int
+    padding: int
+    apply: Callable[[Tensor, int], Tensor]  # (rows [B, C, H, W], rows of zeros to put above and below them)
 
 
 class Trunk(nn.Module):
@@ -39,19 +61,36 @@ class Trunk(nn.Module):
         self.relu = relu
         self.requires_grad_(False).eval()
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The arithmetic of the network: the type of its weights, which its input must have, too."""
+        return self.conv1_1.weight.dtype
+
+    def layers(self) -> list[Layer]:
+        """The layers in forward order."""
+        layers = []
+        for index, block in enumerate(BLOCKS):
+            if index in (1, 2):
+                layers.append(Layer(f"pool{index}", 2, 2, 0, lambda x, _: F.max_pool2d(x, 2, stride=2)))
+            elif index == 3:
+                layers.append(Layer(f"pool{index}", 2, 1, 0, lambda x, _: F.avg_pool2d(x, 2, stride=1)))
+            for name, _, _ in block:
+                reach = getattr(self, name).dilation[0]
+                layers.append(Layer(name, 2 * reach + 1, 1, reach, partial(self._convolve, name)))
+        return layers
+
     def forward(self, pictures: Tensor) -> Tensor:
         """[B, 3, H, W] normalised pictures, H and W at least 8 px, to [B, 512, H // 4 - 1, W // 4 - 1] features."""
         x = pictures.contiguous(memory_format=torch.channels_last)
-        for index, block in enumerate(BLOCKS):
-            if index in (1, 2):
-                x = F.max_pool2d(x, 2, stride=2)
-            elif index == 3:
-                x = F.avg_pool2d(x, 2, stride=1)
-            for name, _, _ in block:
-                x = getattr(self, name)(x)
-                if self.relu or name != "conv4_3":
-                    x = F.relu_(x)
+        for layer in self.layers():
+            x = layer.apply(x, layer.padding)
         return x
+
+    def _convolve(self, name: str, x: Tensor, rows_of_zeros: int) -> Tensor:
+        convolution = getattr(self, name)
+        reach = convolution.dilation[0]
+        x = F.conv2d(x, convolution.weight, convolution.bias, padding=(rows_of_zeros, reach), dilation=reach)
+        return F.relu_(x) if self.relu or name != CONVOLUTIONS[-1][0] else x
 
 
 class TrainingTrunk(nn.Module):

@@ -22,9 +22,12 @@ class Convention(StrEnum):
 
 
 class Precision(StrEnum):
-    """Arithmetic of the network."""
+    """Arithmetic of the network; what is computed from its features is float32 throughout."""
 
     FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    AUTO = "auto"  # bfloat16 where the processor has it, else float32
 
 
 class DescriptorDtype(StrEnum):
@@ -94,8 +97,22 @@ class ExtractionOptions:
     max_keypoints: int | None = option(None, metavar="N", help="keep the N keypoints with the highest scores")
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     relu: bool = option(True, help="leave out the ReLU after the last layer")
-    precision: Precision = option(Precision.FLOAT32, help="arithmetic of the network")
+    precision: Precision = option(
+        Precision.FLOAT32,
+        help="arithmetic of the network; auto: bfloat16 where the processor has it, else float32; float16: GPUs only",
+    )
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    tile_size: int | None = option(
+        None,
+        metavar="PX",
+        help="rows of the network's input that are computed at a time, 8 or more; the features are the same "
+        "(default: what --memory-limit allows, and on a CPU at most 64)",
+    )
+    memory_limit: float | None = option(
+        None,
+        metavar="GB",
+        help="memory for feature maps, in GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)",
+    )
     convention: Convention = option(
         Convention.COLMAP, help="pixel frame of keypoints; reference repeats the published code's offsets"
     )
@@ -110,6 +127,10 @@ class ExtractionOptions:
                 raise ValueError(f"{name} must be 0 (no limit) or more, found {getattr(self, name)}")
         if self.max_keypoints is not None and self.max_keypoints < 1:
             raise ValueError(f"max_keypoints must be 1 or more, found {self.max_keypoints}")
+        if self.tile_size is not None and self.tile_size < 8:
+            raise ValueError(f"tile_size must be 8 px or more, found {self.tile_size}")
+        if self.memory_limit is not None and not 0 < self.memory_limit < float("inf"):
+            raise ValueError(f"memory_limit must be above 0, found {self.memory_limit:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,16 +30,16 @@ def inside(cells: Tensor, height: int, width: int) -> Tensor:
 def resample(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Features on a grid of fractional positions; positions outside the map take its border.
 
-    features: [C, H, W]; rows: [h] and columns: [w] float positions on the map. Returns [C, h, w].
+    features: [..., H, W]; rows: [h] and columns: [w] float positions on the map. Returns [..., h, w].
     """
-    return _resample_axis(_resample_axis(features, rows, 1), columns, 2)
+    return _resample_axis(_resample_axis(features, rows, -2), columns, -1)
 
 
 def _resample_axis(features: Tensor, positions: Tensor, axis: int) -> Tensor:
     last = features.shape[axis] - 1
     positions = positions.clamp(0, last)
     corner = positions.floor()
-    share = (positions - corner).view([-1 if dimension == axis else 1 for dimension in range(3)]).to(features.dtype)
+    share = (positions - corner).view(-1, *[1] * (-1 - axis)).to(features.dtype)
     near = features.index_select(axis, corner.long())
     far = features.index_select(axis, (corner.long() + 1).clamp(max=last))
     return torch.lerp(near, far, share)

@@ -42,10 +42,15 @@ def dense_twin(features, banned=None):
     return sorted(found, key=lambda keypoint: keypoint[1:3])
 
 
+def detect_all(features, banned=None):
+    """Detections of a whole map."""
+    return detect(features, torch.ones(features.shape[1:], dtype=torch.bool) if banned is None else ~banned)
+
+
 def sparse(features, banned=None):
-    found = detect(features, banned)
-    refined, stable = localise(features, found)
-    return found, refined, stable
+    found = detect_all(features, banned)
+    steps, stable = localise(features, found)
+    return found, found.cells + steps, stable
 
 
 def assert_equal_to_twin(features, banned=None):
@@ -111,14 +116,14 @@ def test_the_top_of_a_paraboloid_is_found_exactly():
 def test_lowest_tied_channel_counts_once():
     features = peak(4.0, 4.0, channels=3)
     features[2] = features[1]
-    assert detect(features).channels.tolist() == [1]
+    assert detect_all(features).channels.tolist() == [1]
 
 
 def test_equal_neighbours_both_stay():
     features = torch.zeros(1, 7, 8)
     features[0, 3, 3:5] = 1
     features[0, 2, 3:5] = features[0, 4, 3:5] = 0.2
-    assert detect(features).cells.tolist() == [[3, 3], [3, 4]]
+    assert detect_all(features).cells.tolist() == [[3, 3], [3, 4]]
 
 
 def test_ridges_are_refused():
@@ -126,14 +131,26 @@ def test_ridges_are_refused():
     features[0, 4] = 1
     features[0, 4, 4] = 1.01
     # The ends of the ridge are corners against the zeros beyond the border; its top in the middle is an edge.
-    assert detect(features).cells.tolist() == [[4, 0], [4, 8]]
+    assert detect_all(features).cells.tolist() == [[4, 0], [4, 8]]
 
 
 def test_a_banned_cell_is_not_detected_but_still_shades_its_neighbours():
     features = peak(4.0, 4.0)
     banned = torch.zeros(9, 9, dtype=torch.bool)
     banned[4, 4] = True
-    assert len(detect(features, banned).cells) == 0
+    assert len(detect_all(features, banned).cells) == 0
+
+
+def test_a_part_of_the_rows_gives_their_detections():
+    """With a row above and one below, the rows of a part have what they have in the whole map."""
+    features = torch.rand(16, 30, 20, generator=torch.Generator().manual_seed(2))
+    of_map = detect_all(features)
+    candidates = torch.zeros(12, 20, dtype=torch.bool)
+    candidates[1:-1] = True
+    of_part = detect(features[:, 9:21], candidates)
+    expected = of_map.cells[(of_map.cells[:, 0] >= 10) & (of_map.cells[:, 0] < 20)]
+    assert len(expected) > 3
+    assert (of_part.cells + torch.tensor([9, 0])).tolist() == expected.tolist()
 
 
 def test_a_flat_map_gives_empty_arrays():

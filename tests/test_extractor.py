@@ -8,7 +8,8 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from d2sfm.extractor import Extractor, level_sizes
-from d2sfm.options import Convention, ExtractionOptions, Preprocessing
+from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
+from d2sfm.strips import TrunkStrips
 
 VARIANTS = [
     ("landscape_480x320", "singlescale", {}),
@@ -89,6 +90,84 @@ def test_max_keypoints_keeps_the_best(extractor, textured):
     best = Extractor(ExtractionOptions(max_keypoints=5)).extract(textured)
     assert np.array_equal(best.keypoints, everything.keypoints[:5])
     assert np.array_equal(best.descriptors, everything.descriptors[:5])
+
+
+def assert_equal_to_rounding(found, expected):
+    assert len(found) == len(expected) > 10
+    np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(120, 88), (121, 91), (67, 150)])
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
+@pytest.mark.parametrize("limit", [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": 0.03}])
+def test_a_tiled_run_gives_the_untiled_runs_features(size, scales, limit):
+    picture = textured_picture(5, size)
+    untiled = Extractor(ExtractionOptions(scales=scales, tile_size=1000)).extract(picture)
+    assert_equal_to_rounding(Extractor(ExtractionOptions(scales=scales, **limit)).extract(picture), untiled)
+
+
+def test_a_memory_limit_that_is_too_low_is_named(textured):
+    with pytest.raises(ValueError, match=r"120 x 88 px need a memory limit of 0.0\d GB or more, found 0.0001"):
+        Extractor(ExtractionOptions(memory_limit=0.0001)).extract(textured)
+
+
+def test_a_batch_gives_what_each_picture_gives_alone(extractor):
+    pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
+    for picture, found in zip(pictures, extractor.extract_batch(pictures), strict=True):
+        assert_equal_to_rounding(found, extractor.extract(picture))
+
+
+def test_pictures_of_a_batch_have_one_size(extractor, textured):
+    with pytest.raises(ValueError, match="expected one shape"):
+        extractor.extract_batch([textured, textured[1:]])
+
+
+def test_descriptors_of_half_the_memory(extractor, textured):
+    half, full = extractor.extract(textured, DescriptorDtype.FLOAT16), extractor.extract(textured)
+    assert half.descriptors.dtype == np.float16
+    assert np.array_equal(half.descriptors, full.descriptors.astype(np.float16))
+    assert np.array_equal(half.keypoints, full.keypoints)
+
+
+def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
+    """Memory that holds 20 rows of one picture, and no more."""
+    pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
+    extractor = Extractor()
+    expected = extractor.extract_batch(pictures)
+    push = TrunkStrips.push
+
+    def with_little_memory(self, rows, *, last):
+        if rows.shape[0] * rows.shape[2] > 20:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return push(self, rows, last=last)
+
+    monkeypatch.setattr(TrunkStrips, "push", with_little_memory)
+    for found, features in zip(extractor.extract_batch(pictures), expected, strict=True):
+        assert_equal_to_rounding(found, features)
+    assert "with 3 pictures at a time: going on with 1" in caplog.text
+    assert "with 64 rows at a time: going on with 32" in caplog.text
+    assert "with 32 rows at a time: going on with 16" in caplog.text
+    caplog.clear()
+    extractor.extract(pictures[0])
+    assert not caplog.text  # what was learned is kept
+
+
+def test_where_no_strip_fits_the_error_stays(monkeypatch, textured):
+    def without_memory(self, rows, *, last):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TrunkStrips, "push", without_memory)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        Extractor().extract(textured)
+
+
+def test_bfloat16_finds_most_of_the_keypoints(extractor, textured):
+    full = extractor.extract(textured)
+    half = Extractor(ExtractionOptions(precision=Precision.BFLOAT16)).extract(textured)
+    distance, _ = cKDTree(half.keypoints[:, :2]).query(full.keypoints[:, :2])
+    assert np.mean(distance < 1) > 0.8
+    assert json.loads(Extractor(ExtractionOptions(precision=Precision.AUTO)).fingerprint)["precision"] != "auto"
 
 
 def test_conventions_differ_by_their_offsets(extractor, textured):
@@ -202,7 +281,8 @@ def test_other_arrays_are_refused(extractor, image):
 def test_fingerprints_tell_settings_apart_but_not_devices():
     base = json.loads(Extractor().fingerprint)
     assert json.loads(Extractor(ExtractionOptions(device="cpu")).fingerprint) == base
-    for change in ({"scales": (0.5,)}, {"max_edge": 1024}, {"relu": False}, {"convention": Convention.REFERENCE}):
+    changes = [{"scales": (0.5,)}, {"max_edge": 1024}, {"relu": False}, {"convention": Convention.REFERENCE}]
+    for change in [*changes, {"precision": Precision.BFLOAT16}]:
         assert json.loads(Extractor(ExtractionOptions(**change)).fingerprint) != base
 
 

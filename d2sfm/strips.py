@@ -1,0 +1,86 @@
+"""The trunk over a picture that arrives in strips of rows, so that memory does not grow with the picture's height.
+
+Tiles that overlap by the receptive field compute their margins twice. Here every layer keeps the last few rows of its
+input until the next strip comes: nothing is computed twice, and the map is that of the whole picture to rounding,
+wherever it was cut. Strips that fit the processor's cache are also faster than whole maps.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from d2sfm.coordinates import CELL_PX, Size
+from d2sfm.network import BLOCKS, CONVOLUTIONS, Layer, Trunk
+
+MIN_STRIP_PX = 2 * CELL_PX  # below it the rows that layers keep outweigh the strip
+
+
+class TrunkStrips:
+    """Features of pictures of one size, which arrive in strips of rows, top first.
+
+    trunk: the network. A strip may have any number of rows; its type must be that of the trunk's weights.
+    """
+
+    def __init__(self, trunk: Trunk):
+        self._layers = trunk.layers()
+        self._kept: dict[str, Tensor] = {}  # input rows of each layer that the next strip still needs
+
+    def push(self, rows: Tensor, *, last: bool) -> Tensor:
+        """The rows of the feature map that follow from the rows so far, [B, 512, h, W // 4 - 1]; h may be 0.
+
+        rows: [B, 3, n, W], the next n rows of the normalised pictures; last: whether they are the lowest.
+        """
+        x = rows.contiguous(memory_format=torch.channels_last)
+        for layer in self._layers:
+            if last and layer.name not in self._kept:
+                x = layer.apply(x, layer.padding)  # the whole picture at once
+                continue
+            window = self._window(layer, x, last)
+            del x  # the largest maps are the bulk of the memory: no third one beside window and output
+            outputs = max(0, (window.shape[2] - layer.extent) // layer.stride + 1)
+            if not last:
+                # A copy: a view would keep the whole strip alive.
+                self._kept[layer.name] = window[:, :, outputs * layer.stride :].clone(memory_format=torch.channels_last)
+            if outputs:
+                x = layer.apply(window, 0)
+            else:
+                x = layer.apply(window.new_zeros(*window.shape[:2], layer.extent, window.shape[3]), 0)[:, :, :0]
+        return x
+
+    def _window(self, layer: Layer, rows: Tensor, last: bool) -> Tensor:
+        """The kept rows and the new ones, with zeros beyond the picture's top and bottom."""
+        first = layer.name not in self._kept
+        window = rows if first else torch.cat([self._kept.pop(layer.name), rows], dim=2)
+        return F.pad(window, (0, 0, layer.padding * first, layer.padding * last))
+
+
+def strip_px(sizes: list[Size], itemsize: int, limit_bytes: float) -> int:
+    """Most rows of a strip, a multiple of 4, with which a pyramid of levels of these sizes stays within a limit.
+
+    sizes: (width, height) of the levels in pixels; itemsize: bytes of a value in the network. At least 8 rows;
+    whether that is within the limit is told by ``memory_bytes``.
+    """
+    fixed, of_row = (
+        memory_bytes(sizes, 0, itemsize),
+        memory_bytes(sizes, 1, itemsize) - memory_bytes(sizes, 0, itemsize),
+    )
+    return max(MIN_STRIP_PX, int((limit_bytes - fixed) / of_row) // CELL_PX * CELL_PX)
+
+
+def memory_bytes(sizes: list[Size], strip: int, itemsize: int) -> float:
+    """Memory of the maps, for each picture, while a pyramid of levels is computed in strips of this many rows.
+
+    It counts what the layers keep between strips at all levels, and for the widest level the two largest maps that
+    exist at a time: window and output of a layer, or the features in float32 with their sum and detection window.
+    """
+    kept = sum(width * itemsize * sum(_kept_values(block) for block in range(len(BLOCKS))) for width, _ in sizes)
+    width = max(width for width, _ in sizes)
+    first_block = 2 * CONVOLUTIONS[0][2] * itemsize
+    features = CONVOLUTIONS[-1][2] * (itemsize + 4 * (2 + 2 * (len(sizes) > 1))) / CELL_PX**2
+    return kept + width * max(first_block, features) * (strip + 2 * CELL_PX)
+
+
+def _kept_values(block: int) -> float:
+    """Values that the convolutions of a block keep between strips, for each pixel of the picture's width."""
+    rows, shrunk = (4, 4) if block == 3 else (2, 2**block)
+    return sum(rows * channels_in for _, channels_in, _ in BLOCKS[block]) / shrunk
