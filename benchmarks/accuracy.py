@@ -16,7 +16,14 @@ import pycolmap
 from d2sfm.extraction import extract_to_database
 from d2sfm.matching import match_database
 from d2sfm.models import aligned, compare_with_truth
-from d2sfm.options import CameraMode, CameraOptions, ExtractionOptions, ReconstructionOptions, VerificationOptions
+from d2sfm.options import (
+    CameraMode,
+    CameraOptions,
+    ExtractionOptions,
+    Precision,
+    ReconstructionOptions,
+    VerificationOptions,
+)
 from d2sfm.reconstruction import reconstruct
 
 HEADER = ("seed", "images", "points", "seen by 3+", "track", "error px", "rotation median, max deg")
@@ -66,6 +73,7 @@ def main() -> None:
     parser.add_argument("--known-cameras", action="store_true", help="give the ground truth's camera to the import")
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge)
     parser.add_argument("--weights", default=ExtractionOptions.weights, help="as for d2sfm extract")
+    parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32, help="as for d2sfm extract")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     truth = pycolmap.Reconstruction(arguments.folder / "ground_truth")
@@ -73,7 +81,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         features = Path(scratch) / "features.db"
         started = time.perf_counter()
-        options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights)
+        options = ExtractionOptions(
+            max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision
+        )
         summary = extract_to_database(features, arguments.folder / "images", options=options, cameras=cameras)
         print(f"{arguments.folder.name}: extract {time.perf_counter() - started:.1f} s, {summary.keypoints} keypoints")
         rows = [row(features, Path(scratch), truth, seed) for seed in arguments.seeds]

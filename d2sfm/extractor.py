@@ -149,7 +149,7 @@ class Extractor:
         return most if self.device.type == "cuda" else min(most, CPU_STRIP_PX)
 
     def _ask_for_less(self, pictures: int, sizes: list[Size]) -> bool:
-        """After the GPU's memory ran out: from now on smaller batches, then lower strips. False where both are least."""
+        """After the GPU's memory ran out: from now on smaller batches, then lower strips. False where none is left."""
         if pictures > 1:
             self._largest_batch = pictures // 2
             logger.warning("out of GPU memory with %d pictures at a time: going on with %d", pictures, pictures // 2)

@@ -1,4 +1,4 @@
-"""Keypoints of all scales of a picture, computed in strips of rows from the top (paper, section 4.2; published pyramid).
+"""Keypoints of all scales of a picture, computed in strips of rows from the top (paper, section 4.2).
 
 A level adds the coarser level's features to its own before it detects, and leaves out the cells that a coarser level
 detected. Only a few rows of each level are held at a time: the finest level pulls on the coarser ones, and each goes
