@@ -147,6 +147,39 @@ def test_a_transaction_is_whole_or_nothing(database):
         assert connection.rows("SELECT * FROM items") == [(1,), (2,)]
 
 
+def test_blobs_are_written_and_read_in_pieces_within_a_transaction(database, monkeypatch):
+    monkeypatch.setattr(connection_module, "PIECE_BYTES", 7)
+    array = np.arange(20, dtype=np.float32).reshape(4, 5)
+    with Connection(database) as connection:
+        connection.rows("CREATE TABLE items (number INTEGER PRIMARY KEY, data BLOB)")
+        connection.rows("INSERT INTO items VALUES (3, zeroblob(80))")
+        with connection.transaction():
+            connection.write_blob("items", "data", 3, [array[:1], array[1:].T.copy().T])
+        assert connection.rows("SELECT data FROM items") == [(array.tobytes(),)]
+        out = np.empty_like(array)
+        connection.read_blob("items", "data", 3, out)
+        assert np.array_equal(out, array)
+        with pytest.raises(KeyboardInterrupt), connection.transaction():
+            connection.write_blob("items", "data", 3, interrupted_after(np.zeros(2)))
+        assert connection.rows("SELECT data FROM items") == [(array.tobytes(),)]
+        with pytest.raises(RuntimeError, match=r"db\.db: row 3 of items has 80 bytes, expected 4"):
+            connection.read_blob("items", "data", 3, np.empty(1, np.float32))
+        with pytest.raises(RuntimeError, match=r"db\.db: no such rowid: 4"):
+            connection.read_blob("items", "data", 4, out)
+        with pytest.raises(RuntimeError, match=r"db\.db: no such rowid: 4"):
+            connection.write_blob("items", "data", 4, [array])
+
+
+def interrupted_after(piece):
+    yield piece
+    raise KeyboardInterrupt
+
+
+def test_a_deferred_transaction_reads_while_another_process_writes(database):
+    with Connection(database) as connection, another_writer(database), connection.transaction("DEFERRED"):
+        assert connection.rows("SELECT count(*) FROM images") == [(2,)]
+
+
 def test_foreign_keys_are_on_and_missing_files_are_not_made(database, tmp_path):
     with Connection(database) as connection:
         assert connection.rows("PRAGMA foreign_keys") == [(1,)]

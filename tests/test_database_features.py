@@ -1,6 +1,9 @@
 """Features in the database: a round trip through sqlite3, and pycolmap reading what was written."""
 
+import os
 import sqlite3
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pycolmap
@@ -8,7 +11,10 @@ import pytest
 
 from d2sfm.coordinates import resize_factor
 from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import connection as connection_module
+from d2sfm.database import features as features_module
 from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.features import MAX_ROW_BYTES, check_count
 from d2sfm.features import Features
 from d2sfm.options import Convention, DescriptorDtype
 
@@ -202,6 +208,74 @@ def test_a_failed_write_leaves_what_was_there(database, monkeypatch):
         monkeypatch.undo()
         assert store.extracted() == {"a.jpg": "old"}
         assert np.array_equal(store.read("a.jpg").keypoints, make_features(8).keypoints)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+@pytest.mark.parametrize("descriptor_dtype", list(DescriptorDtype))
+def test_descriptors_pass_in_pieces(database, monkeypatch, descriptor_dtype, count):
+    features = make_features(count)
+    for module in (features_module, connection_module):
+        monkeypatch.setattr(module, "PIECE_BYTES", 4096)  # four rows of float16, two of float32
+    with FeatureStore(database) as store:
+        store.write("a.jpg", features, "settings", descriptor_dtype)
+        stored = store.read("a.jpg")
+    assert np.array_equal(stored.descriptors, features.descriptors.astype(str(descriptor_dtype)))
+
+
+def test_writing_and_reading_make_no_further_copy_of_the_descriptors(database):
+    """Resident memory, as SQLite's own is not known to Python."""
+    clear = Path("/proc/self/clear_refs")
+    if not os.access(clear, os.W_OK):
+        pytest.skip("peaks of resident memory can't be reset here")
+
+    def growth(step):
+        clear.write_text("5")
+        before = resident("VmRSS")
+        result = step()
+        return result, resident("VmHWM") - before
+
+    def resident(key):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+    count = 64_000
+    descriptors = np.ones((count, 512), np.float16)
+    features = replace(make_features(0), keypoints=np.ones((count, 4), np.float32), descriptors=descriptors)
+    with FeatureStore(database) as store:
+        _, grown = growth(lambda: store.write("a.jpg", features, "settings", FLOAT16))
+        assert grown < descriptors.nbytes // 2
+        stored, grown = growth(lambda: store.read("a.jpg"))
+        assert grown < descriptors.nbytes * 3 // 2
+    assert np.array_equal(stored.descriptors, descriptors)
+
+
+def test_more_than_a_row_can_hold_is_refused_with_the_way_out(database, monkeypatch):
+    check_count(976_562, FLOAT16)
+    check_count(488_281, FLOAT32)
+    with pytest.raises(ValueError, match=r"^has 976563 keypoints, .* use --max-keypoints 976562$"):
+        check_count(976_563, FLOAT16)
+    with pytest.raises(ValueError, match=r"use --max-keypoints 488281 or --descriptor-dtype float16$"):
+        check_count(600_000, FLOAT32)
+    monkeypatch.setattr(features_module, "MAX_ROW_BYTES", 5 * 1024 + 100)
+    with FeatureStore(database) as store:
+        store.write("a.jpg", make_features(5), "old", FLOAT16)
+        with pytest.raises(ValueError, match="has 6 keypoints, of which a database holds 5"):
+            store.write("a.jpg", make_features(6), "new", FLOAT16)
+        assert store.extracted() == {"a.jpg": "old"}
+
+
+def test_the_limit_of_a_row_is_sqlites():
+    connection = sqlite3.connect(":memory:")
+    assert connection.getlimit(sqlite3.SQLITE_LIMIT_LENGTH) >= MAX_ROW_BYTES
+    connection.close()
+
+
+def test_descriptors_of_another_length_than_their_row_says_are_refused(database):
+    with FeatureStore(database) as store:
+        store.write("a.jpg", make_features(5), "settings", FLOAT16)
+        store._connection.rows("UPDATE descriptors SET data = zeroblob(5119)")
+        with pytest.raises(RuntimeError, match=r"db\.db: row 3 of descriptors has 5119 bytes, expected 5120"):
+            store.read("a.jpg")
 
 
 def test_unknown_image_and_wrong_size_are_refused(database):

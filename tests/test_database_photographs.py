@@ -81,6 +81,47 @@ def test_import_is_that_of_colmap(folder):
     assert cameras(folder) == {"a.jpg": 1, "b.jpg": 2, "d.jpg": 3, "e.jpg": 1, "sub/c.jpg": 4}
 
 
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".ppm", ".tga"])
+def test_import_is_that_of_colmap_for_other_formats(folder, suffix):
+    exif = Image.Exif()
+    exif[0x10F], exif[0x110] = "Maker", "One"
+    exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 35
+    for name in ("a", "sub/b"):
+        picture = Image.effect_noise((64, 48), 60).convert("RGB")
+        picture.save(folder / "images" / f"{name}{suffix}", **({"exif": exif} if suffix in (".png", ".tif") else {}))
+    assert take(folder, [f"a{suffix}", f"sub/b{suffix}"]) == []
+    pycolmap.Database.open(folder / "theirs.db").close()
+    pycolmap.import_images(folder / "theirs.db", folder / "images")
+    assert contents(folder / "db.db") == contents(folder / "theirs.db")
+
+
+def test_links_to_photographs_and_a_folder_relative_to_the_current_one(folder, monkeypatch):
+    save(folder, "a.jpg")
+    Image.new("RGB", (64, 48)).save(folder / "b.tif")
+    for name, target in (("link.jpg", "a.jpg"), ("link.tif", "../b.tif")):
+        (folder / "images" / name).symlink_to(target)
+    monkeypatch.chdir(folder)
+    assert import_photographs("db.db", "images", ["link.jpg", "link.tif"]) == []
+    assert sorted(cameras(folder)) == ["link.jpg", "link.tif"]
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "sub/../../a.jpg", "/a.jpg"])
+def test_names_that_lead_out_of_the_folder_are_refused(folder, name):
+    with pytest.raises(ValueError, match="below it"):
+        take(folder, [name])
+
+
+def test_photographs_cut_short_are_imported_in_silence_and_folders_and_missing_ones_are_not(folder, capfd):
+    save(folder, "a.jpg", "b.png", focal_35mm=35, maker="Maker")
+    for name in ("a.jpg", "b.png"):
+        content = (folder / "images" / name).read_bytes()
+        (folder / "images" / name).write_bytes(content[: len(content) // 2])
+    (folder / "images" / "c.jpg").mkdir()
+    assert take(folder, ["a.jpg", "b.png", "c.jpg", "d.jpg"]) == ["c.jpg", "d.jpg"]
+    assert cameras(folder) == {"a.jpg": 1, "b.png": 1}
+    assert capfd.readouterr().err == ""
+
+
 def test_only_names_that_are_asked_for_and_new_are_imported(folder):
     save(folder, "a.jpg", "b.jpg", "c.jpg")
     assert take(folder, ["b.jpg"]) == []

@@ -155,6 +155,43 @@ def test_damaged_photographs_are_named_and_leave_no_row(tmp_path, photographs):
     assert summary.extracted == 3
 
 
+def test_names_in_the_summary_are_in_order_and_nothing_of_a_broken_photograph_stays(tmp_path, photographs):
+    whole = (photographs / "a.jpg").read_bytes()
+    for name in ("z.jpg", "Z.jpg", "k.jpg"):  # told when they are decoded
+        (photographs / name).write_bytes(whole[: len(whole) * 2 // 3])
+    (photographs / "m.jpg").write_text("told by its header")
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    assert list(summary.skipped) == ["Z.jpg", "k.jpg", "m.jpg", "z.jpg"]
+    assert "cut short" in summary.skipped["k.jpg"]
+    with pycolmap.Database.open(tmp_path / "db.db") as colmap:
+        assert colmap.num_images() == colmap.num_frames() == colmap.num_rigs() == colmap.num_cameras() == 3
+        assert colmap.num_images() == sum(colmap.exists_keypoints(image.image_id) for image in colmap.read_all_images())
+
+
+@pytest.mark.parametrize("mode", [CameraMode.SINGLE, CameraMode.PER_FOLDER])
+def test_a_broken_photograph_has_no_say_in_a_shared_camera(tmp_path, mode):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name, size in {"a.jpg": (112, 80), "b.jpg": (96, 80), "c.jpg": (96, 80)}.items():
+        cv2.imwrite(str(folder / name), textured_picture(1, size))
+    content = (folder / "a.jpg").read_bytes()
+    (folder / "a.jpg").write_bytes(content[: len(content) // 2])
+    cameras = CameraOptions(camera_mode=mode)
+    summary = extract_to_database(tmp_path / "db.db", folder, options=SMALL, cameras=cameras)
+    assert summary.extracted == 2
+    assert list(summary.skipped) == ["a.jpg"]
+    assert "cut short" in summary.skipped["a.jpg"]
+
+
+def test_more_keypoints_than_a_row_can_hold_skip_the_photograph(tmp_path, photographs, monkeypatch):
+    monkeypatch.setattr("d2sfm.database.features.MAX_ROW_BYTES", 2000)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    assert list(summary.skipped) == ["a.jpg", "b c.png", "sub/a.jpg"]
+    assert all("use --max-keypoints 1" in reason for reason in summary.skipped.values())
+    with FeatureStore(tmp_path / "db.db") as store:
+        assert store.images() == {}
+
+
 def test_a_photograph_that_does_not_fit_the_single_camera_is_named(tmp_path, photographs):
     cameras = CameraOptions(camera_mode=CameraMode.SINGLE)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)

@@ -12,9 +12,10 @@ import pycolmap
 import pytest
 from PIL import Image
 
-from d2sfm.images import check_photograph, list_photographs, read_photograph
+from d2sfm.images import check_photograph, list_photographs, load_photograph, read_photograph
 
 WIDTH, HEIGHT = 61, 40
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 ORIENTATION = 0x112  # EXIF tag
 
 
@@ -94,6 +95,41 @@ def png_of_size(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
 
 
+def png_file(pixels: np.ndarray, colour_type: int, chunks: dict[bytes, bytes], interlaced: bool) -> bytes:
+    """A PNG file of 8 bits, from [H, W, C], with chunks that stand before its pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, interlaced)
+    passes = [(0, 0, 1, 1)]  # first row and column, steps down and across
+    if interlaced:
+        passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = [row.tobytes() for top, left, down, across in passes for row in pixels[top::down, left::across]]
+    lines = b"".join(b"\x00" + row for row in rows if row)
+    head = b"".join(chunk(kind, content) for kind, content in chunks.items())
+    return PNG_MAGIC + chunk(b"IHDR", header) + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def only_pillow(monkeypatch):
+    """``load_photograph`` where it must do without COLMAP's reader; then compared with what that one reads."""
+
+    def refuse(*arguments, **keywords):
+        raise AssertionError("COLMAP's reader was called")
+
+    def load(path):
+        expected = read_photograph(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(pycolmap.Bitmap, "read", refuse)
+            image = load_photograph(path)
+        assert np.array_equal(image, expected)
+        return image
+
+    return load
+
+
 # ---- listing ----
 
 
@@ -167,6 +203,7 @@ def test_pixels_of_each_format(tmp_path, name):
     assert image.dtype == np.uint8
     assert image.shape == (HEIGHT, WIDTH, 3)
     assert np.array_equal(image, expected)
+    assert np.array_equal(load_photograph(path), image)
     assert check_photograph(path) == (WIDTH, HEIGHT)
 
 
@@ -180,6 +217,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path, suffix, channels):
     assert cv2.imwrite(str(path), stored)
     expected = np.repeat(PIXELS_16[..., :1], 3, axis=2) if channels == "grey" else PIXELS_16
     assert np.abs(read_photograph(path) - expected / 257).max() <= 1
+    assert np.array_equal(load_photograph(path), read_photograph(path))
     assert check_photograph(path) == (WIDTH, HEIGHT)
 
 
@@ -190,6 +228,7 @@ def test_exif_orientation_does_not_turn_the_picture(tmp_path, suffix, orientatio
     path = save_turned(tmp_path / f"turned{suffix}", orientation)
     assert pycolmap.Bitmap.read(path, as_rgb=True).exif_orientation() == orientation
     assert np.array_equal(read_photograph(path), read_photograph(upright))
+    assert np.array_equal(load_photograph(path), read_photograph(upright))
     assert check_photograph(path) == (WIDTH, HEIGHT)
 
 
@@ -209,6 +248,99 @@ def test_the_grid_is_that_of_colmaps_import(tmp_path):
     for name, camera in cameras.items():
         assert check_photograph(folder / name) == (camera.width, camera.height), name
         assert read_photograph(folder / name).shape == (camera.height, camera.width, 3), name
+
+
+JPEG_VARIANTS = {
+    "quality 1": {"quality": 1},
+    "quality 100": {"quality": 100, "subsampling": 0},
+    "4:2:2": {"subsampling": 1},
+    "4:2:0": {"subsampling": 2},
+    "4:4:4 progressive": {"subsampling": 0, "progressive": True},
+    "4:2:2 progressive": {"subsampling": 1, "progressive": True},
+    "4:2:0 progressive": {"subsampling": 2, "progressive": True},
+    "restarts by block": {"restart_marker_blocks": 1},
+    "restarts by row": {"restart_marker_rows": 1, "subsampling": 2, "progressive": True},
+    "RGB": {"keep_rgb": True},
+    "RGB progressive": {"keep_rgb": True, "progressive": True},
+    "optimised": {"optimize": True, "dpi": (300, 300), "comment": "a picture"},
+    "profile": {"icc_profile": bytes(100_000)},
+}
+
+
+@pytest.mark.parametrize("size", [(61, 40), (1, 1), (7, 1), (1, 9), (8, 8), (16, 16), (17, 33), (130, 129)])
+@pytest.mark.parametrize("variant", JPEG_VARIANTS)
+def test_pillow_decodes_a_jpeg_bit_for_bit_as_colmap(tmp_path, only_pillow, variant, size):
+    for picture in (RGB, GREY):
+        if picture is RGB or "RGB" not in variant:
+            picture.resize(size).save(tmp_path / "a.jpg", **JPEG_VARIANTS[variant])
+            assert np.array_equal(load_photograph(tmp_path / "a.jpg"), only_pillow(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("factor", ["411", "420", "422", "444"])
+@pytest.mark.parametrize("progressive", [0, 1])
+def test_pillow_decodes_chroma_of_other_encoders_as_colmap(tmp_path, only_pillow, factor, progressive):
+    sampling = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{factor}")
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling, cv2.IMWRITE_JPEG_PROGRESSIVE, progressive]
+    for width in range(20, 40):
+        cv2.imwrite(str(tmp_path / "a.jpg"), PIXELS[:, :width], options)
+        assert np.array_equal(load_photograph(tmp_path / "a.jpg"), only_pillow(tmp_path / "a.jpg"))
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize(
+    ("name", "colour_type", "chunks"),
+    [
+        ("grey", 0, {}),
+        ("grey, one value transparent", 0, {b"tRNS": bytes([0, 7])}),
+        ("RGB", 2, {}),
+        ("RGB, one colour transparent", 2, {b"tRNS": bytes([0, 7, 0, 8, 0, 9])}),
+        ("RGB with gamma", 2, {b"gAMA": struct.pack(">I", 100000), b"sRGB": bytes([0])}),
+        ("RGB with ground", 2, {b"bKGD": bytes([0, 255, 0, 0, 0, 255]), b"sBIT": bytes([5, 6, 5])}),
+        ("RGBA", 6, {}),
+    ],
+)
+def test_pillow_decodes_a_png_bit_for_bit_as_colmap(tmp_path, only_pillow, name, colour_type, chunks, interlaced):
+    channels = {0: [0], 2: [0, 1, 2], 6: [0, 1, 2, 3]}[colour_type]
+    pixels = np.dstack([PIXELS, np.asarray(ALPHA)])[..., channels]
+    path = tmp_path / "a.png"
+    path.write_bytes(png_file(pixels, colour_type, chunks, interlaced))
+    expected = np.repeat(pixels, 3, axis=2) if colour_type == 0 else pixels[..., :3]
+    assert np.array_equal(only_pillow(path), expected)
+    assert np.array_equal(load_photograph(path), expected)
+
+
+def test_kinds_that_are_not_proven_equal_are_read_by_colmap(tmp_path, only_pillow):
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440]
+    cv2.imwrite(str(tmp_path / "440.jpg"), PIXELS, options)
+    cv2.imwrite(str(tmp_path / "16.png"), PIXELS_16)
+    for name in ("cmyk.jpg", "palette.png", "grey_alpha.png", "bits.png", "rgb.tif", "rgb.bmp", "rgb.tga", "rgb.ppm"):
+        save(tmp_path, name)
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(AssertionError, match="COLMAP's reader"):
+            only_pillow(path)
+        assert np.array_equal(load_photograph(path), read_photograph(path)), path.name
+
+
+def test_another_jpeg_library_is_left_to_colmap(tmp_path, only_pillow, monkeypatch):
+    monkeypatch.setattr("d2sfm.images.check_feature", lambda name: name != "libjpeg_turbo")
+    with pytest.raises(AssertionError, match="COLMAP's reader"):
+        only_pillow(save(tmp_path, "rgb.jpg"))
+    only_pillow(save(tmp_path, "rgb.png"))
+
+
+def test_pixels_may_be_written_to(tmp_path):
+    for name in ("rgb.jpg", "grey.png", "rgba.png", "rgb.tif"):  # torch warns of arrays that are not
+        image = load_photograph(save(tmp_path, name))
+        assert image.flags.writeable
+        assert image.flags.c_contiguous
+
+
+def test_a_picture_is_read_in_strips_of_any_number_of_rows(tmp_path, monkeypatch):
+    path = save(tmp_path, "rgb.jpg")
+    expected = read_photograph(path)
+    for rows in (1, 7, 40, 41):
+        monkeypatch.setattr("d2sfm.images._STRIP_ROWS", rows)
+        assert np.array_equal(load_photograph(path), expected)
 
 
 def test_reading_what_is_not_there_or_no_picture(tmp_path):
@@ -411,3 +543,4 @@ def test_real_photographs(shared_data, folder):
             expected = np.asarray(picture.convert("RGB"))
         assert check_photograph(root / name) == (expected.shape[1], expected.shape[0])
         assert np.array_equal(read_photograph(root / name), expected), name
+        assert np.array_equal(load_photograph(root / name), expected), name
