@@ -131,8 +131,8 @@ def _whole(
         found, expected = (picture.shape[1], picture.shape[0]), sizes[name]
         if found == tuple(expected):
             pictures[name] = picture
-        else:  # the file changed, or the database has the camera of another
-            skipped[name] = f"is {found[0]} x {found[1]} px, its camera {expected[0]} x {expected[1]} px"
+        else:  # the file changed since its header was read, or since its camera was made
+            skipped[name] = f"is {found[0]} x {found[1]} px, expected {expected[0]} x {expected[1]} px"
     return pictures
 
 

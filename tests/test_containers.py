@@ -49,6 +49,7 @@ KINDS = {  # file name: mode, options of Pillow's save
     "cmyk.jpg": ("CMYK", {"exif": exif_of(focal_35mm=28)}),
     "progressive.jpg": ("RGB", {"progressive": True, "exif": exif_of(focal_35mm=28), "dpi": (300, 300)}),
     "comment.jpg": ("RGB", {"comment": "a picture", "icc_profile": bytes(5000), "keep_rgb": True}),
+    "several.mpo": ("RGB", {"save_all": True, "append_images": [PICTURE.resize((20, 10))]}),
     "plain.png": ("RGB", {}),
     "exif.png": ("RGBA", {"exif": exif_of(**EXIF)}),
     "text.png": ("L", {"pnginfo": png_text(), "exif": exif_of(focal_35mm=50)}),
@@ -116,6 +117,23 @@ def test_a_file_without_its_header_has_no_copy(tmp_path, name, kept):
     (tmp_path / name).write_bytes(content[:kept])
     assert not write_blank_copy(tmp_path / name, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about the metadata
+@pytest.mark.parametrize("name", ["exif.jpg", "exif.png"])
+def test_any_damage_to_a_header_gives_a_whole_copy_or_none(tmp_path, name):
+    content, generator = save(tmp_path / name).read_bytes(), np.random.default_rng(0)
+    outcomes = []
+    for _ in range(200):
+        damaged = bytearray(content)
+        for place in generator.integers(0, 400, 3):
+            damaged[place] = generator.integers(0, 256)
+        (tmp_path / name).write_bytes(damaged)
+        outcomes.append(write_blank_copy(tmp_path / name, tmp_path / "copy"))
+        if outcomes[-1]:
+            with Image.open(tmp_path / "copy") as copy:
+                copy.load()
+    assert set(outcomes) == {True, False}
 
 
 def test_other_formats_have_no_copy(tmp_path):

@@ -286,6 +286,13 @@ def test_pillow_decodes_chroma_of_other_encoders_as_colmap(tmp_path, only_pillow
         assert np.array_equal(load_photograph(tmp_path / "a.jpg"), only_pillow(tmp_path / "a.jpg"))
 
 
+def test_of_a_file_of_several_pictures_both_read_the_first(tmp_path, only_pillow):
+    RGB.save(tmp_path / "a.mpo", save_all=True, append_images=[GREY.convert("RGB").resize((20, 10))])
+    with Image.open(tmp_path / "a.mpo") as picture:
+        assert (picture.format, picture.n_frames) == ("MPO", 2)
+    assert np.abs(only_pillow(tmp_path / "a.mpo").astype(int) - PIXELS).mean() < 40
+
+
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(
     ("name", "colour_type", "chunks"),

@@ -135,7 +135,7 @@ def test_what_cannot_be_used_is_skipped_with_its_reason(batch):
         ("1.jpg", "has too many keypoints"),
         ("2.jpg", "is damaged"),
         ("5.jpg", "No such file or directory"),
-        ("7.jpg", "is 8 x 10 px, its camera 12 x 10 px"),
+        ("7.jpg", "is 8 x 10 px, expected 12 x 10 px"),
     ]
     assert list(keypoints) == list(store.written) if batch == 1 else sorted(keypoints) == sorted(store.written)
     assert keypoints.keys() == SIZES.keys() - skipped.keys()

@@ -18,7 +18,7 @@ MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + l
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
-MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, in the libraries of Python and of pycolmap
+MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, where it is not built with another
 _ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
 
 _DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
