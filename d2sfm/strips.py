@@ -39,19 +39,33 @@ class TrunkStrips:
             del x  # the largest maps are the bulk of the memory: no third one beside window and output
             outputs = max(0, (window.shape[2] - layer.extent) // layer.stride + 1)
             if not last:
-                # A copy: a view would keep the whole strip alive.
-                self._kept[layer.name] = window[:, :, outputs * layer.stride :].clone(memory_format=torch.channels_last)
+                self._keep(layer, window[:, :, outputs * layer.stride :])
             if outputs:
                 x = layer.apply(window, 0)
-            else:
+            elif last:
+                # No row of this layer, but those below the last one still have to come out of the next layers.
                 x = layer.apply(window.new_zeros(*window.shape[:2], layer.extent, window.shape[3]), 0)[:, :, :0]
+            else:
+                return self._nothing(rows)
         return x
+
+    def _keep(self, layer: Layer, rows: Tensor) -> None:
+        """Keep input rows of a layer for the next strip."""
+        if rows.shape[2]:
+            # A copy: a view would keep the whole strip alive.
+            self._kept[layer.name] = rows.clone(memory_format=torch.channels_last)
+
+    def _nothing(self, rows: Tensor) -> Tensor:
+        """No rows of the feature map."""
+        return rows.new_zeros(rows.shape[0], CONVOLUTIONS[-1][2], 0, rows.shape[3] // CELL_PX - 1)
 
     def _window(self, layer: Layer, rows: Tensor, last: bool) -> Tensor:
         """The kept rows and the new ones, with zeros beyond the picture's top and bottom."""
         first = layer.name not in self._kept
-        window = rows if first else torch.cat([self._kept.pop(layer.name), rows], dim=2)
-        return F.pad(window, (0, 0, layer.padding * first, layer.padding * last))
+        if not first:
+            rows = torch.cat([self._kept.pop(layer.name), rows], dim=2)
+        above, below = layer.padding * first, layer.padding * last
+        return F.pad(rows, (0, 0, above, below)) if above or below else rows
 
 
 def strip_px(sizes: list[Size], itemsize: int, limit_bytes: float) -> int:
@@ -60,11 +74,9 @@ def strip_px(sizes: list[Size], itemsize: int, limit_bytes: float) -> int:
     sizes: (width, height) of the levels in pixels; itemsize: bytes of a value in the network. At least 8 rows;
     whether that is within the limit is told by ``memory_bytes``.
     """
-    fixed, of_row = (
-        memory_bytes(sizes, 0, itemsize),
-        memory_bytes(sizes, 1, itemsize) - memory_bytes(sizes, 0, itemsize),
-    )
-    return max(MIN_STRIP_PX, int((limit_bytes - fixed) / of_row) // CELL_PX * CELL_PX)
+    fixed = memory_bytes(sizes, 0, itemsize)
+    rows = (limit_bytes - fixed) / (memory_bytes(sizes, 1, itemsize) - fixed)
+    return max(MIN_STRIP_PX, int(rows) // CELL_PX * CELL_PX)
 
 
 def memory_bytes(sizes: list[Size], strip: int, itemsize: int) -> float:
