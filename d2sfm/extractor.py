@@ -10,6 +10,7 @@ import math
 from fractions import Fraction
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +30,18 @@ CPU_STRIP_PX = 64  # maps of a strip stay in the cache: 64 rows of 1063 px are 2
 MAX_BATCH = 16  # a GPU is busy with fewer, except for thumbnails
 
 logger = logging.getLogger(__name__)
+
+
+class Prepared(NamedTuple):
+    """A picture at the size of the network's input."""
+
+    pixels: np.ndarray  # [h, w, 3] uint8, RGB
+    image_size: Size  # of the photograph
+
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels of the network's input."""
+        return self.pixels.shape[1], self.pixels.shape[0]
 
 
 class Extractor:
@@ -80,41 +93,51 @@ class Extractor:
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
         if not isinstance(image, np.ndarray):
-            from d2sfm.images import check_photograph, read_photograph  # pycolmap, which a bare GPU node may lack
+            from d2sfm.images import load_photograph  # pycolmap, which a bare GPU node may lack
 
-            check_photograph(Path(image))
-            image = read_photograph(Path(image))
-        return self.extract_batch([image], descriptor_dtype)[0]
+            image = load_photograph(Path(image))
+        return self.extract_batch([self.prepare(image)], descriptor_dtype)[0]
 
-    @torch.inference_mode()
-    def extract_batch(
-        self, images: list[np.ndarray], descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
-    ) -> list[Features]:
-        """Features of pictures of one size, which pass through the network together. Arguments as for ``extract``."""
-        for image in images:
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
-            if image.shape != images[0].shape:
-                raise ValueError(f"images have shapes {images[0].shape} and {image.shape}, expected one shape")
-        image_size = (images[0].shape[1], images[0].shape[0])
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """A picture, uint8 [H, W, 3] RGB, at the size of the network's input. Safe to call from several threads.
+
+        Raises ValueError for another shape or dtype, or a picture below 8 px on an edge at all scales.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
+        image_size = (image.shape[1], image.shape[0])
         size = self.input_size(image_size)
-        levels = level_sizes(size, self.options.scales)
-        if not levels:
+        if not level_sizes(size, self.options.scales):
             raise ValueError(
                 f"picture of {image_size[0]} x {image_size[1]} px is {size[0]} x {size[1]} px at the network's input, "
                 f"which needs {MIN_EDGE_PX} px on both edges"
             )
+        return Prepared(resize(image, size), image_size)
+
+    @torch.inference_mode()
+    def extract_batch(
+        self, pictures: list[Prepared], descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
+    ) -> list[Features]:
+        """Features of prepared pictures of one size, which pass through the network together; see ``extract``.
+
+        Raises ValueError where their sizes differ.
+        """
+        sizes = {(picture.size, picture.image_size) for picture in pictures}
+        if len(sizes) != 1:
+            raise ValueError(f"pictures have {len(sizes)} different sizes, expected one")
+        [(size, image_size)] = sizes
+        levels = level_sizes(size, self.options.scales)
         try:
-            strips = self._keypoints([resize(image, size) for image in images], levels, descriptor_dtype)
+            strips = self._keypoints([picture.pixels for picture in pictures], levels, descriptor_dtype)
         except torch.cuda.OutOfMemoryError:
-            if not self._ask_for_less(len(images), [size for _, size in levels]):
+            if not self._ask_for_less(len(pictures), [size for _, size in levels]):
                 raise
         else:
             return [self._features(of_picture, levels, size, image_size) for of_picture in zip(*strips, strict=True)]
         # Outside of the handler, which would keep the maps alive.
         torch.cuda.empty_cache()
         step = self._largest_batch
-        batches = (images[begin : begin + step] for begin in range(0, len(images), step))
+        batches = (pictures[begin : begin + step] for begin in range(0, len(pictures), step))
         return [features for batch in batches for features in self.extract_batch(batch, descriptor_dtype)]
 
     def batch_size(self, image_size: Size) -> int:

@@ -1,8 +1,8 @@
 """Photographs to stored features: decoding ahead, the network and writing at the same time.
 
-Photographs are decoded in threads (Pillow lets go of Python's lock), the network runs in the caller's thread, and a
-third keeps the store, as a connection to a database belongs to the thread that opened it. What is decoded ahead and
-what waits to be written are bounded in bytes.
+Photographs are decoded and resized in threads (Pillow lets go of Python's lock), the network runs in the caller's
+thread, and a third keeps the store, as a connection to a database belongs to the thread that opened it. What is decoded
+ahead and what waits to be written are bounded in bytes.
 """
 
 import os
@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import Size
-from d2sfm.extractor import Extractor
+from d2sfm.extractor import Extractor, Prepared
 from d2sfm.features import Features
 from d2sfm.options import DescriptorDtype
 
@@ -51,12 +51,16 @@ def extract_all(
     Ctrl-C, end it and are raised; what the network has done by then is written, and no thread is left.
     """
     batches = plan_batches(sizes, extractor.batch_size)
+
+    def prepared(name: str) -> Prepared:
+        return extractor.prepare(load(name))
+
     decoders = 1 if extractor.device.type == "cpu" else len(os.sched_getaffinity(0))  # the network takes all cores
     skipped = {}
     with _Writer(store) as writer, ThreadPoolExecutor(decoders, "decode") as pool:
         try:
             with tqdm(total=len(sizes), desc="extract", unit="image", disable=not progress) as bar:
-                for names, futures in _decoded(batches, sizes, load, pool):
+                for names, futures in _decoded(batches, sizes, prepared, pool):
                     pictures = _whole(names, futures, sizes, skipped)
                     _extract(pictures, extractor, descriptor_dtype, writer)
                     bar.update(len(names))
@@ -86,7 +90,10 @@ def plan_batches(
 
 
 def _decoded(
-    batches: Iterable[list[str]], sizes: Mapping[str, Size], load: Load, pool: ThreadPoolExecutor
+    batches: Iterable[list[str]],
+    sizes: Mapping[str, Size],
+    prepared: Callable[[str], Prepared],
+    pool: ThreadPoolExecutor,
 ) -> Iterator[tuple[list[str], list[Future]]]:
     """Each batch with the futures of its pictures, while the pictures of the next ones are decoded.
 
@@ -98,7 +105,7 @@ def _decoded(
         nonlocal ahead_bytes
         while batches and (not ahead or ahead_bytes + _batch_bytes(batches[0], sizes) <= AHEAD_BYTES):
             names = batches.popleft()
-            ahead.append((names, [pool.submit(load, name) for name in names]))
+            ahead.append((names, [pool.submit(prepared, name) for name in names]))
             ahead_bytes += _batch_bytes(names, sizes)
 
     fill()
@@ -119,7 +126,7 @@ def _batch_bytes(names: list[str], sizes: Mapping[str, Size]) -> int:
 
 def _whole(
     names: list[str], futures: list[Future], sizes: Mapping[str, Size], skipped: dict[str, str]
-) -> dict[str, np.ndarray]:
+) -> dict[str, Prepared]:
     """The pictures by name; those that can't be had enter ``skipped`` with their reason."""
     pictures = {}
     for name in names:
@@ -128,7 +135,7 @@ def _whole(
         except (ValueError, OSError) as error:
             skipped[name] = reason(error)
             continue
-        found, expected = (picture.shape[1], picture.shape[0]), sizes[name]
+        found, expected = picture.image_size, sizes[name]
         if found == tuple(expected):
             pictures[name] = picture
         else:  # the file changed since its header was read, or since its camera was made
@@ -137,15 +144,15 @@ def _whole(
 
 
 def _extract(
-    pictures: dict[str, np.ndarray], extractor: Extractor, descriptor_dtype: DescriptorDtype, writer: "_Writer"
+    pictures: dict[str, Prepared], extractor: Extractor, descriptor_dtype: DescriptorDtype, writer: "_Writer"
 ) -> None:
     """Features of pictures of one size to the writer. Pictures, and then features, go as soon as they are used."""
     if not pictures:
         return
-    names, images = list(pictures), list(pictures.values())
+    names, batch = list(pictures), list(pictures.values())
     pictures.clear()
-    found = extractor.extract_batch(images, descriptor_dtype)
-    images.clear()
+    found = extractor.extract_batch(batch, descriptor_dtype)
+    batch.clear()
     for name in names:
         writer.put(name, found.pop(0))
 

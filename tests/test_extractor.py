@@ -114,13 +114,14 @@ def test_a_memory_limit_that_is_too_low_is_named(textured):
 
 def test_a_batch_gives_what_each_picture_gives_alone(extractor):
     pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
-    for picture, found in zip(pictures, extractor.extract_batch(pictures), strict=True):
+    together = extractor.extract_batch([extractor.prepare(picture) for picture in pictures])
+    for picture, found in zip(pictures, together, strict=True):
         assert_equal_to_rounding(found, extractor.extract(picture))
 
 
 def test_pictures_of_a_batch_have_one_size(extractor, textured):
-    with pytest.raises(ValueError, match="expected one shape"):
-        extractor.extract_batch([textured, textured[1:]])
+    with pytest.raises(ValueError, match="2 different sizes"):
+        extractor.extract_batch([extractor.prepare(textured), extractor.prepare(textured[1:])])
 
 
 def test_descriptors_of_half_the_memory(extractor, textured):
@@ -132,8 +133,8 @@ def test_descriptors_of_half_the_memory(extractor, textured):
 
 def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
     """Memory that holds 20 rows of one picture, and no more."""
-    pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
     extractor = Extractor()
+    pictures = [extractor.prepare(textured_picture(seed, (96, 72))) for seed in range(3)]
     expected = extractor.extract_batch(pictures)
     push = TrunkStrips.push
 
@@ -149,7 +150,7 @@ def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypa
     assert "with 64 rows at a time: going on with 32" in caplog.text
     assert "with 32 rows at a time: going on with 16" in caplog.text
     caplog.clear()
-    extractor.extract(pictures[0])
+    extractor.extract_batch(pictures[:1])
     assert not caplog.text  # what was learned is kept
 
 

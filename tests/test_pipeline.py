@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm import pipeline
+from d2sfm.extractor import Prepared
 from d2sfm.features import Features
 from d2sfm.options import Convention, DescriptorDtype
 from d2sfm.pipeline import extract_all, plan_batches
@@ -30,11 +31,14 @@ class StandIn:
     def batch_size(self, image_size):
         return self.batch
 
-    def extract_batch(self, images, descriptor_dtype):
-        self.batches.append(len(images))
+    def prepare(self, image):
+        return Prepared(image, (image.shape[1], image.shape[0]))
+
+    def extract_batch(self, pictures, descriptor_dtype):
+        self.batches.append(len(pictures))
         if self.then:
-            self.then(images)
-        return [self.features(image, descriptor_dtype) for image in images]
+            self.then([picture.pixels for picture in pictures])
+        return [self.features(picture.pixels, descriptor_dtype) for picture in pictures]
 
     @staticmethod
     def features(image, descriptor_dtype):
