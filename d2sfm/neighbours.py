@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from d2sfm.device import resolve_device
 from d2sfm.options import MatchingOptions
@@ -15,6 +15,8 @@ from d2sfm.options import MatchingOptions
 # descriptor of b) and is a piece of memory that malloc uses again, which a larger one is not; a GPU wants few launches.
 BLOCK_ROWS = {"cpu": 256, "cuda": 4096}
 GROUP = 64  # similarities of which only the largest is looked at again, when its index is asked for
+
+_PRECISION_LOCK = Lock()
 
 
 @torch.inference_mode()
@@ -43,8 +45,9 @@ def mutual_nearest_neighbours(
     options = options or MatchingOptions()
     device = resolve_device(options.device)
     a, b = (torch.as_tensor(descriptors).to(device) for descriptors in (descriptors_a, descriptors_b))
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"descriptors have shapes {tuple(a.shape)} and {tuple(b.shape)}, expected (N, D) and (M, D)")
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or a.shape[1] == 0:
+        found = f"{tuple(a.shape)} and {tuple(b.shape)}"
+        raise ValueError(f"descriptors have shapes {found}, expected (N, D) and (M, D) with D of 1 or more")
     block_rows = BLOCK_ROWS[device.type] if block_rows is None else block_rows
     if block_rows < 1:
         raise ValueError(f"block_rows must be 1 or more, found {block_rows}")
@@ -77,7 +80,7 @@ def _nearest(a: torch.Tensor, b: torch.Tensor, *, with_second: bool, block_rows:
     blocks = []
     largest = torch.full((len(b),), -torch.inf, device=b.device)  # of each column, in the rows until now
     second = largest.clone()
-    with _product_precision(exact_in_tf32=a.dtype == b.dtype == torch.float16):
+    with _product_precision(b.device, exact_in_tf32=a.dtype == b.dtype == torch.float16):
         b = b.to(torch.float32).contiguous()
         for start in range(0, len(a), block_rows):
             similarity = _product(b, a[start : start + block_rows].to(torch.float32))
@@ -107,10 +110,12 @@ def _product(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
         return b @ a.T
     # On a CPU, torch multiplies matrices with MKL and convolves with oneDNN, which is up to twice as fast on
     # processors not made by Intel. b is a picture of one column and D channels, a its 1x1 filters: these oneDNN
-    # copies into an order of its own at each call, so they are the small block and not the whole set.
+    # copies into an order of its own at each call, so they are the small block and not the whole set. F.conv2d
+    # would do the same, but not in a single thread, where it goes back to MKL.
     picture = b.view(1, len(b), 1, -1).permute(0, 3, 1, 2)
     filters = a.reshape(len(a), 1, 1, -1).permute(0, 3, 1, 2)
-    return F.conv2d(picture, filters).permute(0, 2, 3, 1).reshape(len(b), len(a))
+    product = torch.mkldnn_convolution(picture, filters, None, [0, 0], [1, 1], [1, 1], 1)
+    return product.permute(0, 2, 3, 1).reshape(len(b), len(a))
 
 
 def _first_largest(similarity: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,19 +186,22 @@ def _distance(similarity: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _product_precision(*, exact_in_tf32: bool) -> Iterator[None]:
-    """Let GPUs multiply in TF32 just where that changes no number: it has the 11 bits of a float16, summed in float32.
-
-    Elsewhere it is off, whatever the program around this asked for.
+def _product_precision(device: torch.device, *, exact_in_tf32: bool) -> Iterator[None]:
+    """Let a GPU multiply in TF32 just where that changes no number: it has the 11 bits of a float16, and sums in
+    float32. Elsewhere it is off, whatever the program around this asked for: it would change the neighbours.
     """
+    if device.type != "cuda":
+        yield
+        return
     settings = torch.backends.cuda.matmul
     if hasattr(settings, "fp32_precision"):
         name, value = "fp32_precision", "tf32" if exact_in_tf32 else "ieee"
     else:  # torch before 2.9
         name, value = "allow_tf32", exact_in_tf32
-    before = getattr(settings, name)
-    setattr(settings, name, value)
-    try:
-        yield
-    finally:
-        setattr(settings, name, before)
+    with _PRECISION_LOCK:  # the setting is the whole process's
+        before = getattr(settings, name)
+        setattr(settings, name, value)
+        try:
+            yield
+        finally:
+            setattr(settings, name, before)

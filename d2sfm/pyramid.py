@@ -62,11 +62,12 @@ class LevelPictures:
         if self.size == (width, height):
             return self._normalised(begin, end)
         rows, columns = (
-            torch.arange(first, last, dtype=torch.float64, device=self.device) * ((full - 1) / (edge - 1))
+            torch.arange(first, last, dtype=torch.float64) * ((full - 1) / (edge - 1))
             for first, last, full, edge in ((begin, end, height, self.size[1]), (0, self.size[0], width, self.size[0]))
         )
         top = int(rows[0])
-        return resample(self._normalised(top, min(int(rows[-1]) + 2, height)), rows - top, columns)
+        strip = self._normalised(top, min(int(rows[-1]) + 2, height))
+        return resample(strip, (rows - top).to(self.device), columns.to(self.device))
 
     def _normalised(self, begin: int, end: int) -> Tensor:
         strip = torch.from_numpy(np.stack([picture[begin:end] for picture in self._pictures]))

@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.pairs import exhaustive, in_tiles, read_pairs
+from d2sfm.pairs import among, exhaustive, in_tiles, read_pairs
 
 IDS = {"a.jpg": 3, "b.jpg": 1, "sub/c.png": 7, "my view 1.jpg": 4, "my view 2.jpg": 5}
 
@@ -12,22 +13,29 @@ def read(tmp_path):
     def read_text(text, ids=IDS, newline="\n"):
         path = tmp_path / "pairs.txt"
         path.write_text(text, encoding="utf-8", newline=newline)
-        return read_pairs(path, ids)
+        return tuples(read_pairs(path, ids))
 
     return read_text
+
+
+def tuples(pairs):
+    assert pairs.dtype == np.uint32
+    assert pairs.ndim == 2
+    return list(map(tuple, pairs.tolist()))
 
 
 @given(st.lists(st.integers(1, 50)))
 @settings(deadline=None)
 def test_exhaustive_is_every_ordered_pair_once(image_ids):
     expected = [(i, j) for i in range(51) for j in range(51) if i < j and i in image_ids and j in image_ids]
-    assert exhaustive(image_ids) == expected
+    assert tuples(exhaustive(image_ids)) == expected
 
 
 @given(st.sets(st.tuples(st.integers(1, 30), st.integers(31, 60))), st.integers(1, 5))
 @settings(deadline=None)
 def test_tiles_hold_the_same_pairs(pairs, tile):
-    assert sorted(in_tiles(pairs, tile)) == sorted(pairs)
+    listed = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
+    assert sorted(tuples(in_tiles(listed, tile))) == sorted(pairs)
 
 
 def loads(pairs, held):
@@ -42,7 +50,29 @@ def loads(pairs, held):
 
 def test_tiles_load_images_less_often():
     pairs = exhaustive(range(100, 220, 2))
-    assert loads(in_tiles(pairs, 10), 20) < loads(pairs, 20) / 3
+    assert loads(tuples(in_tiles(pairs, 10)), 20) < loads(tuples(pairs), 20) / 3
+
+
+def test_an_image_is_loaded_once_for_each_tile():
+    pairs = exhaustive(range(60))
+    expected = sum(60 - start for start in range(0, 60, 10))  # the ten of a tile and all that come after them
+    assert loads(tuples(in_tiles(pairs, 10)), 12) == expected
+
+
+@given(
+    st.sets(st.tuples(st.integers(1, 5), st.integers(6, 9))), st.sets(st.tuples(st.integers(1, 5), st.integers(6, 9)))
+)
+@settings(deadline=None)
+def test_pairs_among_others(pairs, others):
+    listed = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
+    np.testing.assert_array_equal(among(listed, others), [pair in others for pair in sorted(pairs)])
+
+
+def test_pairs_of_the_largest_ids():
+    largest = 2**31 - 2  # COLMAP's
+    pairs = exhaustive([largest, 1, largest - 1])
+    assert tuples(pairs) == [(1, largest - 1), (1, largest), (largest - 1, largest)]
+    assert among(pairs, {(1, largest)}).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -128,7 +158,7 @@ def test_tabs_carry_any_names(tmp_path_factory, data):
     )
     path = tmp_path_factory.getbasetemp() / "tabs.txt"
     path.write_bytes("\n".join(f"{a}\t{b}" for a, b in wanted).encode())
-    assert read_pairs(path, ids) == list(dict.fromkeys(tuple(sorted((ids[a], ids[b]))) for a, b in wanted))
+    assert tuples(read_pairs(path, ids)) == list(dict.fromkeys(tuple(sorted((ids[a], ids[b]))) for a, b in wanted))
 
 
 @given(st.data())
@@ -142,7 +172,7 @@ def test_spaces_give_the_pair_or_an_error(tmp_path_factory, data):
     path.write_text(f"{a} {b}")
     ids = {name: number for number, name in enumerate(listed, start=1)}
     if [f"{x} {y}" for x in listed for y in listed].count(f"{a} {b}") == 1:
-        assert read_pairs(path, ids) == [tuple(sorted((ids[a], ids[b])))]
+        assert tuples(read_pairs(path, ids)) == [tuple(sorted((ids[a], ids[b])))]
     else:
         with pytest.raises(ValueError, match="can be split"):
             read_pairs(path, ids)
