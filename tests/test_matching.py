@@ -1,6 +1,8 @@
 import logging
 import sqlite3
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pycolmap
@@ -8,11 +10,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from d2sfm import matching
+from d2sfm import matching, pair_tasks
 from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features import Features
-from d2sfm.matching import LruCache, match_database
+from d2sfm.matching import match_database
 from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, VerificationOptions
 from d2sfm.verification import verify
 
@@ -169,7 +171,7 @@ def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch
             seen[pair] = resize_factor
         return verify(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair)
 
-    monkeypatch.setattr(matching, "verify", watch)
+    monkeypatch.setattr(pair_tasks, "verify", watch)
     run(database)
     assert len(seen) == 10
     assert {pair for pair, factor in seen.items() if factor == 2.0} == {pair for pair in seen if "view 2.jpg" in pair}
@@ -213,29 +215,68 @@ def test_an_error_in_a_thread_comes_out(database, monkeypatch):
     def fail(*arguments):
         raise RuntimeError("no geometry today")
 
-    monkeypatch.setattr(matching, "verify", fail)
+    monkeypatch.setattr(pair_tasks, "verify", fail)
     with pytest.raises(RuntimeError, match="no geometry today"):
         run(database)
     assert rows(database) == {"matches": [], "two_view_geometries": []}
 
 
 def test_few_pairs_are_in_flight(database, monkeypatch):
-    matched = []
-    monkeypatch.setattr(matching, "PAIRS_IN_FLIGHT", 2)
-    monkeypatch.setattr(
-        matching, "mutual_nearest_neighbours", lambda *_: matched.append(1) or np.zeros((0, 2), np.uint32)
-    )
-    ahead = []
+    begun, ahead = [], []
+    monkeypatch.setattr(pair_tasks, "PAIRS_IN_FLIGHT", 2)
     write = PairStore.write
 
+    class Pool(pair_tasks.ThreadPoolExecutor):
+        def submit(self, *arguments):
+            begun.append(1)
+            return super().submit(*arguments)
+
     def count(store, *pair):
-        ahead.append(len(matched) - len(ahead))
+        ahead.append(len(begun) - len(ahead))
         write(store, *pair)
 
+    monkeypatch.setattr(pair_tasks, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(PairStore, "write", count)
     run(database, num_threads=1)
     assert len(ahead) == 10
     assert max(ahead) == 2
+
+
+def test_torch_has_its_threads_again_after_a_run(database):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        run(database, num_threads=2)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_image_is_read_once(database, monkeypatch):
+    asked = Counter()
+
+    def counted(name):
+        method = getattr(PairStore, name)
+
+        def read(store, image_id):
+            asked[name, image_id] += 1
+            return method(store, image_id)
+
+        return read
+
+    for name in ("descriptors", "camera"):
+        monkeypatch.setattr(PairStore, name, counted(name))
+    run(database)
+    assert asked == {(name, image_id): 1 for name in ("descriptors", "camera") for image_id in range(1, 6)}
+
+
+def test_the_rows_do_not_depend_on_the_room_for_images(make_database, monkeypatch):
+    expected, database = make_database("expected.db"), make_database()
+    run(expected)
+    monkeypatch.setattr(matching, "CACHE_BYTES", 0)
+    run(database)
+    assert rows(database) == rows(expected)
 
 
 def test_too_few_images(tmp_path):
@@ -307,19 +348,3 @@ def test_one_progress_bar_on_request(database, capsys):
     shown = capsys.readouterr().err
     assert "match" in shown
     assert f"{left}/{left}" in shown
-
-
-def test_the_cache_is_bounded_and_keeps_what_was_used_last():
-    loaded = []
-
-    def load(key):
-        loaded.append(key)
-        return torch.zeros(100 if key < 10 else 1000, dtype=torch.uint8)
-
-    cache = LruCache(load, capacity_bytes=250)
-    for key in (1, 2, 1, 3, 1, 2):
-        assert len(cache[key]) == 100
-    assert loaded == [1, 2, 3, 2]
-    assert len(cache[10]) == 1000  # larger than the capacity: held alone
-    cache[10], cache[1]
-    assert loaded == [1, 2, 3, 2, 10, 1]

@@ -1,0 +1,76 @@
+import numpy as np
+import pycolmap
+import pytest
+import torch
+
+from d2sfm.database import PairStore
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.image_cache import ImageCache, LruCache
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Images 1 and 2 with 3 and 5 features in float16 and float32; image 3 has more keypoints than descriptors."""
+    generator = np.random.default_rng(0)
+    with open_pycolmap(tmp_path / "db.db") as colmap:
+        for count, dtype, surplus in ((3, np.float16, 0), (5, np.float32, 0), (4, np.float16, 2)):
+            camera = pycolmap.Camera(model="PINHOLE", width=64, height=48, params=[count, count, 32, 24])
+            camera_id = colmap.write_camera(camera)
+            image_id = colmap.write_image(pycolmap.Image(name=f"{count}.jpg", camera_id=camera_id))
+            colmap.write_keypoints(image_id, generator.uniform(0, 48, (count + surplus, 4)).astype(np.float32))
+            rows = generator.normal(size=(count, 512)).astype(dtype).view(np.uint8)
+            colmap.write_descriptors(
+                image_id, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.UNDEFINED, rows)
+            )
+    with PairStore(tmp_path / "db.db") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("image_id", "dtype"), [(1, torch.float16), (2, torch.float32)])
+def test_what_is_stored_comes_back(store, image_id, dtype):
+    cache = ImageCache(store, CPU, 1 << 20)
+    for _ in range(2):
+        descriptors, (camera, keypoints) = cache.descriptors(image_id), cache.view(image_id)
+        assert descriptors.dtype == dtype
+        np.testing.assert_array_equal(descriptors.numpy(), store.descriptors(image_id))
+        np.testing.assert_array_equal(keypoints, store.keypoints(image_id))
+        assert camera.params.tolist() == [2 * image_id + 1, 2 * image_id + 1, 32, 24]
+
+
+def test_each_is_read_once(store, monkeypatch):
+    reads = []
+    for name in ("descriptors", "camera"):
+        method = getattr(PairStore, name)
+        monkeypatch.setattr(
+            PairStore, name, lambda self, image_id, method=method: reads.append(image_id) or method(self, image_id)
+        )
+    cache = ImageCache(store, CPU, 1 << 20)
+    for _ in range(3):
+        for image_id in (1, 2):
+            cache.descriptors(image_id), cache.view(image_id)
+    assert reads == [1, 1, 2, 2]
+
+
+def test_descriptors_that_do_not_fit_the_keypoints(store):
+    cache = ImageCache(store, CPU, 1 << 20)
+    with pytest.raises(RuntimeError, match=r"^4\.jpg has 6 keypoints and 4 descriptors in .*db\.db: run d2sfm extract"):
+        cache.descriptors(3)
+    assert len(cache.view(3).keypoints) == 6
+
+
+def test_the_cache_is_bounded_and_keeps_what_was_used_last():
+    loaded = []
+
+    def load(key):
+        loaded.append(key)
+        return torch.zeros(100 if key < 10 else 1000, dtype=torch.uint8)
+
+    cache = LruCache(load, capacity_bytes=250)
+    for key in (1, 2, 1, 3, 1, 2):
+        assert len(cache[key]) == 100
+    assert loaded == [1, 2, 3, 2]
+    assert len(cache[10]) == 1000  # larger than the capacity: held alone
+    cache[10], cache[1]
+    assert loaded == [1, 2, 3, 2, 10, 1]
