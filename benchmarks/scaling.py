@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from d2sfm.images import list_photographs
+from d2sfm.options import Precision
 
 
 class Run(NamedTuple):
-    """What one run of ``d2sfm extract`` took; max_edge in pixels."""
+    """What one run of ``d2sfm extract`` took."""
 
     photographs: int
-    max_edge: int
     seconds: float
     peak_bytes: int
 
@@ -31,13 +31,15 @@ def main() -> None:
     """Measure, print, draw."""
     arguments = parse()
     names = list_photographs(arguments.folder)
-    print(f"{'photographs':>11}{'max edge':>10}{'s':>9}{'s each':>9}{'MB':>7}")
+    options = ["--precision", arguments.precision, *(["--multiscale"] if arguments.multiscale else [])]
+    options += ["--max-edge", str(arguments.max_edge)] + ([] if arguments.max_edge else ["--max-sum-edges", "0"])
+    print(f"{'photographs':>11}{'s':>9}{'s each':>9}{'MB':>7}")
     runs = []
     for count in arguments.counts:
-        run = extract(arguments.folder, names, count, arguments.max_edge, arguments.options)
+        run = extract(arguments.folder, names, count, options)
         each = run.seconds / run.photographs
         print(
-            f"{run.photographs:>11}{run.max_edge:>10}{run.seconds:>9.1f}{each:>9.2f}{run.peak_bytes / 1e6:>7.0f}",
+            f"{run.photographs:>11}{run.seconds:>9.1f}{each:>9.2f}{run.peak_bytes / 1e6:>7.0f}",
             flush=True,
         )
         runs.append(run)
@@ -45,7 +47,7 @@ def main() -> None:
         draw(runs, arguments.plot)
 
 
-def extract(folder: Path, names: list[str], count: int, max_edge: int, options: list[str]) -> Run:
+def extract(folder: Path, names: list[str], count: int, options: list[str]) -> Run:
     """Extract ``count`` photographs, those of the folder again and again, into a new database."""
     with tempfile.TemporaryDirectory() as scratch:
         images = Path(scratch) / "images"
@@ -54,13 +56,15 @@ def extract(folder: Path, names: list[str], count: int, max_edge: int, options: 
             name = names[index % len(names)]
             (images / f"{index:05}{Path(name).suffix}").symlink_to((folder / name).resolve())
         command = [sys.executable, "-m", "d2sfm", "extract", "--database", f"{scratch}/db.db", "--images", str(images)]
-        command += ["--max-edge", str(max_edge), *options]
+        command += options
         begun = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)  # of this child alone, unlike RUSAGE_CHILDREN
+        log = Path(scratch) / "log.txt"
+        with log.open("w") as stream:
+            process = subprocess.Popen(command, stdout=stream, stderr=stream)
+            _, status, usage = os.wait4(process.pid, 0)  # of this child alone, unlike RUSAGE_CHILDREN
         if status:
-            raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
-        return Run(count, max_edge, time.perf_counter() - begun, usage.ru_maxrss * 1024)
+            raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}:\n{log.read_text()}")
+        return Run(count, time.perf_counter() - begun, usage.ru_maxrss * 1024)
 
 
 def draw(runs: list[Run], path: Path) -> None:
@@ -87,7 +91,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--counts", type=int, nargs="+", default=[10, 50, 200], help="numbers of photographs")
     parser.add_argument("--max-edge", type=int, default=512, metavar="PX")
     parser.add_argument("--plot", type=Path, metavar="PNG")
-    parser.add_argument("options", nargs="*", help="further options of d2sfm extract, after --")
+    parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32)
+    parser.add_argument("--multiscale", action="store_true", help="scales 0.5, 1 and 2")
     return parser.parse_args()
 
 

@@ -26,9 +26,9 @@ CONVOLUTIONS = tuple(convolution for block in BLOCKS for convolution in block)
 TRAINED = "conv4_3"
 
 # On a CPU, compiled kernels are cached for the last 1024 shapes of convolutions, in a folder of mixed sizes some 9 MB
-# for each size. As many as one picture at three scales needs are enough: making them costs milliseconds.
+# for each size. Those of a strip at three scales are enough: making one anew costs a millisecond.
 for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-    os.environ.setdefault(variable, "96")
+    os.environ.setdefault(variable, "48")
 
 # Two max poolings and the 2x2 average need this many pixels to leave one cell.
 MIN_EDGE_PX = 8

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2sfm import neighbours
 from d2sfm.neighbours import mutual_nearest_neighbours
 from d2sfm.options import MatchingOptions
 
@@ -117,6 +118,86 @@ def test_ties_equal_brute_force(a, b, block_rows, ratio, min_similarity):
     check(mutual_nearest_neighbours(a, b, options, block_rows=block_rows), expected)
 
 
+# Around the borders of groups of 64 rows, and blocks that do or don't divide them.
+sizes = st.one_of(st.integers(0, 5), st.integers(60, 70), st.integers(125, 131))
+
+
+@given(sizes, sizes, st.integers(1, 140), st.integers(1, 4), st.sampled_from([None, 0.8, 1.0]), st.integers(0, 99))
+@settings(deadline=None, max_examples=60)
+def test_duplicates_and_ties_in_larger_sets(count_a, count_b, block_rows, size, ratio, seed):
+    """Entries of 0 and +-1/2 make a few different descriptors, each many times: products are exact."""
+    generator = np.random.default_rng(seed)
+    a, b = (generator.integers(-1, 2, (count, size)).astype(np.float32) / 2 for count in (count_a, count_b))
+    options = MatchingOptions(device="cpu", ratio=ratio)
+    check(mutual_nearest_neighbours(a, b, options, block_rows=block_rows), brute_force(a, b, ratio=ratio))
+
+
+@pytest.mark.parametrize(("count_a", "count_b"), [(1, 200), (200, 1), (130, 70), (64, 64)])
+def test_sets_of_one_descriptor_many_times_have_one_pair(count_a, count_b):
+    a, b = np.ones((count_a, 4), np.float32) / 2, np.ones((count_b, 4), np.float32) / 2
+    check(mutual_nearest_neighbours(a, b, CPU, block_rows=50), np.zeros((1, 2), np.uint32))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_real_numbers_give_the_pairs_of_float64_to_the_rounding_of_float32(dtype):
+    rounding = 1e-6
+    generator = np.random.default_rng(4)
+    common = generator.normal(size=512)  # descriptors that are much alike, so that many are nearly tied
+    a, b = (common + 0.01 * generator.normal(size=(count, 512)) for count in (700, 900))
+    a, b = ((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(dtype) for x in (a, b))
+    similarity = a.astype(np.float64) @ b.T.astype(np.float64)
+    found = mutual_nearest_neighbours(a, b, CPU)
+    of_pairs = similarity[found[:, 0], found[:, 1]]
+    assert (of_pairs >= similarity.max(1)[found[:, 0]] - rounding).all()
+    assert (of_pairs >= similarity.max(0)[found[:, 1]] - rounding).all()
+    expected, found = set(map(tuple, brute_force(a, b).tolist())), set(map(tuple, found.tolist()))
+    clear_rows, clear_columns = (np.ptp(np.sort(similarity, axis)[-2:], axis=0) > 2 * rounding
+                                 for similarity, axis in ((similarity.T, 0), (similarity, 0)))  # fmt: skip
+    clear = {(i, j) for i, j in expected if clear_rows[i] and clear_columns[j]}
+    assert len(clear) > 100
+    assert clear <= found
+    assert len(expected ^ found) <= len(expected) - len(clear)
+
+
+def test_torch_without_onednn_gives_the_same_pairs(monkeypatch):
+    a, b = noisy_pair(300, 200, seed=8)
+    expected = mutual_nearest_neighbours(a, b, CPU)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "mkldnn_convolution", None)
+    check(mutual_nearest_neighbours(a, b, CPU), expected)
+
+
+def test_views_and_gradients_of_the_caller_do_no_harm():
+    a, b = noisy_pair(60, 50, seed=6)
+    wide = torch.zeros(50, 64)
+    wide[:, ::2] = torch.from_numpy(b)
+    with_gradient = torch.from_numpy(a).requires_grad_()
+    check(mutual_nearest_neighbours(with_gradient, wide[:, ::2], CPU), brute_force(a, b))
+    check(mutual_nearest_neighbours(np.asfortranarray(a), b, CPU), brute_force(a, b))
+
+
+def test_descriptors_that_are_no_numbers_match_nothing():
+    a, b = noisy_pair(20, 10, seed=7)
+    assert mutual_nearest_neighbours(np.full_like(a, np.nan), b, CPU).shape == (0, 2)
+    assert mutual_nearest_neighbours(a, np.full_like(b, np.nan), CPU).shape == (0, 2)
+
+
+@pytest.mark.parametrize("block_rows", [0, -1])
+def test_blocks_have_a_row_or_more(block_rows):
+    a, b = noisy_pair(3, 3, seed=0)
+    with pytest.raises(ValueError, match=f"block_rows must be 1 or more, found {block_rows}"):
+        mutual_nearest_neighbours(a, b, CPU, block_rows=block_rows)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_tf32_is_used_just_where_it_is_exact_and_is_then_as_it_was(exact):
+    settings_of_torch = torch.backends.cuda.matmul
+    before = settings_of_torch.allow_tf32
+    with neighbours._product_precision(torch.device("cuda"), exact_in_tf32=exact):
+        assert settings_of_torch.allow_tf32 is exact
+    assert settings_of_torch.allow_tf32 is before
+
+
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 100])
 def test_the_lowest_index_wins_on_both_sides(block_rows):
     x, y = np.eye(2, dtype=np.float32)
@@ -158,7 +239,7 @@ def test_swapping_the_images_swaps_the_columns():
     assert sorted(map(tuple, there)) == sorted((j, i) for i, j in back)
 
 
-@pytest.mark.parametrize("shapes", [((3, 4), (3, 5)), ((0, 4), (3, 5)), ((3,), (3,)), ((3, 4), (4,))])
+@pytest.mark.parametrize("shapes", [((3, 4), (3, 5)), ((0, 4), (3, 5)), ((3,), (3,)), ((3, 4), (4,)), ((3, 0), (2, 0))])
 def test_shapes_that_do_not_fit(shapes):
     a, b = (np.zeros(shape, np.float32) for shape in shapes)
     with pytest.raises(ValueError, match=r"expected \(N, D\) and \(M, D\)"):
