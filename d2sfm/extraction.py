@@ -19,7 +19,7 @@ from d2sfm.database import (
     exclusive,
     remove_photographs,
 )
-from d2sfm.extractor import Extractor, level_sizes
+from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_fingerprint, write_features
 from d2sfm.features import Features
 from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folder, pending_names
@@ -28,6 +28,7 @@ from d2sfm.images import list_photographs, load_photograph
 from d2sfm.network import MIN_EDGE_PX
 from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 from d2sfm.pipeline import extract_all, reason
+from d2sfm.pyramid import level_sizes
 
 logger = logging.getLogger(__name__)
 

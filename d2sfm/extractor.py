@@ -6,8 +6,6 @@ features = extractor.extract(image)          # uint8 [H, W, 3] RGB, or the path 
 
 import json
 import logging
-import math
-from fractions import Fraction
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,7 @@ from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
 from d2sfm.preprocess import input_size, resize
-from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, table_of
+from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
 from d2sfm.strips import MIN_STRIP_PX, memory_bytes, strip_px
 from d2sfm.weights import digest, load_weights
 
@@ -248,14 +246,3 @@ def _in_order(strips: tuple[list[StripKeypoints], ...], order: np.ndarray) -> np
         descriptors[of_strip[of_strip >= 0]] = strip.descriptors.cpu().numpy()[of_strip >= 0]
         begin += len(of_strip)
     return descriptors
-
-
-def level_sizes(size: Size, scales: tuple[float, ...]) -> list[tuple[float, Size]]:
-    """Scales in ascending order with the size of their level in pixels, rounded down; those too small are left out."""
-    levels = []
-    for scale in sorted(scales):
-        exact = Fraction(str(scale))  # as written: 0.29 * 100 is below 29 in binary
-        level_size = (math.floor(size[0] * exact), math.floor(size[1] * exact))
-        if min(level_size) >= MIN_EDGE_PX:
-            levels.append((scale, level_size))
-    return levels

@@ -103,15 +103,10 @@ class ExtractionOptions:
     )
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
     tile_size: int | None = option(
-        None,
-        metavar="PX",
-        help="rows of the network's input that are computed at a time, 8 or more; the features are the same "
-        "(default: what --memory-limit allows, and on a CPU at most 64)",
+        None, metavar="PX", help="rows computed at a time, for the same features (default: as many as memory allows)"
     )
     memory_limit: float | None = option(
-        None,
-        metavar="GB",
-        help="memory for feature maps, in GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)",
+        None, metavar="GB", help="memory for feature maps, GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)"
     )
     convention: Convention = option(
         Convention.COLMAP, help="pixel frame of keypoints; reference repeats the published code's offsets"

@@ -5,6 +5,8 @@ detected. Only a few rows of each level are held at a time: the finest level pul
 down just as far as the next finer one looks.
 """
 
+import math
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 
 from d2sfm.coordinates import CELL_PX, Size, coarse_from_fine_grid
 from d2sfm.detection import Detections, detect, localise
-from d2sfm.network import Trunk
+from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, Preprocessing
 from d2sfm.preprocess import normalise_batch
 from d2sfm.sampling import inside, resample, sample
@@ -44,6 +46,17 @@ def table_of(strips: list[StripKeypoints]) -> KeypointTable:
     parts = [torch.column_stack([strip.cells, strip.steps, strip.responses]).double() for strip in strips]
     table = torch.cat(parts).cpu().numpy()
     return KeypointTable(table[:, :2], table[:, 2:4], table[:, 4])
+
+
+def level_sizes(size: Size, scales: tuple[float, ...]) -> list[tuple[float, Size]]:
+    """Scales in ascending order with the size of their level in pixels, rounded down; those too small are left out."""
+    levels = []
+    for scale in sorted(scales):
+        exact = Fraction(str(scale))  # as written: 0.29 * 100 is below 29 in binary
+        level_size = (math.floor(size[0] * exact), math.floor(size[1] * exact))
+        if min(level_size) >= MIN_EDGE_PX:
+            levels.append((scale, level_size))
+    return levels
 
 
 class LevelPictures:

@@ -7,8 +7,9 @@ from helpers import gaussian_blobs, save_plain_weights, textured_picture
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from d2sfm.extractor import Extractor, level_sizes
+from d2sfm.extractor import Extractor
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
+from d2sfm.pyramid import level_sizes
 from d2sfm.strips import TrunkStrips
 
 VARIANTS = [
@@ -260,10 +261,6 @@ def test_levels_below_the_networks_smallest_edge_are_left_out(textured):
     assert level_sizes((20, 12), (0.5, 1.0, 2.0)) == [(1.0, (20, 12)), (2.0, (40, 24))]
     features = Extractor(ExtractionOptions(scales=(0.5, 1.0, 2.0))).extract(small)
     assert set(features.keypoints[:, 2]) <= {0.5, 1.0}
-
-
-def test_level_sizes_are_rounded_down_exactly():
-    assert level_sizes((100, 50), (0.29,)) == [(0.29, (29, 14))]
 
 
 def test_a_picture_that_is_too_small_is_named(extractor):

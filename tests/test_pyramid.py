@@ -6,11 +6,10 @@ from torch.nn import functional as F
 
 from d2sfm.coordinates import coarse_from_fine_grid
 from d2sfm.detection import detect, localise
-from d2sfm.extractor import level_sizes
 from d2sfm.network import Trunk
 from d2sfm.options import Convention, Preprocessing
 from d2sfm.preprocess import normalise
-from d2sfm.pyramid import Level, LevelPictures, table_of
+from d2sfm.pyramid import Level, LevelPictures, level_sizes, table_of
 from d2sfm.sampling import inside, resample, sample
 
 CPU = torch.device("cpu")
@@ -127,3 +126,7 @@ def test_rows_of_a_level_are_those_of_the_resized_picture(size):
     )
     rows = torch.cat([level.rows(begin, min(begin + 7, size[1])) for begin in range(0, size[1], 7)], dim=2)
     torch.testing.assert_close(rows, expected, atol=2e-3, rtol=0)  # of values to 255; torch's positions are float32
+
+
+def test_level_sizes_are_rounded_down_exactly():
+    assert level_sizes((100, 50), (0.29,)) == [(0.29, (29, 14))]
