@@ -140,23 +140,19 @@ def test_sets_of_one_descriptor_many_times_have_one_pair(count_a, count_b):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_real_numbers_give_the_pairs_of_float64_to_the_rounding_of_float32(dtype):
-    rounding = 1e-6
-    generator = np.random.default_rng(4)
-    common = generator.normal(size=512)  # descriptors that are much alike, so that many are nearly tied
-    a, b = (common + 0.01 * generator.normal(size=(count, 512)) for count in (700, 900))
+    generator, rounding = np.random.default_rng(4), 1e-6
+    a = generator.normal(size=512) + 0.01 * generator.normal(size=(700, 512))  # much alike: many are nearly tied
+    b = np.concatenate([a, a[:200]]) + 0.01 * generator.normal(size=(900, 512))
     a, b = ((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(dtype) for x in (a, b))
     similarity = a.astype(np.float64) @ b.T.astype(np.float64)
     found = mutual_nearest_neighbours(a, b, CPU)
     of_pairs = similarity[found[:, 0], found[:, 1]]
     assert (of_pairs >= similarity.max(1)[found[:, 0]] - rounding).all()
     assert (of_pairs >= similarity.max(0)[found[:, 1]] - rounding).all()
-    expected, found = set(map(tuple, brute_force(a, b).tolist())), set(map(tuple, found.tolist()))
-    clear_rows, clear_columns = (np.ptp(np.sort(similarity, axis)[-2:], axis=0) > 2 * rounding
-                                 for similarity, axis in ((similarity.T, 0), (similarity, 0)))  # fmt: skip
-    clear = {(i, j) for i, j in expected if clear_rows[i] and clear_columns[j]}
-    assert len(clear) > 100
-    assert clear <= found
-    assert len(expected ^ found) <= len(expected) - len(clear)
+    clear_a, clear_b = (np.diff(np.sort(s, axis=1)[:, -2:]).ravel() > 2 * rounding for s in (similarity, similarity.T))
+    clear = {(i, j) for i, j in brute_force(a, b).tolist() if clear_a[i] and clear_b[j]}
+    assert 100 < len(clear) < len(found)
+    assert clear <= set(map(tuple, found.tolist()))
 
 
 def test_torch_without_onednn_gives_the_same_pairs(monkeypatch):
@@ -191,11 +187,12 @@ def test_blocks_have_a_row_or_more(block_rows):
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_tf32_is_used_just_where_it_is_exact_and_is_then_as_it_was(exact):
-    settings_of_torch = torch.backends.cuda.matmul
-    before = settings_of_torch.allow_tf32
+    matmul = torch.backends.cuda.matmul
+    setting, on = ("fp32_precision", "tf32") if hasattr(matmul, "fp32_precision") else ("allow_tf32", True)
+    before = getattr(matmul, setting)
     with neighbours._product_precision(torch.device("cuda"), exact_in_tf32=exact):
-        assert settings_of_torch.allow_tf32 is exact
-    assert settings_of_torch.allow_tf32 is before
+        assert (getattr(matmul, setting) == on) is exact
+    assert getattr(matmul, setting) == before
 
 
 @pytest.mark.parametrize("block_rows", [1, 2, 3, 100])
@@ -267,3 +264,9 @@ def test_cuda_equals_brute_force(ratio):
         mutual_nearest_neighbours(ties, ties, MatchingOptions(device="cuda")),
         np.array([[i, i] for i in range(4)], np.uint32),
     )
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device")
+def test_cuda_multiplies_float16_exactly():
+    a, b = (x.astype(np.float16) for x in noisy_pair(5000, 300, seed=2))
+    check(mutual_nearest_neighbours(a, b, MatchingOptions(device="cuda")), brute_force(a, b))
