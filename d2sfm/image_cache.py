@@ -1,5 +1,6 @@
 """What matching reads of images, kept for the pairs to come in a bounded amount of memory."""
 
+import mmap
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
@@ -51,7 +52,20 @@ class ImageCache:
                 f"{self._store.image_names()[image_id]} has {len(keypoints)} keypoints and {len(descriptors)} "
                 f"descriptors in {self._store.path}: run d2sfm extract into a new database"
             )
-        return torch.from_numpy(descriptors).to(self._device)
+        descriptors = torch.from_numpy(descriptors)
+        return in_own_pages(descriptors) if self._device.type == "cpu" else descriptors.to(self._device)
+
+
+def in_own_pages(tensor: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A copy of a tensor of the CPU, as another type on request, in memory that goes back to the system with it.
+
+    What stays for a while in malloc's memory, with larger things coming and going around it, leaves holes that are not
+    filled again: a cache of 0.5 GB grew the process by 2.1 GB.
+    """
+    dtype = dtype or tensor.dtype
+    nbytes = tensor.numel() * dtype.itemsize
+    pages = np.frombuffer(mmap.mmap(-1, max(nbytes, 1)), np.uint8, count=nbytes)
+    return torch.from_numpy(pages).view(dtype).view(tensor.shape).copy_(tensor)
 
 
 class LruCache:

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
 from d2sfm.device import resolve_device
-from d2sfm.image_cache import ImageCache
+from d2sfm.image_cache import ImageCache, in_own_pages
 from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.pair_tasks import PairResult, PairTask, run_pairs
 from d2sfm.pairs import among, exhaustive, in_tiles, read_pairs
 
-CACHE_BYTES = 1 << 30  # of what is read of images: 100 of them with 10 000 keypoints, descriptors in float16
-TILE_IMAGES = 64  # the cache holds them as a rule, so an image is read once for each 64 others
+CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16
+TILE_IMAGES = 32  # the cache holds them as a rule, so an image is read at most once for each 32 others
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,8 @@ def _tasks(
         else:
             if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
                 latest, descriptors_b = b, cache.descriptors(b)
-                descriptors_b = descriptors_b.float() if device.type == "cpu" else descriptors_b
+                if device.type == "cpu":
+                    descriptors_b = in_own_pages(descriptors_b, torch.float32)
             task = replace(task, descriptors=(cache.descriptors(a), descriptors_b))
         if factors is not None:
             factor = max(factors.get(a, 1.0), factors.get(b, 1.0))
