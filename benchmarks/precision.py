@@ -8,7 +8,6 @@ float32's, and the share of float32's that come again: with both keypoints withi
 import argparse
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from d2sfm.matching import match_database
 from d2sfm.models import aligned
 from d2sfm.options import ExtractionOptions, Precision, VerificationOptions
 
-HEADER = ("precision", "seed", "extract s", "keypoints", "matches", "verified", "of float32's", "come again")
+HEADER = ("precision", "seed", "keypoints", "matches", "verified", "of float32's", "come again")
 
 Matches = dict[tuple[int, int], np.ndarray]  # by pair: [K, 4] x and y in both images, in pixels of the network's input
 
@@ -36,10 +35,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for precision, seeds in ((Precision.FLOAT32, (0, 1)), (arguments.precision, (0,))):
             features = Path(scratch) / f"{precision}.db"
-            begun = time.perf_counter()
-            options = ExtractionOptions(precision=precision, max_edge=arguments.max_edge)
-            keypoints = extract_to_database(features, arguments.folder, options=options).keypoints
-            seconds = time.perf_counter() - begun
+            extraction = ExtractionOptions(precision=precision, max_edge=arguments.max_edge)
+            keypoints = extract_to_database(features, arguments.folder, options=extraction).keypoints
             for seed in seeds:
                 database = Path(scratch) / f"{precision}_{seed}.db"
                 shutil.copy(features, database)
@@ -47,10 +44,12 @@ def main() -> None:
                 summary = match_database(database, verification=options)
                 found = verified_matches(database, options.min_num_inliers)
                 base = base or found
+                if not base:
+                    raise SystemExit(f"no pair of {arguments.folder} was verified in float32")
                 count = sum(map(len, found.values()))
                 ratio = count / sum(map(len, base.values()))
                 again = share_again(base, found)
-                row = (precision, seed, f"{seconds:.1f}", keypoints, summary.matches, count, f"{ratio:.3f}")
+                row = (precision, seed, keypoints, summary.matches, count, f"{ratio:.3f}")
                 rows.append((*map(str, row), f"{again:.3f}"))
     print(f"{arguments.folder}, --max-edge {arguments.max_edge}")
     print(aligned(rows))

@@ -25,10 +25,8 @@ from d2sfm.features import Features
 from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folder, pending_names
 from d2sfm.headers import check_header
 from d2sfm.images import list_photographs, load_photograph
-from d2sfm.network import MIN_EDGE_PX
 from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 from d2sfm.pipeline import extract_all, reason
-from d2sfm.pyramid import level_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +48,11 @@ class ExtractionSummary:
         text += f", {len(self.without_keypoints)} without any keypoint" if self.without_keypoints else ""
         return text + (f", {len(self.skipped)} skipped" if self.skipped else "")
 
-    def _close(self, keypoints: dict[str, int], skipped: dict[str, str], names: list[str], started: float) -> None:
+    def _close(self, keypoints: dict[str, int], names: list[str], started: float) -> None:
         """Enter what ``extract_all`` returned, and put names in the order of ``names``."""
         self.extracted, self.keypoints = len(keypoints), sum(keypoints.values())
         self.without_keypoints = [name for name in names if keypoints.get(name) == 0]
-        skipped = self.skipped | skipped
-        self.skipped = {name: skipped[name] for name in names if name in skipped}
+        self.skipped = {name: self.skipped[name] for name in names if name in self.skipped}
         self.seconds = time.perf_counter() - started
 
 
@@ -94,16 +91,19 @@ def extract_to_database(
             summary.skipped |= import_folder(database, images, list(sizes), cameras)
         if summary.already_there and cameras != CameraOptions():
             logger.warning("photographs that are in the database already keep their cameras: give others a new one")
-        done = extract_all(
-            camera_sizes(database, [name for name in sizes if name not in summary.skipped]),
-            extractor,
-            lambda name: load_photograph(images / name),
-            lambda: feature_writer(database, extractor.fingerprint, dtype),
-            dtype,
-            progress,
-        )
-        summary._close(*done, names, started)
-        remove_photographs(database, list(summary.skipped))
+        try:
+            keypoints = extract_all(
+                camera_sizes(database, [name for name in sizes if name not in summary.skipped]),
+                extractor,
+                lambda name: load_photograph(images / name),
+                lambda: feature_writer(database, extractor.fingerprint, dtype),
+                dtype,
+                summary.skipped,
+                progress,
+            )
+        finally:  # a stopped run, too, leaves nothing behind of what is broken
+            remove_photographs(database, list(summary.skipped))
+        summary._close(keypoints, names, started)
     return summary
 
 
@@ -116,11 +116,9 @@ def _check_headers(paths: dict[str, Path], extractor: Extractor, summary: Extrac
     def size_or_reason(path: Path) -> Size | str:
         try:
             size = check_header(path)
+            extractor.check_size(size)
         except (ValueError, OSError) as error:
             return reason(error)
-        width, height = extractor.input_size(size)
-        if not level_sizes((width, height), extractor.options.scales):
-            return f"{width} x {height} px at the network's input, which needs {MIN_EDGE_PX} px on both edges"
         return size
 
     with ThreadPoolExecutor() as pool:
@@ -158,8 +156,10 @@ def extract_to_files(
         write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
 
     sizes = _check_headers(pending, extractor, summary)
-    done = extract_all(sizes, extractor, load_photograph, lambda: nullcontext(write), dtype, progress)
-    summary._close(*done, photographs, started)
+    keypoints = extract_all(
+        sizes, extractor, load_photograph, lambda: nullcontext(write), dtype, summary.skipped, progress
+    )
+    summary._close(keypoints, photographs, started)
     return summary
 
 

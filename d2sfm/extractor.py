@@ -6,9 +6,9 @@ features = extractor.extract(image)          # uint8 [H, W, 3] RGB, or the path 
 
 import json
 import logging
+import math
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from d2sfm.device import resolve_device, resolve_precision
 from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
-from d2sfm.preprocess import input_size, resize
+from d2sfm.preprocess import Prepared, input_size, resize
 from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
 from d2sfm.strips import MIN_STRIP_PX, memory_bytes, strip_px
 from d2sfm.weights import digest, load_weights
@@ -28,18 +28,6 @@ CPU_STRIP_PX = 64  # maps of a strip stay in the cache: 64 rows of 1063 px are 2
 MAX_BATCH = 16  # a GPU is busy with fewer, except for thumbnails
 
 logger = logging.getLogger(__name__)
-
-
-class Prepared(NamedTuple):
-    """A picture at the size of the network's input."""
-
-    pixels: np.ndarray  # [h, w, 3] uint8, RGB
-    image_size: Size  # of the photograph
-
-    @property
-    def size(self) -> Size:
-        """(width, height) in pixels of the network's input."""
-        return self.pixels.shape[1], self.pixels.shape[0]
 
 
 class Extractor:
@@ -56,7 +44,7 @@ class Extractor:
         self.weights_digest = digest(weights)
         self.trunk = Trunk(weights, relu=self.options.relu).to(self.device, self.precision)
         self._tile_size = self.options.tile_size
-        self._largest_batch = MAX_BATCH if self.device.type == "cuda" else 1
+        self._largest_batch = MAX_BATCH
 
     @property
     def fingerprint(self) -> str:
@@ -104,13 +92,24 @@ class Extractor:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
         image_size = (image.shape[1], image.shape[0])
+        self.check_size(image_size)
+        return Prepared(resize(image, self.input_size(image_size)), image_size)
+
+    def check_size(self, image_size: Size) -> None:
+        """Raise ValueError where a photograph of this size is too small at all scales, or too wide for memory_limit."""
         size = self.input_size(image_size)
-        if not level_sizes(size, self.options.scales):
+        sizes = [size for _, size in level_sizes(size, self.options.scales)]
+        if not sizes:
             raise ValueError(
                 f"picture of {image_size[0]} x {image_size[1]} px is {size[0]} x {size[1]} px at the network's input, "
                 f"which needs {MIN_EDGE_PX} px on both edges"
             )
-        return Prepared(resize(image, size), image_size)
+        limit, least = self.options.memory_limit, memory_bytes(sizes, MIN_STRIP_PX, self.precision.itemsize) / 1e9
+        if limit is not None and self._tile_size is None and least > limit:
+            raise ValueError(
+                f"feature maps of {sizes[-1][0]} px width need a memory limit of {math.ceil(1e4 * least) / 1e4:g} GB "
+                f"or more, found {limit:g}"
+            )
 
     @torch.inference_mode()
     def extract_batch(
@@ -125,18 +124,19 @@ class Extractor:
             raise ValueError(f"pictures have {len(sizes)} different sizes, expected one")
         [(size, image_size)] = sizes
         levels = level_sizes(size, self.options.scales)
-        try:
-            strips = self._keypoints([picture.pixels for picture in pictures], levels, descriptor_dtype)
-        except torch.cuda.OutOfMemoryError:
-            if not self._ask_for_less(len(pictures), [size for _, size in levels]):
-                raise
-        else:
-            return [self._features(of_picture, levels, size, image_size) for of_picture in zip(*strips, strict=True)]
-        # Outside of the handler, which would keep the maps alive.
-        torch.cuda.empty_cache()
-        step = self._largest_batch
-        batches = (pictures[begin : begin + step] for begin in range(0, len(pictures), step))
-        return [features for batch in batches for features in self.extract_batch(batch, descriptor_dtype)]
+        found, waiting = [], list(pictures)
+        while waiting:
+            batch = waiting[: self._largest_batch]
+            try:
+                strips = self._keypoints([picture.pixels for picture in batch], levels, descriptor_dtype)
+                found += [self._features(of_one, levels, size, image_size) for of_one in zip(*strips, strict=True)]
+                del waiting[: len(batch)]
+                continue
+            except torch.cuda.OutOfMemoryError:
+                if not self._ask_for_less(len(batch), [size for _, size in levels]):
+                    raise
+            torch.cuda.empty_cache()  # outside of the handler, which keeps the maps alive
+        return found
 
     def batch_size(self, image_size: Size) -> int:
         """Photographs of a size, (width, height), that pass through the network together within the memory limit.
@@ -156,17 +156,10 @@ class Extractor:
         return GPU_MEMORY if self.device.type == "cuda" else CPU_MEMORY
 
     def _strip_px(self, sizes: list[Size], pictures: int) -> int:
-        """Rows that enter the network at a time. ValueError where the memory limit is too low for any."""
+        """Rows that enter the network at a time."""
         if self._tile_size is not None:
             return self._tile_size
-        limit, itemsize = self._memory_limit() / pictures, self.precision.itemsize
-        least = memory_bytes(sizes, MIN_STRIP_PX, itemsize)
-        if least > limit and self.options.memory_limit is not None:
-            raise ValueError(
-                f"the feature maps of {sizes[-1][0]} x {sizes[-1][1]} px need a memory limit of "
-                f"{pictures * least / 1e9:.2f} GB or more, found {self.options.memory_limit:g}"
-            )
-        most = strip_px(sizes, itemsize, limit)
+        most = strip_px(sizes, self.precision.itemsize, self._memory_limit() / pictures)
         return most if self.device.type == "cuda" else min(most, CPU_STRIP_PX)
 
     def _ask_for_less(self, pictures: int, sizes: list[Size]) -> bool:
@@ -236,13 +229,15 @@ class Extractor:
 
 def _in_order(strips: tuple[list[StripKeypoints], ...], order: np.ndarray) -> np.ndarray:
     """Descriptors of the strips of all levels, [len(order), 512], by their place in the whole."""
-    strips = [strip for of_level in strips for strip in of_level]
-    rank = np.full(sum(len(strip.cells) for strip in strips), -1)
+    parts = [strip.descriptors for of_level in strips for strip in of_level]
+    if parts[0].is_cuda:
+        parts = [torch.cat(parts).cpu()]  # one copy; on a CPU a second one of all would take memory
+    rank = np.full(sum(map(len, parts)), -1)
     rank[order] = np.arange(len(order))
-    descriptors = np.empty((len(order), DESCRIPTOR_SIZE), str(strips[0].descriptors.dtype).removeprefix("torch."))
+    descriptors = np.empty((len(order), DESCRIPTOR_SIZE), str(parts[0].dtype).removeprefix("torch."))
     begin = 0
-    for strip in strips:
-        of_strip = rank[begin : begin + len(strip.cells)]
-        descriptors[of_strip[of_strip >= 0]] = strip.descriptors.cpu().numpy()[of_strip >= 0]
-        begin += len(of_strip)
+    for part in parts:
+        of_part = rank[begin : begin + len(part)]
+        descriptors[of_part[of_part >= 0]] = part.numpy()[of_part >= 0]
+        begin += len(part)
     return descriptors

@@ -122,7 +122,7 @@ def _decode_with_pillow(path: Path) -> tuple[str, tuple[int, int], np.ndarray | 
             # Of the formats that COLMAP reads, only TIFF looks at Pillow's settings again while it loads.
             with pillow_settings() if picture.format == "TIFF" else nullcontext():
                 picture.load()
-        except Exception as error:  # as in _open_with_pillow
+        except Exception as error:  # as where headers are read
             raise ValueError(f"is damaged or cut short: {error}") from error
         _check_range(picture)
         return picture.format, size, _pixels(picture) if ours else None

@@ -99,11 +99,13 @@ class ExtractionOptions:
     relu: bool = option(True, help="leave out the ReLU after the last layer")
     precision: Precision = option(
         Precision.FLOAT32,
-        help="arithmetic of the network; auto: bfloat16 where the processor has it, else float32; float16: GPUs only",
+        help="arithmetic of the network; auto is bfloat16 where the processor has it, else float32, and kept as that",
     )
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
     tile_size: int | None = option(
-        None, metavar="PX", help="rows computed at a time, for the same features (default: as many as memory allows)"
+        None,
+        metavar="PX",
+        help="rows computed at a time, 8 or more; no change of features (default: by memory, CPU: 64)",
     )
     memory_limit: float | None = option(
         None, metavar="GB", help="memory for feature maps, GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)"

@@ -17,9 +17,10 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import Size
-from d2sfm.extractor import Extractor, Prepared
+from d2sfm.extractor import Extractor
 from d2sfm.features import Features
 from d2sfm.options import DescriptorDtype
+from d2sfm.preprocess import Prepared
 
 AHEAD_BYTES = 256 << 20  # decoded pictures that wait for the network; there is always one
 WAITING_BYTES = 64 << 20  # features that wait to be written; there may always be those of one picture
@@ -35,8 +36,9 @@ def extract_all(
     load: Load,
     store: Callable[[], AbstractContextManager[Write]],
     descriptor_dtype: DescriptorDtype,
+    skipped: dict[str, str],
     progress: bool = False,
-) -> tuple[dict[str, int], dict[str, str]]:
+) -> dict[str, int]:
     """Extract and write the features of photographs.
 
     sizes: (width, height) in pixels by name, in the order of the work.
@@ -45,10 +47,11 @@ def extract_all(
         all. Entered, called and left in one thread, not the caller's; in the function ValueError and OSError again
         mean that a photograph is skipped.
     descriptor_dtype: the type that is stored. progress: whether to show a bar.
+    skipped: gets the reason by name of what was skipped, also where the work ends with an error.
 
     Pictures of equal size are given to the network together, as many as it asks for. Returns the number of keypoints
-    by name and the reason by name of what was skipped, both in the given order. Any other error of any thread, and
-    Ctrl-C, end it and are raised; what the network has done by then is written, and no thread is left.
+    by name, in the given order. Any other error of any thread, and Ctrl-C, end it and are raised; what the network has
+    done by then is written, and no thread is left.
     """
     batches = plan_batches(sizes, extractor.batch_size)
 
@@ -56,8 +59,8 @@ def extract_all(
         return extractor.prepare(load(name))
 
     decoders = 1 if extractor.device.type == "cpu" else len(os.sched_getaffinity(0))  # the network takes all cores
-    skipped = {}
-    with _Writer(store) as writer, ThreadPoolExecutor(decoders, "decode") as pool:
+    writer = _Writer(store, skipped)
+    with writer, ThreadPoolExecutor(decoders, "decode") as pool:
         try:
             with tqdm(total=len(sizes), desc="extract", unit="image", disable=not progress) as bar:
                 for names, futures in _decoded(batches, sizes, prepared, pool):
@@ -66,8 +69,7 @@ def extract_all(
                     bar.update(len(names))
         finally:
             pool.shutdown(cancel_futures=True)
-    skipped |= writer.skipped
-    return _in_order(writer.keypoints, sizes), _in_order(skipped, sizes)
+    return {name: writer.keypoints[name] for name in sizes if name in writer.keypoints}
 
 
 def plan_batches(
@@ -99,14 +101,15 @@ def _decoded(
 
     Pictures live as long as their futures: who takes them has to take them out of the list.
     """
-    batches, ahead, ahead_bytes = deque(batches), deque(), 0
+    batches, ahead, ahead_bytes = iter(batches), deque(), 0
+    upcoming = next(batches, None)  # no further: batches become smaller where a GPU's memory runs out
 
     def fill() -> None:
-        nonlocal ahead_bytes
-        while batches and (not ahead or ahead_bytes + _batch_bytes(batches[0], sizes) <= AHEAD_BYTES):
-            names = batches.popleft()
-            ahead.append((names, [pool.submit(prepared, name) for name in names]))
-            ahead_bytes += _batch_bytes(names, sizes)
+        nonlocal ahead_bytes, upcoming
+        while upcoming and (not ahead or ahead_bytes + _batch_bytes(upcoming, sizes) <= AHEAD_BYTES):
+            ahead.append((upcoming, [pool.submit(prepared, name) for name in upcoming]))
+            ahead_bytes += _batch_bytes(upcoming, sizes)
+            upcoming = next(batches, None)
 
     fill()
     while ahead:
@@ -162,10 +165,6 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _in_order(values: dict, order: Iterable[str]) -> dict:
-    return {name: values[name] for name in order if name in values}
-
-
 class _Pending(NamedTuple):
     """Features of one picture on their way to the store."""
 
@@ -178,9 +177,9 @@ class _Pending(NamedTuple):
 class _Writer:
     """Writes features in one thread of its own, in the order in which they come."""
 
-    def __init__(self, store: Callable[[], AbstractContextManager[Write]]):
+    def __init__(self, store: Callable[[], AbstractContextManager[Write]], skipped: dict[str, str]):
         self.keypoints: dict[str, int] = {}
-        self.skipped: dict[str, str] = {}
+        self._skipped = skipped
         self._pending: deque[_Pending] = deque()
         self._thread = ThreadPoolExecutor(1, "write")
         self._left_in_thread = ExitStack()
@@ -208,7 +207,7 @@ class _Writer:
             pending.done.result()
             self.keypoints[pending.name] = pending.keypoints
         except (ValueError, OSError) as error:
-            self.skipped[pending.name] = reason(error)
+            self._skipped[pending.name] = reason(error)
         except Exception:
             while self._pending:  # the store is broken: the others would fail as well
                 self._pending.pop().done.cancel()

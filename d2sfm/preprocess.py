@@ -1,5 +1,7 @@
 """From a photograph to the tensor that enters the network: its size, resampling, and scaling of pixels."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from PIL import Image
@@ -10,6 +12,18 @@ from d2sfm.options import Preprocessing
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)  # ImageNet mean, in 0..255
 TORCH_MEAN_RGB = (0.485, 0.456, 0.406)  # ImageNet mean, in 0..1
 TORCH_STD_RGB = (0.229, 0.224, 0.225)  # ImageNet standard deviation, in 0..1
+
+
+class Prepared(NamedTuple):
+    """A picture at the size of the network's input."""
+
+    pixels: np.ndarray  # [h, w, 3] uint8, RGB
+    image_size: Size  # of the photograph
+
+    @property
+    def size(self) -> Size:
+        """(width, height) in pixels of the network's input."""
+        return self.pixels.shape[1], self.pixels.shape[0]
 
 
 def input_size(image_size: Size, max_edge: int, max_sum_edges: int) -> Size:
@@ -66,15 +80,14 @@ def normalise_batch(pictures: torch.Tensor, preprocessing: Preprocessing) -> tor
     caffe = Preprocessing(preprocessing) is Preprocessing.CAFFE
     planes = pictures.permute(0, 3, 1, 2)
     planes = (planes.flip(1) if caffe else planes).contiguous().float()
-    # The one copy in floating point: all arithmetic in place after it.
-    if caffe:
-        return planes.sub_(_for_each_channel(CAFFE_MEAN_BGR, planes))
-    planes.div_(255)
-    return planes.sub_(_for_each_channel(TORCH_MEAN_RGB, planes)).div_(_for_each_channel(TORCH_STD_RGB, planes))
-
-
-def _for_each_channel(values: tuple[float, float, float], planes: torch.Tensor) -> torch.Tensor:
-    return torch.tensor(values, device=planes.device).reshape(3, 1, 1)
+    # The one copy in floating point: all arithmetic in place after it, with numbers that no GPU has to wait for.
+    for channel in range(3):
+        plane = planes[:, channel]
+        if caffe:
+            plane.sub_(CAFFE_MEAN_BGR[channel])
+        else:
+            plane.div_(255).sub_(TORCH_MEAN_RGB[channel]).div_(TORCH_STD_RGB[channel])
+    return planes
 
 
 def _check_picture(image: np.ndarray) -> None:

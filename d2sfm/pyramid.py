@@ -200,10 +200,11 @@ class Level:
         """Localise detections in the rows that are held of one picture, and sample their descriptors."""
         steps, stable = localise(features, found)
         refined = found.cells + steps
-        offset = refined.new_tensor([self._begin, 0])
-        keep = stable & inside(refined + offset, *self.shape)
+        in_map = torch.column_stack([refined[:, 0] + self._begin, refined[:, 1]])
+        keep = stable & inside(in_map, *self.shape)
+        rows, columns = found.cells[keep].unbind(1)
         return StripKeypoints(
-            found.cells[keep] + offset.long(),
+            torch.column_stack([rows + self._begin, columns]),
             steps[keep],
             found.responses[keep],
             F.normalize(sample(features, refined[keep]), dim=1).to(self._descriptor_dtype),

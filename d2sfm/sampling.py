@@ -23,8 +23,8 @@ def sample(features: Tensor, cells: Tensor) -> Tensor:
 
 def inside(cells: Tensor, height: int, width: int) -> Tensor:
     """Which positions [N, 2] (row, column) have all four corner cells inside a map of that size: [N] bool."""
-    last = cells.new_tensor([height - 1, width - 1])
-    return ((cells >= 0) & (cells <= last)).all(dim=1)
+    rows, columns = cells.unbind(1)
+    return (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
 
 
 def resample(features: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -353,3 +353,28 @@ def test_the_fingerprint_is_readable(tmp_path, photographs):
     with FeatureStore(tmp_path / "db.db") as store:
         [fingerprint] = set(store.extracted().values())
     assert json.loads(fingerprint)["max_edge"] == 96
+
+
+def test_a_stopped_run_leaves_nothing_of_a_broken_photograph(tmp_path, photographs, monkeypatch):
+    (photographs / "a0.jpg").write_bytes((photographs / "a.jpg").read_bytes()[:-200])
+    extract_batch = Extractor.extract_batch
+
+    def stop_at_the_second(self, pictures, dtype):
+        if pictures[0].image_size[0] > 96:
+            raise KeyboardInterrupt
+        return extract_batch(self, pictures, dtype)
+
+    monkeypatch.setattr(Extractor, "extract_batch", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    with FeatureStore(tmp_path / "db.db") as store:
+        assert list(store.images()) == ["a.jpg", "b c.png", "sub/a.jpg"]
+        assert list(store.extracted()) == ["a.jpg"]
+
+
+def test_a_photograph_too_wide_for_the_memory_limit_is_skipped_and_the_others_are_not(tmp_path, photographs):
+    cv2.imwrite(str(photographs / "wide.jpg"), textured_picture(9, (400, 40)))
+    options = ExtractionOptions(memory_limit=0.003)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=options)
+    assert "of 400 px width need a memory limit of 0.00" in summary.skipped["wide.jpg"]
+    assert list(read_all(tmp_path / "db.db")) == ["a.jpg", "b c.png", "sub/a.jpg"]

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from d2sfm.extractor import Extractor
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
 from d2sfm.pyramid import level_sizes
-from d2sfm.strips import TrunkStrips
+from d2sfm.strips import TrunkStrips, memory_bytes
 
 VARIANTS = [
     ("landscape_480x320", "singlescale", {}),
@@ -101,16 +101,23 @@ def assert_equal_to_rounding(found, expected):
 
 @pytest.mark.parametrize("size", [(120, 88), (121, 91), (67, 150)])
 @pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
-@pytest.mark.parametrize("limit", [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": 0.03}])
+@pytest.mark.parametrize("limit", [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}])
 def test_a_tiled_run_gives_the_untiled_runs_features(size, scales, limit):
+    if "memory_limit" in limit:
+        limit = {"memory_limit": memory_bytes([level for _, level in level_sizes(size, scales)], 20, 4) / 1e9}
     picture = textured_picture(5, size)
     untiled = Extractor(ExtractionOptions(scales=scales, tile_size=1000)).extract(picture)
-    assert_equal_to_rounding(Extractor(ExtractionOptions(scales=scales, **limit)).extract(picture), untiled)
+    tiled = Extractor(ExtractionOptions(scales=scales, **limit))
+    assert tiled._strip_px([level for _, level in level_sizes(size, scales)], 1) < 64
+    assert_equal_to_rounding(tiled.extract(picture), untiled)
 
 
 def test_a_memory_limit_that_is_too_low_is_named(textured):
-    with pytest.raises(ValueError, match=r"120 x 88 px need a memory limit of 0.0\d GB or more, found 0.0001"):
-        Extractor(ExtractionOptions(memory_limit=0.0001)).extract(textured)
+    extractor = Extractor(ExtractionOptions(memory_limit=0.0001))
+    with pytest.raises(ValueError, match=r"of 120 px width need a memory limit of 0\.00\d+ GB or more, found 0.0001"):
+        extractor.extract(textured)
+    with pytest.raises(ValueError, match="of 1600 px width"):
+        extractor.check_size((3200, 2400))
 
 
 def test_a_batch_gives_what_each_picture_gives_alone(extractor):
@@ -151,7 +158,7 @@ def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypa
     assert "with 64 rows at a time: going on with 32" in caplog.text
     assert "with 32 rows at a time: going on with 16" in caplog.text
     caplog.clear()
-    extractor.extract_batch(pictures[:1])
+    extractor.extract_batch(pictures)
     assert not caplog.text  # what was learned is kept
 
 

@@ -27,9 +27,8 @@ def import_photographs(
     """Import those of the photographs that the database does not hold yet: image, camera, rig, frame and GPS position.
 
     names are relative to images_dir, with '/' between parts. Of JPEG and PNG only the header is looked at, so damaged
-    pixels are not noticed. In the modes ``single`` and ``per-folder`` new
-    photographs share the camera that the database has for them (the one of most images). Cameras with the parameters
-    that options give are marked as given.
+    pixels are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
+    database has for them (the one of most images). Cameras with the parameters that options give are marked as given.
 
     Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
     that they were to share. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out
