@@ -6,8 +6,8 @@ Prints two tables. The first splits ``Extractor.extract`` over the photographs o
 the run (on a GPU each waits for the device, so the sum is above an undisturbed run). The floor is the floating-point
 operations of the trunk over the rate of a matrix product, the fastest of torch's own and oneDNN's. The second has the
 whole commands, each on the other's result. Memory is the peak of the process until the end of the row (resident, from
-Linux), beside what it was before; the rest of ``extract()`` has that of the whole. On a GPU float32 is TF32 where torch's
-settings say so.
+Linux), beside what it was before; the rest of ``extract()`` has that of the whole. On a GPU float32 is TF32 where
+torch's settings say so.
 """
 
 import argparse
