@@ -5,7 +5,7 @@ import torch
 
 from d2sfm.database import PairStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.image_cache import ImageCache, LruCache
+from d2sfm.image_cache import ImageCache, LruCache, in_own_pages
 
 CPU = torch.device("cpu")
 
@@ -58,6 +58,17 @@ def test_descriptors_that_do_not_fit_the_keypoints(store):
     with pytest.raises(RuntimeError, match=r"^4\.jpg has 6 keypoints and 4 descriptors in .*db\.db: run d2sfm extract"):
         cache.descriptors(3)
     assert len(cache.view(3).keypoints) == 6
+
+
+@pytest.mark.parametrize("shape", [(0, 512), (1, 1), (300, 512)])
+@pytest.mark.parametrize("dtype", [None, torch.float16, torch.float32])
+def test_a_copy_in_its_own_pages(shape, dtype):
+    original = torch.randn(shape, generator=torch.Generator().manual_seed(1)).half()
+    copy = in_own_pages(original, dtype)
+    assert copy.dtype == (dtype or torch.float16)
+    torch.testing.assert_close(copy, original.to(copy.dtype), rtol=0, atol=0)
+    original.zero_()
+    assert copy.any() == (copy.numel() > 0)
 
 
 def test_the_cache_is_bounded_and_keeps_what_was_used_last():
