@@ -79,7 +79,7 @@ def draw(runs: list[Run], path: Path) -> None:
     right.plot(counts, [run.peak_bytes / 1e6 for run in runs], "o-")
     right.set(ylabel="peak memory, MB")
     for axes in (left, right):
-        axes.set(xlabel="photographs", xlim=(0, None), ylim=(0, None))
+        axes.set(xlabel="photographs", xlim=(0, None), ylim=(0, 1.15 * axes.dataLim.y1))
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
 
