@@ -61,6 +61,14 @@ def image_from_input(xy_in_input: np.ndarray, input_size: Size, image_size: Size
     return (xy_in_input + origin) * factor
 
 
+def input_from_image(xy_in_image: np.ndarray, input_size: Size, image_size: Size) -> np.ndarray:
+    """Pixels of the network input, centres at integers, from pixels of the photograph in COLMAP's frame.
+
+    The inverse of ``image_from_input``. xy_in_image: [N, 2]. Returns [N, 2] float64.
+    """
+    return np.asarray(xy_in_image, np.float64) * (np.divide(input_size, image_size, dtype=np.float64)) - 0.5
+
+
 def resize_factor(input_size: Size, image_size: Size) -> float:
     """Pixels of the photograph for one pixel of the network input: the larger of the two axes' factors, at least 1."""
     return max(image_size[0] / input_size[0], image_size[1] / input_size[1])

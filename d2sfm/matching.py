@@ -88,13 +88,42 @@ def match_database(
             if verification is not None:
                 _warn_of_missing_factors(store, todo, factors)
             tasks = _tasks(store, todo, among(todo, matched), device, None if verification is None else factors)
-            results = run_pairs(tasks, options, verification, num_threads or _processors())
-            with (
-                closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
-                tqdm(total=len(todo), desc="match", unit="pair", disable=not progress) as bar,
-            ):
-                totals = _write(store, results, verification, bar)
+            totals = _run(store, tasks, len(todo), options, verification, num_threads, progress)
             return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
+
+
+def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
+    """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved.
+
+    The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file can't be written.
+    """
+    with FeatureStore(database) as features:
+        factors = features.resize_factors()
+    with PairStore(database) as store:
+        matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
+        todo = matched[~among(matched, store.done_pairs(verified=True))]
+        todo = in_tiles(todo, TILE_IMAGES)
+        tasks = _tasks(store, todo, np.ones(len(todo), bool), torch.device("cpu"), factors)
+        totals = _run(store, tasks, len(todo), MatchingOptions(), verification, None, progress)
+        return MatchSummary(pairs=len(matched), already_there=len(matched) - len(todo), **totals)
+
+
+def _run(
+    store: PairStore,
+    tasks: Iterable[PairTask],
+    count: int,
+    options: MatchingOptions,
+    verification: VerificationOptions | None,
+    num_threads: int | None,
+    progress: bool,
+) -> dict[str, int | float | None]:
+    """Carry out and write the tasks. Returns totals for the summary."""
+    results = run_pairs(tasks, options, verification, num_threads or _processors())
+    with (
+        closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
+        tqdm(total=count, desc="match", unit="pair", disable=not progress) as bar,
+    ):
+        return _write(store, results, verification, bar)
 
 
 def _asked_pairs(store: PairStore, pairs_file: Path | str | None) -> np.ndarray:

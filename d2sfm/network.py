@@ -22,6 +22,7 @@ BLOCKS = (
     (("conv4_1", 256, 512), ("conv4_2", 512, 512), ("conv4_3", 512, 512)),
 )
 CONVOLUTIONS = tuple(convolution for block in BLOCKS for convolution in block)
+CHANNELS = {name: channels_out for name, _, channels_out in CONVOLUTIONS}
 
 TRAINED = "conv4_3"
 

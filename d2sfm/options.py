@@ -209,6 +209,30 @@ class VerificationOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefinementOptions:
+    """Keypoints moved to where their tracks' references are, by the trunk's early layers."""
+
+    max_error: float = option(
+        2.0, metavar="PX", help="largest epipolar error of refined keypoints in pixels of the network input"
+    )
+    weights: str = option(
+        "d2_ots", metavar="NAME|FILE", help="weights of the early layers; training D2-Net does not change them"
+    )
+    preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
+    precision: Precision = option(Precision.AUTO, help="arithmetic of the network")
+    device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    cache_limit: float = option(2.0, metavar="GB", help="memory for feature maps that may be asked for again")
+    seed: int = option(0, help="seed of RANSAC")
+
+    def __post_init__(self):
+        if not 0 < self.max_error < float("inf"):
+            raise ValueError(f"max_error must be above 0, found {self.max_error}")
+        if not 0 <= self.cache_limit < float("inf"):
+            raise ValueError(f"cache_limit must be 0 or more, found {self.cache_limit}")
+        _check_seed(self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
     """Mapping through pycolmap. Starts differ by their seed; where focal lengths are only estimated one start is a
     lottery, as the first pair of images decides."""

@@ -110,7 +110,7 @@ class Level:
         self.shape = (self.size[1] // CELL_PX - 1, self.size[0] // CELL_PX - 1)  # rows and columns of the map
         self.keypoints: list[list[StripKeypoints]] = [[] for _ in range(pictures.count)]  # of each, from the top
         self._pictures, self._trunk, self._coarser = pictures, trunk, coarser
-        self._strips = TrunkStrips(trunk)
+        self._strips = TrunkStrips(trunk.layers())
         self._convention, self._strip_px, self._descriptor_dtype = convention, strip_px, descriptor_dtype
         self._next_px = 0  # first row of the pictures that has not entered the network
         self._features: Tensor | None = None  # some rows of the sum over this and all coarser levels, [B, C, h, w] ...

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from d2sfm.coordinates import CELL_PX, Size
-from d2sfm.network import BLOCKS, CONVOLUTIONS, Layer, Trunk
+from d2sfm.network import BLOCKS, CHANNELS, CONVOLUTIONS, Layer
 
 MIN_STRIP_PX = 2 * CELL_PX  # below it the rows that layers keep outweigh the strip
 
@@ -18,17 +18,19 @@ MIN_STRIP_PX = 2 * CELL_PX  # below it the rows that layers keep outweigh the st
 class TrunkStrips:
     """Features of pictures of one size, which arrive in strips of rows, top first.
 
-    trunk: the network. A strip may have any number of rows; its type must be that of the trunk's weights.
+    layers: those of the trunk, or consecutive ones of them: then what arrives are rows of the map before the first.
+    A strip may have any number of rows; its type must be that of the trunk's weights.
     """
 
-    def __init__(self, trunk: Trunk):
-        self._layers = trunk.layers()
+    def __init__(self, layers: list[Layer]):
+        self._layers = layers
         self._kept: dict[str, Tensor] = {}  # input rows of each layer that the next strip still needs
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
-        """The rows of the feature map that follow from the rows so far, [B, 512, h, W // 4 - 1]; h may be 0.
+        """The rows of the last layer's map that follow from the rows so far, [B, C, h, w]; h may be 0.
 
-        rows: [B, 3, n, W], the next n rows of the normalised pictures; last: whether they are the lowest.
+        rows: [B, 3, n, W], the next n rows of the normalised pictures; last: whether they are the lowest. Of the whole
+        trunk C is 512 and w is W // 4 - 1.
         """
         x = rows.contiguous(memory_format=torch.channels_last)
         for layer in self._layers:
@@ -56,8 +58,12 @@ class TrunkStrips:
             self._kept[layer.name] = rows.clone(memory_format=torch.channels_last)
 
     def _nothing(self, rows: Tensor) -> Tensor:
-        """No rows of the feature map."""
-        return rows.new_zeros(rows.shape[0], CONVOLUTIONS[-1][2], 0, rows.shape[3] // CELL_PX - 1)
+        """No rows of the last layer's map."""
+        channels, width = rows.shape[1], rows.shape[3]
+        for layer in self._layers:
+            channels = CHANNELS.get(layer.name, channels)
+            width = (width + 2 * layer.padding - layer.extent) // layer.stride + 1
+        return rows.new_zeros(rows.shape[0], channels, 0, width)
 
     def _window(self, layer: Layer, rows: Tensor, last: bool) -> Tensor:
         """The kept rows and the new ones, with zeros beyond the picture's top and bottom."""

@@ -15,7 +15,7 @@ def trunk():
 
 def in_strips(trunk, pictures, heights):
     """The feature map of pictures that arrive in strips of these heights; the last takes what is left."""
-    strips, begin, rows = TrunkStrips(trunk), 0, []
+    strips, begin, rows = TrunkStrips(trunk.layers()), 0, []
     for height in heights:
         if begin + height >= pictures.shape[2]:
             break
@@ -43,7 +43,7 @@ def test_several_pictures_at_a_time(trunk, heights):
 
 def test_a_strip_gives_what_its_rows_decide(trunk):
     """Cell i sees pixels 4i - 42 to 4i + 49, so its row comes with row 4i + 49 of the picture, not later."""
-    strips, picture = TrunkStrips(trunk), torch.randn(1, 3, 200, 16)
+    strips, picture = TrunkStrips(trunk.layers()), torch.randn(1, 3, 200, 16)
     complete = 0
     for row in range(200):
         complete += strips.push(picture[:, :, row : row + 1], last=row == 199).shape[2]
@@ -51,7 +51,7 @@ def test_a_strip_gives_what_its_rows_decide(trunk):
 
 
 def test_strips_keep_few_rows_between_two(trunk):
-    strips = TrunkStrips(trunk)
+    strips = TrunkStrips(trunk.layers())
     for _ in range(3):
         strips.push(torch.randn(1, 3, 40, 16), last=False)
     held = sum(rows.untyped_storage().nbytes() for rows in strips._kept.values())

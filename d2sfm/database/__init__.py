@@ -10,12 +10,14 @@ from d2sfm.database.photographs import (
     import_photographs,
     remove_photographs,
 )
+from d2sfm.database.refinement import RefinementStore
 from d2sfm.database.schema import create_database, exclusive, require_database
 
 __all__ = [
     "FeatureStore",
     "ImageRow",
     "PairStore",
+    "RefinementStore",
     "by_camera_group",
     "check_camera_options",
     "create_database",

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
-from d2sfm.coordinates import resize_factor
+from d2sfm.coordinates import Size, resize_factor
 from d2sfm.database.connection import PIECE_BYTES, Connection
 from d2sfm.database.schema import create_our_tables, require_database, tables
 from d2sfm.features import DESCRIPTOR_SIZE, Features
@@ -41,6 +42,15 @@ class ImageRow:
     camera_id: int
     width: int
     height: int
+
+
+class StoredKeypoints(NamedTuple):
+    """Keypoints of an image, [N, 4] float32: x, y and scale in pixels of the photograph, 0."""
+
+    image: ImageRow
+    keypoints: np.ndarray
+    input_size: Size
+    convention: Convention
 
 
 class FeatureStore:
@@ -149,6 +159,18 @@ class FeatureStore:
             scales=tuple(json.loads(scales)),
         )
 
+    def keypoints(self) -> Iterator["StoredKeypoints"]:
+        """Keypoints of the images whose features are whole, sorted by name."""
+        images = self.images()
+        for name in self.extracted():
+            [(*size, convention, data)] = self._connection.rows(
+                "SELECT input_width, input_height, convention, data "
+                "FROM d2sfm_features JOIN keypoints USING (image_id) WHERE image_id = ?",
+                (images[name].image_id,),
+            )
+            keypoints = np.frombuffer(data, "<f4").reshape(-1, 4)
+            yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention))
+
     def resize_factors(self) -> dict[int, float]:
         """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
         if not self._has("d2sfm_features"):
@@ -217,8 +239,9 @@ class FeatureStore:
     def _remove(self, image_id: int) -> None:
         """Remove the features of an image, and what its pairs' matches and geometries say of them."""
         remove_pairs(self._connection, image_id)
-        for table in ("keypoints", "descriptors", "d2sfm_features"):
-            self._connection.rows(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
+        for table in ("keypoints", "descriptors", "d2sfm_features", "d2sfm_original_keypoints"):
+            if self._has(table):
+                self._connection.rows(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
 
 
 def _image_row(row: tuple) -> ImageRow:

@@ -20,6 +20,12 @@ OUR_TABLES = {
     ),
     "d2sfm_settings": "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL",
     "d2sfm_cameras_given": ("camera_id INTEGER PRIMARY KEY NOT NULL REFERENCES cameras(camera_id) ON DELETE CASCADE"),
+    "d2sfm_original_keypoints": (
+        "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, data BLOB NOT NULL"
+    ),
+    "d2sfm_refined_parts": (
+        "number INTEGER PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, nodes BLOB NOT NULL, positions BLOB NOT NULL"
+    ),
 }
 
 

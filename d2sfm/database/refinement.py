@@ -1,0 +1,133 @@
+"""Refined keypoints in the database: the originals beside them, and what an unfinished run has done so far."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.schema import create_our_tables, require_database, tables
+
+ORIGINALS = "d2sfm_original_keypoints"
+PARTS = "d2sfm_refined_parts"
+
+
+class RefinementStore:
+    """Positions of keypoints and their originals. Nothing else may have the database open meanwhile.
+
+    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
+    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
+    """
+
+    def __init__(self, path: Path):
+        require_database(path)
+        self.path = Path(path)
+        self._connection = Connection(self.path)
+
+    def refined(self) -> set[int]:
+        """Ids of the images whose keypoints were refined, and not restored since."""
+        if not self._has(ORIGINALS):
+            return set()
+        return {image_id for (image_id,) in self._connection.rows(f"SELECT image_id FROM {ORIGINALS}")}
+
+    def keypoints(self, image_id: int) -> np.ndarray:
+        """Keypoints as d2sfm stores them, [N, 4] float32: x, y and scale in pixels of the photograph, 0.
+
+        Raises RuntimeError where the image has none, or others.
+        """
+        rows = self._connection.rows("SELECT cols, data FROM keypoints WHERE image_id = ?", (image_id,))
+        if not rows or rows[0][0] != 4:
+            raise RuntimeError(f"{self.path} has no keypoints of d2sfm for image {image_id}")
+        return np.frombuffer(rows[0][1], "<f4").reshape(-1, 4).copy()
+
+    def replace(self, positions: Mapping[int, np.ndarray], note: Mapping) -> None:
+        """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
+
+        positions: x, y in pixels of the photograph, [N, 2], by image_id. The two-view geometries of the images' pairs
+        go, as they are of the old positions; matches stay. Parts of unfinished runs go, too. note: kept as ``note()``.
+        Raises RuntimeError where an image has another number of keypoints.
+        """
+        create_our_tables(self._connection)
+        with self._connection.transaction():
+            for image_id, xy in positions.items():
+                keypoints = self.keypoints(image_id)
+                if len(keypoints) != len(xy):
+                    raise RuntimeError(f"image {image_id} has {len(keypoints)} keypoints, found {len(xy)} positions")
+                self._connection.rows(
+                    f"INSERT OR IGNORE INTO {ORIGINALS} (image_id, data) VALUES (?, ?)", (image_id, keypoints.tobytes())
+                )
+                keypoints[:, :2] = xy
+                self._set_keypoints(image_id, keypoints)
+            self._remove_geometries()
+            self._connection.rows(f"DELETE FROM {PARTS}")
+            self._set("refinement", json.dumps(note))
+
+    def restore(self) -> int:
+        """Put the original keypoints back and return of how many images. Their pairs lose their geometries again."""
+        if not self._has(ORIGINALS):
+            return 0
+        with self._connection.transaction():
+            rows = self._connection.rows(
+                f"SELECT image_id, {ORIGINALS}.data FROM {ORIGINALS} JOIN keypoints USING (image_id) "
+                f"WHERE length({ORIGINALS}.data) = length(keypoints.data)"
+            )
+            for image_id, data in rows:
+                self._set_keypoints(image_id, np.frombuffer(data, "<f4"))
+            if rows:
+                self._remove_geometries()
+            self._connection.rows(f"DELETE FROM {ORIGINALS}")
+            self._connection.rows("DELETE FROM d2sfm_settings WHERE key = 'refinement'")
+        return len(rows)
+
+    def note(self) -> dict:
+        """What ``replace`` was given with the keypoints that are there; empty where they are original."""
+        if not self._has("d2sfm_settings"):
+            return {}
+        rows = self._connection.rows("SELECT value FROM d2sfm_settings WHERE key = 'refinement'")
+        return json.loads(rows[0][0]) if rows else {}
+
+    def save_part(self, fingerprint: str, number: int, nodes: np.ndarray, positions: np.ndarray) -> None:
+        """Keep a finished part of a run, in place of the parts of other runs."""
+        create_our_tables(self._connection)
+        with self._connection.transaction():
+            self._connection.rows(f"DELETE FROM {PARTS} WHERE fingerprint != ?", (fingerprint,))
+            data = nodes.astype("<i8").tobytes(), positions.astype("<f8").tobytes()
+            self._connection.rows(
+                f"INSERT OR REPLACE INTO {PARTS} (number, fingerprint, nodes, positions) VALUES (?, ?, ?, ?)",
+                (number, fingerprint, *data),
+            )
+
+    def parts(self, fingerprint: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """The finished parts (nodes, positions) of a run of that fingerprint, by number."""
+        if not self._has(PARTS):
+            return {}
+        rows = self._connection.rows(
+            f"SELECT number, nodes, positions FROM {PARTS} WHERE fingerprint = ?", (fingerprint,)
+        )
+        return {
+            number: (np.frombuffer(nodes, "<i8"), np.frombuffer(positions, "<f8").reshape(-1, 2))
+            for number, nodes, positions in rows
+        }
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "RefinementStore":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _remove_geometries(self) -> None:
+        self._connection.rows("DELETE FROM two_view_geometries")
+
+    def _set_keypoints(self, image_id: int, keypoints: np.ndarray) -> None:
+        data = np.ascontiguousarray(keypoints, "<f4").tobytes()
+        self._connection.rows("UPDATE keypoints SET data = ? WHERE image_id = ?", (data, image_id))
+
+    def _set(self, key: str, value: str) -> None:
+        self._connection.rows("INSERT OR REPLACE INTO d2sfm_settings (key, value) VALUES (?, ?)", (key, value))
+
+    def _has(self, table: str) -> bool:
+        return table in tables(self._connection)

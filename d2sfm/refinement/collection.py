@@ -1,0 +1,109 @@
+"""What refinement reads of a database: keypoints of all images numbered through, and their verified matches."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from d2sfm.coordinates import Size, image_from_input, input_from_image, resize_factor
+from d2sfm.database import PairStore
+from d2sfm.database.features import FeatureStore
+from d2sfm.image_cache import LruCache
+from d2sfm.options import Convention
+from d2sfm.pairs import in_tiles
+from d2sfm.refinement.tracks import Edges
+from d2sfm.refinement.warps import local_warps
+
+CACHE_BYTES = 1 << 29  # of descriptors
+TILE_IMAGES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageKeypoints:
+    """Keypoints of an image, in pixels of the network's input, and how these relate to those of the photograph."""
+
+    image_id: int
+    name: str
+    image_size: Size
+    input_size: Size
+    xy: np.ndarray  # [N, 2] float64
+    scale: np.ndarray  # [N] pixels of the input that one of the keypoint's level is
+
+    def in_image(self, xy: np.ndarray) -> np.ndarray:
+        """Pixels of the photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
+        return image_from_input(xy, self.input_size, self.image_size, Convention.COLMAP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """Images with their keypoints. Node n is keypoint ``n - first_node[i]`` of the image i = ``image_of_node[n]``."""
+
+    images: list[ImageKeypoints]
+    edges: Edges
+    warps: np.ndarray  # [E, 2, 2] b_from_a around each edge
+
+    @cached_property
+    def first_node(self) -> np.ndarray:
+        """[images + 1] int64: where each image's nodes begin."""
+        return np.cumsum([0, *(len(image.xy) for image in self.images)])
+
+    @cached_property
+    def image_of_node(self) -> np.ndarray:
+        """[N] int64."""
+        return np.repeat(np.arange(len(self.images)), np.diff(self.first_node))
+
+    @cached_property
+    def xy(self) -> np.ndarray:
+        """[N, 2] float64, pixels of each image's network input."""
+        return np.concatenate([np.zeros((0, 2)), *(image.xy for image in self.images)])
+
+    @cached_property
+    def scale(self) -> np.ndarray:
+        """[N] float64, see ``ImageKeypoints``."""
+        return np.concatenate([np.zeros(0), *(image.scale for image in self.images)])
+
+
+def read_images(features: FeatureStore) -> list[ImageKeypoints]:
+    """The images that d2sfm extracted, sorted by name.
+
+    Raises RuntimeError where features are in the published code's pixel frame: they are off by two pixels of the input
+    from what the network saw there.
+    """
+    images = []
+    for found in features.keypoints():
+        if found.convention is not Convention.COLMAP:
+            raise RuntimeError(f"{features.path} holds features in the frame {found.convention}: extract again without")
+        image_size = (found.image.width, found.image.height)
+        images.append(
+            ImageKeypoints(
+                image_id=found.image.image_id,
+                name=found.image.name,
+                image_size=image_size,
+                input_size=found.input_size,
+                xy=input_from_image(found.keypoints[:, :2], found.input_size, image_size),
+                scale=found.keypoints[:, 2].astype(np.float64) / resize_factor(found.input_size, image_size),
+            )
+        )
+    return images
+
+
+def read_collection(images: list[ImageKeypoints], store: PairStore) -> Collection:
+    """The images with the verified matches between them. RuntimeError where there are none."""
+    index = {image.image_id: i for i, image in enumerate(images)}
+    first = np.cumsum([0, *(len(image.xy) for image in images)])
+    pairs = [pair for pair in sorted(store.done_pairs(verified=True)) if pair[0] in index and pair[1] in index]
+    descriptors = LruCache(store.descriptors, CACHE_BYTES)
+    parts: list[tuple[np.ndarray, ...]] = []
+    for a, b in in_tiles(np.array(pairs, np.uint32).reshape(-1, 2), TILE_IMAGES).tolist():
+        matches = store.inlier_matches(a, b).astype(np.int64)
+        if not len(matches):
+            continue
+        of_a, of_b = matches.T
+        cosine = np.einsum("md,md->m", descriptors[a][of_a], descriptors[b][of_b], dtype=np.float32)
+        i, j = index[a], index[b]
+        warps = local_warps(images[i].xy[of_a], images[j].xy[of_b])
+        parts.append((first[i] + of_a, first[j] + of_b, cosine.astype(np.float64), warps))
+    if not parts:
+        raise RuntimeError(f"{store.path} holds no verified pairs of images: run d2sfm match first")
+    begin, end, cosine, warps = map(np.concatenate, zip(*parts, strict=True))
+    return Collection(images=images, edges=Edges(begin, end, cosine), warps=warps)

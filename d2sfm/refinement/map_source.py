@@ -1,0 +1,40 @@
+"""Feature maps of the images of a collection, computed when they are asked for."""
+
+from pathlib import Path
+
+from d2sfm.device import resolve_device, resolve_precision
+from d2sfm.image_cache import LruCache
+from d2sfm.images import load_photograph
+from d2sfm.network import Trunk
+from d2sfm.options import RefinementOptions
+from d2sfm.preprocess import resize
+from d2sfm.refinement.collection import Collection
+from d2sfm.refinement.maps import FeatureMaps, feature_maps
+from d2sfm.weights import load_weights
+
+
+class MapSource:
+    """Feature maps of the images of a collection, by their number; those asked for last stay within a memory limit."""
+
+    def __init__(self, collection: Collection, folder: Path, options: RefinementOptions):
+        self._collection, self._folder, self._options = collection, folder, options
+        self._device = resolve_device(options.device)
+        weights = load_weights(options.weights, options.preprocessing)
+        precision = resolve_precision(options.precision, self._device)
+        self._trunk = Trunk(weights).to(self._device, precision)
+        self._held = LruCache(self._compute, int(options.cache_limit * 1e9))
+
+    def __call__(self, number: int) -> FeatureMaps:
+        """Raises ValueError where the photograph can't be read or has another size than at extraction."""
+        return self._held[number]
+
+    def _compute(self, number: int) -> FeatureMaps:
+        image = self._collection.images[number]
+        pixels = load_photograph(self._folder / image.name)
+        size = pixels.shape[1], pixels.shape[0]
+        if size != tuple(image.image_size):
+            raise ValueError(
+                f"{self._folder / image.name} is {size[0]} x {size[1]} px, at extraction it was "
+                f"{image.image_size[0]} x {image.image_size[1]}"
+            )
+        return feature_maps(resize(pixels, image.input_size), self._trunk, self._options.preprocessing, self._device)

@@ -1,0 +1,176 @@
+"""Keypoints of a matched database made exact, between match and reconstruct.
+
+d2sfm refine --database db.db --images dir
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
+from d2sfm.matching import verify_again
+from d2sfm.options import RefinementOptions, VerificationOptions
+from d2sfm.refinement.adjustment import STAGES, Adjustment, parts
+from d2sfm.refinement.collection import Collection, read_collection, read_images
+from d2sfm.refinement.map_source import MapSource
+from d2sfm.refinement.tracks import Tracks, build_tracks
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementSummary:
+    """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
+
+    images: int
+    tracks: int
+    moved: int  # keypoints that were aligned with their track's reference
+    median_move_px: float
+    verified: int  # pairs with a geometry that the refined keypoints agree with
+    pairs: int
+    alignment_s: float
+    verification_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"refine: {self.moved} keypoints of {self.tracks} tracks in {self.images} images moved by "
+            f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s, "
+            f"{self.verified} of {self.pairs} pairs verified again in {self.verification_s:.1f} s"
+        )
+
+
+def refine_database(
+    database: Path | str,
+    images: Path | str | None = None,
+    *,
+    options: RefinementOptions | None = None,
+    progress: bool = False,
+) -> RefinementSummary | None:
+    """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again.
+
+    images: the folder of the photographs (default: the one that extraction recorded). Originals are kept in the
+    database, see ``restore_database``. Work goes on where a stopped run was, as long as matches and options are the
+    same. None where the keypoints are refined already with these options; pairs without geometry are then verified.
+
+    Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
+    use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
+    """
+    database, options = Path(database), options or RefinementOptions()
+    verification = VerificationOptions(max_error=options.max_error, seed=options.seed)
+    started = time.perf_counter()
+    with exclusive(database):
+        done = _is_refined(database, options)
+        outcome = None if done else _align(database, images, options, progress)
+        aligned = time.perf_counter()
+        verified = verify_again(database, verification, progress=progress)
+    if outcome is None:
+        logger.info("the keypoints of %s are refined already", database)
+        return None
+    return RefinementSummary(
+        **outcome,
+        verified=verified.verified,
+        pairs=verified.pairs,
+        alignment_s=aligned - started,
+        verification_s=time.perf_counter() - aligned,
+    )
+
+
+def restore_database(database: Path | str, *, progress: bool = False) -> int:
+    """Put the keypoints back that extraction found, verify their pairs as match did, and return of how many images.
+
+    Raises as ``refine_database`` does.
+    """
+    database = Path(database)
+    with exclusive(database):
+        with RefinementStore(database) as store:
+            restored = store.restore()
+        if restored:
+            with FeatureStore(database) as features:
+                noted = json.loads(features.setting("match") or "{}")
+            names = asdict(VerificationOptions()).keys() & noted.keys()
+            verify_again(database, VerificationOptions(**{name: noted[name] for name in names}), progress=progress)
+    return restored
+
+
+def _is_refined(database: Path, options: RefinementOptions) -> bool:
+    with RefinementStore(database) as store:
+        note, refined = store.note(), store.refined()
+    with FeatureStore(database) as features:
+        extracted, rows = features.extracted(), features.images()
+    if not refined:
+        return False
+    new = [name for name in extracted if rows[name].image_id not in refined]
+    if note != _note(options) or new:
+        what = f"{len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
+        raise RuntimeError(f"{database} was refined before, {what}: run d2sfm refine --restore first, then match")
+    return True
+
+
+def _note(options: RefinementOptions) -> dict:
+    """The options that decide the result."""
+    return {name: value for name, value in asdict(options).items() if name not in ("device", "cache_limit")}
+
+
+def _align(database: Path, folder: Path | str | None, options: RefinementOptions, progress: bool) -> dict:
+    """Align all tracks and write the positions. Returns what the summary says of it."""
+    with FeatureStore(database) as features:
+        folder = Path(folder or features.setting("images") or "")
+        rows = read_images(features)
+    if not folder.is_dir() or folder == Path():
+        raise FileNotFoundError(f"no folder of photographs {folder}: give --images")
+    with PairStore(database) as store:
+        collection = read_collection(rows, store)
+    tracks = build_tracks(collection.image_of_node, collection.edges)
+    maps = MapSource(collection, folder, options)
+    positions = collection.xy.copy()
+    for nodes, xy in _aligned_parts(database, collection, tracks, maps, options, progress):
+        positions[nodes] = xy
+    moves = np.linalg.norm(positions - collection.xy, axis=1)[tracks.observations()]
+    by_image = np.split(positions, collection.first_node[1:-1])
+    with RefinementStore(database) as store:
+        new = {image.image_id: image.in_image(xy) for image, xy in zip(collection.images, by_image, strict=True)}
+        store.replace(new, _note(options))
+    return {
+        "images": len(rows),
+        "tracks": len(tracks.reference),
+        "moved": len(moves),
+        "median_move_px": float(np.median(moves)) if len(moves) else 0.0,
+    }
+
+
+def _aligned_parts(
+    database: Path,
+    collection: Collection,
+    tracks: Tracks,
+    maps: "MapSource",
+    options: RefinementOptions,
+    progress: bool,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Nodes and their positions, part by part; each is kept in the database, those of a stopped run are not redone."""
+    fingerprint = _fingerprint(collection, options)
+    adjustment, work = Adjustment(collection, tracks, maps), parts(tracks)
+    with RefinementStore(database) as store:
+        done = store.parts(fingerprint)
+        yield from done.values()
+        total = sum(adjustment.visits(part) for number, part in enumerate(work) if number not in done)
+        with tqdm(total=total, desc="refine", unit="image", disable=not progress) as bar:
+            for number, part in enumerate(work):
+                if number not in done:
+                    xy = adjustment.move(part, bar.update)
+                    store.save_part(fingerprint, number, part.nodes, xy)
+                    yield part.nodes, xy
+
+
+def _fingerprint(collection: Collection, options: RefinementOptions) -> str:
+    """Of all that decides the positions."""
+    digest = hashlib.sha256(json.dumps([_note(options), STAGES]).encode())
+    for array in (collection.xy, collection.scale, collection.edges.a, collection.edges.b, collection.edges.weight):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
