@@ -25,6 +25,7 @@ _PUBLIC = {
     "PairOptions": "training.options",
     "PairStore": "database",
     "ReconstructionOptions": "options",
+    "RefinementOptions": "options",
     "StorageOptions": "options",
     "TrainingOptions": "training.options",
     "VerificationOptions": "options",
@@ -36,6 +37,8 @@ _PUBLIC = {
     "mutual_nearest_neighbours": "neighbours",
     "read_features": "feature_files",
     "reconstruct": "reconstruction",
+    "refine_database": "refinement",
+    "restore_database": "refinement",
     "train": "training.run",
     "write_features": "feature_files",
 }

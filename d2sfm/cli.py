@@ -21,6 +21,7 @@ from d2sfm.options import (
     ExtractionOptions,
     MatchingOptions,
     ReconstructionOptions,
+    RefinementOptions,
     StorageOptions,
     VerificationOptions,
 )
@@ -30,7 +31,7 @@ EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 DATABASE = Path("db.db")
 
 ON_INTERRUPT = {
-    **dict.fromkeys(("extract", "match"), "what was finished is saved, the same command goes on from there"),
+    **dict.fromkeys(("extract", "match", "refine"), "what was finished is saved, the same command goes on from there"),
     **dict.fromkeys(("reconstruct", "demo"), "nothing was written of this run's models"),
     "train": "the same command with --resume goes on from the last checkpoint, if there is one yet",
 }
@@ -109,6 +110,17 @@ def make_parser() -> argparse.ArgumentParser:
     for options in (MatchingOptions, VerificationOptions):
         add_options(match, options)
 
+    refine = _command(commands, "refine", run_refine, "keypoints of verified matches, exact to a fraction of a pixel")
+    _add_database(refine)
+    refine.add_argument(
+        "--images", type=Path, metavar="DIR", help="folder of the photographs (default: the one that extract recorded)"
+    )
+    refine.add_argument(
+        "--output", type=Path, metavar="FILE", help="leave the database as it is and refine a copy of it, in this file"
+    )
+    refine.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
+    add_options(refine, RefinementOptions)
+
     reconstruct = _command(commands, "reconstruct", run_reconstruct, "cameras and points from a matched database")
     _add_database(reconstruct)
     reconstruct.add_argument(
@@ -118,7 +130,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--images",
         type=Path,
         metavar="DIR",
-        help="folder of the photographs, for point colours (default: the one that extract recorded)",
+        help="folder of the photographs, for point colours and --refine (default: the one that extract recorded)",
+    )
+    reconstruct.add_argument(
+        "--refine", action="store_true", help="refine the keypoints first, with d2sfm refine's defaults and this seed"
     )
     add_options(reconstruct, ReconstructionOptions)
 
@@ -211,11 +226,35 @@ def run_match(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def run_refine(arguments: argparse.Namespace) -> int:
+    """``d2sfm refine``."""
+    options = parse_options(RefinementOptions, arguments)
+    from d2sfm.database import copy_database
+    from d2sfm.refinement import refine_database, restore_database
+
+    database, progress = arguments.database, _shows_progress(arguments)
+    if arguments.output:
+        copy_database(database, arguments.output)
+        database = arguments.output
+    if arguments.restore:
+        restored = restore_database(database, progress=progress)
+        _report(arguments, f"refine: original keypoints of {restored} images restored")
+    else:
+        _report(arguments, refine_database(database, arguments.images, options=options, progress=progress))
+    return EXIT_DONE
+
+
 def run_reconstruct(arguments: argparse.Namespace) -> int:
     """``d2sfm reconstruct``."""
     options = parse_options(ReconstructionOptions, arguments)
     from d2sfm.reconstruction import reconstruct
 
+    if arguments.refine:
+        from d2sfm.refinement import refine_database
+
+        refinement = RefinementOptions(seed=options.seed)
+        progress = _shows_progress(arguments)
+        _report(arguments, refine_database(arguments.database, arguments.images, options=refinement, progress=progress))
     result = reconstruct(
         arguments.database,
         arguments.output,

@@ -11,7 +11,7 @@ from d2sfm.database.photographs import (
     remove_photographs,
 )
 from d2sfm.database.refinement import RefinementStore
-from d2sfm.database.schema import create_database, exclusive, require_database
+from d2sfm.database.schema import copy_database, create_database, exclusive, require_database
 
 __all__ = [
     "FeatureStore",
@@ -20,6 +20,7 @@ __all__ = [
     "RefinementStore",
     "by_camera_group",
     "check_camera_options",
+    "copy_database",
     "create_database",
     "estimated_cameras",
     "exclusive",

@@ -62,6 +62,27 @@ def tables(connection: Connection) -> set[str]:
     return {name for (name,) in connection.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
 
 
+def copy_database(source: Path, target: Path) -> None:
+    """A whole copy of a database in a new file, also of what another connection has not yet brought into its file.
+
+    Raises FileNotFoundError where the source or the target's folder is missing, RuntimeError where the target exists,
+    or the source is no COLMAP database or held by another process.
+    """
+    require_database(source)
+    source, target = Path(source), Path(target)
+    if target.exists():
+        raise RuntimeError(f"{target} exists already: give the copy another name")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"no folder {target.parent} for the database {target.name}")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with Connection(source) as connection:
+            connection.rows("VACUUM INTO ?", (str(part),))
+        part.rename(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def create_our_tables(connection: Connection) -> None:
     """Make the tables of d2sfm where they are missing. Readers do without them, so that reading changes no file."""
     for name in sorted(OUR_TABLES.keys() - tables(connection)):

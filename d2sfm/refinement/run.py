@@ -29,21 +29,22 @@ logger = logging.getLogger(__name__)
 class RefinementSummary:
     """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
 
-    images: int
-    tracks: int
-    moved: int  # keypoints that were aligned with their track's reference
-    median_move_px: float
+    images: int = 0  # 0 where the keypoints were refined already
+    tracks: int = 0
+    moved: int = 0  # keypoints that were aligned with their track's reference
+    median_move_px: float = 0.0
     verified: int  # pairs with a geometry that the refined keypoints agree with
     pairs: int
     alignment_s: float
     verification_s: float
 
     def __str__(self) -> str:
-        return (
-            f"refine: {self.moved} keypoints of {self.tracks} tracks in {self.images} images moved by "
-            f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s, "
-            f"{self.verified} of {self.pairs} pairs verified again in {self.verification_s:.1f} s"
+        text = (
+            f"{self.moved} keypoints of {self.tracks} tracks in {self.images} images moved by "
+            f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s"
         )
+        text = text if self.images else "keypoints are refined already"
+        return f"refine: {text}, {self.verified} of {self.pairs} pairs verified again in {self.verification_s:.1f} s"
 
 
 def refine_database(
@@ -52,12 +53,12 @@ def refine_database(
     *,
     options: RefinementOptions | None = None,
     progress: bool = False,
-) -> RefinementSummary | None:
+) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again.
 
     images: the folder of the photographs (default: the one that extraction recorded). Originals are kept in the
     database, see ``restore_database``. Work goes on where a stopped run was, as long as matches and options are the
-    same. None where the keypoints are refined already with these options; pairs without geometry are then verified.
+    same. Where the keypoints are refined already with these options, only pairs without geometry are verified.
 
     Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
@@ -67,12 +68,9 @@ def refine_database(
     started = time.perf_counter()
     with exclusive(database):
         done = _is_refined(database, options)
-        outcome = None if done else _align(database, images, options, progress)
+        outcome = {} if done else _align(database, images, options, progress)
         aligned = time.perf_counter()
         verified = verify_again(database, verification, progress=progress)
-    if outcome is None:
-        logger.info("the keypoints of %s are refined already", database)
-        return None
     return RefinementSummary(
         **outcome,
         verified=verified.verified,
@@ -108,8 +106,8 @@ def _is_refined(database: Path, options: RefinementOptions) -> bool:
         return False
     new = [name for name in extracted if rows[name].image_id not in refined]
     if note != _note(options) or new:
-        what = f"{len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
-        raise RuntimeError(f"{database} was refined before, {what}: run d2sfm refine --restore first, then match")
+        what = f"and {len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
+        raise RuntimeError(f"{database} was refined before, {what}: run d2sfm refine --restore first")
     return True
 
 
