@@ -1,33 +1,67 @@
-"""Poses against ground truth: ``python benchmarks/accuracy.py FOLDER [OPTIONS]``.
+"""Poses of SIFT, D2 and refined D2 side by side: ``python benchmarks/accuracy.py FOLDER [OPTIONS]``.
 
-FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model). Prints, for each seed of match and reconstruct, size
-and quality of the first model, errors of its cameras in the truth's unit, and the seconds of each stage.
+FOLDER holds ``images/`` and, as a rule, ``ground_truth/`` (a COLMAP model); without it the poses are compared with
+SIFT's model of the same seed. Prints a row for each method and seed of verification and mapping, and the medians of
+several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
+truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
+``d2sfm.models.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own verification,
+those of mapping add up over starts. Cameras and mapping, with its starts, are the same for all methods.
 """
 
 import argparse
+import math
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.extraction import extract_to_database
+from d2sfm.images import list_photographs
 from d2sfm.matching import match_database
-from d2sfm.models import aligned, compare_with_truth
+from d2sfm.models import aligned, compare_with_truth, pose_auc, statistics
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
     ExtractionOptions,
     Precision,
     ReconstructionOptions,
+    RefinementOptions,
     VerificationOptions,
 )
 from d2sfm.reconstruction import reconstruct
+from d2sfm.refinement import refine_database
 
-HEADER = ("seed", "images", "points", "seen by 3+", "track", "error px", "rotation median, max deg")
-HEADER += ("centre median, max", "match s", "verify s", "starts", "map s")
+METHODS = ("sift", "d2", "refined")
+THRESHOLDS_DEG = (1, 3, 5, 10)
+FORMATS = {"images": ".10g", "points": ".10g", "seen by 3+": ".10g", "track": ".2f", "error px": ".2f"}
+FORMATS |= {"rotation deg": ".3f", "max deg": ".3f", "centre": ".4f", "max": ".4f"}
+FORMATS |= {f"AUC {threshold}": ".3f" for threshold in THRESHOLDS_DEG}
+FORMATS |= {f"{stage} s": ".1f" for stage in ("extract", "match", "verify", "refine", "map")} | {"starts": ".10g"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One model, or none, and what it took."""
+
+    method: str
+    seed: int
+    model: pycolmap.Reconstruction | None
+    costs: dict[str, float]  # cells of the table
+
+
+@contextmanager
+def timed(costs: dict[str, float], stage: str) -> Iterator[None]:
+    """Enter the wall-clock seconds of the block."""
+    started = time.perf_counter()
+    yield
+    costs[f"{stage} s"] = time.perf_counter() - started
 
 
 def known_camera(truth: pycolmap.Reconstruction) -> CameraOptions:
@@ -40,54 +74,124 @@ def known_camera(truth: pycolmap.Reconstruction) -> CameraOptions:
     return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=model, camera_params=text)
 
 
-def row(features: Path, folder: Path, truth: pycolmap.Reconstruction, seed: int) -> tuple[str, ...]:
-    """Match, verify, map and compare with one seed."""
-    database = folder / f"{seed}.db"
-    shutil.copy(features, database)
-    matched = match_database(database, verification=VerificationOptions(seed=seed))
-    result = reconstruct(database, folder / str(seed), options=ReconstructionOptions(seed=seed))
-    if not result.models:
-        return str(seed), *["-"] * (len(HEADER) - 1)
-    model = result.statistics[0]
-    errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), truth)
-    return (
-        str(seed),
-        f"{model.images} of {result.images}",
-        str(model.points),
-        str(model.points_of_three),
-        f"{model.track_length:.2f}",
-        f"{model.error_px:.2f}",
-        f"{np.median(errors.rotation_deg):.3f}, {errors.rotation_deg.max():.3f}",
-        f"{np.median(errors.centre):.4f}, {errors.centre.max():.4f}",
-        f"{matched.matching_s:.1f}",
-        f"{matched.verification_s:.1f}",
-        str(len(result.starts)),
-        f"{result.seconds:.1f}",
-    )
+def mapped(method: str, seed: int, database: Path, costs: dict[str, float]) -> Run:
+    """Map a database whose pairs are verified."""
+    result = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed))
+    model = pycolmap.Reconstruction(result.models[0]) if result.models else None
+    costs = costs | {"map s": result.seconds, "starts": len(result.starts)}
+    return Run(method=method, seed=seed, model=model, costs=costs)
 
 
-def main() -> None:
-    """Parse, run, print."""
+def sift_runs(images: Path, scratch: Path, cameras: CameraOptions, seeds: list[int]) -> Iterator[Run]:
+    """SIFT at full resolution, a run for each seed."""
+    matched, shared = scratch / "sift.db", {}
+    with timed(shared, "extract"):
+        extract_sift(matched, images, cameras)
+    with timed(shared, "match"):
+        match_sift(matched)
+    for seed in seeds:
+        verified, costs = Path(shutil.copy(matched, scratch / f"sift_{seed}.db")), dict(shared)
+        with timed(costs, "verify"):
+            verify_sift(verified, seed)
+        yield mapped("SIFT", seed, verified, costs)
+
+
+def d2_runs(images: Path, scratch: Path, cameras: CameraOptions, arguments: argparse.Namespace) -> Iterator[Run]:
+    """D2 and refined D2, as far as they are asked for, of the same matches; a run of each for each seed."""
+    options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision)
+    matched, shared = scratch / "d2.db", {}
+    with timed(shared, "extract"):
+        extract_to_database(matched, images, options=options, cameras=cameras)
+    with timed(shared, "match"):
+        match_database(matched, verification=None)
+    for seed in arguments.seeds:
+        verified, costs = Path(shutil.copy(matched, scratch / f"d2_{seed}.db")), dict(shared)
+        with timed(costs, "verify"):
+            match_database(verified, verification=VerificationOptions(seed=seed))
+        if "d2" in arguments.methods:
+            yield mapped("D2", seed, verified, costs)
+        if "refined" in arguments.methods:
+            refined = Path(shutil.copy(verified, scratch / f"refined_{seed}.db"))
+            with timed(costs, "refine"):
+                refine_database(refined, images, options=RefinementOptions(seed=seed))
+            yield mapped("D2 refined", seed, refined, costs)
+
+
+def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
+    """The run's numbers by column. Infinite where the model is not good enough to have them, nan where none apply."""
+    model = run.model or pycolmap.Reconstruction()
+    size = statistics(model)
+    found = {"images": size.images, "points": size.points, "seen by 3+": size.points_of_three}
+    if size.points:
+        found |= {"track": size.track_length, "error px": size.error_px}
+    if truth is None or truth is run.model:
+        return found | run.costs
+    found |= {f"AUC {t}": area for t, area in zip(THRESHOLDS_DEG, pose_auc(model, truth, THRESHOLDS_DEG), strict=True)}
+    try:
+        errors = compare_with_truth(model, truth)
+    except RuntimeError:
+        found |= dict.fromkeys(("rotation deg", "max deg", "centre", "max"), math.inf)
+    else:
+        found |= {"rotation deg": np.median(errors.rotation_deg), "max deg": errors.rotation_deg.max()}
+        found |= {"centre": np.median(errors.centre), "max": errors.centre.max()}
+    return found | run.costs
+
+
+def table(runs: list[Run], truths: dict[int, pycolmap.Reconstruction | None]) -> str:
+    """A line for each run, those of a method together, with their medians below where there are several."""
+    rows = [("", "seed", *FORMATS)]
+    for method in dict.fromkeys(run.method for run in runs):
+        members = [run for run in runs if run.method == method]
+        found = [cells(run, truths[run.seed]) for run in members]
+        numbers = np.array([[row.get(column, math.nan) for column in FORMATS] for row in found], dtype=float)
+        labels = [str(run.seed) for run in members]
+        if len(members) > 1:
+            labels, numbers = [*labels, "median"], np.vstack([numbers, np.median(numbers, axis=0)])
+        for label, row in zip(labels, numbers, strict=True):
+            texts = [f"{n:{f}}" if math.isfinite(n) else "-" for n, f in zip(row, FORMATS.values(), strict=True)]
+            rows.append((method, label, *texts))
+    return aligned(rows)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line; exits where options contradict each other or the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all three")
     parser.add_argument("--known-cameras", action="store_true", help="give the ground truth's camera to the import")
-    parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge)
+    parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge, help="of D2; SIFT sees every pixel")
     parser.add_argument("--weights", default=ExtractionOptions.weights, help="as for d2sfm extract")
     parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32, help="as for d2sfm extract")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
-    truth = pycolmap.Reconstruction(arguments.folder / "ground_truth")
-    cameras = known_camera(truth) if arguments.known_cameras else CameraOptions()
+    if not (arguments.folder / "ground_truth").is_dir():
+        if arguments.known_cameras:
+            parser.error(f"--known-cameras needs {arguments.folder / 'ground_truth'}")
+        if "sift" not in arguments.methods:
+            parser.error(f"no {arguments.folder / 'ground_truth'}: poses can only be compared with --methods sift ...")
+    return arguments
+
+
+def main() -> None:
+    """Parse, run, print."""
+    arguments = parse_arguments()
+    images, truth, cameras = arguments.folder / "images", None, CameraOptions()
+    if (arguments.folder / "ground_truth").is_dir():
+        truth = pycolmap.Reconstruction(arguments.folder / "ground_truth")
+        cameras = known_camera(truth) if arguments.known_cameras else cameras
+    runs = []
     with tempfile.TemporaryDirectory() as scratch:
-        features = Path(scratch) / "features.db"
-        started = time.perf_counter()
-        options = ExtractionOptions(
-            max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision
-        )
-        summary = extract_to_database(features, arguments.folder / "images", options=options, cameras=cameras)
-        print(f"{arguments.folder.name}: extract {time.perf_counter() - started:.1f} s, {summary.keypoints} keypoints")
-        rows = [row(features, Path(scratch), truth, seed) for seed in arguments.seeds]
-    print(aligned([HEADER, *rows]))
+        if "sift" in arguments.methods:
+            runs += sift_runs(images, Path(scratch), cameras, arguments.seeds)
+        if {"d2", "refined"} & set(arguments.methods):
+            runs += d2_runs(images, Path(scratch), cameras, arguments)
+    if truth is not None:
+        truths, reference = dict.fromkeys(arguments.seeds, truth), "the ground truth"
+    else:
+        truths = {run.seed: run.model for run in runs if run.method == "SIFT"}
+        reference = "SIFT's model of the same seed, as there is no ground truth"
+    print(f"{arguments.folder.name}: {len(list_photographs(images))} photographs, poses compared with {reference}")
+    print(table(runs, truths))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""SIFT by COLMAP's defaults, stage by stage, for the benchmarks that compare with it."""
+
+import os
+from pathlib import Path
+
+import pycolmap
+
+from d2sfm.database import FeatureStore, create_database, exclusive, quiet_pycolmap
+from d2sfm.folder import import_folder, note_folder
+from d2sfm.images import list_photographs
+from d2sfm.options import CameraOptions
+
+# COLMAP's own default, all of the machine's processors, knows nothing of those that this process may not use.
+NUM_THREADS = len(os.sched_getaffinity(0))
+
+
+def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:
+    """Import the photographs as ``d2sfm extract`` does, so that cameras are the same, and extract at full resolution.
+
+    COLMAP's defaults: 8192 features at most, and photographs of more than 3200 px on the long edge are reduced to it.
+    """
+    with exclusive(database):
+        create_database(database)
+        note_folder(database, images)
+        import_folder(database, images, list_photographs(images), cameras)
+        with FeatureStore(database) as store:
+            names = sorted(store.images())
+        options = pycolmap.FeatureExtractionOptions(num_threads=NUM_THREADS)
+        with quiet_pycolmap():
+            pycolmap.extract_features(database, images, names, extraction_options=options, device=pycolmap.Device.cpu)
+
+
+def match_sift(database: Path) -> None:
+    """Match all pairs with COLMAP's ratio test and cross check, without verification."""
+    options = pycolmap.FeatureMatchingOptions(num_threads=NUM_THREADS, skip_geometric_verification=True)
+    with exclusive(database), quiet_pycolmap():
+        pycolmap.match_exhaustive(database, options, device=pycolmap.Device.cpu)
+
+
+def verify_sift(database: Path, seed: int) -> None:
+    """Two-view geometries of the matched pairs. Bit for bit what matching without the skip computes at this seed."""
+    options = pycolmap.TwoViewGeometryOptions()
+    options.ransac.random_seed = seed
+    threads = pycolmap.GeometricVerifierOptions(num_threads=NUM_THREADS)
+    with exclusive(database), quiet_pycolmap():
+        pycolmap.geometric_verification(database, threads, two_view_geometry_options=options)
