@@ -36,7 +36,7 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.reconstruction import reconstruct
-from d2sfm.refinement import refine_database
+from d2sfm.refinement.run import refine_database
 
 METHODS = ("sift", "d2", "refined")
 THRESHOLDS_DEG = (1, 3, 5, 10)

@@ -37,8 +37,8 @@ _PUBLIC = {
     "mutual_nearest_neighbours": "neighbours",
     "read_features": "feature_files",
     "reconstruct": "reconstruction",
-    "refine_database": "refinement",
-    "restore_database": "refinement",
+    "refine_database": "refinement.run",
+    "restore_database": "refinement.run",
     "train": "training.run",
     "write_features": "feature_files",
 }

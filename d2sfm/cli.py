@@ -91,6 +91,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for options in (ExtractionOptions, CameraOptions, StorageOptions):
         add_options(extract, options)
+    _add_cache(extract, "keep the early feature maps in this folder for d2sfm refine (150 MB for 1600 x 1000 px)")
+    extract.add_argument(
+        "--cache-limit", type=float, default=20.0, metavar="GB", help="most that --cache may hold, GB (default: 20)"
+    )
     extract.add_argument(
         "--multiscale",
         dest="scales",
@@ -118,6 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
     refine.add_argument(
         "--output", type=Path, metavar="FILE", help="leave the database as it is and refine a copy of it, in this file"
     )
+    _add_cache(refine, "folder of feature maps, as extract fills it; what it lacks is computed and kept there")
     refine.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
     add_options(refine, RefinementOptions)
 
@@ -163,6 +168,10 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_cache(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--cache", type=Path, metavar="DIR", help=text)
+
+
 def _shows_progress(arguments: argparse.Namespace) -> bool:
     """Bars are for people who watch: in a log file each step would become a line."""
     return not arguments.quiet and sys.stderr is not None and sys.stderr.isatty()
@@ -190,7 +199,8 @@ def run_extract(arguments: argparse.Namespace) -> int:
     if arguments.image_list:
         summary = extract_to_files(arguments.image_list, **show)
     else:
-        summary = extract_to_database(arguments.database, arguments.images, cameras=cameras, **show)
+        cache = {"cache": arguments.cache, "cache_limit": arguments.cache_limit}
+        summary = extract_to_database(arguments.database, arguments.images, cameras=cameras, **cache, **show)
     for name in summary.without_keypoints:
         logger.warning("%s has no keypoints", name)
     for name, reason in summary.skipped.items():
@@ -204,6 +214,8 @@ def _refuse_unused(arguments: argparse.Namespace, cameras: CameraOptions, storag
     of_files = (storage.output_type, storage.output_extension)
     if arguments.image_list and (cameras != CameraOptions() or arguments.database != DATABASE):
         raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    if arguments.image_list and arguments.cache:
+        raise ValueError("--cache goes with --images, not with --image-list")
     if arguments.images and of_files != (StorageOptions.output_type, StorageOptions.output_extension):
         raise ValueError("--output-type and --output-extension go with --image-list, not with --images")
 
@@ -230,7 +242,7 @@ def run_refine(arguments: argparse.Namespace) -> int:
     """``d2sfm refine``."""
     options = parse_options(RefinementOptions, arguments)
     from d2sfm.database import copy_database
-    from d2sfm.refinement import refine_database, restore_database
+    from d2sfm.refinement.run import refine_database, restore_database
 
     database, progress = arguments.database, _shows_progress(arguments)
     if arguments.output:
@@ -240,7 +252,10 @@ def run_refine(arguments: argparse.Namespace) -> int:
         restored = restore_database(database, progress=progress)
         _report(arguments, f"refine: original keypoints of {restored} images restored")
     else:
-        _report(arguments, refine_database(database, arguments.images, options=options, progress=progress))
+        _report(
+            arguments,
+            refine_database(database, arguments.images, options=options, cache=arguments.cache, progress=progress),
+        )
     return EXIT_DONE
 
 
@@ -250,7 +265,7 @@ def run_reconstruct(arguments: argparse.Namespace) -> int:
     from d2sfm.reconstruction import reconstruct
 
     if arguments.refine:
-        from d2sfm.refinement import refine_database
+        from d2sfm.refinement.run import refine_database
 
         refinement = RefinementOptions(seed=options.seed)
         progress = _shows_progress(arguments)

@@ -7,6 +7,7 @@ d2sfm extract --image-list images.txt --output-type npz
 import json
 import logging
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -27,6 +28,10 @@ from d2sfm.headers import check_header
 from d2sfm.images import list_photographs, load_photograph
 from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 from d2sfm.pipeline import extract_all, reason
+from d2sfm.preprocess import Prepared
+from d2sfm.refinement.map_cache import MapCache
+from d2sfm.refinement.maps import FeatureMaps
+from d2sfm.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -63,12 +68,15 @@ def extract_to_database(
     options: ExtractionOptions | None = None,
     cameras: CameraOptions | None = None,
     storage: StorageOptions | None = None,
+    cache: Path | None = None,
+    cache_limit: float = 20.0,
     progress: bool = False,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
     Creates the database where there is none; photographs that have features already are passed over; what can't be
-    used is named in the summary and leaves no row behind. ``progress`` shows a bar.
+    used is named in the summary and leaves no row behind. cache: folder in which the early feature maps are kept for
+    refinement, at most cache_limit GB (1e9 bytes). ``progress`` shows a bar.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty, RuntimeError where the database holds
     features of another extractor or of other settings, or is none.
@@ -100,11 +108,21 @@ def extract_to_database(
                 dtype,
                 summary.skipped,
                 progress,
+                _map_keeper(extractor, images, cache, cache_limit) if cache else None,
             )
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_photographs(database, list(summary.skipped))
         summary._close(keypoints, names, started)
     return summary
+
+
+def _map_keeper(
+    extractor: Extractor, images: Path, folder: Path, limit: float
+) -> Callable[[str, Prepared, FeatureMaps], None]:
+    options = extractor.options
+    weights = load_weights(options.weights, options.preprocessing)
+    cache = MapCache(folder, limit * 1e9, weights, extractor.precision, options.preprocessing)
+    return lambda name, picture, maps: cache.put(images / name, picture.size, maps)
 
 
 def _check_headers(paths: dict[str, Path], extractor: Extractor, summary: ExtractionSummary) -> dict[str, Size]:

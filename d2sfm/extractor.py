@@ -7,6 +7,7 @@ features = extractor.extract(image)          # uint8 [H, W, 3] RGB, or the path 
 import json
 import logging
 import math
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
 from d2sfm.preprocess import Prepared, input_size, resize
 from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
+from d2sfm.refinement.maps import FeatureMaps, MapRecorder
 from d2sfm.strips import MIN_STRIP_PX, memory_bytes, strip_px
 from d2sfm.weights import digest, load_weights
 
@@ -113,10 +115,14 @@ class Extractor:
 
     @torch.inference_mode()
     def extract_batch(
-        self, pictures: list[Prepared], descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
+        self,
+        pictures: list[Prepared],
+        descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
+        on_maps: Callable[[Prepared, FeatureMaps], None] | None = None,
     ) -> list[Features]:
         """Features of prepared pictures of one size, which pass through the network together; see ``extract``.
 
+        on_maps: given the early layers' maps of each picture, for refinement, where a level has the input's own size.
         Raises ValueError where their sizes differ.
         """
         sizes = {(picture.size, picture.image_size) for picture in pictures}
@@ -128,8 +134,12 @@ class Extractor:
         while waiting:
             batch = waiting[: self._largest_batch]
             try:
-                strips = self._keypoints([picture.pixels for picture in batch], levels, descriptor_dtype)
+                recorder = MapRecorder(size, len(batch), self.device) if on_maps else None
+                strips = self._keypoints([picture.pixels for picture in batch], levels, descriptor_dtype, recorder)
                 found += [self._features(of_one, levels, size, image_size) for of_one in zip(*strips, strict=True)]
+                if recorder and size in (level_size for _, level_size in levels):
+                    for picture, maps in zip(batch, recorder.maps(), strict=True):
+                        on_maps(picture, maps)
                 del waiting[: len(batch)]
                 continue
             except torch.cuda.OutOfMemoryError:
@@ -176,9 +186,17 @@ class Extractor:
         return True
 
     def _keypoints(
-        self, pictures: list[np.ndarray], levels: list[tuple[float, Size]], descriptor_dtype: DescriptorDtype
+        self,
+        pictures: list[np.ndarray],
+        levels: list[tuple[float, Size]],
+        descriptor_dtype: DescriptorDtype,
+        recorder: MapRecorder | None,
     ) -> list[list[list[StripKeypoints]]]:
-        """Keypoints by level, picture and strip, of pictures that have the size of the network's input."""
+        """Keypoints by level, picture and strip, of pictures that have the size of the network's input.
+
+        recorder: collects the maps of the level that has this size, too.
+        """
+        input_size = pictures[0].shape[1], pictures[0].shape[0]
         rows = self._strip_px([size for _, size in levels], len(pictures))
         pyramid = []
         for _, size in levels:
@@ -189,6 +207,7 @@ class Extractor:
                 convention=self.options.convention,
                 strip_px=rows,
                 descriptor_dtype=getattr(torch, descriptor_dtype),
+                **({"on_rows": recorder.on_rows} if recorder and size == input_size else {}),
             )
             pyramid.append(level)
         pyramid[-1].finish()  # pulls on the coarser levels; what it did not look at is left

@@ -219,9 +219,11 @@ class RefinementOptions:
         "d2_ots", metavar="NAME|FILE", help="weights of the early layers; training D2-Net does not change them"
     )
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
-    precision: Precision = option(Precision.AUTO, help="arithmetic of the network")
+    precision: Precision = option(Precision.AUTO, help="arithmetic of the early layers, where they are not cached")
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
-    cache_limit: float = option(2.0, metavar="GB", help="memory for feature maps that may be asked for again")
+    cache_limit: float = option(
+        2.0, metavar="GB", help="feature maps kept to be asked for again, in memory or in the folder --cache"
+    )
     seed: int = option(0, help="seed of RANSAC")
 
     def __post_init__(self):

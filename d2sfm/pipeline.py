@@ -21,6 +21,7 @@ from d2sfm.extractor import Extractor
 from d2sfm.features import Features
 from d2sfm.options import DescriptorDtype
 from d2sfm.preprocess import Prepared
+from d2sfm.refinement.maps import FeatureMaps
 
 AHEAD_BYTES = 256 << 20  # decoded pictures that wait for the network; there is always one
 WAITING_BYTES = 64 << 20  # features that wait to be written; there may always be those of one picture
@@ -38,6 +39,7 @@ def extract_all(
     descriptor_dtype: DescriptorDtype,
     skipped: dict[str, str],
     progress: bool = False,
+    on_maps: Callable[[str, Prepared, FeatureMaps], None] | None = None,
 ) -> dict[str, int]:
     """Extract and write the features of photographs.
 
@@ -47,6 +49,7 @@ def extract_all(
         all. Entered, called and left in one thread, not the caller's; in the function ValueError and OSError again
         mean that a photograph is skipped.
     descriptor_dtype: the type that is stored. progress: whether to show a bar.
+    on_maps: see ``Extractor.extract_batch``; given the name, too.
     skipped: gets the reason by name of what was skipped, also where the work ends with an error.
 
     Pictures of equal size are given to the network together, as many as it asks for. Returns the number of keypoints
@@ -65,7 +68,7 @@ def extract_all(
             with tqdm(total=len(sizes), desc="extract", unit="image", disable=not progress) as bar:
                 for names, futures in _decoded(batches, sizes, prepared, pool):
                     pictures = _whole(names, futures, sizes, skipped)
-                    _extract(pictures, extractor, descriptor_dtype, writer)
+                    _extract(pictures, extractor, descriptor_dtype, writer, on_maps)
                     bar.update(len(names))
         finally:
             pool.shutdown(cancel_futures=True)
@@ -147,14 +150,22 @@ def _whole(
 
 
 def _extract(
-    pictures: dict[str, Prepared], extractor: Extractor, descriptor_dtype: DescriptorDtype, writer: "_Writer"
+    pictures: dict[str, Prepared],
+    extractor: Extractor,
+    descriptor_dtype: DescriptorDtype,
+    writer: "_Writer",
+    on_maps: Callable[[str, Prepared, FeatureMaps], None] | None,
 ) -> None:
     """Features of pictures of one size to the writer. Pictures, and then features, go as soon as they are used."""
     if not pictures:
         return
     names, batch = list(pictures), list(pictures.values())
     pictures.clear()
-    found = extractor.extract_batch(batch, descriptor_dtype)
+    if on_maps is None:
+        found = extractor.extract_batch(batch, descriptor_dtype)
+    else:
+        waiting = iter(names)
+        found = extractor.extract_batch(batch, descriptor_dtype, lambda *of_next: on_maps(next(waiting), *of_next))
     batch.clear()
     for name in names:
         writer.put(name, found.pop(0))

@@ -6,6 +6,7 @@ down just as far as the next finer one looks.
 """
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class Level:
     """One scale of some pictures of one size, computed as far down as it was asked for.
 
     coarser: the next coarser level; convention: see ``coordinates``; strip_px: rows of the level that enter the
-    network at a time; descriptor_dtype: type of the descriptors that are kept.
+    network at a time; descriptor_dtype: type of the descriptors that are kept; on_rows: see ``TrunkStrips``.
     """
 
     def __init__(
@@ -105,12 +106,13 @@ class Level:
         convention: Convention,
         strip_px: int,
         descriptor_dtype: torch.dtype,
+        on_rows: Callable[[str, Tensor], None] = lambda name, rows: None,
     ):
         self.size = pictures.size
         self.shape = (self.size[1] // CELL_PX - 1, self.size[0] // CELL_PX - 1)  # rows and columns of the map
         self.keypoints: list[list[StripKeypoints]] = [[] for _ in range(pictures.count)]  # of each, from the top
         self._pictures, self._trunk, self._coarser = pictures, trunk, coarser
-        self._strips = TrunkStrips(trunk.layers())
+        self._strips = TrunkStrips(trunk.layers(), on_rows)
         self._convention, self._strip_px, self._descriptor_dtype = convention, strip_px, descriptor_dtype
         self._next_px = 0  # first row of the pictures that has not entered the network
         self._features: Tensor | None = None  # some rows of the sum over this and all coarser levels, [B, C, h, w] ...

@@ -5,6 +5,8 @@ input until the next strip comes: nothing is computed twice, and the map is that
 wherever it was cut. Strips that fit the processor's cache are also faster than whole maps.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,10 +22,11 @@ class TrunkStrips:
 
     layers: those of the trunk, or consecutive ones of them: then what arrives are rows of the map before the first.
     A strip may have any number of rows; its type must be that of the trunk's weights.
+    on_rows: given the rows of each layer with its name as they come, [B, C, h, w]; they may not be changed.
     """
 
-    def __init__(self, layers: list[Layer]):
-        self._layers = layers
+    def __init__(self, layers: list[Layer], on_rows: Callable[[str, Tensor], None] = lambda name, rows: None):
+        self._layers, self._on_rows = layers, on_rows
         self._kept: dict[str, Tensor] = {}  # input rows of each layer that the next strip still needs
 
     def push(self, rows: Tensor, *, last: bool) -> Tensor:
@@ -36,6 +39,7 @@ class TrunkStrips:
         for layer in self._layers:
             if last and layer.name not in self._kept:
                 x = layer.apply(x, layer.padding)  # the whole picture at once
+                self._on_rows(layer.name, x)
                 continue
             window = self._window(layer, x, last)
             del x  # the largest maps are the bulk of the memory: no third one beside window and output
@@ -49,6 +53,7 @@ class TrunkStrips:
                 x = layer.apply(window.new_zeros(*window.shape[:2], layer.extent, window.shape[3]), 0)[:, :, :0]
             else:
                 return self._nothing(rows)
+            self._on_rows(layer.name, x)
         return x
 
     def _keep(self, layer: Layer, rows: Tensor) -> None:

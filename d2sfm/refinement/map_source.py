@@ -8,28 +8,44 @@ from d2sfm.images import load_photograph
 from d2sfm.network import Trunk
 from d2sfm.options import RefinementOptions
 from d2sfm.preprocess import resize
-from d2sfm.refinement.collection import Collection
+from d2sfm.refinement.collection import Collection, ImageKeypoints
+from d2sfm.refinement.map_cache import MapCache
 from d2sfm.refinement.maps import FeatureMaps, feature_maps
 from d2sfm.weights import load_weights
 
 
 class MapSource:
-    """Feature maps of the images of a collection, by their number; those asked for last stay within a memory limit."""
+    """Feature maps of the images of a collection, by their number.
 
-    def __init__(self, collection: Collection, folder: Path, options: RefinementOptions):
+    Those asked for last stay in memory, or all in the folder ``cache``, within options.cache_limit.
+    """
+
+    def __init__(self, collection: Collection, folder: Path, options: RefinementOptions, cache: Path | None):
         self._collection, self._folder, self._options = collection, folder, options
         self._device = resolve_device(options.device)
         weights = load_weights(options.weights, options.preprocessing)
-        precision = resolve_precision(options.precision, self._device)
-        self._trunk = Trunk(weights).to(self._device, precision)
-        self._held = LruCache(self._compute, int(options.cache_limit * 1e9))
+        dtype = resolve_precision(options.precision, self._device)
+        self._trunk = Trunk(weights).to(self._device, dtype)
+        limit = options.cache_limit * 1e9
+        self._kept = MapCache(cache, limit, weights, dtype, options.preprocessing) if cache else None
+        self._held = LruCache(self._load, 0 if cache else int(limit))
 
     def __call__(self, number: int) -> FeatureMaps:
         """Raises ValueError where the photograph can't be read or has another size than at extraction."""
         return self._held[number]
 
-    def _compute(self, number: int) -> FeatureMaps:
+    def _load(self, number: int) -> FeatureMaps:
         image = self._collection.images[number]
+        photograph = self._folder / image.name
+        if self._kept is None:
+            return self._compute(image)
+        maps = self._kept.get(photograph, image.input_size)
+        if maps is None:
+            maps = self._compute(image)
+            self._kept.put(photograph, image.input_size, maps)
+        return FeatureMaps(*(each.to(self._device) for each in maps))
+
+    def _compute(self, image: ImageKeypoints) -> FeatureMaps:
         pixels = load_photograph(self._folder / image.name)
         size = pixels.shape[1], pixels.shape[0]
         if size != tuple(image.image_size):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from d2sfm.coordinates import Size
 from d2sfm.network import CHANNELS, Trunk
 from d2sfm.options import Preprocessing
 from d2sfm.preprocess import normalise_batch
@@ -32,25 +33,44 @@ class FeatureMaps(NamedTuple):
         return self.fine.nbytes + self.coarse.nbytes
 
 
+class MapRecorder:
+    """Collects the maps of pictures of one size while these pass through the network in strips.
+
+    size: (width, height) of the network's input; count: pictures at a time.
+    """
+
+    def __init__(self, size: Size, count: int, device: torch.device):
+        self._maps = {
+            name: torch.empty(
+                count, size[1] // cell_px, size[0] // cell_px, CHANNELS[name], dtype=torch.float16, device=device
+            )
+            for name, cell_px in CELL_PX.items()
+        }
+        self._filled = dict.fromkeys(self._maps, 0)
+
+    def on_rows(self, name: str, rows: Tensor) -> None:
+        """Take the next rows of a layer, [B, C, h, w]; those of other layers are passed over."""
+        if name in self._maps:
+            begin = self._filled[name]
+            self._filled[name] += rows.shape[2]
+            unit = F.normalize(rows.permute(0, 2, 3, 1).float(), dim=3)
+            self._maps[name][:, begin : self._filled[name]] = unit
+
+    def maps(self) -> list[FeatureMaps]:
+        """The maps of each picture, once all rows have come."""
+        return [FeatureMaps(fine, coarse) for fine, coarse in zip(self._maps[FINE], self._maps[COARSE], strict=True)]
+
+
 @torch.inference_mode()
 def feature_maps(pixels: np.ndarray, trunk: Trunk, preprocessing: Preprocessing, device: torch.device) -> FeatureMaps:
     """The maps of a picture at the size of the network's input, uint8 [h, w, 3] RGB with edges of 8 px or more."""
-    layers = trunk.layers()
-    names = [layer.name for layer in layers]
-    first, second = names.index(FINE) + 1, names.index(COARSE) + 1
-    fine, coarse = TrunkStrips(layers[:first]), TrunkStrips(layers[first:second])
     height, width = pixels.shape[:2]
-    maps = {
-        name: torch.empty(height // cell_px, width // cell_px, CHANNELS[name], dtype=torch.float16, device=device)
-        for name, cell_px in CELL_PX.items()
-    }
-    filled = dict.fromkeys(maps, 0)
+    recorder = MapRecorder((width, height), 1, device)
+    layers = trunk.layers()
+    needed = 1 + [layer.name for layer in layers].index(COARSE)
+    strips = TrunkStrips(layers[:needed], recorder.on_rows)
     for begin in range(0, height, STRIP_PX):
         end = min(begin + STRIP_PX, height)
-        rows = normalise_batch(torch.from_numpy(pixels[None, begin:end]).to(device), preprocessing).to(trunk.dtype)
-        of_fine = fine.push(rows, last=end == height)
-        for name, rows in ((FINE, of_fine), (COARSE, coarse.push(of_fine, last=end == height))):
-            unit = F.normalize(rows[0].permute(1, 2, 0).float(), dim=2)
-            maps[name][filled[name] : filled[name] + len(unit)] = unit
-            filled[name] += len(unit)
-    return FeatureMaps(maps[FINE], maps[COARSE])
+        rows = normalise_batch(torch.from_numpy(pixels[None, begin:end]).to(device), preprocessing)
+        strips.push(rows.to(trunk.dtype), last=end == height)
+    return recorder.maps()[0]

@@ -52,13 +52,17 @@ def refine_database(
     images: Path | str | None = None,
     *,
     options: RefinementOptions | None = None,
+    cache: Path | str | None = None,
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again.
 
-    images: the folder of the photographs (default: the one that extraction recorded). Originals are kept in the
-    database, see ``restore_database``. Work goes on where a stopped run was, as long as matches and options are the
-    same. Where the keypoints are refined already with these options, only pairs without geometry are verified.
+    images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature maps,
+    as extraction fills it on request; what it lacks is computed, and kept there within options.cache_limit.
+
+    The original keypoints stay in the database, see ``restore_database``. Work goes on where a stopped run was, as long
+    as matches and options are the same. Where the keypoints are refined already with these options, only pairs without
+    geometry are verified.
 
     Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
@@ -68,7 +72,7 @@ def refine_database(
     started = time.perf_counter()
     with exclusive(database):
         done = _is_refined(database, options)
-        outcome = {} if done else _align(database, images, options, progress)
+        outcome = {} if done else _align(database, images, options, cache, progress)
         aligned = time.perf_counter()
         verified = verify_again(database, verification, progress=progress)
     return RefinementSummary(
@@ -116,7 +120,9 @@ def _note(options: RefinementOptions) -> dict:
     return {name: value for name, value in asdict(options).items() if name not in ("device", "cache_limit")}
 
 
-def _align(database: Path, folder: Path | str | None, options: RefinementOptions, progress: bool) -> dict:
+def _align(
+    database: Path, folder: Path | str | None, options: RefinementOptions, cache: Path | str | None, progress: bool
+) -> dict:
     """Align all tracks and write the positions. Returns what the summary says of it."""
     with FeatureStore(database) as features:
         folder = Path(folder or features.setting("images") or "")
@@ -126,7 +132,7 @@ def _align(database: Path, folder: Path | str | None, options: RefinementOptions
     with PairStore(database) as store:
         collection = read_collection(rows, store)
     tracks = build_tracks(collection.image_of_node, collection.edges)
-    maps = MapSource(collection, folder, options)
+    maps = MapSource(collection, folder, options, Path(cache) if cache else None)
     positions = collection.xy.copy()
     for nodes, xy in _aligned_parts(database, collection, tracks, maps, options, progress):
         positions[nodes] = xy

@@ -65,10 +65,11 @@ def d2net_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def digest(weights: Mapping[str, Tensor]) -> str:
-    """Sixteen hexadecimal digits that tell weights apart by their float32 values."""
+def digest(weights: Mapping[str, Tensor], last: str = CONVOLUTIONS[-1][0]) -> str:
+    """Sixteen hexadecimal digits that tell weights up to a layer apart by their float32 values."""
     sha = hashlib.sha256()
-    for name, _, _ in CONVOLUTIONS:
+    names = [name for name, _, _ in CONVOLUTIONS]
+    for name in names[: names.index(last) + 1]:
         for kind in ("weight", "bias"):
             sha.update(weights[f"{name}.{kind}"].contiguous().numpy().tobytes())
     return sha.hexdigest()[:16]
