@@ -1,6 +1,5 @@
-"""One mapping run of pycolmap, with seeds and fixed cameras set throughout its options."""
+"""One mapping run of pycolmap, with seeds and fixed cameras set throughout its options, and its last adjustment."""
 
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,8 +7,11 @@ from pathlib import Path
 
 import pycolmap
 
+from d2sfm.chance import copy_for_mapping
 from d2sfm.database import quiet_pycolmap
 from d2sfm.options import Mapper
+
+LOSS_SHARE = 0.25  # of the error that verification allows: from there on an observation pulls less and less
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,45 +20,112 @@ class MappingInput:
 
     pixel_factor: pixels of the photographs for one of the network input; COLMAP's thresholds in pixels are meant for
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
+    max_error: largest epipolar error of verification, in pixels of the network input.
+    chance_pairs: pairs of image ids that chance explains, see ``chance``.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
     """
 
     database: Path
     mapper: Mapper
     pixel_factor: float = 1.0
+    max_error: float = 8.0
+    chance_pairs: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way
     num_threads: int = 1
 
 
-def map_once(given: MappingInput, seed: int, on_image: Callable[[], None]) -> list[pycolmap.Reconstruction]:
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """How one run differs from another.
+
+    is_cautious: for focal lengths that are only estimated. Lens distortion is held at what the database says and
+        chance pairs are left out, as each of the two bends a model into what fits wrong matches, and the last bundle
+        adjustment is robust. Otherwise the run is the pipeline's own.
+    """
+
+    seed: int
+    is_cautious: bool = False
+
+
+def map_once(given: MappingInput, trial: Trial, on_image: Callable[[], None]) -> list[pycolmap.Reconstruction]:
     """The models of one run, none where nothing could be reconstructed. on_image is called for each registered image.
 
     The database is not changed: the global pipeline, which rewrites cameras and geometries, works on a copy.
     """
     with tempfile.TemporaryDirectory() as folder, quiet_pycolmap():
+        database, without = given.database, given.chance_pairs if trial.is_cautious else ()
+        if without or given.mapper is Mapper.GLOBAL:
+            database = Path(folder) / "copy.db"
+            copy_for_mapping(given.database, database, without)
         # Neither pipeline reads photographs here: colours are added afterwards, to the model that is kept.
         if given.mapper is Mapper.GLOBAL:
-            database = Path(folder) / "copy.db"
-            shutil.copy(given.database, database)
-            models = pycolmap.global_mapping(database, folder, folder, global_options(given, seed))
+            models = pycolmap.global_mapping(database, folder, folder, global_options(given, trial))
         else:
             models = pycolmap.incremental_mapping(
-                given.database,
+                database,
                 folder,
                 folder,
-                incremental_options(given, seed),
+                incremental_options(given, trial),
                 initial_image_pair_callback=on_image,
                 next_image_callback=on_image,
             )
-    return list(models.values())
+    models = list(models.values())
+    for model in models if trial.is_cautious else ():
+        adjust_robustly(model, given)
+    return models
 
 
-def incremental_options(given: MappingInput, seed: int) -> pycolmap.IncrementalPipelineOptions:
+def with_distortion(given: MappingInput, model: pycolmap.Reconstruction, seed: int) -> pycolmap.Reconstruction | None:
+    """A model of a cautious run gone on with, lens distortion refined; None where that gives none."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as start, quiet_pycolmap():
+        database = Path(folder) / "copy.db"
+        copy_for_mapping(given.database, database, given.chance_pairs)
+        model.write_binary(start)
+        options = incremental_options(given, Trial(seed=seed))
+        options.multiple_models = False
+        models = pycolmap.incremental_mapping(database, folder, folder, options, input_path=start)
+    if not models:
+        return None
+    released = max(models.values(), key=lambda found: found.num_reg_images())
+    adjust_robustly(released, given, refine_distortion=True)
+    return released
+
+
+def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_distortion: bool = False) -> None:
+    """Bundle adjustment with Cauchy's loss, in place, then the mapper's filter of observations.
+
+    The pipelines' own last adjustment is least squares, which wrong matches that survived (D2 has many) pull away: the
+    focal lengths of photographs with long lenses grow together, up to twice too large, at hardly larger errors.
+    """
+    if not model.num_points3D():
+        return
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_extra_params = refine_distortion
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = LOSS_SHARE * given.max_error * given.pixel_factor
+    options.ceres.solver_options.num_threads = given.num_threads
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in model.reg_image_ids():
+        config.add_image(image_id)
+    for camera_id in given.constant_cameras:
+        config.set_constant_cam_intrinsics(camera_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    with quiet_pycolmap():
+        pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+        limits = incremental_options(given, Trial(seed=0)).mapper
+        pycolmap.ObservationManager(model).filter_all_points3D(
+            limits.filter_max_reproj_error, limits.filter_min_tri_angle
+        )
+        model.update_point_3d_errors()
+
+
+def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.IncrementalPipelineOptions:
     """COLMAP's defaults, with seeds and threads in every part and thresholds in network pixels."""
     options = pycolmap.IncrementalPipelineOptions()
     options.extract_colors = False
-    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = seed
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = trial.seed
     options.num_threads = options.mapper.num_threads = given.num_threads
     for part, names in (
         (options.mapper, ("init_max_error", "abs_pose_max_error", "filter_max_reproj_error")),
@@ -66,17 +135,19 @@ def incremental_options(given: MappingInput, seed: int) -> pycolmap.IncrementalP
             setattr(part, name, getattr(part, name) * given.pixel_factor)
     options.constant_cameras = options.mapper.constant_cameras = set(given.constant_cameras)
     if given.all_constant:
-        options.ba_refine_focal_length = options.ba_refine_extra_params = False
-        options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
+        options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = False
+    if given.all_constant or trial.is_cautious:
+        options.ba_refine_extra_params = options.mapper.abs_pose_refine_extra_params = False
     return options
 
 
-def global_options(given: MappingInput, seed: int) -> pycolmap.GlobalPipelineOptions:
+def global_options(given: MappingInput, trial: Trial) -> pycolmap.GlobalPipelineOptions:
     """COLMAP's defaults, with the seed and threads in every part; its thresholds are angles, whatever the resizing."""
     options = pycolmap.GlobalPipelineOptions()
-    options.random_seed = options.mapper.random_seed = seed
+    options.random_seed = options.mapper.random_seed = trial.seed
     options.num_threads = options.mapper.num_threads = given.num_threads
     if given.all_constant:
         options.mapper.bundle_adjustment.refine_focal_length = False
+    if given.all_constant or trial.is_cautious:
         options.mapper.bundle_adjustment.refine_extra_params = False
     return options

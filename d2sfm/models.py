@@ -19,6 +19,7 @@ class ModelStatistics:
     points: int
     points_of_three: int  # points seen by three or more images: nothing else checks a point of two
     observations: int
+    observations_of_three: int  # of the points seen by three or more images
     track_length: float  # mean, images that see a point
     error_px: float  # mean reprojection error, pixels of the photographs
 
@@ -33,6 +34,7 @@ def statistics(reconstruction: pycolmap.Reconstruction) -> ModelStatistics:
         points=len(lengths),
         points_of_three=sum(length >= 3 for length in lengths),
         observations=sum(lengths),
+        observations_of_three=sum(length for length in lengths if length >= 3),
         track_length=float(np.mean(lengths)) if lengths else 0.0,
         error_px=float(reconstruction.compute_mean_reprojection_error()) if lengths else 0.0,
     )

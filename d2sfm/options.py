@@ -244,10 +244,16 @@ class ReconstructionOptions:
         RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
     )
     min_starts: int = option(
-        3, metavar="N", help="starts of which the best model is kept, where focal lengths are only estimated"
+        6, metavar="N", help="starts of which the best model is kept, where focal lengths are only estimated"
     )
     max_starts: int = option(
-        8, metavar="N", help="most starts; further ones begin while the best model leaves images unsupported"
+        12, metavar="N", help="most starts; further ones begin while the best model leaves images unsupported"
+    )
+    time_budget: float = option(
+        600.0,
+        metavar="S",
+        help="no start but the first begins after so many seconds; where that ends the starts, a faster machine may "
+        "keep another model",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones count on from it")
     num_threads: int = option(
@@ -260,6 +266,8 @@ class ReconstructionOptions:
         for name in ("min_starts", "max_starts"):
             if not 1 <= getattr(self, name) <= MAX_STARTS:
                 raise ValueError(f"{name} must be between 1 and {MAX_STARTS}, found {getattr(self, name)}")
+        if not self.time_budget > 0:
+            raise ValueError(f"time_budget must be above 0 s, found {self.time_budget:g}")
         _check_seed(self.seed)
         if self.num_threads != -1 and self.num_threads < 1:
             raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {self.num_threads}")

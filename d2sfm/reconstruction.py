@@ -3,11 +3,13 @@
 d2sfm reconstruct --database db.db --output sparse
 """
 
+import json
 import logging
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,10 +17,11 @@ from statistics import median
 import pycolmap
 from tqdm import tqdm
 
+from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore, exclusive, quiet_pycolmap
-from d2sfm.mapping import MappingInput, map_once
+from d2sfm.mapping import MappingInput, Trial, map_once, with_distortion
 from d2sfm.models import ModelStatistics, aligned, score, statistics, table
-from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
+from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +37,20 @@ photographs between those that share little"""
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """One mapping run: its seed, the statistics of its best model (None without any), and its seconds."""
+    """One mapping run: its seed, the statistics of its best model (None without any), and its seconds.
+
+    way: how it was made, "" for the pipeline's own; see ``mapping.Trial`` and ``mapping.with_distortion``.
+    """
 
     seed: int
+    way: str = ""
     best: ModelStatistics | None
     seconds: float
+
+    @property
+    def label(self) -> str:
+        """Seed and way."""
+        return f"seed {self.seed}" + (f", {self.way}" if self.way else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +74,7 @@ class ReconstructionResult:
         lines = []
         if len(self.starts) > 1:
             found = [start for start in self.starts if start.best is not None]
-            labels = [f"seed {start.seed}" + (", kept" if start is self.kept else "") for start in found]
+            labels = [start.label + (", kept" if start is self.kept else "") for start in found]
             lines += [f"best model of each of {len(self.starts)} starts:"]
             lines += [table([start.best for start in found], self.images, labels) if found else "none", ""]
         if not self.models:
@@ -105,7 +117,7 @@ def reconstruct(
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
         _require_replaceable(output)
-        given, pairs, is_estimated, names = _read(database, options)
+        given, pairs, is_estimated, names = read_input(database, options)
         starts, kept, models = _best_of_starts(given, options, len(names), is_estimated, progress)
         if models:
             _colour(models, _photographs(database, images))
@@ -122,19 +134,22 @@ def reconstruct(
     )
 
 
-def _read(
+def read_input(
     database: Path, options: ReconstructionOptions
 ) -> tuple[MappingInput, tuple[tuple[str, str, int, int], ...], bool, dict[int, str]]:
     """What mapping needs of the database: input, pairs, whether focal lengths are estimated, image names."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         known = features.cameras_given()
+        max_error = _max_error(features)
+    factor = median(factors.values()) if factors else 1.0
     with PairStore(database) as store:
         names = store.image_names()
         if not store.done_pairs(verified=True):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
+        by_chance = chance_pairs(store, max_error * factor)
     if options.refine_cameras is not RefineCameras.AUTO:
         known = set() if options.refine_cameras is RefineCameras.YES else set(cameras)
     known &= set(cameras)
@@ -143,7 +158,9 @@ def _read(
     given = MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=median(factors.values()) if factors else 1.0,
+        pixel_factor=factor,
+        max_error=max_error,
+        chance_pairs=frozenset(by_chance),
         constant_cameras=frozenset(known),
         all_constant=known == set(cameras),
         num_threads=options.num_threads,
@@ -152,25 +169,53 @@ def _read(
     return given, tuple(pairs), is_estimated, names
 
 
+def _max_error(features: FeatureStore) -> float:
+    """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
+    noted = json.loads(features.setting("match") or "{}") | json.loads(features.setting("refinement") or "{}")
+    return noted.get("max_error", VerificationOptions.max_error)
+
+
 def _best_of_starts(
     given: MappingInput, options: ReconstructionOptions, images: int, is_estimated: bool, progress: bool
 ):
     """(starts, the kept one, its models best first); the earliest of equals is kept."""
     starts, kept, best = [], None, []
     least = min(options.min_starts, options.max_starts) if is_estimated else 1
-    for number in range(options.max_starts):
+    begun = time.perf_counter()
+    for trial in trials(options, least, is_estimated):
         is_whole = kept is not None and kept.best.supported == images
-        if number >= least and is_whole:
+        is_late = time.perf_counter() - begun > options.time_budget
+        if starts and (is_late or (len(starts) >= least and is_whole)):
             break
-        seed, started = options.seed + number, time.perf_counter()
-        with tqdm(total=images, desc=f"map, seed {seed}", unit="image", disable=not progress, leave=False) as bar:
-            models = map_once(given, seed, bar.update)
+        started = time.perf_counter()
+        with tqdm(total=images, desc=f"map, seed {trial.seed}", unit="image", disable=not progress, leave=False) as bar:
+            models = map_once(given, trial, bar.update)
         models.sort(key=lambda model: score(statistics(model)), reverse=True)
-        found = statistics(models[0]) if models else None
-        starts.append(Start(seed=seed, best=found, seconds=time.perf_counter() - started))
-        if models and (kept is None or score(found) > score(kept.best)):
+        starts.append(_start(trial.seed, "cautious" if trial.is_cautious else "", models, started))
+        if models and (kept is None or score(starts[-1].best) > score(kept.best)):
             kept, best = starts[-1], models
+    if kept is not None and kept.way and given.mapper is Mapper.INCREMENTAL:
+        started = time.perf_counter()
+        released = with_distortion(given, best[0], kept.seed)
+        starts.append(_start(kept.seed, "distortion refined", [released] if released else [], started))
+        if released and score(starts[-1].best) > score(kept.best):
+            kept, best = starts[-1], [released, *best[1:]]
     return starts, kept, best
+
+
+def _start(seed: int, way: str, models: list[pycolmap.Reconstruction], started: float) -> Start:
+    found = statistics(models[0]) if models else None
+    return Start(seed=seed, way=way, best=found, seconds=time.perf_counter() - started)
+
+
+def trials(options: ReconstructionOptions, least: int, is_estimated: bool) -> Iterator[Trial]:
+    """The starts in their order: cautious ones where focal lengths are estimated, after ``least`` every second one.
+
+    The others are for what caution costs: lenses with much distortion, images that only weak pairs connect.
+    """
+    for number in range(options.max_starts):
+        is_cautious = is_estimated and (number < least or (number - least) % 2 == 1)
+        yield Trial(seed=options.seed + number, is_cautious=is_cautious)
 
 
 def _photographs(database: Path, images: Path | str | None) -> Path | None:

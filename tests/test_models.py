@@ -26,6 +26,7 @@ def synthetic(num_frames=6, num_points=200, seed=0):
 
 def model_statistics(**changes):
     fields = {"images": 10, "supported": 10, "points": 700, "points_of_three": 300, "observations": 2000}
+    fields["observations_of_three"] = 1100
     return ModelStatistics(**{**fields, "track_length": 2.9, "error_px": 1.2, **changes})
 
 
@@ -37,6 +38,7 @@ def test_statistics_count_what_the_model_holds():
     assert found.points == len(lengths)
     assert found.points_of_three == sum(length >= 3 for length in lengths)
     assert found.observations == sum(lengths)
+    assert found.observations_of_three == sum(length for length in lengths if length >= 3)
     assert found.track_length == pytest.approx(np.mean(lengths))
     assert found.error_px == pytest.approx(model.compute_mean_reprojection_error())
 
@@ -58,7 +60,14 @@ def test_an_image_with_few_points_is_registered_but_not_supported():
 def test_an_empty_model_has_zeros():
     found = statistics(pycolmap.Reconstruction())
     assert found == ModelStatistics(
-        images=0, supported=0, points=0, points_of_three=0, observations=0, track_length=0.0, error_px=0.0
+        images=0,
+        supported=0,
+        points=0,
+        points_of_three=0,
+        observations=0,
+        observations_of_three=0,
+        track_length=0.0,
+        error_px=0.0,
     )
 
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,10 +11,9 @@ import pytest
 from helpers import textured_picture
 
 from d2sfm.database import FeatureStore
-from d2sfm.mapping import MappingInput, global_options, incremental_options
-from d2sfm.models import compare_with_truth
-from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
-from d2sfm.reconstruction import reconstruct, write_models
+from d2sfm.models import compare_with_truth, score
+from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
+from d2sfm.reconstruction import read_input, reconstruct, trials, write_models
 
 ONE_START = {"min_starts": 1, "max_starts": 1}
 
@@ -126,11 +126,49 @@ def estimate_focal_lengths(database):
 
 def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(database, tmp_path):
     estimate_focal_lengths(database)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(seed=5))
-    assert [start.seed for start in result.starts] == [5, 6, 7]
-    best = max(start.best.points_of_three for start in result.starts)
-    assert result.kept.best.points_of_three == best == result.statistics[0].points_of_three
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(seed=5, min_starts=3))
+    assert [start.seed for start in result.starts[:3]] == [5, 6, 7]
+    assert all(start.way == "cautious" for start in result.starts[:3])
+    assert [start.way for start in result.starts[3:]] == ["distortion refined"]
+    assert score(result.kept.best) == max(score(start.best) for start in result.starts)
+    assert result.kept.best == result.statistics[0]
     assert "kept" in str(result)
+
+
+def test_starts_after_the_least_number_are_cautious_and_not_in_turn():
+    options = ReconstructionOptions(seed=5, max_starts=5)
+    found = list(trials(options, 2, is_estimated=True))
+    assert [trial.seed for trial in found] == [5, 6, 7, 8, 9]
+    assert [trial.is_cautious for trial in found] == [True, True, False, True, False]
+    assert not any(trial.is_cautious for trial in trials(options, 1, is_estimated=False))
+
+
+def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path):
+    estimate_focal_lengths(database)
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(time_budget=1e-9))
+    assert [start.way for start in result.starts] == ["cautious", "distortion refined"]
+    assert result.models
+
+
+def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path):
+    estimate_focal_lengths(database)
+    options = ReconstructionOptions(seed=4, min_starts=2)
+    first, second = (reconstruct(database, tmp_path / name, options=options) for name in ("a", "b"))
+    for name in ("cameras", "images", "points3D"):
+        assert (first.models[0] / f"{name}.bin").read_bytes() == (second.models[0] / f"{name}.bin").read_bytes()
+
+
+def test_the_threshold_is_that_of_the_last_verification(database):
+    def max_error():
+        return read_input(database, ReconstructionOptions())[0].max_error
+
+    assert max_error() == VerificationOptions().max_error
+    with FeatureStore(database) as store:
+        store.set_setting("match", json.dumps({"max_error": 6.0}))
+    assert max_error() == 6
+    with FeatureStore(database) as store:
+        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
+    assert max_error() == 2
 
 
 def test_unsupported_images_get_further_starts(database, tmp_path):
@@ -139,7 +177,7 @@ def test_unsupported_images_get_further_starts(database, tmp_path):
         for image in images[:-1]:
             colmap.delete_two_view_geometry(image.image_id, images[-1].image_id)
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
-    assert len(result.starts) == 3
+    assert [start.way for start in result.starts] == ["cautious"] * 3 + ["distortion refined"]
     assert result.statistics[0].images == 6
     assert "1 of 7 images left out" in str(result)
 
@@ -254,26 +292,3 @@ def test_a_failed_write_keeps_the_earlier_model(tmp_path):
         write_models([Unwritable()], tmp_path, text=False, ply=False)
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
     assert (tmp_path / "0" / "cameras.bin").read_bytes() == b"old"
-
-
-def test_thresholds_in_pixels_follow_the_resize_factor(tmp_path):
-    given = {"database": tmp_path, "mapper": Mapper.INCREMENTAL}
-    plain, doubled = (incremental_options(MappingInput(pixel_factor=factor, **given), 3) for factor in (1.0, 2.0))
-    defaults = pycolmap.IncrementalPipelineOptions()
-    for part, name in (
-        ("mapper", "filter_max_reproj_error"),
-        ("mapper", "abs_pose_max_error"),
-        ("mapper", "init_max_error"),
-        ("triangulation", "complete_max_reproj_error"),
-        ("triangulation", "merge_max_reproj_error"),
-    ):
-        default = getattr(getattr(defaults, part), name)
-        assert getattr(getattr(plain, part), name) == default
-        assert getattr(getattr(doubled, part), name) == 2 * default
-
-
-def test_seeds_reach_every_part(tmp_path):
-    options = incremental_options(MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL), 3)
-    assert options.random_seed == options.mapper.random_seed == options.triangulation.random_seed == 3
-    options = global_options(MappingInput(database=tmp_path, mapper=Mapper.GLOBAL), 3)
-    assert options.random_seed == options.mapper.random_seed == 3

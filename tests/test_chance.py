@@ -1,0 +1,91 @@
+import sqlite3
+from contextlib import closing
+from math import comb, inf, isinf, log10
+
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.chance import chance_pairs, copy_for_mapping, false_alarms_log10, share_near_line
+from d2sfm.database import PairStore
+
+
+@pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (60, 8, 0.3), (40, 40, 0.05)])
+def test_false_alarms_are_those_of_the_formula(matches, inliers, share):
+    expected = 3 * (matches - 7) * comb(matches, inliers) * comb(inliers, 7) * share ** (inliers - 7)
+    assert false_alarms_log10(matches, inliers, share) == pytest.approx(log10(expected), abs=1e-9)
+
+
+def test_as_many_matches_as_determine_a_geometry_say_nothing():
+    assert isinf(false_alarms_log10(100, 7, 0.001))
+    assert false_alarms_log10(8, 8, 0.001) < inf
+
+
+def test_more_matches_ask_for_more_inliers():
+    def least(matches):
+        return next(inliers for inliers in range(8, matches) if false_alarms_log10(matches, inliers, 0.0072) < 0)
+
+    found = [least(matches) for matches in (100, 500, 2000, 8000)]
+    assert found == sorted(found)
+    assert found[0] >= 15
+    assert found[-1] < 800
+
+
+def test_the_share_is_the_band_along_the_diagonal():
+    camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=300, height=400, params=[300, 150, 200])
+    assert share_near_line(camera, 2.0) == pytest.approx(4 * 500 / 120000)
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Four images of a scene; image 4 has random matches with the first, of which its geometry is RANSAC's luck."""
+    path = tmp_path / "db.db"
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 4, 300
+    generator = np.random.default_rng(0)
+    with pycolmap.Database.open(path) as colmap:
+        pycolmap.synthesize_dataset(options, colmap)
+        first, *_, last = sorted(image.image_id for image in colmap.read_all_images())
+        camera = colmap.read_all_cameras()[0]
+        camera.has_prior_focal_length = False
+        a, b = (colmap.read_keypoints(image_id)[:, :2].astype(float) for image_id in (first, last))
+        number = min(len(a), len(b), 250)
+        matches = np.stack([generator.permutation(len(points))[:number] for points in (a, b)], 1).astype(np.uint32)
+        settings = pycolmap.TwoViewGeometryOptions()
+        settings.ransac.max_error, settings.ransac.random_seed, settings.ransac.min_inlier_ratio = 8.0, 1, 0.05
+        geometry = pycolmap.estimate_two_view_geometry(camera, a, camera, b, matches, settings)
+        assert len(geometry.inlier_matches) >= 15  # so that the fixed least number lets it through
+        colmap.delete_matches(first, last)
+        colmap.delete_two_view_geometry(first, last)
+        colmap.write_matches(first, last, matches)
+        colmap.write_two_view_geometry(first, last, geometry)
+    return path, (first, last)
+
+
+def test_random_matches_are_chance_and_true_ones_are_not(database):
+    path, pair = database
+    with PairStore(path) as store:
+        assert chance_pairs(store, 8.0) == {pair}
+
+
+def test_a_copy_has_all_that_mapping_reads_but_the_pairs_left_out(database, tmp_path):
+    path, pair = database
+    copy = tmp_path / "copy.db"
+    copy_for_mapping(path, copy, {pair})
+    with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(copy)) as new:
+        tables = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in tables:
+            if name.startswith("d2sfm_"):
+                continue
+            rows = [connection.execute(f'SELECT * FROM "{name}"').fetchall() for connection in (old, new)]
+            if name == "two_view_geometries":
+                left_out = {pycolmap.image_pair_to_pair_id(*pair)}
+                assert {row[0] for row in rows[0]} - {row[0] for row in rows[1]} == left_out
+            elif name == "descriptors":
+                assert rows[0]
+                assert not rows[1]
+            elif name != "sqlite_sequence":
+                assert rows[0] == rows[1]
+    with pycolmap.Database.open(copy) as colmap:
+        assert colmap.num_images() == 4

@@ -1,0 +1,105 @@
+import sqlite3
+from contextlib import closing
+
+import pycolmap
+import pytest
+
+from d2sfm.mapping import MappingInput, Trial, adjust_robustly, global_options, incremental_options, map_once
+from d2sfm.models import compare_with_truth, statistics
+from d2sfm.options import Mapper
+
+
+def test_thresholds_in_pixels_follow_the_resize_factor(tmp_path):
+    given = {"database": tmp_path, "mapper": Mapper.INCREMENTAL}
+    plain, doubled = (
+        incremental_options(MappingInput(pixel_factor=factor, **given), Trial(seed=3)) for factor in (1.0, 2.0)
+    )
+    defaults = pycolmap.IncrementalPipelineOptions()
+    for part, name in (
+        ("mapper", "filter_max_reproj_error"),
+        ("mapper", "abs_pose_max_error"),
+        ("mapper", "init_max_error"),
+        ("triangulation", "complete_max_reproj_error"),
+        ("triangulation", "merge_max_reproj_error"),
+    ):
+        default = getattr(getattr(defaults, part), name)
+        assert getattr(getattr(plain, part), name) == default
+        assert getattr(getattr(doubled, part), name) == 2 * default
+
+
+def test_seeds_reach_every_part(tmp_path):
+    options = incremental_options(MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL), Trial(seed=3))
+    assert options.random_seed == options.mapper.random_seed == options.triangulation.random_seed == 3
+    options = global_options(MappingInput(database=tmp_path, mapper=Mapper.GLOBAL), Trial(seed=3))
+    assert options.random_seed == options.mapper.random_seed == 3
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    """(input, truth): seven images of one camera, noise of half a pixel."""
+    database = tmp_path_factory.mktemp("scene") / "db.db"
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 7, 300
+    with pycolmap.Database.open(database) as colmap:
+        truth = pycolmap.synthesize_dataset(options, colmap)
+        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+    return MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0), truth
+
+
+@pytest.mark.parametrize("mapper", list(Mapper))
+def test_a_cautious_run_holds_distortion_and_leaves_chance_pairs_out(scene, mapper):
+    given, truth = scene
+    lonely = max(truth.reg_image_ids())
+    pairs = frozenset((image_id, lonely) for image_id in truth.reg_image_ids() if image_id != lonely)
+    given = MappingInput(database=given.database, mapper=mapper, chance_pairs=pairs)
+    with closing(sqlite3.connect(given.database)) as connection:
+        before = list(connection.iterdump())
+    (cautious,) = map_once(given, Trial(seed=0, is_cautious=True), lambda: None)
+    (plain,) = map_once(given, Trial(seed=0), lambda: None)
+    assert sorted(plain.reg_image_ids()) == sorted(truth.reg_image_ids())
+    assert set(plain.reg_image_ids()) - set(cautious.reg_image_ids()) == {lonely}
+    (stored,) = truth.cameras.values()
+    assert cautious.cameras[stored.camera_id].params[-1] == stored.params[-1]
+    assert plain.cameras[stored.camera_id].params[-1] != stored.params[-1]
+    with closing(sqlite3.connect(given.database)) as connection:
+        assert list(connection.iterdump()) == before
+
+
+def wrong_observations(model, image_id, shift_px):
+    """Move every fourth observation of an image the same way, as wrong matches do that mapping let through."""
+    for number, index in enumerate(model.image(image_id).get_observation_point2D_idxs()):
+        if number % 4 == 0:
+            model.image(image_id).points2D[index].xy += (shift_px, 0)
+
+
+def test_wrong_observations_pull_a_robust_adjustment_less(scene):
+    given, truth = scene
+    image_id = truth.reg_image_ids()[3]
+    robust, squares = pycolmap.Reconstruction(truth), pycolmap.Reconstruction(truth)
+    for model in (robust, squares):
+        wrong_observations(model, image_id, 8.0)
+    adjust_robustly(robust, given)
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = options.refine_extra_params = False
+    pycolmap.bundle_adjustment(squares, options)
+    robust_deg, squares_deg = (compare_with_truth(model, truth).rotation_deg.max() for model in (robust, squares))
+    assert robust_deg < squares_deg / 2
+
+
+def test_a_robust_adjustment_keeps_constant_cameras_and_drops_what_is_far_off(scene):
+    given, truth = scene
+    model = pycolmap.Reconstruction(truth)
+    (camera_id,) = model.cameras
+    image_id = model.reg_image_ids()[0]
+    wrong_observations(model, image_id, 60.0)
+    before, seen = statistics(model), model.image(image_id).num_points3D
+    fixed = MappingInput(
+        database=given.database, mapper=given.mapper, max_error=2.0, constant_cameras=frozenset({camera_id})
+    )
+    adjust_robustly(model, fixed)
+    assert model.cameras[camera_id].params.tolist() == truth.cameras[camera_id].params.tolist()
+    found = statistics(model)
+    assert found.observations <= before.observations - seen // 4
+    assert found.error_px < 1
+    adjust_robustly(pycolmap.Reconstruction(), fixed)  # nothing to adjust is no error
