@@ -27,7 +27,7 @@ HEADER = (
     "supported",
     "points",
     "seen by 3+",
-    "their obs.",
+    "agreement",
     "error px",
     "seen",
     "rotation",
@@ -59,10 +59,20 @@ def kept_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction, 
     found = []
     for trial in [*trials(options, arguments.starts, is_estimated), Trial(seed=seed)]:
         way = "cautious" if trial.is_cautious else "plain"
-        found.append(one_start(f"{trial.seed} {way}", lambda trial=trial: best(given, trial), truth, observed))
+        found.append(
+            one_start(
+                f"{trial.seed} {way}", lambda trial=trial: best(given, trial), truth, observed, given.pixel_factor
+            )
+        )
     starts, plain = sorted(found[:-1], key=lambda start: start[0], reverse=True), found[-1]
     if is_estimated and arguments.mapper is Mapper.INCREMENTAL and starts[0][3] is not None:
-        released = one_start("distortion refined", lambda: with_distortion(given, starts[0][3], seed), truth, observed)
+        released = one_start(
+            "distortion refined",
+            lambda: with_distortion(given, starts[0][3], seed),
+            truth,
+            observed,
+            given.pixel_factor,
+        )
         starts = sorted([*starts, released], key=lambda start: start[0], reverse=True)
     print(f"seed {seed}, {len(given.chance_pairs)} pairs by chance")
     print(aligned([(*HEADER, "s"), *(row for _, _, row, _ in [*starts, plain])]), flush=True)
@@ -72,15 +82,15 @@ def kept_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction, 
 def best(given: MappingInput, trial: Trial) -> pycolmap.Reconstruction | None:
     """The best model of a run."""
     models = map_once(given, trial, lambda: None)
-    return max(models, key=lambda model: score(statistics(model)), default=None)
+    return max(models, key=lambda model: score(statistics(model, given.pixel_factor)), default=None)
 
 
-def one_start(label: str, run, truth: pycolmap.Reconstruction, observed: int):
+def one_start(label: str, run, truth: pycolmap.Reconstruction, observed: int, pixel_factor: float):
     """(score, mean rotation error, row of the table, model) of one run; a run without model has infinite errors."""
     started = time.perf_counter()
     model = run()
     seconds = time.perf_counter() - started
-    numbers = statistics(model or pycolmap.Reconstruction())
+    numbers = statistics(model or pycolmap.Reconstruction(), pixel_factor)
     try:
         rotation = compare_with_truth(model, truth).rotation_deg if model else np.array([np.inf])
     except RuntimeError:
@@ -96,7 +106,7 @@ def row(label: str, numbers: ModelStatistics, observed: int, rotation: np.ndarra
         str(numbers.supported),
         str(numbers.points),
         str(numbers.points_of_three),
-        str(numbers.observations_of_three),
+        f"{numbers.agreement:.0f}",
         f"{numbers.error_px:.3f}",
         f"{numbers.observations / max(1, observed):.3f}",
         f"{mean(rotation):.2f}",

@@ -7,6 +7,8 @@ import numpy as np
 import pycolmap
 
 MIN_SUPPORT = 30  # triangulated points that an image needs before its pose can be relied on
+SHARP_PX = 0.5  # of the network input: the scale of Cauchy's loss, about the error of refined keypoints
+WRONG_PX = 4.0  # an observation that is so far off says nothing; COLMAP's mapper drops it
 NO_BASELINE = 1e-4  # of the truth's longest baseline; the direction of a shorter one is noise of the truth
 
 
@@ -19,13 +21,16 @@ class ModelStatistics:
     points: int
     points_of_three: int  # points seen by three or more images: nothing else checks a point of two
     observations: int
-    observations_of_three: int  # of the points seen by three or more images
+    agreement: float  # observations of points_of_three, each weighted from 1 (exact) to 0 (WRONG_PX off)
     track_length: float  # mean, images that see a point
     error_px: float  # mean reprojection error, pixels of the photographs
 
 
-def statistics(reconstruction: pycolmap.Reconstruction) -> ModelStatistics:
-    """Statistics of a reconstruction; an empty one has zeros."""
+def statistics(reconstruction: pycolmap.Reconstruction, pixel_factor: float = 1.0) -> ModelStatistics:
+    """Statistics of a reconstruction; an empty one has zeros.
+
+    pixel_factor: pixels of the photographs for one of the network input, for the weights of ``agreement`` alone.
+    """
     registered = [reconstruction.images[image_id] for image_id in reconstruction.reg_image_ids()]
     lengths = [point.track.length() for point in reconstruction.points3D.values()]
     return ModelStatistics(
@@ -34,24 +39,34 @@ def statistics(reconstruction: pycolmap.Reconstruction) -> ModelStatistics:
         points=len(lengths),
         points_of_three=sum(length >= 3 for length in lengths),
         observations=sum(lengths),
-        observations_of_three=sum(length for length in lengths if length >= 3),
+        agreement=_agreement(reconstruction, pixel_factor),
         track_length=float(np.mean(lengths)) if lengths else 0.0,
         error_px=float(reconstruction.compute_mean_reprojection_error()) if lengths else 0.0,
     )
 
 
-def score(model: ModelStatistics) -> tuple[int, int, float]:
-    """How good a model is, larger is better: supported images, then points of three or more images, then small error.
+def _agreement(reconstruction: pycolmap.Reconstruction, pixel_factor: float) -> float:
+    """Sum of weights: how much less Cauchy's loss of an observation is than that of one WRONG_PX off, as a share."""
+    found = [(point.error, point.track.length()) for point in reconstruction.points3D.values()]
+    error_px, lengths = np.array(found, dtype=float).reshape(-1, 2).T
+    loss = np.log1p((np.maximum(error_px, 0) / pixel_factor / SHARP_PX) ** 2)
+    weight = np.maximum(1 - loss / np.log1p((WRONG_PX / SHARP_PX) ** 2), 0)
+    return float(np.sum((weight * lengths)[lengths >= 3]))
+
+
+def score(model: ModelStatistics) -> tuple[int, float, float]:
+    """How good a model is, larger is better: supported images, then agreement, then small error.
 
     The number of registered images alone is fooled: wrong models of D2 features register all images of a small
-    collection, each on a handful of points.
+    collection, each on a handful of points. Points seen by three or more images are what a wrong model lacks, but
+    the best few of a dozen models have about as many; weighted by their errors the more exact poses win.
     """
-    return model.supported, model.points_of_three, -model.error_px
+    return model.supported, model.agreement, -model.error_px
 
 
 def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[str]) -> str:
     """Aligned text, a line for each model with its label in front. of_images: how many the database holds."""
-    header = ("", "images", "supported", "points", "seen by 3+", "observations", "track", "error px")
+    header = ("", "images", "supported", "points", "seen by 3+", "agreement", "observations", "track", "error px")
     rows = [
         (
             label,
@@ -59,6 +74,7 @@ def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[st
             str(model.supported),
             str(model.points),
             str(model.points_of_three),
+            f"{model.agreement:.0f}",
             str(model.observations),
             f"{model.track_length:.2f}",
             f"{model.error_px:.2f}",

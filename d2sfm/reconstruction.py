@@ -125,7 +125,7 @@ def reconstruct(
         earlier = () if models else tuple(_numbered(output))
     return ReconstructionResult(
         models=folders,
-        statistics=tuple(map(statistics, models)),
+        statistics=tuple(statistics(model, given.pixel_factor) for model in models),
         starts=tuple(starts),
         kept=kept,
         images=len(names),
@@ -190,21 +190,21 @@ def _best_of_starts(
         started = time.perf_counter()
         with tqdm(total=images, desc=f"map, seed {trial.seed}", unit="image", disable=not progress, leave=False) as bar:
             models = map_once(given, trial, bar.update)
-        models.sort(key=lambda model: score(statistics(model)), reverse=True)
-        starts.append(_start(trial.seed, "cautious" if trial.is_cautious else "", models, started))
+        models.sort(key=lambda model: score(statistics(model, given.pixel_factor)), reverse=True)
+        starts.append(_start(given, trial.seed, "cautious" if trial.is_cautious else "", models, started))
         if models and (kept is None or score(starts[-1].best) > score(kept.best)):
             kept, best = starts[-1], models
     if kept is not None and kept.way and given.mapper is Mapper.INCREMENTAL:
         started = time.perf_counter()
         released = with_distortion(given, best[0], kept.seed)
-        starts.append(_start(kept.seed, "distortion refined", [released] if released else [], started))
+        starts.append(_start(given, kept.seed, "distortion refined", [released] if released else [], started))
         if released and score(starts[-1].best) > score(kept.best):
             kept, best = starts[-1], [released, *best[1:]]
     return starts, kept, best
 
 
-def _start(seed: int, way: str, models: list[pycolmap.Reconstruction], started: float) -> Start:
-    found = statistics(models[0]) if models else None
+def _start(given: MappingInput, seed: int, way: str, models: list[pycolmap.Reconstruction], started: float) -> Start:
+    found = statistics(models[0], given.pixel_factor) if models else None
     return Start(seed=seed, way=way, best=found, seconds=time.perf_counter() - started)
 
 

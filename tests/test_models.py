@@ -26,7 +26,7 @@ def synthetic(num_frames=6, num_points=200, seed=0):
 
 def model_statistics(**changes):
     fields = {"images": 10, "supported": 10, "points": 700, "points_of_three": 300, "observations": 2000}
-    fields["observations_of_three"] = 1100
+    fields["agreement"] = 850.0
     return ModelStatistics(**{**fields, "track_length": 2.9, "error_px": 1.2, **changes})
 
 
@@ -38,7 +38,7 @@ def test_statistics_count_what_the_model_holds():
     assert found.points == len(lengths)
     assert found.points_of_three == sum(length >= 3 for length in lengths)
     assert found.observations == sum(lengths)
-    assert found.observations_of_three == sum(length for length in lengths if length >= 3)
+    assert found.agreement == sum(length for length in lengths if length >= 3)  # without any errors
     assert found.track_length == pytest.approx(np.mean(lengths))
     assert found.error_px == pytest.approx(model.compute_mean_reprojection_error())
 
@@ -57,6 +57,23 @@ def test_an_image_with_few_points_is_registered_but_not_supported():
     assert (found.images, found.supported) == (6, 5)
 
 
+def test_agreement_weights_observations_of_three_or_more_images_by_their_errors_in_network_pixels():
+    model = synthetic()
+    lengths = [point.track.length() for point in model.points3D.values()]
+    exact = sum(length for length in lengths if length >= 3)
+    found = []
+    for error_px in (0.0, 0.5, 1.0, 4.0, 40.0):
+        for point in model.points3D.values():
+            point.error = error_px
+        found.append(statistics(model).agreement / exact)
+        assert statistics(model, pixel_factor=2.0).agreement >= statistics(model).agreement
+    assert found == pytest.approx([1, 1 - np.log(2) / np.log(65), 1 - np.log(5) / np.log(65), 0, 0])
+    for point in model.points3D.values():
+        point.error = 2.0
+    doubled = statistics(model, pixel_factor=4.0).agreement
+    assert doubled / exact == pytest.approx(found[1])
+
+
 def test_an_empty_model_has_zeros():
     found = statistics(pycolmap.Reconstruction())
     assert found == ModelStatistics(
@@ -65,7 +82,7 @@ def test_an_empty_model_has_zeros():
         points=0,
         points_of_three=0,
         observations=0,
-        observations_of_three=0,
+        agreement=0.0,
         track_length=0.0,
         error_px=0.0,
     )
@@ -74,13 +91,13 @@ def test_an_empty_model_has_zeros():
 @pytest.mark.parametrize(
     "worse",
     [
-        {"supported": 9, "points_of_three": 900},
+        {"supported": 9, "points_of_three": 900, "agreement": 2500.0},
         {"images": 10, "supported": 3, "points": 219},
-        {"points_of_three": 299, "error_px": 0.1},
+        {"agreement": 849.0, "points_of_three": 301, "error_px": 0.1},
         {"error_px": 1.3},
     ],
 )
-def test_score_prefers_supported_images_then_points_of_three_then_error(worse):
+def test_score_prefers_supported_images_then_agreement_then_error(worse):
     assert score(model_statistics()) > score(model_statistics(**worse))
 
 
