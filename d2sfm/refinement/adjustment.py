@@ -1,5 +1,6 @@
 """Keypoints of tracks moved to where the reference of their track is: few pictures' maps at a time."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,10 +14,10 @@ from d2sfm.refinement.maps import CELL_PX, COARSE, FINE, FeatureMaps
 from d2sfm.refinement.patches import sample_patches
 from d2sfm.refinement.tracks import Tracks, warps_from_reference
 
-# Patches of side 9 in conv2_2 cover what those of side 5 in conv3_3 do; see the README for what others measured.
-STAGES = (Stage(COARSE, 5, 2), Stage(FINE, 9, 2), Stage(FINE, 9, 1))
+# Larger patches are more exact and find their place less surely, so they come last.
+STAGES = (Stage(COARSE, 5, 2), Stage(FINE, 9, 2), Stage(FINE, 9, 1), Stage(FINE, 13, 1), Stage(FINE, 13, 1))
 LARGEST_MOVE_PX = 12.0  # on an axis, at scale 1: two keypoints' errors add up
-NODES_AT_ONCE = 256
+NODES_AT_ONCE = 64  # their windows stay in the processor's cache
 PART_BYTES = 1 << 29  # of reference patches, which wait in memory for the other images of their tracks
 
 MapsOf = Callable[[int], FeatureMaps]  # of the image of that number
@@ -33,8 +34,7 @@ class Part:
 
 def parts(tracks: Tracks, part_bytes: int = PART_BYTES) -> list[Part]:
     """All tracks, divided by memory in order of their references."""
-    sides = {stage.layer: stage.side for stage in STAGES}
-    of_track = sum(2 * CHANNELS[layer] * side**2 for layer, side in sides.items())
+    of_track = sum(2 * CHANNELS[layer] * side**2 for layer, side in _largest_sides().items())
     most = max(1, part_bytes // of_track)
     order = np.argsort(tracks.reference, kind="stable")
     rank = np.empty(len(order), np.int64)
@@ -75,8 +75,8 @@ class Adjustment:
         # Downwards, since the maps of the last images are those that a cache still holds.
         for image, rows in reversed(list(self._by_image(part.nodes))):
             maps = self._maps_of(image)
-            for some in np.array_split(rows, -(-len(rows) // NODES_AT_ONCE)):
-                moved[some] = self._align(maps, part.nodes[some], patches, part.reference_of[some])
+            nodes, references = part.nodes[rows], part.reference_of[rows]
+            moved[rows] = self._align(maps, nodes, patches, references)
             on_image()
         start = self._collection.xy[part.nodes]
         far = (np.abs(moved - start) > LARGEST_MOVE_PX * self._stretch[part.nodes, None]).any(axis=1)
@@ -94,7 +94,7 @@ class Adjustment:
 
     def _reference_patches(self, part: Part, on_image: Callable[[], None]) -> dict[str, torch.Tensor]:
         patches: dict[str, torch.Tensor] = {}
-        sides = {stage.layer: stage.side for stage in STAGES}
+        sides = _largest_sides()
         for image, rows in self._by_image(part.references):
             maps = self._maps_of(image)
             for layer, side in sides.items():
@@ -112,14 +112,33 @@ class Adjustment:
     def _align(
         self, maps: FeatureMaps, nodes: np.ndarray, patches: dict[str, torch.Tensor], references: np.ndarray
     ) -> np.ndarray:
-        """Positions of some nodes of one image."""
-        xy, bases = self._collection.xy[nodes], torch.from_numpy(self._warps[nodes])
-        for stage in STAGES:
-            cells = maps.layer(stage.layer)
-            centres = _cells(xy, stage.layer).to(cells.device)
-            found = align(cells, centres, bases.to(cells.device), patches[stage.layer][references], stage)
-            xy = xy + CELL_PX[stage.layer] * np.einsum("nij,nj->ni", bases.numpy(), found.steps.cpu().double().numpy())
-        return xy
+        """Positions of nodes of one image, [M, 2]; references: [M] rows of the patches."""
+        moved = self._collection.xy[nodes].copy()
+        for some in np.array_split(np.arange(len(nodes)), -(-len(nodes) // NODES_AT_ONCE)):
+            warps = self._warps[nodes[some]]
+            bases = torch.from_numpy(warps)
+            for stage in STAGES:
+                cells = maps.layer(stage.layer)
+                centres = _cells(moved[some], stage.layer).to(cells.device)
+                of_reference = _middle(patches[stage.layer][references[some]], stage.side)
+                found = align(cells, centres, bases.to(cells.device), of_reference, stage)
+                steps = found.steps.cpu().double().numpy()
+                moved[some] += CELL_PX[stage.layer] * np.einsum("nij,nj->ni", warps, steps)
+        return moved
+
+
+def _largest_sides() -> dict[str, int]:
+    """The side of the largest patch of each layer; smaller ones are its middle."""
+    layers = {stage.layer for stage in STAGES}
+    return {layer: max(stage.side for stage in STAGES if stage.layer == layer) for layer in sorted(layers)}
+
+
+def _middle(patches: torch.Tensor, side: int) -> torch.Tensor:
+    """The inner cells of square patches [N, S * S, C] with sides that differ by an even number: [N, side * side, C]."""
+    edge = math.isqrt(patches.shape[1])
+    margin = (edge - side) // 2
+    square = patches.view(len(patches), edge, edge, -1)[:, margin : margin + side, margin : margin + side]
+    return square.reshape(len(patches), side * side, -1)
 
 
 def _cells(xy: np.ndarray, layer: str) -> torch.Tensor:

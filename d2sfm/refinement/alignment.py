@@ -31,26 +31,21 @@ def align(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, sta
     squared difference summed over the patch; a parabola through the smallest and its two neighbours on each axis gives
     the fraction, at most half a step, and 0 where a neighbour lies beyond the reach.
     """
-    reach, side = stage.reach, stage.side
-    window = sample_patches(cells, centres, bases, side + 2 * reach).float()
-    references = references.float()
-    # |w - r|^2 = |w|^2 - 2 w.r + |r|^2 for all pairs of cells at once, then summed along each shift.
-    product = torch.bmm(window, references.transpose(1, 2))  # [N, S^2, P^2]
-    shifted = _shifts(side, reach, cells.device)  # [shifts, P^2] cells of the window
-    difference = window.square().sum(2)[:, shifted].sum(2)
-    within = torch.arange(side * side, device=cells.device)
-    difference -= 2 * product[:, shifted, within].sum(2)
-    difference += references.square().sum((1, 2))[:, None]
-    return _minimum(difference / side**2, 2 * reach + 1)
-
-
-def _shifts(side: int, reach: int, device: torch.device) -> Tensor:
-    """Index in the window of each cell of the patch, for each shift: [(2 reach + 1)^2, side^2]."""
-    edge = side + 2 * reach
-    moves = torch.arange(2 * reach + 1, device=device)
-    starts = (moves[:, None] * edge + moves).view(-1, 1)
-    along = torch.arange(side, device=device)
-    return starts + (along[:, None] * edge + along).view(1, -1)
+    count, channels, side, shifts = len(references), references.shape[2], stage.side, 2 * stage.reach + 1
+    edge = side + shifts - 1
+    window = sample_patches(cells, centres, bases, edge).float().view(count, edge, edge, channels)
+    references = references.float().view(count, side, side, channels)
+    # |w - r|^2 = |w|^2 - 2 w.r + |r|^2, with w.r of whole rows at once: [N, side, edge, side] for each shift down.
+    squares = window.square().sum(3)
+    columns = torch.arange(shifts, device=cells.device)[:, None] + torch.arange(side, device=cells.device)
+    of_patch = torch.arange(side, device=cells.device)
+    rows = []
+    for down in range(shifts):
+        product = window[:, down : down + side] @ references.transpose(2, 3)
+        along = product[:, :, columns, of_patch].sum((1, 3))  # [N, shifts]
+        rows.append(squares[:, down : down + side].sum(1)[:, columns].sum(2) - 2 * along)
+    difference = torch.stack(rows, 1).view(count, -1) + references.square().sum((1, 2, 3))[:, None]
+    return _minimum(difference / side**2, shifts)
 
 
 def _minimum(cost: Tensor, edge: int) -> Found:
