@@ -40,8 +40,8 @@ class Trial:
     """How one run differs from another.
 
     is_cautious: for focal lengths that are only estimated. Lens distortion is held at what the database says and
-        chance pairs are left out, as each of the two bends a model into what fits wrong matches, and the last bundle
-        adjustment is robust. Otherwise the run is the pipeline's own.
+        chance pairs are left out, as each of the two bends a model into what fits wrong matches. Otherwise the run is
+        the pipeline's own, but for the robust adjustment at its end.
     """
 
     seed: int
@@ -71,8 +71,8 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[], None]) ->
                 next_image_callback=on_image,
             )
     models = list(models.values())
-    for model in models if trial.is_cautious else ():
-        adjust_robustly(model, given)
+    for model in models:
+        adjust_robustly(model, given, refine_distortion=not trial.is_cautious)
     return models
 
 
