@@ -38,6 +38,7 @@ _PUBLIC = {
     "read_features": "feature_files",
     "reconstruct": "reconstruction",
     "refine_database": "refinement.run",
+    "refine_matches": "refinement.pair",
     "restore_database": "refinement.run",
     "train": "training.run",
     "write_features": "feature_files",

@@ -1,0 +1,80 @@
+"""Matches of one pair of pictures made exact, as for the localisation of a query in a model."""
+
+import numpy as np
+
+from d2sfm.coordinates import input_from_image, resize_factor
+from d2sfm.device import resolve_device, resolve_precision
+from d2sfm.features import Features
+from d2sfm.network import Trunk
+from d2sfm.options import Convention, RefinementOptions
+from d2sfm.preprocess import resize
+from d2sfm.refinement.adjustment import Adjustment, parts
+from d2sfm.refinement.collection import Collection, ImageKeypoints
+from d2sfm.refinement.maps import feature_maps
+from d2sfm.refinement.tracks import Edges, Tracks
+from d2sfm.refinement.warps import local_warps
+from d2sfm.weights import load_weights
+
+
+def refine_matches(
+    image_a: np.ndarray,
+    features_a: Features,
+    image_b: np.ndarray,
+    features_b: Features,
+    matches: np.ndarray,
+    options: RefinementOptions | None = None,
+) -> np.ndarray:
+    """Where the keypoints of a picture lie in another one: x, y in pixels of picture b (COLMAP's frame), [M, 2].
+
+    image_a, image_b: uint8 [H, W, 3] RGB, the pictures of the features; matches: [M, 2], indices of keypoints of a and
+    b, those that agree with a two-view geometry or a pose. Keypoints of a do not move, so that points of a model which
+    they see stay theirs. Matches that would move more than 12 px of the input on an axis keep b's keypoint.
+
+    Raises ValueError where shapes, or pictures and features, do not fit each other, or features are in the published
+    code's frame.
+    """
+    options = options or RefinementOptions()
+    matches = np.asarray(matches)
+    if matches.ndim != 2 or matches.shape[1] != 2:
+        raise ValueError(f"matches have shape {matches.shape}, expected (M, 2)")
+    pictures, both = (image_a, image_b), (features_a, features_b)
+    images = [
+        _keypoints(picture, features, rows) for picture, features, rows in zip(pictures, both, matches.T, strict=True)
+    ]
+    count = len(matches)
+    if not count:
+        return np.zeros((0, 2))
+    nodes = np.arange(count)
+    edges = Edges(nodes, nodes + count, np.ones(count))
+    collection = Collection(images=images, edges=edges, warps=local_warps(images[0].xy, images[1].xy))
+    tracks = Tracks(of_node=np.tile(nodes, 2), reference=nodes)
+
+    device = resolve_device(options.device)
+    trunk = Trunk(load_weights(options.weights, options.preprocessing))
+    trunk.to(device, resolve_precision(options.precision, device))
+    maps = [
+        feature_maps(resize(picture, image.input_size), trunk, options.preprocessing, device)
+        for picture, image in zip(pictures, images, strict=True)
+    ]
+    adjustment, moved = Adjustment(collection, tracks, maps.__getitem__), collection.xy.copy()
+    for part in parts(tracks):
+        moved[part.nodes] = adjustment.move(part)
+    return images[1].in_image(moved[count:])
+
+
+def _keypoints(picture: np.ndarray, features: Features, rows: np.ndarray) -> ImageKeypoints:
+    """One node for each match: a keypoint in several matches is several nodes."""
+    size = picture.shape[1], picture.shape[0]
+    if size != tuple(features.image_size):
+        raise ValueError(f"picture is {size[0]} x {size[1]} px, its features are of {features.image_size}")
+    if features.convention is not Convention.COLMAP:
+        raise ValueError(f"features are in the frame {features.convention}, expected {Convention.COLMAP}")
+    keypoints = features.keypoints[rows].astype(np.float64)
+    return ImageKeypoints(
+        image_id=0,
+        name="",
+        image_size=features.image_size,
+        input_size=features.input_size,
+        xy=input_from_image(keypoints[:, :2], features.input_size, features.image_size),
+        scale=keypoints[:, 2] / resize_factor(features.input_size, features.image_size),
+    )
