@@ -31,7 +31,7 @@ def apply(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def plane_views(seed: int, scale: float, count: int = 4) -> PlaneViews:
-    """A first view from straight ahead, others up to 15 degrees aside and rolled by up to 10, ``scale`` times nearer."""
+    """A view from straight ahead, then others up to 15 degrees aside, rolled by up to 10 and ``scale`` times nearer."""
     random = np.random.default_rng(seed)
     texture = _texture(random)
     centre = (np.array(SIZE) - 1) / 2

@@ -1,0 +1,249 @@
+"""Refined keypoints in the database: replaced, restored, and never half."""
+
+import shutil
+import sqlite3
+
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.database import FeatureStore, PairStore, RefinementStore
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.features import Features
+from d2sfm.options import Convention, DescriptorDtype
+
+COUNTS = {1: 6, 2: 4, 3: 0}  # keypoints by image_id
+MATCHES = np.array([[0, 1], [2, 3], [4, 0]], np.uint32)
+NOTE = {"max_error": 2.0, "weights": "d2_ots"}
+
+
+def make_features(count, seed=0):
+    random = np.random.default_rng(seed)
+    return Features(
+        keypoints=random.uniform(1, 60, (count, 4)).astype(np.float32),
+        descriptors=np.full((count, 512), 512**-0.5, np.float32),
+        image_size=(64, 48),
+        input_size=(64, 48),
+        convention=Convention.COLMAP,
+        scales=(1.0,),
+    )
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Three images, the last one without keypoints, and a verified pair."""
+    path = tmp_path / "db.db"
+    with open_pycolmap(path) as colmap:
+        for image_id in COUNTS:
+            camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=64, height=48, params=[70, 32, 24, 0])
+            colmap.write_image(pycolmap.Image(name=f"{image_id}.jpg", camera_id=colmap.write_camera(camera)))
+    with FeatureStore(path) as store:
+        for image_id, count in COUNTS.items():
+            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings", DescriptorDtype.FLOAT16)
+    verify_pairs(path)
+    return path
+
+
+def verify_pairs(path):
+    with PairStore(path) as store:
+        store.write(1, 2, MATCHES, pycolmap.TwoViewGeometry(inlier_matches=MATCHES[:2]))
+        store.write(1, 3, np.zeros((0, 2)), pycolmap.TwoViewGeometry())
+
+
+def rows(path, table):
+    connection = sqlite3.connect(path)
+    found = connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+    connection.close()
+    return found
+
+
+def new_positions(seed=0):
+    random = np.random.default_rng(seed)
+    return {image_id: random.uniform(0, 64, (count, 2)) for image_id, count in COUNTS.items()}
+
+
+def replaced(path, positions, note=NOTE):
+    with RefinementStore(path) as store:
+        store.replace(positions, note)
+
+
+def test_positions_replace_those_of_the_keypoints_and_nothing_else(database):
+    before, positions = {i: rows(database, i) for i in ("descriptors", "matches", "d2sfm_features")}, new_positions()
+    with RefinementStore(database) as store:
+        originals = {image_id: store.keypoints(image_id) for image_id in COUNTS}
+        assert store.refined() == set()
+        assert store.note() == {}
+        store.replace(positions, NOTE)
+        assert store.refined() == {1, 2, 3}
+        assert store.note() == NOTE
+        for image_id, xy in positions.items():
+            found = store.keypoints(image_id)
+            assert found.dtype == np.float32
+            assert np.array_equal(found[:, :2], xy.astype(np.float32))
+            assert np.array_equal(found[:, 2:], originals[image_id][:, 2:])
+    assert {table: rows(database, table) for table in before} == before
+    assert rows(database, "two_view_geometries") == []
+    with PairStore(database) as store:
+        assert np.array_equal(store.keypoints(1), positions[1].astype(np.float32))
+        assert np.array_equal(store.matches(1, 2), MATCHES)
+        assert store.done_pairs(verified=True) == set()
+
+
+def test_restored_keypoints_are_the_originals_bit_for_bit(database):
+    before = rows(database, "keypoints")
+    replaced(database, new_positions())
+    verify_pairs(database)
+    assert rows(database, "keypoints") != before
+    with RefinementStore(database) as store:
+        assert store.restore() == 3
+        assert store.refined() == set()
+        assert store.note() == {}
+        assert store.restore() == 0
+    assert rows(database, "keypoints") == before
+    assert rows(database, "two_view_geometries") == []
+    with PairStore(database) as store:
+        assert np.array_equal(store.matches(1, 2), MATCHES)
+
+
+def test_the_originals_survive_a_second_replacement(database):
+    before = rows(database, "keypoints")
+    replaced(database, new_positions(1))
+    replaced(database, new_positions(2), {"max_error": 3.0})
+    with RefinementStore(database) as store:
+        assert store.note() == {"max_error": 3.0}
+        assert np.array_equal(store.keypoints(2)[:, :2], new_positions(2)[2].astype(np.float32))
+        assert store.restore() == 3
+    assert rows(database, "keypoints") == before
+
+
+def test_restoring_what_was_never_refined_changes_nothing(database):
+    before = database.read_bytes()
+    with RefinementStore(database) as store:
+        assert store.restore() == 0
+        store.refined(), store.note(), store.parts("any"), store.keypoints(1)
+    assert database.read_bytes() == before
+
+
+def test_parts_come_back_and_those_of_other_runs_go(database):
+    parts = {number: (np.arange(3) + number, np.random.default_rng(number).normal(size=(3, 2))) for number in (0, 2)}
+    with RefinementStore(database) as store:
+        assert store.parts("one") == {}
+        store.save_part("one", 2, parts[2][0], -parts[2][1])
+        for number, part in parts.items():
+            store.save_part("one", number, *part)
+        store.save_part("one", 5, np.zeros(0, np.int64), np.zeros((0, 2)))
+    with RefinementStore(database) as store:
+        found = store.parts("one")
+        assert sorted(found) == [0, 2, 5]
+        assert found[5][0].shape == (0,)
+        assert found[5][1].shape == (0, 2)
+        for number, (nodes, positions) in parts.items():
+            assert np.array_equal(found[number][0], nodes)
+            assert found[number][1].tobytes() == positions.tobytes()
+        assert store.parts("other") == {}
+        store.save_part("other", 7, *parts[0])
+        assert store.parts("one") == {}
+        assert sorted(store.parts("other")) == [7]
+
+
+def test_a_replacement_ends_the_run_and_its_parts_go(database):
+    with RefinementStore(database) as store:
+        store.save_part("one", 0, np.arange(2), np.zeros((2, 2)))
+        store.replace(new_positions(), NOTE)
+        assert store.parts("one") == {}
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_another_number_of_positions_is_refused_as_a_whole(database, count):
+    before = {table: rows(database, table) for table in ("keypoints", "two_view_geometries", "matches")}
+    positions = {1: new_positions()[1], 2: np.zeros((count, 2))}
+    with RefinementStore(database) as store:
+        store.save_part("one", 0, np.arange(2), np.zeros((2, 2)))
+        with pytest.raises(RuntimeError, match=f"image 2 has 4 keypoints, found {count} positions"):
+            store.replace(positions, NOTE)
+        assert store.refined() == set()
+        assert store.note() == {}
+        assert list(store.parts("one")) == [0]
+    assert {table: rows(database, table) for table in before} == before
+
+
+@pytest.mark.parametrize("step", ["replace", "restore"])
+def test_what_fails_in_the_middle_leaves_everything_as_it_was(database, monkeypatch, step):
+    replaced(database, new_positions(1))
+    verify_pairs(database)
+    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints", "d2sfm_settings")
+    before = {table: rows(database, table) for table in tables}
+    with RefinementStore(database) as store:
+        execute, done = store._connection.rows, []
+
+        def interrupted(sql, values=()):
+            if sql.startswith("UPDATE keypoints"):
+                done.append(sql)
+                if len(done) == 2:
+                    raise KeyboardInterrupt
+            return execute(sql, values)
+
+        monkeypatch.setattr(store._connection, "rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store.replace(new_positions(2), {}) if step == "replace" else store.restore()
+    assert len(done) == 2
+    assert {table: rows(database, table) for table in tables} == before
+
+
+def test_features_written_again_forget_their_originals(database):
+    replaced(database, new_positions())
+    features = make_features(5, seed=9)
+    with FeatureStore(database) as store:
+        store.write("1.jpg", features, "settings", DescriptorDtype.FLOAT16)
+    with RefinementStore(database) as store:
+        assert store.refined() == {2, 3}
+        assert store.restore() == 2
+        assert np.array_equal(store.keypoints(1)[:, :3], features.keypoints[:, :3])
+        assert np.array_equal(store.keypoints(2)[:, :2], make_features(4, 2).keypoints[:, :2])
+
+
+def test_originals_of_another_number_than_there_are_keypoints_now_are_not_put_back(database):
+    """Another tool replaced the keypoints of image 1."""
+    replaced(database, new_positions())
+    with open_pycolmap(database) as colmap:
+        colmap.update_keypoints(1, np.ones((2, 4), np.float32))
+    with RefinementStore(database) as store:
+        assert store.restore() == 2
+        assert np.array_equal(store.keypoints(1), np.ones((2, 4), np.float32))
+        assert store.refined() == set()
+
+
+def test_images_without_keypoints_of_ours_are_refused(database):
+    with open_pycolmap(database) as colmap:
+        colmap.update_keypoints(2, np.ones((4, 2), np.float32))
+    with RefinementStore(database) as store:
+        with pytest.raises(RuntimeError, match="no keypoints of d2sfm for image 2"):
+            store.keypoints(2)
+        with pytest.raises(RuntimeError, match="no keypoints of d2sfm for image 9"):
+            store.replace({9: np.zeros((1, 2))}, NOTE)
+
+
+def test_originals_go_with_their_image(database):
+    replaced(database, new_positions())
+    with RefinementStore(database) as store:
+        store._connection.rows("DELETE FROM images WHERE image_id = 2")
+        assert store.refined() == {1, 3}
+
+
+def test_refined_keypoints_are_copied_with_the_file(database, tmp_path):
+    before = rows(database, "keypoints")
+    replaced(database, new_positions())
+    shutil.copy(database, tmp_path / "copy.db")
+    with RefinementStore(tmp_path / "copy.db") as store:
+        assert store.restore() == 3
+    assert rows(tmp_path / "copy.db", "keypoints") == before
+    with RefinementStore(database) as store:
+        assert store.refined() == {1, 2, 3}
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no database"):
+        RefinementStore(tmp_path / "nowhere.db")
+    (tmp_path / "text.db").write_text("no database at all, but some text")
+    with pytest.raises(RuntimeError, match="is no COLMAP database"):
+        RefinementStore(tmp_path / "text.db")
