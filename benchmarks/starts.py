@@ -58,7 +58,7 @@ def kept_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction, 
     given, _, is_estimated, _ = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)
     found = []
-    for trial in [*trials(options, arguments.starts, is_estimated), Trial(seed=seed)]:
+    for trial in [*trials(options, arguments.starts, is_estimated, given.is_refined), Trial(seed=seed)]:
         way = "cautious" if trial.is_cautious else "plain"
         found.append(
             one_start(

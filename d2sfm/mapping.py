@@ -21,6 +21,7 @@ class MappingInput:
     pixel_factor: pixels of the photographs for one of the network input; COLMAP's thresholds in pixels are meant for
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
     max_error: largest epipolar error of verification, in pixels of the network input.
+    is_refined: whether keypoints are exact to a fraction of a pixel.
     chance_pairs: pairs of image ids that chance explains, see ``chance``.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
     """
@@ -29,6 +30,7 @@ class MappingInput:
     mapper: Mapper
     pixel_factor: float = 1.0
     max_error: float = 8.0
+    is_refined: bool = False
     chance_pairs: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way

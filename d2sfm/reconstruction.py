@@ -142,7 +142,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         known = features.cameras_given()
-        max_error = _max_error(features)
+        max_error, is_refined = _max_error(features), features.setting("refinement") is not None
     factor = median(factors.values()) if factors else 1.0
     with PairStore(database) as store:
         names = store.image_names()
@@ -161,6 +161,7 @@ def read_input(
         mapper=options.mapper,
         pixel_factor=factor,
         max_error=max_error,
+        is_refined=is_refined,
         chance_pairs=frozenset(by_chance),
         constant_cameras=frozenset(known),
         all_constant=known == set(cameras),
@@ -183,7 +184,7 @@ def _best_of_starts(
     starts, kept, best = [], None, []
     least = min(options.min_starts, options.max_starts) if is_estimated else 1
     begun = time.perf_counter()
-    for trial in trials(options, least, is_estimated):
+    for trial in trials(options, least, is_estimated, given.is_refined):
         is_whole = kept is not None and kept.best.supported == images
         is_late = time.perf_counter() - begun > options.time_budget
         if starts and (is_late or (len(starts) >= least and is_whole)):
@@ -214,13 +215,15 @@ def _start(given: MappingInput, seed: int, way: str, models: list[pycolmap.Recon
     return Start(seed=seed, way=way, best=found, seconds=time.perf_counter() - started)
 
 
-def trials(options: ReconstructionOptions, least: int, is_estimated: bool) -> Iterator[Trial]:
-    """The starts in their order: cautious ones where focal lengths are estimated, after ``least`` every second one.
+def trials(options: ReconstructionOptions, least: int, is_estimated: bool, is_refined: bool) -> Iterator[Trial]:
+    """The starts in their order.
 
-    The others are for what caution costs: lenses with much distortion, images that only weak pairs connect.
+    Where focal lengths are estimated, starts are cautious: the first ``least`` of them with refined keypoints, else and
+    after those every second one. The others are for what caution costs: lenses with much distortion, images that only
+    weak pairs connect, and keypoints that are pixels off, of which a model with free distortion keeps more.
     """
     for number in range(options.max_starts):
-        is_cautious = is_estimated and (number < least or (number - least) % 2 == 1)
+        is_cautious = is_estimated and (number % 2 == 1 or (is_refined and number < least))
         yield Trial(seed=options.seed + number, is_cautious=is_cautious)
 
 

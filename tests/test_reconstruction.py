@@ -128,19 +128,20 @@ def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(databas
     estimate_focal_lengths(database)
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(seed=5, min_starts=3))
     assert [start.seed for start in result.starts[:3]] == [5, 6, 7]
-    assert all(start.way == "cautious" for start in result.starts[:3])
-    assert [start.way for start in result.starts[3:]] == ["distortion refined"]
+    assert [start.way for start in result.starts[:3]] == ["", "cautious", ""]
+    assert all(start.way == "distortion refined" for start in result.starts[3:])
     assert score(result.kept.best) == max(score(start.best) for start in result.starts[:3])
     assert result.kept.best == result.statistics[0]
     assert "kept" in str(result)
 
 
-def test_starts_after_the_least_number_are_cautious_and_not_in_turn():
+def test_cautious_and_other_starts_take_turns_but_the_first_with_refined_keypoints():
     options = ReconstructionOptions(seed=5, max_starts=5)
-    found = list(trials(options, 2, is_estimated=True))
-    assert [trial.seed for trial in found] == [5, 6, 7, 8, 9]
-    assert [trial.is_cautious for trial in found] == [True, True, False, True, False]
-    assert not any(trial.is_cautious for trial in trials(options, 1, is_estimated=False))
+    refined, others = (list(trials(options, 3, True, is_refined)) for is_refined in (True, False))
+    assert [trial.seed for trial in refined] == [trial.seed for trial in others] == [5, 6, 7, 8, 9]
+    assert [trial.is_cautious for trial in refined] == [True, True, True, True, False]
+    assert [trial.is_cautious for trial in others] == [False, True, False, True, False]
+    assert not any(trial.is_cautious for trial in trials(options, 3, False, True))
 
 
 def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
@@ -155,8 +156,11 @@ def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
         (camera,) = colmap.read_all_cameras()
         camera.has_prior_focal_length, camera.params = False, [1280, 512, 384, 0]
         colmap.update_camera(camera)
+    with FeatureStore(database) as store:
+        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(min_starts=2))
-    assert result.kept.way == "distortion refined"
+    assert [start.way for start in result.starts] == ["cautious", "cautious", "distortion refined"]
+    assert result.kept is result.starts[-1]
     (camera,) = pycolmap.Reconstruction(result.models[0]).cameras.values()
     assert camera.params[3] == pytest.approx(-0.15, abs=0.01)
 
@@ -164,7 +168,7 @@ def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
 def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path):
     estimate_focal_lengths(database)
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(time_budget=1e-9))
-    assert [start.way for start in result.starts] == ["cautious", "distortion refined"]
+    assert [start.way for start in result.starts] == [""]
     assert result.models
 
 
@@ -195,7 +199,7 @@ def test_unsupported_images_get_further_starts(database, tmp_path):
         for image in images[:-1]:
             colmap.delete_two_view_geometry(image.image_id, images[-1].image_id)
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
-    assert [start.way for start in result.starts] == ["cautious"] * 3 + ["distortion refined"]
+    assert [start.seed for start in result.starts[:3]] == [0, 1, 2]
     assert result.statistics[0].images == 6
     assert "1 of 7 images left out" in str(result)
 
