@@ -15,7 +15,7 @@ from d2sfm import __version__, cli
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, PairStore
 
-COMMANDS = ["extract", "match", "reconstruct", "demo"]
+COMMANDS = ["extract", "match", "refine", "reconstruct", "train", "demo"]
 SMALL = ["--max-edge", "96"]
 
 
@@ -51,6 +51,29 @@ def test_the_three_commands_one_after_the_other(photographs, tmp_path, capsys, m
     assert "0.png - 1.png" in output
     with PairStore(tmp_path / "db.db") as store:
         assert len(store.done_pairs(verified=True)) == 3
+
+
+def test_refine_in_place_in_a_copy_and_back(photographs, tmp_path, capsys):
+    database, copy = tmp_path / "db.db", tmp_path / "copy.db"
+    assert extract(photographs, database, "--cache", tmp_path / "maps") == 0
+    assert len(list((tmp_path / "maps").iterdir())) == 3
+    assert run("match", "--database", database) == 0
+    with PairStore(database) as store:
+        original = store.keypoints(1)
+    capsys.readouterr()
+    assert run("refine", "--database", database, "--output", copy, "--cache", tmp_path / "maps") == 0
+    assert "keypoints of" in capsys.readouterr().out
+    with PairStore(database) as store:
+        assert np.array_equal(store.keypoints(1), original)
+    with PairStore(copy) as store:
+        assert not np.array_equal(store.keypoints(1), original)
+        assert len(store.done_pairs(verified=True)) == 3
+    assert run("reconstruct", "--database", copy, "--output", tmp_path / "sparse", "--refine") == 1
+    assert "keypoints are refined already" in capsys.readouterr().out
+    assert run("refine", "--database", copy, "--restore") == 0
+    assert "original keypoints of 3 images restored" in capsys.readouterr().out
+    with PairStore(copy) as store:
+        assert np.array_equal(store.keypoints(1), original)
 
 
 def test_second_runs_have_nothing_to_do(photographs, tmp_path, capsys):
@@ -164,6 +187,9 @@ BAD = {
         "no COLMAP database",
     ),
     "no database to map": (["reconstruct", "--database", "none.db"], "none.db"),
+    "no database to refine": (["refine", "--database", "none.db"], "none.db"),
+    "an error of nothing": (["refine", "--max-error", "0"], "max_error"),
+    "a cache for files": (["extract", "--image-list", "text.txt", "--cache", "maps"], "--images"),
     "missing weights": (["extract", "--images", "photographs", "--weights", "none.pth"], "no weights"),
     "weights that are none": (["extract", "--images", "photographs", "--weights", "text.txt"], "checkpoint"),
     "no list": (["extract", "--image-list", "none.txt"], "no image list"),
