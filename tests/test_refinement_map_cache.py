@@ -1,95 +1,142 @@
+"""Feature maps in a folder come back bit for bit, for what they were made of and nothing else."""
+
 import os
 
+import numpy as np
 import pytest
 import torch
+from helpers import random_weights
 
-from d2sfm.extractor import Extractor
-from d2sfm.options import ExtractionOptions, Preprocessing
-from d2sfm.refinement.map_cache import MapCache
-from d2sfm.refinement.maps import feature_maps
-from d2sfm.weights import load_weights
+from d2sfm.network import CHANNELS
+from d2sfm.options import Preprocessing
+from d2sfm.refinement.map_cache import SUFFIX, MapCache
+from d2sfm.refinement.maps import COARSE, FINE, FeatureMaps
 
-LIMIT = 1e8
+SIZE = (22, 17)
+FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
 
 
 @pytest.fixture(scope="module")
-def extractor():
-    return Extractor(ExtractionOptions(device="cpu"))
+def weights():
+    return random_weights()
+
+
+@pytest.fixture
+def make_cache(tmp_path, weights):
+    def make(limit_bytes=1e9, weights=weights, precision=FLOAT32, preprocessing=Preprocessing.CAFFE):
+        return MapCache(tmp_path / "cache", limit_bytes, weights, precision, preprocessing)
+
+    return make
 
 
 @pytest.fixture
 def photograph(tmp_path):
-    """A file that stands for a photograph: the cache looks at its name, size and time only."""
-    path = tmp_path / "photograph.jpg"
-    path.write_bytes(b"pixels")
-    return path
+    return photographs(tmp_path, 1)[0]
 
 
-@pytest.fixture(scope="module")
-def picture():
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (45, 62, 3), generator=generator, dtype=torch.uint8).numpy()
+def photographs(folder, count):
+    paths = [folder / f"{number}.jpg" for number in range(count)]
+    for path in paths:
+        path.write_bytes(b"a picture")
+    return paths
 
 
-def cache_in(folder, limit=LIMIT, precision=torch.float32, preprocessing=Preprocessing.CAFFE):
-    return MapCache(folder, limit, load_weights("d2_ots", Preprocessing.CAFFE), precision, preprocessing)
+def some_maps(seed=0, size=SIZE):
+    random, (width, height) = torch.Generator().manual_seed(seed), size
+    return FeatureMaps(
+        torch.rand(height // 2, width // 2, CHANNELS[FINE], generator=random).half(),
+        torch.rand(height // 4, width // 4, CHANNELS[COARSE], generator=random).half(),
+    )
 
 
-@pytest.fixture
-def maps(extractor, picture):
-    return feature_maps(picture, extractor.trunk, Preprocessing.CAFFE, extractor.device)
+def same(found, expected):
+    return torch.equal(found.fine, expected.fine) and torch.equal(found.coarse, expected.coarse)
 
 
-def test_maps_come_back_bit_for_bit(tmp_path, photograph, maps):
-    cache_in(tmp_path / "cache").put(photograph, (62, 45), maps)
-    found = cache_in(tmp_path / "cache").get(photograph, (62, 45))
-    assert torch.equal(found.fine, maps.fine)
-    assert torch.equal(found.coarse, maps.coarse)
+def test_maps_come_back_bit_for_bit_also_to_another_run(make_cache, photograph):
+    cache, maps = make_cache(), some_maps()
+    assert cache.get(photograph, SIZE) is None
+    cache.put(photograph, SIZE, maps)
+    for reader in (cache, make_cache()):
+        found = reader.get(photograph, SIZE)
+        assert same(found, maps)
+        assert found.fine.dtype == found.coarse.dtype == torch.float16
 
 
-def test_other_sizes_photographs_and_settings_are_not_found(tmp_path, photograph, maps):
-    cache = cache_in(tmp_path / "cache")
-    assert cache.get(photograph, (62, 45)) is None
-    cache.put(photograph, (62, 45), maps)
-    assert cache.get(photograph, (61, 45)) is None
-    assert cache_in(tmp_path / "cache", preprocessing=Preprocessing.TORCH).get(photograph, (62, 45)) is None
-    os.utime(photograph, ns=(0, 0))
-    assert cache.get(photograph, (62, 45)) is None
+def test_changing_what_was_read_changes_no_file(make_cache, photograph):
+    cache, maps = make_cache(), some_maps()
+    cache.put(photograph, SIZE, maps)
+    cache.get(photograph, SIZE).fine.zero_()
+    assert same(cache.get(photograph, SIZE), maps)
 
 
-def test_float32_serves_for_other_precisions_but_not_they_for_it(tmp_path, photograph, maps):
-    float32, bfloat16 = (cache_in(tmp_path / "cache", precision=each) for each in (torch.float32, torch.bfloat16))
-    bfloat16.put(photograph, (62, 45), maps)
-    assert float32.get(photograph, (62, 45)) is None
-    float32.put(photograph, (62, 45), maps)
-    photograph.rename(photograph.with_name("other.jpg"))
-    other = photograph.with_name("other.jpg")
-    float32.put(other, (62, 45), maps)
-    assert bfloat16.get(other, (62, 45)) is not None
+def test_files_are_numpys(make_cache, photograph, tmp_path):
+    maps = some_maps()
+    make_cache().put(photograph, SIZE, maps)
+    [path] = (tmp_path / "cache").iterdir()
+    assert path.name.endswith(SUFFIX)
+    assert np.array_equal(np.load(path), np.concatenate([maps.fine.flatten(), maps.coarse.flatten()]))
 
 
-def test_the_folder_stays_within_its_limit(tmp_path, photograph, maps):
-    cache = cache_in(tmp_path / "cache", limit=1.5 * maps.nbytes)
-    cache.put(photograph, (62, 45), maps)
-    cache.put(photograph, (62, 46), maps)
-    assert cache.get(photograph, (62, 45)) is not None
-    assert cache.get(photograph, (62, 46)) is None
-    again = cache_in(tmp_path / "cache", limit=1.5 * maps.nbytes)  # what is there already counts
-    again.put(photograph, (62, 46), maps)
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+def test_maps_of_other_photographs_sizes_weights_and_preprocessing_are_not_found(make_cache, weights, tmp_path):
+    one, other = photographs(tmp_path, 2)
+    make_cache().put(one, SIZE, some_maps())
+    assert make_cache().get(other, SIZE) is None
+    assert make_cache().get(one, (24, 17)) is None
+    assert make_cache(preprocessing=Preprocessing.TORCH).get(one, SIZE) is None
+    changed = weights | {"conv3_3.bias": weights["conv3_3.bias"] + 1}
+    assert make_cache(weights=changed).get(one, SIZE) is None
 
 
-def test_extraction_gives_the_maps_that_refinement_computes(extractor, picture, maps):
-    given = []
-    prepared = extractor.prepare(picture)
-    extractor.extract_batch([prepared, prepared], on_maps=lambda *of_one: given.append(of_one))
-    assert [each[0] is prepared for each in given] == [True, True]
-    for _, found in given:
-        assert torch.equal(found.fine, maps.fine)
-        torch.testing.assert_close(found.coarse, maps.coarse)
+def test_later_layers_do_not_matter(make_cache, weights, photograph):
+    """Training D2-Net changes the last one only."""
+    make_cache().put(photograph, SIZE, some_maps())
+    trained = weights | {"conv4_3.weight": weights["conv4_3.weight"] + 1}
+    assert same(make_cache(weights=trained).get(photograph, SIZE), some_maps())
 
 
-def test_without_a_level_of_the_inputs_size_there_are_no_maps(picture):
-    extractor, given = Extractor(ExtractionOptions(device="cpu", scales=(0.5,))), []
-    extractor.extract_batch([extractor.prepare(picture)], on_maps=lambda *of_one: given.append(of_one))
-    assert given == []
+@pytest.mark.parametrize("change", ["content", "time"])
+def test_a_changed_photograph_is_another_one(make_cache, photograph, change):
+    cache = make_cache()
+    cache.put(photograph, SIZE, some_maps())
+    if change == "content":
+        photograph.write_bytes(b"a larger picture")
+    else:
+        os.utime(photograph, (1, 1))
+    assert cache.get(photograph, SIZE) is None
+
+
+def test_float32_serves_for_any_precision_and_no_other_does(make_cache, tmp_path):
+    one, other = photographs(tmp_path, 2)
+    make_cache(precision=FLOAT32).put(one, SIZE, some_maps(1))
+    assert same(make_cache(precision=BFLOAT16).get(one, SIZE), some_maps(1))
+    make_cache(precision=BFLOAT16).put(other, SIZE, some_maps(2))
+    assert same(make_cache(precision=BFLOAT16).get(other, SIZE), some_maps(2))
+    assert make_cache(precision=FLOAT32).get(other, SIZE) is None
+
+
+def test_the_folder_stays_within_the_limit(make_cache, tmp_path):
+    room, paths = 2.5 * some_maps().nbytes, photographs(tmp_path, 4)
+    cache = make_cache(room)
+    for path in paths[:3]:
+        cache.put(path, SIZE, some_maps())
+    assert [cache.get(path, SIZE) is not None for path in paths] == [True, True, False, False]
+    later = make_cache(room)  # which counts the files that are there
+    later.put(paths[3], SIZE, some_maps())
+    assert later.get(paths[3], SIZE) is None
+    assert sum(path.stat().st_size for path in (tmp_path / "cache").iterdir()) <= room
+    make_cache(2 * room).put(paths[3], SIZE, some_maps())
+    assert cache.get(paths[3], SIZE) is not None
+
+
+def test_a_write_that_fails_leaves_no_file(make_cache, photograph, tmp_path, monkeypatch):
+    cache = make_cache()
+
+    def fail(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        cache.put(photograph, SIZE, some_maps())
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert cache.get(photograph, SIZE) is None

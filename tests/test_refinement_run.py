@@ -1,0 +1,288 @@
+"""The driver on photographs of a rendered scene whose correspondences are exact: moved, resumed, restored, refused."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from d2sfm.database import FeatureStore, PairStore, RefinementStore
+from d2sfm.demo.rendering import render, transfer
+from d2sfm.demo.scene import Camera, Scene, arc_of_views
+from d2sfm.demo.square import CENTRE, build_square
+from d2sfm.extraction import extract_to_database
+from d2sfm.matching import match_database
+from d2sfm.options import (
+    CameraMode,
+    CameraOptions,
+    DescriptorDtype,
+    ExtractionOptions,
+    Precision,
+    RefinementOptions,
+    VerificationOptions,
+)
+from d2sfm.refinement import run as run_module
+from d2sfm.refinement.adjustment import Adjustment, parts
+from d2sfm.refinement.run import refine_database, restore_database
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+PAIRS = [(1, 2), (2, 3), (1, 3)]
+CPU = {"device": "cpu", "precision": Precision.FLOAT32}
+OPTIONS = RefinementOptions(**CPU)
+
+
+class Matched(NamedTuple):
+    """Three views of the square, 400 x 300 px, of which the network saw 320 x 240."""
+
+    scene: Scene
+    cameras: list[Camera]
+    folder: Path
+    database: Path
+    cache: Path  # feature maps, so that only the first run computes them
+
+
+@pytest.fixture(scope="module")
+def matched(tmp_path_factory):
+    root = tmp_path_factory.mktemp("square")
+    scene, cameras = build_square(texels_per_m=24), arc_of_views(CENTRE, 3, size=(400, 300))
+    (root / "images").mkdir()
+    for camera in cameras:
+        cv2.imwrite(str(root / "images" / camera.name), render(scene, camera).image[..., ::-1])
+    first = cameras[0]
+    given = CameraOptions(
+        camera_mode=CameraMode.SINGLE,
+        camera_model="PINHOLE",
+        camera_params=f"{first.fx},{first.fy},{first.cx},{first.cy}",
+    )
+    options = ExtractionOptions(max_edge=320, **CPU)
+    extract_to_database(root / "db.db", root / "images", options=options, cameras=given)
+    # Not the default, so that restoring has to look up what match was given.
+    match_database(root / "db.db", verification=VerificationOptions(max_error=6.0, seed=3))
+    return Matched(scene, cameras, root / "images", root / "db.db", root / "cache")
+
+
+@pytest.fixture
+def database(matched, tmp_path):
+    """A copy of the matched database."""
+    return shutil.copy(matched.database, tmp_path / "db.db")
+
+
+def refined(database, matched, **changes):
+    return refine_database(database, **{"options": OPTIONS, "cache": matched.cache, **changes})
+
+
+def rows(path, *tables):
+    connection = sqlite3.connect(path)
+    found = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}
+    connection.close()
+    return found
+
+
+def errors_px(path, matched):
+    """Distances of the inlier matches of ``match`` from where the scene says that they belong, in network pixels."""
+    errors = []
+    for a, b in PAIRS:
+        with PairStore(matched.database) as store:
+            of_a, of_b = store.inlier_matches(a, b).T
+        with PairStore(path) as store:
+            xy_a, xy_b = store.keypoints(a)[of_a].astype(float), store.keypoints(b)[of_b]
+        expected, visible = transfer(matched.scene, matched.cameras[a - 1], matched.cameras[b - 1], xy_a)
+        errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible] * 320 / 400)
+    return np.concatenate(errors)
+
+
+def test_refined_keypoints_are_nearer_to_the_truth(database, matched):
+    untouched = rows(database, "matches", "descriptors")
+    summary = refined(database, matched)
+    before, after = errors_px(matched.database, matched), errors_px(database, matched)
+    print(f"median {np.median(before):.2f} px, refined {np.median(after):.2f} px")
+    assert np.median(after) < 0.5 * np.median(before)
+    assert rows(database, "matches", "descriptors") == untouched
+    assert (summary.images, summary.pairs, summary.verified) == (3, 3, 3)
+    assert summary.moved > summary.tracks > 100
+    assert 0 < summary.median_move_px < 12
+    assert str(summary).startswith(f"refine: {summary.moved} keypoints of {summary.tracks} tracks in 3 images moved by")
+    with RefinementStore(database) as store:
+        assert store.refined() == {1, 2, 3}
+
+
+def test_the_tight_threshold_is_that_of_the_new_geometries(database, matched):
+    refined(database, matched)
+    with PairStore(database) as store:
+        tight = {pair: len(store.inlier_matches(*pair)) for pair in PAIRS}
+    restore_database(database)
+    refined(database, matched, options=RefinementOptions(**CPU, max_error=0.3))
+    with PairStore(database) as store:
+        assert all(len(store.inlier_matches(*pair)) < tight[pair] for pair in PAIRS)
+
+
+def test_the_same_call_gives_the_same_database(database, matched, tmp_path):
+    again = shutil.copy(database, tmp_path / "again.db")
+    refined(database, matched)
+    refined(again, matched, cache=None, images=matched.folder)
+    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints")
+    assert rows(database, *tables) == rows(again, *tables)
+
+
+def test_a_second_call_says_that_keypoints_are_refined_already(database, matched):
+    refined(database, matched)
+    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints")
+    before = rows(database, *tables)
+    summary = refined(database, matched, options=RefinementOptions(**CPU, cache_limit=1.0))
+    assert (summary.images, summary.moved, summary.pairs, summary.verified) == (0, 0, 3, 0)
+    assert "keypoints are refined already" in str(summary)
+    assert rows(database, *tables) == before
+
+
+def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, matched, monkeypatch, tmp_path):
+    whole = shutil.copy(database, tmp_path / "whole.db")
+    refined(whole, matched)
+    write, written = PairStore.write, []
+
+    def stop_at_the_second(store, *pair):
+        if written:
+            raise KeyboardInterrupt
+        written.append(pair)
+        write(store, *pair)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PairStore, "write", stop_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            refined(database, matched)
+    assert len(rows(database, "two_view_geometries")["two_view_geometries"]) == 1
+    assert refined(database, matched).verified == 2
+    tables = ("keypoints", "two_view_geometries")
+    assert rows(database, *tables) == rows(whole, *tables)
+
+
+def test_other_options_and_later_images_are_refused(database, matched):
+    refined(database, matched)
+    with pytest.raises(RuntimeError, match=r"was refined before, with other options .*: run d2sfm refine --restore"):
+        refined(database, matched, options=RefinementOptions(**CPU, max_error=3.0))
+    with FeatureStore(database) as store:
+        features = store.read("view_01.png")
+        [settings] = set(store.extracted().values())
+        store.write("view_01.png", features, settings, DescriptorDtype.FLOAT16)
+    with pytest.raises(RuntimeError, match="was refined before, and 1 images came after that"):
+        refined(database, matched)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop):
+    whole = shutil.copy(database, tmp_path / "whole.db")
+    monkeypatch.setattr(run_module, "parts", lambda tracks: parts(tracks, part_bytes=2**22))
+    move, moved = Adjustment.move, []
+
+    def counted(adjustment, part, on_image):
+        moved.append(len(part.nodes))
+        return move(adjustment, part, on_image)
+
+    def stop_at_the_third(adjustment, part, on_image):
+        if len(moved) == 2:
+            raise stop("enough")
+        return counted(adjustment, part, on_image)
+
+    monkeypatch.setattr(Adjustment, "move", counted)
+    refined(whole, matched)
+    parts_of_whole = moved.copy()
+    assert len(parts_of_whole) > 3
+    moved.clear()
+    before = rows(database, "keypoints", "two_view_geometries")
+    monkeypatch.setattr(Adjustment, "move", stop_at_the_third)
+    with pytest.raises(stop, match="enough"):
+        refined(database, matched)
+    assert rows(database, "keypoints", "two_view_geometries") == before
+    assert len(rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"]) == 2
+    monkeypatch.setattr(Adjustment, "move", counted)
+    refined(database, matched)
+    assert moved == parts_of_whole
+    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints", "d2sfm_refined_parts")
+    assert rows(database, *tables) == rows(whole, *tables)
+    assert rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"] == []
+
+
+def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatch):
+    monkeypatch.setattr(run_module, "parts", lambda tracks: parts(tracks, part_bytes=2**22))
+    move, moved = Adjustment.move, []
+
+    def stop_at_the_second(adjustment, part, on_image):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(part)
+        return move(adjustment, part, on_image)
+
+    monkeypatch.setattr(Adjustment, "move", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        refined(database, matched)
+    with PairStore(database) as store:
+        store.write(1, 2, store.matches(1, 2))  # without geometry: its matches are no edges any more
+    monkeypatch.undo()
+    changed = shutil.copy(database, f"{database}.changed")
+    with sqlite3.connect(changed) as connection:
+        connection.execute("DELETE FROM d2sfm_refined_parts")
+    connection.close()
+    refined(database, matched)
+    refined(changed, matched)
+    assert rows(database, "keypoints") == rows(changed, "keypoints")
+
+
+def test_restoring_brings_back_what_match_made(database, matched):
+    refined(database, matched)
+    assert restore_database(database) == 3
+    tables = ("keypoints", "matches", "two_view_geometries", "descriptors", "d2sfm_features", "d2sfm_settings")
+    assert rows(database, *tables) == rows(matched.database, *tables)
+    assert restore_database(database) == 0
+    again = refined(database, matched)
+    assert again.images == 3
+
+
+def test_missing_folders_databases_and_matches_are_named(database, matched, tmp_path):
+    before = rows(database, "keypoints", "two_view_geometries")
+    with pytest.raises(FileNotFoundError, match=r"no folder of photographs .*nowhere: give --images"):
+        refined(database, matched, images=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no database"):
+        refined(tmp_path / "nowhere.db", matched)
+    with pytest.raises(FileNotFoundError, match="no database"):
+        restore_database(tmp_path / "nowhere.db")
+    assert rows(database, "keypoints", "two_view_geometries") == before
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM d2sfm_settings WHERE key = 'images'")
+    connection.close()
+    with pytest.raises(FileNotFoundError, match="give --images"):
+        refined(database, matched)
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM two_view_geometries")
+    connection.close()
+    with pytest.raises(RuntimeError, match="no verified pairs of images: run d2sfm match first"):
+        refined(database, matched, images=matched.folder)
+
+
+def test_changed_and_missing_photographs_are_refused(database, matched, tmp_path):
+    folder = shutil.copytree(matched.folder, tmp_path / "images")
+    before = rows(database, "keypoints", "two_view_geometries")
+    photograph = folder / "view_01.png"
+    cv2.imwrite(str(photograph), np.zeros((200, 300, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, at extraction it was 400 x 300"):
+        refined(database, matched, images=folder)
+    photograph.unlink()
+    with pytest.raises(FileNotFoundError, match=r"view_01\.png"):
+        refined(database, matched, images=folder)
+    assert rows(database, "keypoints", "two_view_geometries") == before
+
+
+def test_a_damaged_photograph_is_named(database, matched, tmp_path):
+    folder = shutil.copytree(matched.folder, tmp_path / "images")
+    (folder / "view_01.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"view_01\.png"):
+        refined(database, matched, images=folder)
+
+
+def test_one_progress_bar_on_request(database, matched, tmp_path, capsys):
+    quiet = shutil.copy(database, tmp_path / "quiet.db")
+    refined(quiet, matched)
+    assert capsys.readouterr().err == ""
+    refined(database, matched, progress=True)
+    assert "refine: 100%" in capsys.readouterr().err
