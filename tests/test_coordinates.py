@@ -9,6 +9,7 @@ from d2sfm.coordinates import (
     crop_from_training_grid,
     image_from_crop,
     image_from_input,
+    input_from_image,
     input_from_level,
     level_from_grid,
     nearest_training_cell,
@@ -110,3 +111,21 @@ def test_no_training_positions_keep_their_shape():
         assert mapped.shape == (0, 2)
     assert nearest_training_cell(empty).shape == (0, 2)
     assert nearest_training_cell(empty).dtype == np.int64
+
+
+@given(EDGE, EDGE, EDGE, EDGE, st.floats(-10, 5000), st.floats(-10, 5000))
+def test_from_the_photograph_to_the_networks_input_and_back(w, h, w_image, h_image, x, y):
+    xy, sizes = np.array([[x, y]]), ((w, h), (w_image, h_image))
+    in_input = input_from_image(xy, *sizes)
+    np.testing.assert_allclose(image_from_input(in_input, *sizes, COLMAP), xy, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(
+        input_from_image(image_from_input(xy, *sizes, COLMAP), *sizes), xy, rtol=1e-12, atol=1e-9
+    )
+
+
+def test_the_photographs_edges_are_those_of_the_input_and_float32_is_widened():
+    edges = np.array([[0, 0], [200, 150], [0.5, 0.5]], np.float32)
+    in_input = input_from_image(edges, (100, 50), (200, 150))
+    np.testing.assert_allclose(in_input, [[-0.5, -0.5], [99.5, 49.5], [-0.25, -1 / 3]], rtol=1e-12)
+    assert in_input.dtype == np.float64
+    assert input_from_image(np.empty((0, 2)), (8, 8), (8, 8)).shape == (0, 2)

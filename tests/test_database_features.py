@@ -335,3 +335,24 @@ def test_rows_go_with_their_image(database):
         assert store.extracted() == {}
         assert store._connection.rows("SELECT image_id FROM d2sfm_features") == []
         assert store.cameras_given() == {4}
+
+
+def test_keypoints_of_whole_images_come_with_their_image_and_the_networks_size(database):
+    sizes = {"e.jpg": 3, "a.jpg": 0, "sub/c.jpg": 7}
+    with FeatureStore(database) as store:
+        assert list(store.keypoints()) == []
+        for name, count in sizes.items():
+            convention = Convention.REFERENCE if name == "e.jpg" else Convention.COLMAP
+            store.write(name, make_features(count, seed=count, convention=convention), "settings", FLOAT16)
+    with open_pycolmap(database) as colmap:
+        colmap.write_keypoints(5, np.ones((4, 4), np.float32))  # another extractor's
+    with FeatureStore(database) as store:
+        found, images = list(store.keypoints()), store.images()
+    assert [stored.image.name for stored in found] == ["a.jpg", "e.jpg", "sub/c.jpg"]
+    for stored in found:
+        expected = make_features(sizes[stored.image.name], seed=sizes[stored.image.name]).keypoints
+        assert stored.image == images[stored.image.name]
+        assert stored.keypoints.dtype == np.float32
+        assert np.array_equal(stored.keypoints, expected * np.array([1, 1, 1, 0], np.float32))
+        assert stored.input_size == (32, 20)
+    assert [stored.convention for stored in found] == [Convention.COLMAP, Convention.REFERENCE, Convention.COLMAP]

@@ -14,7 +14,7 @@ from d2sfm import matching, pair_tasks
 from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features import Features
-from d2sfm.matching import match_database
+from d2sfm.matching import match_database, verify_again
 from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, VerificationOptions
 from d2sfm.verification import verify
 
@@ -348,3 +348,56 @@ def test_one_progress_bar_on_request(database, capsys):
     shown = capsys.readouterr().err
     assert "match" in shown
     assert f"{left}/{left}" in shown
+
+
+def test_pairs_without_geometry_are_verified_again_as_match_would(database, make_database):
+    expected = make_database("expected.db")
+    run(expected)
+    run(database)
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM two_view_geometries")
+    connection.close()
+    summary = verify_again(database, VERIFICATION)
+    assert (summary.pairs, summary.already_there, summary.verified) == (10, 0, 6)
+    assert rows(database) == rows(expected)
+
+
+def test_only_pairs_without_geometry_are_verified_again(database):
+    run(database)
+    before = rows(database)
+    assert verify_again(database, VERIFICATION).already_there == 10
+    assert rows(database) == before
+    first, *others = before["two_view_geometries"]
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM two_view_geometries WHERE pair_id = ?", first[:1])
+    connection.close()
+    summary = verify_again(database, VerificationOptions(max_num_trials=500, max_error=0.05))
+    assert (summary.pairs, summary.already_there) == (10, 9)
+    found, *untouched = rows(database)["two_view_geometries"]
+    assert untouched == others
+    assert found[0] == first[0]
+    assert found[1] < first[1]  # inliers, of a threshold far below the keypoints' noise
+    assert rows(database)["matches"] == before["matches"]
+
+
+def test_moved_keypoints_are_verified_where_they_are(database):
+    run(database)
+    with PairStore(database) as store:
+        inliers = len(store.inlier_matches(1, 2))
+    with sqlite3.connect(database) as connection:
+        connection.execute("DELETE FROM two_view_geometries")
+        [(data,)] = connection.execute("SELECT data FROM keypoints WHERE image_id = 2").fetchall()
+        keypoints = np.frombuffer(data, "<f4").reshape(-1, 4).copy()
+        keypoints[:, :2] = np.random.default_rng(0).uniform(0, 600, (len(keypoints), 2))
+        connection.execute("UPDATE keypoints SET data = ? WHERE image_id = 2", (keypoints.tobytes(),))
+    connection.close()
+    verify_again(database, VERIFICATION)
+    with PairStore(database) as store:
+        assert len(store.inlier_matches(1, 2)) < inliers / 2
+
+
+def test_nothing_to_verify_again(tmp_path):
+    path = tmp_path / "db.db"
+    write_images(path, ["a.jpg"])
+    summary = verify_again(path, VERIFICATION)
+    assert (summary.pairs, summary.verified) == (0, 0)
