@@ -8,9 +8,10 @@ import torch
 from helpers import random_weights
 
 from d2sfm.network import CHANNELS
-from d2sfm.options import Preprocessing
+from d2sfm.extractor import Extractor
+from d2sfm.options import ExtractionOptions, Preprocessing
 from d2sfm.refinement.map_cache import SUFFIX, MapCache
-from d2sfm.refinement.maps import COARSE, FINE, FeatureMaps
+from d2sfm.refinement.maps import COARSE, FINE, FeatureMaps, feature_maps
 
 SIZE = (22, 17)
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
@@ -140,3 +141,25 @@ def test_a_write_that_fails_leaves_no_file(make_cache, photograph, tmp_path, mon
         cache.put(photograph, SIZE, some_maps())
     assert list((tmp_path / "cache").iterdir()) == []
     assert cache.get(photograph, SIZE) is None
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (45, 62, 3), np.uint8)
+
+
+def test_extraction_gives_the_maps_that_refinement_computes(picture):
+    extractor, given = Extractor(ExtractionOptions(device="cpu")), []
+    expected = feature_maps(picture, extractor.trunk, Preprocessing.CAFFE, extractor.device)
+    prepared = extractor.prepare(picture)
+    extractor.extract_batch([prepared, prepared], on_maps=lambda *of_one: given.append(of_one))
+    assert [each[0] is prepared for each in given] == [True, True]
+    for _, found in given:
+        assert torch.equal(found.fine, expected.fine)
+        torch.testing.assert_close(found.coarse, expected.coarse)
+
+
+def test_without_a_level_of_the_inputs_size_there_are_no_maps(picture):
+    extractor, given = Extractor(ExtractionOptions(device="cpu", scales=(0.5,))), []
+    extractor.extract_batch([extractor.prepare(picture)], on_maps=lambda *of_one: given.append(of_one))
+    assert given == []
