@@ -7,8 +7,8 @@ import pytest
 import torch
 from helpers import random_weights
 
-from d2sfm.network import CHANNELS
 from d2sfm.extractor import Extractor
+from d2sfm.network import CHANNELS
 from d2sfm.options import ExtractionOptions, Preprocessing
 from d2sfm.refinement.map_cache import SUFFIX, MapCache
 from d2sfm.refinement.maps import COARSE, FINE, FeatureMaps, feature_maps
