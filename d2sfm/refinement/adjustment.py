@@ -60,8 +60,8 @@ class Adjustment:
         self._collection, self._maps_of = collection, maps_of
         warps = warps_from_reference(tracks, collection.edges, collection.warps)
         # A reference found on a coarser level is only known to its pixels: what is compared grows with them.
-        reference = tracks.reference[np.maximum(tracks.of_node, 0)]
-        stretch = np.where(tracks.of_node >= 0, np.maximum(collection.scale[reference], 1.0), 1.0)
+        stretch, inside = np.ones(len(tracks.of_node)), tracks.of_node >= 0
+        stretch[inside] = np.maximum(collection.scale[tracks.reference[tracks.of_node[inside]]], 1.0)
         self._stretch, self._warps = stretch, warps * stretch[:, None, None]
 
     def move(self, part: Part, on_image: Callable[[], None] = lambda: None) -> np.ndarray:

@@ -44,7 +44,7 @@ def align(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, sta
         product = window[:, down : down + side] @ references.transpose(2, 3)
         along = product[:, :, columns, of_patch].sum((1, 3))  # [N, shifts]
         rows.append(squares[:, down : down + side].sum(1)[:, columns].sum(2) - 2 * along)
-    difference = torch.stack(rows, 1).view(count, -1) + references.square().sum((1, 2, 3))[:, None]
+    difference = torch.stack(rows, 1).view(count, shifts * shifts) + references.square().sum((1, 2, 3))[:, None]
     return _minimum(difference / side**2, shifts)
 
 

@@ -46,11 +46,15 @@ class MapSource:
         return FeatureMaps(*(each.to(self._device) for each in maps))
 
     def _compute(self, image: ImageKeypoints) -> FeatureMaps:
-        pixels = load_photograph(self._folder / image.name)
+        path = self._folder / image.name
+        try:
+            pixels = load_photograph(path)
+        except ValueError as error:
+            raise ValueError(f"{path} {error}") from error
         size = pixels.shape[1], pixels.shape[0]
         if size != tuple(image.image_size):
             raise ValueError(
-                f"{self._folder / image.name} is {size[0]} x {size[1]} px, at extraction it was "
+                f"{path} is {size[0]} x {size[1]} px, at extraction it was "
                 f"{image.image_size[0]} x {image.image_size[1]}"
             )
         return feature_maps(resize(pixels, image.input_size), self._trunk, self._options.preprocessing, self._device)
