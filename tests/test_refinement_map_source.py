@@ -12,6 +12,7 @@ from d2sfm.options import Precision, Preprocessing, RefinementOptions
 from d2sfm.preprocess import resize
 from d2sfm.refinement import map_source as map_source_module
 from d2sfm.refinement.collection import Collection, ImageKeypoints
+from d2sfm.refinement.map_cache import MapCache
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.maps import feature_maps
 from d2sfm.refinement.tracks import Edges
@@ -93,6 +94,15 @@ def test_with_a_folder_maps_are_computed_once_for_all_runs(folder, tmp_path, com
         for number in (0, 1, 0, 2):
             source(number)
     assert computed == ["0.png", "1.png", "2.png"]
+
+
+def test_with_a_folder_maps_are_not_held_in_memory_as_well(folder, tmp_path, monkeypatch):
+    get, read = MapCache.get, []
+    monkeypatch.setattr(MapCache, "get", lambda cache, path, size: read.append(path.name) or get(cache, path, size))
+    source = source_of(folder, tmp_path / "cache")
+    for number in (0, 1, 0, 1):
+        source(number)
+    assert read == ["0.png", "1.png", "0.png", "1.png"]
 
 
 def test_what_the_folder_has_no_room_for_is_computed_again(folder, tmp_path, computed):
