@@ -17,7 +17,7 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
 from d2sfm.matching import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
-from d2sfm.refinement.adjustment import STAGES, Adjustment, parts
+from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, PART_BYTES, STAGES, Adjustment, parts
 from d2sfm.refinement.collection import Collection, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.tracks import Tracks, build_tracks
@@ -93,10 +93,10 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
     with exclusive(database):
         with RefinementStore(database) as store:
             restored = store.restore()
-        if restored:
-            with FeatureStore(database) as features:
-                noted = json.loads(features.setting("match") or "{}")
-            names = asdict(VerificationOptions()).keys() & noted.keys()
+        with FeatureStore(database) as features:
+            noted = json.loads(features.setting("match") or "{}")
+        names = asdict(VerificationOptions()).keys() & noted.keys()
+        if names:  # also where a run that restored was stopped before it verified
             verify_again(database, VerificationOptions(**{name: noted[name] for name in names}), progress=progress)
     return restored
 
@@ -153,7 +153,7 @@ def _aligned_parts(
     database: Path,
     collection: Collection,
     tracks: Tracks,
-    maps: "MapSource",
+    maps: MapSource,
     options: RefinementOptions,
     progress: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -174,7 +174,7 @@ def _aligned_parts(
 
 def _fingerprint(collection: Collection, options: RefinementOptions) -> str:
     """Of all that decides the positions."""
-    digest = hashlib.sha256(json.dumps([_note(options), STAGES]).encode())
+    digest = hashlib.sha256(json.dumps([_note(options), STAGES, LARGEST_MOVE_PX, PART_BYTES]).encode())
     for array in (collection.xy, collection.scale, collection.edges.a, collection.edges.b, collection.edges.weight):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
