@@ -7,19 +7,17 @@ prints its seconds and its peak of resident memory (``ru_maxrss``). --plot draws
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
+
+from child import d2sfm
 
 from d2sfm.images import list_photographs
 from d2sfm.options import Precision
 
 
-class Run(NamedTuple):
+class Row(NamedTuple):
     """What one run of ``d2sfm extract`` took."""
 
     photographs: int
@@ -47,7 +45,7 @@ def main() -> None:
         draw(runs, arguments.plot)
 
 
-def extract(folder: Path, names: list[str], count: int, options: list[str]) -> Run:
+def extract(folder: Path, names: list[str], count: int, options: list[str]) -> Row:
     """Extract ``count`` photographs, those of the folder again and again, into a new database."""
     with tempfile.TemporaryDirectory() as scratch:
         images = Path(scratch) / "images"
@@ -55,19 +53,11 @@ def extract(folder: Path, names: list[str], count: int, options: list[str]) -> R
         for index in range(count):
             name = names[index % len(names)]
             (images / f"{index:05}{Path(name).suffix}").symlink_to((folder / name).resolve())
-        command = [sys.executable, "-m", "d2sfm", "extract", "--database", f"{scratch}/db.db", "--images", str(images)]
-        command += options
-        begun = time.perf_counter()
-        log = Path(scratch) / "log.txt"
-        with log.open("w") as stream:
-            process = subprocess.Popen(command, stdout=stream, stderr=stream)
-            _, status, usage = os.wait4(process.pid, 0)  # of this child alone, unlike RUSAGE_CHILDREN
-        if status:
-            raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}:\n{log.read_text()}")
-        return Run(count, time.perf_counter() - begun, usage.ru_maxrss * 1024)
+        run = d2sfm("extract", "--database", f"{scratch}/db.db", "--images", images, *options)
+        return Row(count, run.seconds, run.peak_bytes)
 
 
-def draw(runs: list[Run], path: Path) -> None:
+def draw(runs: list[Row], path: Path) -> None:
     """Time and memory over the number of photographs, side by side."""
     from matplotlib.figure import Figure
 

@@ -4,13 +4,16 @@ python benchmarks/starts.py db.db data/sacre_coeur/ground_truth --seeds 0 1 2
 
 The database is a matched one (refined or not) and stays as it is; the truth is a COLMAP model with the same names of
 images. Each seed gives a table of the starts that d2sfm reconstruct makes, best score first, then the best with lens
-distortion refined (which reconstruct keeps only where it gains 1 %) and the pipeline's own run for comparison. The last
-line is the errors of the first models. Rotations are mean and largest error of the registered images in degrees;
-``seen`` is the share of matched keypoints that see a point.
+distortion refined (which reconstruct keeps only where it gains 1 %) and the pipeline's own run for comparison.
+Rotations are mean and largest error of the registered images in degrees; ``seen`` is the share of matched keypoints
+that see a point. The last table has, for d2sfm's score and simpler ones, the mean rotation error of the start that each
+would keep, beside the best start's and the mean of all.
 """
 
 import argparse
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
@@ -22,18 +25,43 @@ from d2sfm.models import ModelStatistics, aligned, compare_with_truth, score, st
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.reconstruction import read_input, trials
 
-HEADER = (
-    "start",
-    "images",
-    "supported",
-    "points",
-    "seen by 3+",
-    "agreement",
-    "error px",
-    "seen",
-    "rotation",
-    "largest",
-)
+HEADER = ("start", "images", "supported", "points", "seen by 3+", "agreement", "error px", "seen", "rotation")
+SCORES: dict[str, Callable[[ModelStatistics], tuple]] = {
+    "d2sfm's score": score,
+    "supported, seen by 3+, error": lambda model: (model.supported, model.points_of_three, -model.error_px),
+    "images, points, error": lambda model: (model.images, model.points, -model.error_px),
+    "images, error": lambda model: (model.images, -model.error_px),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One start's best model, beside the truth."""
+
+    label: str
+    model: pycolmap.Reconstruction | None
+    numbers: ModelStatistics
+    rotation_deg: np.ndarray  # of the registered images; infinite without a model that can be aligned
+    seconds: float
+
+    @property
+    def error(self) -> float:
+        """Mean rotation error in degrees."""
+        return float(self.rotation_deg.mean())
+
+    def row(self, observed: int) -> tuple[str, ...]:
+        """Cells below HEADER, with largest rotation and seconds."""
+        numbers = self.numbers
+        return (
+            self.label,
+            *map(str, (numbers.images, numbers.supported, numbers.points, numbers.points_of_three)),
+            f"{numbers.agreement:.0f}",
+            f"{numbers.error_px:.3f}",
+            f"{numbers.observations / max(1, observed):.3f}",
+            f"{self.error:.2f}",
+            f"{self.rotation_deg.max():.2f}",
+            f"{self.seconds:.1f}",
+        )
 
 
 def main() -> None:
@@ -46,38 +74,42 @@ def main() -> None:
     parser.add_argument("--mapper", type=Mapper, choices=list(Mapper), default=Mapper.INCREMENTAL)
     arguments = parser.parse_args()
     truth = pycolmap.Reconstruction(arguments.ground_truth)
-    kept = [kept_of_seed(arguments, truth, seed) for seed in arguments.seeds]
-    print("kept, mean rotation error in degrees:", " ".join(f"{error:.2f}" for error in kept))
+    of_seeds = [starts_of_seed(arguments, truth, seed) for seed in arguments.seeds]
+    rows = [("rotation of the start that is kept, deg", "mean over seeds", "worst seed")]
+    for name, key in SCORES.items():
+        rows.append(errors(name, [max(starts, key=lambda start: key(start.numbers)).error for starts in of_seeds]))
+    rows.append(errors("the best start", [min(start.error for start in starts) for starts in of_seeds]))
+    rows.append(errors("any start", [start.error for starts in of_seeds for start in starts]))
+    print(aligned(rows))
 
 
-def kept_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction, seed: int) -> float:
-    """Print the table of one seed, and return the mean rotation error of the model that the score keeps."""
+def errors(label: str, found: list[float]) -> tuple[str, str, str]:
+    """A row of the last table."""
+    return label, f"{mean(found):.2f}", f"{max(found):.2f}"
+
+
+def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction, seed: int) -> list[Result]:
+    """Print the table of one seed, and return its starts, best score first."""
     options = ReconstructionOptions(
         seed=seed, mapper=arguments.mapper, min_starts=arguments.starts, max_starts=arguments.starts
     )
     given, _, is_estimated, _ = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)
-    found = []
-    for trial in [*trials(options, arguments.starts, is_estimated, given.is_refined), Trial(seed=seed)]:
-        way = "cautious" if trial.is_cautious else "plain"
-        found.append(
-            one_start(
-                f"{trial.seed} {way}", lambda trial=trial: best(given, trial), truth, observed, given.pixel_factor
-            )
+    ways = [*trials(options, arguments.starts, is_estimated, given.is_refined), Trial(seed=seed)]
+    *starts, plain = [
+        measured(
+            f"{way.seed} {'cautious' if way.is_cautious else 'plain'}", lambda way=way: best(given, way), truth, given
         )
-    starts, plain = sorted(found[:-1], key=lambda start: start[0], reverse=True), found[-1]
-    if is_estimated and arguments.mapper is Mapper.INCREMENTAL and starts[0][3] is not None:
-        released = one_start(
-            "distortion refined",
-            lambda: with_distortion(given, starts[0][3], seed),
-            truth,
-            observed,
-            given.pixel_factor,
-        )
-        starts.append(released)
+        for way in ways
+    ]
+    starts.sort(key=lambda start: score(start.numbers), reverse=True)
+    shown = [*starts]
+    if is_estimated and arguments.mapper is Mapper.INCREMENTAL and starts[0].model is not None:
+        released = measured("distortion refined", lambda: with_distortion(given, starts[0].model, seed), truth, given)
+        shown.append(released)
     print(f"seed {seed}, {len(given.chance_pairs)} pairs by chance")
-    print(aligned([(*HEADER, "s"), *(row for _, _, row, _ in [*starts, plain])]), flush=True)
-    return starts[0][1]
+    print(aligned([(*HEADER, "largest", "s"), *(start.row(observed) for start in [*shown, plain])]), flush=True)
+    return starts
 
 
 def best(given: MappingInput, trial: Trial) -> pycolmap.Reconstruction | None:
@@ -86,34 +118,21 @@ def best(given: MappingInput, trial: Trial) -> pycolmap.Reconstruction | None:
     return max(models, key=lambda model: score(statistics(model, given.pixel_factor)), default=None)
 
 
-def one_start(label: str, run, truth: pycolmap.Reconstruction, observed: int, pixel_factor: float):
-    """(score, mean rotation error, row of the table, model) of one run; a run without model has infinite errors."""
+def measured(
+    label: str, run: Callable[[], pycolmap.Reconstruction | None], truth: pycolmap.Reconstruction, given: MappingInput
+) -> Result:
+    """The outcome of one run."""
     started = time.perf_counter()
     model = run()
     seconds = time.perf_counter() - started
-    numbers = statistics(model or pycolmap.Reconstruction(), pixel_factor)
+    rotation = np.array([np.inf])
     try:
-        rotation = compare_with_truth(model, truth).rotation_deg if model else np.array([np.inf])
-    except RuntimeError:
-        rotation = np.array([np.inf])
-    return score(numbers), float(rotation.mean()), row(label, numbers, observed, rotation, seconds), model
-
-
-def row(label: str, numbers: ModelStatistics, observed: int, rotation: np.ndarray, seconds: float) -> tuple[str, ...]:
-    """Cells below HEADER."""
-    return (
-        label,
-        str(numbers.images),
-        str(numbers.supported),
-        str(numbers.points),
-        str(numbers.points_of_three),
-        f"{numbers.agreement:.0f}",
-        f"{numbers.error_px:.3f}",
-        f"{numbers.observations / max(1, observed):.3f}",
-        f"{mean(rotation):.2f}",
-        f"{max(rotation):.2f}",
-        f"{seconds:.1f}",
-    )
+        if model is not None:
+            rotation = compare_with_truth(model, truth).rotation_deg
+    except RuntimeError as error:
+        print(f"{label}: {error}")
+    numbers = statistics(model or pycolmap.Reconstruction(), given.pixel_factor)
+    return Result(label=label, model=model, numbers=numbers, rotation_deg=rotation, seconds=seconds)
 
 
 def observed_keypoints(database: Path, given: MappingInput) -> int:

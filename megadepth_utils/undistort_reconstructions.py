@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from d2sfm.cli import EXIT_DONE, EXIT_INCOMPLETE, report
+from d2sfm.cli import report
+from d2sfm.commands.common import EXIT_DONE, EXIT_INCOMPLETE
 from megadepth_utils.isolation import call_isolated
 from megadepth_utils.undistortion import (
     DENSE,

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from helpers import save_plain_weights, textured_picture
 
-from d2sfm import __version__, cli
+from d2sfm import __version__
 from d2sfm.cli import main
+from d2sfm.commands.common import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, PairStore
 
 COMMANDS = ["extract", "match", "refine", "reconstruct", "train", "demo"]
@@ -274,7 +275,7 @@ def test_an_interrupted_run_says_so_and_keeps_what_is_done(photographs, tmp_path
     wait_for_features(tmp_path / "db.db")
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
-    assert process.returncode == cli.EXIT_INTERRUPTED
+    assert process.returncode == EXIT_INTERRUPTED
     assert "goes on from there" in error
     with FeatureStore(tmp_path / "db.db") as store:
         done = list(store.extracted())

@@ -35,7 +35,7 @@ def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
 
 
 def test_training_needs_no_pycolmap():
-    loaded = modules_after("import d2sfm.training.run, d2sfm.training.command")
+    loaded = modules_after("import d2sfm.training.run, d2sfm.commands.train")
     assert {"torch", "h5py"} <= loaded
     assert "pycolmap" not in loaded
 

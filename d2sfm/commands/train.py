@@ -1,15 +1,23 @@
 """The command ``d2sfm train``."""
 
 import argparse
+import logging
+import os
 from pathlib import Path
 
 import megadepth_utils
 from d2sfm.arguments import add_options, parse_options
+from d2sfm.commands.common import EXIT_DONE, EXIT_INCOMPLETE, add_command, print_result, shows_progress
 from d2sfm.training.options import PairOptions, TrainingOptions
 
+ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of training to the command's parser."""
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(
+        commands, "train", run, "tune the network on scenes with known cameras and depth", ON_INTERRUPT
+    )
     parser.add_argument(
         "--dataset-path",
         type=Path,
@@ -50,15 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_options(parser, options)
 
 
-def run(arguments: argparse.Namespace, progress: bool):
-    """Train as the command line says; the summary (see ``d2sfm.training.run``)."""
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm train``."""
+    if os.environ.get("RANK", "0") != "0":  # set by torchrun: one process speaks for all
+        arguments.quiet = True
+        logging.getLogger("d2sfm").setLevel(logging.ERROR)
     pairs, options = parse_options(PairOptions, arguments), parse_options(TrainingOptions, arguments)
     train_scenes = megadepth_utils.read_scene_list(arguments.train_scenes)
     valid_scenes = megadepth_utils.read_scene_list(arguments.valid_scenes) if options.use_validation else []
     # Here, because torch takes seconds to import and --help should not.
     from d2sfm.training.run import train
 
-    return train(
+    summary = train(
         arguments.dataset_path,
         arguments.scene_info_path,
         arguments.output,
@@ -67,5 +78,7 @@ def run(arguments: argparse.Namespace, progress: bool):
         pairs=pairs,
         options=options,
         resume=arguments.resume,
-        progress=progress,
+        progress=shows_progress(arguments),
     )
+    print_result(arguments, summary)
+    return EXIT_DONE if summary.is_whole else EXIT_INCOMPLETE

@@ -1,0 +1,31 @@
+"""A command of d2sfm in a process of its own, with its time and memory."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import NamedTuple
+
+
+class Run(NamedTuple):
+    """What a command took, and what it printed."""
+
+    seconds: float
+    peak_bytes: int
+    output: str
+
+
+def d2sfm(*arguments: object) -> Run:
+    """Run ``d2sfm ARGUMENTS``. Exits with its output where it fails."""
+    command = [sys.executable, "-m", "d2sfm", *map(str, arguments)]
+    with tempfile.TemporaryFile("w+") as log:
+        begun = time.perf_counter()
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)  # of this child alone, unlike RUSAGE_CHILDREN
+        seconds = time.perf_counter() - begun
+        log.seek(0)
+        output = log.read()
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}:\n{output}")
+    return Run(seconds, usage.ru_maxrss * 1024, output)

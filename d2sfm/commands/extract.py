@@ -1,0 +1,79 @@
+"""The command ``d2sfm extract``."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from d2sfm.arguments import add_options, parse_options
+from d2sfm.commands.common import (
+    DATABASE,
+    EXIT_DONE,
+    EXIT_INCOMPLETE,
+    GOES_ON,
+    add_cache,
+    add_command,
+    add_database,
+    print_result,
+    shows_progress,
+)
+from d2sfm.options import CameraOptions, ExtractionOptions, StorageOptions
+
+logger = logging.getLogger(__name__)
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(commands, "extract", run, "features of photographs, into a COLMAP database or files", GOES_ON)
+    add_database(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", type=Path, metavar="DIR", help="import every photograph below this folder")
+    source.add_argument(
+        "--image-list", type=Path, metavar="FILE", help="write a feature file beside each photograph named in this file"
+    )
+    for options in (ExtractionOptions, CameraOptions, StorageOptions):
+        add_options(parser, options)
+    add_cache(parser, "keep the early feature maps in this folder for d2sfm refine (150 MB for 1600 x 1000 px)")
+    parser.add_argument(
+        "--cache-limit", type=float, default=20.0, metavar="GB", help="most that --cache may hold, GB (default: 20)"
+    )
+    parser.add_argument(
+        "--multiscale",
+        dest="scales",
+        action="store_const",
+        const=[0.5, 1.0, 2.0],
+        default=argparse.SUPPRESS,
+        help="short for --scales 0.5 1 2",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm extract``."""
+    options = parse_options(ExtractionOptions, arguments)
+    storage = parse_options(StorageOptions, arguments)
+    cameras = parse_options(CameraOptions, arguments)
+    from d2sfm.extraction import extract_to_database, extract_to_files
+
+    _refuse_unused(arguments, cameras, storage)
+    show = {"options": options, "storage": storage, "progress": shows_progress(arguments)}
+    if arguments.image_list:
+        summary = extract_to_files(arguments.image_list, **show)
+    else:
+        cache = {"cache": arguments.cache, "cache_limit": arguments.cache_limit}
+        summary = extract_to_database(arguments.database, arguments.images, cameras=cameras, **cache, **show)
+    for name in summary.without_keypoints:
+        logger.warning("%s has no keypoints", name)
+    for name, reason in summary.skipped.items():
+        logger.warning("skipped %s: %s", name, reason)
+    print_result(arguments, summary)
+    return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
+
+
+def _refuse_unused(arguments: argparse.Namespace, cameras: CameraOptions, storage: StorageOptions) -> None:
+    """An option that would be passed over in silence is a misunderstanding."""
+    of_files = (storage.output_type, storage.output_extension)
+    if arguments.image_list and (cameras != CameraOptions() or arguments.database != DATABASE):
+        raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    if arguments.image_list and arguments.cache:
+        raise ValueError("--cache goes with --images, not with --image-list")
+    if arguments.images and of_files != (StorageOptions.output_type, StorageOptions.output_extension):
+        raise ValueError("--output-type and --output-extension go with --image-list, not with --images")

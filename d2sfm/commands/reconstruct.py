@@ -1,0 +1,59 @@
+"""The command ``d2sfm reconstruct``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.arguments import add_options, parse_options
+from d2sfm.commands.common import (
+    EXIT_DONE,
+    EXIT_INCOMPLETE,
+    NO_MODELS,
+    add_command,
+    add_database,
+    print_result,
+    shows_progress,
+)
+from d2sfm.options import ReconstructionOptions, RefinementOptions
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(commands, "reconstruct", run, "cameras and points from a matched database", NO_MODELS)
+    add_database(parser)
+    parser.add_argument(
+        "--output", type=Path, default=Path("sparse"), metavar="DIR", help="folder of the models (default: sparse)"
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder of the photographs, for point colours and --refine (default: the one that extract recorded)",
+    )
+    parser.add_argument(
+        "--refine", action="store_true", help="refine the keypoints first, with d2sfm refine's defaults and this seed"
+    )
+    add_options(parser, ReconstructionOptions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm reconstruct``."""
+    options = parse_options(ReconstructionOptions, arguments)
+    from d2sfm.reconstruction import reconstruct
+
+    if arguments.refine:
+        from d2sfm.refinement.run import refine_database
+
+        refinement = RefinementOptions(seed=options.seed)
+        progress = shows_progress(arguments)
+        print_result(
+            arguments, refine_database(arguments.database, arguments.images, options=refinement, progress=progress)
+        )
+    result = reconstruct(
+        arguments.database,
+        arguments.output,
+        images=arguments.images,
+        options=options,
+        progress=shows_progress(arguments),
+    )
+    print_result(arguments, result)
+    return EXIT_DONE if result.models else EXIT_INCOMPLETE
