@@ -15,7 +15,7 @@ from d2sfm.refinement.patches import sample_patches
 from d2sfm.refinement.tracks import Tracks, warps_from_reference
 
 # Larger patches are more exact and find their place less surely, so they come last.
-STAGES = (Stage(COARSE, 5, 2), Stage(FINE, 9, 2), Stage(FINE, 9, 1), Stage(FINE, 13, 1), Stage(FINE, 13, 1))
+STAGES = (Stage(COARSE, 5, 2), Stage(FINE, 9, 2), Stage(FINE, 13, 1), Stage(FINE, 13, 1))
 LARGEST_MOVE_PX = 12.0  # on an axis, at scale 1: two keypoints' errors add up
 NODES_AT_ONCE = 64  # their windows stay in the processor's cache
 PART_BYTES = 1 << 29  # of reference patches, which wait in memory for the other images of their tracks

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from d2sfm.refinement.patches import sample_patches
 
+ROWS_AT_ONCE = 2
+
 
 class Stage(NamedTuple):
     """One search: the layer, the side of the patch and the reach of the search in cells."""
@@ -33,19 +35,42 @@ def align(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, sta
     """
     count, channels, side, shifts = len(references), references.shape[2], stage.side, 2 * stage.reach + 1
     edge = side + shifts - 1
-    window = sample_patches(cells, centres, bases, edge).float().view(count, edge, edge, channels)
-    references = references.float().view(count, side, side, channels)
-    # |w - r|^2 = |w|^2 - 2 w.r + |r|^2, with w.r of whole rows at once: [N, side, edge, side] for each shift down.
-    squares = window.square().sum(3)
+    window = sample_patches(cells, centres, bases, edge).view(count, edge, edge, channels)
+    references = references.view(count, side, side, channels)
+    squares = _squares(window)
     columns = torch.arange(shifts, device=cells.device)[:, None] + torch.arange(side, device=cells.device)
-    of_patch = torch.arange(side, device=cells.device)
-    rows = []
-    for down in range(shifts):
-        product = window[:, down : down + side] @ references.transpose(2, 3)
-        along = product[:, :, columns, of_patch].sum((1, 3))  # [N, shifts]
-        rows.append(squares[:, down : down + side].sum(1)[:, columns].sum(2) - 2 * along)
-    difference = torch.stack(rows, 1).view(count, shifts * shifts) + references.square().sum((1, 2, 3))[:, None]
-    return _minimum(difference / side**2, shifts)
+    # |w - r|^2 = |w|^2 - 2 w.r + |r|^2
+    rows = [squares[:, down : down + side].sum(1)[:, columns].sum(2) for down in range(shifts)]
+    of_references = _squares(references).sum((1, 2))[:, None, None]
+    difference = torch.stack(rows, 1) - 2 * _products(window, references) + of_references
+    return _minimum(difference.view(count, shifts * shifts) / side**2, shifts)
+
+
+def _squares(cells: Tensor) -> Tensor:
+    """Squared lengths over the last axis, float32."""
+    return torch.linalg.vector_norm(cells, dim=-1, dtype=torch.float32).square()
+
+
+def _products(window: Tensor, references: Tensor) -> Tensor:
+    """Products of references [N, side, side, C] with each place in their windows [N, edge, edge, C]: [N, shifts, shifts].
+
+    Of all cells in a few rows with all in the rows that they may lie on: most of these products are not needed, but
+    matrices of this size are multiplied three times faster than those of single rows. Only so much is ever float32.
+    """
+    count, edge, _, channels = window.shape
+    side = references.shape[1]
+    shifts = edge - side + 1
+    found = torch.zeros(count, shifts, shifts, device=window.device)
+    for begin in range(0, side, ROWS_AT_ONCE):
+        end = min(begin + ROWS_AT_ONCE, side)
+        here = references[:, begin:end].reshape(count, (end - begin) * side, channels).float()
+        there = window[:, begin : end + shifts - 1].reshape(count, (end - begin + shifts - 1) * edge, channels).float()
+        product = torch.bmm(here, there.transpose(1, 2)).view(count, end - begin, side, end - begin + shifts - 1, edge)
+        row, column, down, right = torch.meshgrid(
+            *(torch.arange(n, device=window.device) for n in (end - begin, side, shifts, shifts)), indexing="ij"
+        )
+        found += product[:, row, column, row + down, column + right].sum((1, 2))
+    return found
 
 
 def _minimum(cost: Tensor, edge: int) -> Found:
