@@ -15,10 +15,11 @@ from pathlib import Path
 
 from d2sfm.coordinates import Size
 from d2sfm.database import (
-    check_camera_options,
     create_database,
     exclusive,
+    given_camera,
     remove_photographs,
+    require_camera,
 )
 from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_fingerprint, write_features
@@ -26,6 +27,7 @@ from d2sfm.features import Features
 from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folder, pending_names
 from d2sfm.headers import check_header
 from d2sfm.images import list_photographs, load_photograph
+from d2sfm.masks import Masks
 from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 from d2sfm.pipeline import extract_all, reason
 from d2sfm.preprocess import Prepared
@@ -68,6 +70,7 @@ def extract_to_database(
     options: ExtractionOptions | None = None,
     cameras: CameraOptions | None = None,
     storage: StorageOptions | None = None,
+    masks: Masks | None = None,
     cache: Path | None = None,
     cache_limit: float = 20.0,
     progress: bool = False,
@@ -75,8 +78,8 @@ def extract_to_database(
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
     Creates the database where there is none; photographs that have features already are passed over; what can't be
-    used is named in the summary and leaves no row behind. cache: folder in which the early feature maps are kept for
-    refinement, at most cache_limit GB (1e9 bytes). ``progress`` shows a bar.
+    used is named in the summary and leaves no row behind. masks: what of the photographs is out. cache: folder in
+    which the early feature maps are kept for refinement, at most cache_limit GB (1e9 bytes). ``progress`` shows a bar.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty, RuntimeError where the database holds
     features of another extractor or of other settings, or is none.
@@ -87,12 +90,19 @@ def extract_to_database(
     names = list_photographs(images)
     if not names:
         raise ValueError(f"{images} holds no photographs")
-    check_camera_options(cameras)
+    given_camera(cameras)  # raises where it is none
+    masks = masks or Masks()
+    masks.check(images, names)
     extractor = Extractor(options)
+    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
     with exclusive(database):
+        if cameras.existing_camera is not None:
+            require_camera(database, cameras.existing_camera)
         create_database(database)
-        pending = pending_names(database, names, extractor.fingerprint)
+        pending = pending_names(database, names, fingerprint)
         note_folder(database, images)  # after the other refusals: what is refused stays as it was
+        if unmasked := masks.without(pending):
+            logger.warning("%d photographs have no mask, all of them is in: %s the first", len(unmasked), unmasked[0])
         summary = ExtractionSummary(already_there=len(names) - len(pending))
         sizes = _check_headers({name: images / name for name in pending}, extractor, summary)
         if sizes:
@@ -104,11 +114,12 @@ def extract_to_database(
                 camera_sizes(database, [name for name in sizes if name not in summary.skipped]),
                 extractor,
                 lambda name: load_photograph(images / name),
-                lambda: feature_writer(database, extractor.fingerprint, dtype),
+                lambda: feature_writer(database, fingerprint, dtype),
                 dtype,
                 summary.skipped,
                 progress,
                 _map_keeper(extractor, images, cache, cache_limit) if cache else None,
+                masks,
             )
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_photographs(database, list(summary.skipped))

@@ -17,6 +17,7 @@ import torch
 from d2sfm.coordinates import Size, image_from_input, input_from_level, level_from_grid, resize_factor
 from d2sfm.device import resolve_device, resolve_precision
 from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.masks import visible
 from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
 from d2sfm.preprocess import Prepared, input_size, resize
@@ -64,19 +65,24 @@ class Extractor:
             "precision": str(self.precision).removeprefix("torch."),
             "convention": options.convention,
         }
-        return json.dumps(settings)
+        # Left out where there is none, as in what earlier versions wrote.
+        return json.dumps(settings | ({"border": options.border} if options.border else {}))
 
     def input_size(self, image_size: Size) -> Size:
         """Size of the network input for a photograph of this size, both (width, height) in pixels."""
         return input_size(image_size, self.options.max_edge, self.options.max_sum_edges)
 
     def extract(
-        self, image: np.ndarray | str | PathLike, descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
+        self,
+        image: np.ndarray | str | PathLike,
+        descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
+        mask: np.ndarray | None = None,
     ) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid.
         descriptor_dtype: type of the descriptors; float16 takes half the memory.
+        mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
@@ -84,18 +90,21 @@ class Extractor:
             from d2sfm.images import load_photograph  # pycolmap, which a bare GPU node may lack
 
             image = load_photograph(Path(image))
-        return self.extract_batch([self.prepare(image)], descriptor_dtype)[0]
+        return self.extract_batch([self.prepare(image, mask)], descriptor_dtype)[0]
 
-    def prepare(self, image: np.ndarray) -> Prepared:
+    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None) -> Prepared:
         """A picture, uint8 [H, W, 3] RGB, at the size of the network's input. Safe to call from several threads.
 
+        mask: see ``extract``.
         Raises ValueError for another shape or dtype, or a picture below 8 px on an edge at all scales.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError(f"image is {image.dtype} {image.shape}, expected uint8 (H, W, 3)")
+        if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != bool):
+            raise ValueError(f"mask is {mask.dtype} {mask.shape}, expected bool {image.shape[:2]}")
         image_size = (image.shape[1], image.shape[0])
         self.check_size(image_size)
-        return Prepared(resize(image, self.input_size(image_size)), image_size)
+        return Prepared(resize(image, self.input_size(image_size)), image_size, mask)
 
     def check_size(self, image_size: Size) -> None:
         """Raise ValueError where a photograph of this size is too small at all scales, or too wide for memory_limit."""
@@ -128,7 +137,7 @@ class Extractor:
         sizes = {(picture.size, picture.image_size) for picture in pictures}
         if len(sizes) != 1:
             raise ValueError(f"pictures have {len(sizes)} different sizes, expected one")
-        [(size, image_size)] = sizes
+        [(size, _)] = sizes
         levels = level_sizes(size, self.options.scales)
         found, waiting = [], list(pictures)
         while waiting:
@@ -136,7 +145,10 @@ class Extractor:
             try:
                 recorder = MapRecorder(size, len(batch), self.device) if on_maps else None
                 strips = self._keypoints([picture.pixels for picture in batch], levels, descriptor_dtype, recorder)
-                found += [self._features(of_one, levels, size, image_size) for of_one in zip(*strips, strict=True)]
+                found += [
+                    self._features(of_one, levels, size, picture)
+                    for picture, *of_one in zip(batch, *strips, strict=True)
+                ]
                 if recorder and size in (level_size for _, level_size in levels):
                     for picture, maps in zip(batch, recorder.maps(), strict=True):
                         on_maps(picture, maps)
@@ -217,13 +229,13 @@ class Extractor:
 
     def _features(
         self,
-        strips: tuple[list[StripKeypoints], ...],
+        strips: list[list[StripKeypoints]],
         levels: list[tuple[float, Size]],
         size: Size,
-        image_size: Size,
+        picture: Prepared,
     ) -> Features:
         """The record of one picture, from the strips of each of its levels; they are let go one by one."""
-        convention = self.options.convention
+        convention, image_size = self.options.convention, picture.image_size
         cells, keypoints = [], []
         for index, (of_level, (scale, level_size)) in enumerate(zip(strips, levels, strict=True)):
             table = table_of(of_level)
@@ -235,9 +247,13 @@ class Extractor:
             keypoints.append(np.column_stack([xy, np.full(len(xy), factor / scale), score]))
             cells.append(table.cells)
         cells, keypoints = np.concatenate(cells), np.concatenate(keypoints)
-        order = np.lexsort((cells[:, 1], cells[:, 0], -keypoints[:, 3]))[: self.options.max_keypoints]
+        order = np.lexsort((cells[:, 1], cells[:, 0], -keypoints[:, 3]))
+        keypoints = keypoints.astype(np.float32)  # what is out is decided by the position that is stored
+        if self.options.border or picture.mask is not None:
+            order = order[visible(keypoints[order], image_size, self.options.border, picture.mask)]
+        order = order[: self.options.max_keypoints]
         return Features(
-            keypoints=keypoints[order].astype(np.float32),
+            keypoints=keypoints[order],
             descriptors=_in_order(strips, order),
             image_size=image_size,
             input_size=size,
@@ -246,7 +262,7 @@ class Extractor:
         )
 
 
-def _in_order(strips: tuple[list[StripKeypoints], ...], order: np.ndarray) -> np.ndarray:
+def _in_order(strips: list[list[StripKeypoints]], order: np.ndarray) -> np.ndarray:
     """Descriptors of the strips of all levels, [len(order), 512], by their place in the whole."""
     parts = [strip.descriptors for of_level in strips for strip in of_level]
     if parts[0].is_cuda:

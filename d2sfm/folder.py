@@ -2,13 +2,15 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from d2sfm.coordinates import Size
-from d2sfm.database import FeatureStore, by_camera_group, estimated_cameras, import_photographs
+from d2sfm.database import FeatureStore, by_camera_group, estimated_cameras, given_camera, import_photographs
 from d2sfm.features import Features
+from d2sfm.headers import check_header
 from d2sfm.images import load_photograph
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 from d2sfm.pipeline import reason
@@ -39,9 +41,9 @@ def pending_names(database: Path, names: list[str], fingerprint: str) -> list[st
 
 
 def _difference(fingerprint: str, other: str) -> str:
-    """The settings of a fingerprint that the other does not share, as 'name value, name value'."""
+    """The settings of a fingerprint that the other does not share, as 'name value, name value'; None is not set."""
     settings, others = json.loads(fingerprint), json.loads(other)
-    return ", ".join(f"{key} {value}" for key, value in settings.items() if others.get(key) != value)
+    return ", ".join(f"{key} {settings.get(key)}" for key in settings | others if settings.get(key) != others.get(key))
 
 
 def import_folder(database: Path, images: Path, names: list[str], cameras: CameraOptions) -> dict[str, str]:
@@ -49,11 +51,17 @@ def import_folder(database: Path, images: Path, names: list[str], cameras: Camer
 
     Pixels are looked at only where a photograph would bring the camera that others share: the first whole one does.
     """
-    left_out = _broken_firsts(images, names, cameras.camera_mode) if cameras.camera_mode in _SHARED_MODES else {}
-    whole = [name for name in names if name not in left_out]
+    left_out = _misfits(images, names, cameras)
+    fitting = [name for name in names if name not in left_out]
+    if cameras.camera_mode in _SHARED_MODES:
+        left_out |= _broken_firsts(images, fitting, cameras.camera_mode)
+    whole = [name for name in fitting if name not in left_out]
     of_shared = f"its size is not that of the camera that --camera-mode {cameras.camera_mode} shares"
+    if cameras.existing_camera is not None:
+        of_shared = f"its size is not that of camera {cameras.existing_camera}"
+    is_shared = cameras.existing_camera is not None or cameras.camera_mode in _SHARED_MODES
     for name in import_photographs(database, images, whole, cameras):
-        left_out[name] = of_shared if cameras.camera_mode in _SHARED_MODES else "COLMAP can't import it"
+        left_out[name] = of_shared if is_shared else "COLMAP can't import it"
     for count, width, height in estimated_cameras(database):
         logger.warning(
             "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
@@ -63,6 +71,23 @@ def import_folder(database: Path, images: Path, names: list[str], cameras: Camer
             height,
         )
     return left_out
+
+
+def _misfits(images: Path, names: list[str], cameras: CameraOptions) -> dict[str, str]:
+    """Reasons by name of the photographs that given parameters can't be of. COLMAP gives them to any size."""
+    given = given_camera(cameras)
+    if given is None:
+        return {}
+    x, y = given.principal_point_x, given.principal_point_y
+    sizes = {name: check_header(images / name) for name in names}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{count} of {w} x {h} px" for (w, h), count in Counter(sizes.values()).most_common())
+        logger.warning("the given camera parameters are those of one size of photographs, there are %s", shown)
+    return {
+        name: f"is {width} x {height} px, the given camera has its principal point at {x:g}, {y:g}"
+        for name, (width, height) in sizes.items()
+        if not (0 < x < width and 0 < y < height)
+    }
 
 
 def _broken_firsts(images: Path, names: list[str], mode: CameraMode) -> dict[str, str]:

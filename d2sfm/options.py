@@ -5,6 +5,7 @@ Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` an
 
 from dataclasses import MISSING, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 
 class Preprocessing(StrEnum):
@@ -68,8 +69,21 @@ class RefineCameras(StrEnum):
     NO = "no"
 
 
+class PairKind(StrEnum):
+    """Ways to choose the pairs of images that are matched."""
+
+    AUTO = "auto"
+    EXHAUSTIVE = "exhaustive"
+    SEQUENTIAL = "sequential"
+    SPATIAL = "spatial"
+    RETRIEVAL = "retrieval"
+    COVISIBILITY = "covisibility"
+    POSES = "poses"
+
+
 MAX_SCALE = 8  # beyond it even a small picture is one of hundreds of megapixels
 MAX_STARTS = 1000
+EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, some 20 minutes on two cores
 
 
 def _check_seed(seed: int) -> None:
@@ -95,6 +109,7 @@ class ExtractionOptions:
     max_edge: int = option(1600, metavar="PX", help="longest edge of the network input; 0 for no limit")
     max_sum_edges: int = option(2800, metavar="PX", help="largest sum of both edges of the input; 0 for no limit")
     max_keypoints: int | None = option(None, metavar="N", help="keep the N keypoints with the highest scores")
+    border: int = option(0, metavar="PX", help="margin without keypoints, in pixels of the photograph")
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     relu: bool = option(True, help="leave out the ReLU after the last layer")
     precision: Precision = option(
@@ -122,6 +137,8 @@ class ExtractionOptions:
         for name in ("max_edge", "max_sum_edges"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 (no limit) or more, found {getattr(self, name)}")
+        if self.border < 0:
+            raise ValueError(f"border must be 0 px or more, found {self.border}")
         if self.max_keypoints is not None and self.max_keypoints < 1:
             raise ValueError(f"max_keypoints must be 1 or more, found {self.max_keypoints}")
         if self.tile_size is not None and self.tile_size < 8:
@@ -161,6 +178,89 @@ class CameraOptions:
     camera_params: str = option(
         "", metavar="P,P,...", help="known camera parameters in the model's order, in pixels; held fixed by reconstruct"
     )
+    existing_camera: int | None = option(
+        None, metavar="ID", help="camera of the database that all new photographs get, in place of the options above"
+    )
+    default_focal_length_factor: float = option(
+        1.2, help="focal length over the longest edge, of photographs whose EXIF tells none"
+    )
+
+    def __post_init__(self):
+        if not 0 < self.default_focal_length_factor < float("inf"):
+            raise ValueError(f"default_focal_length_factor must be above 0, found {self.default_focal_length_factor:g}")
+        own = (self.camera_mode, self.camera_model, self.camera_params)
+        if self.existing_camera is not None and own != ("auto", "SIMPLE_RADIAL", ""):
+            raise ValueError(
+                "existing_camera has a model and parameters: leave out camera_mode, camera_model and camera_params"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Which images to match.
+
+    Sequences are in the order of names, as in COLMAP: numbers need leading zeros. An image that the way to choose knows
+    nothing of (no GPS position, not in the model) gets the neighbours that it would have by retrieval.
+    """
+
+    pairs: str = option(
+        "auto",
+        metavar="KIND|FILE",
+        help=f"exhaustive (all), sequential (by name), spatial (by GPS), retrieval (what looks alike), covisibility or "
+        f"poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or a FILE with two "
+        "image names a line, given as ./FILE where it is called like a kind",
+    )
+    overlap: int = option(
+        10, help="sequential: images so many places apart or less are paired, and those 1, 2, 4, ... 2^(N - 1) apart"
+    )
+    loop_candidates: int = option(
+        5, help="sequential: most similar images from elsewhere in the sequence that each is paired with; 0 for none"
+    )
+    num_neighbours: int = option(20, help="spatial, retrieval, covisibility, poses: images that each is paired with")
+    max_distance_m: float = option(100.0, metavar="M", help="spatial: largest distance in metres")
+    use_altitude: bool = option(False, help="spatial: count GPS altitudes, which are often wrong, in the distance")
+    max_angle_deg: float = option(30.0, metavar="DEG", help="poses: largest angle between viewing directions, degrees")
+    model: Path | None = option(None, metavar="DIR", help="covisibility, poses: COLMAP model with images by name")
+    global_descriptors: Path | None = option(
+        None,
+        metavar="FILE",
+        help="HDF5 file of hloc's layout whose global descriptors tell what looks alike (default: the features do)",
+    )
+
+    def __post_init__(self):
+        least = {"overlap": 1, "loop_candidates": 0, "num_neighbours": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be {bound} or more, found {getattr(self, name)}")
+        if not self.max_distance_m > 0:
+            raise ValueError(f"max_distance_m must be above 0, found {self.max_distance_m:g}")
+        if not 0 <= self.max_angle_deg <= 180:
+            raise ValueError(f"max_angle_deg must lie from 0 to 180, found {self.max_angle_deg:g}")
+        for name, kinds in _PAIRS_WITH.items():
+            if getattr(self, name) != getattr(type(self), name) and self.kind not in kinds:
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(f"{flag} goes with --pairs {' or '.join(kinds)}, not with --pairs {self.pairs}")
+        if self.model is None and self.kind in _PAIRS_WITH["model"]:
+            raise ValueError(f"--pairs {self.pairs} needs a COLMAP model: --model DIR")
+
+    @property
+    def kind(self) -> PairKind | None:
+        """The way to choose; None for a file."""
+        return PairKind(self.pairs) if self.pairs in list(PairKind) else None
+
+
+_OF_MODEL = (PairKind.COVISIBILITY, PairKind.POSES)
+_OF_NEIGHBOURS = (PairKind.SPATIAL, PairKind.RETRIEVAL, *_OF_MODEL)
+_PAIRS_WITH = {  # the kinds of pairs that an option means something for
+    "overlap": (PairKind.SEQUENTIAL,),
+    "loop_candidates": (PairKind.SEQUENTIAL,),
+    "num_neighbours": _OF_NEIGHBOURS,
+    "max_distance_m": (PairKind.SPATIAL,),
+    "use_altitude": (PairKind.SPATIAL,),
+    "max_angle_deg": (PairKind.POSES,),
+    "model": _OF_MODEL,
+    "global_descriptors": (PairKind.SEQUENTIAL, *_OF_NEIGHBOURS),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,6 +368,30 @@ class ReconstructionOptions:
                 raise ValueError(f"{name} must be between 1 and {MAX_STARTS}, found {getattr(self, name)}")
         if not self.time_budget > 0:
             raise ValueError(f"time_budget must be above 0 s, found {self.time_budget:g}")
+        _check_seed(self.seed)
+        if self.num_threads != -1 and self.num_threads < 1:
+            raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {self.num_threads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriangulationOptions:
+    """Points for cameras that are known."""
+
+    max_error: float | None = option(
+        None,
+        metavar="PX",
+        help="largest epipolar error of a match in pixels of the network input (default: that of the verification)",
+    )
+    seed: int = option(0, metavar="N", help="seed of triangulation")
+    num_threads: int = option(
+        1, metavar="N", help="threads of triangulation, -1 for all; only with 1 does the same seed give the same model"
+    )
+    text: bool = option(False, help="write COLMAP's text files, too")
+    ply: bool = option(False, help="write the points as PLY, too")
+
+    def __post_init__(self):
+        if self.max_error is not None and not 0 < self.max_error < float("inf"):
+            raise ValueError(f"max_error must be above 0, found {self.max_error}")
         _check_seed(self.seed)
         if self.num_threads != -1 and self.num_threads < 1:
             raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {self.num_threads}")

@@ -40,6 +40,7 @@ def extract_all(
     skipped: dict[str, str],
     progress: bool = False,
     on_maps: Callable[[str, Prepared, FeatureMaps], None] | None = None,
+    mask: Callable[[str, Size], np.ndarray | None] = lambda name, size: None,
 ) -> dict[str, int]:
     """Extract and write the features of photographs.
 
@@ -50,6 +51,7 @@ def extract_all(
         mean that a photograph is skipped.
     descriptor_dtype: the type that is stored. progress: whether to show a bar.
     on_maps: see ``Extractor.extract_batch``; given the name, too.
+    mask: from a name and a size to what is in, see ``Masks``; called and failing as ``load``.
     skipped: gets the reason by name of what was skipped, also where the work ends with an error.
 
     Pictures of equal size are given to the network together, as many as it asks for. Returns the number of keypoints
@@ -59,7 +61,8 @@ def extract_all(
     batches = plan_batches(sizes, extractor.batch_size)
 
     def prepared(name: str) -> Prepared:
-        return extractor.prepare(load(name))
+        pixels = load(name)
+        return extractor.prepare(pixels, mask(name, (pixels.shape[1], pixels.shape[0])))
 
     decoders = 1 if extractor.device.type == "cpu" else len(os.sched_getaffinity(0))  # the network takes all cores
     writer = _Writer(store, skipped)

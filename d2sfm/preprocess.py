@@ -19,6 +19,7 @@ class Prepared(NamedTuple):
 
     pixels: np.ndarray  # [h, w, 3] uint8, RGB
     image_size: Size  # of the photograph
+    mask: np.ndarray | None = None  # [H, W] bool: the photograph's pixels that are in; None where all are
 
     @property
     def size(self) -> Size:

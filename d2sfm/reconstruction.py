@@ -4,10 +4,6 @@ d2sfm reconstruct --database db.db --output sparse
 """
 
 import json
-import logging
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,15 +14,12 @@ import pycolmap
 from tqdm import tqdm
 
 from d2sfm.chance import chance_pairs
-from d2sfm.database import FeatureStore, PairStore, exclusive, quiet_pycolmap
+from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.mapping import MappingInput, Trial, map_once, with_distortion
+from d2sfm.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.models import ModelStatistics, aligned, score, statistics, table
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
 
-logger = logging.getLogger(__name__)
-
-MODEL_FILES = {"cameras", "images", "points3D", "rigs", "frames"}
-MODEL_SUFFIXES = {".bin", ".txt", ".ply"}
 PAIRS_SHOWN = 20
 MIN_GAIN = 0.01  # where there was no distortion, a parameter for each of 10 photographs gained 0.2 %
 
@@ -117,13 +110,13 @@ def reconstruct(
     """
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
-        _require_replaceable(output)
+        require_replaceable(output)
         given, pairs, is_estimated, names = read_input(database, options)
         starts, kept, models = _best_of_starts(given, options, len(names), is_estimated, progress)
         if models:
-            _colour(models, _photographs(database, images))
+            colour(models, photographs_folder(database, images))
         folders = write_models(models, output, text=options.text, ply=options.ply) if models else ()
-        earlier = () if models else tuple(_numbered(output))
+        earlier = () if models else tuple(numbered(output))
     return ReconstructionResult(
         models=folders,
         statistics=tuple(statistics(model, given.pixel_factor) for model in models),
@@ -142,7 +135,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         known = features.cameras_given()
-        max_error, is_refined = _max_error(features), features.setting("refinement") is not None
+        max_error, is_refined = allowed_error(features), features.setting("refinement") is not None
     factor = median(factors.values()) if factors else 1.0
     with PairStore(database) as store:
         names = store.image_names()
@@ -171,7 +164,7 @@ def read_input(
     return given, tuple(pairs), is_estimated, names
 
 
-def _max_error(features: FeatureStore) -> float:
+def allowed_error(features: FeatureStore) -> float:
     """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
     noted = json.loads(features.setting("match") or "{}") | json.loads(features.setting("refinement") or "{}")
     return noted.get("max_error", VerificationOptions.max_error)
@@ -225,67 +218,3 @@ def trials(options: ReconstructionOptions, least: int, is_estimated: bool, is_re
     for number in range(options.max_starts):
         is_cautious = is_estimated and (number % 2 == 1 or (is_refined and number < least))
         yield Trial(seed=options.seed + number, is_cautious=is_cautious)
-
-
-def _photographs(database: Path, images: Path | str | None) -> Path | None:
-    """The folder of photographs, or None with a warning where there is none."""
-    if images is None:
-        with FeatureStore(database) as features:
-            images = features.setting("images")
-    if images is None or not Path(images).is_dir():
-        place = f"{images} is no folder" if images else "the database does not tell where they are"
-        logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)
-        return None
-    return Path(images)
-
-
-def _colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
-    with quiet_pycolmap():
-        for model in models if images else ():
-            model.extract_colors_for_all_images(images)
-
-
-def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:
-    """Write models to ``output``/0, 1, ... in place of the numbered models there; return the folders.
-
-    They are written beside first and moved when all are whole, so a full disk costs no earlier model.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".partial-") as partial:
-        for number, model in enumerate(models):
-            folder = Path(partial) / str(number)
-            folder.mkdir()
-            model.write_binary(folder)
-            if text:
-                model.write_text(folder)
-            if ply:
-                model.export_PLY(folder / "points3D.ply")
-        for folder in _numbered(output):
-            shutil.rmtree(folder)
-        folders = tuple(output / str(number) for number in range(len(models)))
-        for folder in folders:
-            (Path(partial) / folder.name).rename(folder)
-    return folders
-
-
-def _numbered(output: Path) -> list[Path]:
-    return sorted(path for path in output.glob("*") if path.name.isdecimal())
-
-
-def _require_replaceable(output: Path) -> None:
-    """Find out before the long work whether its result can be written."""
-    there = next(path for path in (output, *output.resolve().parents) if path.exists())
-    if not there.is_dir():
-        raise ValueError(f"{there} is a file, expected a folder for models")
-    if not os.access(there, os.W_OK):
-        raise RuntimeError(f"{output} can't be written: {there} is read-only")
-    for folder in _numbered(output):
-        if folder.is_symlink():
-            raise RuntimeError(f"{folder} is a link, which is not replaced: give another --output")
-        others = [
-            path.name
-            for path in (folder.iterdir() if folder.is_dir() else [folder])
-            if path.stem not in MODEL_FILES or path.suffix not in MODEL_SUFFIXES
-        ]
-        if others:
-            raise RuntimeError(f"{folder} holds {others[0]}, which is no part of a model: give another --output")

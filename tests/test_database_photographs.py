@@ -14,6 +14,7 @@ from d2sfm.database import (
     estimated_cameras,
     import_photographs,
     remove_photographs,
+    require_camera,
 )
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features import Features
@@ -231,6 +232,69 @@ def test_wrong_parameters_are_refused_before_anything_is_imported(folder, model,
     with pytest.raises(ValueError, match=message):
         take(folder, ["a.jpg"], CameraOptions(camera_model=model, camera_params=params))
     assert cameras(folder) == {}
+
+
+def test_an_existing_camera_is_that_of_all_new_photographs_of_its_size(folder):
+    save(folder, "a.jpg", "b.jpg", "c.jpg", "sub/d.jpg", focal_35mm=35, maker="Maker")
+    save(folder, "large.jpg", size=(80, 60))
+    take(folder, ["a.jpg"])
+    take(folder, ["b.jpg"], CameraOptions(camera_mode=CameraMode.PER_IMAGE))
+    existing = CameraOptions(existing_camera=2)
+    assert take(folder, ["a.jpg", "c.jpg", "large.jpg", "sub/d.jpg"], existing) == ["large.jpg"]
+    assert cameras(folder) == {"a.jpg": 1, "b.jpg": 2, "c.jpg": 2, "sub/d.jpg": 2}
+    with open_pycolmap(folder / "db.db") as colmap:
+        assert colmap.num_cameras() == colmap.num_rigs() == 2
+        assert colmap.num_frames() == 4
+
+
+def test_an_existing_camera_must_exist(folder):
+    save(folder, "a.jpg", "b.jpg")
+    with pytest.raises(RuntimeError, match="has no camera 1, it has none"):
+        take(folder, ["a.jpg"], CameraOptions(existing_camera=1))
+    take(folder, ["a.jpg"])
+    with pytest.raises(RuntimeError, match=r"has no camera 7, it has 1$"):
+        take(folder, ["b.jpg"], CameraOptions(existing_camera=7))
+    assert cameras(folder) == {"a.jpg": 1}
+    with pytest.raises(FileNotFoundError, match="no database"):
+        require_camera(folder / "none.db", 1)
+
+
+def camera(folder, camera_id):
+    with open_pycolmap(folder / "db.db") as colmap:
+        return colmap.read_camera(camera_id)
+
+
+def test_the_focal_length_is_that_of_exif_or_the_factor_times_the_longest_edge(folder):
+    save(folder, "exif.jpg", size=(400, 300), focal_35mm=35)
+    save(folder, "plain.jpg", "default.jpg", size=(300, 400))
+    take(folder, ["exif.jpg", "plain.jpg"], CameraOptions(default_focal_length_factor=0.8))
+    take(folder, ["default.jpg"])
+    diagonal_35mm = np.hypot(36, 24)
+    assert camera(folder, 1).mean_focal_length() == pytest.approx(35 / diagonal_35mm * 500, rel=1e-3)
+    assert camera(folder, 1).has_prior_focal_length
+    for camera_id, focal in ((2, 0.8 * 400), (3, 1.2 * 400)):
+        assert camera(folder, camera_id).mean_focal_length() == focal
+        assert not camera(folder, camera_id).has_prior_focal_length
+
+
+@pytest.mark.parametrize("model", ["SIMPLE_PINHOLE", "OPENCV", "FULL_OPENCV", "OPENCV_FISHEYE", "RADIAL"])
+def test_camera_models_without_parameters_take_the_focal_length_of_exif(folder, model):
+    save(folder, "a.jpg", size=(400, 300), focal_35mm=35)
+    take(folder, ["a.jpg"], CameraOptions(camera_model=model))
+    assert camera(folder, 1).model_name == model
+    assert camera(folder, 1).mean_focal_length() == pytest.approx(35 / np.hypot(36, 24) * 500, rel=1e-3)
+    assert camera(folder, 1).has_prior_focal_length
+
+
+def test_gps_becomes_a_position_prior_of_its_image(folder):
+    save(folder, "a.jpg")
+    save(folder, "b.jpg", gps=True)
+    take(folder, ["a.jpg", "b.jpg"])
+    with open_pycolmap(folder / "db.db") as colmap:
+        [prior] = [prior for prior in colmap.read_all_pose_priors() if np.isfinite(prior.position).all()]
+        assert prior.corr_data_id.id == colmap.read_image_with_name("b.jpg").image_id
+    assert prior.coordinate_system == pycolmap.PosePriorCoordinateSystem.WGS84
+    np.testing.assert_allclose(prior.position.ravel(), [47 + 3 / 60 + 2 / 3600, 8 + 1 / 60 + 2 / 3600, 400])
 
 
 def test_missing_folder_and_database(folder):

@@ -136,3 +136,27 @@ def test_many_cameras_that_are_only_estimated_are_mentioned(database, photograph
     with caplog.at_level(logging.WARNING):
         import_folder(database, photographs, ["c.jpg", "d.jpg", *NAMES], CameraOptions())
     assert [record.getMessage()[:28] for record in caplog.records] == ["4 photographs of 96 x 80 px "]
+
+
+def test_another_size_than_the_existing_camera_is_named(database, photographs):
+    import_folder(database, photographs, ["a.jpg"], CameraOptions())
+    left_out = import_folder(database, photographs, NAMES[1:], CameraOptions(existing_camera=1))
+    assert left_out == dict.fromkeys(["sub/a.jpg", "sub/b.jpg"], "its size is not that of camera 1")
+    assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("mode", list(CameraMode))
+def test_photographs_that_given_parameters_do_not_fit_are_named(database, photographs, caplog, mode):
+    """The principal point 70, 40 lies in pictures of 96 x 80 px, not of 64 x 48."""
+    cameras = CameraOptions(camera_mode=mode, camera_model="PINHOLE", camera_params="100,100,70,40")
+    left_out = import_folder(database, photographs, NAMES, cameras)
+    expected = "is 64 x 48 px, the given camera has its principal point at 70, 40"
+    assert left_out == dict.fromkeys(["sub/a.jpg", "sub/b.jpg"], expected)
+    assert "2 of 96 x 80 px, 2 of 64 x 48 px" in caplog.text
+    assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg"]
+
+
+def test_given_parameters_of_photographs_of_one_size_are_not_mentioned(database, photographs, caplog):
+    cameras = CameraOptions(camera_model="PINHOLE", camera_params="100,100,40,30")
+    assert import_folder(database, photographs, NAMES[:2], cameras) == {}
+    assert caplog.text == ""

@@ -31,8 +31,8 @@ class StandIn:
     def batch_size(self, image_size):
         return self.batch
 
-    def prepare(self, image):
-        return Prepared(image, (image.shape[1], image.shape[0]))
+    def prepare(self, image, mask):
+        return Prepared(image, (image.shape[1], image.shape[0]), mask)
 
     def extract_batch(self, pictures, descriptor_dtype):
         self.batches.append(len(pictures))
@@ -285,3 +285,24 @@ def test_a_batch_takes_half_of_what_may_be_ahead():
     large = {f"{index}.jpg": (8000, 2000) for index in range(4)}  # 48 MB each
     assert [len(batch) for batch in plan_batches(large, lambda size: 16)] == [2, 2]
     assert [len(batch) for batch in plan_batches({"a.jpg": (20000, 20000)}, lambda size: 16)] == [1]
+
+
+def test_masks_come_with_their_pictures_and_bad_ones_skip_theirs():
+    seen, skipped = {}, {}
+
+    class Masked(StandIn):
+        def extract_batch(self, pictures, descriptor_dtype):
+            seen.update({picture.image_size: picture.mask for picture in pictures})
+            return super().extract_batch(pictures, descriptor_dtype)
+
+    def mask(name, size):
+        if name == "1.jpg":
+            raise ValueError("bad mask")
+        return None if name == "2.jpg" else np.zeros(size[::-1], bool)
+
+    sizes = {name: SIZES[name] for name in ("0.jpg", "1.jpg", "2.jpg")}
+    found = extract_all(sizes, Masked(), picture, Store(), DescriptorDtype.FLOAT16, skipped, mask=mask)
+    assert list(found) == ["0.jpg", "2.jpg"]
+    assert skipped == {"1.jpg": "bad mask"}
+    assert not seen[SIZES["0.jpg"]].any()
+    assert seen[SIZES["2.jpg"]] is None

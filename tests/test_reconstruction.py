@@ -13,7 +13,7 @@ from helpers import textured_picture
 from d2sfm.database import FeatureStore
 from d2sfm.models import compare_with_truth, score
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
-from d2sfm.reconstruction import read_input, reconstruct, trials, write_models
+from d2sfm.reconstruction import read_input, reconstruct, trials
 
 ONE_START = {"min_starts": 1, "max_starts": 1}
 
@@ -301,16 +301,3 @@ def test_an_output_that_can_not_be_written_is_refused_before_mapping(database, t
     (tmp_path / "sparse" / "0").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RuntimeError, match="is a link"):
         reconstruct(database, tmp_path / "sparse")
-
-
-def test_a_failed_write_keeps_the_earlier_model(tmp_path):
-    class Unwritable:
-        def write_binary(self, folder):
-            raise OSError("disk is full")
-
-    (tmp_path / "0").mkdir()
-    (tmp_path / "0" / "cameras.bin").write_bytes(b"old")
-    with pytest.raises(OSError, match="full"):
-        write_models([Unwritable()], tmp_path, text=False, ply=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["0"]
-    assert (tmp_path / "0" / "cameras.bin").read_bytes() == b"old"

@@ -32,6 +32,15 @@ def add(commands) -> None:
     )
     for options in (ExtractionOptions, CameraOptions, StorageOptions):
         add_options(parser, options)
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="DIR",
+        help="masks in COLMAP's layout: black in DIR/a.jpg.png is out of a.jpg (default: all is in)",
+    )
+    parser.add_argument(
+        "--camera-mask", type=Path, metavar="FILE", help="one mask for all photographs (default: all is in)"
+    )
     add_cache(parser, "keep the early feature maps in this folder for d2sfm refine (150 MB for 1600 x 1000 px)")
     parser.add_argument(
         "--cache-limit", type=float, default=20.0, metavar="GB", help="most that --cache may hold, GB (default: 20)"
@@ -51,15 +60,17 @@ def run(arguments: argparse.Namespace) -> int:
     options = parse_options(ExtractionOptions, arguments)
     storage = parse_options(StorageOptions, arguments)
     cameras = parse_options(CameraOptions, arguments)
-    from d2sfm.extraction import extract_to_database, extract_to_files
-
     _refuse_unused(arguments, cameras, storage)
+    from d2sfm.extraction import extract_to_database, extract_to_files
+    from d2sfm.masks import Masks
+
     show = {"options": options, "storage": storage, "progress": shows_progress(arguments)}
     if arguments.image_list:
         summary = extract_to_files(arguments.image_list, **show)
     else:
         cache = {"cache": arguments.cache, "cache_limit": arguments.cache_limit}
-        summary = extract_to_database(arguments.database, arguments.images, cameras=cameras, **cache, **show)
+        given = {"cameras": cameras, "masks": Masks(arguments.masks, arguments.camera_mask)}
+        summary = extract_to_database(arguments.database, arguments.images, **given, **cache, **show)
     for name in summary.without_keypoints:
         logger.warning("%s has no keypoints", name)
     for name, reason in summary.skipped.items():
@@ -73,6 +84,8 @@ def _refuse_unused(arguments: argparse.Namespace, cameras: CameraOptions, storag
     of_files = (storage.output_type, storage.output_extension)
     if arguments.image_list and (cameras != CameraOptions() or arguments.database != DATABASE):
         raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    if arguments.image_list and (arguments.masks or arguments.camera_mask):
+        raise ValueError("--masks and --camera-mask go with --images, not with --image-list")
     if arguments.image_list and arguments.cache:
         raise ValueError("--cache goes with --images, not with --image-list")
     if arguments.images and of_files != (StorageOptions.output_type, StorageOptions.output_extension):

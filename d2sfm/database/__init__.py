@@ -5,10 +5,11 @@ from d2sfm.database.features import FeatureStore, ImageRow
 from d2sfm.database.pairs import PairStore
 from d2sfm.database.photographs import (
     by_camera_group,
-    check_camera_options,
     estimated_cameras,
+    given_camera,
     import_photographs,
     remove_photographs,
+    require_camera,
 )
 from d2sfm.database.refinement import RefinementStore
 from d2sfm.database.schema import copy_database, create_database, exclusive, require_database
@@ -19,13 +20,14 @@ __all__ = [
     "PairStore",
     "RefinementStore",
     "by_camera_group",
-    "check_camera_options",
     "copy_database",
     "create_database",
     "estimated_cameras",
     "exclusive",
+    "given_camera",
     "import_photographs",
     "quiet_pycolmap",
     "remove_photographs",
+    "require_camera",
     "require_database",
 ]

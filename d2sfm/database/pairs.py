@@ -40,6 +40,18 @@ class PairStore:
         self._require_image(image_id)
         return self._database.read_camera(self._camera_ids[image_id])
 
+    def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
+        """What is known beforehand of where images were taken, by image_id. It may lack a position."""
+        priors = self._database.read_all_pose_priors()
+        of_images = [(prior.corr_data_id, prior) for prior in priors]
+        camera = pycolmap.SensorType.CAMERA
+        return {data.id: prior for data, prior in of_images if data.sensor_id.type == camera and data.id in self._names}
+
+    def has_keypoints(self, image_id: int) -> bool:
+        """Whether an image has keypoints (of any extractor; there may be 0 of them)."""
+        self._require_image(image_id)
+        return self._database.exists_keypoints(image_id)
+
     def has_features(self, image_id: int) -> bool:
         """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them)."""
         self._require_image(image_id)

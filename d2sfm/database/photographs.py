@@ -13,11 +13,13 @@ import pycolmap
 from d2sfm.containers import write_blank_copy
 from d2sfm.database.connection import Connection, named_errors, open_pycolmap, quiet_pycolmap, sole_use
 from d2sfm.database.features import FeatureStore, remove_pairs
+from d2sfm.database.schema import require_database
 from d2sfm.options import CameraMode, CameraOptions
 
 logger = logging.getLogger(__name__)
 
 CAMERA_MODELS = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
+CAMERAS_SHOWN = 10
 CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
 
 
@@ -28,15 +30,16 @@ def import_photographs(
 
     names are relative to images_dir, with '/' between parts. Of JPEG and PNG only the header is looked at, so damaged
     pixels are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
-    database has for them (the one of most images). Cameras with the parameters that options give are marked as given.
+    database has for them (the one of most images), with ``existing_camera`` all of them that one. Cameras with the
+    parameters that options give are marked as given.
 
     Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
     that they were to share. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out
     of the folder, FileNotFoundError where the database or the folder is missing, RuntimeError where the camera to share
-    is not the one that options give.
+    is not the one that options give, or is missing.
     """
     options = options or CameraOptions()
-    given = _given_camera(options)
+    given = given_camera(options)
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"no folder of photographs {images_dir}")
     for name in names:
@@ -45,13 +48,17 @@ def import_photographs(
     with FeatureStore(path) as store:
         known = {name: image.camera_id for name, image in store.images().items()}
     new = sorted(set(names) - known.keys())
-    shared = _cameras_to_share(known, options.camera_mode)
-    groups = by_camera_group(new, options.camera_mode)
+    if options.existing_camera is None:
+        mode, shared = options.camera_mode, _cameras_to_share(known, options.camera_mode)
+    else:
+        require_camera(path, options.existing_camera)
+        mode, shared = CameraMode.SINGLE, {_camera_group("", CameraMode.SINGLE): options.existing_camera}
+    groups = by_camera_group(new, mode)
     if given is not None:
         _require_given(path, given, [shared[group] for group in groups if group in shared])
     with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
         for group, members in groups.items():
-            _import_group(path, images_dir, members, options, shared.get(group))
+            _import_group(path, images_dir, members, mode, _reader(options, shared.get(group)))
     with FeatureStore(path) as store:
         cameras = {name: image.camera_id for name, image in store.images().items()}
     if given is not None:
@@ -96,15 +103,21 @@ def by_camera_group(names: list[str], mode: CameraMode) -> dict[str, list[str]]:
     return dict(groups)
 
 
-def check_camera_options(options: CameraOptions) -> None:
-    """Raise ValueError for an unknown camera model or wrong parameters."""
-    _given_camera(options)
+def require_camera(path: Path, camera_id: int) -> None:
+    """Raise FileNotFoundError or RuntimeError where there is no such database, or no such camera in it."""
+    require_database(path)
+    with Connection(path) as connection:
+        there = [camera for (camera,) in connection.rows("SELECT camera_id FROM cameras ORDER BY camera_id")]
+    if camera_id not in there:
+        shown = ", ".join(map(str, there[:CAMERAS_SHOWN])) + (", ..." if len(there) > CAMERAS_SHOWN else "")
+        raise RuntimeError(f"{path} has no camera {camera_id}, " + (f"it has {shown}" if there else "it has none"))
 
 
-def _given_camera(options: CameraOptions) -> pycolmap.Camera | None:
+def given_camera(options: CameraOptions) -> pycolmap.Camera | None:
     """Camera of the model and parameters that the options give, or None without parameters.
 
-    Checked here, before pycolmap, which only says that a check failed.
+    Checked here, before pycolmap, which only says that a check failed: raises ValueError for an unknown camera model or
+    wrong parameters.
     """
     if options.camera_model not in CAMERA_MODELS:
         raise ValueError(f"no camera model {options.camera_model}: expected one of {', '.join(CAMERA_MODELS)}")
@@ -143,17 +156,27 @@ def _cameras_to_share(known: dict[str, int], mode: CameraMode) -> dict[str, int]
     }
 
 
-def _import_group(path: Path, images_dir: Path, names: list[str], options: CameraOptions, shared: int | None) -> None:
-    # COLMAP's own mode for folders gives a picture the camera of another folder where names of folders and files
-    # mix ("a.jpg", "sub/b.jpg", "z.jpg"), and starts anew in a second run: each folder is a group with one camera.
-    mode = {CameraMode.AUTO: pycolmap.CameraMode.AUTO, CameraMode.PER_IMAGE: pycolmap.CameraMode.PER_IMAGE}
-    reader = pycolmap.ImageReaderOptions(camera_model=options.camera_model, camera_params=options.camera_params)
+def _reader(options: CameraOptions, shared: int | None) -> pycolmap.ImageReaderOptions:
+    reader = pycolmap.ImageReaderOptions(
+        camera_model=options.camera_model,
+        camera_params=options.camera_params,
+        default_focal_length_factor=options.default_focal_length_factor,
+    )
     if shared is not None:
         reader.existing_camera_id = shared
+    return reader
+
+
+def _import_group(
+    path: Path, images_dir: Path, names: list[str], mode: CameraMode, reader: pycolmap.ImageReaderOptions
+) -> None:
+    # COLMAP's own mode for folders gives a picture the camera of another folder where names of folders and files
+    # mix ("a.jpg", "sub/b.jpg", "z.jpg"), and starts anew in a second run: each folder is a group with one camera.
+    theirs = {CameraMode.AUTO: pycolmap.CameraMode.AUTO, CameraMode.PER_IMAGE: pycolmap.CameraMode.PER_IMAGE}
     with TemporaryDirectory(prefix="d2sfm-") as folder:
         for name in names:
             _write_stand_in(Path(images_dir, name), Path(folder, name))
-        pycolmap.import_images(path, folder, mode.get(options.camera_mode, pycolmap.CameraMode.SINGLE), names, reader)
+        pycolmap.import_images(path, folder, theirs.get(mode, pycolmap.CameraMode.SINGLE), names, reader)
 
 
 def _write_stand_in(photograph: Path, stand_in: Path) -> None:

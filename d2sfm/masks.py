@@ -1,0 +1,126 @@
+"""Masks of photographs in COLMAP's layout: black (0) is out, any other value is in.
+
+The mask of ``sub/a.jpg`` is ``sub/a.jpg.png`` below the folder of masks or else ``sub/a.png``, as in COLMAP.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.containers import png_chunks
+from d2sfm.coordinates import Size
+from d2sfm.headers import opened, pillow_settings
+
+_GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "F"}  # Pillow's
+
+
+class Masks:
+    """The masks of the photographs below a folder, and one that all photographs share.
+
+    folder: of the masks by photograph; camera_mask: the shared one, for what every picture shows (a bonnet, a logo).
+
+    Raises FileNotFoundError where either is missing, ValueError where the shared one can't be read.
+    """
+
+    def __init__(self, folder: Path | str | None = None, camera_mask: Path | str | None = None):
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None and not self.folder.is_dir():
+            raise FileNotFoundError(f"no folder of masks {folder}")
+        self._shared = None
+        if camera_mask is not None:
+            try:
+                self._shared = read_mask(Path(camera_mask))
+            except ValueError as error:
+                raise ValueError(f"the mask {camera_mask} {error}") from error
+
+    @property
+    def settings(self) -> dict:
+        """What of them decides features, for the fingerprint: that there are masks, and which one is shared.
+
+        Of the masks by photograph the pixels are not in it: they would have to be read to find out what is done.
+        """
+        settings = {} if self.folder is None else {"masks": True}
+        if self._shared is not None:
+            size = np.array(self._shared.shape, "<i8").tobytes()
+            settings["camera_mask"] = hashlib.sha256(size + np.packbits(self._shared).tobytes()).hexdigest()[:16]
+        return settings
+
+    def check(self, images: Path, names: list[str]) -> None:
+        """Raise ValueError where no photograph of the folder has a mask, or masks would count as photographs."""
+        if self.folder is None:
+            return
+        if self.folder.resolve().is_relative_to(images.resolve()):
+            raise ValueError(f"the masks in {self.folder} would count as photographs of {images}: move them elsewhere")
+        if len(self.without(names)) == len(names):
+            raise ValueError(f"{self.folder} has no mask for any photograph: that of {names[0]} is {names[0]}.png")
+
+    def without(self, names: Iterable[str]) -> list[str]:
+        """Those of the photographs that have no mask of their own; none without a folder of masks."""
+        return [] if self.folder is None else [name for name in names if self._path(name) is None]
+
+    def __call__(self, name: str, size: Size) -> np.ndarray | None:
+        """What is in of a photograph of that size (width, height): [H, W] bool, None where that is all of it.
+
+        Safe to call from several threads. Raises ValueError where a mask has another size or can't be read.
+        """
+        path = None if self.folder is None else self._path(name)
+        masks = [] if self._shared is None else [("the camera mask", self._shared)]
+        if path is not None:
+            try:
+                masks.append(("its mask", read_mask(path)))
+            except (ValueError, OSError) as error:
+                raise ValueError(f"has a mask that can't be used: {path} {error}") from error
+        for what, mask in masks:
+            height, width = mask.shape
+            if (width, height) != tuple(size):
+                raise ValueError(f"is {size[0]} x {size[1]} px, {what} {width} x {height} px")
+        return np.logical_and.reduce([mask for _, mask in masks]) if masks else None
+
+    def _path(self, name: str) -> Path | None:
+        paths = (self.folder / f"{name}.png", (self.folder / name).with_suffix(".png"))
+        return next((path for path in paths if path.is_file()), None)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Whether each pixel of a mask is in: [H, W] bool. Grey, colour, palette, of 1 to 16 bits; alpha does not count.
+
+    Raises ValueError with the reason in one line (without the path) where the file can't be used, FileNotFoundError
+    where there is none.
+    """
+    path = Path(path)
+    with opened(path) as picture:
+        if picture.format == "PNG":
+            with path.open("rb") as stream:
+                all(True for _ in png_chunks(stream))  # raises where one is broken, which Pillow forgives
+        raw_mode = str(picture.tile[0][3])
+        try:
+            with pillow_settings() if picture.format == "TIFF" else nullcontext():
+                picture.load()
+        except Exception as error:  # Pillow's readers raise what they like on damaged files
+            raise ValueError(f"is damaged or cut short: {error}") from error
+        if picture.mode in _GREY_MODES:
+            return np.asarray(picture) != 0
+        if picture.format == "PNG" and "16" in raw_mode:  # of colours Pillow keeps the high bytes alone
+            import cv2  # slow to import, and rarely needed
+
+            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        else:
+            pixels = np.asarray(picture.convert("RGB"))
+    return pixels[..., :3].any(axis=2)
+
+
+def visible(keypoints: np.ndarray, image_size: Size, border: int, mask: np.ndarray | None) -> np.ndarray:
+    """Which keypoints lie on pixels that are in: [N] bool.
+
+    keypoints: [N, 2 or more], x and y first; the pixel of one is (floor(x), floor(y)), as in COLMAP. border: pixels at
+    each edge of the photograph that are out. mask: [H, W] bool, None where all is in.
+    """
+    width, height = image_size
+    columns, rows = np.floor(keypoints[:, :2]).astype(np.int64).T
+    inside = (columns >= border) & (columns < width - border) & (rows >= border) & (rows < height - border)
+    if mask is not None:
+        inside[inside] = mask[rows[inside], columns[inside]]
+    return inside

@@ -1,0 +1,41 @@
+"""Models on disk; what reconstruct makes of them is tested in test_reconstruction.py."""
+
+import numpy as np
+import pycolmap
+import pytest
+
+from d2sfm.model_files import numbered, require_replaceable, write_models
+
+
+@pytest.fixture
+def model():
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 3, 20
+    return pycolmap.synthesize_dataset(options)
+
+
+def test_models_are_numbered_and_replace_earlier_ones(tmp_path, model):
+    assert numbered(tmp_path) == []
+    folders = write_models([model, model], tmp_path / "sparse", text=True, ply=True)
+    assert folders == tuple(numbered(tmp_path / "sparse")) == (tmp_path / "sparse/0", tmp_path / "sparse/1")
+    assert (folders[1] / "points3D.ply").is_file()
+    (tmp_path / "sparse/notes.txt").write_text("mine")
+    require_replaceable(tmp_path / "sparse")
+    folders = write_models([model], tmp_path / "sparse", text=False, ply=False)
+    assert sorted(path.name for path in (tmp_path / "sparse").iterdir()) == ["0", "notes.txt"]
+    assert {path.suffix for path in folders[0].iterdir()} == {".bin"}
+    again = pycolmap.Reconstruction(folders[0])
+    assert np.array_equal(again.points3D[1].xyz, model.points3D[1].xyz)
+
+
+def test_a_failed_write_keeps_the_earlier_model(tmp_path):
+    class Unwritable:
+        def write_binary(self, folder):
+            raise OSError("disk is full")
+
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "cameras.bin").write_bytes(b"old")
+    with pytest.raises(OSError, match="full"):
+        write_models([Unwritable()], tmp_path, text=False, ply=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    assert (tmp_path / "0" / "cameras.bin").read_bytes() == b"old"
