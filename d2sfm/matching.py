@@ -1,6 +1,6 @@
 """Matches and two-view geometries of image pairs, into COLMAP's database.
 
-d2sfm match --database db.db [--pairs pairs.txt]
+d2sfm match --database db.db [--pairs retrieval]
 """
 
 import json
@@ -18,9 +18,10 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
 from d2sfm.device import resolve_device
 from d2sfm.image_cache import ImageCache, in_own_pages
-from d2sfm.options import MatchingOptions, VerificationOptions
+from d2sfm.options import MatchingOptions, PairOptions, VerificationOptions
 from d2sfm.pair_tasks import PairResult, PairTask, run_pairs
-from d2sfm.pairs import among, exhaustive, in_tiles, read_pairs
+from d2sfm.pairs import among, in_tiles, write_pairs
+from d2sfm.pairs.selection import select_pairs
 
 CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16
 TILE_IMAGES = 32  # the cache holds them as a rule, so an image is read at most once for each 32 others
@@ -52,7 +53,8 @@ def match_database(
     *,
     options: MatchingOptions | None = None,
     verification: VerificationOptions | None,
-    pairs_file: Path | str | None = None,
+    pairs: PairOptions | None = None,
+    write_pairs_to: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = False,
     num_threads: int | None = None,
@@ -60,7 +62,7 @@ def match_database(
     """Match the images of a database in pairs, verify the matches, and write both.
 
     verification: None leaves two-view geometries out.
-    pairs_file: text file with two image names a line, see ``pairs.read_pairs``; None stands for all pairs.
+    pairs: which images to match, see ``pairs.selection``; write_pairs_to: text file for what that came to.
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
@@ -69,7 +71,8 @@ def match_database(
     A pair's max_error is multiplied by the larger resize factor of its images, where d2sfm extracted them.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device, and RuntimeError where the
-    database is none or in use, has fewer than two images with features, or has descriptors that are not D2-Net's.
+    database is none or in use, has fewer than two images with features, has descriptors that are not D2-Net's, or
+    lacks what the pairs are chosen by.
     """
     database, options = Path(database), options or MatchingOptions()
     device = resolve_device(options.device)
@@ -79,7 +82,9 @@ def match_database(
             factors = features.resize_factors()
             differing = _note_settings(features, options, verification, overwrite)
         with PairStore(database) as store:
-            asked = _with_features(store, _asked_pairs(store, pairs_file))
+            asked = select_pairs(store, pairs or PairOptions())
+            if write_pairs_to is not None:
+                write_pairs(write_pairs_to, asked, store.image_names())
             done = set() if overwrite else store.done_pairs(verified=verification is not None)
             todo = in_tiles(asked[~among(asked, done)], TILE_IMAGES)
             if differing and len(todo) < len(asked):
@@ -126,18 +131,6 @@ def _run(
         return _write(store, results, verification, bar)
 
 
-def _asked_pairs(store: PairStore, pairs_file: Path | str | None) -> np.ndarray:
-    names = store.image_names()
-    if len(names) < 2:
-        raise RuntimeError(f"{store.path} has {len(names)} images, matching needs 2 or more: run d2sfm extract first")
-    if pairs_file is None:
-        return exhaustive(names)
-    pairs = read_pairs(pairs_file, {name: image_id for image_id, name in names.items()})
-    if not len(pairs):
-        raise RuntimeError(f"{pairs_file} names no pair of images")
-    return pairs
-
-
 def _warn_of_missing_factors(store: PairStore, pairs: np.ndarray, factors: dict[int, float]) -> None:
     missing = sorted(set(np.unique(pairs).tolist()) - factors.keys())
     if missing:
@@ -172,22 +165,6 @@ def _tasks(
             factor = max(factors.get(a, 1.0), factors.get(b, 1.0))
             task = replace(task, views=(cache.view(a), cache.view(b)), resize_factor=factor)
         yield task
-
-
-def _with_features(store: PairStore, pairs: np.ndarray) -> np.ndarray:
-    """The pairs whose images both have features. RuntimeError where none has."""
-    images = np.unique(pairs).tolist()
-    missing = [image_id for image_id in images if not store.has_features(image_id)]
-    usable = pairs[~np.isin(pairs, missing).any(axis=1)]
-    if not len(usable):
-        raise RuntimeError(
-            f"{store.path} has no features of {len(missing)} of {len(images)} images: "
-            f"run d2sfm extract --database {store.path} --images FOLDER first"
-        )
-    if missing:
-        first = store.image_names()[missing[0]]
-        logger.warning("%d images have no features and are left out, %s the first", len(missing), first)
-    return usable
 
 
 def _note_settings(

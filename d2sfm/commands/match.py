@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.arguments import add_options, parse_options
 from d2sfm.commands.common import EXIT_DONE, GOES_ON, add_command, add_database, print_result, shows_progress
-from d2sfm.options import MatchingOptions, VerificationOptions
+from d2sfm.options import MatchingOptions, PairOptions, VerificationOptions
 
 
 def add(commands) -> None:
@@ -13,16 +13,17 @@ def add(commands) -> None:
     parser = add_command(commands, "match", run, "mutual nearest neighbours of image pairs, verified", GOES_ON)
     add_database(parser)
     parser.add_argument(
-        "--pairs", type=Path, metavar="FILE", help="text file with two image names a line (default: all pairs)"
+        "--write-pairs", type=Path, metavar="FILE", help="write the chosen pairs, too: two names a line, a tab between"
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
-    for options in (MatchingOptions, VerificationOptions):
+    for options in (PairOptions, MatchingOptions, VerificationOptions):
         add_options(parser, options)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm match``."""
+    pairs = parse_options(PairOptions, arguments)
     options = parse_options(MatchingOptions, arguments)
     verification = parse_options(VerificationOptions, arguments)
     from d2sfm.matching import match_database
@@ -31,7 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.database,
         options=options,
         verification=verification if arguments.verify else None,
-        pairs_file=arguments.pairs,
+        pairs=pairs,
+        write_pairs_to=arguments.write_pairs,
         overwrite=arguments.overwrite,
         progress=shows_progress(arguments),
     )

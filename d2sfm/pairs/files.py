@@ -1,22 +1,15 @@
-"""Which images to match.
-
-Pairs of image ids are rows of an array, [P, 2] uint32, the smaller id first: 8 bytes a pair, where a list of tuples
-takes 100. The two million pairs of 2000 images are 16 MB.
-"""
+"""Pairs of images in text files, two names a line: COLMAP's and hloc's layout, with a tab between the names."""
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from d2sfm.files import replacing
+from d2sfm.pairs.arrays import first_of_each
+
 MAX_LINE = 2 * 4096  # characters of two longest paths; a file of another kind may be one endless line
-
-
-def exhaustive(image_ids: Iterable[int]) -> np.ndarray:
-    """Every pair (i, j) of different image ids with i < j, in ascending order, [P, 2] uint32."""
-    ids = np.unique(np.fromiter(image_ids, np.uint32))
-    return np.stack([ids[ranks] for ranks in np.triu_indices(len(ids), 1)], axis=1)
 
 
 def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
@@ -42,26 +35,31 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
             raise ValueError(f"{path}, line {number}: {name_a!r} is paired with itself")
         ids = ids_by_name[name_a], ids_by_name[name_b]
         codes.append(min(ids) << 32 | max(ids))
-    codes = np.array(codes, np.uint64)
-    _, first = np.unique(codes, return_index=True)
-    codes = codes[np.sort(first)]
-    return np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1).astype(np.uint32)
+    return first_of_each(np.array(codes, np.uint64))
 
 
-def in_tiles(pairs: np.ndarray, tile: int) -> np.ndarray:
-    """The pairs in an order in which ``tile + 2`` images at a time cover many of them, [P, 2] uint32.
+def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -> None:
+    """Write pairs of image ids, [P, 2], as lines that ``read_pairs`` reads, in their order.
 
-    The images are taken ``tile`` at a time, and with these each other image in turn: it comes with all its partners
-    among them, one pair after the other, and is then not needed again until the next tile.
+    names: by image id. Raises ValueError where a name can't stand in such a line, FileNotFoundError where the folder is
+    missing.
     """
-    ranks = np.searchsorted(np.unique(pairs), pairs)
-    return pairs[np.lexsort((ranks[:, 0], ranks[:, 1], ranks[:, 0] // tile))]
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for the pairs file {path.name}")
+    with replacing(path) as file:
+        file.writelines(f"{_line(names[a], names[b])}\n".encode() for a, b in pairs.tolist())
 
 
-def among(pairs: np.ndarray, others: Collection[tuple[int, int]]) -> np.ndarray:
-    """Which of the pairs, [P, 2], are among some others (i, j), i < j; [P] bool."""
-    codes = np.fromiter((i << 32 | j for i, j in others), np.uint64, len(others))
-    return np.isin(pairs[:, 0].astype(np.uint64) << np.uint64(32) | pairs[:, 1], codes)
+def _line(name_a: str, name_b: str) -> str:
+    """The line of a pair. A name that looks like a comment, or like the mark of a text file, comes second."""
+    for name in (name_a, name_b):
+        if not name.strip() or set(name) & set("\t\n\r\0"):
+            raise ValueError(f"{name!r} can't be written into a pairs file: a tab or a line end, or nothing but spaces")
+    for first, second in ((name_a, name_b), (name_b, name_a)):
+        if not first.lstrip().startswith("#") and not first.startswith("\ufeff"):
+            return f"{first}\t{second}"
+    raise ValueError(f"{name_a!r} and {name_b!r} can't be written into a pairs file: either would be a comment")
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -75,7 +73,11 @@ def _lines(text: str) -> Iterator[str]:
 
 def _read_text(path: Path) -> str:
     """The file's text with line ends \\n; a byte order mark is dropped."""
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as error:  # a name that is too long, for one
+        raise FileNotFoundError(f"no pairs file {path}: {error.strerror}") from None
+    if not is_file:
         raise FileNotFoundError(f"no pairs file {path}")
     try:
         text = path.read_text(encoding="utf-8-sig")

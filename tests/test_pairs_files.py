@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.pairs import among, exhaustive, in_tiles, read_pairs
+from d2sfm.pairs import exhaustive, read_pairs, write_pairs
 
 IDS = {"a.jpg": 3, "b.jpg": 1, "sub/c.png": 7, "my view 1.jpg": 4, "my view 2.jpg": 5}
 
@@ -22,57 +22,6 @@ def tuples(pairs):
     assert pairs.dtype == np.uint32
     assert pairs.ndim == 2
     return list(map(tuple, pairs.tolist()))
-
-
-@given(st.lists(st.integers(1, 50)))
-@settings(deadline=None)
-def test_exhaustive_is_every_ordered_pair_once(image_ids):
-    expected = [(i, j) for i in range(51) for j in range(51) if i < j and i in image_ids and j in image_ids]
-    assert tuples(exhaustive(image_ids)) == expected
-
-
-@given(st.sets(st.tuples(st.integers(1, 30), st.integers(31, 60))), st.integers(1, 5))
-@settings(deadline=None)
-def test_tiles_hold_the_same_pairs(pairs, tile):
-    listed = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
-    assert sorted(tuples(in_tiles(listed, tile))) == sorted(pairs)
-
-
-def loads(pairs, held):
-    """How often an image is loaded where the ``held`` images that were used last are at hand."""
-    recent, count = [], 0
-    for image_id in (image_id for pair in pairs for image_id in pair):
-        count += image_id not in recent
-        recent = [other for other in recent if other != image_id][1 - held :]
-        recent.append(image_id)
-    return count
-
-
-def test_tiles_load_images_less_often():
-    pairs = exhaustive(range(100, 220, 2))
-    assert loads(tuples(in_tiles(pairs, 10)), 20) < loads(tuples(pairs), 20) / 3
-
-
-def test_an_image_is_loaded_once_for_each_tile():
-    pairs = exhaustive(range(60))
-    expected = sum(60 - start for start in range(0, 60, 10))  # the ten of a tile and all that come after them
-    assert loads(tuples(in_tiles(pairs, 10)), 12) <= expected
-
-
-@given(
-    st.sets(st.tuples(st.integers(1, 5), st.integers(6, 9))), st.sets(st.tuples(st.integers(1, 5), st.integers(6, 9)))
-)
-@settings(deadline=None)
-def test_pairs_among_others(pairs, others):
-    listed = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
-    np.testing.assert_array_equal(among(listed, others), [pair in others for pair in sorted(pairs)])
-
-
-def test_pairs_of_the_largest_ids():
-    largest = 2**31 - 2  # COLMAP's
-    pairs = exhaustive([largest, 1, largest - 1])
-    assert tuples(pairs) == [(1, largest - 1), (1, largest), (largest - 1, largest)]
-    assert among(pairs, {(1, largest)}).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -176,3 +125,35 @@ def test_spaces_give_the_pair_or_an_error(tmp_path_factory, data):
     else:
         with pytest.raises(ValueError, match="can be split"):
             read_pairs(path, ids)
+
+
+# Also names that look like comments, or like the mark at the start of a text file.
+odd_names = st.text("#\ufeff\u2028 ab/é", min_size=1, max_size=4).filter(lambda name: name.strip())
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=100)
+def test_written_pairs_are_read_again(tmp_path_factory, data):
+    listed = data.draw(st.lists(odd_names, min_size=2, max_size=5, unique=True))
+    ids = {name: number for number, name in enumerate(listed, start=1)}
+    pairs = exhaustive(ids.values())[
+        data.draw(st.lists(st.integers(0, len(ids) * (len(ids) - 1) // 2 - 1), unique=True))
+    ]
+    path = tmp_path_factory.getbasetemp() / "written.txt"
+    marked = [name.lstrip().startswith("#") or name.startswith("\ufeff") for name in listed]
+    if any(marked[a - 1] and marked[b - 1] for a, b in pairs):
+        with pytest.raises(ValueError, match="either would be a comment"):
+            write_pairs(path, pairs, dict(enumerate(listed, start=1)))
+    else:
+        write_pairs(path, pairs, dict(enumerate(listed, start=1)))
+        np.testing.assert_array_equal(read_pairs(path, ids), pairs)
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\0b", " "])
+def test_names_that_no_line_can_hold(tmp_path, name):
+    pairs = exhaustive([1, 2])
+    with pytest.raises(ValueError, match="can't be written into a pairs file: a tab"):
+        write_pairs(tmp_path / "pairs.txt", pairs, {1: name, 2: "b"})
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        write_pairs(tmp_path / "nowhere" / "pairs.txt", pairs, {1: "a", 2: "b"})

@@ -1,0 +1,67 @@
+"""Pairs of photographs that look alike, by one global descriptor of each."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from d2sfm.pairs.arrays import nearest, unique_pairs
+
+DATASET = "global_descriptor"  # of an image's group, in hloc's files
+
+
+def retrieval(image_ids: np.ndarray, descriptors: np.ndarray, number: int, queries: np.ndarray | None = None):
+    """Pairs of each image with the ``number`` images of the highest cosine similarity, lower ids first at a tie.
+
+    image_ids: [N], ascending; descriptors: [N, D] float32 of unit length; queries: [N] bool, the images that look for
+    others (default: all). Returns [P, 2] uint32, ascending: a pair that either image asks for is there once.
+    """
+    first, second = nearest(similarities(descriptors), len(image_ids), number)
+    if queries is not None:
+        first, second = first[queries[first]], second[queries[first]]
+    return unique_pairs(image_ids[first], image_ids[second])
+
+
+def similarities(descriptors: np.ndarray) -> Callable[[int, int], np.ndarray]:
+    """Cosine similarities of some rows with all, for ``arrays.nearest``."""
+    return lambda begin, end: descriptors[begin:end] @ descriptors.T
+
+
+def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarray:
+    """Global descriptors of images from an HDF5 file in hloc's layout: <name>/global_descriptor, [D] each.
+
+    Returns [N, D] float32 of unit length in the order of the names. Raises FileNotFoundError where there is no such
+    file, ValueError where it is no HDF5 file, or lacks an image, or holds for one something else than the others have.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of global descriptors {path}")
+    found, missing = [], []
+    try:
+        with h5py.File(path, "r") as file:
+            for name in names:
+                group = file.get(name)
+                dataset = group.get(DATASET) if isinstance(group, h5py.Group) else None
+                if isinstance(dataset, h5py.Dataset):
+                    found.append(_unit(path, name, dataset, len(found[0]) if found else None))
+                else:
+                    missing.append(name)
+    except OSError as error:
+        raise ValueError(f"{path} can't be read as HDF5: {str(error).splitlines()[0]}") from error
+    if missing:
+        raise ValueError(f"{path} has no {DATASET} of {len(missing)} images, {missing[0]} the first")
+    return np.stack(found)
+
+
+def _unit(path: Path, name: str, dataset: h5py.Dataset, size: int | None) -> np.ndarray:
+    """One descriptor, [D] float32, of unit length."""
+    where = f"{DATASET} of {name} in {path}"
+    if dataset.ndim != 1 or dataset.dtype.kind != "f" or not len(dataset) or (size and len(dataset) != size):
+        expected = f"{size} numbers as before it" if size else "[D] of floating point"
+        raise ValueError(f"{where} is {dataset.dtype} {dataset.shape}, expected {expected}")
+    descriptor = dataset[:].astype(np.float64)
+    length = np.linalg.norm(descriptor)
+    if not 0 < length < np.inf:
+        raise ValueError(f"{where} is zero or not finite")
+    return (descriptor / length).astype(np.float32)

@@ -1,0 +1,144 @@
+"""The pairs that the options ask for, of the images of a database."""
+
+import logging
+from collections.abc import Collection
+
+import numpy as np
+
+from d2sfm.database import PairStore
+from d2sfm.global_descriptors import global_descriptors
+from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairOptions
+from d2sfm.pairs.arrays import exhaustive, union
+from d2sfm.pairs.files import read_pairs
+from d2sfm.pairs.from_model import by_poses, covisible
+from d2sfm.pairs.retrieval import read_global_descriptors, retrieval
+from d2sfm.pairs.sequential import loop_candidates, sequential
+from d2sfm.pairs.spatial import positions_m, spatial
+from megadepth_utils.models import read_model
+
+logger = logging.getLogger(__name__)
+
+
+def select_pairs(store: PairStore, options: PairOptions) -> np.ndarray:
+    """Pairs of images that have features, as the options choose them, [P, 2] uint32, each once, smaller id first.
+
+    Images without features are left out with a warning. Raises FileNotFoundError for a missing file or model,
+    ValueError for a bad pairs file or file of global descriptors, and RuntimeError where the database has fewer than
+    two images with features, or nothing of what the kind of pairs goes by.
+    """
+    names = store.image_names()
+    if len(names) < 2:
+        raise RuntimeError(f"{store.path} has {len(names)} images, matching needs 2 or more: run d2sfm extract first")
+    if options.kind is None:
+        pairs = read_pairs(options.pairs, {name: image_id for image_id, name in names.items()})
+        if not len(pairs):
+            raise RuntimeError(f"{options.pairs} names no pair of images")
+        usable = _with_features(store, np.unique(pairs).tolist())
+        return pairs[np.isin(pairs, usable).all(axis=1)]
+    selection = _Selection(store, _with_features(store, names), options)
+    pairs = selection.of_kind(options.kind)
+    images = len(selection.image_ids)
+    logger.info("%d of the %d pairs of %d images (%s)", len(pairs), images * (images - 1) // 2, images, options.pairs)
+    return pairs
+
+
+class _Selection:
+    """Pairs of some images, by each way to choose them."""
+
+    def __init__(self, store: PairStore, image_ids: np.ndarray, options: PairOptions):
+        self.image_ids = image_ids  # [N] uint32, ascending
+        self._store, self._options, self._names = store, options, store.image_names()
+
+    def of_kind(self, kind: PairKind) -> np.ndarray:
+        """The pairs of one kind."""
+        return getattr(self, f"_{kind}")()
+
+    def _auto(self) -> np.ndarray:
+        few = len(self.image_ids) <= EXHAUSTIVE_LIMIT
+        kind, than = (PairKind.EXHAUSTIVE, "no more") if few else (PairKind.RETRIEVAL, "more")
+        logger.info("--pairs %s, as there are %s than %d images", kind, than, EXHAUSTIVE_LIMIT)
+        return self.of_kind(kind)
+
+    def _exhaustive(self) -> np.ndarray:
+        return exhaustive(self.image_ids)
+
+    def _retrieval(self) -> np.ndarray:
+        return retrieval(self.image_ids, self._descriptors(), self._options.num_neighbours)
+
+    def _sequential(self) -> np.ndarray:
+        order = sorted(range(len(self.image_ids)), key=lambda i: self._names[int(self.image_ids[i])])
+        in_order, options = self.image_ids[order], self._options
+        pairs = sequential(in_order, options.overlap)
+        if options.loop_candidates and options.overlap < len(order) - 1:
+            candidates = loop_candidates(in_order, self._descriptors()[order], options.overlap, options.loop_candidates)
+            pairs = union(pairs, candidates)
+        return pairs
+
+    def _spatial(self) -> np.ndarray:
+        options = self._options
+        positions = positions_m(self._store.pose_priors(), options.use_altitude)
+        known = np.isin(self.image_ids, list(positions))
+        if not known.any():
+            raise RuntimeError(f"{self._store.path} has no GPS position of any image: choose --pairs retrieval")
+        ids = self.image_ids[known]
+        pairs = spatial(
+            ids, np.array([positions[i] for i in ids.tolist()]), options.num_neighbours, options.max_distance_m
+        )
+        return self._with_others(pairs, known, "have no GPS position")
+
+    def _covisibility(self) -> np.ndarray:
+        known, images = self._images_of_model()
+        pairs = covisible(self.image_ids[known], images, self._options.num_neighbours)
+        return self._with_others(pairs, known, f"are not in {self._options.model}")
+
+    def _poses(self) -> np.ndarray:
+        known, images = self._images_of_model()
+        pairs = by_poses(self.image_ids[known], images, self._options.num_neighbours, self._options.max_angle_deg)
+        return self._with_others(pairs, known, f"are not in {self._options.model}")
+
+    def _images_of_model(self) -> tuple[np.ndarray, list]:
+        """Which images the model has with poses, [N] bool, and its records of these in their order."""
+        self._model = model = read_model(self._options.model)  # kept: its records are part of it
+        images = {image.name: image for image in map(model.image, model.reg_image_ids())}
+        names = [self._names[image_id] for image_id in self.image_ids.tolist()]
+        known = np.array([name in images for name in names])
+        if not known.any():
+            raise RuntimeError(f"{self._options.model} has none of the {len(names)} images of {self._store.path}")
+        return known, [images[name] for name in names if name in images]
+
+    def _with_others(self, pairs: np.ndarray, known: np.ndarray, lack: str) -> np.ndarray:
+        """The pairs, and those of the images that they leave out because of what these lack."""
+        others = self.image_ids[~known]
+        if not len(others):
+            return pairs
+        number = self._options.num_neighbours
+        logger.warning(
+            "%d images %s, %s the first: each gets the %d that look most like it",
+            len(others),
+            lack,
+            self._names[int(others[0])],
+            number,
+        )
+        return union(pairs, retrieval(self.image_ids, self._descriptors(), number, queries=~known))
+
+    def _descriptors(self) -> np.ndarray:
+        """A global descriptor of each image, [N, D] float32."""
+        if self._options.global_descriptors is not None:
+            names = [self._names[image_id] for image_id in self.image_ids.tolist()]
+            return read_global_descriptors(self._options.global_descriptors, names)
+        return global_descriptors(self._store, self.image_ids.tolist())
+
+
+def _with_features(store: PairStore, image_ids: Collection[int]) -> np.ndarray:
+    """Those of the images that have features, ascending. RuntimeError where fewer than two have."""
+    usable = [image_id for image_id in sorted(image_ids) if store.has_features(image_id)]
+    missing = sorted(set(image_ids) - set(usable))
+    if len(usable) < 2:
+        raise RuntimeError(
+            f"{store.path} has no features of {len(missing)} of {len(image_ids)} images: "
+            f"run d2sfm extract --database {store.path} --images FOLDER first"
+        )
+    if missing:
+        first = store.image_names()[missing[0]]
+        logger.warning("%d images have no features and are left out, %s the first", len(missing), first)
+    return np.array(usable, np.uint32)

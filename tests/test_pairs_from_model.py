@@ -1,0 +1,73 @@
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pycolmap
+import pytest
+from scipy.spatial.transform import Rotation
+
+from d2sfm.pairs.from_model import by_poses, covisible
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Seven cameras in a row, each nearest to the one before; image ids are 10 k + 10.
+
+    Image k looks k * 10 degrees to the side and sees the points 4 k to 4 k + 11; images 3 and 5 are held upside down,
+    image 6 sees nothing.
+    """
+    found = pycolmap.Reconstruction()
+    camera = pycolmap.Camera(camera_id=1, model="PINHOLE", width=80, height=60, params=[90, 90, 40, 30])
+    found.add_camera_with_trivial_rig(camera)
+    seen = {k: range(4 * k, 4 * k + 12) if k < 6 else range(0) for k in range(7)}
+    for k, points in seen.items():
+        rotation = Rotation.from_euler("yz", [10 * k, 180 * (k in (3, 5))], degrees=True)  # about fixed axes
+        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation.as_quat()), -rotation.apply([k + 0.1 * k * k, 0, 0]))
+        keypoints = np.zeros((len(points), 2))
+        found.add_image_with_trivial_frame(pycolmap.Image(f"{k}.jpg", keypoints, 1, 10 * k + 10), pose)
+    for point in range(32):
+        track = [pycolmap.TrackElement(10 * k + 10, point - 4 * k) for k, points in seen.items() if point in points]
+        found.add_point3D(np.zeros(3), pycolmap.Track(track))
+    return found
+
+
+def images(model):
+    ids = sorted(model.reg_image_ids())
+    return np.array(ids, np.uint32), [model.image(image_id) for image_id in ids]
+
+
+def test_images_that_share_most_points(model):
+    # Neighbours share 8 points, those two apart 4.
+    assert covisible(*images(model), 1).tolist() == [[10, 20], [20, 30], [30, 40], [40, 50], [50, 60]]
+    near = [[10 * k, 10 * k + 10] for k in range(1, 6)]
+    assert covisible(*images(model), 2).tolist() == sorted([*near, [10, 30], [40, 60]])
+    assert covisible(*images(model), 9).tolist() == sorted([*near, *([10 * k, 10 * k + 20] for k in range(1, 5))])
+
+
+def test_against_counts_of_tracks():
+    pycolmap.set_random_seed(0)
+    options = pycolmap.SyntheticDatasetOptions(num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=8)
+    options.num_points3D, options.track_length = 60, 3
+    model = pycolmap.synthesize_dataset(options)
+    shared = Counter()
+    for point in model.points3D.values():
+        shared.update(combinations(sorted({element.image_id for element in point.track.elements}), 2))
+    ids, records = images(model)
+    found = covisible(ids, records, len(ids))
+    assert list(map(tuple, found.tolist())) == sorted(shared)
+
+
+def test_near_cameras_that_look_the_same_way(model):
+    row = [[10 * k, 10 * k + 10] for k in range(1, 7)]
+    assert by_poses(*images(model), 1, 180.0).tolist() == row
+    assert by_poses(*images(model), 9, 10.0 + 1e-6).tolist() == row  # upside down is no other way to look
+    assert by_poses(*images(model), 9, 9.9).tolist() == []
+    two = sorted([*row, *([10 * k, 10 * k + 20] for k in range(1, 6))])
+    assert by_poses(*images(model), 9, 25.0).tolist() == two
+    assert len(by_poses(*images(model), 9, 180.0)) == 21
+
+
+def test_a_model_without_points(model):
+    ids, records = images(model)
+    assert covisible(ids[-1:], records[-1:], 5).shape == (0, 2)
+    assert by_poses(ids[-1:], records[-1:], 5, 30.0).shape == (0, 2)

@@ -1,0 +1,79 @@
+import h5py
+import numpy as np
+import pytest
+
+from d2sfm.pairs.retrieval import read_global_descriptors, retrieval
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_each_image_with_those_that_look_most_like_it():
+    descriptors = unit(np.random.default_rng(0).normal(size=(30, 16)))
+    ids = np.arange(30, dtype=np.uint32) * 2 + 5
+    similarity = descriptors @ descriptors.T
+    expected = set()
+    for a in range(30):
+        others = sorted((b for b in range(30) if b != a), key=lambda b: -similarity[a, b])[:4]
+        expected |= {tuple(sorted((2 * a + 5, 2 * b + 5))) for b in others}
+    found = retrieval(ids, descriptors, 4)
+    assert found.dtype == np.uint32
+    assert list(map(tuple, found.tolist())) == sorted(expected)
+
+
+def test_only_some_look_for_others():
+    descriptors = unit(np.array([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]]))
+    ids = np.array([1, 2, 3, 4], np.uint32)
+    assert retrieval(ids, descriptors, 1).tolist() == [[1, 2], [3, 4]]
+    assert retrieval(ids, descriptors, 1, queries=np.array([False, False, True, False])).tolist() == [[3, 4]]
+
+
+def test_lower_ids_win_a_tie():
+    assert retrieval(np.array([3, 5, 8], np.uint32), np.ones((3, 1), np.float32), 1).tolist() == [[3, 5], [3, 8]]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(**changes):
+        path = tmp_path / "global.h5"
+        with h5py.File(path, "w") as file:
+            for name, descriptor in {"a.jpg": [3.0, 4], "sub folder/b.jpg": [0.0, 2], **changes}.items():
+                file.create_group(name)["global_descriptor"] = descriptor
+        return path
+
+    return write_file
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_reading_hloc_layout(write, dtype):
+    path = write(**{"a.jpg": np.array([3, 4], dtype)})
+    found = read_global_descriptors(path, ["sub folder/b.jpg", "a.jpg"])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[0, 1], [0.6, 0.8]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([1.0, 2, 3], r"of b in .* is float64 \(3,\), expected 2 numbers as before it"),
+        ([[1.0, 2]], r"of b in .* is float64 \(1, 2\), expected 2 numbers"),
+        ([1, 2], r"of b in .* is int64 \(2,\), expected"),
+        ([0.0, 0], "is zero or not finite"),
+        ([1.0, np.nan], "is zero or not finite"),
+        (b"text", "of b in"),
+    ],
+)
+def test_bad_descriptors_are_named(write, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        read_global_descriptors(write(b=wrong), ["a.jpg", "b"])
+
+
+def test_missing_images_and_files(write, tmp_path):
+    with pytest.raises(ValueError, match=r"has no global_descriptor of 3 images, sub the first"):
+        read_global_descriptors(write(), ["a.jpg", "sub", "sub folder", "a.jpg/global_descriptor"])
+    with pytest.raises(FileNotFoundError, match="no file of global descriptors"):
+        read_global_descriptors(tmp_path / "nowhere.h5", ["a.jpg"])
+    (tmp_path / "text.h5").write_text("no HDF5")
+    with pytest.raises(ValueError, match=r"text\.h5 can't be read as HDF5"):
+        read_global_descriptors(tmp_path / "text.h5", ["a.jpg"])
