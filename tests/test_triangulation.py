@@ -30,6 +30,11 @@ def scene(tmp_path_factory):
     with pycolmap.Database.open(folder / "db.db") as colmap:
         truth = pycolmap.synthesize_dataset(options, colmap)
         pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+        ids = sorted(truth.images)
+        for pair in ((a, b) for a in ids for b in ids if a < b):  # verification that let wrong matches through
+            geometry = colmap.read_two_view_geometry(*pair)
+            geometry.inlier_matches = colmap.read_matches(*pair)
+            colmap.update_two_view_geometry(*pair, geometry)
     (folder / "model").mkdir()
     truth.write_binary(folder / "model")
     return folder / "db.db", folder / "model"
@@ -72,7 +77,7 @@ def test_points_are_found_and_cameras_and_the_database_stay_to_the_last_bit(scen
     assert np.median(nearest) < 0.02
     assert 0.6 < result.agreeing / result.matches < 0.9  # of which 0.7 are true
     assert str(result.model) in str(result)
-    assert f"{result.agreeing} of {result.matches} matches of 15 pairs" in str(result)
+    assert f"{result.agreeing} of {result.matches} verified matches of 15 pairs" in str(result)
 
 
 def test_the_same_seed_gives_the_same_model(scene, database, tmp_path):
@@ -146,6 +151,13 @@ def test_a_reference_of_photographs_of_another_size_is_refused(scene, database, 
         triangulate(database, edited(scene, tmp_path, shrink), tmp_path / "out")
 
 
+def test_without_verified_pairs_it_says_what_to_run(scene, database, tmp_path):
+    with pycolmap.Database.open(database) as colmap:
+        colmap.clear_two_view_geometries()
+    with pytest.raises(RuntimeError, match="run d2sfm match first"):
+        triangulate(database, scene[1], tmp_path / "out")
+
+
 def test_the_reference_is_not_replaced(scene, database, tmp_path):
     shutil.copytree(scene[1], tmp_path / "sparse" / "0")
     with pytest.raises(RuntimeError, match="give another --output"):
@@ -179,9 +191,10 @@ def test_thresholds_grow_with_the_resize_factor(scene, database, tmp_path, monke
     assert plain.agreeing < resized.agreeing == wide.agreeing
 
 
-def test_without_matches_nothing_is_written_and_that_is_said(scene, database, tmp_path, capsys):
+def test_where_no_match_agrees_nothing_is_written_and_that_is_said(scene, database, tmp_path, capsys):
     with pycolmap.Database.open(database) as colmap:
-        colmap.clear_matches()
+        colmap.clear_two_view_geometries()
+        colmap.write_two_view_geometry(1, 2, pycolmap.TwoViewGeometry())
     shutil.copytree(scene[1], tmp_path / "out" / "0")
     shutil.copytree(scene[1], tmp_path / "model")
     arguments = ["--database", str(database), "--reference", str(tmp_path / "model")]
