@@ -1,20 +1,13 @@
 import numpy as np
-import pycolmap
 import pytest
 import torch
+from feature_database import descriptors_of_place, unit, write_feature_database
 
 from d2sfm import global_descriptors as module
-from d2sfm.database import FeatureStore, PairStore, create_database
-from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
+from d2sfm.database import PairStore
 from d2sfm.global_descriptors import global_descriptors, vlad
-from d2sfm.options import Convention, DescriptorDtype
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def unit(vectors):
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def vlad_plainly(descriptors, words):
@@ -42,37 +35,12 @@ def test_vlad_of_nothing():
     assert vlad(torch.zeros(0, 8), torch.ones(3, 8)).tolist() == [0.0] * 24
 
 
-def write_database(path, descriptors_of):
-    create_database(path)
-    with open_pycolmap(path) as colmap:
-        for name in descriptors_of:
-            camera = pycolmap.Camera(model="PINHOLE", width=80, height=60, params=[90, 90, 40, 30])
-            colmap.write_image(pycolmap.Image(name=name, camera_id=colmap.write_camera(camera)))
-    with FeatureStore(path) as store:
-        for name, descriptors in descriptors_of.items():
-            record = Features(
-                keypoints=np.ones((len(descriptors), 4), np.float32),
-                descriptors=descriptors,
-                image_size=(80, 60),
-                input_size=(80, 60),
-                convention=Convention.COLMAP,
-                scales=(1.0,),
-            )
-            store.write(name, record, "settings", DescriptorDtype.FLOAT16)
-    return path
-
-
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
-    """12 images of 3 places in turn, and one without keypoints. A place's descriptors are near 6 directions of it."""
-    found = {}
-    for number in range(12):
-        generator = np.random.default_rng(number)
-        directions = np.random.default_rng(100 + number % 3).normal(size=(6, 512))
-        near = directions[np.arange(60) % 6] + 0.5 * generator.normal(size=(60, 512))
-        found[f"{number:02}.jpg"] = unit(near)
+    """12 images of 3 places in turn, and one without keypoints."""
+    found = {f"{number:02}.jpg": descriptors_of_place(number % 3, number) for number in range(12)}
     found["empty.jpg"] = np.zeros((0, 512), np.float32)
-    return write_database(tmp_path_factory.mktemp("places") / "db.db", found)
+    return write_feature_database(tmp_path_factory.mktemp("places") / "db.db", found)
 
 
 def read(path, image_ids, **options):
@@ -113,9 +81,9 @@ def test_words_come_from_a_bounded_sample(places, monkeypatch):
 
 def test_fewer_descriptors_than_words(tmp_path):
     few = unit(np.random.default_rng(0).normal(size=(3, 512)))
-    path = write_database(tmp_path / "db.db", {"a.jpg": few[:2], "b.jpg": few[2:], "c.jpg": few[:0]})
+    path = write_feature_database(tmp_path / "db.db", {"a.jpg": few[:2], "b.jpg": few[2:], "c.jpg": few[:0]})
     found = read(path, [1, 2, 3], words=8)
     assert found.shape == (3, 3 * 512)
     assert np.isfinite(found).all()
-    nothing = write_database(tmp_path / "none.db", {"a.jpg": few[:0], "b.jpg": few[:0]})
+    nothing = write_feature_database(tmp_path / "none.db", {"a.jpg": few[:0], "b.jpg": few[:0]})
     assert read(nothing, [1, 2], words=8).size == 0

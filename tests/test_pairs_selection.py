@@ -5,11 +5,11 @@ import h5py
 import numpy as np
 import pycolmap
 import pytest
+from feature_database import descriptors_of_place, replace_descriptors, write_feature_database
 
-from d2sfm.database import FeatureStore, PairStore, create_database
+from d2sfm.database import PairStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
-from d2sfm.options import Convention, DescriptorDtype, PairOptions
+from d2sfm.options import PairOptions
 from d2sfm.pairs import selection
 from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.selection import select_pairs
@@ -21,43 +21,20 @@ OF_PLACES = [list(pair) for pair in combinations(PLACE, 2) if PLACE[pair[0]] == 
 ALL = [list(pair) for pair in combinations(PLACE, 2)]
 
 
-def descriptors_of(image_id):
-    """Those of a place in another order with noise: 30 of 40 are common to all images of it."""
-    generator = np.random.default_rng(image_id)
-    own = generator.normal(size=(10, 512))
-    common = np.random.default_rng(100 + PLACE[image_id]).normal(size=(30, 512))
-    found = generator.permutation(np.concatenate([own, common + 0.3 * generator.normal(size=common.shape)]))
-    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
-
-
 @pytest.fixture
 def database(tmp_path):
     """GPS positions of the first seven images: place k is at k km, its photographs are 10 m apart."""
-    path = tmp_path / "db.db"
-    create_database(path)
+    descriptors = {name: descriptors_of_place(PLACE[image_id], image_id) for image_id, name in NAMES.items()}
+    path = write_feature_database(tmp_path / "db.db", descriptors)
     with open_pycolmap(path) as colmap:
-        for image_id, name in NAMES.items():
-            camera = pycolmap.Camera(model="PINHOLE", width=80, height=60, params=[90, 90, 40, 30])
-            colmap.write_image(pycolmap.Image(name=name, camera_id=colmap.write_camera(camera)))
-            if image_id < 8:
-                colmap.write_pose_prior(
-                    pycolmap.PosePrior(
-                        position=[1000.0 * PLACE[image_id], 10.0 * image_id, 500.0 * image_id],
-                        coordinate_system=pycolmap.PosePriorCoordinateSystem.CARTESIAN,
-                        corr_data_id=colmap.read_image(image_id).data_id,
-                    )
+        for image_id in range(1, 8):
+            colmap.write_pose_prior(
+                pycolmap.PosePrior(
+                    position=[1000.0 * PLACE[image_id], 10.0 * image_id, 500.0 * image_id],
+                    coordinate_system=pycolmap.PosePriorCoordinateSystem.CARTESIAN,
+                    corr_data_id=colmap.read_image(image_id).data_id,
                 )
-    with FeatureStore(path) as store:
-        for image_id, name in NAMES.items():
-            record = Features(
-                keypoints=np.ones((40, 4), np.float32),
-                descriptors=descriptors_of(image_id),
-                image_size=(80, 60),
-                input_size=(80, 60),
-                convention=Convention.COLMAP,
-                scales=(1.0,),
             )
-            store.write(name, record, "settings", DescriptorDtype.FLOAT16)
     return path
 
 
@@ -134,16 +111,7 @@ def test_a_sequence_in_the_order_of_names(database):
     neighbours = [[i, i + 1] for i in range(1, 9)]
     assert select(database, pairs="sequential", overlap=1, loop_candidates=0) == neighbours
     again = {i: min(i, 9 - i) % 3 for i in PLACE}  # the fifth to the last are of the places of the first, backwards
-    with FeatureStore(database) as store:
-        for image_id in PLACE:
-            features = store.read(NAMES[image_id])
-            other = descriptors_of(1 + 3 * again[image_id])
-            store.write(
-                NAMES[image_id],
-                Features(**{**vars(features), "descriptors": other}),
-                "settings",
-                DescriptorDtype.FLOAT16,
-            )
+    replace_descriptors(database, {NAMES[i]: descriptors_of_place(place, i) for i, place in again.items()})
     found = select(database, pairs="sequential", overlap=1, loop_candidates=1)
     assert [pair for pair in neighbours if pair not in found] == []
     loops = [pair for pair in found if pair not in neighbours]

@@ -13,7 +13,10 @@ def add(commands) -> None:
     parser = add_command(commands, "match", run, "mutual nearest neighbours of image pairs, verified", GOES_ON)
     add_database(parser)
     parser.add_argument(
-        "--write-pairs", type=Path, metavar="FILE", help="write the chosen pairs, too: two names a line, a tab between"
+        "--write-pairs",
+        type=Path,
+        metavar="FILE",
+        help="write the chosen pairs, two names a line with a tab between (default: none)",
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
