@@ -16,7 +16,7 @@ from d2sfm.cli import main
 from d2sfm.commands.common import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, PairStore
 
-COMMANDS = ["extract", "match", "refine", "reconstruct", "train", "demo"]
+COMMANDS = ["extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]
 SMALL = ["--max-edge", "96"]
 
 
@@ -285,9 +285,27 @@ def test_bad_input_gets_one_line_and_exit_code_2(case, photographs, tmp_path, mo
     assert (tmp_path / "text.txt").read_text() == "text"
 
 
-def test_verbose_shows_the_traceback(tmp_path, capsys):
-    assert run("extract", "--images", tmp_path / "none", "--verbose") == 2
+FAILING = [
+    ["extract", "--images", "none"],
+    ["match", "--database", "none.db"],
+    ["refine", "--database", "none.db"],
+    ["reconstruct", "--database", "none.db"],
+    ["triangulate", "--database", "none.db", "--reference", "none"],
+    ["train", "--dataset-path", "none", "--scene-info-path", "none"],
+    ["demo", "--output", "text.txt"],
+]
+
+
+@pytest.mark.parametrize("arguments", FAILING, ids=" ".join)
+def test_verbose_shows_the_traceback_and_quiet_the_error_alone(arguments, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("text")
+    assert run(*arguments, "--verbose") == 2
     assert "Traceback" in capsys.readouterr().err
+    assert run(*arguments, "--quiet") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [["extract"], ["extract", "--images", "a", "--image-list", "b"], ["fly"], []])

@@ -34,6 +34,17 @@ def test_training_from_the_command_line(root, tmp_path, capsys):
     assert (tmp_path / "out" / "last.pth").exists()
 
 
+def test_every_option_is_taken(root, tmp_path):
+    pairs = ("--max-scale-ratio", "4", "--depth-tolerance-relative", "0.02", "--preprocessing", "torch")
+    steps = ("--accumulate", "2", "--batch-size", "1", "--lr", "0.002", "--precision", "bfloat16", "--seed", "3")
+    log = ("--log-interval", "2", "--plot", "--checkpoint-interval", "1")
+    assert main(arguments(root, tmp_path / "out", *pairs, *steps, *log)) == 0
+    assert list((tmp_path / "out" / "pictures").iterdir())
+    noted = torch.load(tmp_path / "out" / "last.pth", weights_only=True)["training"]["settings"]
+    expected = {"max_scale_ratio": "4.0", "depth_tolerance_relative": "0.02", "preprocessing": "torch", "lr": "0.002"}
+    assert noted | expected | {"precision": "bfloat16", "seed": "3", "pairs in a step": "2"} == noted
+
+
 def test_scenes_left_out_make_the_exit_code_1(root, tmp_path, capsys):
     assert main(arguments(root, tmp_path / "out", "--train-scenes", str(root / "two.txt"))) == 1
     assert "left out: 1 of 2 scenes have no file" in capsys.readouterr().err

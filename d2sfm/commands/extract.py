@@ -41,7 +41,9 @@ def add(commands) -> None:
     parser.add_argument(
         "--camera-mask", type=Path, metavar="FILE", help="one mask for all photographs (default: all is in)"
     )
-    add_cache(parser, "keep the early feature maps in this folder for d2sfm refine (150 MB for 1600 x 1000 px)")
+    add_cache(
+        parser, "keep the early feature maps in this folder for d2sfm refine, 150 MB for 1600 x 1000 px (default: none)"
+    )
     parser.add_argument(
         "--cache-limit", type=float, default=20.0, metavar="GB", help="most that --cache may hold, GB (default: 20)"
     )

@@ -26,9 +26,14 @@ def add(commands) -> None:
         "--images", type=Path, metavar="DIR", help="folder of the photographs (default: the one that extract recorded)"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="leave the database as it is and refine a copy of it, in this file"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="leave the database as it is and refine a copy of it, in this file (default: none)",
     )
-    add_cache(parser, "folder of feature maps, as extract fills it; what it lacks is computed and kept there")
+    add_cache(
+        parser, "folder of feature maps, as extract fills it; what it lacks is computed and kept there (default: none)"
+    )
     parser.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
     add_options(parser, RefinementOptions)
 
