@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 
 @torch.inference_mode()
 def global_descriptors(store: PairStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
-    """Global descriptors of images, [N, D] float32 of unit length, in the order of image_ids. D is words * 512, less
-    where k-means sees fewer descriptors than words.
+    """Global descriptors of images, [N, D] float16 of unit length, in the order of image_ids. D is words * 512 (328 MB
+    for 10000 images), less where k-means sees fewer descriptors than words.
 
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
     vectors. Raises RuntimeError where descriptors are not D2-Net's.
     """
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
     vocabulary = _vocabulary(store, image_ids, words)
-    found = np.zeros((len(image_ids), vocabulary.numel()), np.float32)
+    found = np.zeros((len(image_ids), vocabulary.numel()), np.float16)
     if not len(vocabulary):
         return found
     for row, image_id in zip(found, image_ids, strict=True):

@@ -2,6 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
+from d2sfm.pairs import retrieval as module
 from d2sfm.pairs.retrieval import read_global_descriptors, retrieval
 
 
@@ -9,7 +10,9 @@ def unit(vectors):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_each_image_with_those_that_look_most_like_it():
+@pytest.mark.parametrize("columns", [7, 1024])
+def test_each_image_with_those_that_look_most_like_it(monkeypatch, columns):
+    monkeypatch.setattr(module, "COLUMNS", columns)
     descriptors = unit(np.random.default_rng(0).normal(size=(30, 16)))
     ids = np.arange(30, dtype=np.uint32) * 2 + 5
     similarity = descriptors @ descriptors.T

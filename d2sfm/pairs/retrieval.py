@@ -8,14 +8,17 @@ import numpy as np
 
 from d2sfm.pairs.arrays import nearest, unique_pairs
 
+COLUMNS = 1024
 DATASET = "global_descriptor"  # of an image's group, in hloc's files
 
 
-def retrieval(image_ids: np.ndarray, descriptors: np.ndarray, number: int, queries: np.ndarray | None = None):
+def retrieval(
+    image_ids: np.ndarray, descriptors: np.ndarray, number: int, queries: np.ndarray | None = None
+) -> np.ndarray:
     """Pairs of each image with the ``number`` images of the highest cosine similarity, lower ids first at a tie.
 
-    image_ids: [N], ascending; descriptors: [N, D] float32 of unit length; queries: [N] bool, the images that look for
-    others (default: all). Returns [P, 2] uint32, ascending: a pair that either image asks for is there once.
+    image_ids: [N], ascending; descriptors: [N, D] of unit length, float16 or float32; queries: [N] bool, the images
+    that look for others (default: all). Returns [P, 2] uint32, ascending: a pair that either asks for is there once.
     """
     first, second = nearest(similarities(descriptors), len(image_ids), number)
     if queries is not None:
@@ -24,8 +27,18 @@ def retrieval(image_ids: np.ndarray, descriptors: np.ndarray, number: int, queri
 
 
 def similarities(descriptors: np.ndarray) -> Callable[[int, int], np.ndarray]:
-    """Cosine similarities of some rows with all, for ``arrays.nearest``."""
-    return lambda begin, end: descriptors[begin:end] @ descriptors.T
+    """Cosine similarities of some rows with all, float32, for ``arrays.nearest``; some columns at a time, so that
+    descriptors in float16 are not all there in float32, too."""
+
+    def score(begin: int, end: int) -> np.ndarray:
+        rows = descriptors[begin:end].astype(np.float32)
+        block = np.empty((end - begin, len(descriptors)), np.float32)
+        for start in range(0, len(descriptors), COLUMNS):
+            columns = descriptors[start : start + COLUMNS].astype(np.float32, copy=False)
+            np.matmul(rows, columns.T, out=block[:, start : start + COLUMNS])
+        return block
+
+    return score
 
 
 def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarray:

@@ -122,7 +122,7 @@ class _Selection:
         return union(pairs, retrieval(self.image_ids, self._descriptors(), number, queries=~known))
 
     def _descriptors(self) -> np.ndarray:
-        """A global descriptor of each image, [N, D] float32."""
+        """A global descriptor of each image, [N, D]."""
         if self._options.global_descriptors is not None:
             names = [self._names[image_id] for image_id in self.image_ids.tolist()]
             return read_global_descriptors(self._options.global_descriptors, names)
