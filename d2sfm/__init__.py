@@ -21,6 +21,7 @@ _PUBLIC = {
     "Extractor": "extractor",
     "FeatureStore": "database",
     "Features": "features",
+    "Masks": "masks",
     "MatchingOptions": "options",
     "PairOptions": "training.options",
     "PairStore": "database",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "RefinementOptions": "options",
     "StorageOptions": "options",
     "TrainingOptions": "training.options",
+    "TriangulationOptions": "options",
     "VerificationOptions": "options",
     "create_database": "database",
     "extract_to_database": "extraction",
@@ -41,6 +43,7 @@ _PUBLIC = {
     "refine_matches": "refinement.pair",
     "restore_database": "refinement.run",
     "train": "training.run",
+    "triangulate": "triangulation",
     "write_features": "feature_files",
 }
 

@@ -36,6 +36,28 @@ def test_known_cameras_are_located(shared_data, tmp_path, name, images):
     assert np.median(errors.centre) < 0.03
 
 
+def test_points_are_triangulated_for_true_cameras(shared_data, tmp_path):
+    folder, database = shared_data / "herz_jesus_p8", tmp_path / "db.db"
+    command("extract", "--images", folder / "images", "--database", database, "--max-edge", 768)
+    command("match", "--database", database)
+    truth = truth_of(shared_data, "herz_jesus_p8")
+    for reference, output in ((folder / "ground_truth", "first"), (tmp_path / "first" / "0", "second")):
+        options = ("--database", database, "--reference", reference, "--output", tmp_path / output)
+        command("triangulate", *options)
+    first, second = (pycolmap.Reconstruction(tmp_path / name / "0") for name in ("first", "second"))
+    assert statistics(first).images == statistics(first).supported == 8
+    assert statistics(first).points_of_three > 500
+    images = {image.name: image for image in first.images.values()}
+    again = {image.name: image for image in second.images.values()}
+    for image in truth.images.values():
+        pose, found = image.cam_from_world(), images[image.name].cam_from_world()
+        quaternion = pose.rotation.quat / np.linalg.norm(pose.rotation.quat)  # a text file rounds it
+        np.testing.assert_allclose(found.rotation.quat, quaternion, rtol=0, atol=1e-15)
+        assert np.array_equal(found.translation, pose.translation)
+        assert np.array_equal(images[image.name].camera.params, image.camera.params)
+        assert np.array_equal(found.matrix(), again[image.name].cam_from_world().matrix())
+
+
 def test_internet_photographs_become_one_model(shared_data, tmp_path):
     """For the default seed and at least two of the seeds 0, 1 and 2."""
     folder, database = shared_data / "sacre_coeur" / "images", tmp_path / "db.db"
