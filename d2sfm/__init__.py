@@ -24,6 +24,7 @@ _PUBLIC = {
     "Masks": "masks",
     "MatchingOptions": "options",
     "PairOptions": "training.options",
+    "PairSelectionOptions": "options",
     "PairStore": "database",
     "ReconstructionOptions": "options",
     "RefinementOptions": "options",

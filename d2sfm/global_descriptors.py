@@ -29,7 +29,7 @@ def global_descriptors(store: PairStore, image_ids: Sequence[int], words: int = 
     vectors. Raises RuntimeError where descriptors are not D2-Net's.
     """
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
-    vocabulary = _vocabulary(store, image_ids, words)
+    vocabulary = make_vocabulary(store, image_ids, words)
     found = np.zeros((len(image_ids), vocabulary.numel()), np.float16)
     if not len(vocabulary):
         return found
@@ -46,8 +46,8 @@ def vlad(descriptors: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
     return F.normalize((sums.sign() * sums.abs().sqrt()).flatten(), dim=0)
 
 
-def _vocabulary(store: PairStore, image_ids: Sequence[int], words: int) -> torch.Tensor:
-    """Words by k-means, [words, 512], from descriptors of images all over the collection."""
+def make_vocabulary(store: PairStore, image_ids: Sequence[int], words: int = WORDS) -> torch.Tensor:
+    """Words by k-means, [words, 512] float32, from descriptors of images all over the collection."""
     generator = np.random.default_rng(0)
     chosen = sorted(generator.permutation(len(image_ids))[:SAMPLE_IMAGES].tolist())
     of_each = -(-SAMPLE_DESCRIPTORS // len(chosen))

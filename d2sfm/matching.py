@@ -18,7 +18,7 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
 from d2sfm.device import resolve_device
 from d2sfm.image_cache import ImageCache, in_own_pages
-from d2sfm.options import MatchingOptions, PairOptions, VerificationOptions
+from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pair_tasks import PairResult, PairTask, run_pairs
 from d2sfm.pairs import among, in_tiles, write_pairs
 from d2sfm.pairs.selection import select_pairs
@@ -53,7 +53,7 @@ def match_database(
     *,
     options: MatchingOptions | None = None,
     verification: VerificationOptions | None,
-    pairs: PairOptions | None = None,
+    pairs: PairSelectionOptions | None = None,
     write_pairs_to: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -82,7 +82,7 @@ def match_database(
             factors = features.resize_factors()
             differing = _note_settings(features, options, verification, overwrite)
         with PairStore(database) as store:
-            asked = select_pairs(store, pairs or PairOptions())
+            asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
             done = set() if overwrite else store.done_pairs(verified=verification is not None)

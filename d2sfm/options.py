@@ -196,7 +196,7 @@ class CameraOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairOptions:
+class PairSelectionOptions:
     """Which images to match.
 
     Sequences are in the order of names, as in COLMAP: numbers need leading zeros. An image that the way to choose knows

@@ -73,9 +73,10 @@ def test_positions(database):
 
 
 def test_altitudes(database, capsys):
-    assert match("--pairs", "spatial", "--max-distance-m", "10", "--use-altitude") == 0
-    assert capsys.readouterr().out.startswith("match: 0 pairs")
-    assert matched() == set()
+    assert match("--pairs", "spatial", "--max-distance-m", "99", "--use-altitude") == 2
+    assert "--pairs spatial chooses no pair of the 6 images: loosen its limits" in capsys.readouterr().err
+    assert match("--pairs", "spatial", "--max-distance-m", "101", "--use-altitude") == 0
+    assert matched() == OF_PLACES
 
 
 def test_the_views_of_a_model(database, tmp_path):

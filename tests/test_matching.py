@@ -15,7 +15,7 @@ from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features import Features
 from d2sfm.matching import match_database, verify_again
-from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, PairOptions, VerificationOptions
+from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.verification import verify
 
 CPU = MatchingOptions(device="cpu")
@@ -158,7 +158,7 @@ def test_pairs_from_a_file(database, tmp_path):
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("view 3.jpg view 1.jpg\nview 0.jpg\tview 1.jpg\n")
     written = tmp_path / "written.txt"
-    assert run(database, pairs=PairOptions(pairs=str(pairs)), write_pairs_to=written).pairs == 2
+    assert run(database, pairs=PairSelectionOptions(pairs=str(pairs)), write_pairs_to=written).pairs == 2
     assert written.read_text() == "view 1.jpg\tview 3.jpg\nview 0.jpg\tview 1.jpg\n"
     with PairStore(database) as store:
         assert store.done_pairs(verified=True) == {(1, 2), (2, 4)}
@@ -328,10 +328,10 @@ def test_missing_files_and_empty_lists(database, tmp_path):
         run(tmp_path / "nowhere.db")
     assert not list(tmp_path.glob("nowhere.db*"))
     with pytest.raises(FileNotFoundError, match="no pairs file"):
-        run(database, pairs=PairOptions(pairs=str(tmp_path / "nowhere.txt")))
+        run(database, pairs=PairSelectionOptions(pairs=str(tmp_path / "nowhere.txt")))
     (tmp_path / "pairs.txt").write_text("# none\n")
     with pytest.raises(RuntimeError, match="names no pair of images"):
-        run(database, pairs=PairOptions(pairs=str(tmp_path / "pairs.txt")))
+        run(database, pairs=PairSelectionOptions(pairs=str(tmp_path / "pairs.txt")))
 
 
 def test_one_run_at_a_time(database):

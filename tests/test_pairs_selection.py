@@ -9,7 +9,7 @@ from feature_database import descriptors_of_place, replace_descriptors, write_fe
 
 from d2sfm.database import PairStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.options import PairOptions
+from d2sfm.options import PairSelectionOptions
 from d2sfm.pairs import selection
 from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.selection import select_pairs
@@ -61,7 +61,7 @@ def model(tmp_path):
 
 def select(database, **options):
     with PairStore(database) as store:
-        pairs = select_pairs(store, PairOptions(**options))
+        pairs = select_pairs(store, PairSelectionOptions(**options))
     assert pairs.dtype == np.uint32
     return pairs.tolist()
 
@@ -131,7 +131,9 @@ def test_positions_and_what_images_without_one_get(database, caplog):
     by_looks = [[7, 8], [7, 9], [8, 9]]
     near = spatial(num_neighbours=2, max_distance_m=11.0)
     assert near == [pair for pair in with_position if pair[1] - pair[0] == 1] + by_looks
+    assert "are in no pair" not in caplog.text
     assert spatial(num_neighbours=2, max_distance_m=50.0, use_altitude=True) == by_looks
+    assert "6 images are in no pair, my view 8.jpg the first" in caplog.text
     everything = spatial(num_neighbours=8, max_distance_m=1e6)
     assert everything == ALL
 

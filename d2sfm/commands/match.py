@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.arguments import add_options, parse_options
 from d2sfm.commands.common import EXIT_DONE, GOES_ON, add_command, add_database, print_result, shows_progress
-from d2sfm.options import MatchingOptions, PairOptions, VerificationOptions
+from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 
 
 def add(commands) -> None:
@@ -20,13 +20,13 @@ def add(commands) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
-    for options in (PairOptions, MatchingOptions, VerificationOptions):
+    for options in (PairSelectionOptions, MatchingOptions, VerificationOptions):
         add_options(parser, options)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm match``."""
-    pairs = parse_options(PairOptions, arguments)
+    pairs = parse_options(PairSelectionOptions, arguments)
     options = parse_options(MatchingOptions, arguments)
     verification = parse_options(VerificationOptions, arguments)
     from d2sfm.matching import match_database

@@ -7,7 +7,7 @@ import numpy as np
 
 from d2sfm.database import PairStore
 from d2sfm.global_descriptors import global_descriptors
-from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairOptions
+from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.pairs.arrays import exhaustive, union
 from d2sfm.pairs.files import read_pairs
 from d2sfm.pairs.from_model import by_poses, covisible
@@ -19,12 +19,12 @@ from megadepth_utils.models import read_model
 logger = logging.getLogger(__name__)
 
 
-def select_pairs(store: PairStore, options: PairOptions) -> np.ndarray:
+def select_pairs(store: PairStore, options: PairSelectionOptions) -> np.ndarray:
     """Pairs of images that have features, as the options choose them, [P, 2] uint32, each once, smaller id first.
 
     Images without features are left out with a warning. Raises FileNotFoundError for a missing file or model,
     ValueError for a bad pairs file or file of global descriptors, and RuntimeError where the database has fewer than
-    two images with features, or nothing of what the kind of pairs goes by.
+    two images with features, or nothing of what the kind of pairs goes by, or no pair is chosen.
     """
     names = store.image_names()
     if len(names) < 2:
@@ -38,14 +38,19 @@ def select_pairs(store: PairStore, options: PairOptions) -> np.ndarray:
     selection = _Selection(store, _with_features(store, names), options)
     pairs = selection.of_kind(options.kind)
     images = len(selection.image_ids)
+    if not len(pairs):
+        raise RuntimeError(f"--pairs {options.pairs} chooses no pair of the {images} images: loosen its limits")
     logger.info("%d of the %d pairs of %d images (%s)", len(pairs), images * (images - 1) // 2, images, options.pairs)
+    alone = np.setdiff1d(selection.image_ids, pairs)
+    if len(alone):
+        logger.warning("%d images are in no pair, %s the first", len(alone), names[int(alone[0])])
     return pairs
 
 
 class _Selection:
     """Pairs of some images, by each way to choose them."""
 
-    def __init__(self, store: PairStore, image_ids: np.ndarray, options: PairOptions):
+    def __init__(self, store: PairStore, image_ids: np.ndarray, options: PairSelectionOptions):
         self.image_ids = image_ids  # [N] uint32, ascending
         self._store, self._options, self._names = store, options, store.image_names()
 

@@ -26,7 +26,8 @@ def loop_candidates(image_ids: np.ndarray, descriptors: np.ndarray, overlap: int
 
     An image stands out where none within ``overlap`` places of it is more similar: of each visit to a place only the
     best counts, and what lies next to the image itself, which is as similar as it is useless, does not.
-    descriptors: [N, D] of unit length, float16 or float32, in the order of the sequence. Returns [P, 2] uint32, ascending.
+    descriptors: [N, D] of unit length, float16 or float32, in the order of the sequence. Returns [P, 2] uint32,
+    ascending.
     """
     score = similarities(descriptors)
 
