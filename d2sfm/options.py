@@ -83,7 +83,7 @@ class PairKind(StrEnum):
 
 MAX_SCALE = 8  # beyond it even a small picture is one of hundreds of megapixels
 MAX_STARTS = 1000
-EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, some 20 minutes on two cores
+EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, half an hour on two cores
 
 
 def _check_seed(seed: int) -> None:

@@ -33,8 +33,10 @@ def select_pairs(store: PairStore, options: PairSelectionOptions) -> np.ndarray:
         pairs = read_pairs(options.pairs, {name: image_id for image_id, name in names.items()})
         if not len(pairs):
             raise RuntimeError(f"{options.pairs} names no pair of images")
-        usable = _with_features(store, np.unique(pairs).tolist())
-        return pairs[np.isin(pairs, usable).all(axis=1)]
+        pairs = pairs[np.isin(pairs, _with_features(store, np.unique(pairs).tolist())).all(axis=1)]
+        if not len(pairs):
+            raise RuntimeError(f"{options.pairs} names no pair of images that both have features")
+        return pairs
     selection = _Selection(store, _with_features(store, names), options)
     pairs = selection.of_kind(options.kind)
     images = len(selection.image_ids)
