@@ -3,25 +3,38 @@
 The databases hold all pairs, matched and verified by d2sfm; they are not changed. Verified pairs are those with
 --min-num-inliers or more that chance does not explain. For each way and number of neighbours: the pairs that are asked
 for, their share of all pairs (which pairs drawn at random would find), and the share found of the verified pairs and
-of these pairs' inlier matches. Spatial pairs where the photographs have GPS positions.
+of these pairs' inlier matches. Spatial pairs where the photographs have GPS positions. --dense also runs the network
+over the photographs again, and pools its map: generalised means of the responses, and VLAD of all cells.
 """
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore
+from d2sfm.extractor import Extractor
+from d2sfm.global_descriptors import make_vocabulary, vlad
+from d2sfm.images import load_photograph
 from d2sfm.models import aligned
-from d2sfm.options import PairKind, PairOptions, VerificationOptions
+from d2sfm.options import ExtractionOptions, PairKind, PairSelectionOptions, Precision, VerificationOptions
+from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.selection import select_pairs
 from d2sfm.pairs.spatial import positions_m
+from d2sfm.preprocess import normalise_batch
+from d2sfm.strips import TrunkStrips
 
 HEADER = ("database", "pairs by", "neighbours", "asked", "of all", "of verified", "of their inliers")
-EVERYWHERE_M = 1e7  # the neighbours alone decide
+POWERS = (1, 3, 6)
+STRIP_PX = 64
+
+Way = Callable[[int], np.ndarray]  # from the number of neighbours to pairs
 
 
 def main() -> None:
@@ -29,47 +42,86 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("databases", type=Path, nargs="+", metavar="DB", help="all pairs matched and verified")
     parser.add_argument("--neighbours", type=int, nargs="+", default=[5, 10, 20])
-    parser.add_argument("--global-descriptors", type=Path, help="HDF5 file in hloc's layout, for a line more")
     parser.add_argument("--min-num-inliers", type=int, default=VerificationOptions.min_num_inliers)
+    parser.add_argument("--dense", action="store_true", help="pool the network's map, too")
     arguments = parser.parse_args()
     rows = [HEADER]
     for database in arguments.databases:
-        for way, pairs in ways(database, arguments.global_descriptors).items():
-            for number in arguments.neighbours:
-                rows.append(
-                    (database.stem, way, str(number), *measure(database, pairs, number, arguments.min_num_inliers))
-                )
+        with FeatureStore(database) as features:
+            max_error, factors = json.loads(features.setting("match"))["max_error"], features.resize_factors()
+            folder = Path(features.setting("images"))
+            [settings] = {json.dumps(json.loads(text), sort_keys=True) for text in features.extracted().values()}
+        with PairStore(database) as store:
+            ways = ways_of(store) | (dense_ways(store, folder, json.loads(settings)) if arguments.dense else {})
+            by_chance = chance_pairs(store, max_error, factors)
+            truth = verified_pairs(store, by_chance, arguments.min_num_inliers)
+            images = len(store.image_names())
+            for way, pairs_by in ways.items():
+                for number in arguments.neighbours:
+                    pairs = set(map(tuple, pairs_by(number).tolist()))
+                    rows.append((database.stem, way, str(number), *measure(pairs, truth, images * (images - 1) // 2)))
     print(aligned(rows))
 
 
-def ways(database: Path, file: Path | None) -> dict[str, dict]:
-    """Options of the pairs to be measured, by name."""
-    found = {"retrieval": {"pairs": PairKind.RETRIEVAL}}
-    if file is not None:
-        found[file.stem] = {"pairs": PairKind.RETRIEVAL, "global_descriptors": file}
-    with PairStore(database) as store:
-        if positions_m(store.pose_priors(), use_altitude=False):
-            found["spatial"] = {"pairs": PairKind.SPATIAL, "max_distance_m": EVERYWHERE_M}
+def ways_of(store: PairStore) -> dict[str, Way]:
+    """What ``match --pairs`` offers."""
+
+    def select(number: int, **options) -> np.ndarray:
+        return select_pairs(store, PairSelectionOptions(num_neighbours=number, **options))
+
+    found = {"retrieval": partial(select, pairs=PairKind.RETRIEVAL)}
+    if positions_m(store.pose_priors(), use_altitude=False):
+        found["spatial"] = partial(select, pairs=PairKind.SPATIAL, max_distance_m=1e7)  # neighbours alone decide
     return found
 
 
-def measure(database: Path, pairs: dict, number: int, min_num_inliers: int) -> tuple[str, ...]:
+@torch.inference_mode()
+def dense_ways(store: PairStore, folder: Path, settings: dict) -> dict[str, Way]:
+    """Retrieval by what is pooled from the map of conv4_3. settings: those of the database's features."""
+    sizes = {name: settings[name] for name in ("max_edge", "max_sum_edges", "preprocessing", "relu")}
+    extractor = Extractor(ExtractionOptions(precision=Precision.AUTO, **sizes))
+    names = store.image_names()
+    vocabulary = make_vocabulary(store, list(names))
+    pooled = {f"mean, p = {power}": [] for power in POWERS} | {"VLAD of cells": []}
+    for name in names.values():
+        responses = cells(extractor, load_photograph(folder / name))
+        for power in POWERS:
+            pooled[f"mean, p = {power}"].append(F.normalize(responses.pow(power).mean(0).pow(1 / power), dim=0))
+        pooled["VLAD of cells"].append(vlad(F.normalize(responses, dim=1), vocabulary))
+    ids = np.array(list(names), np.uint32)
+    return {way: partial(retrieval, ids, torch.stack(vectors).numpy()) for way, vectors in pooled.items()}
+
+
+def cells(extractor: Extractor, photograph: np.ndarray) -> torch.Tensor:
+    """Responses of all cells of a photograph, [cells, 512] float32."""
+    pixels = torch.from_numpy(extractor.prepare(photograph).pixels)[None]
+    strips, found = TrunkStrips(extractor.trunk.layers()), []
+    for begin in range(0, pixels.shape[1], STRIP_PX):
+        rows = normalise_batch(
+            pixels[:, begin : begin + STRIP_PX].to(extractor.device), extractor.options.preprocessing
+        )
+        last = begin + STRIP_PX >= pixels.shape[1]
+        found.append(strips.push(rows.to(extractor.precision), last=last).float().cpu())
+    return torch.cat(found, dim=2)[0].flatten(1).T
+
+
+def verified_pairs(
+    store: PairStore, by_chance: set[tuple[int, int]], min_num_inliers: int
+) -> dict[tuple[int, int], int]:
+    """Inlier matches of the pairs that count as verified."""
+    names = store.image_names()
+    ids, table = {name: image_id for image_id, name in names.items()}, store.pairs_table()
+    if len(table) < len(names) * (len(names) - 1) // 2:
+        raise SystemExit(f"{store.path} has {len(table)} pairs of {len(names)} images: match all of them first")
+    found = {tuple(sorted((ids[a], ids[b]))): inliers for a, b, _, inliers in table if inliers >= min_num_inliers}
+    return {pair: inliers for pair, inliers in found.items() if pair not in by_chance}
+
+
+def measure(pairs: set[tuple[int, int]], truth: dict[tuple[int, int], int], total: int) -> tuple[str, ...]:
     """The columns of one way."""
-    with FeatureStore(database) as features:
-        factor = median(features.resize_factors().values())
-        max_error = json.loads(features.setting("match"))["max_error"]
-    with PairStore(database) as store:
-        ids = {name: image_id for image_id, name in store.image_names().items()}
-        by_chance = chance_pairs(store, max_error * factor)
-        table = {tuple(sorted((ids[a], ids[b]))): inliers for a, b, _, inliers in store.pairs_table()}
-        asked = set(map(tuple, select_pairs(store, PairOptions(num_neighbours=number, **pairs)).tolist()))
-    verified = {pair for pair, inliers in table.items() if inliers >= min_num_inliers} - by_chance
-    inliers = np.array([table[pair] for pair in sorted(verified)])
-    found = np.array([pair in asked for pair in sorted(verified)])
-    if len(table) < len(ids) * (len(ids) - 1) // 2 or not len(verified):
-        raise SystemExit(f"{database} has {len(table)} pairs of {len(ids)} images, {len(verified)} of them verified")
-    share = (len(asked) / len(table), found.mean(), inliers[found].sum() / inliers.sum())
-    return (f"{len(asked)} of {len(table)}", *(f"{part:.3f}" for part in share))
+    found = truth.keys() & pairs
+    shares = (len(pairs) / total, len(found) / len(truth), sum(truth[pair] for pair in found) / sum(truth.values()))
+    return (f"{len(pairs)} of {total}", *(f"{share:.3f}" for share in shares))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python benchmarks/starts.py db.db data/sacre_coeur/ground_truth --seeds 0 1 2
 
 The database is a matched one (refined or not) and stays as it is; the truth is a COLMAP model with the same names of
-images. Each seed gives a table of the starts that d2sfm reconstruct makes, best score first, then the best with lens
+images. Each seed gives a table of the first starts of d2sfm reconstruct that give a model, best score first, then the best with lens
 distortion refined (which reconstruct keeps only where it gains 1 %) and the pipeline's own run for comparison.
 Rotations are mean and largest error of the registered images in degrees; ``seen`` is the share of matched keypoints
 that see a point. The last table has, for d2sfm's score and simpler ones, the mean rotation error of the start that each
@@ -20,10 +20,13 @@ from statistics import mean
 import numpy as np
 import pycolmap
 
-from d2sfm.mapping import MappingInput, Trial, map_once, with_distortion
+from d2sfm.database import PairStore
+from d2sfm.initial_pairs import initial_pairs
+from d2sfm.mapping import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.models import ModelStatistics, aligned, compare_with_truth, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
-from d2sfm.reconstruction import read_input, trials
+from d2sfm.reconstruction import read_input
+from d2sfm.starts import RUNS_A_START, trial_of
 
 HEADER = ("start", "images", "supported", "points", "seen by 3+", "agreement", "error px", "seen", "rotation")
 SCORES: dict[str, Callable[[ModelStatistics], tuple]] = {
@@ -39,6 +42,7 @@ class Result:
     """One start's best model, beside the truth."""
 
     label: str
+    seed: int
     model: pycolmap.Reconstruction | None
     numbers: ModelStatistics
     rotation_deg: np.ndarray  # of the registered images; infinite without a model that can be aligned
@@ -93,19 +97,30 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     options = ReconstructionOptions(
         seed=seed, mapper=arguments.mapper, min_starts=arguments.starts, max_starts=arguments.starts
     )
-    given, _, is_estimated, _ = read_input(arguments.database, options)
+    given, _, is_estimated, names = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)
-    ways = [*trials(options, arguments.starts, is_estimated, given.is_refined), Trial(seed=seed)]
-    *starts, plain = [
-        measured(
-            f"{way.seed} {'cautious' if way.is_cautious else 'plain'}", lambda way=way: best(given, way), truth, given
-        )
-        for way in ways
-    ]
+    with PairStore(arguments.database) as store:
+        limits = incremental_options(given, Trial(seed=0)).mapper
+        pairs = initial_pairs(store, limits, given.chance_pairs, most=RUNS_A_START * arguments.starts)
+    starts: list[Result] = []
+    for number in range(max(arguments.starts, 1 + len(pairs))):
+        trial = trial_of(number, seed, is_estimated, given.is_refined, pairs)
+        label = " and ".join(names[image_id] for image_id in trial.initial_pair) or "its own choice"
+        label = f"{trial.seed} {'cautious' if trial.is_cautious else 'plain'}, {label}"
+        start = measured(label, trial.seed, lambda trial=trial: best(given, trial), truth, given)
+        if start.model is not None and len(starts) < arguments.starts:
+            starts.append(start)
+    plain = measured(f"{seed} plain, its own choice", seed, lambda: best(given, Trial(seed=seed)), truth, given)
     starts.sort(key=lambda start: score(start.numbers), reverse=True)
     shown = [*starts]
     if is_estimated and arguments.mapper is Mapper.INCREMENTAL and starts[0].model is not None:
-        released = measured("distortion refined", lambda: with_distortion(given, starts[0].model, seed), truth, given)
+        released = measured(
+            "distortion refined",
+            starts[0].seed,
+            lambda: with_distortion(given, starts[0].model, starts[0].seed),
+            truth,
+            given,
+        )
         shown.append(released)
     print(f"seed {seed}, {len(given.chance_pairs)} pairs by chance")
     print(aligned([(*HEADER, "largest", "s"), *(start.row(observed) for start in [*shown, plain])]), flush=True)
@@ -119,7 +134,11 @@ def best(given: MappingInput, trial: Trial) -> pycolmap.Reconstruction | None:
 
 
 def measured(
-    label: str, run: Callable[[], pycolmap.Reconstruction | None], truth: pycolmap.Reconstruction, given: MappingInput
+    label: str,
+    seed: int,
+    run: Callable[[], pycolmap.Reconstruction | None],
+    truth: pycolmap.Reconstruction,
+    given: MappingInput,
 ) -> Result:
     """The outcome of one run."""
     started = time.perf_counter()
@@ -132,7 +151,7 @@ def measured(
     except RuntimeError as error:
         print(f"{label}: {error}")
     numbers = statistics(model or pycolmap.Reconstruction(), given.pixel_factor)
-    return Result(label=label, model=model, numbers=numbers, rotation_deg=rotation, seconds=seconds)
+    return Result(label=label, seed=seed, model=model, numbers=numbers, rotation_deg=rotation, seconds=seconds)
 
 
 def observed_keypoints(database: Path, given: MappingInput) -> int:

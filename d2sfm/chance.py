@@ -5,7 +5,7 @@ A fixed least number of inliers thus lets through half of the pairs of a collect
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import closing
 from math import inf, lgamma, log, log10
 from pathlib import Path
@@ -26,8 +26,10 @@ def false_alarms_log10(matches: int, inliers: int, share: float) -> float:
 
     share: that of the image within the threshold of an epipolar line, so a random match's probability to agree. The
     number is that of Moisan and Stival (A probabilistic criterion to detect rigid point matches, IJCV 2004); below 1
-    chance does not explain the pair. It is infinite where no more matches agree than determine a geometry.
+    chance does not explain the pair. It is infinite where no more matches agree than determine a geometry. Inliers that
+    guided matching found are matches, too.
     """
+    matches = max(matches, inliers)
     if inliers <= SAMPLE:
         return inf
     tests = log10(MODELS * (matches - SAMPLE)) + _choices_log10(matches, inliers) + _choices_log10(inliers, SAMPLE)
@@ -43,16 +45,22 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
     return 2 * max_error_px * float(np.hypot(camera.width, camera.height)) / (camera.width * camera.height)
 
 
-def chance_pairs(store: PairStore, max_error_px: float) -> set[tuple[int, int]]:
-    """Verified pairs (smaller image id first) that chance explains. max_error_px: of verification, in photo pixels."""
-    names = store.image_names()
-    ids = {name: image_id for image_id, name in names.items()}
-    share = {name: share_near_line(store.camera(image_id), max_error_px) for image_id, name in names.items()}
-    return {
-        tuple(sorted((ids[a], ids[b])))
-        for a, b, matches, inliers in store.pairs_table()
-        if inliers and false_alarms_log10(matches, inliers, max(share[a], share[b])) > 0
-    }
+def chance_pairs(store: PairStore, max_error: float, factors: Mapping[int, float]) -> set[tuple[int, int]]:
+    """Verified pairs (smaller image id first) that chance explains.
+
+    max_error: of verification, in pixels of the network input; factors: resize factors by image id, 1 where missing. A
+    pair's threshold is that of verification, by the larger factor of both.
+    """
+    ids = {name: image_id for image_id, name in store.image_names().items()}
+    cameras = {image_id: store.camera(image_id) for image_id in ids.values()}
+    found = set()
+    for name_a, name_b, matches, inliers in store.pairs_table():
+        pair = tuple(sorted((ids[name_a], ids[name_b])))
+        max_error_px = max_error * max(factors.get(image_id, 1.0) for image_id in pair)
+        share = max(share_near_line(cameras[image_id], max_error_px) for image_id in pair)
+        if inliers and false_alarms_log10(matches, inliers, share) > 0:
+            found.add(pair)
+    return found
 
 
 def copy_for_mapping(database: Path, copy: Path, without: Collection[tuple[int, int]] = ()) -> None:

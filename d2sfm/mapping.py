@@ -44,14 +44,19 @@ class Trial:
     is_cautious: for focal lengths that are only estimated. Lens distortion is held at what the database says and
         chance pairs are left out, as each of the two bends a model into what fits wrong matches. Otherwise the run is
         the pipeline's own, but for the robust adjustment at its end.
+    initial_pair: ids of the images that the one model of the incremental pipeline begins with; empty: as many models
+        as it finds, from pairs that it chooses.
     """
 
     seed: int
     is_cautious: bool = False
+    initial_pair: tuple[int, ...] = ()
 
 
-def map_once(given: MappingInput, trial: Trial, on_image: Callable[[], None]) -> list[pycolmap.Reconstruction]:
-    """The models of one run, none where nothing could be reconstructed. on_image is called for each registered image.
+def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object]) -> list[pycolmap.Reconstruction]:
+    """The models of one run, none where nothing could be reconstructed.
+
+    on_image is called with the number of images that were registered, again and again.
 
     The database is not changed: the global pipeline, which rewrites cameras and geometries, works on a copy.
     """
@@ -69,8 +74,8 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[], None]) ->
                 folder,
                 folder,
                 incremental_options(given, trial),
-                initial_image_pair_callback=on_image,
-                next_image_callback=on_image,
+                initial_image_pair_callback=lambda: on_image(2),
+                next_image_callback=lambda: on_image(1),
             )
     models = list(models.values())
     for model in models:
@@ -140,6 +145,10 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
         options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = False
     if given.all_constant or trial.is_cautious:
         options.ba_refine_extra_params = options.mapper.abs_pose_refine_extra_params = False
+    if trial.initial_pair:
+        # More models would be looked for among what this one leaves, a minute in vain where the pair was wrong.
+        options.init_image_id1, options.init_image_id2 = trial.initial_pair
+        options.multiple_models = False
     return options
 
 

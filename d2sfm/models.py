@@ -21,7 +21,7 @@ class ModelStatistics:
     points: int
     points_of_three: int  # points seen by three or more images: nothing else checks a point of two
     observations: int
-    agreement: float  # observations of points_of_three, each weighted from 1 (exact) to 0 (WRONG_PX off)
+    agreement: float  # observations of points_of_three, weighted by the point's mean error: 1 (none) to 0 (WRONG_PX)
     track_length: float  # mean, images that see a point
     error_px: float  # mean reprojection error, pixels of the photographs
 
@@ -46,11 +46,12 @@ def statistics(reconstruction: pycolmap.Reconstruction, pixel_factor: float = 1.
 
 
 def _agreement(reconstruction: pycolmap.Reconstruction, pixel_factor: float) -> float:
-    """Sum of weights: how much less Cauchy's loss of an observation is than that of one WRONG_PX off, as a share."""
+    """Sum of weights: how much less Cauchy's loss of a point's mean error is than that of WRONG_PX, as a share."""
     found = [(point.error, point.track.length()) for point in reconstruction.points3D.values()]
     error_px, lengths = np.array(found, dtype=float).reshape(-1, 2).T
     loss = np.log1p((np.maximum(error_px, 0) / pixel_factor / SHARP_PX) ** 2)
     weight = np.maximum(1 - loss / np.log1p((WRONG_PX / SHARP_PX) ** 2), 0)
+    weight[error_px < 0] = 0  # not computed
     return float(np.sum((weight * lengths)[lengths >= 3]))
 
 

@@ -4,47 +4,24 @@ d2sfm reconstruct --database db.db --output sparse
 """
 
 import json
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import pycolmap
-from tqdm import tqdm
-
 from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore, exclusive
-from d2sfm.mapping import MappingInput, Trial, map_once, with_distortion
+from d2sfm.mapping import MappingInput
 from d2sfm.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
-from d2sfm.models import ModelStatistics, aligned, score, statistics, table
+from d2sfm.models import ModelStatistics, aligned, statistics, table
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
+from d2sfm.starts import Start, best_of_starts
 
 PAIRS_SHOWN = 20
-MIN_GAIN = 0.01  # where there was no distortion, a parameter for each of 10 photographs gained 0.2 %
 
 WHAT_TO_TRY = """\
 what to try: match again with a tighter threshold (match --max-error 4 --overwrite); extract again, into a new database,
 with --multiscale, with another --max-edge (1024 suits small internet photographs) or with --camera-mode single; more
 photographs between those that share little"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """One mapping run: its seed, the statistics of its best model (None without any), and its seconds.
-
-    way: how it was made, "" for the pipeline's own; see ``mapping.Trial`` and ``mapping.with_distortion``.
-    """
-
-    seed: int
-    way: str = ""
-    best: ModelStatistics | None
-    seconds: float
-
-    @property
-    def label(self) -> str:
-        """Seed and way."""
-        return f"seed {self.seed}" + (f", {self.way}" if self.way else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +78,7 @@ def reconstruct(
     """Map the database and write the models of the best start to ``output``/0, 1, ..., best first.
 
     images: the folder of the photographs, for point colours only (default: the one that extraction recorded); where
-    it is gone a warning says so and points are black. Further starts follow while the best model leaves images
-    without support (see ``models``), and at least ``min_starts`` are made where focal lengths are only estimated.
+    it is gone a warning says so and points are black. For the starts see ``starts.best_of_starts``.
     Numbered model folders of an earlier run are replaced once the new ones are whole; other files stay.
 
     Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use or holds no verified
@@ -112,7 +88,15 @@ def reconstruct(
     with exclusive(database):
         require_replaceable(output)
         given, pairs, is_estimated, names = read_input(database, options)
-        starts, kept, models = _best_of_starts(given, options, len(names), is_estimated, progress)
+        outcome = best_of_starts(
+            given,
+            options,
+            names=names,
+            connected=_connected(pairs, given, names),
+            is_estimated=is_estimated,
+            progress=progress,
+        )
+        models = outcome.models
         if models:
             colour(models, photographs_folder(database, images))
         folders = write_models(models, output, text=options.text, ply=options.ply) if models else ()
@@ -120,8 +104,8 @@ def reconstruct(
     return ReconstructionResult(
         models=folders,
         statistics=tuple(statistics(model, given.pixel_factor) for model in models),
-        starts=tuple(starts),
-        kept=kept,
+        starts=tuple(outcome.starts),
+        kept=outcome.kept,
         images=len(names),
         pairs=pairs,
         earlier=earlier,
@@ -143,7 +127,7 @@ def read_input(
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
-        by_chance = chance_pairs(store, max_error * factor)
+        by_chance = chance_pairs(store, max_error, factors)
     if options.refine_cameras is not RefineCameras.AUTO:
         known = set() if options.refine_cameras is RefineCameras.YES else set(cameras)
     known &= set(cameras)
@@ -170,51 +154,7 @@ def allowed_error(features: FeatureStore) -> float:
     return noted.get("max_error", VerificationOptions.max_error)
 
 
-def _best_of_starts(
-    given: MappingInput, options: ReconstructionOptions, images: int, is_estimated: bool, progress: bool
-):
-    """(starts, the kept one, its models best first); the earliest of equals is kept."""
-    starts, kept, best = [], None, []
-    least = min(options.min_starts, options.max_starts) if is_estimated else 1
-    begun = time.perf_counter()
-    for trial in trials(options, least, is_estimated, given.is_refined):
-        is_whole = kept is not None and kept.best.supported == images
-        is_late = time.perf_counter() - begun > options.time_budget
-        if starts and (is_late or (len(starts) >= least and is_whole)):
-            break
-        started = time.perf_counter()
-        with tqdm(total=images, desc=f"map, seed {trial.seed}", unit="image", disable=not progress, leave=False) as bar:
-            models = map_once(given, trial, bar.update)
-        models.sort(key=lambda model: score(statistics(model, given.pixel_factor)), reverse=True)
-        starts.append(_start(given, trial.seed, "cautious" if trial.is_cautious else "", models, started))
-        if models and (kept is None or score(starts[-1].best) > score(kept.best)):
-            kept, best = starts[-1], models
-    if kept is not None and kept.way and given.mapper is Mapper.INCREMENTAL:
-        started = time.perf_counter()
-        released = with_distortion(given, best[0], kept.seed)
-        starts.append(_start(given, kept.seed, "distortion refined", [released] if released else [], started))
-        if released and is_worth_it(starts[-1].best, kept.best):
-            kept, best = starts[-1], [released, *best[1:]]
-    return starts, kept, best
-
-
-def is_worth_it(released: ModelStatistics, held: ModelStatistics) -> bool:
-    """Whether refined distortion explains so much more that it is more than the additional parameters' doing."""
-    return released.supported == held.supported and released.agreement > (1 + MIN_GAIN) * held.agreement
-
-
-def _start(given: MappingInput, seed: int, way: str, models: list[pycolmap.Reconstruction], started: float) -> Start:
-    found = statistics(models[0], given.pixel_factor) if models else None
-    return Start(seed=seed, way=way, best=found, seconds=time.perf_counter() - started)
-
-
-def trials(options: ReconstructionOptions, least: int, is_estimated: bool, is_refined: bool) -> Iterator[Trial]:
-    """The starts in their order.
-
-    Where focal lengths are estimated, starts are cautious: the first ``least`` of them with refined keypoints, else and
-    after those every second one. The others are for what caution costs: lenses with much distortion, images that only
-    weak pairs connect, and keypoints that are pixels off, of which a model with free distortion keeps more.
-    """
-    for number in range(options.max_starts):
-        is_cautious = is_estimated and (number % 2 == 1 or (is_refined and number < least))
-        yield Trial(seed=options.seed + number, is_cautious=is_cautious)
+def _connected(pairs: tuple[tuple[str, str, int, int], ...], given: MappingInput, names: dict[int, str]) -> int:
+    """How many images verified pairs connect that chance does not explain."""
+    by_chance = {frozenset(names[image_id] for image_id in pair) for pair in given.chance_pairs}
+    return len({name for a, b, _, inliers in pairs if inliers and {a, b} not in by_chance for name in (a, b)})

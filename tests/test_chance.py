@@ -66,7 +66,9 @@ def database(tmp_path):
 def test_random_matches_are_chance_and_true_ones_are_not(database):
     path, pair = database
     with PairStore(path) as store:
-        assert chance_pairs(store, 8.0) == {pair}
+        assert chance_pairs(store, 8.0, {}) == {pair}
+        # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
+        assert chance_pairs(store, 1.0, {pair[1]: 8.0}) >= {pair}
 
 
 def test_a_copy_has_all_that_mapping_reads_but_the_pairs_left_out(database, tmp_path):

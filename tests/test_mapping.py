@@ -55,8 +55,8 @@ def test_a_cautious_run_holds_distortion_and_leaves_chance_pairs_out(scene, mapp
     given = MappingInput(database=given.database, mapper=mapper, chance_pairs=pairs)
     with closing(sqlite3.connect(given.database)) as connection:
         before = list(connection.iterdump())
-    (cautious,) = map_once(given, Trial(seed=0, is_cautious=True), lambda: None)
-    (plain,) = map_once(given, Trial(seed=0), lambda: None)
+    (cautious,) = map_once(given, Trial(seed=0, is_cautious=True), lambda images: None)
+    (plain,) = map_once(given, Trial(seed=0), lambda images: None)
     assert sorted(plain.reg_image_ids()) == sorted(truth.reg_image_ids())
     assert set(plain.reg_image_ids()) - set(cautious.reg_image_ids()) == {lonely}
     (stored,) = truth.cameras.values()
@@ -103,3 +103,16 @@ def test_a_robust_adjustment_keeps_constant_cameras_and_drops_what_is_far_off(sc
     assert found.observations <= before.observations - seen // 4
     assert found.error_px < 1
     adjust_robustly(pycolmap.Reconstruction(), fixed)  # nothing to adjust is no error
+
+
+def test_a_run_begins_with_the_given_pair_and_counts_its_images(scene):
+    given, truth = scene
+    first, second, *_ = sorted(truth.reg_image_ids())
+    seen = []
+    (model,) = map_once(given, Trial(seed=0, initial_pair=(first, second)), seen.append)
+    assert sum(seen) == model.num_reg_images() == 7
+    nowhere = MappingInput(
+        database=given.database, mapper=Mapper.INCREMENTAL, chance_pairs=frozenset({(first, second)})
+    )
+    # Without matches between them the pair gives no model, whatever else would.
+    assert map_once(nowhere, Trial(seed=0, is_cautious=True, initial_pair=(first, second)), seen.append) == []

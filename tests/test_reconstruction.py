@@ -13,7 +13,7 @@ from helpers import textured_picture
 from d2sfm.database import FeatureStore
 from d2sfm.models import compare_with_truth, score
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
-from d2sfm.reconstruction import read_input, reconstruct, trials
+from d2sfm.reconstruction import read_input, reconstruct
 
 ONE_START = {"min_starts": 1, "max_starts": 1}
 
@@ -135,15 +135,6 @@ def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(databas
     assert "kept" in str(result)
 
 
-def test_cautious_and_other_starts_take_turns_but_the_first_with_refined_keypoints():
-    options = ReconstructionOptions(seed=5, max_starts=5)
-    refined, others = (list(trials(options, 3, True, is_refined)) for is_refined in (True, False))
-    assert [trial.seed for trial in refined] == [trial.seed for trial in others] == [5, 6, 7, 8, 9]
-    assert [trial.is_cautious for trial in refined] == [True, True, True, True, False]
-    assert [trial.is_cautious for trial in others] == [False, True, False, True, False]
-    assert not any(trial.is_cautious for trial in trials(options, 3, False, True))
-
-
 def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
     database = tmp_path / "db.db"
     pycolmap.set_random_seed(1)
@@ -193,15 +184,36 @@ def test_the_threshold_is_that_of_the_last_verification(database):
     assert max_error() == 2
 
 
-def test_unsupported_images_get_further_starts(database, tmp_path):
+def weaken_last_image(database, matches):
+    """Leave one pair of the last image, with so many of its verified matches; none for 0."""
     with pycolmap.Database.open(database) as colmap:
-        images = colmap.read_all_images()
-        for image in images[:-1]:
-            colmap.delete_two_view_geometry(image.image_id, images[-1].image_id)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
-    assert [start.seed for start in result.starts[:3]] == [0, 1, 2]
+        first, *others, last = (image.image_id for image in colmap.read_all_images())
+        geometry = colmap.read_two_view_geometry(first, last)
+        for image_id in (first, *others):
+            colmap.delete_two_view_geometry(image_id, last)
+        if matches:
+            geometry.inlier_matches = geometry.inlier_matches[:matches]
+            colmap.delete_matches(first, last)
+            colmap.write_matches(first, last, geometry.inlier_matches)  # of many, so few would agree by chance
+            colmap.write_two_view_geometry(first, last, geometry)
+
+
+def test_images_without_support_get_further_starts_while_these_gain(database, tmp_path):
+    weaken_last_image(database, 25)  # the mapper registers with 30
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(refine_cameras=RefineCameras.NO))
+    assert [start.seed for start in result.starts] == [0, 1, 2]
+    assert not result.starts[0].initial
+    assert all(len(start.initial) == 2 for start in result.starts[1:])
     assert result.statistics[0].images == 6
     assert "1 of 7 images left out" in str(result)
+    assert " and ".join(result.starts[1].initial) in str(result)
+
+
+def test_an_image_that_no_pair_connects_costs_no_further_start(database, tmp_path):
+    weaken_last_image(database, 0)
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(refine_cameras=RefineCameras.NO))
+    assert len(result.starts) == 1
+    assert result.statistics[0].images == 6
 
 
 def test_text_and_ply_are_written_beside_the_binary_model(database, tmp_path):

@@ -121,8 +121,7 @@ class Adjustment:
                 cells = maps.layer(stage.layer)
                 centres = _cells(moved[some], stage.layer).to(cells.device)
                 of_reference = _middle(patches[stage.layer][references[some]], stage.side)
-                found = align(cells, centres, bases.to(cells.device), of_reference, stage)
-                steps = found.steps.cpu().double().numpy()
+                steps = align(cells, centres, bases.to(cells.device), of_reference, stage).cpu().double().numpy()
                 moved[some] += CELL_PX[stage.layer] * np.einsum("nij,nj->ni", warps, steps)
         return moved
 

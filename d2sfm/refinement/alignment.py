@@ -7,7 +7,7 @@ from torch import Tensor
 
 from d2sfm.refinement.patches import sample_patches
 
-ROWS_AT_ONCE = 2
+ROWS_AT_ONCE = 2  # of the reference; see _products
 
 
 class Stage(NamedTuple):
@@ -18,16 +18,8 @@ class Stage(NamedTuple):
     reach: int
 
 
-class Found(NamedTuple):
-    """Offsets from where the search began, and how far they can be trusted."""
-
-    steps: Tensor  # [N, 2] (right, down) in steps of the patch
-    cost: Tensor  # [N] mean squared difference of the cells at the best whole step, 0 to 4
-    sharpness: Tensor  # [N] smaller of the two curvatures there, per cell
-
-
-def align(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, stage: Stage) -> Found:
-    """Find reference patches in a map.
+def align(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, stage: Stage) -> Tensor:
+    """Offsets of reference patches in a map from where the search begins, [N, 2] (right, down) in steps of the patch.
 
     cells, centres, bases: as for ``sample_patches``; references: [N, side * side, C]. The cost of a whole step is the
     squared difference summed over the patch; a parabola through the smallest and its two neighbours on each axis gives
@@ -52,7 +44,7 @@ def _squares(cells: Tensor) -> Tensor:
 
 
 def _products(window: Tensor, references: Tensor) -> Tensor:
-    """Products of references [N, side, side, C] with each place in their windows [N, edge, edge, C]: [N, shifts, shifts].
+    """Products of references [N, side, side, C] with all places in windows [N, edge, edge, C]: [N, shifts, shifts].
 
     Of all cells in a few rows with all in the rows that they may lie on: most of these products are not needed, but
     matrices of this size are multiplied three times faster than those of single rows. Only so much is ever float32.
@@ -73,12 +65,12 @@ def _products(window: Tensor, references: Tensor) -> Tensor:
     return found
 
 
-def _minimum(cost: Tensor, edge: int) -> Found:
+def _minimum(cost: Tensor, edge: int) -> Tensor:
     """cost: [N, edge * edge]."""
     best = cost.argmin(1)
     row, column = best // edge, best % edge
     lowest = cost.gather(1, best[:, None])[:, 0]
-    offsets, curvatures = [], []
+    offsets = []
     for place, stride in ((column, 1), (row, edge)):
         at_border = (place == 0) | (place == edge - 1)
         before = cost.gather(1, (best - stride).clamp(min=0)[:, None])[:, 0]
@@ -86,5 +78,4 @@ def _minimum(cost: Tensor, edge: int) -> Found:
         curvature = before - 2 * lowest + after
         fraction = ((before - after) / (2 * curvature).clamp(min=1e-12)).clamp(-0.5, 0.5)
         offsets.append(place - edge // 2 + torch.where(at_border, 0.0, fraction))
-        curvatures.append(torch.where(at_border, 0.0, curvature))
-    return Found(torch.stack(offsets, 1), lowest, torch.minimum(*curvatures))
+    return torch.stack(offsets, 1)

@@ -1,0 +1,67 @@
+import pycolmap
+import pytest
+
+from d2sfm.database import PairStore
+from d2sfm.initial_pairs import SHARES, initial_pairs
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    """Six images of one camera on a sphere around 400 points."""
+    path = tmp_path_factory.mktemp("pairs") / "db.db"
+    pycolmap.set_random_seed(3)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 6, 400
+    with pycolmap.Database.open(path) as colmap:
+        truth = pycolmap.synthesize_dataset(options, colmap)
+    return path, truth
+
+
+def limits(**changes):
+    options = pycolmap.IncrementalMapperOptions()
+    options.random_seed = 0
+    for name, value in changes.items():
+        setattr(options, name, value)
+    return options
+
+
+def chosen(path, settings, without=(), most=100):
+    with PairStore(path) as store:
+        return initial_pairs(store, settings, without, most=most)
+
+
+def test_each_pair_that_can_begin_a_model_is_given_once_and_the_best_first(database):
+    path, _ = database
+    pairs = chosen(path, limits())
+    assert len(pairs) == len(set(pairs)) > 3
+    assert all(a < b for a, b in pairs)
+    with PairStore(path) as store:
+        inliers = [len(store.inlier_matches(*pair)) for pair in pairs]
+    assert inliers == sorted(inliers, reverse=True)
+    assert chosen(path, limits(), most=2) == pairs[:2]
+    assert chosen(path, limits(), without={pairs[0]}) == pairs[1:]
+
+
+def test_pairs_with_a_narrow_angle_come_after_the_others_and_at_a_quarter_not_at_all(database):
+    path, truth = database
+    wide = chosen(path, limits())
+
+    def angle_deg(pair):
+        a, b = (truth.images[image_id].projection_center() for image_id in pair)
+        points = [point.xyz for point in truth.points3D.values()]
+        found = sorted(pycolmap.calculate_triangulation_angle(a, b, xyz) for xyz in points)
+        return found[len(found) // 2] * 180 / 3.14159265
+
+    angles = sorted(map(angle_deg, wide))
+    middle = (angles[len(angles) // 2 - 1] + angles[len(angles) // 2]) / 2
+    pairs = chosen(path, limits(init_min_tri_angle=middle))
+    passes = [angle_deg(pair) > middle for pair in pairs]
+    assert passes == sorted(passes, reverse=True)
+    assert any(passes)
+    least = min(of_angle for _, of_angle in SHARES)
+    assert chosen(path, limits(init_min_tri_angle=1.05 * angles[-1] / least)) == []
+
+
+def test_too_few_inliers_begin_nothing(database):
+    path, _ = database
+    assert chosen(path, limits(init_min_num_inliers=100_000)) == []

@@ -1,0 +1,107 @@
+import shutil
+
+import pycolmap
+import pytest
+
+from d2sfm.initial_pairs import initial_pairs
+from d2sfm.mapping import MappingInput, map_once
+from d2sfm.models import ModelStatistics
+from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.starts import Outcome, Start, best_of_starts, is_worth_it, trial_of
+
+PAIRS = [(1, 2), (3, 4), (1, 4)]
+
+
+def numbers(supported=7, agreement=100.0, error_px=1.0):
+    sizes = {"images": 9, "points": 50, "points_of_three": 40, "observations": 200, "track_length": 4.0}
+    return ModelStatistics(supported=supported, agreement=agreement, error_px=error_px, **sizes)
+
+
+def start(best):
+    return Start(seed=0, best=best, seconds=1.0)
+
+
+def test_runs_take_the_initial_pairs_one_after_the_other():
+    trials = [trial_of(number, 5, False, False, PAIRS) for number in range(6)]
+    assert [trial.seed for trial in trials] == [5, 6, 7, 8, 9, 10]
+    assert [trial.initial_pair for trial in trials] == [(), *PAIRS, (), ()]
+    assert not any(trial.is_cautious for trial in trials)
+
+
+def test_caution_takes_turns_unless_all_shall_be_cautious():
+    assert [trial_of(number, 0, True, False, PAIRS).is_cautious for number in range(4)] == [False, True, False, True]
+    assert all(trial_of(number, 0, True, True, PAIRS).is_cautious for number in range(4))
+
+
+def test_the_best_start_is_kept_and_of_equals_the_first():
+    outcome = Outcome()
+    model = pycolmap.Reconstruction()
+    assert not outcome.add(start(None), [])
+    assert outcome.kept is None
+    first = start(numbers(supported=6, agreement=300.0))
+    assert outcome.add(first, [model])
+    assert not outcome.add(start(first.best), [model])
+    assert outcome.kept is first
+    more = start(numbers(supported=7, agreement=100.0))
+    assert outcome.add(more, [model])
+    assert not outcome.add(start(None), [])
+    assert (outcome.kept, outcome.found, len(outcome.starts)) == (more, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("released", "is_better"),
+    [
+        (numbers(agreement=100.5), False),
+        (numbers(agreement=102.0), True),
+        (numbers(supported=6, agreement=200.0), False),
+        (numbers(supported=8, agreement=50.0), True),
+    ],
+)
+def test_refined_distortion_has_to_gain_more_than_its_parameters_do(released, is_better):
+    assert is_worth_it(released, numbers(agreement=100.0)) is is_better
+
+
+@pytest.fixture(scope="module")
+def two_places(tmp_path_factory):
+    """(input, ids of each place's images): five and four images of two scenes that share nothing."""
+    folder = tmp_path_factory.mktemp("places")
+    ids = []
+    for number, images in enumerate((5, 4)):
+        pycolmap.set_random_seed(number)
+        options = pycolmap.SyntheticDatasetOptions()
+        options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, images
+        options.num_points3D = 200
+        with pycolmap.Database.open(folder / f"{number}.db") as colmap:
+            pycolmap.synthesize_dataset(options, colmap)
+            for image in colmap.read_all_images():
+                image.name = f"{number}/{image.name}"
+                colmap.update_image(image)
+    both = folder / "both.db"
+    with (
+        pycolmap.Database.open(folder / "0.db") as a,
+        pycolmap.Database.open(folder / "1.db") as b,
+        pycolmap.Database.open(both) as merged,
+    ):
+        pycolmap.Database.merge(a, b, merged)
+        names = {image.image_id: image.name for image in merged.read_all_images()}
+    for number in range(2):
+        ids.append({image_id for image_id, name in names.items() if name.startswith(f"{number}/")})
+    return both, names, ids
+
+
+def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkeypatch):
+    database, names, (first, second) = two_places
+    database = shutil.copy(database, tmp_path / "db.db")
+    given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0)
+    options = ReconstructionOptions(max_starts=3)
+    given_names = {"names": names, "connected": len(names), "is_estimated": False}
+    found = best_of_starts(given, options, **given_names)
+    assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
+    # Also where each start gives a single model.
+    monkeypatch.setattr("d2sfm.starts.map_once", lambda *arguments: map_once(*arguments)[:1])
+    monkeypatch.setattr(
+        "d2sfm.starts.initial_pairs",
+        lambda *given, most: [p for p in initial_pairs(*given, most=99) if set(p) <= second],
+    )
+    found = best_of_starts(given, options, **given_names)
+    assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
