@@ -5,7 +5,9 @@ SIFT's model of the same seed. Prints a row for each method and seed of verifica
 several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
 ``d2sfm.models.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own verification,
-those of mapping add up over starts. Cameras and mapping, with its starts, are the same for all methods.
+those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its thresholds
+follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are estimated, its
+first starts are cautious with refined keypoints and every second one is with others.
 """
 
 import argparse
@@ -122,8 +124,7 @@ def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
     model = run.model or pycolmap.Reconstruction()
     size = statistics(model)
     found = {"images": size.images, "points": size.points, "seen by 3+": size.points_of_three}
-    if size.points:
-        found |= {"track": size.track_length, "error px": size.error_px}
+    found |= {"track": size.track_length, "error px": size.error_px if size.points else math.inf}
     if truth is None or truth is run.model:
         return found | run.costs
     found |= {f"AUC {t}": area for t, area in zip(THRESHOLDS_DEG, pose_auc(model, truth, THRESHOLDS_DEG), strict=True)}

@@ -1,5 +1,6 @@
 """SIFT by COLMAP's defaults, stage by stage, for the benchmarks that compare with it."""
 
+import json
 import os
 from pathlib import Path
 
@@ -44,3 +45,5 @@ def verify_sift(database: Path, seed: int) -> None:
     threads = pycolmap.GeometricVerifierOptions(num_threads=NUM_THREADS)
     with exclusive(database), quiet_pycolmap():
         pycolmap.geometric_verification(database, threads, two_view_geometry_options=options)
+        with FeatureStore(database) as store:  # mapping's thresholds follow it
+            store.set_setting("match", json.dumps({"max_error": options.ransac.max_error}))
