@@ -3,8 +3,9 @@
 python benchmarks/starts.py db.db data/sacre_coeur/ground_truth --seeds 0 1 2
 
 The database is a matched one (refined or not) and stays as it is; the truth is a COLMAP model with the same names of
-images. Each seed gives a table of the first starts of d2sfm reconstruct that give a model, best score first, then the best with lens
-distortion refined (which reconstruct keeps only where it gains 1 %) and the pipeline's own run for comparison.
+images. Each seed gives a table of the first starts of d2sfm reconstruct that give a model, best score first, then the
+best with lens distortion refined (which reconstruct keeps only where it gains 1 %) and the pipeline's own run for
+comparison.
 Rotations are mean and largest error of the registered images in degrees; ``seen`` is the share of matched keypoints
 that see a point. The last table has, for d2sfm's score and simpler ones, the mean rotation error of the start that each
 would keep, beside the best start's and the mean of all.
