@@ -2,8 +2,7 @@
 
 The databases hold all pairs, matched and verified by d2sfm; they are not changed. Verified pairs are those with
 --min-num-inliers or more that chance does not explain. For each way and number of neighbours: the pairs that are asked
-for, their share of all pairs (which pairs drawn at random would find), and the share found of the verified pairs and
-of these pairs' inlier matches. Spatial pairs where the photographs have GPS positions. --dense also runs the network
+for, how many of these are verified, and what share that is of all verified pairs and of these pairs' inlier matches. Spatial pairs where the photographs have GPS positions. --dense also runs the network
 over the photographs again, and pools its map: generalised means of the responses, and VLAD of all cells.
 """
 
@@ -30,7 +29,7 @@ from d2sfm.pairs.spatial import positions_m
 from d2sfm.preprocess import normalise_batch
 from d2sfm.strips import TrunkStrips
 
-HEADER = ("database", "pairs by", "neighbours", "asked", "of all", "of verified", "of their inliers")
+HEADER = ("database", "pairs by", "neighbours", "asked", "verified", "of all verified", "of their inliers")
 POWERS = (1, 3, 6)
 STRIP_PX = 64
 
@@ -120,8 +119,8 @@ def verified_pairs(
 def measure(pairs: set[tuple[int, int]], truth: dict[tuple[int, int], int], total: int) -> tuple[str, ...]:
     """The columns of one way."""
     found = truth.keys() & pairs
-    shares = (len(pairs) / total, len(found) / len(truth), sum(truth[pair] for pair in found) / sum(truth.values()))
-    return (f"{len(pairs)} of {total}", *(f"{share:.3f}" for share in shares))
+    inliers = sum(truth[pair] for pair in found) / sum(truth.values())
+    return (f"{len(pairs)} of {total}", str(len(found)), f"{len(found) / len(truth):.3f}", f"{inliers:.3f}")
 
 
 if __name__ == "__main__":
