@@ -2,8 +2,9 @@
 
 The databases hold all pairs, matched and verified by d2sfm; they are not changed. Verified pairs are those with
 --min-num-inliers or more that chance does not explain. For each way and number of neighbours: the pairs that are asked
-for, how many of these are verified, and what share that is of all verified pairs and of these pairs' inlier matches. Spatial pairs where the photographs have GPS positions. --dense also runs the network
-over the photographs again, and pools its map: generalised means of the responses, and VLAD of all cells.
+for, how many of these are verified, and what share that is of all verified pairs and of these pairs' inlier matches.
+Spatial pairs where the photographs have GPS positions. --dense also runs the network over the photographs again, and
+pools its map: generalised means of the responses, and VLAD of all cells.
 """
 
 import argparse
