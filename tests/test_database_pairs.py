@@ -56,6 +56,23 @@ def test_images_and_cameras(database):
         assert [store.has_features(image_id) for image_id in (1, 2, 3, 4)] == [True, True, False, False]
 
 
+def test_pose_priors_of_the_images(database):
+    system = pycolmap.PosePriorCoordinateSystem.WGS84
+    with open_pycolmap(database) as colmap:
+        data_id = colmap.read_image(3).data_id
+        prior = {"position": [55.7, 13.2, 60.0], "coordinate_system": system}
+        colmap.write_pose_prior(pycolmap.PosePrior(corr_data_id=data_id, **prior))
+        gone = pycolmap.data_t(sensor_id=data_id.sensor_id, id=17)
+        colmap.write_pose_prior(pycolmap.PosePrior(corr_data_id=gone, **prior))
+        imu = pycolmap.sensor_t(type=pycolmap.SensorType.IMU, id=1)
+        colmap.write_pose_prior(pycolmap.PosePrior(corr_data_id=pycolmap.data_t(sensor_id=imu, id=1), **prior))
+    with PairStore(database) as store:
+        [(image_id, found)] = store.pose_priors().items()
+    assert image_id == 3
+    assert found.position.ravel().tolist() == [55.7, 13.2, 60.0]
+    assert found.coordinate_system == system
+
+
 def test_keypoints_and_descriptors_are_those_that_were_written(database):
     features = make_features(5)
     with PairStore(database) as store:

@@ -2,8 +2,9 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.database import PairStore, create_database, quiet_pycolmap
+from d2sfm.database import PairStore, create_database, import_photographs, quiet_pycolmap
 from d2sfm.database.connection import open_pycolmap
+from d2sfm.images import list_photographs
 from d2sfm.pairs.spatial import positions_m, spatial
 
 WGS84 = pycolmap.PosePriorCoordinateSystem.WGS84
@@ -87,3 +88,17 @@ def test_pairs_within_a_distance_are_those_of_colmap(tmp_path, max_distance_m):
     found = spatial(np.array(list(positions), np.uint32), np.array(list(positions.values())), 100, max_distance_m)
     assert list(map(tuple, found.tolist())) == sorted({tuple(sorted(pair)) for pair in expected})
     assert len(found) < 24 * 23 / 2
+
+
+@pytest.mark.photographs
+@pytest.mark.parametrize(("folder", "count", "within_25_m"), [("lund", 29, 89), ("brighton_beach", 18, 17)])
+def test_real_photographs(tmp_path, shared_data, folder, count, within_25_m):
+    path, images = tmp_path / "db.db", shared_data / folder / "images"
+    create_database(path)
+    import_photographs(path, images, list_photographs(images))
+    with PairStore(path) as store:
+        positions = positions_m(store.pose_priors(), use_altitude=False)
+    assert len(positions) == count
+    ids, xyz = np.array(list(positions), np.uint32), np.array(list(positions.values()))
+    assert len(spatial(ids, xyz, count, 25.0)) == within_25_m
+    assert len(spatial(ids, xyz, count, np.inf)) == count * (count - 1) // 2
