@@ -5,7 +5,8 @@ collection gives some words; of each word an image has the sum of what its descr
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,13 +21,25 @@ ITERATIONS = 15
 logger = logging.getLogger(__name__)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The products are small: threads wait for each other, up to 30 times as long where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @torch.inference_mode()
+@_one_thread()
 def global_descriptors(store: PairStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
     """Global descriptors of images, [N, D] float16 of unit length, in the order of image_ids. D is words * 512 (328 MB
     for 10000 images), less where k-means sees fewer descriptors than words.
 
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
-    vectors. Raises RuntimeError where descriptors are not D2-Net's.
+    vectors on any number of processors. Raises RuntimeError where descriptors are not D2-Net's.
     """
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
     vocabulary = make_vocabulary(store, image_ids, words)

@@ -64,6 +64,16 @@ def test_the_same_numbers_every_time_in_the_order_of_the_images(places):
     np.testing.assert_array_equal(read(places, range(1, 14), words=8), found)
 
 
+def test_the_same_numbers_with_any_number_of_threads(places):
+    expected = read(places, range(1, 14), words=8)
+    torch.set_num_threads(3)
+    try:
+        np.testing.assert_array_equal(read(places, range(1, 14), words=8), expected)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_words_come_from_a_bounded_sample(places, monkeypatch):
     monkeypatch.setattr(module, "SAMPLE_IMAGES", 5)
     monkeypatch.setattr(module, "SAMPLE_DESCRIPTORS", 100)
