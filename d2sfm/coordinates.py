@@ -69,6 +69,31 @@ def input_from_image(xy_in_image: np.ndarray, input_size: Size, image_size: Size
     return np.asarray(xy_in_image, np.float64) * (np.divide(input_size, image_size, dtype=np.float64)) - 0.5
 
 
+def input_from_published_input(xy_in_published: np.ndarray, level_size: Size, input_size: Size) -> np.ndarray:
+    """Where the cells really are that the published code puts at these pixels of the network input, at one level.
+
+    It takes 4i + 1.5 for the centre of cell i and W / W_level for the way from the level to the input. Both have pixel
+    centres at integers. xy_in_published: [N, 2]. Returns [N, 2] float64.
+    """
+    level, full = np.asarray(level_size, np.float64), np.asarray(input_size, np.float64)
+    missing = CELL_CENTRE_PX[Convention.COLMAP] - CELL_CENTRE_PX[Convention.REFERENCE]
+    in_level = np.asarray(xy_in_published, np.float64) * (level / full) + missing
+    return input_from_level(in_level, level_size, input_size, Convention.COLMAP)
+
+
+def image_from_hloc(xy_in_hloc: np.ndarray) -> np.ndarray:
+    """Pixels of the photograph in COLMAP's frame from hloc's, where the centre of the top-left pixel is (0, 0).
+
+    xy_in_hloc: [N, 2]. Returns [N, 2] float64.
+    """
+    return np.asarray(xy_in_hloc, np.float64) + 0.5
+
+
+def hloc_from_image(xy_in_image: np.ndarray) -> np.ndarray:
+    """The inverse of ``image_from_hloc``, [N, 2] float64."""
+    return np.asarray(xy_in_image, np.float64) - 0.5
+
+
 def resize_factor(input_size: Size, image_size: Size) -> float:
     """Pixels of the photograph for one pixel of the network input: the larger of the two axes' factors, at least 1."""
     return max(image_size[0] / input_size[0], image_size[1] / input_size[1])

@@ -2,7 +2,7 @@
 
 ``keypoints`` [N, 4] (x, y, scale, activation), ``descriptors`` [N, 512] and ``scores`` [N], the activations once more;
 beside them what the published tool leaves out: ``convention``, ``image_size``, ``input_size``, ``scales`` and the
-``fingerprint`` of the settings.
+``fingerprint`` of the settings. The published tool's own files have ``keypoints`` [N, 3] (x, y, scale).
 """
 
 from pathlib import Path
@@ -10,11 +10,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from d2sfm.coordinates import Size
 from d2sfm.features import Features
 from d2sfm.files import replacing
 from d2sfm.options import Convention, DescriptorDtype, OutputType
 
 REQUIRED = ("keypoints", "descriptors", "convention", "image_size", "input_size", "scales")
+PUBLISHED = ("keypoints", "descriptors", "scores")
 
 _NPZ_MAGIC = b"PK\x03\x04"
 _MAT_MAGIC = b"MATLAB 5.0 MAT-file"
@@ -74,6 +76,39 @@ def read_features(path: Path) -> Features:
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def read_published(path: Path, convention: Convention, image_size: Size, input_size: Size) -> Features:
+    """Read a file that the published tool wrote, in the file's order.
+
+    What it does not tell: convention is the frame of its keypoints (the tool's own is ``reference``), the sizes are
+    (width, height) of the photograph and of the network's input in pixels. Raises as ``read_features``.
+    """
+    arrays = _load(path, PUBLISHED)
+    missing = [key for key in PUBLISHED if key not in arrays]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: it is no feature file")
+    try:
+        keypoints, scores = (arrays[key].astype(np.float32) for key in ("keypoints", "scores"))
+        if keypoints.ndim != 2 or keypoints.shape[1] != 3 or scores.size != len(keypoints):
+            raise ValueError(f"keypoints {keypoints.shape} and scores {scores.shape}, expected (N, 3) and (N,)")
+        if not (keypoints[:, 2] > 0).all():
+            raise ValueError("scales of keypoints are not above 0")
+        return Features(
+            keypoints=np.column_stack([keypoints, scores.ravel()]),
+            descriptors=arrays["descriptors"],
+            image_size=tuple(image_size),
+            input_size=tuple(input_size),
+            convention=convention,
+            scales=tuple((1 / np.unique(keypoints[:, 2])[::-1].astype(np.float64)).tolist()) or (1.0,),
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def tells_convention(path: Path) -> bool:
+    """Whether a feature file says what frame its keypoints have: d2sfm's do. Raises as ``read_features``."""
+    return "convention" in _load(path, ("convention",))
 
 
 def read_fingerprint(path: Path) -> str | None:

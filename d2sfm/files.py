@@ -13,14 +13,20 @@ def replacing(path: Path | str, sync: bool = False) -> Iterator[BinaryIO]:
 
     sync: whether the bytes are on the disk before that, which a power cut asks for and costs time. OSError as open.
     """
+    with replacing_file(path) as part, part.open("wb") as stream:
+        yield stream
+        if sync:
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+@contextmanager
+def replacing_file(path: Path | str) -> Iterator[Path]:
+    """``replacing`` for writers that open files themselves: the path of a file to make, which is not there yet."""
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as stream:
-            yield stream
-            if sync:
-                stream.flush()
-                os.fsync(stream.fileno())
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """A folder of photographs and its database, on both sides of extraction: what is to be done, cameras, writing."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 from d2sfm.coordinates import Size
 from d2sfm.database import FeatureStore, by_camera_group, estimated_cameras, given_camera, import_photographs
 from d2sfm.features import Features
+from d2sfm.fingerprints import difference
 from d2sfm.headers import check_header
 from d2sfm.images import load_photograph
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
@@ -34,16 +34,10 @@ def pending_names(database: Path, names: list[str], fingerprint: str) -> list[st
     differing = sorted(set(extracted.values()) - {fingerprint})
     if differing:
         raise RuntimeError(
-            f"{database} holds features with {_difference(differing[0], fingerprint)}, asked for is "
-            f"{_difference(fingerprint, differing[0])}: use the same settings or another database"
+            f"{database} holds features with {difference(differing[0], fingerprint)}, asked for is "
+            f"{difference(fingerprint, differing[0])}: use the same settings or another database"
         )
     return [name for name in names if name not in extracted]
-
-
-def _difference(fingerprint: str, other: str) -> str:
-    """The settings of a fingerprint that the other does not share, as 'name value, name value'; None is not set."""
-    settings, others = json.loads(fingerprint), json.loads(other)
-    return ", ".join(f"{key} {settings.get(key)}" for key in settings | others if settings.get(key) != others.get(key))
 
 
 def import_folder(database: Path, images: Path, names: list[str], cameras: CameraOptions) -> dict[str, str]:

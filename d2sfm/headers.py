@@ -23,6 +23,8 @@ READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "PPM", "TGA"}  # Pil
 # COLMAP counts the bytes of a picture with a signed 32-bit integer. Beyond it, its reader overruns its buffer.
 MAX_PIXELS = (2**31 - 1) // 3
 
+_ORIENTATION = 0x0112  # tag of EXIF
+
 _pillow_lock = threading.Lock()
 
 
@@ -35,6 +37,17 @@ def check_header(path: Path) -> tuple[int, int]:
     path = Path(path)
     with opened(path) as picture:
         return stored_size(picture)
+
+
+def orientation(path: Path) -> int:
+    """The EXIF orientation of a photograph, 1 to 8; 1 (as it is stored) also where it tells none. Raises as
+    ``check_header``."""
+    with opened(Path(path)) as picture:
+        try:
+            found = picture.getexif().get(_ORIENTATION, 1)
+        except Exception:  # damaged EXIF, for which Pillow's reader raises what it likes
+            return 1
+    return found if found in range(1, 9) else 1
 
 
 @contextmanager

@@ -91,6 +91,13 @@ def _check_seed(seed: int) -> None:
         raise ValueError(f"seed must be between 0 and {2**31 - MAX_STARTS - 1}, found {seed}")
 
 
+def check_extension(name: str, extension: str) -> None:
+    """Raise ValueError where the option of this name can't be what a feature file adds to its photograph's name."""
+    if not extension or "/" in extension:
+        # Without one the features would take the place of the photograph.
+        raise ValueError(f"{name} must be a suffix without '/', found {extension!r}")
+
+
 def option(default=MISSING, *, help: str, metavar: str | None = None):
     """A dataclass field that also carries what the command line says of it."""
     return field(default=default, metadata={"help": help, "metavar": metavar})
@@ -160,9 +167,7 @@ class StorageOptions:
     )
 
     def __post_init__(self):
-        if not self.output_extension or "/" in self.output_extension:
-            # Without one the features would take the place of the photograph.
-            raise ValueError(f"output_extension must be a suffix without '/', found {self.output_extension!r}")
+        check_extension("output_extension", self.output_extension)
         if self.output_type is OutputType.MAT and self.descriptor_dtype is DescriptorDtype.FLOAT16:
             raise ValueError("mat files hold no float16: ask for float32 descriptors or for npz")
 

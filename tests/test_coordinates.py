@@ -7,10 +7,13 @@ from d2sfm.coordinates import (
     coarse_from_fine_grid,
     crop_from_image,
     crop_from_training_grid,
+    hloc_from_image,
     image_from_crop,
+    image_from_hloc,
     image_from_input,
     input_from_image,
     input_from_level,
+    input_from_published_input,
     level_from_grid,
     nearest_training_cell,
     resize_factor,
@@ -129,3 +132,21 @@ def test_the_photographs_edges_are_those_of_the_input_and_float32_is_widened():
     np.testing.assert_allclose(in_input, [[-0.5, -0.5], [99.5, 49.5], [-0.25, -1 / 3]], rtol=1e-12)
     assert in_input.dtype == np.float64
     assert input_from_image(np.empty((0, 2)), (8, 8), (8, 8)).shape == (0, 2)
+
+
+@given(EDGE, EDGE, EDGE, EDGE, st.floats(0, 1), st.floats(0, 1))
+def test_the_published_codes_keypoints_are_brought_to_their_cells(w, h, w_level, h_level, row, column):
+    cells, level, full = np.array([[row * h_level / 4, column * w_level / 4]]), (w_level, h_level), (w, h)
+    published = input_from_level(level_from_grid(cells, REFERENCE), level, full, REFERENCE)
+    true = input_from_level(level_from_grid(cells, COLMAP), level, full, COLMAP)
+    np.testing.assert_allclose(input_from_published_input(published, level, full), true, rtol=1e-9, atol=1e-6)
+
+
+def test_at_one_scale_the_published_codes_keypoints_are_two_pixels_aside():
+    moved = input_from_published_input(np.array([[1.5, 9.5]]), (640, 480), (640, 480))
+    assert moved.tolist() == [[3.5, 11.5]]
+
+
+def test_hlocs_first_pixel_has_its_centre_at_zero():
+    assert image_from_hloc(np.array([[0, 0], [2.25, 7]])).tolist() == [[0.5, 0.5], [2.75, 7.5]]
+    assert hloc_from_image(np.array([[0.5, 0.5], [2.75, 7.5]])).tolist() == [[0, 0], [2.25, 7]]

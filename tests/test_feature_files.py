@@ -11,7 +11,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.feature_files import read_features, read_fingerprint, write_features
+from d2sfm.feature_files import read_features, read_fingerprint, read_published, tells_convention, write_features
 from d2sfm.features import Features
 from d2sfm.options import Convention, DescriptorDtype, OutputType
 
@@ -205,3 +205,59 @@ def test_a_zip_of_something_else(tmp_path):
         archive.writestr("readme.txt", "hello")
     with pytest.raises(ValueError, match=r"a\.zip lacks keypoints"):
         read_features(tmp_path / "a.zip")
+
+
+def write_published(path, **changes):
+    """A file as the published tool writes it, of three keypoints at two scales; ``changes`` replace its arrays."""
+    arrays = {
+        "keypoints": np.array([[1, 2, 1], [3, 4, 0.5], [5, 6, 1]], np.float64),
+        "scores": np.array([0.5, 0.25, 0.75]),
+        "descriptors": np.eye(3, 512, dtype=np.float32),
+    } | changes
+    arrays = {key: array for key, array in arrays.items() if array is not None}
+    with path.open("wb") as stream:
+        if path.suffix == ".mat":
+            scipy.io.savemat(stream, arrays)
+        else:
+            np.savez(stream, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat"])
+def test_files_of_the_published_tool(tmp_path, suffix):
+    path = write_published(tmp_path / f"a{suffix}")
+    assert not tells_convention(path)
+    features = read_published(path, Convention.REFERENCE, (64, 48), (32, 24))
+    assert features.keypoints.tolist() == [[1, 2, 1, 0.5], [3, 4, 0.5, 0.25], [5, 6, 1, 0.75]]
+    np.testing.assert_array_equal(features.descriptors, np.eye(3, 512))
+    assert (features.image_size, features.input_size, features.scales) == ((64, 48), (32, 24), (1.0, 2.0))
+    assert features.convention is Convention.REFERENCE
+
+
+@pytest.mark.parametrize("output_type", OutputType)
+def test_d2sfms_files_tell_their_convention(tmp_path, output_type):
+    write_features(tmp_path / "a", make_features(), output_type)
+    assert tells_convention(tmp_path / "a")
+
+
+def test_a_published_file_without_keypoints(tmp_path):
+    empty = {"keypoints": np.zeros((0, 3)), "scores": np.zeros(0), "descriptors": np.zeros((0, 512))}
+    features = read_published(write_published(tmp_path / "a.npz", **empty), Convention.REFERENCE, (64, 48), (64, 48))
+    assert (features.keypoints.shape, features.scales) == ((0, 4), (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": None}, r"a\.npz lacks scores"),
+        ({"keypoints": np.zeros((3, 2))}, r"a\.npz: keypoints \(3, 2\) and scores \(3,\), expected \(N, 3\)"),
+        ({"scores": np.zeros(2)}, r"a\.npz: keypoints \(3, 3\) and scores \(2,\)"),
+        ({"descriptors": np.zeros((3, 128))}, r"a\.npz: descriptors have shape \(3, 128\)"),
+        ({"keypoints": np.zeros((3, 3))}, r"a\.npz: scales of keypoints are not above 0"),
+        ({"keypoints": np.array([["a"] * 3] * 3)}, r"a\.npz: could not convert"),
+    ],
+)
+def test_published_files_that_are_none(tmp_path, changes, message):
+    path = write_published(tmp_path / "a.npz", **changes)
+    with pytest.raises(ValueError, match=message):
+        read_published(path, Convention.REFERENCE, (64, 48), (64, 48))

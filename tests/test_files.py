@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from d2sfm.files import replacing
+from d2sfm.files import replacing, replacing_file
 
 
 @pytest.mark.parametrize("sync", [False, True])
@@ -34,3 +34,14 @@ def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_missing_folder_is_told(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "nowhere" / "a.bin"):
         pass
+
+
+def test_writers_that_open_files_themselves_get_a_name(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with replacing_file(path) as part:
+        assert not part.exists()
+        part.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from test_images import EIGHT_BIT, HEIGHT, RGB, WIDTH, png_of_size, save, save_turned, shorten
 
-from d2sfm.headers import check_header, opened, pillow_settings
+from d2sfm.headers import check_header, opened, orientation, pillow_settings
 from d2sfm.images import check_photograph
 
 
@@ -22,6 +22,16 @@ def test_the_size_is_that_of_the_decoded_picture(tmp_path, name):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 def test_orientation_does_not_turn_the_size(tmp_path, suffix):
     assert check_header(save_turned(tmp_path / f"turned{suffix}", 6)) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("value", [1, 3, 6])
+def test_the_orientation_is_told(tmp_path, value):
+    assert orientation(save_turned(tmp_path / "turned.jpg", value)) == value
+
+
+def test_no_orientation_and_one_that_is_none(tmp_path):
+    assert orientation(save(tmp_path, "rgb.png")) == 1
+    assert orientation(save_turned(tmp_path / "turned.jpg", 77)) == 1
 
 
 @pytest.mark.parametrize("name", ["rgb.jpg", "rgb.png", "rgb.bmp", "rgb.ppm"])

@@ -1,0 +1,73 @@
+"""A folder of npz or mat files, one for each image, with the interface of ``HlocFeatures``."""
+
+from pathlib import Path
+
+from d2sfm.coordinates import Size
+from d2sfm.feature_files import read_features, read_fingerprint, read_published, tells_convention
+from d2sfm.features import Features
+from d2sfm.frames import colmap_fingerprint, in_colmap_frame
+from d2sfm.preprocess import input_size
+from d2sfm.transfer_options import ImportOptions
+
+
+class FeatureFolder:
+    """The files <image name><extension> below a folder, d2sfm's and the published tool's.
+
+    FileNotFoundError where there is no such folder. options: what is taken for granted where a file does not tell.
+    """
+
+    def __init__(self, path: Path | str, options: ImportOptions | None = None):
+        self.path, self._options = Path(path), options or ImportOptions()
+        if not self.path.is_dir():
+            raise FileNotFoundError(f"no folder of feature files {self.path}")
+
+    def names(self) -> list[str]:
+        """Sorted names of the images that have a file."""
+        files = self.path.rglob(f"*{self._options.extension}")
+        names = (file.relative_to(self.path).as_posix().removesuffix(self._options.extension) for file in files)
+        return sorted(name for name in names if name and not name.endswith("/"))
+
+    def fingerprint(self, name: str) -> str | None:
+        """The settings that made the features of an image, where d2sfm wrote them. Raises as ``read``."""
+        fingerprint = read_fingerprint(self._file(name)) if self.tells_convention(name) else None
+        return None if fingerprint is None else colmap_fingerprint(fingerprint)
+
+    def tells_convention(self, name: str) -> bool:
+        """Whether the file of an image says what frame its keypoints have. Raises as ``read``."""
+        return tells_convention(self._file(name))
+
+    def read(self, name: str, image_size: Size) -> Features:
+        """Features of an image in COLMAP's frame, in the file's order; descriptors have the file's dtype.
+
+        image_size: (width, height) of the photograph in pixels. Raises FileNotFoundError where there is no such file,
+        ValueError where it is damaged, of a photograph of another size, or tells no convention and options neither.
+        """
+        file = self._file(name)
+        if self.tells_convention(name):
+            features = read_features(file)
+        elif self._options.convention is None:
+            raise ValueError(
+                f"{file} does not tell the frame of its keypoints: give --convention reference (what the published "
+                "tool writes) or colmap"
+            )
+        else:
+            size = input_size(image_size, self._options.max_edge, self._options.max_sum_edges)
+            features = read_published(file, self._options.convention, image_size, size)
+        if features.image_size != tuple(image_size):
+            raise ValueError(
+                f"{file} is of a picture of {features.image_size[0]} x {features.image_size[1]} px, the photograph has "
+                f"{image_size[0]} x {image_size[1]}"
+            )
+        return in_colmap_frame(features)
+
+    def close(self) -> None:
+        """Nothing stays open between files."""
+
+    def __enter__(self) -> "FeatureFolder":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}{self._options.extension}"

@@ -1,0 +1,155 @@
+"""HDF5 files that others wrote, read with care: what is damaged, or leads elsewhere, is a ValueError of one line.
+
+A link in such a file may lead into another file, and so may a dataset; its declared shape may be any. h5py follows the
+one and allocates the other without a question.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from d2sfm.files import replacing_file
+
+FLOATS, INTEGERS = "f", "iu"  # kinds of NumPy's types
+
+
+@contextmanager
+def opened(path: Path | str) -> Iterator[h5py.File]:
+    """An HDF5 file to read. FileNotFoundError where there is none, ValueError where it is damaged or something else."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    with _named(path):
+        file = h5py.File(path, "r")
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+@contextmanager
+def created(path: Path | str) -> Iterator[h5py.File]:
+    """An HDF5 file to write, which takes the place of ``path`` when the block ends, and is thrown away where it fails.
+
+    Raises FileNotFoundError where the folder is missing, RuntimeError where the disk is full.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} for {path.name}")
+    with replacing_file(path) as part, h5py.File(part, "w") as file:
+        yield file
+
+
+def links(group: h5py.Group) -> list[str]:
+    """Names of what a group holds, without a look at what they lead to."""
+    with _named(group.file.filename):
+        return list(group)
+
+
+def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """What a group holds under a name, with '/' between the names of nested groups; None where it holds nothing.
+
+    Raises ValueError where a link on the way leads elsewhere (soft and external links), or the file is damaged.
+    """
+    path, found = group.file.filename, group
+    for part in name.split("/"):
+        with _named(path):
+            if not isinstance(found, h5py.Group) or not found.id.links.exists(part.encode()):
+                return None
+            is_hard = _is_hard(found, part)
+        if not is_hard:
+            raise ValueError(f"{path}: {name} is a link to elsewhere, which is not followed")
+        with _named(path):
+            found = found[part]
+    return found
+
+
+def groups_with(file: h5py.File, dataset: str) -> list[str]:
+    """Sorted names of the groups that hold a dataset of this name, and of the links that lead elsewhere.
+
+    Nothing is looked for below such a group. Each group is visited once, however many links lead to it.
+    """
+    found, waiting, visited = [], [("", file)], set()
+    with _named(file.filename):
+        while waiting:
+            prefix, group = waiting.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address in visited:
+                continue
+            visited.add(address)
+            names = list(group)
+            if prefix and dataset in names and _is_hard(group, dataset) and isinstance(group[dataset], h5py.Dataset):
+                found.append(prefix.rstrip("/"))
+                continue
+            hard = [name for name in names if _is_hard(group, name)]
+            found += [prefix + name for name in set(names).difference(hard)]
+            children = ((f"{prefix}{name}/", group[name]) for name in hard)
+            waiting += [child for child in children if isinstance(child[1], h5py.Group)]
+    return sorted(found)
+
+
+def _is_hard(group: h5py.Group, name: str) -> bool:
+    return group.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
+
+
+def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: str, most: int) -> np.ndarray:
+    """The values of a dataset of a group.
+
+    shape: the expected one, None where any length up to ``most`` will do; kinds: of NumPy's types that will do.
+    Raises ValueError where there is no such dataset, it is of another shape or type, or holds less than it declares.
+    """
+    path, where = group.file.filename, f"{group.name.lstrip('/')}/{name}"
+    dataset = member(group, name)
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{path} has no dataset {where}")
+    with _named(path):
+        found, dtype, is_elsewhere = dataset.shape, dataset.dtype, dataset.is_virtual or bool(dataset.external)
+        stored = dataset.id.get_storage_size()
+    if dtype.kind not in kinds or dtype.itemsize > 8:
+        raise ValueError(f"{path}: {where} holds {dtype}, expected {'integers' if kinds == INTEGERS else 'floats'}")
+    expected = str(tuple("N" if length is None else length for length in shape)).replace("'", "")
+    if found is None or len(found) != len(shape):
+        raise ValueError(f"{path}: {where} has shape {found}, expected {expected}")
+    if any(length not in (None, has) for length, has in zip(shape, found, strict=True)) or max(found) > most:
+        raise ValueError(f"{path}: {where} has shape {found}, expected {expected} with {most} or fewer of each")
+    if is_elsewhere:
+        raise ValueError(f"{path}: {where} has its values in another file, which is not followed")
+    if dataset.size and not stored:
+        raise ValueError(f"{path}: {where} declares {dataset.size} values and holds none")
+    with _named(path):
+        return dataset[()]
+
+
+def text_attribute(group: h5py.Group, name: str) -> str | None:
+    """A text that is an attribute of a group; None where it has none. ValueError where it is no text."""
+    with _named(group.file.filename):
+        found = group.attrs.get(name)
+    if found is not None and not isinstance(found, str):
+        raise ValueError(f"{group.file.filename}: the attribute {name} of {group.name.lstrip('/')} is no text")
+    return found
+
+
+def number_attribute(dataset: h5py.Dataset, name: str) -> float | None:
+    """A finite number above 0 that is an attribute of a dataset; None where it has none. ValueError where it is not."""
+    path, where = dataset.file.filename, dataset.name.lstrip("/")
+    with _named(path):
+        found = dataset.attrs.get(name)
+    if found is None:
+        return None
+    number = np.asarray(found)
+    if number.size != 1 or number.dtype.kind not in FLOATS + INTEGERS or not 0 < float(number.item()) < np.inf:
+        raise ValueError(f"{path}: the attribute {name} of {where} is no number above 0")
+    return float(number.item())
+
+
+@contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """h5py raises what it likes where a file is damaged: all of it becomes a ValueError that names the file."""
+    try:
+        yield
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{path} is no HDF5 file, or damaged: {first}") from error

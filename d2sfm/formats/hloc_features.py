@@ -1,0 +1,174 @@
+"""Local features in hloc's HDF5 layout (cvg/Hierarchical-Localization, hloc/extract_features.py), both ways.
+
+A group for each image, called by its name, so that folders are nested groups:
+
+    keypoints    [N, 2] x, y, the centre of the top-left pixel at (0, 0); attribute ``uncertainty``: the detector's, in
+                 pixels of the photograph
+    scores       [N]
+    descriptors  [512, N]
+    image_size   [2] width, height of the photograph
+
+hloc turns float32 into float16 unless told otherwise, keypoints as well, which are then up to half a pixel off at 1600.
+Its D2-Net leaves the published code's offset in: 2 px of the network's input, see ``coordinates``.
+
+d2sfm writes keypoints in float32, and adds what hloc passes over: ``scales`` [N], the keypoints' in pixels of the
+photograph, and in an attribute of the group what the frame, the network's input and the settings were.
+"""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+
+import h5py
+import numpy as np
+
+from d2sfm.coordinates import (
+    Size,
+    hloc_from_image,
+    image_from_hloc,
+    image_from_input,
+    input_from_image,
+    resize_factor,
+)
+from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.formats.hdf5 import (
+    FLOATS,
+    INTEGERS,
+    array,
+    groups_with,
+    member,
+    number_attribute,
+    opened,
+    text_attribute,
+)
+from d2sfm.frames import colmap_fingerprint, in_colmap_frame
+from d2sfm.options import Convention
+from d2sfm.preprocess import input_size
+from d2sfm.transfer_options import ImportOptions
+
+OURS = "d2sfm"  # the attribute of a group
+MAX_KEYPOINTS = 1_000_000  # of an image: more than a row of the database holds
+
+
+class HlocFeatures:
+    """A file of features to read. FileNotFoundError where there is none, ValueError where it is no HDF5 file.
+
+    options: what is taken for granted where the file does not tell.
+    """
+
+    def __init__(self, path: Path | str, options: ImportOptions | None = None):
+        self.path, self._options = Path(path), options or ImportOptions()
+        with ExitStack() as stack:
+            self._file = stack.enter_context(opened(self.path))
+            self._stack = stack.pop_all()
+
+    def names(self) -> list[str]:
+        """Sorted names of the images with keypoints; those among them that can't be read, ``read`` refuses."""
+        return groups_with(self._file, "keypoints")
+
+    def fingerprint(self, name: str) -> str | None:
+        """The settings that made the features of an image, where d2sfm wrote them."""
+        ours = _ours(self._group(name))
+        return None if ours is None else ours["fingerprint"]
+
+    def tells_convention(self, name: str) -> bool:
+        """Whether the file says what frame the keypoints of an image have beyond hloc's own: d2sfm's do."""
+        return _ours(self._group(name)) is not None
+
+    def read(self, name: str, image_size: Size) -> Features:
+        """Features of an image in COLMAP's frame, in the file's order; descriptors have the file's dtype.
+
+        image_size: (width, height) of the photograph in pixels. Raises ValueError where the file has no such image, its
+        photograph had another size, or a dataset is missing or does not fit the others.
+        """
+        group = self._group(name)
+        keypoints = array(group, "keypoints", (None, 2), FLOATS, MAX_KEYPOINTS)
+        count, where = len(keypoints), f"{self.path}: {name}"
+        scores = array(group, "scores", (count,), FLOATS, MAX_KEYPOINTS)
+        descriptors = array(group, "descriptors", (DESCRIPTOR_SIZE, count), FLOATS, MAX_KEYPOINTS).T
+        noted_size = tuple(array(group, "image_size", (2,), INTEGERS, 2).tolist())
+        if noted_size != tuple(image_size):
+            raise ValueError(
+                f"{where} is of a picture of {noted_size[0]} x {noted_size[1]} px, the photograph has "
+                f"{image_size[0]} x {image_size[1]} as it is stored (hloc turns those with an EXIF orientation)"
+            )
+        xy, ours = image_from_hloc(keypoints), _ours(group)
+        if ours is not None:
+            scales = array(group, "scales", (count,), FLOATS, MAX_KEYPOINTS)
+            frame = {"input_size": ours["input_size"], "scales": ours["scales"], "convention": Convention.COLMAP}
+        else:
+            size = self._network_input(group, image_size)
+            scales = np.full(count, resize_factor(size, image_size))
+            frame = {"input_size": size, "scales": (1.0,), "convention": self._options.convention or Convention.COLMAP}
+            if frame["convention"] is Convention.REFERENCE:
+                # hloc's wrapper moves what the published code finds in the input by half pixels of both pictures
+                in_input = input_from_image(xy, size, image_size)
+                xy, scales = image_from_input(in_input, size, image_size, Convention.REFERENCE), np.ones(count)
+        found = Features(
+            keypoints=np.column_stack([xy, scales, scores]).astype(np.float32),
+            descriptors=descriptors,
+            image_size=tuple(image_size),
+            **frame,
+        )
+        return in_colmap_frame(found)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> "HlocFeatures":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _group(self, name: str) -> h5py.Group:
+        group = member(self._file, name)
+        if not isinstance(group, h5py.Group):
+            raise ValueError(f"{self.path} has no features of {name}")
+        return group
+
+    def _network_input(self, group: h5py.Group, image_size: Size) -> Size:
+        """Size of the network's input. hloc notes the resize factor: the uncertainty of its D2-Net is 1 px there."""
+        factor = number_attribute(member(group, "keypoints"), "uncertainty")
+        if factor is None:
+            return input_size(image_size, self._options.max_edge, self._options.max_sum_edges)
+        return tuple(max(1, round(edge / factor)) for edge in image_size)
+
+
+def write_hloc_features(file: h5py.File, name: str, features: Features, fingerprint: str) -> None:
+    """Add the features of an image to a file: keypoints in float32, descriptors as they are.
+
+    The published code's keypoints are brought to where they are, as the layout has a frame of its own. Raises
+    ValueError where the name can't be one of a group, or is there already.
+    """
+    if PurePosixPath(name).is_absolute() or not name or {"", ".", ".."} & set(name.split("/")):
+        raise ValueError(f"{name!r} can't be the name of a group in an HDF5 file")
+    features = in_colmap_frame(features)
+    group = file.create_group(name)
+    group["keypoints"] = hloc_from_image(features.keypoints[:, :2]).astype(np.float32)
+    group["keypoints"].attrs["uncertainty"] = resize_factor(features.input_size, features.image_size)
+    group["scores"] = features.scores.astype(np.float32)
+    group["descriptors"] = np.ascontiguousarray(features.descriptors.T)
+    group["image_size"] = np.array(features.image_size, np.int64)
+    group["scales"] = features.keypoints[:, 2].astype(np.float32)
+    size, scales = list(map(int, features.input_size)), list(map(float, features.scales))
+    noted = {"input_size": size, "scales": scales, "fingerprint": colmap_fingerprint(fingerprint)}
+    group.attrs[OURS] = json.dumps(noted)
+
+
+def _ours(group: h5py.Group) -> dict | None:
+    """What d2sfm added to an image's group. ValueError where it is damaged."""
+    text = text_attribute(group, OURS)
+    if text is None:
+        return None
+    try:
+        noted = json.loads(text)
+        width, height = noted["input_size"]
+        scales = tuple(float(scale) for scale in noted["scales"])
+        if not isinstance(noted["fingerprint"], str) or not min(width, height, *scales) > 0:
+            raise ValueError("a value is out of range")
+        return {"input_size": (int(width), int(height)), "scales": scales, "fingerprint": noted["fingerprint"]}
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise ValueError(
+            f"{group.file.filename}: the attribute {OURS} of {group.name[1:]} is damaged: {error}"
+        ) from error

@@ -1,0 +1,137 @@
+"""Matches in hloc's HDF5 layout (cvg/Hierarchical-Localization, hloc/match_features.py, hloc/utils/parsers.py).
+
+A group <name>/<name> for each pair, the '/' in names made '-'; older files have it called <name>_<name>. In it
+
+    matches0          [N] for each keypoint of the first image that of the second one, -1 for none
+    matching_scores0  [N] (1 + cosine similarity) / 2
+
+hloc asks for a pair in both orders. It writes 16-bit integers, of which keypoints beyond 32767 come out negative.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from d2sfm.formats.hdf5 import INTEGERS, array, links, member, opened
+from d2sfm.formats.hloc_features import MAX_KEYPOINTS
+
+OLD_SEPARATOR = "_"
+
+
+class HlocMatches:
+    """A file of matches to read, of images of these names.
+
+    Raises FileNotFoundError where there is none, ValueError where it is no HDF5 file or the layout can't tell
+    two of the names apart.
+
+    unknown: number of pairs in the file that are not of these names.
+    """
+
+    def __init__(self, path: Path | str, names: Iterable[str]):
+        self.path = Path(path)
+        by_key = require_distinct(names)
+        with ExitStack() as stack:
+            self._file = stack.enter_context(opened(self.path))
+            self._keys, self.unknown = self._find(by_key)
+            self._stack = stack.pop_all()
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Pairs of names, each once and sorted."""
+        return sorted(self._keys)
+
+    def read(self, pair: tuple[str, str], counts: tuple[int, int]) -> np.ndarray:
+        """Matches of one of ``pairs``, [M, 2] uint32, indices of keypoints of both images; counts: how many they have.
+
+        Raises ValueError where the file has others for them, or is damaged.
+        """
+        key, is_reversed = self._keys[pair]
+        of_first, of_second = counts[::-1] if is_reversed else counts
+        group = member(self._file, key)
+        if not isinstance(group, h5py.Group):
+            raise ValueError(f"{self.path}: {key} is no group")
+        partners = array(group, "matches0", (of_first,), INTEGERS, MAX_KEYPOINTS).astype(np.int64)
+        if len(partners) and not -1 <= partners.min() <= partners.max() < of_second:
+            raise ValueError(
+                f"{self.path}: {key} names keypoints {partners.min()} to {partners.max()} of {of_second}"
+                + (" (more than 16 bits hold)" if partners.min() < -1 else "")
+            )
+        first = np.flatnonzero(partners >= 0)
+        matches = np.stack([first, partners[first]], axis=1).astype(np.uint32)
+        return matches[:, ::-1] if is_reversed else matches
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __enter__(self) -> "HlocMatches":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def _find(self, by_key: Mapping[str, str]) -> tuple[dict[tuple[str, str], tuple[str, bool]], int]:
+        """Where each pair is and whether its images come in the other order; and the number of unknown pairs.
+
+        Of a pair that is there several times the newer layout counts, then the order of ``pairs``, as in hloc.
+        """
+        found, unknown = {}, 0
+        for is_old, key_a, key_b, key in self._named_pairs(by_key):
+            if key_a not in by_key or key_b not in by_key or key_a == key_b:
+                unknown += 1
+                continue
+            a, b = by_key[key_a], by_key[key_b]
+            pair, is_reversed = (min(a, b), max(a, b)), a > b
+            others = [found[pair]] if pair in found else []
+            found[pair] = min([*others, (is_old, is_reversed, key)])
+        return {pair: (key, is_reversed) for pair, (_, is_reversed, key) in found.items()}, unknown
+
+    def _named_pairs(self, by_key: Mapping[str, str]) -> Iterable[tuple[bool, str, str, str]]:
+        """(whether its name is an old one, key of a, key of b, name of the group) of each pair in the file."""
+        for first in links(self._file):
+            group = member(self._file, first)
+            if not isinstance(group, h5py.Group):
+                yield True, first, "", first
+                continue
+            inside = links(group)
+            if "matches0" not in inside:
+                yield from ((False, first, second, f"{first}/{second}") for second in inside)
+                continue
+            places = [place for place, letter in enumerate(first) if letter == OLD_SEPARATOR]
+            halves = {(first[:place], first[place + 1 :]) for place in places}
+            known = [(a, b) for a, b in halves if a in by_key and b in by_key]
+            if len(known) > 1:
+                raise ValueError(f"{self.path}: {first} may be of {len(known)} pairs of images")
+            yield True, *(known[0] if known else (first, "")), first
+
+
+def write_hloc_matches(
+    file: h5py.File, pair: tuple[str, str], matches: np.ndarray, count: int, scores: np.ndarray
+) -> None:
+    """Add the matches of a pair to a file.
+
+    matches: [M, 2], indices of keypoints of both images; count: of keypoints of the first; scores: [M], 0 to 1.
+    Raises ValueError where a keypoint of the first image has two matches, which the layout can't hold.
+    """
+    first, second = np.asarray(matches).reshape(-1, 2).T.astype(np.int64)
+    if len(np.unique(first)) != len(first):
+        raise ValueError(f"a keypoint of {pair[0]} has several matches in {pair[1]}: hloc's layout holds one of each")
+    partners, of_partners = np.full(count, -1, np.int32), np.zeros(count, np.float16)
+    partners[first], of_partners[first] = second, scores
+    group = file.create_group("/".join(map(_key, pair)))
+    group["matches0"], group["matching_scores0"] = partners, of_partners
+
+
+def require_distinct(names: Iterable[str]) -> dict[str, str]:
+    """Names by what the layout makes of them. ValueError where it makes the same of two."""
+    by_key: dict[str, str] = {}
+    for name in names:
+        other = by_key.setdefault(_key(name), name)
+        if other != name:
+            raise ValueError(f"{other} and {name} are both called {_key(name)} in hloc's files of matches")
+    return by_key
+
+
+def _key(name: str) -> str:
+    return name.replace("/", "-")

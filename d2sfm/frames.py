@@ -1,0 +1,42 @@
+"""Features of the published code's frame brought into COLMAP's."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+
+from d2sfm.coordinates import image_from_input, input_from_published_input, resize_factor
+from d2sfm.features import Features
+from d2sfm.options import Convention
+from d2sfm.pyramid import level_sizes
+
+
+def in_colmap_frame(features: Features) -> Features:
+    """The features with keypoints where their cells are, and scales in pixels of the photograph; no change of others.
+
+    The scale of a keypoint tells its level, and with it the exact way back to the cell. Descriptors stay: of one scale
+    they are those that d2sfm finds, of several the published code reads coarser levels some pixels aside.
+    """
+    if features.convention is Convention.COLMAP:
+        return features
+    size, full = features.input_size, np.asarray(features.image_size, np.float64)
+    keypoints = features.keypoints.astype(np.float64)
+    in_published_input = keypoints[:, :2] * (size / full)
+    levels = level_sizes(size, features.scales) or [(1.0, size)]
+    scales = np.array([scale for scale, _ in levels])
+    with np.errstate(divide="ignore"):
+        of_level = np.abs(np.log(1 / keypoints[:, 2:3]) - np.log(scales)).argmin(axis=1)
+    factor = resize_factor(size, features.image_size)
+    for index, (scale, level_size) in enumerate(levels):
+        here = of_level == index
+        in_input = input_from_published_input(in_published_input[here], level_size, size)
+        keypoints[here, :2] = image_from_input(in_input, size, features.image_size, Convention.COLMAP)
+        keypoints[here, 2] = factor / scale
+    return replace(features, keypoints=keypoints.astype(np.float32), convention=Convention.COLMAP)
+
+
+def colmap_fingerprint(fingerprint: str) -> str:
+    """The fingerprint of features after ``in_colmap_frame``: they differ from those that were never moved."""
+    settings = json.loads(fingerprint)
+    moved = {"convention": "colmap, moved from reference"} if settings.get("convention") == "reference" else {}
+    return json.dumps(settings | moved)

@@ -1,0 +1,71 @@
+"""The options of ``d2sfm export`` and ``d2sfm import``. Light, as ``options``."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from d2sfm.options import Convention, DescriptorDtype, check_extension, option
+
+
+class ExportFormat(StrEnum):
+    """Layout of the files that are written."""
+
+    HLOC = "hloc"
+    NPZ = "npz"
+    MAT = "mat"
+
+
+class ExportedMatches(StrEnum):
+    """Which matches are written."""
+
+    ALL = "all"
+    VERIFIED = "verified"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What is written for other tools."""
+
+    format: ExportFormat = option(
+        ExportFormat.HLOC,
+        help="hloc: features.h5, matches.h5 and pairs.txt; npz, mat: a file for each image, as the published tool's",
+    )
+    matches: ExportedMatches = option(
+        ExportedMatches.ALL,
+        help="hloc: all, for tools that verify them; verified, the inliers, for tools that don't; or none",
+    )
+    extension: str = option(
+        ".d2-net", metavar="SUFFIX", help="npz, mat: what a feature file's name adds to its photograph's"
+    )
+
+    def __post_init__(self):
+        check_extension("extension", self.extension)
+        if self.format is not ExportFormat.HLOC and self.matches is not ExportedMatches.ALL:
+            raise ValueError(f"--matches goes with --format hloc, not with --format {self.format}")
+        if self.format is ExportFormat.HLOC and self.extension != ExportOptions.extension:
+            raise ValueError("--extension goes with --format npz or mat, not with --format hloc")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What feature files leave out, and how features are kept."""
+
+    convention: Convention | None = option(
+        None,
+        help="pixel frame of keypoints where files do not tell it; reference is what the published tool and hloc's "
+        "D2-Net wrote, and is brought to colmap (default: HDF5: hloc's own frame, with a warning; npz, mat: refused)",
+    )
+    max_edge: int = option(
+        1600, metavar="PX", help="longest edge of the network input, where files do not tell its size; 0 for no limit"
+    )
+    max_sum_edges: int = option(
+        2800, metavar="PX", help="largest sum of both edges of the input, where files do not tell; 0 for no limit"
+    )
+    extension: str = option(".d2-net", metavar="SUFFIX", help="what a feature file's name adds to its photograph's")
+    descriptor_dtype: DescriptorDtype = option(DescriptorDtype.FLOAT16, help="type of stored descriptors")
+
+    def __post_init__(self):
+        check_extension("extension", self.extension)
+        for name in ("max_edge", "max_sum_edges"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 (no limit) or more, found {getattr(self, name)}")
