@@ -2,6 +2,7 @@
 
 from d2sfm.database.connection import quiet_pycolmap
 from d2sfm.database.features import FeatureStore, ImageRow
+from d2sfm.database.merge import merge_databases
 from d2sfm.database.pairs import PairStore
 from d2sfm.database.photographs import (
     by_camera_group,
@@ -26,6 +27,7 @@ __all__ = [
     "exclusive",
     "given_camera",
     "import_photographs",
+    "merge_databases",
     "quiet_pycolmap",
     "remove_photographs",
     "require_camera",

@@ -10,6 +10,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import Size, resize_factor
+from d2sfm.database.completion import columns
 from d2sfm.database.connection import PIECE_BYTES, Connection
 from d2sfm.database.schema import create_our_tables, require_database, tables
 from d2sfm.features import DESCRIPTOR_SIZE, Features
@@ -18,6 +19,7 @@ from d2sfm.options import Convention, DescriptorDtype
 MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
+_SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, where it is not built with another
 _ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
@@ -30,6 +32,7 @@ _WHOLE = (  # images whose rows fit each other: another tool may have cleared or
     "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048)"
 )
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
+_SETTINGS = "d2sfm_settings"
 _PAIRS_OF_IMAGE = "SELECT ? * min(image_id, ?) + max(image_id, ?) FROM images"
 
 
@@ -183,10 +186,11 @@ class FeatureStore:
 
     def setting(self, key: str) -> str | None:
         """A note that an earlier run left, for example "images": the folder of photographs."""
-        if not self._has("d2sfm_settings"):
-            return None
-        rows = self._connection.rows("SELECT value FROM d2sfm_settings WHERE key = ?", (key,))
-        return rows[0][0] if rows else None
+        return self.settings().get(key)
+
+    def settings(self) -> dict[str, str]:
+        """All notes by their keys."""
+        return dict(self._connection.rows("SELECT key, value FROM d2sfm_settings")) if self._has(_SETTINGS) else {}
 
     def set_setting(self, key: str, value: str) -> None:
         """Leave a note for later runs, in place of the one of that key."""
@@ -222,9 +226,11 @@ class FeatureStore:
         ours = "SELECT NULL WHERE FALSE"
         if self._has("d2sfm_features"):
             ours = "SELECT image_id FROM d2sfm_features JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
+        # COLMAP's older versions know one type only, and have no column for it.
+        type_id = "type" if "type" in columns(self._connection, "descriptors") else _SIFT
         return self._connection.rows(
-            "SELECT name, type FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors USING (image_id) "
-            f"WHERE image_id NOT IN ({ours})"
+            f"SELECT name, {type_id} FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors "
+            f"USING (image_id) WHERE image_id NOT IN ({ours})"
         )
 
     def _has(self, table: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.database.completion import carry_pose_priors
 from d2sfm.database.connection import Connection, named_errors, open_pycolmap
 from d2sfm.database.schema import require_database
 
@@ -23,6 +24,7 @@ class PairStore:
     def __init__(self, path: Path):
         require_database(path)
         self.path = Path(path)
+        carry_pose_priors(self.path)
         self._matched, self._verified = _pairs_in(self.path)
         with ExitStack() as stack:
             self._database = stack.enter_context(open_pycolmap(self.path))

@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.containers import write_blank_copy
+from d2sfm.database.completion import CAMERA_SENSOR, complete_frames
 from d2sfm.database.connection import Connection, named_errors, open_pycolmap, quiet_pycolmap, sole_use
 from d2sfm.database.features import FeatureStore, remove_pairs
 from d2sfm.database.schema import require_database
@@ -20,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 CAMERA_MODELS = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
 CAMERAS_SHOWN = 10
-CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
 
 
 def import_photographs(
@@ -59,6 +59,7 @@ def import_photographs(
     with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
         for group, members in groups.items():
             _import_group(path, images_dir, members, mode, _reader(options, shared.get(group)))
+    complete_frames(path)
     with FeatureStore(path) as store:
         cameras = {name: image.camera_id for name, image in store.images().items()}
     if given is not None:

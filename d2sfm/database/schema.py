@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from d2sfm.database.completion import carry_pose_priors
 from d2sfm.database.connection import Connection, open_pycolmap
 
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
@@ -40,6 +41,7 @@ def create_database(path: Path) -> None:
         raise FileNotFoundError(f"no folder {path.parent} for the database {path.name}")
     if path.exists() and path.stat().st_size > 0:
         require_database(path)
+        carry_pose_priors(path)
     with open_pycolmap(path):
         pass
 
@@ -57,9 +59,9 @@ def require_database(path: Path) -> None:
         raise RuntimeError(f"{path} is no COLMAP database: it has no table {', '.join(missing)}")
 
 
-def tables(connection: Connection) -> set[str]:
-    """Names of the tables in the file."""
-    return {name for (name,) in connection.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+def tables(connection: Connection, schema: str = "main") -> set[str]:
+    """Names of the tables in the file, or in an attached one."""
+    return {name for (name,) in connection.rows(f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'")}
 
 
 def copy_database(source: Path, target: Path) -> None:

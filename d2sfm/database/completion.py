@@ -1,0 +1,79 @@
+"""What databases of older COLMAP versions lack, and pycolmap does not add when it brings their tables up to date."""
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from d2sfm.database.connection import Connection, open_pycolmap
+
+CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
+
+
+def carry_pose_priors(path: Path) -> None:
+    """Bring GPS positions from where COLMAP 3.8 had them, columns of the images, to the table of pose priors.
+
+    pycolmap makes that table and leaves it empty. Which coordinates they are was not noted: those that can be latitude
+    and longitude, which 3.8 took from EXIF, are taken for these. Images without position have NULL or, from scripts, 0.
+    """
+    with Connection(path) as connection:
+        if "prior_tx" not in columns(connection, "images"):
+            return
+        if columns(connection, "pose_priors") and connection.rows("SELECT NULL FROM pose_priors LIMIT 1"):
+            return
+        positions = connection.rows(
+            "SELECT image_id, prior_tx, prior_ty, prior_tz FROM images WHERE prior_tx + prior_ty + prior_tz NOTNULL "
+            "AND (prior_tx != 0 OR prior_ty != 0 OR prior_tz != 0) ORDER BY image_id"
+        )
+    if not positions:
+        return
+    xyz = np.array([position[1:] for position in positions], np.float64)
+    is_gps = (np.abs(xyz[:, 0]) <= 90).all() and (np.abs(xyz[:, 1]) <= 180).all()
+    system = pycolmap.PosePriorCoordinateSystem
+    with open_pycolmap(path) as database:
+        for (image_id, *_), position in zip(positions, xyz, strict=True):
+            prior = pycolmap.PosePrior(position=position)
+            prior.coordinate_system = system.WGS84 if is_gps else system.CARTESIAN
+            prior.corr_data_id = database.read_image(image_id).data_id
+            database.write_pose_prior(prior)
+
+
+def complete_frames(path: Path) -> None:
+    """Give images a frame, and their camera a rig, where others have them: mapping refuses a mixture.
+
+    Where no image has one, as before COLMAP 3.12, mapping makes them for itself.
+    """
+    of_camera = "sensor_type = ?"
+    with Connection(path) as connection, connection.transaction():
+        if not columns(connection, "frames") or not connection.rows("SELECT NULL FROM frames LIMIT 1"):
+            return
+        lacking = connection.rows(
+            f"SELECT image_id, camera_id FROM images WHERE image_id NOT IN "
+            f"(SELECT data_id FROM frame_data WHERE {of_camera}) ORDER BY image_id",
+            (CAMERA_SENSOR,),
+        )
+        for image_id, camera_id in lacking:
+            [(frame_id,)] = connection.rows(
+                "INSERT INTO frames (rig_id) VALUES (?) RETURNING frame_id", (_rig(connection, camera_id),)
+            )
+            connection.rows(
+                "INSERT INTO frame_data (frame_id, data_id, sensor_id, sensor_type) VALUES (?, ?, ?, ?)",
+                (frame_id, image_id, camera_id, CAMERA_SENSOR),
+            )
+
+
+def columns(connection: Connection, table: str, schema: str = "main") -> list[str]:
+    """Names of the columns of a table; empty where there is no such table. schema: that of an attached database."""
+    return [name for (name,) in connection.rows("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
+
+
+def _rig(connection: Connection, camera_id: int) -> int:
+    """The rig that a camera is part of, a new one of it alone where there is none."""
+    found = connection.rows(
+        "SELECT rig_id FROM rigs WHERE ref_sensor_id = ? AND ref_sensor_type = ? "
+        "UNION SELECT rig_id FROM rig_sensors WHERE sensor_id = ? AND sensor_type = ?",
+        (camera_id, CAMERA_SENSOR) * 2,
+    ) or connection.rows(
+        "INSERT INTO rigs (ref_sensor_id, ref_sensor_type) VALUES (?, ?) RETURNING rig_id", (camera_id, CAMERA_SENSOR)
+    )
+    return found[0][0]

@@ -1,0 +1,227 @@
+"""Two and more databases into one, with all that COLMAP and d2sfm keep in them.
+
+pycolmap's own ``Database.merge`` leaves out the tables of d2sfm, and ends the process on some inputs.
+"""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from d2sfm.database.completion import columns, complete_frames
+from d2sfm.database.connection import Connection, sole_use
+from d2sfm.database.features import MAX_IMAGES, FeatureStore
+from d2sfm.database.schema import (
+    OUR_TABLES,
+    copy_database,
+    create_database,
+    create_our_tables,
+    exclusive,
+    require_database,
+    tables,
+)
+from d2sfm.fingerprints import difference
+
+logger = logging.getLogger(__name__)
+
+# What each column counts on from, so that ids of the second database come after those of the first. In the order that
+# foreign keys ask for.
+RENUMBERED = {
+    "cameras": {"camera_id": "camera"},
+    "images": {"image_id": "image", "camera_id": "camera"},
+    "rigs": {"rig_id": "rig", "ref_sensor_id": "camera"},
+    "rig_sensors": {"rig_id": "rig", "sensor_id": "camera"},
+    "frames": {"frame_id": "frame", "rig_id": "rig"},
+    "frame_data": {"frame_id": "frame", "data_id": "image", "sensor_id": "camera"},
+    "pose_priors": {"pose_prior_id": "prior", "corr_data_id": "image", "corr_sensor_id": "camera"},
+    "keypoints": {"image_id": "image"},
+    "descriptors": {"image_id": "image"},
+    "d2sfm_features": {"image_id": "image"},
+    "d2sfm_cameras_given": {"camera_id": "camera"},
+    "d2sfm_original_keypoints": {"image_id": "image"},
+}
+REFINED_PARTS = "d2sfm_refined_parts"
+PAIR_TABLES = ("matches", "two_view_geometries")
+_ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
+
+
+def merge_databases(sources: Sequence[Path], output: Path, images: Path | None = None) -> int:
+    """Write all that some databases hold into a new one, and return how many images these are.
+
+    Ids count on from one database to the next. Cameras stay apart, also where they are equal; parts of unfinished
+    refinements are left out. images: the folder of all photographs (default: the one that the databases have noted).
+
+    The sources stay as they are. Raises FileNotFoundError where one, or the output's folder, is missing; RuntimeError
+    where the output exists, a source is no database or in use, or they contradict each other: an image of the same
+    name, features of other settings, keypoints refined otherwise, another folder of photographs.
+    """
+    sources, output = [Path(source) for source in sources], Path(output)
+    if output.exists():
+        raise RuntimeError(f"{output} exists already: give the merged database another name")
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"no folder {output.parent} for the database {output.name}")
+    if len({source.resolve() for source in sources}) < max(2, len(sources)):
+        raise ValueError("expected two or more databases, each once")
+    for source in sources:
+        require_database(source)
+    with ExitStack() as stack:
+        for path in (*sources, output):
+            stack.enter_context(exclusive(path))
+        settings = _common_settings(_contents(sources), images)
+        parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}.part") for number in range(len(sources))]
+        stack.callback(_remove, parts)
+        copy_database(sources[0], parts[0])
+        create_database(parts[0])
+        for source, part in zip(sources[1:], parts[1:], strict=True):
+            _append(parts[0], _of_same_schema(source, parts[0], part), source)
+        complete_frames(parts[0])
+        with FeatureStore(parts[0]) as store:
+            for key, value in settings.items():
+                store.set_setting(key, value)
+            count = len(store.images())
+        parts[0].rename(output)
+    return count
+
+
+class _Content:
+    """What is compared of a database before it is merged."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with FeatureStore(path) as store:
+            self.names = set(store.images())
+            self.fingerprints = sorted(set(store.extracted().values()))
+            self.foreign = store.foreign_extractor()
+            self.settings = store.settings()
+
+    @property
+    def has_features(self) -> bool:
+        return bool(self.fingerprints or self.foreign)
+
+
+def _contents(sources: Sequence[Path]) -> list[_Content]:
+    """What the sources hold. RuntimeError where images or features of them contradict each other."""
+    contents = [_Content(path) for path in sources]
+    seen: dict[str, Path] = {}
+    for content in contents:
+        if both := content.names & seen.keys():
+            raise RuntimeError(
+                f"{len(both)} names of images are in several databases: {min(both)} in {seen[min(both)]} and "
+                f"{content.path}, the first"
+            )
+        seen |= dict.fromkeys(content.names, content.path)
+    featured = [content for content in contents if content.has_features]
+    for content in featured[1:]:
+        first = featured[0]
+        if content.foreign != first.foreign:
+            held = [f"{each.path} holds keypoints of {each.foreign or 'd2sfm'}" for each in (first, content)]
+            raise RuntimeError(f"{held[0]}, {held[1]}: features of different extractors are not mixed")
+        for fingerprint in content.fingerprints:
+            if other := next((other for other in first.fingerprints if other != fingerprint), None):
+                raise RuntimeError(
+                    f"{first.path} holds features with {difference(other, fingerprint)}, {content.path} with "
+                    f"{difference(fingerprint, other)}: features of different settings are not mixed"
+                )
+        if content.settings.get("refinement") != first.settings.get("refinement"):
+            raise RuntimeError(
+                f"keypoints of {first.path} and of {content.path} are not refined alike: run d2sfm refine --restore on "
+                "both, and refine what they are merged into"
+            )
+    return contents
+
+
+def _common_settings(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
+    """Settings of the whole. RuntimeError where those of two sources contradict each other."""
+    common: dict[str, tuple[str, Path]] = {}
+    if images is not None:
+        images = Path(images)
+        missing = sorted(name for content in contents for name in content.names if not (images / name).is_file())
+        if missing:
+            raise RuntimeError(f"{images} lacks {len(missing)} photographs of the databases: {missing[0]} the first")
+        common["images"] = (str(images.resolve()), images)
+    for content in contents:
+        for key, value in content.settings.items():
+            noted, path = common.setdefault(key, (value, content.path))
+            if noted == value or (key == "images" and images is not None):
+                continue
+            if key == "match":
+                logger.warning("pairs of %s were made with %s, those of %s with %s", path, noted, content.path, value)
+            elif key == "images":
+                raise RuntimeError(
+                    f"{path} has its photographs in {noted}, {content.path} in {value}: give --images, a folder where "
+                    "all of them are"
+                )
+            else:
+                raise RuntimeError(f"{path} has the setting {key} {noted}, {content.path} has {value}")
+    return {key: value for key, (value, _) in common.items()}
+
+
+def _of_same_schema(source: Path, merged: Path, part: Path) -> Path:
+    """The source where its tables are those of pycolmap's version, else a copy that was brought to them."""
+    versions = set()
+    for path in (source, merged):
+        with Connection(path) as connection:
+            versions |= set(connection.rows("PRAGMA user_version"))
+    if len(versions) == 1:
+        return source
+    copy_database(source, part)
+    create_database(part)
+    return part
+
+
+def _append(merged: Path, other: Path, source: Path) -> None:
+    """Add all rows of a database to another, in one transaction; source: what messages call it."""
+    with sole_use(other), Connection(merged) as connection:
+        connection.rows("ATTACH DATABASE ? AS other", (f"{other.resolve().as_uri()}?mode=ro",))
+        if tables(connection, "other") & OUR_TABLES.keys():
+            create_our_tables(connection)
+        with connection.transaction():
+            shifts = _shifts(connection)
+            [(last,)] = connection.rows("SELECT coalesce(max(image_id), 0) FROM other.images")
+            if last + shifts["image"] >= MAX_IMAGES:
+                raise RuntimeError(f"ids of the images of {source} go up to {last}: too far for a merged database")
+            for table, ids in RENUMBERED.items():
+                _add_rows(connection, table, {column: f"{column} + {shifts[kind]}" for column, kind in ids.items()})
+            first, second = f"{_ID_OF_FIRST} + {shifts['image']}", f"{_ID_OF_SECOND} + {shifts['image']}"
+            are_there = " AND ".join(
+                f"{each} IN (SELECT image_id FROM other.images)" for each in (_ID_OF_FIRST, _ID_OF_SECOND)
+            )
+            for table in PAIR_TABLES:
+                _add_rows(connection, table, {"pair_id": f"({first}) * {MAX_IMAGES} + {second}"}, are_there)
+            if REFINED_PARTS in tables(connection):
+                connection.rows(f"DELETE FROM {REFINED_PARTS}")
+
+
+def _shifts(connection: Connection) -> dict[str, int]:
+    """What is added to the ids of the other database, by kind: more than all that stand in this one.
+
+    Also than those of rows that were left behind when their image was removed, which have no foreign key.
+    """
+    places = defaultdict(list)
+    for table, ids in RENUMBERED.items():
+        for column in ids.keys() & set(columns(connection, table)):
+            places[ids[column]].append((column, table))
+    for table in PAIR_TABLES:
+        places["image"] += [(_ID_OF_FIRST, table), (_ID_OF_SECOND, table)]
+    return {
+        kind: 1 + max(connection.rows(f"SELECT coalesce(max({column}), 0) FROM {table}")[0][0] for column, table in of)
+        for kind, of in places.items()
+    }
+
+
+def _add_rows(connection: Connection, table: str, changed: Mapping[str, str], where: str = "TRUE") -> None:
+    """Copy the rows of a table, with expressions in place of the columns that change."""
+    shared = [column for column in columns(connection, table) if column in columns(connection, table, "other")]
+    if shared:
+        values = ", ".join(changed.get(column, column) for column in shared)
+        connection.rows(
+            f"INSERT INTO main.{table} ({', '.join(shared)}) SELECT {values} FROM other.{table} WHERE {where}"
+        )
+
+
+def _remove(parts: Sequence[Path]) -> None:
+    for part in parts:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{part}{suffix}").unlink(missing_ok=True)
