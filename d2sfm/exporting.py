@@ -1,0 +1,141 @@
+"""Features and matches of a database into files for other tools.
+
+d2sfm export --database db.db --format hloc --output exported
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from tqdm import tqdm
+
+from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
+from d2sfm.feature_files import write_features
+from d2sfm.features import Features
+from d2sfm.formats import require_distinct, write_hloc_features, write_hloc_matches
+from d2sfm.formats.hdf5 import created
+from d2sfm.image_cache import LruCache
+from d2sfm.options import DescriptorDtype, OutputType
+from d2sfm.pairs import in_tiles, write_pairs
+from d2sfm.transfer_options import ExportedMatches, ExportFormat, ExportOptions
+
+CACHE_BYTES = 1 << 29  # of descriptors
+TILE_IMAGES = 32
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSummary:
+    """What a run wrote: ``files`` are those of features, then of matches and pairs, or how many there are."""
+
+    images: int
+    keypoints: int
+    pairs: int | None = None  # None where matches were not asked for
+    matches: int = 0
+    output: Path
+
+    def __str__(self) -> str:
+        text = f"export: {self.images} images, {self.keypoints} keypoints"
+        text += f", {self.pairs} pairs, {self.matches} matches" if self.pairs is not None else ""
+        return f"{text} in {self.output}"
+
+
+def export_database(
+    database: Path | str, output: Path | str, *, options: ExportOptions | None = None, progress: bool = False
+) -> ExportSummary:
+    """Write the features of a database, and for hloc its matches, into the folder ``output``.
+
+    For hloc these are features.h5, matches.h5 and pairs.txt, in place of those that are there; else a file for each
+    image, called by its name. Refined keypoints are written where they were moved to. Matching scores are hloc's for
+    nearest neighbours.
+
+    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no features of
+    d2sfm or matches of keypoints that are not there, ValueError where a name or a match does not fit into the layout.
+    """
+    database, output, options = Path(database), Path(output), options or ExportOptions()
+    require_database(database)
+    with exclusive(database):
+        names = _names(database)
+        with_matches = options.format is ExportFormat.HLOC and options.matches is not ExportedMatches.NONE
+        if with_matches:
+            require_distinct(names)
+        output.mkdir(parents=True, exist_ok=True)
+        keypoints = _write_features(database, output, names, options, progress)
+        found = {"images": len(names), "keypoints": keypoints, "output": output}
+        if not with_matches:
+            return ExportSummary(**found)
+        pairs, matches = _write_matches(database, output, set(names), options.matches, progress)
+        return ExportSummary(**found, pairs=pairs, matches=matches)
+
+
+def _names(database: Path) -> list[str]:
+    with FeatureStore(database) as store:
+        names, other = list(store.extracted()), store.foreign_extractor()
+    if not names:
+        raise RuntimeError(f"{database} holds no features of d2sfm" + (f", only keypoints of {other}" if other else ""))
+    for name in names:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ValueError(f"{database} has an image {name}, which is no name of a file below {database.parent}")
+    return names
+
+
+def _write_features(database: Path, output: Path, names: list[str], options: ExportOptions, progress: bool) -> int:
+    """Returns the number of keypoints."""
+    total = 0
+    with FeatureStore(database) as store:
+        fingerprints = store.extracted()
+        bar = tqdm(names, desc="export", unit="image", disable=not progress)
+        if options.format is ExportFormat.HLOC:
+            with created(output / "features.h5") as file:
+                for name in bar:
+                    features = store.read(name)
+                    write_hloc_features(file, name, features, fingerprints[name])
+                    total += len(features)
+            return total
+        for name in bar:
+            features = store.read(name)
+            path = output / f"{name}{options.extension}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            output_type = OutputType(options.format)
+            write_features(path, features, output_type, _dtype(features, output_type), fingerprints[name])
+            total += len(features)
+    return total
+
+
+def _dtype(features: Features, output_type: OutputType) -> DescriptorDtype:
+    """That of the database, as far as the format has it."""
+    is_half = features.descriptors.dtype == np.float16 and output_type is not OutputType.MAT
+    return DescriptorDtype.FLOAT16 if is_half else DescriptorDtype.FLOAT32
+
+
+def _write_matches(
+    database: Path, output: Path, names: set[str], kind: ExportedMatches, progress: bool
+) -> tuple[int, int]:
+    """Returns the numbers of pairs and matches."""
+    only_verified, total, written = kind is ExportedMatches.VERIFIED, 0, []
+    with PairStore(database) as store, created(output / "matches.h5") as file:
+        name_of = store.image_names()
+        done = [pair for pair in store.done_pairs(only_verified) if all(name_of.get(i) in names for i in pair)]
+        descriptors = LruCache(store.descriptors, CACHE_BYTES)
+        tiles = in_tiles(np.array(sorted(done), np.uint32).reshape(-1, 2), TILE_IMAGES)
+        for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
+            matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
+            if only_verified and not len(matches):
+                continue
+            of_a, of_b = descriptors[a], descriptors[b]
+            pair = (name_of[a], name_of[b])
+            if len(matches) and (matches >= (len(of_a), len(of_b))).any():
+                raise RuntimeError(
+                    f"{database} has matches of {pair[0]} and {pair[1]} for keypoints that are not there"
+                )
+            cosine = np.einsum("md,md->m", of_a[matches[:, 0]], of_b[matches[:, 1]], dtype=np.float32)
+            write_hloc_matches(file, pair, matches, len(of_a), (1 + cosine) / 2)
+            written.append((a, b))
+            total += len(matches)
+    pairs = np.array(sorted(written), np.uint32).reshape(-1, 2)
+    write_pairs(output / "pairs.txt", pairs, name_of)
+    if any(len(name_of[i].split()) > 1 for i in np.unique(pairs).tolist()):
+        logger.warning("names with spaces: hloc splits the lines of pairs.txt at them, d2sfm at tabs")
+    return len(pairs), total

@@ -1,0 +1,258 @@
+"""Features, and matches, that are in files already, into a database with their photographs and cameras.
+
+d2sfm import --database db.db --images photos --features features.h5 [--matches matches.h5]
+"""
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from d2sfm.coordinates import Size, resize_factor
+from d2sfm.database import (
+    FeatureStore,
+    PairStore,
+    create_database,
+    exclusive,
+    given_camera,
+    remove_photographs,
+    require_camera,
+)
+from d2sfm.features import Features
+from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names
+from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
+from d2sfm.headers import check_header, orientation
+from d2sfm.images import list_photographs
+from d2sfm.matching import verify_again
+from d2sfm.options import CameraOptions, Convention, VerificationOptions
+from d2sfm.pipeline import reason
+from d2sfm.transfer_options import ImportOptions
+
+UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class ImportSummary:
+    """What a run did; ``skipped`` holds the reason for each photograph, and pair 'a - b', that could not be used."""
+
+    imported: int = 0
+    already_there: int = 0
+    keypoints: int = 0
+    pairs: int | None = None  # with matches from a file; None where none was given
+    matches: int = 0
+    verified: int | None = None  # None where verification was off
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        text = f"import: features of {self.imported} photographs, {self.keypoints} keypoints"
+        text += f", {self.already_there} were there already" if self.already_there else ""
+        text += f", {self.matches} matches of {self.pairs} pairs" if self.pairs is not None else ""
+        text += f", {self.verified} verified" if self.verified is not None else ""
+        return f"{text} in {self.seconds:.1f} s" + (f", {len(self.skipped)} skipped" if self.skipped else "")
+
+
+def import_features(
+    database: Path | str,
+    images: Path | str,
+    features: Path | str,
+    *,
+    matches: Path | str | None = None,
+    options: ImportOptions | None = None,
+    cameras: CameraOptions | None = None,
+    verification: VerificationOptions | None = None,
+    progress: bool = False,
+) -> ImportSummary:
+    """Import the photographs below ``images`` that have features in files, with cameras as extraction makes them.
+
+    features: HDF5 file in hloc's layout, or a folder of npz or mat files called as the photographs (which may be
+    ``images`` itself). matches: HDF5 file in hloc's layout, for pairs that the database has no matches of;
+    verification: how all pairs without geometry are then verified, None for not at all.
+
+    Keypoints are brought to COLMAP's frame. A fingerprint that tells where they are from is kept with them; where d2sfm
+    wrote the files it is that of the extraction. Photographs that have features already are passed over. What can't
+    be used is named in the summary and leaves no row behind.
+
+    Raises FileNotFoundError or ValueError for inputs that are missing, empty or damaged, RuntimeError where the
+    database holds features of another kind, is none or is in use.
+    """
+    started = time.perf_counter()
+    database, images, features = Path(database), Path(images), Path(features)
+    options, cameras, summary = options or ImportOptions(), cameras or CameraOptions(), ImportSummary()
+    given_camera(cameras)  # raises where it is none
+    with (FeatureFolder if features.is_dir() else HlocFeatures)(features, options) as source, exclusive(database):
+        names = _names(images, source)
+        if matches is not None:
+            with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
+                pass
+        fingerprint = _fingerprint(source, names, options, summary)
+        if cameras.existing_camera is not None:
+            require_camera(database, cameras.existing_camera)
+        create_database(database)
+        pending = pending_names(database, [name for name in names if name not in summary.skipped], fingerprint)
+        note_folder(database, images)
+        summary.already_there = len(names) - len(summary.skipped) - len(pending)
+        pending = _with_sound_headers(images, pending, source, summary)
+        summary.skipped |= import_folder(database, images, pending, cameras)
+        try:
+            sizes = camera_sizes(database, [name for name in pending if name not in summary.skipped])
+            _write_features(database, source, sizes, fingerprint, options, summary, progress)
+        finally:  # a stopped run, too, leaves nothing behind of what is broken
+            remove_photographs(database, list(summary.skipped))
+        if matches is not None:
+            _import_matches(database, Path(matches), summary, progress)
+            if verification is not None:
+                _note_verification(database, verification)
+                summary.verified = verify_again(database, verification, progress=progress).verified
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
+    """Sorted names of the photographs with features. ValueError where there are none."""
+    photographs, named = list_photographs(images), set(source.names())
+    names = [name for name in photographs if name in named]
+    if not names:
+        raise ValueError(
+            f"none of the {len(photographs)} photographs below {images} has features among the {len(named)} images of "
+            f"{source.path}: names are relative to the folder of the photographs"
+        )
+    for others, what in (
+        (set(photographs) - named, f"photographs have no features in {source.path}"),
+        (named - set(photographs), f"images of {source.path} are no photographs below {images}"),
+    ):
+        if others:
+            logger.warning("%d %s: %s the first", len(others), what, min(others))
+    return names
+
+
+def _fingerprint(
+    source: FeatureFolder | HlocFeatures, names: list[str], options: ImportOptions, summary: ImportSummary
+) -> str:
+    """The fingerprint of all of them. ValueError where they differ; what can't be read enters the summary."""
+    found, foreign = {}, []
+    for name in names:
+        try:
+            fingerprint = source.fingerprint(name)
+            if fingerprint is None and not source.tells_convention(name):
+                foreign.append(name)
+            found.setdefault(_parsed(fingerprint) or _foreign_settings(source.path, options), name)
+        except (ValueError, OSError) as error:
+            summary.skipped[name] = reason(error)
+    if len(found) > 1:
+        (one, name), (other, other_name) = list(found.items())[:2]
+        raise ValueError(f"{source.path} mixes features: {name} with {one}, {other_name} with {other}")
+    if foreign and options.convention is None and isinstance(source, HlocFeatures):
+        logger.warning(
+            "%s does not tell how its %d images were extracted, keypoints are taken as they are: what hloc's D2-Net "
+            "wrote is 2 px of its input off, and moved to its place with --convention reference",
+            source.path,
+            len(foreign),
+        )
+    return next(iter(found), _foreign_settings(source.path, options))
+
+
+def _parsed(fingerprint: str | None) -> str | None:
+    if fingerprint is None:
+        return None
+    if not isinstance(json.loads(fingerprint), dict):
+        raise ValueError(f"fingerprint {fingerprint:.40} is no JSON object")
+    return fingerprint
+
+
+def _foreign_settings(path: Path, options: ImportOptions) -> str:
+    is_moved = options.convention is Convention.REFERENCE
+    settings = {
+        "extractor": f"another, imported from {path.name}",
+        "convention": "colmap, moved from reference" if is_moved else "colmap",
+        "max_edge": options.max_edge,
+        "max_sum_edges": options.max_sum_edges,
+    }
+    return json.dumps(settings)
+
+
+def _with_sound_headers(
+    images: Path, names: list[str], source: FeatureFolder | HlocFeatures, summary: ImportSummary
+) -> list[str]:
+    sound = []
+    for name in names:
+        try:
+            check_header(images / name)
+            turned = isinstance(source, HlocFeatures) and not source.tells_convention(name)
+            if turned and orientation(images / name) != 1:
+                raise ValueError("has an EXIF orientation, by which hloc turns a photograph and COLMAP does not")
+            sound.append(name)
+        except (ValueError, OSError) as error:
+            summary.skipped[name] = reason(error)
+    return sound
+
+
+def _write_features(
+    database: Path,
+    source: FeatureFolder | HlocFeatures,
+    sizes: dict[str, Size],
+    fingerprint: str,
+    options: ImportOptions,
+    summary: ImportSummary,
+    progress: bool,
+) -> None:
+    with FeatureStore(database) as store:
+        for name, size in tqdm(sizes.items(), desc="import", unit="image", disable=not progress):
+            try:
+                features = source.read(name, size)
+                _check(features)
+                store.write(name, features, fingerprint, options.descriptor_dtype)
+            except (ValueError, OSError) as error:
+                summary.skipped[name] = reason(error)
+                continue
+            summary.imported += 1
+            summary.keypoints += len(features)
+
+
+def _check(features: Features) -> None:
+    """Raise ValueError for numbers that features can't have."""
+    if not np.isfinite(features.keypoints).all():
+        raise ValueError("its keypoints or scores are not all finite")
+    margin = max(1.0, resize_factor(features.input_size, features.image_size))
+    xy = features.keypoints[:, :2]
+    if (xy < -margin).any() or (xy > np.add(features.image_size, margin)).any():
+        raise ValueError(f"its keypoints lie outside of the {features.image_size[0]} x {features.image_size[1]} px")
+    lengths = np.sqrt(np.einsum("nd,nd->n", features.descriptors, features.descriptors, dtype=np.float64))
+    if not (np.abs(lengths - 1) < UNIT_TOLERANCE).all():
+        raise ValueError("its descriptors are not all of length 1")
+
+
+def _import_matches(database: Path, path: Path, summary: ImportSummary, progress: bool) -> None:
+    with FeatureStore(database) as features:
+        names = list(features.extracted())
+    summary.pairs = 0
+    with HlocMatches(path, names) as source, PairStore(database) as store:
+        ids = {name: image_id for image_id, name in store.image_names().items()}
+        counts = {name: len(store.keypoints(ids[name])) for name in names}
+        done = store.done_pairs(verified=False)
+        for a, b in tqdm(source.pairs(), desc="import", unit="pair", disable=not progress):
+            if (min(ids[a], ids[b]), max(ids[a], ids[b])) in done:
+                continue
+            try:
+                matches = source.read((a, b), (counts[a], counts[b]))
+            except ValueError as error:
+                summary.skipped[f"{a} - {b}"] = reason(error)
+                continue
+            store.write(ids[a], ids[b], matches)
+            summary.pairs += 1
+            summary.matches += len(matches)
+        if source.unknown:
+            logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)
+
+
+def _note_verification(database: Path, verification: VerificationOptions) -> None:
+    """For ``d2sfm match`` and those after it, which go by how the pairs that are there were verified."""
+    with FeatureStore(database) as features:
+        noted = json.loads(features.setting("match") or "{}")
+        features.set_setting("match", json.dumps(asdict(verification) | noted))
