@@ -12,10 +12,21 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from d2sfm import __version__
-from d2sfm.commands import demo, extract, match, reconstruct, refine, train, triangulate
+from d2sfm.commands import (
+    demo,
+    export,
+    extract,
+    import_,
+    match,
+    merge,
+    reconstruct,
+    refine,
+    train,
+    triangulate,
+)
 from d2sfm.commands.common import EXIT_ERROR, EXIT_INTERRUPTED
 
-COMMANDS = (extract, match, refine, reconstruct, triangulate, train, demo)
+COMMANDS = (extract, match, refine, reconstruct, triangulate, export, import_, merge, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

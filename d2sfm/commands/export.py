@@ -1,0 +1,30 @@
+"""The command ``d2sfm export``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.arguments import add_options, parse_options
+from d2sfm.commands.common import EXIT_DONE, add_command, add_database, print_result, shows_progress
+from d2sfm.transfer_options import ExportOptions
+
+ON_INTERRUPT = "files that were finished are whole, the same command writes all of them anew"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(commands, "export", run, "features and matches of a database for other tools", ON_INTERRUPT)
+    add_database(parser)
+    parser.add_argument(
+        "--output", type=Path, default=Path("exported"), metavar="DIR", help="folder to write (default: exported)"
+    )
+    add_options(parser, ExportOptions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm export``."""
+    options = parse_options(ExportOptions, arguments)
+    from d2sfm.exporting import export_database
+
+    progress = shows_progress(arguments)
+    print_result(arguments, export_database(arguments.database, arguments.output, options=options, progress=progress))
+    return EXIT_DONE

@@ -1,0 +1,30 @@
+"""The command ``d2sfm merge``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.commands.common import EXIT_DONE, add_command, print_result
+
+ON_INTERRUPT = "nothing was written"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(commands, "merge", run, "several databases made one", ON_INTERRUPT)
+    parser.add_argument("databases", type=Path, nargs="+", metavar="FILE", help="COLMAP databases, two or more")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="database to make")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder where the photographs of all databases are (default: the one that extract recorded in them)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm merge``."""
+    from d2sfm.database import merge_databases
+
+    count = merge_databases(arguments.databases, arguments.output, arguments.images)
+    print_result(arguments, f"merge: {count} images of {len(arguments.databases)} databases in {arguments.output}")
+    return EXIT_DONE
