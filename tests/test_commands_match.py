@@ -162,7 +162,7 @@ def extracted(tmp_path_factory):
     return folder / "db.db"
 
 
-def matched(extracted, tmp_path, *options):
+def outcome(extracted, tmp_path, *options):
     """(matches, inliers, what is noted of the settings) of the one pair."""
     database = shutil.copy(extracted, tmp_path / "db.db")
     assert main(["match", "--database", str(database), *options]) == 0
@@ -174,8 +174,8 @@ def matched(extracted, tmp_path, *options):
 
 @pytest.mark.parametrize("limit", [("--ratio", "0.6"), ("--max-distance", "0.5"), ("--min-similarity", "0.9")])
 def test_limits_leave_fewer_matches_and_are_noted(extracted, tmp_path, limit):
-    all_matches, _, _ = matched(extracted, tmp_path)
-    fewer, _, noted = matched(extracted, tmp_path, *limit)
+    all_matches, _, _ = outcome(extracted, tmp_path)
+    fewer, _, noted = outcome(extracted, tmp_path, *limit)
     assert 0 < fewer < all_matches
     option, value = limit
     assert noted[option.removeprefix("--").replace("-", "_")] == float(value)
@@ -183,13 +183,13 @@ def test_limits_leave_fewer_matches_and_are_noted(extracted, tmp_path, limit):
 
 def test_settings_of_verification_are_noted(extracted, tmp_path):
     options = ["--max-error", "3", "--min-inlier-ratio", "0.4", "--max-num-trials", "50", "--seed", "2"]
-    _, inliers, noted = matched(extracted, tmp_path, *options, "--verbose", "--device", "cpu")
+    _, inliers, noted = outcome(extracted, tmp_path, *options, "--verbose", "--device", "cpu")
     assert inliers >= 15
     expected = {"max_error": 3.0, "min_inlier_ratio": 0.4, "max_num_trials": 50, "seed": 2}
     assert noted | expected == noted
 
 
 def test_a_pair_needs_so_many_inliers(extracted, tmp_path):
-    matches, inliers, _ = matched(extracted, tmp_path, "--min-num-inliers", "100000")
+    matches, inliers, _ = outcome(extracted, tmp_path, "--min-num-inliers", "100000")
     assert matches > 0
     assert inliers == 0
