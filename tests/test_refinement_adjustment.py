@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from d2sfm.network import CHANNELS
 from d2sfm.refinement import adjustment as adjustment_module
-from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, Adjustment, parts
+from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.maps import CELL_PX, COARSE, FINE, FeatureMaps
+from d2sfm.refinement.schedule import MOST_TRACKS, schedule
 from d2sfm.refinement.tracks import Edges, build_tracks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,10 +54,11 @@ def shifted_collection(random, per_image=12, disturbed_px=3.0, scale=1.0, warp=N
     return Collection(images=images, edges=Edges(begin, end, random.uniform(0.5, 1, len(begin))), warps=warps)
 
 
-def aligned(collection, maps, part_bytes=adjustment_module.PART_BYTES):
+def aligned(collection, maps, **how):
     tracks = build_tracks(collection.image_of_node, collection.edges)
-    adjustment, positions = Adjustment(collection, tracks, maps.__getitem__), collection.xy.copy()
-    for part in parts(tracks, part_bytes):
+    work, positions = schedule(collection, tracks, **how), collection.xy.copy()
+    adjustment = Adjustment(collection, tracks, maps.__getitem__, work.slots)
+    for part in work.parts:
         positions[part.nodes] = adjustment.move(part)
     return tracks, positions
 
@@ -73,35 +75,19 @@ def maps():
     return [shifted_maps(shift) for shift in SHIFTS_PX]
 
 
-@st.composite
-def some_tracks(draw):
-    images = np.repeat(np.arange(4), 5)
-    node = st.integers(0, 19)
-    rows = [(a, b) for a, b in draw(st.lists(st.tuples(node, node), max_size=30)) if images[a] != images[b]]
-    a, b = np.array(rows, np.int64).reshape(-1, 2).T
-    return build_tracks(images, Edges(a, b, np.random.default_rng(0).uniform(0.5, 1, len(a))))
-
-
-@given(some_tracks(), st.sampled_from([1, 10**5, 3 * 10**5, 10**6, 2**29]))
-def test_parts_hold_every_track_once_and_fit_the_memory(tracks, part_bytes):
-    found = parts(tracks, part_bytes)
-    assert np.array_equal(np.concatenate([[], *(part.references for part in found)]), np.sort(tracks.reference))
-    assert sorted(np.concatenate([[], *(part.nodes for part in found)]).tolist()) == tracks.observations().tolist()
-    sides = {layer: max(stage.side for stage in adjustment_module.STAGES if stage.layer == layer) for layer in CELL_PX}
-    of_track = sum(2 * CHANNELS[layer] * side**2 for layer, side in sides.items())
-    for part in found:
-        assert len(part.references) == 1 or len(part.references) * of_track <= part_bytes
-        assert (np.diff(part.nodes) > 0).all()
-        assert np.array_equal(part.references[part.reference_of], tracks.reference[tracks.of_node[part.nodes]])
-
-
-@pytest.mark.parametrize("part_bytes", [1, 300_000])
-def test_positions_do_not_depend_on_the_room_for_patches(maps, part_bytes):
+@pytest.mark.parametrize("how", [{"most_tracks": 1}, {"most_tracks": 5}, {"part_nodes": 1}])
+def test_positions_do_not_depend_on_the_room_for_patches_nor_on_parts(maps, how):
     collection = shifted_collection(np.random.default_rng(1))
     tracks, expected = aligned(collection, maps)
-    assert len(parts(tracks, part_bytes)) > len(parts(tracks)) == 1
-    _, positions = aligned(collection, maps, part_bytes)
+    assert len(schedule(collection, tracks, **how).parts) >= len(schedule(collection, tracks).parts) == 1
+    _, positions = aligned(collection, maps, **how)
     assert np.array_equal(positions, expected)
+
+
+def test_patches_of_the_most_tracks_take_what_is_stated():
+    sides = {layer: max(stage.side for stage in adjustment_module.STAGES if stage.layer == layer) for layer in CELL_PX}
+    of_track = sum(2 * CHANNELS[layer] * side**2 for layer, side in sides.items())
+    assert 3.9e9 < MOST_TRACKS * of_track < 4e9
 
 
 def test_positions_do_not_depend_on_how_many_nodes_are_aligned_at_once(maps, monkeypatch):
@@ -170,18 +156,17 @@ def test_warps_make_patches_of_stretched_views_alike():
     assert medians[0] < medians[1] / 2
 
 
-def test_pictures_are_visited_one_after_the_other_as_often_as_announced(maps):
+def test_pictures_are_asked_for_once_in_a_visit(maps):
     collection = shifted_collection(np.random.default_rng(6))
     tracks = build_tracks(collection.image_of_node, collection.edges)
-    asked, visited = [], []
-    adjustment = Adjustment(collection, tracks, lambda number: asked.append(number) or maps[number])
-    [part] = parts(tracks)
-    adjustment.move(part, lambda: visited.append(len(asked)))
-    of_references = np.unique(collection.image_of_node[part.references]).tolist()
-    of_nodes = np.unique(collection.image_of_node[part.nodes]).tolist()
-    assert asked == of_references + of_nodes[::-1]
-    assert visited == list(range(1, len(asked) + 1))
-    assert adjustment.visits(part) == len(asked)
+    asked, told = [], []
+    work = schedule(collection, tracks)
+    adjustment = Adjustment(collection, tracks, lambda number: asked.append(number) or maps[number], work.slots)
+    [part] = work.parts
+    adjustment.move(part, told.append)
+    assert asked == [visit.image for visit in part.visits]
+    assert told == [len(visit.nodes) for visit in part.visits]
+    assert sum(told) == work.nodes == len(tracks.observations())
 
 
 def test_no_tracks_need_no_maps():
@@ -189,5 +174,5 @@ def test_no_tracks_need_no_maps():
     nothing = Edges(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     collection = Collection(images=collection.images, edges=nothing, warps=np.zeros((0, 2, 2)))
     tracks, positions = aligned(collection, [])
-    assert parts(tracks) == []
+    assert schedule(collection, tracks).parts == []
     assert np.array_equal(positions, collection.xy)

@@ -40,7 +40,7 @@ class Collection:
 
     images: list[ImageKeypoints]
     edges: Edges
-    warps: np.ndarray  # [E, 2, 2] b_from_a around each edge
+    warps: np.ndarray  # [E, 2, 2] float, b_from_a around each edge
 
     @cached_property
     def first_node(self) -> np.ndarray:
@@ -102,7 +102,9 @@ def read_collection(images: list[ImageKeypoints], store: PairStore) -> Collectio
         cosine = np.einsum("md,md->m", descriptors[a][of_a], descriptors[b][of_b], dtype=np.float32)
         i, j = index[a], index[b]
         warps = local_warps(images[i].xy[of_a], images[j].xy[of_b])
-        parts.append((first[i] + of_a, first[j] + of_b, cosine.astype(np.float64), warps))
+        # Everything of a match is kept small: there are millions.
+        nodes = ((first[i] + of_a).astype(np.int32), (first[j] + of_b).astype(np.int32))
+        parts.append((*nodes, cosine, warps.astype(np.float32)))
     if not parts:
         raise RuntimeError(f"{store.path} holds no verified pairs of images: run d2sfm match first")
     begin, end, cosine, warps = map(np.concatenate, zip(*parts, strict=True))

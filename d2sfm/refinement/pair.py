@@ -8,9 +8,10 @@ from d2sfm.features import Features
 from d2sfm.network import Trunk
 from d2sfm.options import Convention, RefinementOptions
 from d2sfm.preprocess import resize
-from d2sfm.refinement.adjustment import Adjustment, parts
+from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.maps import feature_maps
+from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, Tracks
 from d2sfm.refinement.warps import local_warps
 from d2sfm.weights import load_weights
@@ -56,8 +57,9 @@ def refine_matches(
         feature_maps(resize(picture, image.input_size), trunk, options.preprocessing, device)
         for picture, image in zip(pictures, images, strict=True)
     ]
-    adjustment, moved = Adjustment(collection, tracks, maps.__getitem__), collection.xy.copy()
-    for part in parts(tracks):
+    work, moved = schedule(collection, tracks), collection.xy.copy()
+    adjustment = Adjustment(collection, tracks, maps.__getitem__, work.slots)
+    for part in work.parts:
         moved[part.nodes] = adjustment.move(part)
     return images[1].in_image(moved[count:])
 

@@ -16,7 +16,7 @@ def sample_patches(cells: Tensor, centres: Tensor, bases: Tensor, side: int) -> 
     grid = torch.cartesian_prod(steps, steps).flip(1)  # (right, down), rows first
     positions = centres[:, None].float() + grid @ bases.float().transpose(1, 2)
     corner = positions.floor()
-    weights_x, weights_y = _catmull_rom((positions - corner).unbind(-1)[0]), _catmull_rom((positions - corner)[..., 1])
+    weights_x, weights_y = (_catmull_rom(share) for share in (positions - corner).unbind(-1))
     taps = torch.arange(-1, 3, device=cells.device)
     columns = (corner[..., 0, None].long() + taps).clamp_(0, width - 1)
     rows = (corner[..., 1, None].long() + taps).clamp_(0, height - 1)

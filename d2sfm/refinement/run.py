@@ -17,9 +17,10 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
 from d2sfm.matching import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
-from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, PART_BYTES, STAGES, Adjustment, parts
+from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
+from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Tracks, build_tracks
 
 logger = logging.getLogger(__name__)
@@ -157,24 +158,27 @@ def _aligned_parts(
     options: RefinementOptions,
     progress: bool,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Nodes and their positions, part by part; each is kept in the database, those of a stopped run are not redone."""
+    """Nodes and their positions, part by part; each is kept in the database, those of a stopped run are not redone.
+
+    What is left to do is divided anew, so that nothing depends on how the stopped run was divided.
+    """
     fingerprint = _fingerprint(collection, options)
-    adjustment, work = Adjustment(collection, tracks, maps), parts(tracks)
     with RefinementStore(database) as store:
         done = store.parts(fingerprint)
         yield from done.values()
-        total = sum(adjustment.visits(part) for number, part in enumerate(work) if number not in done)
-        with tqdm(total=total, desc="refine", unit="image", disable=not progress) as bar:
-            for number, part in enumerate(work):
-                if number not in done:
-                    xy = adjustment.move(part, bar.update)
-                    store.save_part(fingerprint, number, part.nodes, xy)
-                    yield part.nodes, xy
+        nodes = np.concatenate([np.zeros(0, np.int64), *(nodes for nodes, _ in done.values())])
+        work = schedule(collection, tracks, nodes)
+        adjustment = Adjustment(collection, tracks, maps, work.slots, database.parent)
+        with tqdm(total=work.nodes, desc="refine", unit="keypoint", disable=not progress) as bar:
+            for number, part in enumerate(work.parts, 1 + max(done, default=-1)):
+                xy = adjustment.move(part, bar.update)
+                store.save_part(fingerprint, number, part.nodes, xy)
+                yield part.nodes, xy
 
 
 def _fingerprint(collection: Collection, options: RefinementOptions) -> str:
     """Of all that decides the positions."""
-    digest = hashlib.sha256(json.dumps([_note(options), STAGES, LARGEST_MOVE_PX, PART_BYTES]).encode())
+    digest = hashlib.sha256(json.dumps([_note(options), STAGES, LARGEST_MOVE_PX]).encode())
     for array in (collection.xy, collection.scale, collection.edges.a, collection.edges.b, collection.edges.weight):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

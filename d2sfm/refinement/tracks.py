@@ -3,13 +3,18 @@
 Keypoints of all images are numbered through; such a number is a *node*, a verified match of two nodes an *edge*.
 """
 
+from array import array
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+EDGES_AT_ONCE = 1 << 16  # as Python's integers, which take several times the memory
 
 
 class Edges(NamedTuple):
-    """Matches of nodes a and b with their weights (cosine of descriptors): [E] int64, [E] int64, [E] float."""
+    """Matches of nodes a and b with their weights (cosine of descriptors): [E] int, [E] int, [E] float."""
 
     a: np.ndarray
     b: np.ndarray
@@ -35,39 +40,59 @@ def build_tracks(image_of_node: np.ndarray, edges: Edges) -> Tracks:
     image_of_node: [N] int. The reference of a track is the node with the largest sum of weights of its edges inside the
     track (ties: the lowest node), not that of the highest response: it is the one that looks most like the others.
     """
-    parent = np.arange(len(image_of_node)).tolist()
-    members: dict[int, set[int]] = {}  # images of components of two nodes and more, by root
+    component = _components(len(image_of_node), edges)
+    divided = _hold_an_image_twice(component, image_of_node)[component]
+    if divided.any():
+        component[divided] = component.max() + 1 + _joined(image_of_node, edges, divided)
+    # A node without edges, or whose edges were all dropped, is a component of its own, and no track.
+    of_node = np.full(len(image_of_node), -1, np.int64)
+    in_track = np.bincount(component)[component] >= 2
+    of_node[in_track] = np.unique(component[in_track], return_inverse=True)[1]
+    return Tracks(of_node, _references(of_node, edges))
+
+
+def _components(count: int, edges: Edges) -> np.ndarray:
+    """What all edges together join: [N] number of each node's component."""
+    graph = coo_array((np.ones(len(edges.a), bool), (edges.a, edges.b)), (count, count))
+    return connected_components(graph, directed=False)[1]
+
+
+def _hold_an_image_twice(component: np.ndarray, image_of_node: np.ndarray) -> np.ndarray:
+    """Which components have several nodes of an image: [C] bool."""
+    found = np.zeros(component.max(initial=-1) + 1, bool)
+    order = np.lexsort((image_of_node, component))
+    same = (np.diff(component[order]) == 0) & (np.diff(image_of_node[order]) == 0)
+    found[component[order[1:][same]]] = True
+    return found
+
+
+def _joined(image_of_node: np.ndarray, edges: Edges, divided: np.ndarray) -> np.ndarray:
+    """Kruskal's algorithm on the nodes for which divided is set, [N] bool: one of the nodes that each one is joined to,
+    by its number among these."""
+    number = np.cumsum(divided) - 1
+    parent = array("q", range(number[-1] + 1))
+    alone = [1 << image for image in range(image_of_node.max() + 1)]
+    images = [alone[image] for image in image_of_node[divided].tolist()]  # sets of them, as bits, by root
 
     def root(node: int) -> int:
         while parent[node] != node:
             parent[node] = node = parent[parent[node]]
         return node
 
-    image_of = image_of_node.tolist()
-    order = np.argsort(-edges.weight, kind="stable")
-    for a, b in zip(edges.a[order].tolist(), edges.b[order].tolist(), strict=True):
-        a, b = root(a), root(b)
-        if a == b:
-            continue
-        images_a, images_b = members.get(a) or {image_of[a]}, members.get(b) or {image_of[b]}
-        if not images_a.isdisjoint(images_b):
-            continue
-        if len(images_a) < len(images_b):
-            a, b, images_a, images_b = b, a, images_b, images_a
-        parent[b] = a
-        images_a |= images_b
-        members[a] = images_a
-        members.pop(b, None)
-    in_track = np.unique(np.concatenate([edges.a, edges.b]).astype(np.int64))
-    roots = np.array([root(node) for node in in_track.tolist()], np.int64)
-    found, numbers = np.unique(roots, return_inverse=True)
-    of_node = np.full(len(image_of_node), -1, np.int64)
-    of_node[in_track] = numbers
-    # A node whose edges were all dropped is a component of its own, and no track.
-    sizes = np.bincount(numbers, minlength=len(found))
-    renumbered = np.where(sizes >= 2, np.cumsum(sizes >= 2) - 1, -1)
-    of_node[in_track] = renumbered[numbers]
-    return Tracks(of_node, _references(of_node, edges))
+    rows = np.flatnonzero(divided[edges.a])
+    rows = rows[np.argsort(-edges.weight[rows], kind="stable")]
+    for begin in range(0, len(rows), EDGES_AT_ONCE):
+        some = rows[begin : begin + EDGES_AT_ONCE]
+        for a, b in zip(number[edges.a[some]].tolist(), number[edges.b[some]].tolist(), strict=True):
+            a, b = root(a), root(b)
+            if a == b or images[a] & images[b]:
+                continue
+            if images[a].bit_count() < images[b].bit_count():
+                a, b = b, a
+            parent[b] = a
+            images[a] |= images[b]
+            images[b] = 0
+    return np.array([root(node) for node in range(len(parent))])
 
 
 def inside_tracks(of_node: np.ndarray, edges: Edges) -> np.ndarray:
@@ -92,19 +117,22 @@ def warps_from_reference(tracks: Tracks, edges: Edges, warps: np.ndarray) -> np.
     warps: [E, 2, 2], b_from_a of each edge (offsets x, y). Along the fewest edges from the reference; of several
     edges from one step to the next, that of the largest weight.
     """
-    keep = inside_tracks(tracks.of_node, edges)
-    weight = np.tile(edges.weight[keep], 2)
-    begin, end = np.concatenate([edges.a[keep], edges.b[keep]]), np.concatenate([edges.b[keep], edges.a[keep]])
-    steps = np.concatenate([warps[keep], np.linalg.inv(warps[keep])])
-    from_reference = np.tile(np.eye(2), (len(tracks.of_node), 1, 1))
+    edge = np.flatnonzero(inside_tracks(tracks.of_node, edges))
+    begin, end = np.concatenate([edges.a[edge], edges.b[edge]]), np.concatenate([edges.b[edge], edges.a[edge]])
+    backwards, edge = np.repeat([False, True], len(edge)), np.tile(edge, 2)
+    from_reference = np.tile(np.eye(2, dtype=warps.dtype), (len(tracks.of_node), 1, 1))
     reached = np.zeros(len(tracks.of_node), bool)
     reached[tracks.reference] = True
     while True:
-        ready = np.flatnonzero(reached[begin] & ~reached[end])
+        left = ~reached[end]
+        begin, end, backwards, edge = begin[left], end[left], backwards[left], edge[left]
+        ready = np.flatnonzero(reached[begin])
         if not len(ready):
             return from_reference
-        ready = ready[np.lexsort((begin[ready], -weight[ready], end[ready]))]
+        ready = ready[np.lexsort((begin[ready], -edges.weight[edge[ready]], end[ready]))]
         _, first = np.unique(end[ready], return_index=True)
         ready = ready[first]
-        from_reference[end[ready]] = steps[ready] @ from_reference[begin[ready]]
+        steps = warps[edge[ready]]
+        steps[backwards[ready]] = np.linalg.inv(steps[backwards[ready]])
+        from_reference[end[ready]] = steps @ from_reference[begin[ready]]
         reached[end[ready]] = True
