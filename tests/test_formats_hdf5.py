@@ -59,6 +59,14 @@ def test_groups_and_links_by_name(path):
     assert found == ["a.jpg", "external.jpg", "soft.jpg", "sub/b.jpg", "sub/dangling.jpg"]
 
 
+def test_names_that_are_not_utf_8(tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file[b"\xff.jpg/keypoints"] = np.zeros((1, 2))
+        file["a.jpg/keypoints"] = np.zeros((1, 2))
+    with opened(tmp_path / "f.h5") as file:
+        assert links(file) == groups_with(file, "keypoints") == ["a.jpg"]
+
+
 def test_a_group_within_itself_is_visited_once(tmp_path):
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["sub/a.jpg/keypoints"] = np.zeros((1, 2))
@@ -127,17 +135,20 @@ def test_declared_values_that_are_not_there(tmp_path, chunks):
 
 
 def test_attributes(tmp_path):
+    values = {"text": np.bytes_("tä".encode()), "number": np.float32(2.5), "zero": 0, "many": [1, 2], "nan": np.nan}
     with h5py.File(tmp_path / "f.h5", "w") as file:
-        group = file.create_group("a")
-        group.attrs.update({"text": "t", "number": np.float32(2.5), "zero": 0, "many": [1, 2], "nan": np.nan})
+        file.create_group("a").attrs.update(values | {"other": np.bytes_(b"\xff"), "variable": "text"})
     with opened(tmp_path / "f.h5") as file:
         group = file["a"]
-        assert (text_attribute(group, "text"), text_attribute(group, "none")) == ("t", None)
+        assert (text_attribute(group, "text"), text_attribute(group, "none")) == ("tä", None)
         assert (number_attribute(group, "number"), number_attribute(group, "none")) == (2.5, None)
-        with pytest.raises(ValueError, match="the attribute number of a is no text"):
-            text_attribute(group, "number")
-        for name in ("text", "zero", "many", "nan"):
-            with pytest.raises(ValueError, match=f"the attribute {name} of a is no number above 0"):
+        for name in ("number", "variable"):
+            with pytest.raises(ValueError, match=f"the attribute {name} of a is no text of fixed length"):
+                text_attribute(group, name)
+        with pytest.raises(ValueError, match="can't decode byte"):
+            text_attribute(group, "other")
+        for name, said in (("text", "no number"), ("many", "no number"), ("zero", "0"), ("nan", "nan")):
+            with pytest.raises(ValueError, match=f"the attribute {name} of a is {said}"):
                 number_attribute(group, name)
 
 
@@ -173,7 +184,7 @@ def whole(tmp_path_factory):
         for name in ("a.jpg", "sub/b.jpg"):
             file[f"{name}/keypoints"] = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
             file.create_dataset(f"{name}/scores", data=np.zeros(30), compression="gzip")
-            file[name].attrs["text"] = "t"
+            file[name].attrs["text"] = np.bytes_("t")
     return path.read_bytes()
 
 

@@ -200,7 +200,7 @@ def test_images_that_are_not_there(tmp_path):
 def test_damage_in_what_d2sfm_added(tmp_path, noted):
     path = write(tmp_path / "f.h5", {"a.jpg": random_features(0)})
     with h5py.File(path, "a") as file:
-        file["a.jpg"].attrs["d2sfm"] = noted
+        file["a.jpg"].attrs["d2sfm"] = np.bytes_(noted)
     with HlocFeatures(path) as file, pytest.raises(ValueError, match=r"the attribute d2sfm of a.jpg is damaged"):
         file.read("a.jpg", SIZE)
 

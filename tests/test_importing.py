@@ -13,6 +13,7 @@ from helpers import textured_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
 from d2sfm.exporting import export_database
@@ -289,7 +290,7 @@ def test_fingerprints_that_are_none(tmp_path, photographs, fingerprint):
         write_hloc_features(file, "A.jpg", random_features(0), FINGERPRINT)
         write_hloc_features(file, "a.jpg", random_features(0), FINGERPRINT)
         noted = json.loads(file["a.jpg"].attrs["d2sfm"]) | {"fingerprint": fingerprint}
-        file["a.jpg"].attrs["d2sfm"] = json.dumps(noted)
+        file["a.jpg"].attrs["d2sfm"] = np.bytes_(json.dumps(noted))
     summary = import_features(tmp_path / "db.db", photographs, tmp_path / "f.h5")
     assert summary.imported == 1
     assert list(summary.skipped) == ["a.jpg"]
@@ -331,3 +332,31 @@ def test_imported_features_are_matched_refined_and_restored(tmp_path):
     assert_equal(stored(tmp_path / "b.db")[0], before, "float16")
     with PairStore(tmp_path / "b.db") as store:
         assert len(store.done_pairs(verified=True)) == 3  # as it was noted how they had been verified
+
+
+@pytest.mark.photographs
+@pytest.mark.parametrize("layout", ["npz", "hloc"])
+def test_the_published_codes_own_numbers_come_to_where_d2sfm_finds_them(tmp_path, shared_data, layout):
+    """Golden keypoints of the published code, in the files that it and hloc would write of them."""
+    golden, name = shared_data.parent / "golden", "portrait_351x479.png"
+    (tmp_path / "photographs").mkdir()
+    shutil.copy(golden / name, tmp_path / "photographs")
+    published = np.load(golden / "portrait_351x479.singlescale.npz")
+    if layout == "npz":
+        source = tmp_path / "photographs"
+        shutil.copy(golden / "portrait_351x479.singlescale.npz", source / f"{name}.d2-net")
+    else:
+        found = {"scores": published["scores"], "descriptors": np.ascontiguousarray(published["descriptors"].T)}
+        source = tmp_path / "f.h5"
+        write_as_hloc(source, name, published["keypoints"][:, :2], ((351, 479),) * 2, **found)
+    options = ImportOptions(convention=Convention.REFERENCE, descriptor_dtype=DescriptorDtype.FLOAT32)
+    assert import_features(tmp_path / "a.db", tmp_path / "photographs", source, options=options).imported == 1
+    extract_to_database(tmp_path / "b.db", tmp_path / "photographs")
+    imported, extracted = (stored(tmp_path / path)[0][name] for path in ("a.db", "b.db"))
+    assert len(imported) == len(extracted) > 500
+    distance, nearest = cKDTree(extracted.keypoints[:, :2]).query(imported.keypoints[:, :2])
+    assert distance.max() < 0.1  # the bundled weights are those of the golden numbers in half precision
+    assert np.median(distance) < 2e-3
+    assert len(np.unique(nearest)) == len(nearest)
+    cosine = np.einsum("nd,nd->n", imported.descriptors, extracted.descriptors[nearest], dtype=np.float64)
+    assert cosine.min() > 0.999

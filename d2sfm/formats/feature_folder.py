@@ -23,9 +23,9 @@ class FeatureFolder:
 
     def names(self) -> list[str]:
         """Sorted names of the images that have a file."""
-        files = self.path.rglob(f"*{self._options.extension}")
-        names = (file.relative_to(self.path).as_posix().removesuffix(self._options.extension) for file in files)
-        return sorted(name for name in names if name and not name.endswith("/"))
+        extension = self._options.extension
+        files = (path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
+        return sorted(name.removesuffix(extension) for name in files if name.endswith(extension))
 
     def fingerprint(self, name: str) -> str | None:
         """The settings that made the features of an image, where d2sfm wrote them. Raises as ``read``."""

@@ -44,9 +44,9 @@ def created(path: Path | str) -> Iterator[h5py.File]:
 
 
 def links(group: h5py.Group) -> list[str]:
-    """Names of what a group holds, without a look at what they lead to."""
+    """Names of what a group holds, without a look at what they lead to. Those that are not UTF-8 are left out."""
     with _named(group.file.filename):
-        return list(group)
+        return [name for name in group if isinstance(name, str)]
 
 
 def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -80,7 +80,7 @@ def groups_with(file: h5py.File, dataset: str) -> list[str]:
             if address in visited:
                 continue
             visited.add(address)
-            names = list(group)
+            names = links(group)
             if prefix and dataset in names and _is_hard(group, dataset) and isinstance(group[dataset], h5py.Dataset):
                 found.append(prefix.rstrip("/"))
                 continue
@@ -123,26 +123,33 @@ def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: st
         return dataset[()]
 
 
-def text_attribute(group: h5py.Group, name: str) -> str | None:
-    """A text that is an attribute of a group; None where it has none. ValueError where it is no text."""
-    with _named(group.file.filename):
-        found = group.attrs.get(name)
-    if found is not None and not isinstance(found, str):
-        raise ValueError(f"{group.file.filename}: the attribute {name} of {group.name.lstrip('/')} is no text")
-    return found
+def text_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> str | None:
+    """A text that is an attribute of fixed length; None where there is none. ValueError where it is no such text."""
+    found = _attribute(owner, name, "S", "text of fixed length")
+    with _named(owner.file.filename):
+        return None if found is None else found.decode()
 
 
-def number_attribute(dataset: h5py.Dataset, name: str) -> float | None:
-    """A finite number above 0 that is an attribute of a dataset; None where it has none. ValueError where it is not."""
-    path, where = dataset.file.filename, dataset.name.lstrip("/")
+def number_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> float | None:
+    """A number that is an attribute; None where there is none. ValueError where it is no finite number above 0."""
+    found = _attribute(owner, name, FLOATS + INTEGERS, "number")
+    if found is not None and not 0 < float(found) < np.inf:
+        raise ValueError(f"{owner.file.filename}: the attribute {name} of {owner.name.lstrip('/')} is {found}")
+    return None if found is None else float(found)
+
+
+def _attribute(owner: h5py.Group | h5py.Dataset, name: str, kinds: str, expected: str) -> np.generic | None:
+    """A scalar attribute of one of the kinds; texts of variable length are none, HDF5 may hang where one is damaged."""
+    path = owner.file.filename
     with _named(path):
-        found = dataset.attrs.get(name)
-    if found is None:
-        return None
-    number = np.asarray(found)
-    if number.size != 1 or number.dtype.kind not in FLOATS + INTEGERS or not 0 < float(number.item()) < np.inf:
-        raise ValueError(f"{path}: the attribute {name} of {where} is no number above 0")
-    return float(number.item())
+        if name not in owner.attrs:
+            return None
+        attribute = owner.attrs.get_id(name)
+        kind, shape = attribute.dtype.kind, attribute.shape
+    if kind not in kinds or shape != ():
+        raise ValueError(f"{path}: the attribute {name} of {owner.name.lstrip('/')} is no {expected}")
+    with _named(path):
+        return owner.attrs[name]
 
 
 @contextmanager

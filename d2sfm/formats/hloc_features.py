@@ -75,6 +75,7 @@ class HlocFeatures:
         """Whether the file says what frame the keypoints of an image have beyond hloc's own: d2sfm's do."""
         return _ours(self._group(name)) is not None
 
+    @np.errstate(invalid="ignore")  # numbers that are none stay so, which is for the caller to judge
     def read(self, name: str, image_size: Size) -> Features:
         """Features of an image in COLMAP's frame, in the file's order; descriptors have the file's dtype.
 
@@ -153,7 +154,7 @@ def write_hloc_features(file: h5py.File, name: str, features: Features, fingerpr
     group["scales"] = features.keypoints[:, 2].astype(np.float32)
     size, scales = list(map(int, features.input_size)), list(map(float, features.scales))
     noted = {"input_size": size, "scales": scales, "fingerprint": colmap_fingerprint(fingerprint)}
-    group.attrs[OURS] = json.dumps(noted)
+    group.attrs[OURS] = np.bytes_(json.dumps(noted).encode())
 
 
 def _ours(group: h5py.Group) -> dict | None:
