@@ -175,15 +175,22 @@ def test_every_table_of_colmap_is_thought_of(tmp_path):
         }
 
 
-def test_pairs_that_removed_images_left_do_not_become_others(tmp_path, parts):
-    """They have no foreign key, and their ids may be those that the next images get."""
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        ("INSERT INTO matches VALUES (?, 1, 2, ?)", (MAX_IMAGES * 1 + 4, bytes(8))),
+        (
+            "INSERT INTO pose_priors SELECT 77, 4, corr_sensor_id, 0, position, NULL, NULL, 0 FROM pose_priors "
+            "WHERE pose_prior_id = ?",
+            (1,),
+        ),
+    ],
+)
+def test_what_removed_images_left_does_not_become_others(tmp_path, parts, statement, values):
+    """It has no foreign key, and 4 is the id of an image that would come after the two that are left."""
     remove_photographs(parts[0], ["ä2.png"])
     connection = sqlite3.connect(parts[0])
-    last = 4  # of an image after the two that are left
-    connection.execute("INSERT INTO matches VALUES (?, 1, 2, ?)", (MAX_IMAGES * 1 + last, bytes(8)))
-    connection.execute(
-        "INSERT INTO pose_priors SELECT 77, 5, corr_sensor_id, 0, position, NULL, NULL, 0 FROM pose_priors LIMIT 1"
-    )
+    assert connection.execute(statement, values).rowcount == 1
     connection.commit()
     connection.close()
     merge_databases(parts, tmp_path / "merged.db")
