@@ -95,16 +95,17 @@ def import_features(
         if cameras.existing_camera is not None:
             require_camera(database, cameras.existing_camera)
         create_database(database)
-        pending = pending_names(database, [name for name in names if name not in summary.skipped], fingerprint)
+        without = pending_names(database, names, fingerprint)
         note_folder(database, images)
-        summary.already_there = len(names) - len(summary.skipped) - len(pending)
+        pending = [name for name in without if name not in summary.skipped]
+        summary.already_there = len(names) - len(without)
         pending = _with_sound_headers(images, pending, source, summary)
         summary.skipped |= import_folder(database, images, pending, cameras)
         try:
             sizes = camera_sizes(database, [name for name in pending if name not in summary.skipped])
             _write_features(database, source, sizes, fingerprint, options, summary, progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
-            remove_photographs(database, list(summary.skipped))
+            remove_photographs(database, [name for name in without if name in summary.skipped])
         if matches is not None:
             _import_matches(database, Path(matches), summary, progress)
             if verification is not None:

@@ -178,16 +178,16 @@ def test_every_table_of_colmap_is_thought_of(tmp_path):
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        ("INSERT INTO matches VALUES (?, 1, 2, ?)", (MAX_IMAGES * 1 + 4, bytes(8))),
+        ("INSERT INTO matches VALUES (?, 1, 2, ?)", (MAX_IMAGES * 1 + 5, bytes(8))),
         (
-            "INSERT INTO pose_priors SELECT 77, 4, corr_sensor_id, 0, position, NULL, NULL, 0 FROM pose_priors "
+            "INSERT INTO pose_priors SELECT 77, 5, corr_sensor_id, 0, position, NULL, NULL, 0 FROM pose_priors "
             "WHERE pose_prior_id = ?",
             (1,),
         ),
     ],
 )
 def test_what_removed_images_left_does_not_become_others(tmp_path, parts, statement, values):
-    """It has no foreign key, and 4 is the id of an image that would come after the two that are left."""
+    """It has no foreign key, and 5 is the id that the first of the next images would have."""
     remove_photographs(parts[0], ["ä2.png"])
     connection = sqlite3.connect(parts[0])
     assert connection.execute(statement, values).rowcount == 1

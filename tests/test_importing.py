@@ -210,6 +210,20 @@ def test_bad_features_are_skipped_and_leave_nothing_behind(tmp_path, photographs
         assert "A.jpg" not in store.images()
 
 
+def test_what_was_imported_stays_where_its_file_is_damaged_since(tmp_path, photographs, from_hloc):
+    with h5py.File(from_hloc, "a") as file:
+        file.move("a.png", "kept")
+    import_features(tmp_path / "db.db", photographs, from_hloc)
+    before = stored(tmp_path / "db.db")[0]
+    with h5py.File(from_hloc, "a") as file:
+        file.move("kept", "a.png")
+        file["A.jpg"].attrs["d2sfm"] = np.bytes_(b"{")
+    summary = import_features(tmp_path / "db.db", photographs, from_hloc)
+    assert (summary.imported, summary.already_there, list(summary.skipped)) == (1, 4, ["A.jpg"])
+    after = stored(tmp_path / "db.db")[0]
+    assert_equal({name: after[name] for name in before}, before, "float16")
+
+
 def test_keypoints_outside_of_the_picture(tmp_path, photographs, from_hloc):
     with h5py.File(from_hloc, "a") as file:
         file["A.jpg/keypoints"][0] = 161.6, 3
