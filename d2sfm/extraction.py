@@ -28,7 +28,7 @@ from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folde
 from d2sfm.headers import check_header
 from d2sfm.images import list_photographs, load_photograph
 from d2sfm.masks import Masks
-from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 from d2sfm.pipeline import extract_all, reason
 from d2sfm.preprocess import Prepared
 from d2sfm.refinement.map_cache import MapCache
@@ -72,7 +72,7 @@ def extract_to_database(
     storage: StorageOptions | None = None,
     masks: Masks | None = None,
     cache: Path | None = None,
-    cache_limit: float = 20.0,
+    cache_limit: float = MAPS_IN_FOLDER_GB,
     progress: bool = False,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
@@ -81,8 +81,9 @@ def extract_to_database(
     used is named in the summary and leaves no row behind. masks: what of the photographs is out. cache: folder in
     which the early feature maps are kept for refinement, at most cache_limit GB (1e9 bytes). ``progress`` shows a bar.
 
-    Raises FileNotFoundError or ValueError for a folder that is missing or empty, RuntimeError where the database holds
-    features of another extractor or of other settings, or is none.
+    Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a cache without scale
+    1, whose maps it holds, RuntimeError where the database holds features of another extractor or of other settings,
+    or is none.
     """
     started = time.perf_counter()
     images, cameras = Path(images), cameras or CameraOptions()
@@ -91,6 +92,8 @@ def extract_to_database(
     if not names:
         raise ValueError(f"{images} holds no photographs")
     given_camera(cameras)  # raises where it is none
+    if cache and 1.0 not in (options or ExtractionOptions()).scales:
+        raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
     masks = masks or Masks()
     masks.check(images, names)
     extractor = Extractor(options)

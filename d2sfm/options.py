@@ -7,6 +7,8 @@ from dataclasses import MISSING, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+MAPS_IN_MEMORY_GB, MAPS_IN_FOLDER_GB = 2.0, 20.0  # 1 GB is 1e9 bytes
+
 
 class Preprocessing(StrEnum):
     """How pixels are scaled for the network; it belongs to the weights."""
@@ -326,15 +328,18 @@ class RefinementOptions:
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     precision: Precision = option(Precision.AUTO, help="arithmetic of the early layers, where they are not cached")
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
-    cache_limit: float = option(
-        2.0, metavar="GB", help="feature maps kept to be asked for again, in memory or in the folder --cache"
+    cache_limit: float | None = option(
+        None,
+        metavar="GB",
+        help="feature maps kept to be asked for again (default: "
+        f"{MAPS_IN_MEMORY_GB:g} in memory, {MAPS_IN_FOLDER_GB:g} in the folder --cache)",
     )
     seed: int = option(0, help="seed of RANSAC")
 
     def __post_init__(self):
         if not 0 < self.max_error < float("inf"):
             raise ValueError(f"max_error must be above 0, found {self.max_error}")
-        if not 0 <= self.cache_limit < float("inf"):
+        if self.cache_limit is not None and not 0 <= self.cache_limit < float("inf"):
             raise ValueError(f"cache_limit must be 0 or more, found {self.cache_limit}")
         _check_seed(self.seed)
 

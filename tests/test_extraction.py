@@ -118,6 +118,14 @@ def test_bad_camera_options_leave_no_database(tmp_path, photographs):
     assert not (tmp_path / "db.db").exists()
 
 
+def test_a_cache_of_maps_that_are_not_computed_is_refused(tmp_path, photographs):
+    options = ExtractionOptions(max_edge=64, device="cpu", scales=(0.5,))
+    with pytest.raises(ValueError, match="are those of scale 1"):
+        extract_to_database(tmp_path / "db.db", photographs, options=options, cache=tmp_path / "cache")
+    assert not (tmp_path / "db.db").exists()
+    assert not (tmp_path / "cache").exists()
+
+
 def test_other_settings_are_refused_with_both_named(tmp_path, photographs):
     database = tmp_path / "db.db"
     extract_to_database(database, photographs, options=SMALL)

@@ -130,17 +130,72 @@ def test_the_folder_stays_within_the_limit(make_cache, tmp_path):
     assert cache.get(paths[3], SIZE) is not None
 
 
-def test_a_write_that_fails_leaves_no_file(make_cache, photograph, tmp_path, monkeypatch):
-    cache = make_cache()
+def test_a_folder_that_is_full_is_named_once(make_cache, tmp_path, caplog):
+    cache = make_cache(1.5 * some_maps().nbytes)
+    for path in photographs(tmp_path, 4):
+        cache.put(path, SIZE, some_maps())
+    [record] = caplog.records
+    assert "cache holds all that it may" in record.getMessage()
+
+
+def files(folder):
+    return {path.name for path in (folder / "cache").iterdir()}
+
+
+def test_maps_that_nobody_asks_for_any_more_make_room(make_cache, weights, tmp_path):
+    """Of other weights, sizes and lower precision, and of a photograph before it was changed."""
+    one, other = photographs(tmp_path, 2)
+    cache = make_cache(2.5 * some_maps().nbytes, precision=BFLOAT16)
+    cache.put(other, SIZE, some_maps(1))
+    kept = files(tmp_path)
+    for change in range(5):
+        size = SIZE if change < 1 else (20, 16)
+        given = weights if change < 2 else weights | {"conv3_3.bias": weights["conv3_3.bias"] + 1}
+        if change == 3:
+            one.write_bytes(b"another picture")
+        cache = make_cache(2.5 * some_maps().nbytes, given, BFLOAT16 if change < 4 else FLOAT32)
+        cache.put(one, size, some_maps(2, size))
+        assert same(cache.get(one, size), some_maps(2, size))
+        assert len(files(tmp_path)) == 2
+        assert kept < files(tmp_path)
+    assert same(make_cache(precision=BFLOAT16).get(other, SIZE), some_maps(1))
+
+
+def test_maps_of_higher_precision_stay(make_cache, photograph):
+    make_cache(precision=FLOAT32).put(photograph, SIZE, some_maps(1))
+    make_cache(precision=BFLOAT16).put(photograph, SIZE, some_maps(2))
+    assert same(make_cache(precision=FLOAT32).get(photograph, SIZE), some_maps(1))
+
+
+def test_a_write_that_fails_ends_nothing_leaves_no_file_and_is_told_once(make_cache, tmp_path, monkeypatch, caplog):
+    cache, paths = make_cache(), photographs(tmp_path, 2)
 
     def fail(*arguments):
         raise OSError("the disk is full")
 
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
-    with pytest.raises(OSError, match="the disk is full"):
-        cache.put(photograph, SIZE, some_maps())
-    assert list((tmp_path / "cache").iterdir()) == []
+    for path in paths:
+        cache.put(path, SIZE, some_maps())
+        assert cache.get(path, SIZE) is None
+    assert files(tmp_path) == set()
+    [record] = caplog.records
+    assert "cache can't be written to (the disk is full)" in record.getMessage()
+
+
+@pytest.mark.parametrize("length", [0, 5, 60, 200, -2])
+def test_a_file_that_was_cut_off_is_written_again(make_cache, photograph, tmp_path, caplog, length):
+    make_cache().put(photograph, SIZE, some_maps())
+    [name] = files(tmp_path)
+    path = tmp_path / "cache" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:length])
+    cache = make_cache()
     assert cache.get(photograph, SIZE) is None
+    [record] = caplog.records
+    assert f"{name} is damaged" in record.getMessage()
+    assert "0.jpg are computed again" in record.getMessage()
+    cache.put(photograph, SIZE, some_maps())
+    assert path.read_bytes() == whole
 
 
 @pytest.fixture(scope="module")

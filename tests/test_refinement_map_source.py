@@ -112,6 +112,16 @@ def test_what_the_folder_has_no_room_for_is_computed_again(folder, tmp_path, com
     assert computed == ["0.png", "1.png", "1.png"]
 
 
+def test_the_default_limit_is_larger_for_a_folder(folder, tmp_path, computed, monkeypatch):
+    monkeypatch.setattr(map_source_module, "MAPS_IN_MEMORY_GB", 0)
+    for cache, expected in ((None, ["0.png", "1.png"] * 2), (tmp_path / "cache", ["0.png", "1.png"])):
+        computed.clear()
+        source = source_of(folder, cache, cache_limit=None)
+        for number in (0, 1, 0, 1):
+            source(number)
+        assert computed == expected
+
+
 def test_a_photograph_of_another_size_is_refused(folder, tmp_path):
     source = source_of(folder)
     cv2.imwrite(str(folder / name_of(1)), textured_picture(1, (64, 80)))

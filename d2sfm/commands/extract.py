@@ -16,7 +16,7 @@ from d2sfm.commands.common import (
     print_result,
     shows_progress,
 )
-from d2sfm.options import CameraOptions, ExtractionOptions, StorageOptions
+from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, ExtractionOptions, StorageOptions
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,11 @@ def add(commands) -> None:
         parser, "keep the early feature maps in this folder for d2sfm refine, 150 MB for 1600 x 1000 px (default: none)"
     )
     parser.add_argument(
-        "--cache-limit", type=float, default=20.0, metavar="GB", help="most that --cache may hold, GB (default: 20)"
+        "--cache-limit",
+        type=float,
+        default=MAPS_IN_FOLDER_GB,
+        metavar="GB",
+        help=f"most that --cache may hold, GB (default: {MAPS_IN_FOLDER_GB:g})",
     )
     parser.add_argument(
         "--multiscale",

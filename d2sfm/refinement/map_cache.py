@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +19,18 @@ from d2sfm.weights import digest
 
 SUFFIX = ".maps.npy"
 
+logger = logging.getLogger(__name__)
+
 
 class MapCache:
     """Maps by photograph, as .npy files that are mapped into memory rather than read.
 
-    limit_bytes: of all files in the folder together. What does not fit is not kept: a cache that drops its oldest maps
-    would be empty of those that a pass over all photographs asks for next. weights and preprocessing decide the maps,
-    so those of others are not found; of precisions, float32 serves for any.
+    limit_bytes: of all files in the folder together. What does not fit is not kept, nor what can't be written: a cache
+    that drops its oldest maps would be empty of those that a pass over all photographs asks for next. weights and
+    preprocessing decide the maps, so those of others are not found; of precisions, float32 serves for any. A photograph
+    has maps of one kind: others, and those from before it was changed, go when new ones are kept.
+
+    Raises OSError where the folder can't be made.
     """
 
     def __init__(
@@ -39,37 +45,71 @@ class MapCache:
         self._kind = [digest(weights, last=COARSE), str(preprocessing)]
         self._precision = precision
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._nbytes = sum(path.stat().st_size for path in self._folder.glob(f"*{SUFFIX}"))
+        self._nbytes = {path.name: path.stat().st_size for path in self._folder.glob(f"*{SUFFIX}")}
+        self._warned = False
 
     def get(self, photograph: Path, input_size: Size) -> FeatureMaps | None:
-        """The maps of a photograph at that size of the network's input; None where they are not there."""
-        paths = (self._path(photograph, input_size, precision) for precision in (self._precision, torch.float32))
-        path = next((path for path in paths if path.exists()), None)
+        """The maps of a photograph at that size of the network's input; None where they are not there, or damaged."""
+        path = self._find(photograph, input_size)
         if path is None:
             return None
-        # Copy on write: torch has no read-only tensors.
-        flat = torch.from_numpy(np.load(path, mmap_mode="c"))
         width, height = input_size
         fine, coarse = ((height // CELL_PX[name], width // CELL_PX[name], CHANNELS[name]) for name in (FINE, COARSE))
         split = math.prod(fine)
-        return FeatureMaps(flat[:split].view(fine), flat[split:].view(coarse))
+        try:
+            # Copy on write: torch has no read-only tensors.
+            flat = torch.from_numpy(np.load(path, mmap_mode="c"))
+            return FeatureMaps(flat[:split].view(fine), flat[split:].view(coarse))
+        except (ValueError, EOFError, RuntimeError) as error:  # cut off where a machine went down
+            logger.warning("%s is damaged, the maps of %s are computed again: %s", path, photograph, error)
+            self._remove(path.name)
+            return None
 
     def put(self, photograph: Path, input_size: Size, maps: FeatureMaps) -> None:
-        """Keep the maps if there is room. Raises OSError where the folder can't be written to."""
-        path = self._path(photograph, input_size, self._precision)
-        if path.exists() or self._nbytes + maps.nbytes > self._limit_bytes:
-            return
-        with replacing(path) as stream:
-            shape = (maps.fine.numel() + maps.coarse.numel(),)
-            header = {"descr": "<f2", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for each in maps:
-                stream.write(each.cpu().contiguous().numpy().data)
-        self._nbytes += maps.nbytes
+        """Keep the maps if there is room. The first time that there is none, or the disk fails, there is a warning."""
+        try:
+            if self._find(photograph, input_size):
+                return
+            path = self._path(photograph, input_size, self._precision)
+            for name in [name for name in self._nbytes if name.startswith(_prefix(photograph))]:
+                self._remove(name)
+            if sum(self._nbytes.values()) + maps.nbytes > self._limit_bytes:
+                self._warn(f"holds all that it may, {self._limit_bytes / 1e9:g} GB")
+                return
+            with replacing(path) as stream:
+                shape = (maps.fine.numel() + maps.coarse.numel(),)
+                header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(stream, header)
+                for each in maps:
+                    stream.write(each.cpu().contiguous().numpy().data)
+            self._nbytes[path.name] = path.stat().st_size
+        except OSError as error:
+            self._warn(f"can't be written to ({error})")
+
+    def _find(self, photograph: Path, input_size: Size) -> Path | None:
+        paths = (self._path(photograph, input_size, precision) for precision in (self._precision, torch.float32))
+        return next((path for path in paths if path.exists()), None)
 
     def _path(self, photograph: Path, input_size: Size, precision: torch.dtype) -> Path:
         """A changed photograph is another one."""
         status = photograph.stat()
-        key = [str(photograph.resolve()), status.st_size, status.st_mtime_ns, list(map(int, input_size))]
-        key += [str(precision), *self._kind]
-        return self._folder / (hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32] + SUFFIX)
+        key = [status.st_size, status.st_mtime_ns, list(map(int, input_size)), str(precision), *self._kind]
+        return self._folder / f"{_prefix(photograph)}{_short_hash(key)}{SUFFIX}"
+
+    def _remove(self, name: str) -> None:
+        (self._folder / name).unlink(missing_ok=True)
+        self._nbytes.pop(name, None)
+
+    def _warn(self, what: str) -> None:
+        if not self._warned:
+            logger.warning("%s %s: further feature maps are not kept, but computed again", self._folder, what)
+        self._warned = True
+
+
+def _prefix(photograph: Path) -> str:
+    """What the names of a photograph's maps begin with."""
+    return f"{_short_hash(str(photograph.resolve()))}-"
+
+
+def _short_hash(key: object) -> str:
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]

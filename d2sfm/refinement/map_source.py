@@ -6,7 +6,7 @@ from d2sfm.device import resolve_device, resolve_precision
 from d2sfm.image_cache import LruCache
 from d2sfm.images import load_photograph
 from d2sfm.network import Trunk
-from d2sfm.options import RefinementOptions
+from d2sfm.options import MAPS_IN_FOLDER_GB, MAPS_IN_MEMORY_GB, RefinementOptions
 from d2sfm.preprocess import resize
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.map_cache import MapCache
@@ -17,7 +17,8 @@ from d2sfm.weights import load_weights
 class MapSource:
     """Feature maps of the images of a collection, by their number.
 
-    Those asked for last stay in memory, or all in the folder ``cache``, within options.cache_limit.
+    Those asked for last stay in memory, or all in the folder ``cache``, within options.cache_limit GB (default: 2 in
+    memory, 20 in a folder).
     """
 
     def __init__(self, collection: Collection, folder: Path, options: RefinementOptions, cache: Path | None):
@@ -26,7 +27,10 @@ class MapSource:
         weights = load_weights(options.weights, options.preprocessing)
         dtype = resolve_precision(options.precision, self._device)
         self._trunk = Trunk(weights).to(self._device, dtype)
-        limit = options.cache_limit * 1e9
+        limit = options.cache_limit
+        if limit is None:
+            limit = MAPS_IN_FOLDER_GB if cache else MAPS_IN_MEMORY_GB
+        limit *= 1e9
         self._kept = MapCache(cache, limit, weights, dtype, options.preprocessing) if cache else None
         self._held = LruCache(self._load, 0 if cache else int(limit))
 
