@@ -1,6 +1,10 @@
 """HDF5 files that are damaged, or lead elsewhere."""
 
+import multiprocessing
 import re
+import resource
+import signal
+from concurrent.futures import ProcessPoolExecutor
 
 import h5py
 import numpy as np
@@ -175,6 +179,27 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with opened(tmp_path / "f.h5") as file:
         assert links(file) == ["x"]
     assert [each.name for each in tmp_path.iterdir()] == ["f.h5"]
+
+
+def write_beyond_the_limit(path):
+    """In a process of its own, in which no file may be larger than 100 kB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        with created(path) as file:
+            file["x"] = np.ones(10**6)
+    except RuntimeError as error:
+        return str(error)
+    return "written"
+
+
+def test_a_full_disk(tmp_path):
+    (tmp_path / "f.h5").write_text("old")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        message = pool.submit(write_beyond_the_limit, tmp_path / "f.h5").result()
+    assert message == f"{tmp_path / 'f.h5'} can't be written: File too large"
+    assert [each.name for each in tmp_path.iterdir()] == ["f.h5"]
+    assert (tmp_path / "f.h5").read_text() == "old"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ A link in such a file may lead into another file, and so may a dataset; its decl
 one and allocates the other without a question.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,13 +35,17 @@ def opened(path: Path | str) -> Iterator[h5py.File]:
 def created(path: Path | str) -> Iterator[h5py.File]:
     """An HDF5 file to write, which takes the place of ``path`` when the block ends, and is thrown away where it fails.
 
-    Raises FileNotFoundError where the folder is missing, RuntimeError where the disk is full.
+    Raises FileNotFoundError where the folder is missing, RuntimeError where it can't be written.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} for {path.name}")
-    with replacing_file(path) as part, h5py.File(part, "w") as file:
-        yield file
+    try:
+        with replacing_file(path) as part, h5py.File(part, "w") as file:
+            yield file
+    except OSError as error:
+        cause = os.strerror(error.errno) if error.errno else next(iter(str(error).splitlines()), "unknown error")
+        raise RuntimeError(f"{path} can't be written: {cause}") from error
 
 
 def links(group: h5py.Group) -> list[str]:

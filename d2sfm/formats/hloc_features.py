@@ -16,6 +16,7 @@ photograph, and in an attribute of the group what the frame, the network's input
 """
 
 import json
+import logging
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
@@ -46,6 +47,8 @@ from d2sfm.options import Convention
 from d2sfm.preprocess import input_size
 from d2sfm.transfer_options import ImportOptions
 
+logger = logging.getLogger(__name__)
+
 OURS = "d2sfm"  # the attribute of a group
 MAX_KEYPOINTS = 1_000_000  # of an image: more than a row of the database holds
 
@@ -53,11 +56,13 @@ MAX_KEYPOINTS = 1_000_000  # of an image: more than a row of the database holds
 class HlocFeatures:
     """A file of features to read. FileNotFoundError where there is none, ValueError where it is no HDF5 file.
 
-    options: what is taken for granted where the file does not tell.
+    options: what is taken for granted where the file does not tell. hloc's own files do not tell the scales of
+    keypoints: they are taken for those of one scale, as of its configuration d2net-ss.
     """
 
     def __init__(self, path: Path | str, options: ImportOptions | None = None):
         self.path, self._options = Path(path), options or ImportOptions()
+        self._is_told = False  # that keypoints are float16
         with ExitStack() as stack:
             self._file = stack.enter_context(opened(self.path))
             self._stack = stack.pop_all()
@@ -92,6 +97,11 @@ class HlocFeatures:
             raise ValueError(
                 f"{where} is of a picture of {noted_size[0]} x {noted_size[1]} px, the photograph has "
                 f"{image_size[0]} x {image_size[1]} as it is stored (hloc turns those with an EXIF orientation)"
+            )
+        if keypoints.dtype == np.float16 and not self._is_told:
+            self._is_told = True
+            logger.warning(
+                "%s has keypoints in float16, up to half a pixel off at 1600 px: %s the first", self.path, name
             )
         xy, ours = image_from_hloc(keypoints), _ours(group)
         if ours is not None:
