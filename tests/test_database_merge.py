@@ -1,9 +1,13 @@
 """Merging: everything of each database is in the whole, and pycolmap reads it."""
 
 import json
+import multiprocessing
 import os
 import re
+import resource
+import signal
 import sqlite3
+from concurrent.futures import ProcessPoolExecutor
 
 import cv2
 import numpy as np
@@ -340,3 +344,26 @@ def test_ids_that_are_too_large(tmp_path, photographs, parts):
     connection.commit()
     connection.close()
     refuse(tmp_path, parts, f"ids of the images of {parts[1]} go up to {MAX_IMAGES - 1}: too far")
+
+
+def merge_beyond_the_limit(sources, output):
+    """In a process of its own, in which no file may be larger than 200 kB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    try:
+        merge_databases(sources, output)
+    except RuntimeError as error:
+        return str(error)
+    return "merged"
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts):
+    with FeatureStore(parts[0]) as store:
+        features = random_features(0, count=100, image_size=SIZE, input_size=(40, 30))
+        store.write("a0.png", features, FINGERPRINT, DescriptorDtype.FLOAT16)
+    before = [path.read_bytes() for path in parts]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        message = pool.submit(merge_beyond_the_limit, parts, tmp_path / "merged.db").result()
+    assert re.search(r"\.db: disk I/O error|\.db can't be written: the disk is full", message)
+    assert sorted(os.listdir(tmp_path)) == ["a.db", "b.db", "c.db", "photographs"]
+    assert [path.read_bytes() for path in parts] == before

@@ -223,5 +223,5 @@ def _add_rows(connection: Connection, table: str, changed: Mapping[str, str], wh
 
 def _remove(parts: Sequence[Path]) -> None:
     for part in parts:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{part}{suffix}").unlink(missing_ok=True)

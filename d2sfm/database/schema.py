@@ -82,7 +82,8 @@ def copy_database(source: Path, target: Path) -> None:
             connection.rows("VACUUM INTO ?", (str(part),))
         part.rename(target)
     finally:
-        part.unlink(missing_ok=True)
+        for suffix in ("", "-journal"):  # SQLite leaves the journal where the disk is full
+            Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 
 def create_our_tables(connection: Connection) -> None:
