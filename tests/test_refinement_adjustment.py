@@ -169,6 +169,28 @@ def test_pictures_are_asked_for_once_in_a_visit(maps):
     assert sum(told) == work.nodes == len(tracks.observations())
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_cpus_positions(maps):
+    collection = shifted_collection(np.random.default_rng(8), per_image=100)
+    _, expected = aligned(collection, maps)
+    _, found = aligned(collection, [FeatureMaps(*(each.cuda() for each in of_image)) for of_image in maps])
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_patches_of_many_references_need_no_more_memory_at_once(maps, monkeypatch):
+    collection, counts = shifted_collection(np.random.default_rng(9), per_image=200), []
+    sample = adjustment_module.sample_patches
+
+    def counted(cells, centres, bases, side):
+        counts.append(len(centres))
+        return sample(cells, centres, bases, side)
+
+    monkeypatch.setattr(adjustment_module, "sample_patches", counted)
+    aligned(collection, maps)
+    assert sum(counts) >= 2 * 200
+    assert max(counts) <= adjustment_module.NODES_AT_ONCE
+
+
 def test_no_tracks_need_no_maps():
     collection = shifted_collection(np.random.default_rng(7))
     nothing = Edges(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

@@ -51,8 +51,8 @@ def a_collection():
     return Collection(images=images, edges=Edges(nothing, nothing, np.zeros(0)), warps=np.zeros((0, 2, 2)))
 
 
-def source_of(folder, cache=None, cache_limit=1.0):
-    options = RefinementOptions(device="cpu", precision=Precision.FLOAT32, cache_limit=cache_limit)
+def source_of(folder, cache=None, cache_limit=1.0, device="cpu"):
+    options = RefinementOptions(device=device, precision=Precision.FLOAT32, cache_limit=cache_limit)
     return MapSource(a_collection(), folder, options, cache)
 
 
@@ -120,6 +120,17 @@ def test_the_default_limit_is_larger_for_a_folder(folder, tmp_path, computed, mo
         for number in (0, 1, 0, 1):
             source(number)
         assert computed == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_gpu_gives_the_cpus_maps(folder, tmp_path, cached):
+    of_cpu = source_of(folder)
+    of_gpu = source_of(folder, tmp_path / "cache" if cached else None, device="cuda")
+    for number in (0, 1, 0):
+        for found, expected in zip(of_gpu(number), of_cpu(number), strict=True):
+            assert found.is_cuda
+            torch.testing.assert_close(found.cpu(), expected, atol=5e-3, rtol=0)
 
 
 def test_a_photograph_of_another_size_is_refused(folder, tmp_path):
