@@ -115,7 +115,7 @@ class _Sweeps:
             some = np.flatnonzero(until > here)
             free = np.flatnonzero(last < 0)
             some = np.sort(some[np.argsort(until[some], kind="stable")][: len(free)])
-            free = free[: len(some)]
+            free = free[: len(some)].copy()  # a view would keep all of it
             slot_of_track[self._track_of[references[some]]] = free
             last[free] = until[some]
             self.used = max(self.used, 1 + free.max(initial=-1))
