@@ -10,9 +10,10 @@ from plane_views import SIZE, plane_views, textured_places
 
 from d2sfm.network import Trunk
 from d2sfm.options import Preprocessing
-from d2sfm.refinement.adjustment import Adjustment, parts
+from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.maps import feature_maps
+from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, build_tracks
 from d2sfm.refinement.warps import local_warps
 from d2sfm.weights import load_weights
@@ -64,8 +65,9 @@ def errors_before_and_after(trunk, seed, scale):
     tracks = build_tracks(collection.image_of_node, collection.edges)
     assert len(tracks.reference) == len(collection.images[0].xy) > 60
     maps = [feature_maps(picture, trunk, Preprocessing.CAFFE, torch.device("cpu")) for picture in views.pictures]
-    adjustment, positions = Adjustment(collection, tracks, maps.__getitem__), collection.xy.copy()
-    for part in parts(tracks):
+    work, positions = schedule(collection, tracks), collection.xy.copy()
+    adjustment = Adjustment(collection, tracks, maps.__getitem__, work.slots)
+    for part in work.parts:
         positions[part.nodes] = adjustment.move(part)
     assert np.array_equal(positions[tracks.reference], collection.xy[tracks.reference])
     errors = [errors_px(views, collection, tracks, xy) for xy in (collection.xy, positions)]
