@@ -68,7 +68,8 @@ def match_database(
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
     them anew. A pair that has matches but no geometry keeps its matches and is only verified. Each pair is written
     whole, so a stopped run goes on where it was. Images that have no features yet are left out with a warning.
-    A pair's max_error is multiplied by the larger resize factor of its images, where d2sfm extracted them.
+    A pair's max_error is multiplied by the larger resize factor of its images, where d2sfm extracted them. Where the
+    keypoints are refined it is refinement's.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device, and RuntimeError where the
     database is none or in use, has fewer than two images with features, has descriptors that are not D2-Net's, or
@@ -81,6 +82,7 @@ def match_database(
         with FeatureStore(database) as features:
             factors = features.resize_factors()
             differing = _note_settings(features, options, verification, overwrite)
+            verification = _of_refined(features, verification)
         with PairStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
@@ -95,6 +97,24 @@ def match_database(
             tasks = _tasks(store, todo, among(todo, matched), device, None if verification is None else factors)
             totals = _run(store, tasks, len(todo), options, verification, num_threads, progress)
             return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
+
+
+def _of_refined(features: FeatureStore, verification: VerificationOptions | None) -> VerificationOptions | None:
+    """The options of verification with refinement's threshold, where the keypoints are refined.
+
+    Raises RuntimeError where some are not: they are pixels off, so no threshold fits both.
+    """
+    refinement = features.refinement()
+    if not refinement or verification is None:
+        return verification
+    new = features.unrefined()
+    if new:
+        raise RuntimeError(
+            f"{features.path} has {len(new)} images, {new[0]} the first, that came after refinement: "
+            "run d2sfm refine --restore, then match, then refine"
+        )
+    logger.info("keypoints are refined: pairs are verified within %g px, as d2sfm refine does", refinement["max_error"])
+    return replace(verification, max_error=refinement["max_error"])
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:

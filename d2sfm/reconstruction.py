@@ -119,7 +119,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         known = features.cameras_given()
-        max_error, is_refined = allowed_error(features), features.setting("refinement") is not None
+        max_error, is_refined = allowed_error(features), bool(features.refinement())
     factor = median(factors.values()) if factors else 1.0
     with PairStore(database) as store:
         names = store.image_names()
@@ -150,7 +150,7 @@ def read_input(
 
 def allowed_error(features: FeatureStore) -> float:
     """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = json.loads(features.setting("match") or "{}") | json.loads(features.setting("refinement") or "{}")
+    noted = json.loads(features.setting("match") or "{}") | features.refinement()
     return noted.get("max_error", VerificationOptions.max_error)
 
 

@@ -45,3 +45,8 @@ def test_the_number_of_starts_and_their_time(database, tmp_path, capsys):
     assert "seed 2" not in output
     assert reconstruct(database, tmp_path / "b", "--time-budget", "1e-9") == 0
     assert "starts:" not in capsys.readouterr().out
+
+
+def test_a_cache_goes_with_refinement(database, tmp_path, capsys):
+    assert reconstruct(database, tmp_path / "sparse", "--cache", str(tmp_path / "maps")) == 2
+    assert "--cache goes with --refine" in capsys.readouterr().err

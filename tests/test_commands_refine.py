@@ -38,3 +38,18 @@ def test_a_cache_without_room_stays_empty(database, tmp_path, capsys):
     assert main(["refine", "--database", str(database), "--output", str(tmp_path / "copy.db"), *options]) == 0
     assert list((tmp_path / "maps").iterdir()) == []
     assert capsys.readouterr().out == ""
+
+
+def test_an_interrupted_refinement_of_a_copy_goes_on(database, tmp_path, capsys):
+    command = ["refine", "--database", str(database), "--output", str(tmp_path / "copy.db")]
+    assert main([*command, "--images", str(tmp_path / "nowhere")]) == 2
+    assert main(command) == 0
+    assert "keypoints of" in capsys.readouterr().out
+    assert main(["refine", "--database", str(tmp_path / "copy.db"), "--output", str(database)]) == 2
+    assert "is no copy of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--images", "."), ("--cache", "maps"), ("--max-error", "1")])
+def test_restore_takes_no_options_of_refinement(database, option, capsys):
+    assert main(["refine", "--database", str(database), "--restore", *option]) == 2
+    assert "--restore needs neither" in capsys.readouterr().err

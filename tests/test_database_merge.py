@@ -28,7 +28,7 @@ from d2sfm.database import (
 )
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.features import MAX_IMAGES
-from d2sfm.database.merge import PAIR_TABLES, REFINED_PARTS, RENUMBERED
+from d2sfm.database.merge import PAIR_TABLES, REFINED_PARTS, RENUMBERED, SETTINGS
 from d2sfm.database.schema import OUR_TABLES, exclusive, tables
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 
@@ -166,7 +166,7 @@ def test_ids_count_on(tmp_path, parts):
 
 def test_every_table_of_d2sfm_is_thought_of():
     assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | {
-        "d2sfm_settings",
+        SETTINGS,
         REFINED_PARTS,
     }
 
@@ -261,6 +261,19 @@ def test_keypoints_that_are_not_refined_alike(tmp_path, parts):
     refuse(tmp_path, parts, "keypoints of " + str(parts[0]) + " and of " + str(parts[1]) + " are not refined alike")
 
 
+def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
+    """Extracting an image again takes its original keypoints away."""
+    refine(parts[1], {"seed": 1})
+    connection = sqlite3.connect(parts[1])
+    connection.execute("DELETE FROM d2sfm_original_keypoints")
+    connection.commit()
+    connection.close()
+    set_setting(parts[0], "copy_of", "another")
+    assert merge_databases(parts, tmp_path / "merged.db") == 8
+    with FeatureStore(tmp_path / "merged.db") as store:
+        assert store.settings() == {"images": str(tmp_path / "photographs")}
+
+
 def test_names_in_both(tmp_path, photographs, parts):
     write_database(tmp_path / "d.db", photographs, ["c1.png", "sub/b 1.png"])
     message = f"1 names of images are in several databases: sub/b 1.png in {parts[1]} and {tmp_path / 'd.db'}"
@@ -346,10 +359,10 @@ def test_ids_that_are_too_large(tmp_path, photographs, parts):
     refuse(tmp_path, parts, f"ids of the images of {parts[1]} go up to {MAX_IMAGES - 1}: too far")
 
 
-def merge_beyond_the_limit(sources, output):
-    """In a process of its own, in which no file may be larger than 200 kB."""
+def merge_beyond_the_limit(sources, output, limit):
+    """In a process of its own, in which no file may have more bytes than the limit."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
         merge_databases(sources, output)
     except RuntimeError as error:
@@ -357,13 +370,16 @@ def merge_beyond_the_limit(sources, output):
     return "merged"
 
 
-def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts):
-    with FeatureStore(parts[0]) as store:
-        features = random_features(0, count=100, image_size=SIZE, input_size=(40, 30))
-        store.write("a0.png", features, FINGERPRINT, DescriptorDtype.FLOAT16)
+@pytest.mark.parametrize("share", [0.3, 1.2])  # while the first is copied, while the others are added
+def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts, share):
+    for path, name in ((parts[0], "a0.png"), (parts[1], "A0.png")):
+        with FeatureStore(path) as store:
+            features = random_features(0, count=2000, image_size=SIZE, input_size=(40, 30))
+            store.write(name, features, FINGERPRINT, DescriptorDtype.FLOAT16)
     before = [path.read_bytes() for path in parts]
+    limit = int(share * len(before[0]))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        message = pool.submit(merge_beyond_the_limit, parts, tmp_path / "merged.db").result()
+        message = pool.submit(merge_beyond_the_limit, parts, tmp_path / "merged.db", limit).result()
     assert re.search(r"\.db: disk I/O error|\.db can't be written: the disk is full", message)
     assert sorted(os.listdir(tmp_path)) == ["a.db", "b.db", "c.db", "photographs"]
     assert [path.read_bytes() for path in parts] == before

@@ -8,7 +8,7 @@ import sys
 import pycolmap
 import pytest
 
-from d2sfm.database import FeatureStore, copy_database, create_database, exclusive, require_database
+from d2sfm.database import FeatureStore, create_database, exclusive, require_database, working_copy
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.schema import OUR_TABLES, create_our_tables, tables
 
@@ -39,15 +39,22 @@ def test_an_existing_database_keeps_its_rows(database):
 def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_path):
     with open_pycolmap(database) as colmap:
         colmap.write_camera(pycolmap.Camera(model="PINHOLE", width=4, height=4, params=[1, 1, 2, 2]))
-    copy_database(database, tmp_path / "copy.db")
+    working_copy(database, tmp_path / "copy.db")
     with open_pycolmap(tmp_path / "copy.db") as colmap:
         assert colmap.num_cameras() == 1
-    with pytest.raises(RuntimeError, match="exists already"):
-        copy_database(database, tmp_path / "copy.db")
+    with FeatureStore(tmp_path / "copy.db") as store:
+        store.set_setting("done", "half")
+    working_copy(database, tmp_path / "copy.db")
+    with FeatureStore(tmp_path / "copy.db") as store:
+        assert store.setting("done") == "half"
+    with pytest.raises(RuntimeError, match="exists already and is no copy of"):
+        working_copy(tmp_path / "copy.db", database)
+    with exclusive(database), pytest.raises(RuntimeError, match="in use by another run"):
+        working_copy(database, tmp_path / "second.db")
     with pytest.raises(FileNotFoundError, match="no folder"):
-        copy_database(database, tmp_path / "none" / "copy.db")
+        working_copy(database, tmp_path / "none" / "copy.db")
     with pytest.raises(FileNotFoundError, match="no database"):
-        copy_database(tmp_path / "none.db", tmp_path / "other.db")
+        working_copy(tmp_path / "none.db", tmp_path / "other.db")
     assert sorted(os.listdir(tmp_path)) == ["copy.db", "db.db"]
 
 

@@ -135,6 +135,13 @@ def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(databas
     assert "kept" in str(result)
 
 
+def mark_refined(database):
+    with FeatureStore(database) as store:
+        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("INSERT INTO d2sfm_original_keypoints SELECT image_id, data FROM keypoints")
+
+
 def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
     database = tmp_path / "db.db"
     pycolmap.set_random_seed(1)
@@ -147,8 +154,7 @@ def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
         (camera,) = colmap.read_all_cameras()
         camera.has_prior_focal_length, camera.params = False, [1280, 512, 384, 0]
         colmap.update_camera(camera)
-    with FeatureStore(database) as store:
-        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
+    mark_refined(database)
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(min_starts=2))
     assert [start.way for start in result.starts] == ["cautious", "cautious", "distortion refined"]
     assert result.kept is result.starts[-1]
@@ -179,8 +185,7 @@ def test_the_threshold_is_that_of_the_last_verification(database):
     with FeatureStore(database) as store:
         store.set_setting("match", json.dumps({"max_error": 6.0}))
     assert max_error() == 6
-    with FeatureStore(database) as store:
-        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
+    mark_refined(database)
     assert max_error() == 2
 
 

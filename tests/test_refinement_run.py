@@ -1,5 +1,6 @@
 """The driver on photographs of a rendered scene whose correspondences are exact: moved, resumed, restored, refused."""
 
+import json
 import shutil
 import sqlite3
 from functools import partial
@@ -163,13 +164,64 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
 def test_other_options_and_later_images_are_refused(database, matched):
     refined(database, matched)
     with pytest.raises(RuntimeError, match=r"was refined before, with other options .*: run d2sfm refine --restore"):
-        refined(database, matched, options=RefinementOptions(**CPU, max_error=3.0))
+        refined(database, matched, options=RefinementOptions(device="cpu", precision=Precision.BFLOAT16))
     with FeatureStore(database) as store:
         features = store.read("view_01.png")
         [settings] = set(store.extracted().values())
         store.write("view_01.png", features, settings, DescriptorDtype.FLOAT16)
     with pytest.raises(RuntimeError, match="was refined before, and 1 images came after that"):
         refined(database, matched)
+    with pytest.raises(
+        RuntimeError, match=r"1 images, view_01\.png the first, that came after refinement: .*--restore"
+    ):
+        match_database(database, verification=VerificationOptions())
+
+
+def test_another_threshold_or_seed_only_verifies_again(database, matched, tmp_path):
+    options = RefinementOptions(**CPU, max_error=0.5, seed=7)
+    at_once = shutil.copy(database, tmp_path / "at_once.db")
+    refined(at_once, matched, options=options)
+    refined(database, matched)
+    summary = refined(database, matched, options=options)
+    assert (summary.images, summary.pairs) == (0, 3)
+    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints", "d2sfm_settings")
+    assert rows(database, *tables) == rows(at_once, *tables)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite):
+    refined(database, matched)
+    before = rows(database, "two_view_geometries", "d2sfm_settings")
+    if not overwrite:
+        with sqlite3.connect(database) as connection:
+            connection.execute("DELETE FROM two_view_geometries")
+        connection.close()
+    match_database(database, verification=VerificationOptions(max_error=6.0, seed=0), overwrite=overwrite)
+    assert rows(database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
+    restore_database(database)
+    with FeatureStore(database) as store:
+        assert json.loads(store.setting("match"))["max_error"] == 6.0
+
+
+def test_features_that_are_written_again_are_not_refined(database, matched):
+    refined(database, matched)
+    with FeatureStore(database) as store:
+        assert store.refinement()["max_error"] == 2.0
+        assert store.unrefined() == []
+        [settings] = set(store.extracted().values())
+        for name in store.images():
+            store.write(name, store.read(name), settings, DescriptorDtype.FLOAT16)
+        assert store.refinement() == {}
+        assert len(store.unrefined()) == 3
+
+
+def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
+    with FeatureStore(database) as store:
+        store.set_setting("match", "{}")
+    refined(database, matched)
+    restore_database(database)
+    with PairStore(database) as store:
+        assert store.done_pairs(verified=True) == set(PAIRS)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
@@ -268,10 +320,11 @@ def test_changed_and_missing_photographs_are_refused(database, matched, tmp_path
     before = rows(database, "keypoints", "two_view_geometries")
     photograph = folder / "view_01.png"
     cv2.imwrite(str(photograph), np.zeros((200, 300, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, at extraction it was 400 x 300"):
+    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, not 400 x 300"):
         refined(database, matched, images=folder)
     photograph.unlink()
-    with pytest.raises(FileNotFoundError, match=r"view_01\.png"):
+    (folder / "view_02.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"view_01\.png No such file or directory; view_02\.png"):
         refined(database, matched, images=folder)
     assert rows(database, "keypoints", "two_view_geometries") == before
 

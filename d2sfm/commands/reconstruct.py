@@ -8,6 +8,7 @@ from d2sfm.commands.common import (
     EXIT_DONE,
     EXIT_INCOMPLETE,
     NO_MODELS,
+    add_cache,
     add_command,
     add_database,
     print_result,
@@ -32,6 +33,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--refine", action="store_true", help="refine the keypoints first, with d2sfm refine's defaults and this seed"
     )
+    add_cache(parser, "folder of feature maps for --refine, see d2sfm refine (default: none)")
     add_options(parser, ReconstructionOptions)
 
 
@@ -40,14 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
     options = parse_options(ReconstructionOptions, arguments)
     from d2sfm.reconstruction import reconstruct
 
+    if arguments.cache and not arguments.refine:
+        raise ValueError("--cache goes with --refine")
     if arguments.refine:
         from d2sfm.refinement.run import refine_database
 
-        refinement = RefinementOptions(seed=options.seed)
-        progress = shows_progress(arguments)
-        print_result(
-            arguments, refine_database(arguments.database, arguments.images, options=refinement, progress=progress)
+        refined = refine_database(
+            arguments.database,
+            arguments.images,
+            options=RefinementOptions(seed=options.seed),
+            cache=arguments.cache,
+            progress=shows_progress(arguments),
         )
+        print_result(arguments, refined)
     result = reconstruct(
         arguments.database,
         arguments.output,

@@ -41,12 +41,14 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm refine``."""
     options = parse_options(RefinementOptions, arguments)
-    from d2sfm.database import copy_database
+    from d2sfm.database import working_copy
     from d2sfm.refinement.run import refine_database, restore_database
 
+    if arguments.restore and (options != RefinementOptions() or arguments.images or arguments.cache):
+        raise ValueError("--restore needs neither photographs nor options of refinement")
     database, progress = arguments.database, shows_progress(arguments)
     if arguments.output:
-        copy_database(database, arguments.output)
+        working_copy(database, arguments.output)
         database = arguments.output
     if arguments.restore:
         restored = restore_database(database, progress=progress)

@@ -13,7 +13,7 @@ from d2sfm.database.photographs import (
     require_camera,
 )
 from d2sfm.database.refinement import RefinementStore
-from d2sfm.database.schema import copy_database, create_database, exclusive, require_database
+from d2sfm.database.schema import create_database, exclusive, require_database, working_copy
 
 __all__ = [
     "FeatureStore",
@@ -21,7 +21,6 @@ __all__ = [
     "PairStore",
     "RefinementStore",
     "by_camera_group",
-    "copy_database",
     "create_database",
     "estimated_cameras",
     "exclusive",
@@ -32,4 +31,5 @@ __all__ = [
     "remove_photographs",
     "require_camera",
     "require_database",
+    "working_copy",
 ]

@@ -12,7 +12,7 @@ import pycolmap
 from d2sfm.coordinates import Size, resize_factor
 from d2sfm.database.completion import columns
 from d2sfm.database.connection import PIECE_BYTES, Connection
-from d2sfm.database.schema import create_our_tables, require_database, tables
+from d2sfm.database.schema import create_our_tables, refinement_note, require_database, tables, write_setting
 from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 
@@ -195,7 +195,18 @@ class FeatureStore:
     def set_setting(self, key: str, value: str) -> None:
         """Leave a note for later runs, in place of the one of that key."""
         create_our_tables(self._connection)
-        self._connection.rows("INSERT OR REPLACE INTO d2sfm_settings (key, value) VALUES (?, ?)", (key, value))
+        write_setting(self._connection, key, value)
+
+    def refinement(self) -> dict:
+        """The options of the refinement that made the keypoints; empty where they are those of extraction."""
+        return refinement_note(self._connection)
+
+    def unrefined(self) -> list[str]:
+        """Sorted names of the images whose features are whole and whose keypoints are those of extraction."""
+        if not self._has("d2sfm_original_keypoints"):
+            return list(self.extracted())
+        sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM d2sfm_original_keypoints)"
+        return sorted(name for (name,) in self._connection.rows(sql))
 
     def mark_cameras_given(self, camera_ids: Iterable[int]) -> None:
         """Note that the user gave the parameters of these cameras."""

@@ -13,9 +13,10 @@ from pathlib import Path
 from d2sfm.database.completion import columns, complete_frames
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.features import MAX_IMAGES, FeatureStore
+from d2sfm.database.refinement import RefinementStore
 from d2sfm.database.schema import (
+    COPY_OF,
     OUR_TABLES,
-    copy_database,
     create_database,
     create_our_tables,
     exclusive,
@@ -43,6 +44,8 @@ RENUMBERED = {
     "d2sfm_original_keypoints": {"image_id": "image"},
 }
 REFINED_PARTS = "d2sfm_refined_parts"
+SETTINGS = "d2sfm_settings"
+OF_ONE_FILE = {"copy_of"}  # settings that say nothing of a merged database
 PAIR_TABLES = ("matches", "two_view_geometries")
 _ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
@@ -72,14 +75,12 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         settings = _common_settings(_contents(sources), images)
         parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}.part") for number in range(len(sources))]
         stack.callback(_remove, parts)
-        copy_database(sources[0], parts[0])
-        create_database(parts[0])
+        _copy(sources[0], parts[0])
         for source, part in zip(sources[1:], parts[1:], strict=True):
             _append(parts[0], _of_same_schema(source, parts[0], part), source)
         complete_frames(parts[0])
+        _replace_settings(parts[0], settings)
         with FeatureStore(parts[0]) as store:
-            for key, value in settings.items():
-                store.set_setting(key, value)
             count = len(store.images())
         parts[0].rename(output)
     return count
@@ -94,7 +95,10 @@ class _Content:
             self.names = set(store.images())
             self.fingerprints = sorted(set(store.extracted().values()))
             self.foreign = store.foreign_extractor()
-            self.settings = store.settings()
+            self.settings = {key: value for key, value in store.settings().items() if key not in OF_ONE_FILE}
+        with RefinementStore(path) as store:
+            if not store.refined():  # features that are extracted again lose the originals, the note stays
+                self.settings.pop("refinement", None)
 
     @property
     def has_features(self) -> bool:
@@ -158,6 +162,15 @@ def _common_settings(contents: Sequence[_Content], images: Path | None) -> dict[
     return {key: value for key, (value, _) in common.items()}
 
 
+def _replace_settings(merged: Path, settings: Mapping[str, str]) -> None:
+    with Connection(merged) as connection, connection.transaction():
+        if SETTINGS in tables(connection):
+            connection.rows(f"DELETE FROM {SETTINGS}")
+    with FeatureStore(merged) as store:
+        for key, value in settings.items():
+            store.set_setting(key, value)
+
+
 def _of_same_schema(source: Path, merged: Path, part: Path) -> Path:
     """The source where its tables are those of pycolmap's version, else a copy that was brought to them."""
     versions = set()
@@ -166,9 +179,18 @@ def _of_same_schema(source: Path, merged: Path, part: Path) -> Path:
             versions |= set(connection.rows("PRAGMA user_version"))
     if len(versions) == 1:
         return source
-    copy_database(source, part)
-    create_database(part)
+    _copy(source, part)
     return part
+
+
+def _copy(source: Path, part: Path) -> None:
+    """A whole copy of a database that this run has locked, with the tables of pycolmap's version."""
+    with Connection(source) as connection:
+        connection.rows("VACUUM INTO ?", (str(part),))
+    create_database(part)
+    with Connection(part) as connection:  # with a log, a full disk would show only after the last transaction
+        if (mode := connection.rows("PRAGMA journal_mode = DELETE")) != [("delete",)]:
+            raise RuntimeError(f"{part} can't be written without a log: its journal mode stays {mode[0][0]}")
 
 
 def _append(merged: Path, other: Path, source: Path) -> None:

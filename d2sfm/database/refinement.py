@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.database.connection import Connection
-from d2sfm.database.schema import create_our_tables, require_database, tables
+from d2sfm.database.schema import create_our_tables, refinement_note, require_database, tables, write_setting
 
 ORIGINALS = "d2sfm_original_keypoints"
 PARTS = "d2sfm_refined_parts"
@@ -44,8 +44,8 @@ class RefinementStore:
     def replace(self, positions: Mapping[int, np.ndarray], note: Mapping) -> None:
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
 
-        positions: x, y in pixels of the photograph, [N, 2], by image_id. The two-view geometries of the images' pairs
-        go, as they are of the old positions; matches stay. Parts of unfinished runs go, too. note: kept as ``note()``.
+        positions: x, y in pixels of the photograph, [N, 2], by image_id. The two-view geometries of all pairs go, as
+        they are of the old positions; matches stay. Parts of unfinished runs go, too. note: kept as ``note()``.
         Raises RuntimeError where an image has another number of keypoints.
         """
         create_our_tables(self._connection)
@@ -61,7 +61,7 @@ class RefinementStore:
                 self._set_keypoints(image_id, keypoints)
             self._remove_geometries()
             self._connection.rows(f"DELETE FROM {PARTS}")
-            self._set("refinement", json.dumps(note))
+            write_setting(self._connection, "refinement", json.dumps(note))
 
     def restore(self) -> int:
         """Put the original keypoints back and return of how many images. Their pairs lose their geometries again."""
@@ -82,10 +82,13 @@ class RefinementStore:
 
     def note(self) -> dict:
         """What ``replace`` was given with the keypoints that are there; empty where they are original."""
-        if not self._has("d2sfm_settings"):
-            return {}
-        rows = self._connection.rows("SELECT value FROM d2sfm_settings WHERE key = 'refinement'")
-        return json.loads(rows[0][0]) if rows else {}
+        return refinement_note(self._connection)
+
+    def verify_otherwise(self, note: Mapping) -> None:
+        """Remove all two-view geometries of refined keypoints, and note how they are to be verified instead."""
+        with self._connection.transaction():
+            self._remove_geometries()
+            write_setting(self._connection, "refinement", json.dumps(note))
 
     def save_part(self, fingerprint: str, number: int, nodes: np.ndarray, positions: np.ndarray) -> None:
         """Keep a finished part of a run, in place of the parts of other runs."""
@@ -125,9 +128,6 @@ class RefinementStore:
     def _set_keypoints(self, image_id: int, keypoints: np.ndarray) -> None:
         data = np.ascontiguousarray(keypoints, "<f4").tobytes()
         self._connection.rows("UPDATE keypoints SET data = ? WHERE image_id = ?", (data, image_id))
-
-    def _set(self, key: str, value: str) -> None:
-        self._connection.rows("INSERT OR REPLACE INTO d2sfm_settings (key, value) VALUES (?, ?)", (key, value))
 
     def _has(self, table: str) -> bool:
         return table in tables(self._connection)

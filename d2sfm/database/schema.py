@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from d2sfm.database.completion import carry_pose_priors
 from d2sfm.database.connection import Connection, open_pycolmap
 
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
+
+COPY_OF = "copy_of"  # setting: the path of the database that a working copy was made of
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
 OUR_TABLES = {
@@ -64,26 +67,58 @@ def tables(connection: Connection, schema: str = "main") -> set[str]:
     return {name for (name,) in connection.rows(f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'")}
 
 
-def copy_database(source: Path, target: Path) -> None:
+def working_copy(source: Path, target: Path) -> None:
     """A whole copy of a database in a new file, also of what another connection has not yet brought into its file.
 
-    Raises FileNotFoundError where the source or the target's folder is missing, RuntimeError where the target exists,
-    or the source is no COLMAP database or held by another process.
+    A target that this made of the same file before is left as it is: work on it goes on. Raises FileNotFoundError where
+    the source or the target's folder is missing, RuntimeError where the target is another file, or the source is no
+    COLMAP database or in use.
     """
     require_database(source)
     source, target = Path(source), Path(target)
     if target.exists():
-        raise RuntimeError(f"{target} exists already: give the copy another name")
+        require_database(target)
+        with Connection(target) as connection:
+            if read_setting(connection, COPY_OF) == str(source.resolve()):
+                return
+        raise RuntimeError(f"{target} exists already and is no copy of {source}: give the copy another name")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"no folder {target.parent} for the database {target.name}")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with Connection(source) as connection:
+        with exclusive(source), Connection(source) as connection:
             connection.rows("VACUUM INTO ?", (str(part),))
+        with Connection(part) as connection:
+            create_our_tables(connection)
+            write_setting(connection, COPY_OF, str(source.resolve()))
         part.rename(target)
     finally:
         for suffix in ("", "-journal"):  # SQLite leaves the journal where the disk is full
             Path(f"{part}{suffix}").unlink(missing_ok=True)
+
+
+def read_setting(connection: Connection, key: str) -> str | None:
+    """What d2sfm noted under a key, None where it noted nothing."""
+    if "d2sfm_settings" not in tables(connection):
+        return None
+    rows = connection.rows("SELECT value FROM d2sfm_settings WHERE key = ?", (key,))
+    return rows[0][0] if rows else None
+
+
+def write_setting(connection: Connection, key: str, value: str) -> None:
+    """Note a value under a key; our tables are there."""
+    connection.rows("INSERT OR REPLACE INTO d2sfm_settings (key, value) VALUES (?, ?)", (key, value))
+
+
+def refinement_note(connection: Connection) -> dict:
+    """The options of the refinement that made the keypoints; empty where they are those of extraction.
+
+    Features that are written again lose their originals, so the note alone says nothing.
+    """
+    if "d2sfm_original_keypoints" not in tables(connection):
+        return {}
+    is_refined = connection.rows("SELECT EXISTS (SELECT 1 FROM d2sfm_original_keypoints)")[0][0]
+    return json.loads(read_setting(connection, "refinement") or "{}") if is_refined else {}
 
 
 def create_our_tables(connection: Connection) -> None:

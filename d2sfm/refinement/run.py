@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
+from d2sfm.headers import check_header
 from d2sfm.matching import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
+from d2sfm.pipeline import reason
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
-from d2sfm.refinement.collection import Collection, read_collection, read_images
+from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Tracks, build_tracks
@@ -62,8 +65,8 @@ def refine_database(
     as extraction fills it on request; what it lacks is computed, and kept there within options.cache_limit.
 
     The original keypoints stay in the database, see ``restore_database``. Work goes on where a stopped run was, as long
-    as matches and options are the same. Where the keypoints are refined already with these options, only pairs without
-    geometry are verified.
+    as matches and options are the same. Where the keypoints are refined already, pairs without geometry are verified,
+    or all pairs where max_error or seed are others.
 
     Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
@@ -97,28 +100,36 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
         with FeatureStore(database) as features:
             noted = json.loads(features.setting("match") or "{}")
         names = asdict(VerificationOptions()).keys() & noted.keys()
-        if names:  # also where a run that restored was stopped before it verified
+        if restored or names:  # the latter also where a run that restored was stopped before it verified
             verify_again(database, VerificationOptions(**{name: noted[name] for name in names}), progress=progress)
     return restored
 
 
 def _is_refined(database: Path, options: RefinementOptions) -> bool:
+    """Whether keypoints are aligned already. Where pairs are to be verified otherwise, their geometries are removed."""
     with RefinementStore(database) as store:
-        note, refined = store.note(), store.refined()
-    with FeatureStore(database) as features:
-        extracted, rows = features.extracted(), features.images()
-    if not refined:
+        note = store.note()
+    if not note:
         return False
-    new = [name for name in extracted if rows[name].image_id not in refined]
-    if note != _note(options) or new:
+    with FeatureStore(database) as features:
+        new = features.unrefined()
+    if _of_alignment(note) != _of_alignment(asdict(options)) or new:
         what = f"and {len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
         raise RuntimeError(f"{database} was refined before, {what}: run d2sfm refine --restore first")
+    if note != _note(options):
+        with RefinementStore(database) as store:
+            store.verify_otherwise(_note(options))
     return True
 
 
 def _note(options: RefinementOptions) -> dict:
-    """The options that decide the result."""
+    """The options that decide positions and geometries."""
     return {name: value for name, value in asdict(options).items() if name not in ("device", "cache_limit")}
+
+
+def _of_alignment(options: dict) -> dict:
+    """Of these, those that decide the positions."""
+    return {name: options.get(name) for name in ("weights", "preprocessing", "precision")}
 
 
 def _align(
@@ -133,6 +144,9 @@ def _align(
     with PairStore(database) as store:
         collection = read_collection(rows, store)
     tracks = build_tracks(collection.image_of_node, collection.edges)
+    _require_photographs(
+        folder, [collection.images[i] for i in np.unique(collection.image_of_node[tracks.of_node >= 0])]
+    )
     maps = MapSource(collection, folder, options, Path(cache) if cache else None)
     positions = collection.xy.copy()
     for nodes, xy in _aligned_parts(database, collection, tracks, maps, options, progress):
@@ -148,6 +162,24 @@ def _align(
         "moved": len(moves),
         "median_move_px": float(np.median(moves)) if len(moves) else 0.0,
     }
+
+
+def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
+    """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
+
+    def fault(image: ImageKeypoints) -> str:
+        try:
+            size = check_header(folder / image.name)
+        except (ValueError, OSError) as error:
+            return f"{image.name} {reason(error)}"
+        width, height = image.image_size
+        return "" if size == (width, height) else f"{image.name} is {size[0]} x {size[1]} px, not {width} x {height}"
+
+    with ThreadPoolExecutor() as pool:
+        faults = [found for found in pool.map(fault, images) if found]
+    if faults:
+        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"photographs in {folder} are not those of the features: {'; '.join(faults[:3])}{more}")
 
 
 def _aligned_parts(
@@ -178,7 +210,7 @@ def _aligned_parts(
 
 def _fingerprint(collection: Collection, options: RefinementOptions) -> str:
     """Of all that decides the positions."""
-    digest = hashlib.sha256(json.dumps([_note(options), STAGES, LARGEST_MOVE_PX]).encode())
+    digest = hashlib.sha256(json.dumps([_of_alignment(asdict(options)), STAGES, LARGEST_MOVE_PX]).encode())
     for array in (collection.xy, collection.scale, collection.edges.a, collection.edges.b, collection.edges.weight):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
