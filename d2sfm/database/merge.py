@@ -45,7 +45,7 @@ RENUMBERED = {
 }
 REFINED_PARTS = "d2sfm_refined_parts"
 SETTINGS = "d2sfm_settings"
-OF_ONE_FILE = {"copy_of"}  # settings that say nothing of a merged database
+OF_ONE_FILE = {COPY_OF}  # settings that say nothing of a merged database
 PAIR_TABLES = ("matches", "two_view_geometries")
 _ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
