@@ -12,7 +12,8 @@ from d2sfm.database import create_database, import_photographs
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"(?:^    .*\n)+", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
-CODE = [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in BLOCKS if re.search(r"^    (from|import) ", block, re.MULTILINE)]
+PYTHON = [block for block in BLOCKS if re.search(r"^    (from|import) ", block, re.MULTILINE)]
+CODE = [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in PYTHON]
 COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines() if line.strip().startswith("d2sfm ")]
 
 
