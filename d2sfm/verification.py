@@ -30,13 +30,11 @@ def verify(
     Raises ValueError where shapes do not fit, or a match names a keypoint that is not there.
     """
     keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (keypoints_a, keypoints_b, matches))
-    for array, what in ((keypoints_a, "keypoints"), (keypoints_b, "keypoints"), (matches, "matches")):
+    for array in (keypoints_a, keypoints_b):
         if array.ndim != 2 or array.shape[1] != 2:
-            raise ValueError(f"{what} have shape {array.shape}, expected (N, 2)")
-    # pycolmap reads past the end of its keypoints for such a match, which ends the process.
-    for column, keypoints in zip(matches.T, (keypoints_a, keypoints_b), strict=True):
-        if len(column) and not 0 <= column.min() <= column.max() < len(keypoints):
-            raise ValueError(f"matches name keypoints {column.min()} to {column.max()} of {len(keypoints)}")
+            raise ValueError(f"keypoints have shape {array.shape}, expected (N, 2)")
+    # pycolmap reads past the end of its keypoints for a match that is out of range, which ends the process.
+    require_matches(matches, len(keypoints_a), len(keypoints_b))
     return pycolmap.estimate_two_view_geometry(
         camera_a,
         keypoints_a.astype(np.float64),
@@ -45,6 +43,15 @@ def verify(
         matches.astype(np.uint32),
         _ransac_settings(options, resize_factor, pair),
     )
+
+
+def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:
+    """ValueError where matches are not [K, 2], or name keypoints that are not among so many."""
+    if matches.ndim != 2 or matches.shape[1] != 2:
+        raise ValueError(f"matches have shape {matches.shape}, expected (N, 2)")
+    for column, count in zip(matches.T, (count_a, count_b), strict=True):
+        if len(column) and not 0 <= column.min() <= column.max() < count:
+            raise ValueError(f"matches name keypoints {column.min()} to {column.max()} of {count}")
 
 
 def pair_seed(seed: int, name_a: str, name_b: str) -> int:

@@ -46,8 +46,9 @@ def test_partners_of_keypoints_that_stay_are_found(pair):
 def test_no_match_is_a_shape(pair):
     views, in_a, _, _ = pair
     a, b = (features_at(picture, in_a) for picture in views.pictures[:2])
-    found = refine_matches(views.pictures[0], a, views.pictures[1], b, np.zeros((0, 2), int))
-    assert found.shape == (0, 2)
+    for dtype in (int, float):
+        found = refine_matches(views.pictures[0], a, views.pictures[1], b, np.zeros((0, 2), dtype))
+        assert found.shape == (0, 2)
 
 
 def test_what_does_not_fit_is_refused(pair):
@@ -56,6 +57,9 @@ def test_what_does_not_fit_is_refused(pair):
     matches = np.zeros((1, 2), int)
     with pytest.raises(ValueError, match="shape"):
         refine_matches(views.pictures[0], a, views.pictures[1], b, matches[:, :1])
+    for number in (-1, len(in_a)):
+        with pytest.raises(ValueError, match=f"name keypoints {number} to {number} of {len(in_a)}"):
+            refine_matches(views.pictures[0], a, views.pictures[1], b, np.array([[0, number]]))
     with pytest.raises(ValueError, match="its features are of"):
         refine_matches(views.pictures[0][1:], a, views.pictures[1], b, matches)
     published = features_at(views.pictures[1], in_a, Convention.REFERENCE)

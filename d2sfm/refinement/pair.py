@@ -14,6 +14,7 @@ from d2sfm.refinement.maps import feature_maps
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, Tracks
 from d2sfm.refinement.warps import local_warps
+from d2sfm.verification import require_matches
 from d2sfm.weights import load_weights
 
 
@@ -31,13 +32,13 @@ def refine_matches(
     b, those that agree with a two-view geometry or a pose. Keypoints of a do not move, so that points of a model which
     they see stay theirs. Matches that would move more than 12 px of the input on an axis keep b's keypoint.
 
-    Raises ValueError where shapes, or pictures and features, do not fit each other, or features are in the published
-    code's frame.
+    Raises ValueError where shapes, or pictures and features, do not fit each other, matches name keypoints that are not
+    there, or features are in the published code's frame.
     """
     options = options or RefinementOptions()
     matches = np.asarray(matches)
-    if matches.ndim != 2 or matches.shape[1] != 2:
-        raise ValueError(f"matches have shape {matches.shape}, expected (M, 2)")
+    require_matches(matches, len(features_a), len(features_b))
+    matches = matches.astype(np.int64)
     pictures, both = (image_a, image_b), (features_a, features_b)
     images = [
         _keypoints(picture, features, rows) for picture, features, rows in zip(pictures, both, matches.T, strict=True)
