@@ -188,6 +188,26 @@ def test_another_threshold_or_seed_only_verifies_again(database, matched, tmp_pa
     assert rows(database, *tables) == rows(at_once, *tables)
 
 
+def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path):
+    first, at_once = shutil.copy(database, tmp_path / "first.db"), shutil.copy(database, tmp_path / "at_once.db")
+    refined(first, matched)
+    two = RefinementOptions(**CPU, rounds=2)
+    refined(at_once, matched, options=two)
+    refined(database, matched)
+    with sqlite3.connect(database) as connection:  # as if stopped while it verified
+        connection.execute("DELETE FROM two_view_geometries WHERE pair_id = (SELECT max(pair_id) FROM matches)")
+    connection.close()
+    assert refined(database, matched, options=two).images == 3
+    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints", "d2sfm_settings")
+    assert rows(database, *tables) == rows(at_once, *tables)
+    assert rows(database, "keypoints") != rows(first, "keypoints")
+    assert np.median(errors_px(database, matched)) < 1.1 * np.median(errors_px(first, matched))
+    with pytest.raises(RuntimeError, match="was refined before, with other options"):
+        refined(database, matched)
+    assert restore_database(database) == 3
+    assert rows(database, "keypoints") == rows(matched.database, "keypoints")
+
+
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite):
     refined(database, matched)

@@ -33,13 +33,13 @@ logger = logging.getLogger(__name__)
 class RefinementSummary:
     """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
 
-    images: int = 0  # 0 where the keypoints were refined already
+    images: int = 0  # of the last round; 0 where the keypoints were refined already
     tracks: int = 0
     moved: int = 0  # keypoints that were aligned with their track's reference
     median_move_px: float = 0.0
     verified: int  # pairs with a geometry that the refined keypoints agree with
     pairs: int
-    alignment_s: float
+    alignment_s: float  # of all rounds, as the next one
     verification_s: float
 
     def __str__(self) -> str:
@@ -66,25 +66,31 @@ def refine_database(
 
     The original keypoints stay in the database, see ``restore_database``. Work goes on where a stopped run was, as long
     as matches and options are the same. Where the keypoints are refined already, pairs without geometry are verified,
-    or all pairs where max_error or seed are others.
+    or all pairs where max_error or seed are others; rounds that are left are made.
 
     Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
     """
     database, options = Path(database), options or RefinementOptions()
     verification = VerificationOptions(max_error=options.max_error, seed=options.seed)
-    started = time.perf_counter()
+    outcome, alignment_s, verification_s = {}, 0.0, 0.0
     with exclusive(database):
-        done = _is_refined(database, options)
-        outcome = {} if done else _align(database, images, options, cache, progress)
-        aligned = time.perf_counter()
-        verified = verify_again(database, verification, progress=progress)
+        done = _rounds_done(database, options)
+        verified = None
+        while verified is None or done < options.rounds:
+            if done == 0 or verified is not None:
+                started = time.perf_counter()
+                outcome = _align(database, images, _note(options, done + 1), options, cache, progress)
+                alignment_s, done = alignment_s + time.perf_counter() - started, done + 1
+            started = time.perf_counter()
+            verified = verify_again(database, verification, progress=progress)
+            verification_s += time.perf_counter() - started
     return RefinementSummary(
         **outcome,
         verified=verified.verified,
         pairs=verified.pairs,
-        alignment_s=aligned - started,
-        verification_s=time.perf_counter() - aligned,
+        alignment_s=alignment_s,
+        verification_s=verification_s,
     )
 
 
@@ -105,26 +111,31 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
     return restored
 
 
-def _is_refined(database: Path, options: RefinementOptions) -> bool:
-    """Whether keypoints are aligned already. Where pairs are to be verified otherwise, their geometries are removed."""
+def _rounds_done(database: Path, options: RefinementOptions) -> int:
+    """How many rounds of alignment there were. Where pairs are to be verified otherwise, geometries are removed."""
     with RefinementStore(database) as store:
         note = store.note()
     if not note:
-        return False
+        return 0
     with FeatureStore(database) as features:
         new = features.unrefined()
-    if _of_alignment(note) != _of_alignment(asdict(options)) or new:
+    done = note.get("rounds", 1)
+    if _of_alignment(note) != _of_alignment(asdict(options)) or done > options.rounds or new:
         what = f"and {len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
         raise RuntimeError(f"{database} was refined before, {what}: run d2sfm refine --restore first")
-    if note != _note(options):
+    if note != _note(options, done):
         with RefinementStore(database) as store:
-            store.verify_otherwise(_note(options))
-    return True
+            store.verify_otherwise(_note(options, done))
+    return done
 
 
-def _note(options: RefinementOptions) -> dict:
-    """The options that decide positions and geometries."""
-    return {name: value for name, value in asdict(options).items() if name not in ("device", "cache_limit")}
+def _note(options: RefinementOptions, rounds: int) -> dict:
+    """The options that decide positions and geometries after so many rounds."""
+    return _of_alignment(asdict(options)) | {
+        "max_error": options.max_error,
+        "seed": options.seed,
+        "rounds": rounds,
+    }
 
 
 def _of_alignment(options: dict) -> dict:
@@ -133,9 +144,14 @@ def _of_alignment(options: dict) -> dict:
 
 
 def _align(
-    database: Path, folder: Path | str | None, options: RefinementOptions, cache: Path | str | None, progress: bool
+    database: Path,
+    folder: Path | str | None,
+    note: dict,
+    options: RefinementOptions,
+    cache: Path | str | None,
+    progress: bool,
 ) -> dict:
-    """Align all tracks and write the positions. Returns what the summary says of it."""
+    """Align all tracks and write the positions with the note. Returns what the summary says of it."""
     with FeatureStore(database) as features:
         folder = Path(folder or features.setting("images") or "")
         rows = read_images(features)
@@ -155,7 +171,7 @@ def _align(
     by_image = np.split(positions, collection.first_node[1:-1])
     with RefinementStore(database) as store:
         new = {image.image_id: image.in_image(xy) for image, xy in zip(collection.images, by_image, strict=True)}
-        store.replace(new, _note(options))
+        store.replace(new, note)
     return {
         "images": len(rows),
         "tracks": len(tracks.reference),
