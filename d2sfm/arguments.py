@@ -64,7 +64,7 @@ def _metavar(kind: type) -> str:
 
 def _with_default(text: str, default: Any) -> str:
     text = text.replace("%", "%%")
-    if default is None or default == "":
+    if default is None or default in ("", ()):
         return text if "default:" in text else f"{text} (default: none)"
     shown = " ".join(f"{value:g}" for value in default) if isinstance(default, tuple) else default
     return f"{text} (default: {shown})"

@@ -134,7 +134,7 @@ def _map_keeper(
     extractor: Extractor, images: Path, folder: Path, limit: float
 ) -> Callable[[str, Prepared, FeatureMaps], None]:
     options = extractor.options
-    weights = load_weights(options.weights, options.preprocessing)
+    weights = load_weights(options.weights, options.preprocessing, options.mirror)
     cache = MapCache(folder, limit * 1e9, weights, extractor.precision, options.preprocessing)
     return lambda name, picture, maps: cache.put(images / name, picture.size, maps)
 

@@ -43,7 +43,7 @@ class Extractor:
         self.options = options or ExtractionOptions()
         self.device = resolve_device(self.options.device)
         self.precision = resolve_precision(self.options.precision, self.device)
-        weights = load_weights(self.options.weights, self.options.preprocessing)
+        weights = load_weights(self.options.weights, self.options.preprocessing, self.options.mirror)
         self.weights_digest = digest(weights)
         self.trunk = Trunk(weights, relu=self.options.relu).to(self.device, self.precision)
         self._tile_size = self.options.tile_size

@@ -83,6 +83,7 @@ class PairKind(StrEnum):
     POSES = "poses"
 
 
+PUBLISHED_WEIGHTS = ("d2_tf", "d2_tf_no_phototourism")  # by the authors of D2-Net, on their site
 MAX_SCALE = 8  # beyond it even a small picture is one of hundreds of megapixels
 MAX_STARTS = 1000
 EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, half an hour on two cores
@@ -100,9 +101,28 @@ def check_extension(name: str, extension: str) -> None:
         raise ValueError(f"{name} must be a suffix without '/', found {extension!r}")
 
 
+def check_mirror(weights: str, mirror: tuple[str, ...]) -> None:
+    """Raise ValueError where an address is none, or none is needed for these weights."""
+    for url in mirror:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"mirror must start with http:// or https://, found {url!r}")
+    if mirror and weights not in PUBLISHED_WEIGHTS:
+        raise ValueError(f"mirror goes with weights {' or '.join(PUBLISHED_WEIGHTS)}, not with {weights}")
+
+
 def option(default=MISSING, *, help: str, metavar: str | None = None):
     """A dataclass field that also carries what the command line says of it."""
     return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+def mirror_option():
+    """Where else to fetch weights from; it decides nothing about features."""
+    return option(
+        (),
+        metavar="URL",
+        help=f"folders on the web with {PUBLISHED_WEIGHTS[0]}.pth, tried in this order before the authors' site "
+        "(default: none)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +130,12 @@ class ExtractionOptions:
     """What decides the features of a picture."""
 
     weights: str = option(
-        "d2_ots", metavar="NAME|FILE", help="bundled weights, or path to a D2-Net checkpoint or VGG16 state dict"
+        "d2_ots",
+        metavar="NAME|FILE",
+        help=f"d2_ots (bundled), {' or '.join(PUBLISHED_WEIGHTS)} (fetched from D2-Net's authors at first use), or "
+        "path to a D2-Net checkpoint or VGG16 state dict",
     )
+    mirror: tuple[str, ...] = mirror_option()
     scales: tuple[float, ...] = option(
         (1.0,), help="scales of the network input, each 0.1 to 8 (paper, section 4.2: 0.5 1 2 for multiple scales)"
     )
@@ -139,6 +163,7 @@ class ExtractionOptions:
     )
 
     def __post_init__(self):
+        check_mirror(self.weights, self.mirror)
         if not self.scales or not all(0.1 <= scale <= MAX_SCALE for scale in self.scales):
             raise ValueError(f"scales must be between 0.1 and {MAX_SCALE}, found {list(self.scales)}")
         if len(set(self.scales)) != len(self.scales):
@@ -323,8 +348,11 @@ class RefinementOptions:
         2.0, metavar="PX", help="largest epipolar error of refined keypoints in pixels of the network input"
     )
     weights: str = option(
-        "d2_ots", metavar="NAME|FILE", help="weights of the early layers; training D2-Net does not change them"
+        "d2_ots",
+        metavar="NAME|FILE",
+        help="weights of the early layers, as for d2sfm extract; training D2-Net does not change them",
     )
+    mirror: tuple[str, ...] = mirror_option()
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     precision: Precision = option(Precision.AUTO, help="arithmetic of the early layers, where they are not cached")
     device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
@@ -334,11 +362,17 @@ class RefinementOptions:
         help="feature maps kept to be asked for again (default: "
         f"{MAPS_IN_MEMORY_GB:g} in memory, {MAPS_IN_FOLDER_GB:g} in the folder --cache)",
     )
+    rounds: int = option(
+        1, help="times that keypoints are aligned, each with tracks anew from matches verified after the one before"
+    )
     seed: int = option(0, help="seed of RANSAC")
 
     def __post_init__(self):
+        check_mirror(self.weights, self.mirror)
         if not 0 < self.max_error < float("inf"):
             raise ValueError(f"max_error must be above 0, found {self.max_error}")
+        if self.rounds < 1:
+            raise ValueError(f"rounds must be 1 or more, found {self.rounds}")
         if self.cache_limit is not None and not 0 <= self.cache_limit < float("inf"):
             raise ValueError(f"cache_limit must be 0 or more, found {self.cache_limit}")
         _check_seed(self.seed)

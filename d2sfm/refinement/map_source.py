@@ -24,7 +24,7 @@ class MapSource:
     def __init__(self, collection: Collection, folder: Path, options: RefinementOptions, cache: Path | None):
         self._collection, self._folder, self._options = collection, folder, options
         self._device = resolve_device(options.device)
-        weights = load_weights(options.weights, options.preprocessing)
+        weights = load_weights(options.weights, options.preprocessing, options.mirror)
         dtype = resolve_precision(options.precision, self._device)
         self._trunk = Trunk(weights).to(self._device, dtype)
         limit = options.cache_limit

@@ -52,7 +52,7 @@ def refine_matches(
     tracks = Tracks(of_node=np.tile(nodes, 2), reference=nodes)
 
     device = resolve_device(options.device)
-    trunk = Trunk(load_weights(options.weights, options.preprocessing))
+    trunk = Trunk(load_weights(options.weights, options.preprocessing, options.mirror))
     trunk.to(device, resolve_precision(options.precision, device))
     maps = [
         feature_maps(resize(picture, image.input_size), trunk, options.preprocessing, device)

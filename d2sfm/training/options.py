@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from d2sfm.options import Preprocessing, option
+from d2sfm.options import Preprocessing, check_mirror, mirror_option, option
 
 MIN_CORRESPONDENCES = 128  # as published; a pair with fewer is skipped
 MIN_IMAGE_SIZE = 96  # the smallest multiple of 8 whose grid has that many cells, and a negative for each
@@ -63,6 +63,7 @@ class TrainingOptions:
         metavar="NAME|FILE",
         help="weights to start from, as for d2sfm extract; torchvision's need --preprocessing torch",
     )
+    mirror: tuple[str, ...] = mirror_option()
     num_epochs: int = option(10, metavar="N", help="passes over the scenes")
     lr: float = option(1e-3, help="learning rate of Adam, constant")
     batch_size: int = option(1, metavar="N", help="pairs in one forward pass, on each process")
@@ -89,6 +90,7 @@ class TrainingOptions:
     plot: bool = option(False, help="draw training pairs with their correspondences and scores")
 
     def __post_init__(self):
+        check_mirror(self.weights, self.mirror)
         counts = (
             *("num_epochs", "batch_size", "accumulate", "validation_pairs_per_scene"),
             *("checkpoint_interval", "log_interval"),

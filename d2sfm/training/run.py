@@ -99,7 +99,7 @@ def train(
         device = resolve_device(device_name)
         if device.type == "cuda":
             torch.cuda.set_device(device)  # what pins memory works for the current one
-        weights = load_weights(options.weights, pairs.preprocessing)
+        weights = load_weights(options.weights, pairs.preprocessing, options.mirror)
         where = (Path(scene_info_path), Path(dataset_path))
         show = progress and processes.leads
         scenes = _load_scenes(*where, train_scenes, pairs, show)

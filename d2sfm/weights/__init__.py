@@ -3,20 +3,21 @@
 Reading is strict for the ten convolutions and never runs code from a file.
 """
 
-import argparse
 import hashlib
 import logging
+import os
 import pickle
-from collections.abc import Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from d2sfm.network import CONVOLUTIONS
-from d2sfm.options import Preprocessing
+from d2sfm.options import PUBLISHED_WEIGHTS, Preprocessing
+from d2sfm.weights.download import published_file
+from d2sfm.weights.transfer import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -30,30 +31,35 @@ TORCHVISION_PREFIX = "features."
 VGG16_UNUSED = {f"features.{i}.{kind}" for i in (24, 26, 28) for kind in ("weight", "bias")} | {
     f"classifier.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")
 }
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LONGEST_SHOWN = 80  # characters of a name from a file
 
 
-def load_weights(name_or_path: str | Path, preprocessing: Preprocessing = Preprocessing.CAFFE) -> dict[str, Tensor]:
+def load_weights(
+    name_or_path: str | Path, preprocessing: Preprocessing = Preprocessing.CAFFE, mirror: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """The ten convolutions as float32 on the CPU, named ``conv1_1.weight`` [out, in, 3, 3], ``conv1_1.bias`` [out], ...
 
-    name_or_path: ``d2_ots`` (bundled: off-the-shelf VGG16 of Simonyan and Zisserman), a D2-Net checkpoint
+    name_or_path: ``d2_ots`` (bundled: off-the-shelf VGG16 of Simonyan and Zisserman), ``d2_tf`` or
+    ``d2_tf_no_phototourism`` (fetched at first use, see ``download``), a D2-Net checkpoint
     (``{"model": {"dense_feature_extraction.model.0.weight": ...}}``) or a torchvision VGG16 state dict.
     preprocessing is only compared with what the weights expect, and a warning says where it differs: torchvision's
-    want ``torch``, and checkpoints of d2sfm's training name theirs.
+    want ``torch``, and checkpoints of d2sfm's training name theirs. mirror: addresses of folders to fetch from.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that holds no such weights.
+    Raises FileNotFoundError for a missing file and one that can't be fetched, ValueError for one that holds no such
+    weights.
     """
-    path = BUNDLED.get(str(name_or_path), Path(name_or_path))
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}; bundled weights are: {', '.join(BUNDLED)}")
-    checkpoint = _read_checkpoint(path)
-    state = _state_dict(checkpoint, path)
-    from_torchvision = any(key.startswith(TORCHVISION_PREFIX) for key in state)
-    if from_torchvision and preprocessing == Preprocessing.CAFFE:
+    name = str(name_or_path)
+    path = published_file(name, mirror, _read) if name in PUBLISHED_WEIGHTS else BUNDLED.get(name, Path(name))
+    if not os.path.isfile(path):  # False also for what can be no path
+        named = ", ".join([*BUNDLED, *PUBLISHED_WEIGHTS])
+        raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {named}")
+    checkpoint = _read(path)
+    if checkpoint.is_torchvisions and preprocessing == Preprocessing.CAFFE:
         logger.warning("%s is in torchvision's layout, whose weights expect --preprocessing torch", path)
-    trained_with = checkpoint.get("preprocessing", preprocessing)
-    if trained_with != preprocessing:
-        logger.warning("%s was trained with --preprocessing %s, not %s", path, trained_with, preprocessing)
-    return _convolutions(state, TORCHVISION_PREFIX if from_torchvision else D2NET_PREFIX, path)
+    if checkpoint.preprocessing not in (None, preprocessing):
+        logger.warning("%s was trained with --preprocessing %s, not %s", path, checkpoint.preprocessing, preprocessing)
+    return checkpoint.weights
 
 
 def d2net_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -75,27 +81,60 @@ def digest(weights: Mapping[str, Tensor], last: str = CONVOLUTIONS[-1][0]) -> st
     return sha.hexdigest()[:16]
 
 
-@contextmanager
-def _published_globals():
-    """Allows what checkpoints of the published trainer hold besides tensors: its arguments and NumPy scalars."""
-    scalar_types = {type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "?")}
-    scalar = np.float64(0).__reduce__()[0]
-    # The trainer ran on NumPy 1, which pickled scalars under the module's old name.
-    old_scalar = (scalar, "numpy.core.multiarray.scalar")
-    with torch.serialization.safe_globals([argparse.Namespace, np.dtype, scalar, old_scalar, *scalar_types]):
-        yield
+@dataclass(frozen=True, kw_only=True)
+class _Checkpoint:
+    """What ``load_weights`` makes use of in a file."""
+
+    weights: dict[str, Tensor]
+    is_torchvisions: bool  # in layout
+    preprocessing: Preprocessing | None  # that it names
 
 
-def _read_checkpoint(path: Path) -> object:
-    with _published_globals():
+class _Unused:
+    """In place of what is in a checkpoint besides tensors and plain values: takes what the file gives it, keeps none.
+
+    Objects of NumPy, too, would set their state from the file, and that can crash the process.
+    """
+
+    def __new__(cls, *_):
+        return super().__new__(cls)
+
+    def __init__(self, *_):
+        pass
+
+    def __setstate__(self, _):
+        pass
+
+
+# What the published trainer writes: its arguments, and losses as NumPy scalars, of NumPy 1 or 2.
+_UNUSED_GLOBALS = [
+    (_Unused, name)
+    for name in (
+        *("argparse.Namespace", "numpy.dtype"),
+        *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
+    )
+]
+
+
+def _read(path: Path) -> _Checkpoint:
+    """Raises ValueError of one line, which begins with the path, where the file holds no weights."""
+    with torch.serialization.safe_globals(_UNUSED_GLOBALS):
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise ValueError(
                 f"{path} is no PyTorch checkpoint of weights alone (code from a checkpoint is never run)"
             ) from error
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
+    state = _state_dict(checkpoint, path)
+    is_torchvisions = any(key.startswith(TORCHVISION_PREFIX) for key in state)
+    named = checkpoint.get("preprocessing")
+    return _Checkpoint(
+        weights=_convolutions(state, TORCHVISION_PREFIX if is_torchvisions else D2NET_PREFIX, path),
+        is_torchvisions=is_torchvisions,
+        preprocessing=Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None,
+    )
 
 
 def _state_dict(checkpoint: object, path: Path) -> dict[str, Tensor]:
@@ -103,13 +142,16 @@ def _state_dict(checkpoint: object, path: Path) -> dict[str, Tensor]:
         checkpoint = checkpoint["model"]
     if not isinstance(checkpoint, Mapping) or not checkpoint:
         raise ValueError(f"{path} holds {type(checkpoint).__name__}, expected a D2-Net checkpoint or a state dict")
-    unknown = [key for key, value in checkpoint.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
-    if unknown:
-        raise ValueError(f"{path}: entry {unknown[0]!r} is no named tensor")
+    for key, value in checkpoint.items():
+        if not isinstance(key, str):
+            raise ValueError(f"{path}: an entry is named by {type(key).__name__}, expected names of tensors")
+        if not isinstance(value, Tensor):
+            raise ValueError(f"{path}: entry {key[:LONGEST_SHOWN]!r} is no named tensor")
     return dict(checkpoint)
 
 
 def _convolutions(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
+    """Copies, which share nothing with each other or the file. Takes what it uses out of ``state``."""
     weights = {}
     for name, channels_in, channels_out in CONVOLUTIONS:
         for kind, shape in (("weight", (channels_out, channels_in, 3, 3)), ("bias", (channels_out,))):
@@ -117,14 +159,15 @@ def _convolutions(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str
             if key not in state:
                 raise ValueError(f"{path} lacks {key} ({name}): neither a D2-Net checkpoint nor torchvision's VGG16")
             tensor = state.pop(key)
+            if tensor.dtype not in FLOATS or tensor.layout is not torch.strided or tensor.is_nested or tensor.is_meta:
+                raise ValueError(f"{path}: {key} is {tensor.dtype} ({tensor.layout}), expected dense floating point")
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"{path}: {key} has shape {tuple(tensor.shape)}, expected {shape}")
-            if not tensor.is_floating_point() or tensor.layout is not torch.strided:
-                raise ValueError(f"{path}: {key} is {tensor.dtype} ({tensor.layout}), expected dense floating point")
-            weights[f"{name}.{kind}"] = tensor.float()
+            weights[f"{name}.{kind}"] = torch.empty(shape).copy_(tensor.detach())
             if not weights[f"{name}.{kind}"].isfinite().all():
                 raise ValueError(f"{path}: {key} holds values that are not finite")
     unexpected = sorted(set(state) - VGG16_UNUSED)
     if unexpected:
-        raise ValueError(f"{path}: unexpected entry {unexpected[0]}, expected the ten convolutions of VGG16 to conv4_3")
+        shown = repr(unexpected[0][:LONGEST_SHOWN])
+        raise ValueError(f"{path}: unexpected entry {shown}, expected the ten convolutions of VGG16 to conv4_3")
     return weights
