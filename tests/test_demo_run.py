@@ -14,11 +14,11 @@ def demo(tmp_path_factory):
 
 
 def test_the_whole_pipeline_finds_the_true_cameras(demo):
-    """Render, extract, match, verify, map: cameras whose truth is exact."""
+    """Render, extract, match, verify, refine, map: cameras whose truth is exact."""
     _, result = demo
     assert result.reconstruction.statistics[0].images == 8
-    assert np.median(result.errors.rotation_deg) < 0.6
-    assert np.median(result.errors.centre) < 0.01 * result.extent_m
+    assert np.median(result.errors.rotation_deg) < 0.2
+    assert np.median(result.errors.centre) < 0.003 * result.extent_m
     assert result.reconstruction.statistics[0].points > 500
 
 

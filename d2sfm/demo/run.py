@@ -22,8 +22,16 @@ from d2sfm.extraction import extract_to_database
 from d2sfm.images import read_photograph
 from d2sfm.matching import match_database
 from d2sfm.models import PoseErrors, aligned, compare_with_truth
-from d2sfm.options import CameraMode, CameraOptions, DemoOptions, ReconstructionOptions, VerificationOptions
+from d2sfm.options import (
+    CameraMode,
+    CameraOptions,
+    DemoOptions,
+    ReconstructionOptions,
+    RefinementOptions,
+    VerificationOptions,
+)
 from d2sfm.reconstruction import ReconstructionResult, reconstruct
+from d2sfm.refinement.run import refine_database
 
 MARKER = "d2sfm_demo.txt"
 OUR_FILES = {MARKER, "images", "truth", "sparse", "keypoints.png", "matches.png", "cameras.png"}
@@ -84,6 +92,9 @@ def run(output: Path | str, *, options: DemoOptions | None = None, progress: boo
     logger.info("d2sfm match --seed %d", options.seed)
     verification = VerificationOptions(seed=options.seed)
     logger.info("%s", match_database(output / "db.db", verification=verification, progress=progress))
+    logger.info("d2sfm refine --seed %d", options.seed)
+    refinement = RefinementOptions(seed=options.seed)
+    logger.info("%s", refine_database(output / "db.db", options=refinement, progress=progress))
     logger.info("d2sfm reconstruct --seed %d", options.seed)
     mapping = ReconstructionOptions(seed=options.seed)
     result = reconstruct(output / "db.db", output / "sparse", options=mapping, progress=progress)
