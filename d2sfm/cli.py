@@ -34,9 +34,13 @@ logger = logging.getLogger("d2sfm")
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     arguments = make_parser().parse_args(argv)
-    logger.setLevel(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
     name = f"d2sfm {arguments.command}"
-    return report(logger, name, lambda: arguments.run(arguments), arguments.on_interrupt)
+    before = logger.level
+    logger.setLevel(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
+    try:
+        return report(logger, name, lambda: arguments.run(arguments), arguments.on_interrupt)
+    finally:
+        logger.setLevel(before)
 
 
 def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import signal
@@ -122,6 +123,13 @@ def test_quiet_runs_print_nothing(photographs, tmp_path, capsys):
     assert run("match", "--database", tmp_path / "db.db", "--quiet") == 0
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_a_quiet_run_leaves_the_logger_as_it_was(tmp_path):
+    logger = logging.getLogger("d2sfm")
+    before = logger.level
+    main(["match", "--database", str(tmp_path / "none.db"), "--quiet"])
+    assert logger.level == before
 
 
 def test_pairs_of_a_file_and_no_verification(photographs, tmp_path):

@@ -54,6 +54,13 @@ def write_run(folder: Path, steps: int = 10, tensorboard: bool = False) -> None:
                 record.epoch(**epoch_columns(step // 4))
 
 
+def an_hour_older(folder: Path) -> None:
+    """Rename event files: TensorBoard orders by name, in which the second comes first, then a counter as text."""
+    for events in (folder / "tensorboard").iterdir():
+        second, rest = events.name.removeprefix("events.out.tfevents.").split(".", 1)
+        events.rename(events.with_name(f"events.out.tfevents.{int(second) - 3600}.{rest}"))
+
+
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What TensorBoard shows of a run: (step, value) of each tag."""
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -216,6 +223,7 @@ def test_tensorboard_shows_losses_and_skipped_pairs(tmp_path):
 def test_tensorboard_leaves_out_what_a_resume_drops(tmp_path):
     pytest.importorskip("tensorboard")
     write_run(tmp_path, steps=9, tensorboard=True)
+    an_hour_older(tmp_path)
     with LossRecord(tmp_path, resume_step=6) as record:
         record.step(**step_columns(7) | {"loss": 5.0})
     found = scalars(tmp_path)
