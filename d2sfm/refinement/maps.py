@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from d2sfm.coordinates import Size
 from d2sfm.network import CHANNELS, Trunk
@@ -53,8 +52,9 @@ class MapRecorder:
         if name in self._maps:
             begin = self._filled[name]
             self._filled[name] += rows.shape[2]
-            unit = F.normalize(rows.permute(0, 2, 3, 1).float(), dim=3)
-            self._maps[name][:, begin : self._filled[name]] = unit
+            cells = rows.permute(0, 2, 3, 1)
+            length = torch.linalg.vector_norm(cells, dim=3, keepdim=True, dtype=torch.float32).clamp(min=1e-12)
+            torch.div(cells, length, out=self._maps[name][:, begin : self._filled[name]])  # no float32 copy of all
 
     def maps(self) -> list[FeatureMaps]:
         """The maps of each picture, once all rows have come."""
