@@ -15,16 +15,27 @@ from pathlib import Path
 
 from d2sfm.coordinates import Size
 from d2sfm.database import (
+    begin_overwriting,
     create_database,
+    end_overwriting,
     exclusive,
     given_camera,
-    remove_photographs,
     require_camera,
 )
 from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_fingerprint, write_features
 from d2sfm.features import Features
-from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folder, pending_names
+from d2sfm.folder import (
+    camera_sizes,
+    feature_writer,
+    import_folder,
+    names_to_overwrite,
+    note_folder,
+    pending_names,
+    remove_replaced,
+    remove_skipped,
+    warn_of_replaced,
+)
 from d2sfm.headers import check_header
 from d2sfm.images import list_photographs, load_photograph
 from d2sfm.masks import Masks
@@ -73,6 +84,7 @@ def extract_to_database(
     masks: Masks | None = None,
     cache: Path | None = None,
     cache_limit: float = MAPS_IN_FOLDER_GB,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
@@ -81,9 +93,13 @@ def extract_to_database(
     used is named in the summary and leaves no row behind. masks: what of the photographs is out. cache: folder in
     which the early feature maps are kept for refinement, at most cache_limit GB (1e9 bytes). ``progress`` shows a bar.
 
+    overwrite: extract photographs again that have features, of whatever settings. Features count as none from the start
+    of that run, but stay, with the pairs that hang on them, until the new ones are written; where it was stopped, the
+    next run goes on. A photograph whose size changed gets a new camera; one that is broken by now keeps what it had.
+
     Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a cache without scale
-    1, whose maps it holds, RuntimeError where the database holds features of another extractor or of other settings,
-    or is none.
+    1, whose maps it holds, RuntimeError where the database holds features of another extractor or of other settings
+    (with overwrite: of photographs that are not in the folder), or is none.
     """
     started = time.perf_counter()
     images, cameras = Path(images), cameras or CameraOptions()
@@ -102,12 +118,21 @@ def extract_to_database(
         if cameras.existing_camera is not None:
             require_camera(database, cameras.existing_camera)
         create_database(database)
-        pending = pending_names(database, names, fingerprint)
+        if overwrite:
+            pending = names_to_overwrite(database, names, fingerprint)
+        else:
+            pending = pending_names(database, names, fingerprint, ", --overwrite to extract all of them again")
         note_folder(database, images)  # after the other refusals: what is refused stays as it was
+        if overwrite:
+            begin_overwriting(database, names, fingerprint)
         if unmasked := masks.without(pending):
             logger.warning("%d photographs have no mask, all of them is in: %s the first", len(unmasked), unmasked[0])
         summary = ExtractionSummary(already_there=len(names) - len(pending))
         sizes = _check_headers({name: images / name for name in pending}, extractor, summary)
+        if overwrite:
+            summary.skipped |= remove_replaced(database, images, sizes)
+        warn_of_replaced(database, images, sorted(set(names) - set(pending)))
+        sizes = {name: size for name, size in sizes.items() if name not in summary.skipped}
         if sizes:
             summary.skipped |= import_folder(database, images, list(sizes), cameras)
         if summary.already_there and cameras != CameraOptions():
@@ -125,7 +150,8 @@ def extract_to_database(
                 masks,
             )
         finally:  # a stopped run, too, leaves nothing behind of what is broken
-            remove_photographs(database, list(summary.skipped))
+            remove_skipped(database, list(summary.skipped))
+        end_overwriting(database)
         summary._close(keypoints, names, started)
     return summary
 
@@ -164,12 +190,13 @@ def extract_to_files(
     *,
     options: ExtractionOptions | None = None,
     storage: StorageOptions | None = None,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
     """Write a feature file beside each photograph of a list, as the published tool does.
 
     image_list: a text file with a path in each line, relative to the current directory. A photograph whose file holds
-    features of the same settings is passed over; a file with others is replaced.
+    features of the same settings is passed over, but with ``overwrite``; a file with others is replaced.
 
     Raises FileNotFoundError or ValueError for a list that is missing, empty or no text.
     """
@@ -181,7 +208,9 @@ def extract_to_files(
     stored_as = {"output_type": storage.output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
     summary = ExtractionSummary()
-    pending = {name: Path(name) for name in photographs if not _has_features(_target(name, storage), fingerprint)}
+    pending = {
+        name: Path(name) for name in photographs if overwrite or not _has_features(_target(name, storage), fingerprint)
+    }
     summary.already_there = len(photographs) - len(pending)
 
     def write(name: str, features: Features) -> None:

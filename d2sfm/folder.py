@@ -2,12 +2,22 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from d2sfm.coordinates import Size
-from d2sfm.database import FeatureStore, by_camera_group, estimated_cameras, given_camera, import_photographs
+from d2sfm.database import (
+    FeatureStore,
+    by_camera_group,
+    estimated_cameras,
+    given_camera,
+    import_photographs,
+    outdated_images,
+    remove_photographs,
+    stopped_overwriting,
+)
 from d2sfm.features import Features
 from d2sfm.fingerprints import difference
 from d2sfm.headers import check_header
@@ -20,8 +30,44 @@ logger = logging.getLogger(__name__)
 _SHARED_MODES = (CameraMode.SINGLE, CameraMode.PER_FOLDER)
 
 
-def pending_names(database: Path, names: list[str], fingerprint: str) -> list[str]:
-    """The names that have no features yet. RuntimeError where the database holds features of another kind."""
+def pending_names(database: Path, names: list[str], fingerprint: str, way_out: str = "") -> list[str]:
+    """The names that have no features yet. RuntimeError where the database holds features of another kind.
+
+    way_out: what the caller has for that, in words, beside the same settings and another database.
+    """
+    extracted = _extracted(database)
+    differing = sorted(set(extracted.values()) - {fingerprint})
+    if differing:
+        raise RuntimeError(
+            f"{database} holds features with {difference(differing[0], fingerprint)}, asked for is "
+            f"{difference(fingerprint, differing[0])}: use the same settings{way_out} or another database"
+        )
+    return [name for name in names if name not in extracted]
+
+
+def names_to_overwrite(database: Path, names: list[str], fingerprint: str) -> list[str]:
+    """The names whose features are to be written (anew): all, or those that a stopped run of the fingerprint has left.
+
+    RuntimeError where the database holds features of another extractor, or of other settings for other images, with
+    which those of this run would be mixed.
+    """
+    extracted = _extracted(database)
+    others = sorted(name for name in extracted.keys() - set(names) if extracted[name] != fingerprint)
+    if others:
+        raise RuntimeError(
+            f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of {len(others)} images, "
+            f"{others[0]} the first, that are not among the {len(names)} photographs to be extracted with "
+            f"{difference(fingerprint, extracted[others[0]])}: give a folder that has them all, or another database"
+        )
+    is_begun = stopped_overwriting(database) == fingerprint
+    todo = [name for name in names if not (is_begun and extracted.get(name) == fingerprint)]
+    if len(todo) < len(names):
+        logger.info("a stopped run with --overwrite goes on: %d photographs are done", len(names) - len(todo))
+    return todo
+
+
+def _extracted(database: Path) -> dict[str, str]:
+    """Fingerprints by name. RuntimeError where there are keypoints that d2sfm did not write."""
     with FeatureStore(database) as store:
         other = store.foreign_extractor()
         if other is not None:
@@ -30,14 +76,7 @@ def pending_names(database: Path, names: list[str], fingerprint: str) -> list[st
                 f"{database} holds keypoints of {other} for {len(images)} images, {images[0]} the first, not of d2sfm: "
                 "give D2 features a database of their own"
             )
-        extracted = store.extracted()
-    differing = sorted(set(extracted.values()) - {fingerprint})
-    if differing:
-        raise RuntimeError(
-            f"{database} holds features with {difference(differing[0], fingerprint)}, asked for is "
-            f"{difference(fingerprint, differing[0])}: use the same settings or another database"
-        )
-    return [name for name in names if name not in extracted]
+        return store.extracted()
 
 
 def import_folder(database: Path, images: Path, names: list[str], cameras: CameraOptions) -> dict[str, str]:
@@ -95,6 +134,59 @@ def _broken_firsts(images: Path, names: list[str], mode: CameraMode) -> dict[str
             except (ValueError, OSError) as error:
                 broken[name] = reason(error)
     return broken
+
+
+def remove_replaced(database: Path, images: Path, sizes: Mapping[str, Size]) -> dict[str, str]:
+    """Take photographs out of the database whose files have another size by now, to be imported with new cameras.
+
+    sizes: (width, height) by name, of the headers. Broken ones stay: returns reasons by name of these.
+    """
+    replaced = [name for name, size in camera_sizes(database, list(sizes)).items() if size != sizes[name]]
+    broken = {}
+    for name in replaced:
+        try:
+            load_photograph(images / name)
+        except (ValueError, OSError) as error:
+            broken[name] = reason(error)
+    whole = [name for name in replaced if name not in broken]
+    if whole:
+        logger.warning("%d photographs have another size by now: they get new cameras, %s the first", *_shown(whole))
+    remove_photographs(database, whole)
+    return broken
+
+
+def remove_skipped(database: Path, names: list[str]) -> None:
+    """Take photographs that can't be used out of the database, but for those that have features of before."""
+    outdated = outdated_images(database)
+    kept = [name for name in names if name in outdated]
+    if kept:
+        logger.warning(
+            "%d skipped photographs keep their old features, which d2sfm match leaves out, %s the first", *_shown(kept)
+        )
+    remove_photographs(database, [name for name in names if name not in outdated])
+
+
+def warn_of_replaced(database: Path, images: Path, names: list[str]) -> None:
+    """Say which photographs have another size by now than those that their features are of."""
+    sizes = camera_sizes(database, names)
+
+    def is_replaced(name: str) -> bool:
+        try:
+            return check_header(images / name) != sizes[name]
+        except (ValueError, OSError):  # its features are there: it is not needed
+            return False
+
+    with ThreadPoolExecutor() as pool:
+        replaced = [name for name, found in zip(sizes, pool.map(is_replaced, sizes), strict=True) if found]
+    if replaced:
+        logger.warning(
+            "%d photographs have another size than when they were extracted, %s the first: --overwrite extracts again",
+            *_shown(replaced),
+        )
+
+
+def _shown(names: list[str]) -> tuple[int, str]:
+    return len(names), names[0]
 
 
 def note_folder(database: Path, images: Path) -> None:

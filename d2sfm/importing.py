@@ -19,11 +19,10 @@ from d2sfm.database import (
     create_database,
     exclusive,
     given_camera,
-    remove_photographs,
     require_camera,
 )
 from d2sfm.features import Features
-from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names
+from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.headers import check_header, orientation
 from d2sfm.images import list_photographs
@@ -105,7 +104,7 @@ def import_features(
             sizes = camera_sizes(database, [name for name in pending if name not in summary.skipped])
             _write_features(database, source, sizes, fingerprint, options, summary, progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
-            remove_photographs(database, [name for name in without if name in summary.skipped])
+            remove_skipped(database, [name for name in without if name in summary.skipped])
         if matches is not None:
             _import_matches(database, Path(matches), summary, progress)
             if verification is not None:

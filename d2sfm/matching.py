@@ -193,7 +193,7 @@ def _note_settings(
     """Keep the settings of the first run with the pairs, and say in words how this run's differ from them."""
     settings = asdict(options) | (asdict(verification) if verification else {})
     del settings["device"]  # it does not change the result
-    noted = json.loads(features.setting("match") or "{}")
+    noted = json.loads(features.setting("match") or "{}") if features.has_pairs() else {}
     if overwrite or settings.keys() - noted.keys():
         features.set_setting("match", json.dumps(settings if overwrite else settings | noted))
     changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}

@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from helpers import textured_picture
+from helpers import save_plain_weights, textured_picture
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore
@@ -64,3 +64,30 @@ def test_a_cache_without_room_stays_empty(photographs, tmp_path):
     extract(photographs, tmp_path / "b.db", "--cache", tmp_path / "one", "--cache-limit", "1")
     assert list((tmp_path / "none").iterdir()) == []
     assert len(list((tmp_path / "one").iterdir())) == 1
+
+
+def test_overwriting(photographs, tmp_path, capsys):
+    database = tmp_path / "db.db"
+    extract(photographs, database, "--max-edge", "100")
+    capsys.readouterr()
+    code, features, _ = extract(photographs, database, "--max-edge", "80")
+    assert code == 2
+    assert features.input_size[0] == 100
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "holds features with max_edge 100, asked for is max_edge 80: use the same settings, --overwrite to extract all "
+        "of them again or another database"
+    )
+    code, features, settings = extract(photographs, database, "--max-edge", "80", "--overwrite")
+    assert (code, features.input_size[0], settings["max_edge"]) == (0, 80, 80)
+
+
+def test_of_many_photographs_without_keypoints_not_all_are_named(photographs, tmp_path, capsys):
+    for index in range(24):
+        cv2.imwrite(str(photographs / f"{index:02}.png"), np.full((12, 16, 3), 128, np.uint8))
+    weights = save_plain_weights(tmp_path / "zero.pth", gain=0)
+    extract(photographs, tmp_path / "db.db", "--weights", weights)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no keypoints" in line]
+    assert lines == [f"warning: {index:02}.png has no keypoints" for index in range(20)] + [
+        "warning: 5 more have no keypoints"
+    ]

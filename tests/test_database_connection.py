@@ -6,13 +6,15 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import cv2
 import numpy as np
 import pycolmap
 import pytest
+from helpers import textured_picture
 
 from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
 from d2sfm.database import connection as connection_module
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, quiet_pycolmap
+from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, quiet_pycolmap
 
 
 @pytest.fixture
@@ -28,11 +30,12 @@ def database(tmp_path):
 
 
 @contextmanager
-def another_writer(database):
-    """Another process in the middle of a write."""
+def another_writer(database, for_s=None):
+    """Another process in the middle of a write, until the end of the block or for some seconds."""
+    wait = "sys.stdin.readline()" if for_s is None else f"time.sleep({for_s})"
     script = (
-        "import sqlite3, sys\nconnection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-        "connection.execute('BEGIN IMMEDIATE')\nprint(flush=True)\nsys.stdin.readline()"
+        "import sqlite3, sys, time\nconnection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        f"connection.execute('BEGIN IMMEDIATE')\nprint(flush=True)\n{wait}"
     )
     command = [sys.executable, "-c", script, str(database)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -40,7 +43,8 @@ def another_writer(database):
         try:
             yield
         finally:
-            process.stdin.write("\n")
+            if for_s is None:
+                process.stdin.write("\n")
 
 
 def test_only_one_way_in_at_a_time(database):
@@ -72,7 +76,60 @@ def test_a_database_that_another_process_holds(database, monkeypatch):
         store.set_setting("key", "value")
 
 
-def test_a_pair_is_refused_while_another_process_writes_and_can_be_written_later(database):
+def photographs(folder):
+    """A folder of two photographs."""
+    folder.mkdir()
+    for index, name in enumerate(("c.jpg", "d.jpg")):
+        cv2.imwrite(str(folder / name), textured_picture(index, (64, 48)))
+    return folder
+
+
+WAYS_TO_WRITE = {
+    "sqlite3": lambda database: FeatureStore(database).set_setting("key", "value"),
+    "pycolmap": lambda database: PairStore(database).close(),
+    "import": lambda database: import_photographs(database, photographs(database.parent / "new"), ["c.jpg", "d.jpg"]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_WRITE)
+def test_who_finds_the_database_held_says_so_and_waits(database, way, caplog):
+    with another_writer(database, for_s=1.0):
+        WAYS_TO_WRITE[way](database)
+    assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
+
+
+def test_a_pair_waits_until_another_process_has_written(database, caplog):
+    with PairStore(database) as store:
+        with another_writer(database, for_s=1.0):
+            store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())
+        assert store.done_pairs(verified=True) == {(1, 2)}
+    assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
+
+
+@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + bytes(5000)])
+def test_a_file_that_is_no_database_is_told_at_once_from_one_that_is_held(tmp_path, content, caplog):
+    (tmp_path / "db.db").write_bytes(content)
+    with pytest.raises(RuntimeError, match=r"db\.db is no COLMAP database"), open_pycolmap(tmp_path / "db.db"):
+        pass
+    assert caplog.messages == []
+    assert (tmp_path / "db.db").read_bytes() == content
+
+
+def test_a_database_that_becomes_free_between_two_looks_is_opened(database):
+    """Nobody holds it any more when the error of pycolmap is looked into."""
+    answers = [RuntimeError("No registered database factory succeeded."), "open"]
+
+    def action():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert patiently(database, action) == "open"
+
+
+def test_a_pair_is_refused_while_another_process_writes_and_can_be_written_later(database, monkeypatch):
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.1)
     with PairStore(database) as store:
         with another_writer(database), pytest.raises(RuntimeError, match=r"db\.db is held by another process"):
             store.write(1, 2, np.zeros((3, 2)))
@@ -126,7 +183,7 @@ def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(databas
     run = subprocess.run([sys.executable, "-c", script, database], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     error, done = run.stdout.splitlines()
-    assert error.startswith(f"{database}: ")
+    assert error == f"{database} can't be read or written: the disk is full, over a quota or damaged"
     assert done == "{(1, 2)}"
 
 

@@ -27,8 +27,8 @@ from d2sfm.database import (
     remove_photographs,
 )
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.features import MAX_IMAGES
-from d2sfm.database.merge import PAIR_TABLES, REFINED_PARTS, RENUMBERED, SETTINGS
+from d2sfm.database.merge import REFINED_PARTS, RENUMBERED, SETTINGS
+from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
 from d2sfm.database.schema import OUR_TABLES, exclusive, tables
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 
@@ -380,6 +380,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts, share):
     limit = int(share * len(before[0]))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         message = pool.submit(merge_beyond_the_limit, parts, tmp_path / "merged.db", limit).result()
-    assert re.search(r"(a\.db|\.part)(: disk I/O error| can't be written: the disk is full)", message)
+    assert re.search(r"(a\.db|\.part) can't be (read or )?written: the disk is full", message)
     assert sorted(os.listdir(tmp_path)) == ["a.db", "b.db", "c.db", "photographs"]
     assert [path.read_bytes() for path in parts] == before

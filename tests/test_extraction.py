@@ -6,23 +6,28 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from database_contents import contents, require_whole
 from helpers import save_plain_weights, textured_picture
 from PIL import Image
 
-from d2sfm.database import FeatureStore, create_database, import_photographs
+from d2sfm import extraction
+from d2sfm.database import FeatureStore, PairStore, RefinementStore, create_database, import_photographs
 from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
 from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_features
 from d2sfm.images import read_photograph
 from d2sfm.masks import Masks
+from d2sfm.matching import match_database
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
     Convention,
     DescriptorDtype,
     ExtractionOptions,
+    MatchingOptions,
     OutputType,
     StorageOptions,
+    VerificationOptions,
 )
 
 SMALL = ExtractionOptions(max_edge=96)
@@ -481,3 +486,171 @@ def test_a_folder_without_any_fitting_mask_is_refused_before_the_database_is_mad
     with pytest.raises(ValueError, match="no mask for any photograph"):
         extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=Masks(masks))
     assert not (tmp_path / "db.db").exists()
+
+
+SMALLER = ExtractionOptions(max_edge=64)
+
+
+@pytest.fixture
+def matched(tmp_path, photographs):
+    """A database of the photographs, matched and refined."""
+    path = tmp_path / "db.db"
+    extract_to_database(path, photographs, options=SMALL)
+    match_database(path, verification=VerificationOptions())
+    with RefinementStore(path) as store:
+        store.replace({image_id: store.keypoints(image_id)[:, :2] + 0.25 for image_id in (1, 2, 3)}, {"max_error": 2.0})
+    return path
+
+
+def test_overwritten_features_are_those_of_a_new_database(tmp_path, photographs, matched):
+    with pytest.raises(RuntimeError, match=r"max_edge 96, asked for is max_edge 64: .* --overwrite to extract all"):
+        extract_to_database(matched, photographs, options=SMALLER)
+    assert extract_to_database(matched, photographs, options=SMALLER, overwrite=True).extracted == 3
+    extract_to_database(tmp_path / "new.db", photographs, options=SMALLER)
+    assert contents(matched) == contents(tmp_path / "new.db")
+    for path in (matched, tmp_path / "new.db"):
+        match_database(path, options=MatchingOptions(ratio=0.99), verification=VerificationOptions())
+    assert contents(matched) == contents(tmp_path / "new.db")
+    again = extract_to_database(matched, photographs, options=SMALLER)
+    assert (again.extracted, again.already_there) == (0, 3)
+
+
+def test_nothing_is_lost_of_a_photograph_until_its_new_features_are_there(tmp_path, photographs, matched, monkeypatch):
+    before = contents(matched)
+    with monkeypatch.context() as patched:
+        stop_at(patched, "b c.png")
+        with pytest.raises(KeyboardInterrupt):
+            extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
+    stopped = require_whole(matched)
+    assert list(read_all(matched)) == ["a.jpg"]
+    assert stopped["matches"].keys() == {("b c.png", "sub/a.jpg")}
+    for name in ("b c.png", "sub/a.jpg"):
+        for kind in ("keypoints", "descriptors", "originals"):
+            assert stopped[kind][name] == before[kind][name]
+    with pytest.raises(RuntimeError, match="no features of 2 of 3 images"):
+        match_database(matched, verification=None)
+    summary = extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
+    assert (summary.extracted, summary.already_there) == (2, 1)
+    extract_to_database(tmp_path / "new.db", photographs, options=SMALLER)
+    assert contents(matched) == contents(tmp_path / "new.db")
+
+
+def stop_at(monkeypatch, name):
+    """Let extraction be interrupted when it is the photograph's turn."""
+    load = extraction.load_photograph
+
+    def stopping(path):
+        if path.name == name:
+            raise KeyboardInterrupt
+        return load(path)
+
+    monkeypatch.setattr(extraction, "load_photograph", stopping)
+
+
+def test_a_stopped_overwriting_run_may_go_on_without_the_option(photographs, matched, monkeypatch):
+    with monkeypatch.context() as patched:
+        stop_at(patched, "b c.png")
+        with pytest.raises(KeyboardInterrupt):
+            extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
+    with pytest.raises(RuntimeError, match=r"max_edge 64, asked for is max_edge 96"):
+        extract_to_database(matched, photographs, options=SMALL)
+    assert extract_to_database(matched, photographs, options=SMALLER).extracted == 2
+    assert extract_to_database(matched, photographs, options=SMALLER, overwrite=True).extracted == 3
+
+
+def test_overwriting_is_refused_where_other_features_would_stay(tmp_path, photographs, matched):
+    before = contents(matched)
+    (photographs / "a.jpg").rename(tmp_path / "a.jpg")
+    with pytest.raises(
+        RuntimeError, match=r"max_edge 96 of 1 images, a\.jpg the first, that are not among the 2 photographs"
+    ):
+        extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
+    assert contents(matched) == before
+    assert extract_to_database(matched, photographs, options=SMALL, overwrite=True).extracted == 2
+    assert list(read_all(matched)) == ["a.jpg", "b c.png", "sub/a.jpg"]
+
+
+def test_another_extractors_features_are_not_overwritten(tmp_path, photographs):
+    database = tmp_path / "db.db"
+    create_database(database)
+    import_photographs(database, photographs, ["a.jpg"])
+    with pycolmap.Database.open(database) as colmap:
+        colmap.write_keypoints(1, np.ones((2, 4), np.float32))
+    with pytest.raises(RuntimeError, match="a database of their own"):
+        extract_to_database(database, photographs, options=SMALL, overwrite=True)
+
+
+def test_a_photograph_that_is_broken_by_now_keeps_its_features_until_it_is_mended(photographs, matched, caplog):
+    whole = (photographs / "a.jpg").read_bytes()
+    (photographs / "a.jpg").write_bytes(whole[: len(whole) // 2])
+    before = contents(matched)
+    for _ in range(2):  # the second run is asked for everything again, not just for what the first one left
+        summary = extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
+        assert (summary.extracted, list(summary.skipped)) == (2, ["a.jpg"])
+        assert "1 skipped photographs keep their old features, which d2sfm match leaves out, a.jpg" in caplog.text
+    assert contents(matched)["keypoints"]["a.jpg"] == before["keypoints"]["a.jpg"]
+    match_database(matched, verification=None)
+    assert contents(matched)["matches"].keys() == {("b c.png", "sub/a.jpg")}
+    (photographs / "a.jpg").write_bytes(whole)
+    assert extract_to_database(matched, photographs, options=SMALLER).extracted == 1
+    assert list(read_all(matched)) == ["a.jpg", "b c.png", "sub/a.jpg"]
+
+
+def test_a_photograph_that_was_replaced_is_mentioned_and_extracted_again_with_a_new_camera(
+    tmp_path, photographs, matched, caplog
+):
+    cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
+    assert extract_to_database(matched, photographs, options=SMALL).extracted == 0
+    assert "1 photographs have another size than when they were extracted, b c.png the first" in caplog.text
+    summary = extract_to_database(matched, photographs, options=SMALL, overwrite=True)
+    assert (summary.extracted, summary.skipped) == (3, {})
+    extract_to_database(tmp_path / "new.db", photographs, options=SMALL)
+    assert contents(matched) == contents(tmp_path / "new.db")
+    with PairStore(matched) as store:
+        cameras = {name: store.camera(image_id) for image_id, name in store.image_names().items()}
+    assert (cameras["b c.png"].width, cameras["b c.png"].height) == (64, 80)
+    with pycolmap.Database.open(matched) as colmap:
+        assert colmap.num_cameras() == colmap.num_frames() == colmap.num_rigs() == 3
+
+
+def test_a_photograph_replaced_by_a_broken_one_keeps_its_camera_and_features(photographs, matched):
+    cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
+    content = (photographs / "b c.png").read_bytes()
+    (photographs / "b c.png").write_bytes(content[: len(content) // 2])
+    before = contents(matched)
+    summary = extract_to_database(matched, photographs, options=SMALL, overwrite=True)
+    assert list(summary.skipped) == ["b c.png"]
+    assert contents(matched)["keypoints"]["b c.png"] == before["keypoints"]["b c.png"]
+
+
+@pytest.mark.parametrize("change", ["replaced", "broken", "deleted"])
+def test_photographs_that_change_during_the_run_are_named(tmp_path, photographs, change, monkeypatch):
+    """Between the look at all headers and their turn."""
+    import_folder = extraction.import_folder
+
+    def change_after_import(*arguments):
+        left_out = import_folder(*arguments)
+        if change == "replaced":
+            cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
+        elif change == "broken":
+            (photographs / "b c.png").write_bytes((photographs / "b c.png").read_bytes()[:-500])
+        else:
+            (photographs / "b c.png").unlink()
+        return left_out
+
+    monkeypatch.setattr(extraction, "import_folder", change_after_import)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    expected = {"replaced": "is 64 x 80 px, expected 112 x 80 px", "broken": "cut short", "deleted": "No such file"}
+    assert list(summary.skipped) == ["b c.png"]
+    assert expected[change] in summary.skipped["b c.png"]
+    assert require_whole(tmp_path / "db.db")["images"] == ["a.jpg", "sub/a.jpg"]
+    monkeypatch.undo()
+    again = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    assert (again.extracted, len(again.skipped)) == {"replaced": (1, 0), "broken": (0, 1), "deleted": (0, 0)}[change]
+
+
+def test_files_of_the_same_settings_are_overwritten_on_request(tmp_path, photographs):
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    run = {"options": SMALL, "storage": StorageOptions(output_extension=".feat")}
+    for overwrite, extracted in ((False, 1), (False, 0), (True, 1)):
+        assert extract_to_files(tmp_path / "list.txt", overwrite=overwrite, **run).extracted == extracted

@@ -18,6 +18,8 @@ from d2sfm.commands.common import (
 )
 from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, ExtractionOptions, StorageOptions
 
+NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
+
 logger = logging.getLogger(__name__)
 
 
@@ -29,6 +31,11 @@ def add(commands) -> None:
     source.add_argument("--images", type=Path, metavar="DIR", help="import every photograph below this folder")
     source.add_argument(
         "--image-list", type=Path, metavar="FILE", help="write a feature file beside each photograph named in this file"
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="extract photographs again that have features; matches and geometries of their pairs go with these",
     )
     for options in (ExtractionOptions, CameraOptions, StorageOptions):
         add_options(parser, options)
@@ -70,15 +77,18 @@ def run(arguments: argparse.Namespace) -> int:
     from d2sfm.extraction import extract_to_database, extract_to_files
     from d2sfm.masks import Masks
 
-    show = {"options": options, "storage": storage, "progress": shows_progress(arguments)}
+    common = {"options": options, "storage": storage, "overwrite": arguments.overwrite}
+    common["progress"] = shows_progress(arguments)
     if arguments.image_list:
-        summary = extract_to_files(arguments.image_list, **show)
+        summary = extract_to_files(arguments.image_list, **common)
     else:
         cache = {"cache": arguments.cache, "cache_limit": arguments.cache_limit}
         given = {"cameras": cameras, "masks": Masks(arguments.masks, arguments.camera_mask)}
-        summary = extract_to_database(arguments.database, arguments.images, **given, **cache, **show)
-    for name in summary.without_keypoints:
+        summary = extract_to_database(arguments.database, arguments.images, **given, **cache, **common)
+    for name in summary.without_keypoints[:NAMES_SHOWN]:
         logger.warning("%s has no keypoints", name)
+    if len(summary.without_keypoints) > NAMES_SHOWN:
+        logger.warning("%d more have no keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
     for name, reason in summary.skipped.items():
         logger.warning("skipped %s: %s", name, reason)
     print_result(arguments, summary)

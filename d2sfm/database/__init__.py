@@ -3,6 +3,7 @@
 from d2sfm.database.connection import quiet_pycolmap
 from d2sfm.database.features import FeatureStore, ImageRow
 from d2sfm.database.merge import merge_databases
+from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
 from d2sfm.database.pairs import PairStore
 from d2sfm.database.photographs import (
     by_camera_group,
@@ -20,16 +21,20 @@ __all__ = [
     "ImageRow",
     "PairStore",
     "RefinementStore",
+    "begin_overwriting",
     "by_camera_group",
     "create_database",
+    "end_overwriting",
     "estimated_cameras",
     "exclusive",
     "given_camera",
     "import_photographs",
     "merge_databases",
+    "outdated_images",
     "quiet_pycolmap",
     "remove_photographs",
     "require_camera",
     "require_database",
+    "stopped_overwriting",
     "working_copy",
 ]

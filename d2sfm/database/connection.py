@@ -3,31 +3,44 @@
 They carry two SQLite libraries whose file locks do not see each other inside one process: with both open, rows are
 lost without an error. So everything that touches the file goes through ``Connection`` or ``open_pycolmap``, and
 ``sole_use`` lets one of them in at a time. Errors of either become a RuntimeError of one line that names the file.
+
+Other runs of d2sfm are kept out by a lock of their own (``schema.exclusive``); COLMAP's programs know only SQLite's.
 """
 
+import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pycolmap
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
-BUSY_TIMEOUT_S = 5.0  # COLMAP's own writes are short; who holds the file longer is at work on it
+BUSY_TIMEOUT_S = 30.0  # COLMAP's own writes take less; who holds the file longer is at work on it
+PAUSE_S = 0.5  # at most, between two tries
+
+Result = TypeVar("Result")
+
+logger = logging.getLogger(__name__)
 
 _in_use: set[Path] = set()
 
+_HELD = "is held by another process: let it finish, or close the file there, and run this again"
+_REFUSED = "No registered database factory succeeded"  # all that pycolmap says of a file that it can't open
+_LOCKED = ("database is locked", "database table is locked")
 _MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
-    "database is locked": "is held by another process",
-    "database table is locked": "is held by another process",
+    **dict.fromkeys(_LOCKED, _HELD),
     "attempt to write a readonly database": "can't be written: it is read-only",
     "database or disk is full": "can't be written: the disk is full",
+    "disk I/O error": "can't be read or written: the disk is full, over a quota or damaged",
     "file is not a database": "is no COLMAP database",
     "unable to open database file": "can't be opened",
-    "No registered database factory succeeded": "is held by another process or is no COLMAP database",
+    _REFUSED: "is no COLMAP database",
 }
 
 
@@ -54,6 +67,44 @@ def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
         raise RuntimeError(f"{path} {found}" if found else f"{path}: {error}") from error
 
 
+def patiently(path: Path, action: Callable[[], Result]) -> Result:
+    """What the action returns. Tried again for ``BUSY_TIMEOUT_S`` seconds while another process holds the database.
+
+    The action changes nothing where it fails, or does the same again. Raises what it raises.
+    """
+    give_up, tries_left = None, 3  # of those after which nobody held the file any more
+    while True:
+        try:
+            return action()
+        except (sqlite3.Error, RuntimeError, ValueError) as error:
+            is_refused = _REFUSED in str(error)
+            if is_refused and not _is_held(path):
+                tries_left -= 1
+                if not tries_left:
+                    raise
+                continue
+            if not (is_refused or any(locked in str(error) for locked in _LOCKED)):
+                raise
+            if give_up is None:
+                give_up = time.monotonic() + BUSY_TIMEOUT_S
+                logger.warning("%s is held by another process: waiting for it, up to %g s", path, BUSY_TIMEOUT_S)
+            elif time.monotonic() > give_up:
+                raise type(error)(_LOCKED[0]) from error
+        time.sleep(min(PAUSE_S, BUSY_TIMEOUT_S))
+
+
+def _is_held(path: Path) -> bool:
+    """Whether another process keeps the file from being opened by pycolmap, which says the same of no database."""
+    try:
+        uri = f"{Path(path).resolve().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        return any(locked in str(error) for locked in _LOCKED)
+    return False
+
+
 @contextmanager
 def quiet_pycolmap() -> Iterator[None]:
     """Silence pycolmap's log: what matters of it comes back as results and exceptions."""
@@ -69,14 +120,15 @@ def quiet_pycolmap() -> Iterator[None]:
 def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
     """pycolmap's Database, closed at the end. Raises RuntimeError where it can't be opened or closed.
 
-    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to.
+    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to, and
+    that nobody else is in the middle of a write: see ``patiently``.
     """
     for place in (Path(path), Path(path).resolve().parent):
         if place.exists() and not os.access(place, os.W_OK):
             raise RuntimeError(f"{path} can't be opened by pycolmap: {place} is read-only")
     with sole_use(path):
         with named_errors(path, RuntimeError), quiet_pycolmap():
-            database = pycolmap.Database.open(path)
+            database = patiently(path, lambda: pycolmap.Database.open(path))
         try:
             yield database
         finally:
@@ -96,7 +148,7 @@ class Connection:
         with ExitStack() as stack, named_errors(self.path, sqlite3.Error):
             stack.enter_context(sole_use(self.path))
             uri = f"{self.path.resolve().as_uri()}?mode=rw"
-            self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._connection = sqlite3.connect(uri, uri=True, timeout=PAUSE_S, isolation_level=None)
             stack.callback(self._connection.close)
             self._connection.execute("PRAGMA foreign_keys = ON")
             # A power cut may cost the last items, never the file; COLMAP itself writes with OFF.
@@ -106,7 +158,7 @@ class Connection:
     def rows(self, sql: str, values: Sequence = ()) -> list[tuple]:
         """Run one statement and fetch all of its rows."""
         with named_errors(self.path, sqlite3.Error):
-            return self._connection.execute(sql, values).fetchall()
+            return patiently(self.path, lambda: self._connection.execute(sql, values).fetchall())
 
     def run_many(self, sql: str, values: Sequence[tuple]) -> None:
         """Run one statement for each tuple of values."""

@@ -12,11 +12,17 @@ import pycolmap
 from d2sfm.coordinates import Size, resize_factor
 from d2sfm.database.completion import columns
 from d2sfm.database.connection import PIECE_BYTES, Connection
-from d2sfm.database.schema import create_our_tables, refinement_note, require_database, tables, write_setting
+from d2sfm.database.removal import PAIR_TABLES, has_rows, remove_features
+from d2sfm.database.schema import (
+    OUTDATED,
+    create_our_tables,
+    refinement_note,
+    require_database,
+    tables,
+    write_setting,
+)
 from d2sfm.features import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
-
-MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
 _SIFT = int(pycolmap.FeatureExtractorType.SIFT)
@@ -29,11 +35,11 @@ _DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
     "images JOIN d2sfm_features USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
     "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
-    "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048)"
+    "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
+    f"AND fingerprint != '{OUTDATED}'"
 )
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
 _SETTINGS = "d2sfm_settings"
-_PAIRS_OF_IMAGE = "SELECT ? * min(image_id, ?) + max(image_id, ?) FROM images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +80,10 @@ class FeatureStore:
         return {image.name: image for image in sorted(images, key=lambda image: image.name)}
 
     def extracted(self) -> dict[str, str]:
-        """Fingerprints by image name, sorted, of the images whose features are whole: keypoints and descriptors."""
+        """Fingerprints by image name, sorted, of the images whose features are whole: keypoints and descriptors.
+
+        Without those that an overwriting run is to write anew, see ``overwriting``.
+        """
         if not self._has("d2sfm_features"):
             return {}
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
@@ -95,9 +104,10 @@ class FeatureStore:
         """Write the features of an image in one transaction, in place of what it had.
 
         All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
-        indices. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32, descriptors as rows of bytes
-        (1024 a row as float16, 2048 as float32), scores in our table. Needs little room beside the features, most
-        where their descriptors have that dtype already.
+        indices. So do original keypoints, parts of an unfinished refinement, and the notes of pairs and of refinement
+        with the last that they are about. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32,
+        descriptors as rows of bytes (1024 a row as float16, 2048 as float32), scores in our table. Needs little room
+        beside the features, most where their descriptors have that dtype already.
 
         Raises ValueError where the database has no image of that name or the descriptors are larger than a row may
         be, RuntimeError where the size of its camera is not that of the features' picture.
@@ -117,7 +127,7 @@ class FeatureStore:
         ours = (*map(int, features.input_size), json.dumps([float(scale) for scale in features.scales]))
         scores = np.ascontiguousarray(features.scores, "<f4").tobytes()
         with self._connection.transaction():
-            self._remove(image.image_id)
+            remove_features(self._connection, image.image_id)
             self._connection.rows(
                 "INSERT INTO keypoints (image_id, rows, cols, data) VALUES (?, ?, 4, ?)",
                 (image.image_id, len(features), keypoints.tobytes()),
@@ -183,6 +193,10 @@ class FeatureStore:
             "JOIN images USING (image_id) JOIN cameras USING (camera_id) ORDER BY image_id"
         )
         return {image_id: resize_factor((w, h), (width, height)) for image_id, w, h, width, height in rows}
+
+    def has_pairs(self) -> bool:
+        """Whether there are matches or two-view geometries of any pair."""
+        return any(has_rows(self._connection, table) for table in PAIR_TABLES)
 
     def setting(self, key: str) -> str | None:
         """A note that an earlier run left, for example "images": the folder of photographs."""
@@ -253,22 +267,9 @@ class FeatureStore:
             raise ValueError(f"{self.path} has no image {name}")
         return _image_row(rows[0])
 
-    def _remove(self, image_id: int) -> None:
-        """Remove the features of an image, and what its pairs' matches and geometries say of them."""
-        remove_pairs(self._connection, image_id)
-        for table in ("keypoints", "descriptors", "d2sfm_features", "d2sfm_original_keypoints"):
-            if self._has(table):
-                self._connection.rows(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
-
 
 def _image_row(row: tuple) -> ImageRow:
     return ImageRow(**dict(zip(("image_id", "name", "camera_id", "width", "height"), row, strict=True)))
-
-
-def remove_pairs(connection: Connection, image_id: int) -> None:
-    """Remove all matches and two-view geometries of an image's pairs. They have no foreign key that would do it."""
-    for table in ("matches", "two_view_geometries"):
-        connection.rows(f"DELETE FROM {table} WHERE pair_id IN ({_PAIRS_OF_IMAGE})", (MAX_IMAGES, image_id, image_id))
 
 
 def check_count(count: int, descriptor_dtype: DescriptorDtype) -> None:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from d2sfm.database.completion import columns, complete_frames
 from d2sfm.database.connection import Connection, sole_use
-from d2sfm.database.features import MAX_IMAGES, FeatureStore
+from d2sfm.database.features import FeatureStore
+from d2sfm.database.overwriting import OVERWRITING
 from d2sfm.database.refinement import RefinementStore
+from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
 from d2sfm.database.schema import (
     COPY_OF,
     OUR_TABLES,
@@ -45,8 +47,7 @@ RENUMBERED = {
 }
 REFINED_PARTS = "d2sfm_refined_parts"
 SETTINGS = "d2sfm_settings"
-OF_ONE_FILE = {COPY_OF}  # settings that say nothing of a merged database
-PAIR_TABLES = ("matches", "two_view_geometries")
+OF_ONE_FILE = {COPY_OF, OVERWRITING}  # settings that say nothing of a merged database
 _ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.completion import carry_pose_priors
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap
+from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently
+from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.schema import require_database
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
@@ -26,6 +27,7 @@ class PairStore:
         self.path = Path(path)
         carry_pose_priors(self.path)
         self._matched, self._verified = _pairs_in(self.path)
+        self._outdated = set(outdated_images(self.path).values())
         with ExitStack() as stack:
             self._database = stack.enter_context(open_pycolmap(self.path))
             images = self._database.read_all_images()
@@ -55,8 +57,13 @@ class PairStore:
         return self._database.exists_keypoints(image_id)
 
     def has_features(self, image_id: int) -> bool:
-        """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them)."""
+        """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them).
+
+        Not those that are to be written anew, see ``overwriting``.
+        """
         self._require_image(image_id)
+        if image_id in self._outdated:
+            return False
         return self._database.exists_keypoints(image_id) and self._database.exists_descriptors(image_id)
 
     def keypoints(self, image_id: int) -> np.ndarray:
@@ -124,13 +131,8 @@ class PairStore:
         if matches.ndim != 2 or matches.shape[1] != 2:
             raise ValueError(f"matches have shape {matches.shape}, expected (M, 2)")
         matches = matches.astype(np.uint32)
-        pair = (min(id_a, id_b), max(id_a, id_b))
         with named_errors(self.path, RuntimeError):
-            self._remove_other_matches(id_a, id_b, matches)
-            self._write_geometry(id_a, id_b, geometry)
-            if pair not in self._matched:
-                self._database.write_matches(id_a, id_b, matches)
-                self._matched.add(pair)
+            patiently(self.path, lambda: self._write(id_a, id_b, matches, geometry))
 
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of all done pairs, in order of ids."""
@@ -155,6 +157,15 @@ class PairStore:
         # pycolmap answers for a missing image with an empty record, and takes matches for one.
         if image_id not in self._names:
             raise ValueError(f"{self.path} has no image with id {image_id}")
+
+    def _write(self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None) -> None:
+        """The steps of ``write``. After one that failed they may be made again: each knows whether it is done."""
+        self._remove_other_matches(id_a, id_b, matches)
+        self._write_geometry(id_a, id_b, geometry)
+        pair = (min(id_a, id_b), max(id_a, id_b))
+        if pair not in self._matched:
+            self._database.write_matches(id_a, id_b, matches)
+            self._matched.add(pair)
 
     def _remove_other_matches(self, id_a: int, id_b: int, matches: np.ndarray) -> None:
         """Remove the row of matches unless it holds these already: after any delete, pycolmap copies the whole file

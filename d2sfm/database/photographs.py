@@ -12,8 +12,9 @@ import pycolmap
 
 from d2sfm.containers import write_blank_copy
 from d2sfm.database.completion import CAMERA_SENSOR, complete_frames
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, quiet_pycolmap, sole_use
-from d2sfm.database.features import FeatureStore, remove_pairs
+from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, quiet_pycolmap, sole_use
+from d2sfm.database.features import FeatureStore
+from d2sfm.database.removal import remove_features
 from d2sfm.database.schema import require_database
 from d2sfm.options import CameraMode, CameraOptions
 
@@ -90,9 +91,9 @@ def remove_photographs(path: Path, names: list[str]) -> None:
     with Connection(path) as connection, connection.transaction():
         for name in sorted(images.keys() & set(names)):
             image = images[name]
-            remove_pairs(connection, image.image_id)
+            remove_features(connection, image.image_id)
             _remove_frame(connection, image.image_id)
-            connection.rows("DELETE FROM images WHERE image_id = ?", (image.image_id,))  # cascades to features
+            connection.rows("DELETE FROM images WHERE image_id = ?", (image.image_id,))
             _remove_unused_camera(connection, image.camera_id)
 
 
@@ -177,7 +178,8 @@ def _import_group(
     with TemporaryDirectory(prefix="d2sfm-") as folder:
         for name in names:
             _write_stand_in(Path(images_dir, name), Path(folder, name))
-        pycolmap.import_images(path, folder, theirs.get(mode, pycolmap.CameraMode.SINGLE), names, reader)
+        of_mode = theirs.get(mode, pycolmap.CameraMode.SINGLE)
+        patiently(path, lambda: pycolmap.import_images(path, folder, of_mode, names, reader))
 
 
 def _write_stand_in(photograph: Path, stand_in: Path) -> None:

@@ -14,6 +14,7 @@ from d2sfm.database.connection import Connection, open_pycolmap
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
 
 COPY_OF = "copy_of"  # setting: the path of the database that a working copy was made of
+OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
 OUR_TABLES = {
@@ -36,6 +37,7 @@ OUR_TABLES = {
 def create_database(path: Path) -> None:
     """Make COLMAP's database where there is none (an empty file is none); bring an older one to COLMAP's newest schema.
 
+    A new one gets its name when it has all tables: one with some of them would be no database to the next run.
     Raises FileNotFoundError where the folder is missing and RuntimeError where the file is no COLMAP database or is
     held by another process.
     """
@@ -45,8 +47,18 @@ def create_database(path: Path) -> None:
     if path.exists() and path.stat().st_size > 0:
         require_database(path)
         carry_pose_priors(path)
-    with open_pycolmap(path):
-        pass
+        with open_pycolmap(path):
+            return
+    path = path.resolve()
+    if not os.access(path.parent, os.W_OK):
+        raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open_pycolmap(part):
+            pass
+        part.replace(path)
+    finally:
+        _remove_part(part)
 
 
 def require_database(path: Path) -> None:
@@ -93,8 +105,12 @@ def working_copy(source: Path, target: Path) -> None:
             write_setting(connection, COPY_OF, str(source.resolve()))
         part.rename(target)
     finally:
-        for suffix in ("", "-journal"):  # SQLite leaves the journal where the disk is full
-            Path(f"{part}{suffix}").unlink(missing_ok=True)
+        _remove_part(part)
+
+
+def _remove_part(part: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):  # SQLite leaves these where the disk is full
+        Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 
 def read_setting(connection: Connection, key: str) -> str | None:
@@ -113,12 +129,14 @@ def write_setting(connection: Connection, key: str, value: str) -> None:
 def refinement_note(connection: Connection) -> dict:
     """The options of the refinement that made the keypoints; empty where they are those of extraction.
 
-    Features that are written again lose their originals, so the note alone says nothing.
+    Features that are written again lose their originals, so the note alone says nothing; those that are to be written
+    again have no say.
     """
-    if "d2sfm_original_keypoints" not in tables(connection):
+    if not {"d2sfm_original_keypoints", "d2sfm_features"} <= tables(connection):
         return {}
-    is_refined = connection.rows("SELECT EXISTS (SELECT 1 FROM d2sfm_original_keypoints)")[0][0]
-    return json.loads(read_setting(connection, "refinement") or "{}") if is_refined else {}
+    outdated = f"SELECT image_id FROM d2sfm_features WHERE fingerprint = '{OUTDATED}'"
+    of_current = f"SELECT NULL FROM d2sfm_original_keypoints WHERE image_id NOT IN ({outdated}) LIMIT 1"
+    return json.loads(read_setting(connection, "refinement") or "{}") if connection.rows(of_current) else {}
 
 
 def create_our_tables(connection: Connection) -> None:

@@ -1,0 +1,53 @@
+"""Features that are written anew: which are still to be, through any number of stopped runs.
+
+They count as none from the start of the run. They and the pairs that hang on them stay where they are until
+``FeatureStore.write`` puts the new ones in their place, image by image.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.schema import OUTDATED, create_our_tables, read_setting, require_database, tables, write_setting
+
+OVERWRITING = "overwriting"  # setting: the fingerprint of a run that was begun and is not through
+
+
+def begin_overwriting(path: Path, names: Iterable[str], fingerprint: str) -> None:
+    """Note, all at once, that the features of these images are to be written anew.
+
+    A stopped run of the same fingerprint goes on: what it has written is not noted again. Raises as ``FeatureStore``.
+    """
+    with Connection(path) as connection:
+        create_our_tables(connection)
+        with connection.transaction():
+            if read_setting(connection, OVERWRITING) == fingerprint:
+                return
+            of_image = "image_id = (SELECT image_id FROM images WHERE name = ?)"
+            connection.run_many(
+                f"UPDATE d2sfm_features SET fingerprint = '{OUTDATED}' WHERE {of_image}", [(name,) for name in names]
+            )
+            write_setting(connection, OVERWRITING, fingerprint)
+
+
+def stopped_overwriting(path: Path) -> str | None:
+    """The fingerprint of an overwriting run that is not through; None where there is none."""
+    with Connection(path) as connection:
+        return read_setting(connection, OVERWRITING)
+
+
+def end_overwriting(path: Path) -> None:
+    """Note that a run is through, whatever features it could not write anew."""
+    with Connection(path) as connection:
+        if "d2sfm_settings" in tables(connection):
+            connection.rows("DELETE FROM d2sfm_settings WHERE key = ?", (OVERWRITING,))
+
+
+def outdated_images(path: Path) -> dict[str, int]:
+    """Ids by name of the images that have features which are to be written anew."""
+    require_database(path)
+    with Connection(path) as connection:
+        if "d2sfm_features" not in tables(connection):
+            return {}
+        sql = "SELECT name, image_id FROM images JOIN d2sfm_features USING (image_id) WHERE fingerprint = ?"
+        return dict(connection.rows(f"{sql} ORDER BY name", (OUTDATED,)))

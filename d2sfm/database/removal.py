@@ -1,0 +1,51 @@
+"""What goes with the features of an image: all that was made of them, and notes of what is there no more."""
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.schema import tables
+
+MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
+
+PAIR_TABLES = ("matches", "two_view_geometries")
+_OF_IMAGE = ("keypoints", "descriptors", "d2sfm_features", "d2sfm_original_keypoints")
+
+
+def remove_features(connection: Connection, image_id: int) -> None:
+    """Remove the features of an image, its pairs' matches and geometries, and the parts of an unfinished refinement.
+
+    In a transaction of the caller, who writes other features or none.
+    """
+    remove_pairs(connection, image_id)
+    there = tables(connection)
+    if {"d2sfm_refined_parts", "d2sfm_features"} <= there:  # parts count keypoints of all images that had features
+        had_features = "EXISTS (SELECT NULL FROM d2sfm_features WHERE image_id = ?)"
+        connection.rows(f"DELETE FROM d2sfm_refined_parts WHERE {had_features}", (image_id,))
+    for table in _OF_IMAGE:
+        if table in there:
+            connection.rows(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
+    if "d2sfm_settings" in there:
+        _remove_notes(connection)
+
+
+def remove_pairs(connection: Connection, image_id: int) -> None:
+    """Remove all matches and two-view geometries of an image's pairs. They have no foreign key that would do it."""
+    for table in PAIR_TABLES:
+        if not has_rows(connection, table):  # as in all of a first extraction: else its time would grow as n squared
+            continue
+        first = MAX_IMAGES * image_id
+        connection.rows(f"DELETE FROM {table} WHERE pair_id BETWEEN ? AND ?", (first, first + MAX_IMAGES - 1))
+        connection.rows(
+            f"DELETE FROM {table} WHERE pair_id IN (SELECT ? * image_id + ? FROM images WHERE image_id < ?)",
+            (MAX_IMAGES, image_id, image_id),
+        )
+
+
+def _remove_notes(connection: Connection) -> None:
+    """Settings of pairs go with the last pair, those of refinement with the last image that is refined."""
+    for key, noted_of in {"match": PAIR_TABLES, "refinement": ("d2sfm_original_keypoints",)}.items():
+        if not any(has_rows(connection, table) for table in noted_of):
+            connection.rows("DELETE FROM d2sfm_settings WHERE key = ?", (key,))
+
+
+def has_rows(connection: Connection, table: str) -> bool:
+    """Whether a table that is there holds anything."""
+    return bool(connection.rows(f"SELECT NULL FROM {table} LIMIT 1"))

@@ -1,0 +1,51 @@
+"""All that a database holds, in a form that can be compared, and whether it is whole."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+MAX_IMAGES = 2147483647
+OF_ONE_RUN = {"images"}  # settings: folders differ from test to test
+
+
+def contents(database: Path) -> dict:
+    """Rows of features, of pairs and of our notes, by names of images instead of ids."""
+    with closing(sqlite3.connect(database)) as connection:
+        names = dict(connection.execute("SELECT image_id, name FROM images"))
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+        def by_image(table):
+            rows = connection.execute(f"SELECT * FROM {table}") if table in there else []
+            return {names[image_id]: row for image_id, *row in rows}
+
+        def by_pair(table):
+            rows = connection.execute(f"SELECT * FROM {table}")
+            return {(names[pair_id // MAX_IMAGES], names[pair_id % MAX_IMAGES]): row for pair_id, *row in rows}
+
+        settings = connection.execute("SELECT * FROM d2sfm_settings") if "d2sfm_settings" in there else []
+        found = {table: by_image(table) for table in ("keypoints", "descriptors", "d2sfm_features")}
+        found["originals"] = by_image("d2sfm_original_keypoints")
+        found |= {table: by_pair(table) for table in ("matches", "two_view_geometries")}
+        cameras = "SELECT name, model, width, height, params FROM images JOIN cameras USING (camera_id)"
+        return found | {
+            "cameras": {name: row for name, *row in connection.execute(cameras)},
+            "images": sorted(names.values()),
+            "settings": {key: value for key, value in settings if key not in OF_ONE_RUN},
+        }
+
+
+def require_whole(database: Path) -> dict:
+    """The contents, after a look at whether the file is sound and no image or list of matches is there in part."""
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    found = contents(database)
+    assert found["keypoints"].keys() == found["descriptors"].keys() == found["d2sfm_features"].keys()
+    for name, (rows, _, data) in found["keypoints"].items():
+        _, of_descriptors, row_bytes, descriptors = found["descriptors"][name]
+        assert rows == of_descriptors == len(data) // 16 == len(descriptors) // row_bytes
+        assert len(found["d2sfm_features"][name][-1]) == 4 * rows
+    for pair, (rows, _, data) in found["matches"].items():
+        assert len(data or b"") == 8 * rows
+        assert found["keypoints"].keys() >= set(pair)
+    return found
