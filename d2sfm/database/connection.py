@@ -7,7 +7,9 @@ lost without an error. So everything that touches the file goes through ``Connec
 Other runs of d2sfm are kept out by a lock of their own (``schema.exclusive``); COLMAP's programs know only SQLite's.
 """
 
+import errno
 import logging
+import math
 import os
 import sqlite3
 import time
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 import numpy as np
@@ -103,6 +106,20 @@ def _is_held(path: Path) -> bool:
     except sqlite3.Error as error:
         return any(locked in str(error) for locked in _LOCKED)
     return False
+
+
+def require_room(path: Path, size: int) -> None:
+    """Raise RuntimeError where so many bytes more do not fit beside the database: pycolmap, where it makes or imports
+    something, ends the process when the disk is full."""
+    try:
+        with TemporaryFile(dir=Path(path).resolve().parent) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # of a file system that can't tell, or where nothing can be written: that has words of its own
+        raise RuntimeError(
+            f"{path} can't be written: the disk is full or over a quota, {math.ceil(size / 1e6)} MB are needed"
+        ) from error
 
 
 @contextmanager

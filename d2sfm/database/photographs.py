@@ -12,7 +12,15 @@ import pycolmap
 
 from d2sfm.containers import write_blank_copy
 from d2sfm.database.completion import CAMERA_SENSOR, complete_frames
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, quiet_pycolmap, sole_use
+from d2sfm.database.connection import (
+    Connection,
+    named_errors,
+    open_pycolmap,
+    patiently,
+    quiet_pycolmap,
+    require_room,
+    sole_use,
+)
 from d2sfm.database.features import FeatureStore
 from d2sfm.database.removal import remove_features
 from d2sfm.database.schema import require_database
@@ -22,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 CAMERA_MODELS = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
 CAMERAS_SHOWN = 10
+IMPORT_BYTES, IMAGE_BYTES = 8_000_000, 4_000  # SQLite's log while photographs are imported, and the rows of one
 
 
 def import_photographs(
@@ -57,6 +66,8 @@ def import_photographs(
     groups = by_camera_group(new, mode)
     if given is not None:
         _require_given(path, given, [shared[group] for group in groups if group in shared])
+    if new:
+        require_room(path, IMPORT_BYTES + IMAGE_BYTES * len(new))
     with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
         for group, members in groups.items():
             _import_group(path, images_dir, members, mode, _reader(options, shared.get(group)))

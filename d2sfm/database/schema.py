@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from d2sfm.database.completion import carry_pose_priors
-from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap, require_room
 
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
 
@@ -52,6 +52,7 @@ def create_database(path: Path) -> None:
     path = path.resolve()
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
+    require_room(path, 1_000_000)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open_pycolmap(part):
@@ -170,6 +171,8 @@ def _locked_file(lock: Path, path: Path) -> int:
         except FileNotFoundError:
             raise FileNotFoundError(f"no folder {lock.parent} for the database {lock.stem}") from None
         except OSError as error:
+            if error.errno in (errno.EACCES, errno.EROFS):
+                raise RuntimeError(f"{path} can't be locked: its folder or {lock.name} is read-only") from error
             raise RuntimeError(f"{path} can't be locked: {error}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
