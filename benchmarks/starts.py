@@ -130,7 +130,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
 
 def best(given: MappingInput, trial: Trial) -> pycolmap.Reconstruction | None:
     """The best model of a run."""
-    models = map_once(given, trial, lambda: None)
+    models = map_once(given, trial, lambda images: None)
     return max(models, key=lambda model: score(statistics(model, given.pixel_factor)), default=None)
 
 
