@@ -111,6 +111,15 @@ def test_pairs_are_written_and_read_again(database, tmp_path):
     assert matched() == {*OF_PLACES, (1, 6)}
 
 
+def test_settings_without_pairs_count_as_none(database, capsys):
+    with FeatureStore(database) as store:
+        store.set_setting("match", '{"ratio": 0.5}')  # of a run that was stopped before its first pair
+    assert match("--ratio", "0.9") == 0
+    assert "--overwrite" not in capsys.readouterr().err
+    with FeatureStore(database) as store:
+        assert json.loads(store.setting("match"))["ratio"] == 0.9
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -21,10 +21,13 @@ from d2sfm.database import (
     FeatureStore,
     PairStore,
     RefinementStore,
+    begin_overwriting,
     create_database,
     import_photographs,
     merge_databases,
+    outdated_images,
     remove_photographs,
+    stopped_overwriting,
 )
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.merge import REFINED_PARTS, RENUMBERED, SETTINGS
@@ -294,6 +297,16 @@ def test_a_fingerprint_without_features_counts_as_none(tmp_path, photographs, pa
     connection.commit()
     connection.close()
     assert merge_databases([parts[0], other], tmp_path / "merged.db") == 5
+
+
+def test_features_that_are_to_be_written_anew_stay_so(tmp_path, parts):
+    """They count as none: nothing to compare, and a run of one file is none of the merged one."""
+    begin_overwriting(parts[0], NAMES["a"], "other settings")
+    merge_databases(parts[:2], tmp_path / "merged.db")
+    assert list(outdated_images(tmp_path / "merged.db")) == NAMES["a"]
+    assert stopped_overwriting(tmp_path / "merged.db") is None
+    with FeatureStore(tmp_path / "merged.db") as store:
+        assert list(store.extracted()) == NAMES["b"]
 
 
 def test_keypoints_of_another_extractor(tmp_path, parts):

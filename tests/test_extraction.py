@@ -11,7 +11,14 @@ from helpers import save_plain_weights, textured_picture
 from PIL import Image
 
 from d2sfm import extraction
-from d2sfm.database import FeatureStore, PairStore, RefinementStore, create_database, import_photographs
+from d2sfm.database import (
+    FeatureStore,
+    PairStore,
+    RefinementStore,
+    begin_overwriting,
+    create_database,
+    import_photographs,
+)
 from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
 from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_features
@@ -568,6 +575,24 @@ def test_overwriting_is_refused_where_other_features_would_stay(tmp_path, photog
     assert contents(matched) == before
     assert extract_to_database(matched, photographs, options=SMALL, overwrite=True).extracted == 2
     assert list(read_all(matched)) == ["a.jpg", "b c.png", "sub/a.jpg"]
+
+
+def test_a_fingerprint_without_features_counts_as_none(photographs, matched):
+    with pycolmap.Database.open(matched) as colmap:
+        colmap.clear_descriptors()
+    assert extract_to_database(matched, photographs, options=SMALLER).extracted == 3
+    assert {features.input_size[0] for features in read_all(matched).values()} == {64}
+
+
+def test_a_plain_run_keeps_features_of_a_broken_photograph_that_were_to_be_written_anew(photographs, matched):
+    """Whatever run comes after the one that was stopped."""
+    begin_overwriting(matched, ["a.jpg"], "other settings")
+    content = (photographs / "a.jpg").read_bytes()
+    (photographs / "a.jpg").write_bytes(content[: len(content) // 2])
+    before = contents(matched)
+    assert list(extract_to_database(matched, photographs, options=SMALL).skipped) == ["a.jpg"]
+    after = contents(matched)
+    assert (after["keypoints"], after["matches"]) == (before["keypoints"], before["matches"])
 
 
 def test_another_extractors_features_are_not_overwritten(tmp_path, photographs):

@@ -10,9 +10,19 @@ import pytest
 from helpers import textured_picture
 from PIL import Image
 
-from d2sfm.database import FeatureStore, create_database
+from d2sfm.database import FeatureStore, begin_overwriting, create_database
 from d2sfm.features import Features
-from d2sfm.folder import camera_sizes, feature_writer, import_folder, note_folder, pending_names
+from d2sfm.folder import (
+    camera_sizes,
+    feature_writer,
+    import_folder,
+    names_to_overwrite,
+    note_folder,
+    pending_names,
+    remove_replaced,
+    remove_skipped,
+    warn_of_replaced,
+)
 from d2sfm.options import CameraMode, CameraOptions, Convention, DescriptorDtype
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 96})
@@ -70,6 +80,45 @@ def test_pending_are_those_without_features(database, photographs):
         pending_names(database, NAMES, FINGERPRINT.replace("96", "64"))
     with FeatureStore(database) as store:
         assert store.read("b.jpg").descriptors.dtype == np.float16
+
+
+def test_to_be_overwritten_are_all_or_what_a_stopped_run_left(database, photographs):
+    import_folder(database, photographs, NAMES, CameraOptions())
+    with feature_writer(database, FINGERPRINT, DescriptorDtype.FLOAT16) as write:
+        write("a.jpg", some_features((96, 80)))
+        write("b.jpg", some_features((96, 80)))
+    other = FINGERPRINT.replace("96", "64")
+    assert names_to_overwrite(database, NAMES, FINGERPRINT) == names_to_overwrite(database, NAMES, other) == NAMES
+    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 images, b\.jpg the first, that are not among the 3 phot"):
+        names_to_overwrite(database, ["a.jpg", *NAMES[2:]], other)
+    begin_overwriting(database, NAMES, other)
+    with feature_writer(database, other, DescriptorDtype.FLOAT16) as write:
+        write("a.jpg", some_features((96, 80)))
+    assert names_to_overwrite(database, NAMES, other) == pending_names(database, NAMES, other) == NAMES[1:]
+    assert names_to_overwrite(database, NAMES, FINGERPRINT) == NAMES
+
+
+def test_what_is_skipped_goes_but_for_features_that_were_there(database, photographs, caplog):
+    import_folder(database, photographs, NAMES, CameraOptions())
+    with feature_writer(database, FINGERPRINT, DescriptorDtype.FLOAT16) as write:
+        write("a.jpg", some_features((96, 80)))
+    begin_overwriting(database, NAMES, FINGERPRINT)
+    remove_skipped(database, ["a.jpg", "sub/a.jpg"])
+    assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg", "sub/b.jpg"]
+    assert "1 skipped photographs keep their old features" in caplog.text
+
+
+def test_replaced_photographs_are_named_and_taken_out(database, photographs, caplog):
+    import_folder(database, photographs, NAMES, CameraOptions())
+    for name in ("a.jpg", "b.jpg"):
+        cv2.imwrite(str(photographs / name), textured_picture(0, (64, 48)))
+    cut(photographs / "b.jpg")
+    (photographs / "sub/b.jpg").unlink()
+    warn_of_replaced(database, photographs, NAMES)
+    assert "2 photographs have another size than when they were extracted, a.jpg the first" in caplog.text
+    broken = remove_replaced(database, photographs, dict.fromkeys(NAMES[:3], (64, 48)))
+    assert list(broken) == ["b.jpg"]
+    assert sorted(cameras_of(database)) == ["b.jpg", "sub/a.jpg", "sub/b.jpg"]
 
 
 def test_the_folder_is_noted_and_another_is_refused_once_there_are_features(database, photographs, tmp_path):

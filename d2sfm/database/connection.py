@@ -43,7 +43,7 @@ _MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
     "disk I/O error": "can't be read or written: the disk is full, over a quota or damaged",
     "file is not a database": "is no COLMAP database",
     "unable to open database file": "can't be opened",
-    _REFUSED: "is no COLMAP database",
+    _REFUSED: "can't be opened by pycolmap",
 }
 
 
@@ -97,14 +97,16 @@ def patiently(path: Path, action: Callable[[], Result]) -> Result:
 
 
 def _is_held(path: Path) -> bool:
-    """Whether another process keeps the file from being opened by pycolmap, which says the same of no database."""
+    """Whether another process keeps pycolmap from opening the file. RuntimeError of what else SQLite finds wrong."""
     try:
         uri = f"{Path(path).resolve().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        return any(locked in str(error) for locked in _LOCKED)
+        if any(locked in str(error) for locked in _LOCKED):
+            return True
+        raise RuntimeError(str(error)) from error
     return False
 
 
