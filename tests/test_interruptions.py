@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import cv2
 import pytest
@@ -353,6 +354,8 @@ def without_privileges():
 @pytest.fixture
 def read_only(matched, tmp_path):
     """A database that is read-only, in a folder that is."""
+    if os.geteuid() == 0 and not all(parent.stat().st_mode & 0o005 == 0o005 for parent in Path(__file__).parents):
+        pytest.skip("run by the superuser, from a folder that others may not read")
     folder = tmp_path / "read-only"
     folder.mkdir()
     path = shutil.copy(matched, folder / "db.db")
@@ -381,7 +384,7 @@ def test_tiny_photographs_have_whole_rows(tmp_path, database):
     """With few keypoints or none."""
     folder = tmp_path / "photographs"
     folder.mkdir()
-    for index in range(300):
+    for index in range(100):
         cv2.imwrite(str(folder / f"{index:05}.png"), textured_picture(index, (16, 12)))
     finish([*EXTRACT, folder, "--database", database])
-    assert len(require_whole(database)["keypoints"]) == 300
+    assert len(require_whole(database)["keypoints"]) == 100
