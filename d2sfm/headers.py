@@ -1,5 +1,7 @@
 """What the name and the header of a file tell of a photograph, before its pixels are decoded."""
 
+import os
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -23,6 +25,19 @@ READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "PPM", "TGA"}  # Pil
 # COLMAP counts the bytes of a picture with a signed 32-bit integer. Beyond it, its reader overruns its buffer.
 MAX_PIXELS = (2**31 - 1) // 3
 
+# Pixels that a byte of a file makes at most; a damaged header may promise more, for which memory would be taken. The
+# others store every pixel or its repetitions; deflate (PNG) makes 1032 bytes of one, and JPEG, too, stays below that.
+# What TIFF may hold has no such bound.
+_MOST_PIXELS_OF_A_BYTE = {
+    "PPM": 8,
+    "TGA": 64,
+    "BMP": 128,
+    "DIB": 128,
+    "PNG": 8 * 1032,
+    "JPEG": 8 * 1032,
+    "MPO": 8 * 1032,
+}
+
 _ORIENTATION = 0x0112  # tag of EXIF
 
 _pillow_lock = threading.Lock()
@@ -44,7 +59,8 @@ def orientation(path: Path) -> int:
     ``check_header``."""
     with opened(Path(path)) as picture:
         try:
-            found = picture.getexif().get(_ORIENTATION, 1)
+            with pillow_settings():
+                found = picture.getexif().get(_ORIENTATION, 1)
         except Exception:  # damaged EXIF, for which Pillow's reader raises what it likes
             return 1
     return found if found in range(1, 9) else 1
@@ -52,13 +68,39 @@ def orientation(path: Path) -> int:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture in a file, of which Pillow has read the header. ValueError as ``check_header``."""
+    """The picture in a file, of which Pillow has read the header. ValueError as ``check_header``, and where the memory
+    does not suffice for what is done with the picture."""
     _check_name(path)
-    with _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
-        size = stored_size(picture)
-        if size[0] * size[1] > MAX_PIXELS:
-            raise ValueError(f"is {size[0]} x {size[1]} pixels, expected {MAX_PIXELS} or fewer in all")
+    with named_memory_error(), _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
+        width, height = stored_size(picture)
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"is {width} x {height} pixels, expected {MAX_PIXELS} or fewer in all")
+        if not picture.tile:
+            raise ValueError("is damaged or cut short: it has no pixels")
+        file_bytes = os.fstat(stream.fileno()).st_size
+        if width * height > file_bytes * _MOST_PIXELS_OF_A_BYTE.get(picture.format, MAX_PIXELS):
+            raise ValueError(f"is damaged or cut short: {file_bytes} bytes can't hold {width} x {height} pixels")
         yield picture
+
+
+@contextmanager
+def named_damage() -> Iterator[None]:
+    """Pillow's readers raise what they like on damaged files: here it is a ValueError that says so."""
+    try:
+        yield
+    except (MemoryError, UnidentifiedImageError):  # have names of their own
+        raise
+    except Exception as error:
+        raise ValueError(f"is damaged or cut short: {error}") from error
+
+
+@contextmanager
+def named_memory_error() -> Iterator[None]:
+    """ValueError in place of MemoryError: a photograph is skipped, and the others are not."""
+    try:
+        yield
+    except MemoryError as error:
+        raise ValueError("takes more memory than there is") from error
 
 
 def _check_name(path: Path) -> None:
@@ -72,6 +114,8 @@ def _check_name(path: Path) -> None:
 
 def _open_file(path: Path) -> BinaryIO:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for a writer
+            raise ValueError("cannot be opened: it is no regular file")
         stream = path.open("rb")
     except FileNotFoundError as error:
         if path.is_symlink():
@@ -87,14 +131,12 @@ def _open_file(path: Path) -> BinaryIO:
 
 def _open_with_pillow(stream: BinaryIO, suffix: str) -> Image.Image:
     try:
-        with pillow_settings():
+        with named_damage(), pillow_settings():
             picture = Image.open(stream)
     except UnidentifiedImageError as error:
         if suffix.lower() in UNREAD_SUFFIXES:
             raise ValueError(_unread(suffix[1:].upper())) from error
         raise ValueError("is not a picture, or of a kind that Pillow cannot read") from error
-    except Exception as error:  # Pillow's readers raise what they like on a damaged header
-        raise ValueError(f"is damaged or cut short: {error}") from error
     if picture.format not in READ_FORMATS:
         raise ValueError(_unread(picture.format))
     return picture

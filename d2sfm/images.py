@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.features import check_feature
 
 from d2sfm.containers import jpeg_coding, png_chunks
-from d2sfm.headers import PHOTOGRAPH_SUFFIXES, opened, pillow_settings, stored_size
+from d2sfm.headers import PHOTOGRAPH_SUFFIXES, named_damage, named_memory_error, opened, pillow_settings, stored_size
 
 logger = logging.getLogger(__name__)
 
@@ -118,12 +118,9 @@ def _decode_with_pillow(path: Path) -> tuple[str, tuple[int, int], np.ndarray | 
         if not ours:
             # A JPEG is decoded at an eighth of its size: every byte is still read, in half of the time.
             picture.draft(None, (1, 1))
-        try:
-            # Of the formats that COLMAP reads, only TIFF looks at Pillow's settings again while it loads.
-            with pillow_settings() if picture.format == "TIFF" else nullcontext():
-                picture.load()
-        except Exception as error:  # as where headers are read
-            raise ValueError(f"is damaged or cut short: {error}") from error
+        # Of the formats that COLMAP reads, only TIFF looks at Pillow's settings again while it loads.
+        with named_damage(), pillow_settings() if picture.format == "TIFF" else nullcontext():
+            picture.load()
         _check_range(picture)
         return picture.format, size, _pixels(picture) if ours else None
 
@@ -139,8 +136,8 @@ def _same_as_colmap(path: Path, picture: Image.Image) -> bool:
                 return False
     except ValueError:
         return False
-    luma, *chroma = [(across, down) for _, across, down, _ in picture.layer]
-    sampled_alike = not chroma or (luma in _SAME_JPEG_LUMA and chroma == [(1, 1), (1, 1)])
+    sampling = [(across, down) for _, across, down, _ in picture.layer]
+    sampled_alike = len(sampling) == 1 or (sampling[1:] == [(1, 1), (1, 1)] and sampling[0] in _SAME_JPEG_LUMA)
     return picture.mode in ("L", "RGB") and sampled_alike and check_feature("libjpeg_turbo")
 
 
@@ -154,6 +151,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
     return pixels
 
 
+@named_memory_error()
 def _decode_with_colmap(path: Path, kind: str, size: tuple[int, int]) -> np.ndarray:
     bitmap = pycolmap.Bitmap.read(path, as_rgb=True)
     if bitmap is None:

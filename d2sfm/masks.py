@@ -12,7 +12,7 @@ import numpy as np
 
 from d2sfm.containers import png_chunks
 from d2sfm.coordinates import Size
-from d2sfm.headers import opened, pillow_settings
+from d2sfm.headers import named_damage, opened, pillow_settings
 
 _GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "F"}  # Pillow's
 
@@ -96,19 +96,19 @@ def read_mask(path: Path) -> np.ndarray:
             with path.open("rb") as stream:
                 all(True for _ in png_chunks(stream))  # raises where one is broken, which Pillow forgives
         raw_mode = str(picture.tile[0][3])
-        try:
-            with pillow_settings() if picture.format == "TIFF" else nullcontext():
-                picture.load()
-        except Exception as error:  # Pillow's readers raise what they like on damaged files
-            raise ValueError(f"is damaged or cut short: {error}") from error
+        with named_damage(), pillow_settings() if picture.format == "TIFF" else nullcontext():
+            picture.load()
         if picture.mode in _GREY_MODES:
             return np.asarray(picture) != 0
         if picture.format == "PNG" and "16" in raw_mode:  # of colours Pillow keeps the high bytes alone
             import cv2  # slow to import, and rarely needed
 
             pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            if pixels is None:
+                raise ValueError("is damaged: OpenCV can't read it")
         else:
-            pixels = np.asarray(picture.convert("RGB"))
+            with named_damage(), pillow_settings():
+                pixels = np.asarray(picture.convert("RGB"))
     return pixels[..., :3].any(axis=2)
 
 

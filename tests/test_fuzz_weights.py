@@ -1,7 +1,6 @@
 """Bad checkpoints: an error of one line or whole weights, and never code."""
 
 import io
-import random
 import zipfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutations import cut, mutated
 
 import d2sfm.weights
 from d2sfm.network import CONVOLUTIONS
@@ -51,36 +51,6 @@ GOOD = [
 BAD = [
     saved({"model": state(D2NET_PREFIX), "args": Runs()}, _use_new_zipfile_serialization=new) for new in (True, False)
 ]
-
-
-def mutated(content, seed):
-    """The bytes with a few of them changed, taken out, put in, or moved; most changes hit the structure, not values."""
-    generator, content = random.Random(seed), bytearray(content)
-    for _ in range(generator.choice((1, 1, 1, 2, 3, 10))):
-        at = generator.randrange(len(content) + 1)
-        size = generator.choice((1, 1, 1, 2, 4, 8, 100))
-        new = generator.choice(
-            (
-                generator.randbytes(size),
-                b"\xff" * size,
-                b"\0" * size,
-                content[generator.randrange(len(content) + 1) :][:size],
-            )
-        )
-        change = generator.randrange(4)
-        if change == 0:
-            content[at : at + len(new)] = new
-        elif change == 1:
-            del content[at : at + size]
-        elif change == 2:
-            content[at:at] = new
-        elif at < len(content):
-            content[at] ^= 1 << generator.randrange(8)
-    return bytes(content)
-
-
-def cut(content, share):
-    return content[: int(share * len(content))]
 
 
 def pickle_of(content):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from d2sfm.images import check_photograph, list_photographs, load_photograph, read_photograph
 
@@ -464,6 +464,30 @@ def test_a_size_beyond_colmaps_integers_is_refused_before_it_is_read(tmp_path):
     (tmp_path / "huge.png").write_bytes(png_of_size(40_000, 40_000))
     with pytest.raises(ValueError, match="40000 x 40000 pixels"):
         check_photograph(tmp_path / "huge.png")
+
+
+def test_a_picture_for_which_memory_does_not_suffice_is_refused(tmp_path, monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise MemoryError
+
+    def check(name):
+        with pytest.raises(ValueError, match=r"^takes more memory than there is$"):
+            check_photograph(save(tmp_path, name))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageFile.ImageFile, "load", refuse)  # where pixels are decoded, copied, or given to COLMAP
+        check("rgb.jpg")
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "empty", refuse)
+        check("rgb.jpg")
+    monkeypatch.setattr(pycolmap.Bitmap, "read", refuse)
+    check("rgb.tif")
+
+
+def test_a_header_without_pixels_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_file(PIXELS, 2, {b"PLTE": bytes(3), b"IEND": b""}, interlaced=False))
+    with pytest.raises(ValueError, match="cut short: it has no pixels"):
+        check_photograph(tmp_path / "a.png")
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path):

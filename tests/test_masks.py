@@ -1,5 +1,6 @@
 import io
 import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -93,6 +94,17 @@ def test_damaged_masks_are_refused_with_the_reason(tmp_path, values, how):
         Masks(tmp_path)("a.jpg", SIZE)
     with pytest.raises(ValueError, match=r"the mask .*mask\.png "):
         Masks(camera_mask=tmp_path / "mask.png")
+
+
+def test_16_bit_colours_of_which_only_pillow_makes_a_picture_are_refused(tmp_path):
+    """Bytes that follow the size in the header: the checksum fits."""
+    content = cv2.imencode(".png", np.ones((24, 40, 3), np.uint16))[1].tobytes()
+    header = content[12:29] + bytes(4)
+    chunk = struct.pack(">I", len(header) - 4) + header + struct.pack(">I", zlib.crc32(header))
+    (tmp_path / "mask.png").write_bytes(content[:8] + chunk + content[33:])
+    assert Image.open(tmp_path / "mask.png").size == SIZE
+    with pytest.raises(ValueError, match="is damaged: OpenCV can't read it"):
+        read_mask(tmp_path / "mask.png")
 
 
 def save(path, mask):
