@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -231,33 +232,38 @@ def wait_for(condition, process):
     raise AssertionError("it did not come to that")
 
 
-def count(database, table):
+def rows_in(database, table):
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
-def slow_pairs():
-    """Let pairs take long enough to be interrupted."""
-    write = PairStore.write
+def held(method, after, gate):
+    """The method that waits, from so many calls on, while there is the file ``gate``."""
+    calls = count(1)
 
-    def slow(*arguments):
-        time.sleep(0.05)
-        write(*arguments)
+    def waiting(*arguments):
+        method(*arguments)
+        while next(calls) > after and gate.exists():
+            time.sleep(0.01)
 
-    PairStore.write = slow
+    return waiting
+
+
+def hold_pairs(gate):
+    PairStore.write = held(PairStore.write, 2, gate)
 
 
 def interrupt(process):
     """As Ctrl-C does."""
     os.kill(process.pid, signal.SIGINT)
-    process.join()
+    process.join(60)
     assert process.exitcode == EXIT_INTERRUPTED
 
 
-def test_ctrl_c_ends_matching_with_what_is_done(extracted, matched, database):
+def test_ctrl_c_ends_matching_with_what_is_done(extracted, matched, database, gate):
     shutil.copy(extracted, database)
-    process = start(["match", "--database", database], slow_pairs)
-    wait_for(lambda: count(database, "matches") > 2, process)
+    process = start(["match", "--database", database], partial(hold_pairs, gate))
+    wait_for(lambda: rows_in(database, "matches") > 2, process)
     interrupt(process)
     assert 2 < len(require_whole(database)["matches"]) < 28
     finish(["match", "--database", database])
@@ -269,38 +275,38 @@ def small_parts():
     refinement.schedule = partial(schedule, part_nodes=50, most_tracks=50)
 
 
-def slow_parts():
-    """Small ones that take long enough to be interrupted."""
+def hold_parts(gate):
     small_parts()
-    save = RefinementStore.save_part
-
-    def slow(*arguments):
-        save(*arguments)
-        time.sleep(0.2)
-
-    RefinementStore.save_part = slow
+    RefinementStore.save_part = held(RefinementStore.save_part, 0, gate)
 
 
-def test_ctrl_c_ends_refinement_with_what_is_done(photographs, matched, database, tmp_path):
+@pytest.fixture
+def gate(tmp_path):
+    (tmp_path / "gate").touch()
+    return tmp_path / "gate"
+
+
+def test_ctrl_c_ends_refinement_with_what_is_done(matched, database, gate, tmp_path):
     whole = shutil.copy(matched, tmp_path / "whole.db")
     shutil.copy(matched, database)
     finish(["refine", "--database", whole], small_parts)
-    process = start(["refine", "--database", database], slow_parts)
-    wait_for(lambda: count(database, "d2sfm_refined_parts") > 0, process)
+    process = start(["refine", "--database", database], partial(hold_parts, gate))
+    wait_for(lambda: rows_in(database, "d2sfm_refined_parts") > 0, process)
     interrupt(process)
     assert require_whole(database) == contents(matched)  # keypoints move all at once, at the end
-    assert count(database, "d2sfm_refined_parts") > 0
+    assert rows_in(database, "d2sfm_refined_parts") > 0
     finish(["refine", "--database", database], small_parts)
     assert contents(database) == contents(whole)
 
 
-def test_a_second_run_is_told_so_and_the_first_loses_nothing(photographs, extracted, matched, database, tmp_path):
+def test_a_second_run_is_told_so_and_the_first_loses_nothing(photographs, extracted, matched, database, gate, tmp_path):
     shutil.copy(extracted, database)
-    first = start(["match", "--database", database], slow_pairs)
-    wait_for(lambda: count(database, "matches") > 0, first)
+    first = start(["match", "--database", database], partial(hold_pairs, gate))
+    wait_for(lambda: rows_in(database, "matches") > 0, first)
     for arguments in ([*EXTRACT, photographs, "--overwrite"], ["match"], ["refine"]):
         line = error_of([*arguments, "--database", database], tmp_path)
         assert line == f"error: d2sfm {arguments[0]}: {database} is in use by another run of d2sfm"
+    gate.unlink()
     first.join()
     assert first.exitcode == 0
     assert contents(database) == contents(matched)
