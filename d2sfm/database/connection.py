@@ -25,7 +25,7 @@ import pycolmap
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
 BUSY_TIMEOUT_S = 30.0  # COLMAP's own writes take less; who holds the file longer is at work on it
-PAUSE_S = 0.5  # at most, between two tries
+PAUSE_S, MOST_LOOKS = 0.2, 10  # between two tries
 
 Result = TypeVar("Result")
 
@@ -75,25 +75,32 @@ def patiently(path: Path, action: Callable[[], Result]) -> Result:
 
     The action changes nothing where it fails, or does the same again. Raises what it raises.
     """
-    give_up, tries_left = None, 3  # of those after which nobody held the file any more
+    give_up, found_free = None, 0
     while True:
         try:
             return action()
         except (sqlite3.Error, RuntimeError, ValueError) as error:
-            is_refused = _REFUSED in str(error)
-            if is_refused and not _is_held(path):
-                tries_left -= 1
-                if not tries_left:
-                    raise
-                continue
-            if not (is_refused or any(locked in str(error) for locked in _LOCKED)):
+            is_held = _tells_of_another_process(path, error)
+            if is_held is None:
                 raise
-            if give_up is None:
+            found_free = (
+                0 if is_held else found_free + 1
+            )  # by now: another look at who writes often, then it is a fault
+            if found_free > MOST_LOOKS:
+                raise
+            if is_held and give_up is None:
                 give_up = time.monotonic() + BUSY_TIMEOUT_S
                 logger.warning("%s is held by another process: waiting for it, up to %g s", path, BUSY_TIMEOUT_S)
-            elif time.monotonic() > give_up:
+            elif is_held and time.monotonic() > give_up:
                 raise type(error)(_LOCKED[0]) from error
         time.sleep(min(PAUSE_S, BUSY_TIMEOUT_S))
+
+
+def _tells_of_another_process(path: Path, error: Exception) -> bool | None:
+    """Whether the error tells that another process holds the file; False where it did but does no more, else None."""
+    if any(locked in str(error) for locked in _LOCKED):
+        return True
+    return _is_held(path) if _REFUSED in str(error) else None
 
 
 def _is_held(path: Path) -> bool:
