@@ -335,6 +335,15 @@ def test_a_full_disk_ends_extraction_with_one_line_and_what_is_done(photographs,
     assert contents(database) == contents(extracted)
 
 
+def test_a_full_disk_keeps_pairs_that_were_to_be_made_anew(matched, database, tmp_path):
+    shutil.copy(matched, database)
+    arguments = ["match", "--overwrite", "--ratio", "0.5", "--database", database]
+    line = error_of(arguments, tmp_path, partial(limit_files, 200_000))
+    full = f"error: d2sfm match: {database} can't be written: the disk is full or over a quota, 1 MB are needed"
+    assert line == full  # pycolmap would end the process when it closes the file
+    assert contents(database)["matches"] == contents(matched)["matches"]
+
+
 def test_a_full_disk_makes_no_database(photographs, database, tmp_path):
     line = error_of([*EXTRACT, photographs, "--database", database], tmp_path, partial(limit_files, 60_000))
     full = f"error: d2sfm extract: {database} can't be written: the disk is full or over a quota, 1 MB are needed"

@@ -62,10 +62,12 @@ def sole_use(path: Path) -> Iterator[None]:
 
 @contextmanager
 def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn exceptions of these kinds into a RuntimeError of one line that names the database."""
+    """Turn exceptions of these kinds into a RuntimeError of one line that names the database, unless they do."""
     try:
         yield
     except kinds as error:
+        if str(error).startswith(f"{path} "):
+            raise
         found = next((ours for theirs, ours in _MESSAGES.items() if theirs in str(error)), None)
         raise RuntimeError(f"{path} {found}" if found else f"{path}: {error}") from error
 

@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.completion import carry_pose_priors
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently
+from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, require_room
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.schema import require_database
 
@@ -27,6 +27,7 @@ class PairStore:
         self.path = Path(path)
         carry_pose_priors(self.path)
         self._matched, self._verified = _pairs_in(self.path)
+        self._deletes = False
         self._outdated = set(outdated_images(self.path).values())
         with ExitStack() as stack:
             self._database = stack.enter_context(open_pycolmap(self.path))
@@ -168,17 +169,25 @@ class PairStore:
             self._matched.add(pair)
 
     def _remove_other_matches(self, id_a: int, id_b: int, matches: np.ndarray) -> None:
-        """Remove the row of matches unless it holds these already: after any delete, pycolmap copies the whole file
-        (VACUUM) when it closes it, and ends the process where the disk has no room for that."""
+        """Remove the row of matches unless it holds these already, which would be a delete for nothing."""
         pair = (min(id_a, id_b), max(id_a, id_b))
         if pair in self._matched and not np.array_equal(self._database.read_matches(id_a, id_b), matches):
+            self._require_room_to_delete()
             self._database.delete_matches(id_a, id_b)
             self._matched.remove(pair)
+
+    def _require_room_to_delete(self) -> None:
+        """After any delete, pycolmap copies the whole file (VACUUM) when it closes it, and ends the process where the
+        disk has no room for that."""
+        if not self._deletes:
+            require_room(self.path, self.path.stat().st_size)
+            self._deletes = True
 
     def _write_geometry(self, id_a: int, id_b: int, geometry: pycolmap.TwoViewGeometry | None) -> None:
         pair = (min(id_a, id_b), max(id_a, id_b))
         if geometry is None:
             if pair in self._verified:
+                self._require_room_to_delete()
                 self._database.delete_two_view_geometry(id_a, id_b)
                 self._verified.remove(pair)
         elif pair in self._verified:
