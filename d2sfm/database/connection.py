@@ -85,10 +85,8 @@ def patiently(path: Path, action: Callable[[], Result]) -> Result:
             is_held = _tells_of_another_process(path, error)
             if is_held is None:
                 raise
-            found_free = (
-                0 if is_held else found_free + 1
-            )  # by now: another look at who writes often, then it is a fault
-            if found_free > MOST_LOOKS:
+            found_free = 0 if is_held else found_free + 1
+            if found_free > MOST_LOOKS:  # others that write often let go in between: only then is it another fault
                 raise
             if is_held and give_up is None:
                 give_up = time.monotonic() + BUSY_TIMEOUT_S
