@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
+from d2sfm.errors import one_line
+from d2sfm.tiff import check_tiff
+
 READ_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
     *(".bmp", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
@@ -37,6 +40,8 @@ _MOST_PIXELS_OF_A_BYTE = {
     "JPEG": 8 * 1032,
     "MPO": 8 * 1032,
 }
+
+LONGEST_SHOWN = 120  # characters of an error of Pillow
 
 _ORIENTATION = 0x0112  # tag of EXIF
 
@@ -80,6 +85,9 @@ def opened(path: Path) -> Iterator[Image.Image]:
         file_bytes = os.fstat(stream.fileno()).st_size
         if width * height > file_bytes * _MOST_PIXELS_OF_A_BYTE.get(picture.format, MAX_PIXELS):
             raise ValueError(f"is damaged or cut short: {file_bytes} bytes can't hold {width} x {height} pixels")
+        if picture.format == "TIFF":
+            with named_damage(), path.open("rb") as again:
+                check_tiff(again)
         yield picture
 
 
@@ -91,7 +99,7 @@ def named_damage() -> Iterator[None]:
     except (MemoryError, UnidentifiedImageError):  # have names of their own
         raise
     except Exception as error:
-        raise ValueError(f"is damaged or cut short: {error}") from error
+        raise ValueError(f"is damaged or cut short: {one_line(error, LONGEST_SHOWN)}") from error
 
 
 @contextmanager

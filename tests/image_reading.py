@@ -95,7 +95,7 @@ def metadata(path: Path) -> tuple[int, int] | None:
         bitmap = pycolmap.Bitmap.read(copy, as_rgb=False)
     if bitmap is None:
         return None
-    for name in ("camera_model", "focal_length", "latitude", "longitude", "altitude", "orientation"):
+    for name in ("focal_length", "latitude", "longitude", "altitude", "orientation"):
         getattr(bitmap, f"exif_{name}")()
     return bitmap.width, bitmap.height
 

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,11 @@ def test_points_are_views_of_one_image():
         (changed("image_paths", 0, ""), "image_paths must be empty"),
         (changed("intrinsics", (1, 0, 0), np.nan), "intrinsics of a.jpg"),
         (changed("poses", (0, 2, 3), np.inf), "poses of b.jpg"),
+        (changed("points2D_xy", (2, 1), np.nan), "points2D_xy must be finite, found 1"),
+        (changed("intrinsics", (0, 1, 1), 0), "intrinsics or poses of b.jpg are none"),
+        (changed("intrinsics", (1, 1, 0), 1), "intrinsics or poses of a.jpg are none"),
+        (changed("intrinsics", (0, 2, 2), 2), "intrinsics or poses of b.jpg are none"),
+        (changed("poses", (0, 3, 3), 0), "intrinsics or poses of b.jpg are none"),
         (changed("normalised_depths", 2, -0.1), "found 1 that are not, the first in a.jpg"),
         (changed("normalised_depths", 0, np.nan), "the first in b.jpg"),
     ],
@@ -192,6 +198,36 @@ def test_damaged_and_foreign_files_are_named(tmp_path, allow_pickle):
         with pytest.raises(ValueError, match=r"0\.npz is (damaged|no scene info)") as error:
             read_scene_info(path, allow_pickle=allow_pickle)
         assert "\n" not in str(error.value)
+
+
+def test_a_file_that_unpacks_to_much_more_is_refused_before_memory_is_taken(tmp_path, monkeypatch):
+    points = {"points3D_ids": np.arange(200_000), "points2D_xy": np.zeros((200_000, 2))}
+    image_ptr, depths = np.array([0, 0, 0, 200_000]), np.full(200_000, np.nan)
+    lengths = np.diff(image_ptr)
+    arrays = {**ARRAYS, **points, "normalised_depths": depths, "image_ptr": image_ptr, "n_points3D": lengths}
+    np.savez_compressed(tmp_path / "0.npz", **{**arrays, "points3D_ids": np.zeros(200_000, np.int64)})
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "read_array", None)
+        with pytest.raises(ValueError, match=r"0\.npz is damaged: .* would unpack to"):
+            read_scene_info(tmp_path / "0.npz")
+    np.savez_compressed(tmp_path / "0.npz", **arrays)  # numbers that differ
+    assert_same(read_scene_info(tmp_path / "0.npz"), SceneInfo(**arrays))
+
+
+def test_numbers_of_the_other_byte_order_are_read(tmp_path):
+    np.savez(tmp_path / "0.npz", **{key: array.astype(array.dtype.newbyteorder(">")) for key, array in ARRAYS.items()})
+    found = read_scene_info(tmp_path / "0.npz")
+    assert_same(found, scene_info())
+    assert all(getattr(found, key).dtype.isnative for key in SCENE_KEYS)
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path):
+    write_scene_info(tmp_path / "whole.npz", scene_info())
+    with zipfile.ZipFile(tmp_path / "whole.npz") as whole, zipfile.ZipFile(tmp_path / "0.npz", "w") as changed:
+        for name in whole.namelist():
+            changed.writestr(name, b"no array" if name == "poses.npy" else whole.read(name))
+    with pytest.raises(ValueError, match=r"0\.npz is damaged: poses is no array"):
+        read_scene_info(tmp_path / "0.npz")
 
 
 def test_a_scene_info_whose_arrays_contradict_each_other_is_refused(tmp_path):

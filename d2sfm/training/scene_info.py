@@ -4,14 +4,20 @@ Reads without pycolmap. The points of all images lie in flat arrays, cut by ``im
 object. The layout that the D2-Net authors published is made of pickled dictionaries; it is read on request only.
 """
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 
+from d2sfm.errors import one_line
 from d2sfm.files import replacing
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_MOST_UNPACKED = 100  # times the bytes of the file: what unpacks to more was made to fill memory
+_LONGEST_SHOWN = 200  # characters of an error, which may quote the file
 _PUBLISHED_POINTS, _PUBLISHED_DEPTHS = "points3D_id_to_2D", "points3D_id_to_ndepth"
 _PUBLISHED_KEYS = (
     *("image_paths", "depth_paths", "intrinsics", "poses", "overlap_matrix", "scale_ratio_matrix", "angles"),
@@ -83,6 +89,10 @@ class SceneInfo:
             finite = np.isfinite(getattr(self, name)).all(axis=(1, 2))
             if np.any(used & ~finite):
                 raise ValueError(f"{name} of {self.image_names[used & ~finite][0]} are not finite")
+        self._check_cameras(used)
+        seen = np.isfinite(self.points2D_xy).all(axis=1) | ~np.repeat(used, self.n_points3D)
+        if not seen.all():
+            raise ValueError(f"points2D_xy must be finite, found {np.sum(~seen)} that are not")
         depths = self.normalised_depths
         bad = ~(np.isfinite(depths) & (depths > 0)) & np.repeat(used, self.n_points3D)
         if bad.any():
@@ -90,6 +100,16 @@ class SceneInfo:
             raise ValueError(
                 f"normalised_depths must be above 0, found {bad.sum()} that are not, "
                 f"the first in {self.image_names[first]}"
+            )
+
+    def _check_cameras(self, used: np.ndarray) -> None:
+        focal = self.intrinsics[:, [0, 1], [0, 1]]
+        whole = (focal > 0).all(axis=1) & (self.intrinsics[:, 1, 0] == 0)
+        whole &= (self.intrinsics[:, 2] == (0, 0, 1)).all(axis=1) & (self.poses[:, 3] == (0, 0, 0, 1)).all(axis=1)
+        if np.any(used & ~whole):
+            raise ValueError(
+                f"intrinsics or poses of {self.image_names[used & ~whole][0]} are none: expected focal lengths above 0 "
+                "with 0 below the diagonal, and 0 0 1 or 0 0 0 1 as last row"
             )
 
     @property
@@ -134,7 +154,7 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
         try:
             keys = _keys(stream)
         except Exception as error:  # the readers raise what they like on damaged files
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise _damaged(path, error) from error
         published = _PUBLISHED_POINTS in keys
         expected = _PUBLISHED_KEYS if published else SCENE_KEYS
         missing = [key for key in expected if key not in keys]
@@ -150,22 +170,40 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
             arrays = _load(stream, expected, allow_pickle=published)
             arrays = _from_published(arrays) if published else arrays
         except Exception as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise _damaged(path, error) from error
     try:
         return SceneInfo(**arrays)
     except ValueError as error:
-        raise ValueError(f"{path} contradicts itself: {error}") from error
+        raise ValueError(f"{path} contradicts itself: {one_line(error, _LONGEST_SHOWN)}") from error
 
 
-def _keys(stream) -> list[str]:
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is damaged: {one_line(error, _LONGEST_SHOWN)}")
+
+
+def _keys(stream: BinaryIO) -> list[str]:
     with np.load(stream, allow_pickle=False) as archive:
         return archive.files
 
 
-def _load(stream, keys: tuple[str, ...], allow_pickle: bool) -> dict[str, np.ndarray]:
+def _load(stream: BinaryIO, keys: tuple[str, ...], allow_pickle: bool) -> dict[str, np.ndarray]:
     stream.seek(0)
     with np.load(stream, allow_pickle=allow_pickle) as archive:
-        return {key: archive[key] for key in keys}
+        _check_unpacked_size(archive.zip, keys, stream.seek(0, os.SEEK_END))
+        arrays = {key: archive[key] for key in keys}
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # NumPy gives what is no array as bytes
+            raise ValueError(f"{key} is no array")
+        if array.dtype.kind == "U":
+            array.tolist()  # raises where there is a character that is none
+    return {key: array.astype(array.dtype.newbyteorder("="), copy=False) for key, array in arrays.items()}
+
+
+def _check_unpacked_size(archive: ZipFile, keys: tuple[str, ...], file_bytes: int) -> None:
+    names = set(archive.namelist())
+    unpacked = sum(archive.getinfo(key if key in names else f"{key}.npy").file_size for key in keys)
+    if unpacked > _MOST_UNPACKED * file_bytes:
+        raise ValueError(f"{file_bytes} bytes would unpack to {unpacked}")
 
 
 def _from_published(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from d2sfm.errors import one_line
 from d2sfm.files import replacing
-from d2sfm.weights.transfer import Failed, fetch, one_line
+from d2sfm.weights.transfer import Failed, fetch
 
 SITE = "https://dusmanu.com/files/d2-net"
 

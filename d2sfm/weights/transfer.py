@@ -22,6 +22,7 @@ from urllib.request import Request, build_opener
 from tqdm import tqdm
 
 import d2sfm
+from d2sfm.errors import one_line
 from d2sfm.files import replacing
 
 TIMEOUT_S = 20.0  # without a byte
@@ -78,11 +79,6 @@ def fetch(url: str, part: BinaryIO, note: Path) -> None:
             wait_s = FIRST_WAIT_S * 2**trial
             logger.warning("%s: %s, next try in %g s", url, error, wait_s)
             time.sleep(wait_s)
-
-
-def one_line(error: object) -> str:
-    """An exception's text without line ends, or its kind where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _transfer(url: str, part: BinaryIO, note: Path) -> None:
