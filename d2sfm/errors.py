@@ -1,4 +1,14 @@
-"""Errors of libraries in words for one line."""
+"""Names of files and errors of libraries as text for one line."""
+
+import re
+
+# What ends a line or steers a terminal, and the bytes of names that are not UTF-8.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(name: str) -> str:
+    """A name as it is but for characters that can't stand in a line, which are escaped as in Python's strings."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
 def one_line(error: object, longest: int | None = None) -> str:

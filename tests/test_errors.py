@@ -1,6 +1,6 @@
 import pytest
 
-from d2sfm.errors import one_line
+from d2sfm.errors import one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,24 @@ def test_errors_in_one_line(error, expected):
 def test_long_errors_are_cut():
     assert one_line(ValueError("x" * 30), longest=30) == "x" * 30
     assert one_line(ValueError("x" * 31), longest=30) == "x" * 30 + "..."
+
+
+@pytest.mark.parametrize(
+    "name", ["a  b.jpg", " ä/é/e\u0301.png", "名前\u3000.jpg", "👨\u200d👩\u200d👧.jpg", "back\\slash'\".jpg"]
+)
+def test_names_of_all_languages_are_printed_as_they_are(name):
+    assert printable(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("new\nline.jpg", "new\\nline.jpg"),
+        ("tab\t\r.jpg", "tab\\t\\r.jpg"),
+        ("red \x1b[31m\x9b.jpg", "red \\x1b[31m\\x9b.jpg"),
+        ("line\u2028.jpg", "line\\u2028.jpg"),
+        ("caf\udce9.jpg", "caf\\udce9.jpg"),
+    ],
+)
+def test_what_cannot_stand_in_a_line_is_escaped(name, expected):
+    assert printable(name) == expected

@@ -16,6 +16,7 @@ from d2sfm.commands.common import (
     print_result,
     shows_progress,
 )
+from d2sfm.errors import printable
 from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, ExtractionOptions, StorageOptions
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
@@ -86,11 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
         given = {"cameras": cameras, "masks": Masks(arguments.masks, arguments.camera_mask)}
         summary = extract_to_database(arguments.database, arguments.images, **given, **cache, **common)
     for name in summary.without_keypoints[:NAMES_SHOWN]:
-        logger.warning("%s has no keypoints", name)
+        logger.warning("%s has no keypoints", printable(name))
     if len(summary.without_keypoints) > NAMES_SHOWN:
         logger.warning("%d more have no keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
     for name, reason in summary.skipped.items():
-        logger.warning("skipped %s: %s", name, reason)
+        logger.warning("skipped %s: %s", printable(name), reason)
     print_result(arguments, summary)
     return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
 
