@@ -50,11 +50,13 @@ class Trial:
         the pipeline's own, but for the robust adjustment at its end.
     initial_pair: ids of the images that the one model of the incremental pipeline begins with; empty: as many models
         as it finds, from pairs that it chooses.
+    most_seconds: after which the incremental pipeline stops with what it has; None: it takes what it takes.
     """
 
     seed: int
     is_cautious: bool = False
     initial_pair: tuple[int, ...] = ()
+    most_seconds: int | None = None
 
 
 def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object]) -> list[pycolmap.Reconstruction]:
@@ -87,13 +89,15 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
     return models
 
 
-def with_distortion(given: MappingInput, model: pycolmap.Reconstruction, seed: int) -> pycolmap.Reconstruction | None:
+def with_distortion(
+    given: MappingInput, model: pycolmap.Reconstruction, seed: int, most_seconds: int | None = None
+) -> pycolmap.Reconstruction | None:
     """A model of a cautious run gone on with, lens distortion refined; None where that gives none."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as start, quiet_pycolmap():
         database = Path(folder) / "copy.db"
         copy_for_mapping(given.database, database, given.chance_pairs)
         model.write_binary(start)
-        options = incremental_options(given, Trial(seed=seed))
+        options = incremental_options(given, Trial(seed=seed, most_seconds=most_seconds))
         options.multiple_models = False
         models = pycolmap.incremental_mapping(database, folder, folder, options, input_path=start)
     if not models:
@@ -154,6 +158,8 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
         # More models would be looked for among what this one leaves, a minute in vain where the pair was wrong.
         options.init_image_id1, options.init_image_id2 = trial.initial_pair
         options.multiple_models = False
+    if trial.most_seconds is not None:
+        options.max_runtime_seconds = trial.most_seconds
     return options
 
 

@@ -396,8 +396,8 @@ class ReconstructionOptions:
     time_budget: float = option(
         600.0,
         metavar="S",
-        help="no start but the first begins after so many seconds; where that ends the starts, a faster machine may "
-        "keep another model",
+        help="after so many seconds no start begins, and all but the first stop with what they have; a faster machine "
+        "may then keep another model",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones count on from it")
     num_threads: int = option(

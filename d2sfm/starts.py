@@ -1,8 +1,9 @@
 """Starts of mapping: which are made, and the one whose model is kept."""
 
+import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import pycolmap
@@ -16,6 +17,7 @@ from d2sfm.options import Mapper, ReconstructionOptions
 
 MIN_GAIN = 0.01  # where there was no distortion, a parameter for each of 10 photographs gained 0.2 %
 FRUITLESS = 2  # further starts with known cameras: of these, the next differs little from the first
+MOST_SECONDS = 1 << 30  # that pycolmap is told
 RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
 
 
@@ -75,8 +77,8 @@ def best_of_starts(
 
     names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
     is_estimated: whether some focal lengths are only estimated: then there are options.min_starts or more. Starts go on
-    while the best model leaves connected images without support, to options.max_starts or the end of the time budget.
-    Where all cameras are known, further starts end as soon as two gain nothing.
+    while the best model leaves connected images without support, to options.max_starts or the end of the time budget,
+    which stops all runs but the first. Where all cameras are known, further starts end as soon as two gain nothing.
 
     The kept start's models are followed by those that other starts found of images which they lack.
     """
@@ -85,14 +87,16 @@ def best_of_starts(
     begun, fruitless, pairs = time.perf_counter(), 0, []
     for number in count():
         is_whole = outcome.kept is not None and outcome.kept.best.supported >= connected
-        is_late = time.perf_counter() - begun > options.time_budget
+        seconds_left = options.time_budget - (time.perf_counter() - begun)
         is_enough = outcome.found >= least and (is_whole or (not is_estimated and fruitless >= FRUITLESS))
         is_last = outcome.found >= options.max_starts or number >= max(options.max_starts, 1 + len(pairs))
-        if number and (is_late or is_enough or is_last):
+        if number and (seconds_left <= 0 or is_enough or is_last):
             break
         if number == 1 and given.mapper is Mapper.INCREMENTAL:
             pairs = _initial_pairs(given, RUNS_A_START * options.max_starts)
         trial = trial_of(number, options.seed, is_estimated, given.is_refined and outcome.found < least, pairs)
+        if number:
+            trial = replace(trial, most_seconds=_whole_seconds(seconds_left))
         models, seconds = _run(given, trial, len(names), progress)
         initial = tuple(names[image_id] for image_id in trial.initial_pair)
         start = Start(
@@ -110,7 +114,7 @@ def best_of_starts(
         elsewhere += _apart_from(outcome.models, others, given.pixel_factor)
     if outcome.kept is None:
         return outcome
-    _refine_distortion(given, outcome)
+    _refine_distortion(given, outcome, _whole_seconds(max(seconds_left, outcome.kept.seconds)))
     outcome.models += _apart_from(outcome.models, elsewhere, given.pixel_factor)
     return outcome
 
@@ -129,6 +133,10 @@ def trial_of(number: int, seed: int, is_estimated: bool, is_all_cautious: bool, 
     )
 
 
+def _whole_seconds(seconds: float) -> int:
+    return math.ceil(min(seconds, MOST_SECONDS))
+
+
 def _initial_pairs(given: MappingInput, most: int) -> list[tuple[int, int]]:
     limits = incremental_options(given, Trial(seed=0)).mapper
     with PairStore(given.database) as store:
@@ -144,14 +152,14 @@ def _run(given: MappingInput, trial: Trial, images: int, progress: bool) -> tupl
     return models, time.perf_counter() - started
 
 
-def _refine_distortion(given: MappingInput, outcome: Outcome) -> None:
+def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int) -> None:
     """Go on with the kept model of a cautious start, lens distortion refined, where the cameras' models have any."""
     kept, model = outcome.kept, outcome.models[0]
     has_distortion = any(len(camera.extra_params_idxs()) for camera in model.cameras.values())
     if not kept.way or not has_distortion or given.mapper is not Mapper.INCREMENTAL:
         return
     started = time.perf_counter()
-    released = with_distortion(given, model, kept.seed)
+    released = with_distortion(given, model, kept.seed, most_seconds)
     start = Start(
         seed=kept.seed,
         way="distortion refined",

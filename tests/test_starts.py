@@ -1,10 +1,11 @@
+import math
 import shutil
 
 import pycolmap
 import pytest
 
 from d2sfm.initial_pairs import initial_pairs
-from d2sfm.mapping import MappingInput, map_once
+from d2sfm.mapping import MappingInput, incremental_options, map_once
 from d2sfm.models import ModelStatistics
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.starts import Outcome, Start, best_of_starts, is_worth_it, trial_of
@@ -105,3 +106,23 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
     )
     found = best_of_starts(given, options, **given_names)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
+
+
+@pytest.mark.parametrize("budget", [50.0, math.inf])
+def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_path, monkeypatch, budget):
+    database, names, _ = two_places
+    database = shutil.copy(database, tmp_path / "db.db")
+    limits = []
+
+    def recorded(given, trial, on_image):
+        limits.append(incremental_options(given, trial).max_runtime_seconds)
+        return map_once(given, trial, on_image)
+
+    monkeypatch.setattr("d2sfm.starts.map_once", recorded)
+    given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0)
+    options = ReconstructionOptions(max_starts=3, time_budget=budget)
+    best_of_starts(given, options, names=names, connected=len(names), is_estimated=False)
+    assert limits[0] == -1
+    assert len(limits) > 1
+    assert all(0 < limit <= budget for limit in limits[1:])
+    assert limits[1:] == sorted(limits[1:], reverse=True)
