@@ -16,7 +16,7 @@ from d2sfm.models import ModelStatistics, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
 
 MIN_GAIN = 0.01  # where there was no distortion, a parameter for each of 10 photographs gained 0.2 %
-FRUITLESS = 2  # further starts with known cameras: of these, the next differs little from the first
+FRUITLESS = 4  # further starts with known cameras, one after the other
 MOST_SECONDS = 1 << 30  # that pycolmap is told
 RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
 
@@ -78,7 +78,7 @@ def best_of_starts(
     names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
     is_estimated: whether some focal lengths are only estimated: then there are options.min_starts or more. Starts go on
     while the best model leaves connected images without support, to options.max_starts or the end of the time budget,
-    which stops all runs but the first. Where all cameras are known, further starts end as soon as two gain nothing.
+    which stops all runs but the first. Where all cameras are known, they end when four in a row gain nothing.
 
     The kept start's models are followed by those that other starts found of images which they lack.
     """
