@@ -66,13 +66,17 @@ def read_features(path: Path) -> Features:
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: it is not one of d2sfm's feature files")
     try:
+        _require_floats(arrays, ("keypoints", "descriptors", "scales"))
+        scales = tuple(map(float, arrays["scales"].ravel()))
+        if not scales or not all(0 < scale < np.inf for scale in scales):
+            raise ValueError(f"scales {scales}, expected numbers above 0")
         return Features(
             keypoints=arrays["keypoints"],
             descriptors=arrays["descriptors"],
             image_size=_size(arrays["image_size"]),
             input_size=_size(arrays["input_size"]),
             convention=Convention(arrays["convention"].item()),
-            scales=tuple(map(float, arrays["scales"].ravel())),
+            scales=scales,
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -89,6 +93,7 @@ def read_published(path: Path, convention: Convention, image_size: Size, input_s
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}: it is no feature file")
     try:
+        _require_floats(arrays, PUBLISHED)
         keypoints, scores = (arrays[key].astype(np.float32) for key in ("keypoints", "scores"))
         if keypoints.ndim != 2 or keypoints.shape[1] != 3 or scores.size != len(keypoints):
             raise ValueError(f"keypoints {keypoints.shape} and scores {scores.shape}, expected (N, 3) and (N,)")
@@ -120,7 +125,8 @@ def read_fingerprint(path: Path) -> str | None:
         arrays = _load(path, ("fingerprint",))
     except ValueError:
         return None
-    return str(arrays["fingerprint"].item()) if "fingerprint" in arrays else None
+    found = arrays.get("fingerprint")
+    return found.item() if found is not None and found.size == 1 and found.dtype.kind == "U" else None
 
 
 def _save(stream: BinaryIO, arrays: dict, output_type: OutputType) -> None:
@@ -165,6 +171,13 @@ def _load_mat(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {key: arrays[key] for key in keys if key in arrays}
 
 
+def _require_floats(arrays: dict[str, np.ndarray], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if arrays[key].dtype.kind != "f":
+            raise ValueError(f"{key} are {arrays[key].dtype}, expected floating point")
+
+
 def _size(array: np.ndarray) -> tuple[int, int]:
-    width, height = map(int, array.ravel())
-    return width, height
+    if array.size != 2 or array.dtype.kind not in "iu" or array.min() < 1:
+        raise ValueError(f"size {array.ravel().tolist()}, expected width and height of 1 or more")
+    return tuple(array.ravel().tolist())

@@ -7,6 +7,7 @@ import numpy as np
 
 from d2sfm.coordinates import image_from_input, input_from_published_input, resize_factor
 from d2sfm.features import Features
+from d2sfm.fingerprints import settings_of
 from d2sfm.options import Convention
 from d2sfm.pyramid import level_sizes
 
@@ -36,7 +37,10 @@ def in_colmap_frame(features: Features) -> Features:
 
 
 def colmap_fingerprint(fingerprint: str) -> str:
-    """The fingerprint of features after ``in_colmap_frame``: they differ from those that were never moved."""
-    settings = json.loads(fingerprint)
+    """The fingerprint of features after ``in_colmap_frame``: they differ from those that were never moved.
+
+    ValueError where it is no fingerprint.
+    """
+    settings = settings_of(fingerprint)
     moved = {"convention": "colmap, moved from reference"} if settings.get("convention") == "reference" else {}
     return json.dumps(settings | moved)

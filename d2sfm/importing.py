@@ -22,6 +22,7 @@ from d2sfm.database import (
     require_camera,
 )
 from d2sfm.features import Features
+from d2sfm.fingerprints import settings_of
 from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.headers import check_header, orientation
@@ -142,7 +143,9 @@ def _fingerprint(
             fingerprint = source.fingerprint(name)
             if fingerprint is None and not source.tells_convention(name):
                 foreign.append(name)
-            found.setdefault(_parsed(fingerprint) or _foreign_settings(source.path, options), name)
+            if fingerprint is not None:
+                settings_of(fingerprint)  # raises where it is none
+            found.setdefault(fingerprint or _foreign_settings(source.path, options), name)
         except (ValueError, OSError) as error:
             summary.skipped[name] = reason(error)
     if len(found) > 1:
@@ -156,14 +159,6 @@ def _fingerprint(
             len(foreign),
         )
     return next(iter(found), _foreign_settings(source.path, options))
-
-
-def _parsed(fingerprint: str | None) -> str | None:
-    if fingerprint is None:
-        return None
-    if not isinstance(json.loads(fingerprint), dict):
-        raise ValueError(f"fingerprint {fingerprint:.40} is no JSON object")
-    return fingerprint
 
 
 def _foreign_settings(path: Path, options: ImportOptions) -> str:
@@ -219,6 +214,8 @@ def _check(features: Features) -> None:
     """Raise ValueError for numbers that features can't have."""
     if not np.isfinite(features.keypoints).all():
         raise ValueError("its keypoints or scores are not all finite")
+    if not (features.keypoints[:, 2] > 0).all():
+        raise ValueError("scales of its keypoints are not above 0")
     margin = max(1.0, resize_factor(features.input_size, features.image_size))
     xy = features.keypoints[:, :2]
     if (xy < -margin).any() or (xy > np.add(features.image_size, margin)).any():

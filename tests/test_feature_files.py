@@ -113,6 +113,12 @@ def test_fingerprint(tmp_path, output_type, fingerprint):
         read_fingerprint(tmp_path / "d")
 
 
+@pytest.mark.parametrize("value", [["{}", "{}"], 1.0, []])
+def test_a_fingerprint_that_is_no_text_is_none(tmp_path, value):
+    np.savez(tmp_path / "a.npz", fingerprint=value)
+    assert read_fingerprint(tmp_path / "a.npz") is None
+
+
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "a.npz"
     write_features(path, make_features(2), NPZ, FLOAT32)
@@ -190,7 +196,14 @@ def test_pickled_arrays_are_never_loaded(tmp_path):
         ("keypoints", np.zeros((3, 2)), r"keypoints have shape \(3, 2\)"),
         ("descriptors", np.zeros((2, 512)), r"descriptors have shape \(2, 512\), expected \(3, 512\)"),
         ("convention", np.array("other"), "'other' is not a valid Convention"),
-        ("image_size", np.array([1, 2, 3]), "too many values"),
+        ("keypoints", np.zeros((3, 4), complex), "keypoints are complex128, expected floating point"),
+        ("descriptors", np.full((3, 512), "1"), "descriptors are <U1, expected floating point"),
+        ("image_size", np.array([1, 2, 3]), r"size \[1, 2, 3\], expected width and height"),
+        ("image_size", np.array([0.5, 2]), r"size \[0\.5, 2\.0\], expected width and height"),
+        ("input_size", np.array([0, 3]), r"size \[0, 3\], expected width and height of 1 or more"),
+        ("scales", np.array([1.0, 0]), r"scales \(1\.0, 0\.0\), expected numbers above 0"),
+        ("scales", np.zeros(0), r"scales \(\), expected numbers above 0"),
+        ("scales", np.array([np.inf]), r"scales \(inf,\), expected numbers above 0"),
     ],
 )
 def test_contradicting_arrays_are_named_with_the_file(tmp_path, key, value, message):
@@ -254,7 +267,8 @@ def test_a_published_file_without_keypoints(tmp_path):
         ({"scores": np.zeros(2)}, r"a\.npz: keypoints \(3, 3\) and scores \(2,\)"),
         ({"descriptors": np.zeros((3, 128))}, r"a\.npz: descriptors have shape \(3, 128\)"),
         ({"keypoints": np.zeros((3, 3))}, r"a\.npz: scales of keypoints are not above 0"),
-        ({"keypoints": np.array([["a"] * 3] * 3)}, r"a\.npz: could not convert"),
+        ({"keypoints": np.array([["a"] * 3] * 3)}, r"a\.npz: keypoints are <U1, expected floating point"),
+        ({"descriptors": np.zeros((3, 512), complex)}, r"a\.npz: descriptors are complex128, expected floating"),
     ],
 )
 def test_published_files_that_are_none(tmp_path, changes, message):

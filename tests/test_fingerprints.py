@@ -1,6 +1,8 @@
 import json
 
-from d2sfm.fingerprints import difference
+import pytest
+
+from d2sfm.fingerprints import difference, settings_of
 
 
 def test_only_what_differs_is_named():
@@ -9,3 +11,9 @@ def test_only_what_differs_is_named():
     assert difference(one, other) == "max_edge 96, border 3, relu None"
     assert difference(other, one) == "max_edge 128, relu True, border None"
     assert difference(one, one) == ""
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000])
+def test_what_is_no_fingerprint_is_told_in_a_line(text):
+    with pytest.raises(ValueError, match=r"^fingerprint .{1,60} is no JSON object$"):
+        settings_of(text)

@@ -300,14 +300,27 @@ def test_files_of_different_settings(tmp_path, photographs):
 
 @pytest.mark.parametrize("fingerprint", ["settings", "[1]", "{"])
 def test_fingerprints_that_are_none(tmp_path, photographs, fingerprint):
+    (tmp_path / "npz").mkdir()
     with h5py.File(tmp_path / "f.h5", "w") as file:
         write_hloc_features(file, "A.jpg", random_features(0), FINGERPRINT)
         write_hloc_features(file, "a.jpg", random_features(0), FINGERPRINT)
         noted = json.loads(file["a.jpg"].attrs["d2sfm"]) | {"fingerprint": fingerprint}
         file["a.jpg"].attrs["d2sfm"] = np.bytes_(json.dumps(noted))
-    summary = import_features(tmp_path / "db.db", photographs, tmp_path / "f.h5")
-    assert summary.imported == 1
-    assert list(summary.skipped) == ["a.jpg"]
+    for name, text in (("A.jpg", FINGERPRINT), ("a.jpg", fingerprint)):
+        write_features(tmp_path / "npz" / f"{name}.d2-net", random_features(0), fingerprint=text)
+    for source in ("f.h5", "npz"):
+        summary = import_features(tmp_path / f"{source}.db", photographs, tmp_path / source)
+        assert summary.imported == 1
+        assert summary.skipped == {"a.jpg": f"fingerprint {fingerprint} is no JSON object"}
+
+
+def test_scales_of_keypoints_are_above_0(tmp_path, photographs):
+    features = random_features(0)
+    features.keypoints[2, 2] = -1
+    (tmp_path / "npz").mkdir()
+    write_features(tmp_path / "npz" / "a.jpg.d2-net", features)
+    summary = import_features(tmp_path / "db.db", photographs, tmp_path / "npz")
+    assert summary.skipped == {"a.jpg": "scales of its keypoints are not above 0"}
 
 
 def test_imported_features_are_matched_refined_and_restored(tmp_path):
