@@ -59,12 +59,13 @@ def test_reading_hloc_layout(write, dtype):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ([1.0, 2, 3], r"of b in .* is float64 \(3,\), expected 2 numbers as before it"),
-        ([[1.0, 2]], r"of b in .* is float64 \(1, 2\), expected 2 numbers"),
-        ([1, 2], r"of b in .* is int64 \(2,\), expected"),
-        ([0.0, 0], "is zero or not finite"),
-        ([1.0, np.nan], "is zero or not finite"),
-        (b"text", "of b in"),
+        ([1.0, 2, 3], r"h5: b/global_descriptor has shape \(3,\), expected \(2,\)"),
+        ([[1.0, 2]], r"h5: b/global_descriptor has shape \(1, 2\), expected \(2,\)"),
+        ([1, 2], r"h5: b/global_descriptor holds int64, expected floats"),
+        ([0.0, 0], r"h5: b/global_descriptor is zero, empty or not finite"),
+        ([1.0, np.nan], r"h5: b/global_descriptor is zero, empty or not finite"),
+        (b"text", r"h5: b/global_descriptor holds object, expected floats"),
+        (h5py.ExternalLink("other.h5", "/b"), "global_descriptor is a link to elsewhere"),
     ],
 )
 def test_bad_descriptors_are_named(write, wrong, message):
@@ -72,11 +73,18 @@ def test_bad_descriptors_are_named(write, wrong, message):
         read_global_descriptors(write(b=wrong), ["a.jpg", "b"])
 
 
+def test_a_descriptor_that_fits_into_no_memory_is_refused(tmp_path):
+    with h5py.File(tmp_path / "global.h5", "w") as file:
+        file.create_dataset("a.jpg/global_descriptor", (10**13,), "f4", chunks=(1024,))[:3] = 1
+    with pytest.raises(ValueError, match=r"a\.jpg/global_descriptor has shape \(10000000000000,\)"):
+        read_global_descriptors(tmp_path / "global.h5", ["a.jpg"])
+
+
 def test_missing_images_and_files(write, tmp_path):
     with pytest.raises(ValueError, match=r"has no global_descriptor of 3 images, sub the first"):
         read_global_descriptors(write(), ["a.jpg", "sub", "sub folder", "a.jpg/global_descriptor"])
-    with pytest.raises(FileNotFoundError, match="no file of global descriptors"):
+    with pytest.raises(FileNotFoundError, match=r"no file .*nowhere"):
         read_global_descriptors(tmp_path / "nowhere.h5", ["a.jpg"])
     (tmp_path / "text.h5").write_text("no HDF5")
-    with pytest.raises(ValueError, match=r"text\.h5 can't be read as HDF5"):
+    with pytest.raises(ValueError, match=r"text\.h5 is no HDF5 file"):
         read_global_descriptors(tmp_path / "text.h5", ["a.jpg"])

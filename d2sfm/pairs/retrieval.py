@@ -6,10 +6,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from d2sfm.formats.hdf5 import FLOATS, array, links, member, opened
 from d2sfm.pairs.arrays import nearest, unique_pairs
 
 COLUMNS = 1024
 DATASET = "global_descriptor"  # of an image's group, in hloc's files
+MAX_SIZE = 1 << 17  # numbers of a global descriptor: those in use have 4096, VLAD of 512 channels and 256 words this
 
 
 def retrieval(
@@ -47,34 +49,24 @@ def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarra
     Returns [N, D] float32 of unit length in the order of the names. Raises FileNotFoundError where there is no such
     file, ValueError where it is no HDF5 file, or lacks an image, or holds for one something else than the others have.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file of global descriptors {path}")
     found, missing = [], []
-    try:
-        with h5py.File(path, "r") as file:
-            for name in names:
-                group = file.get(name)
-                dataset = group.get(DATASET) if isinstance(group, h5py.Group) else None
-                if isinstance(dataset, h5py.Dataset):
-                    found.append(_unit(path, name, dataset, len(found[0]) if found else None))
-                else:
-                    missing.append(name)
-    except OSError as error:
-        raise ValueError(f"{path} can't be read as HDF5: {str(error).splitlines()[0]}") from error
+    with opened(path) as file:
+        for name in names:
+            group = member(file, name)
+            if isinstance(group, h5py.Group) and DATASET in links(group):
+                size = len(found[0]) if found else None
+                found.append(_unit(path, name, array(group, DATASET, (size,), FLOATS, MAX_SIZE)))
+            else:
+                missing.append(name)
     if missing:
         raise ValueError(f"{path} has no {DATASET} of {len(missing)} images, {missing[0]} the first")
     return np.stack(found)
 
 
-def _unit(path: Path, name: str, dataset: h5py.Dataset, size: int | None) -> np.ndarray:
+def _unit(path: Path | str, name: str, descriptor: np.ndarray) -> np.ndarray:
     """One descriptor, [D] float32, of unit length."""
-    where = f"{DATASET} of {name} in {path}"
-    if dataset.ndim != 1 or dataset.dtype.kind != "f" or not len(dataset) or (size and len(dataset) != size):
-        expected = f"{size} numbers as before it" if size else "[D] of floating point"
-        raise ValueError(f"{where} is {dataset.dtype} {dataset.shape}, expected {expected}")
-    descriptor = dataset[:].astype(np.float64)
+    descriptor = descriptor.astype(np.float64)
     length = np.linalg.norm(descriptor)
     if not 0 < length < np.inf:
-        raise ValueError(f"{where} is zero or not finite")
+        raise ValueError(f"{path}: {name}/{DATASET} is zero, empty or not finite")
     return (descriptor / length).astype(np.float32)
