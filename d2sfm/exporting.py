@@ -52,7 +52,8 @@ def export_database(
     nearest neighbours.
 
     Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no features of
-    d2sfm or matches of keypoints that are not there, ValueError where a name or a match does not fit into the layout.
+    d2sfm or matches of keypoints that are not there, ValueError where a name or a match does not fit into the layout,
+    or ``output`` is no folder.
     """
     database, output, options = Path(database), Path(output), options or ExportOptions()
     require_database(database)
@@ -61,13 +62,23 @@ def export_database(
         with_matches = options.format is ExportFormat.HLOC and options.matches is not ExportedMatches.NONE
         if with_matches:
             require_distinct(names)
-        output.mkdir(parents=True, exist_ok=True)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise ValueError(f"{output} is no folder, and none can be made there: a file is in the way") from None
         keypoints = _write_features(database, output, names, options, progress)
         found = {"images": len(names), "keypoints": keypoints, "output": output}
         if not with_matches:
+            _warn_of_others(output)
             return ExportSummary(**found)
         pairs, matches = _write_matches(database, output, set(names), options.matches, progress)
         return ExportSummary(**found, pairs=pairs, matches=matches)
+
+
+def _warn_of_others(output: Path) -> None:
+    """Matches of an earlier run count keypoints that may be others now."""
+    if there := [name for name in ("matches.h5", "pairs.txt") if (output / name).exists()]:
+        logger.warning("of an earlier run, %s in %s may not fit these features", " and ".join(there), output)
 
 
 def _names(database: Path) -> list[str]:

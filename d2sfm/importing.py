@@ -39,7 +39,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class ImportSummary:
-    """What a run did; ``skipped`` holds the reason for each photograph, and pair 'a - b', that could not be used."""
+    """What a run did.
+
+    ``skipped`` holds the reason for each photograph, pair 'a - b', and file of matches, that could not be used.
+    """
 
     imported: int = 0
     already_there: int = 0
@@ -244,7 +247,9 @@ def _import_matches(database: Path, path: Path, summary: ImportSummary, progress
             store.write(ids[a], ids[b], matches)
             summary.pairs += 1
             summary.matches += len(matches)
-        if source.unknown:
+        if source.unknown and not source.pairs():
+            summary.skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
+        elif source.unknown:
             logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)
 
 

@@ -93,12 +93,15 @@ def test_a_folder_of_published_files(photographs, tmp_path, option, expected):
     assert settings[option[2:].replace("-", "_")] == 40
 
 
-def test_what_can_not_be_used_is_named(from_hloc, tmp_path, capsys):
+def test_what_can_not_be_used_is_named_in_a_line_each(from_hloc, tmp_path, capsys):
     (tmp_path / "photographs" / "b c.png").write_text("no picture")
+    (tmp_path / "photographs" / "b\nc.png").write_text("no picture")
+    write_as_hloc(tmp_path / "f.h5", "b\nc.png", np.array([[1.5, 1.5]]), (INPUT, SIZE))
     assert run_import("--features", "f.h5") == 1
     shown = capsys.readouterr()
     assert "warning: skipped b c.png: " in shown.err
-    assert ", 1 skipped" in shown.out
+    assert "warning: skipped b\\nc.png: " in shown.err
+    assert ", 2 skipped" in shown.out
 
 
 @pytest.mark.parametrize(

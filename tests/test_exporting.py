@@ -169,3 +169,19 @@ def test_what_is_there_is_replaced_whole(tmp_path, database):
     export_database(database, tmp_path)
     with h5py.File(tmp_path / "features.h5") as file:
         assert sorted(file) == ["A.jpg", "a.jpg", "sub", "süd"]
+
+
+def test_matches_of_an_earlier_run_are_told_where_they_stay(tmp_path, database, caplog):
+    without = ExportOptions(matches=ExportedMatches.NONE)
+    export_database(database, tmp_path / "out", options=without)
+    assert "earlier run" not in caplog.text
+    export_database(database, tmp_path / "out")
+    export_database(database, tmp_path / "out", options=without)
+    assert f"of an earlier run, matches.h5 and pairs.txt in {tmp_path / 'out'} may not fit" in caplog.text
+
+
+@pytest.mark.parametrize("output", ["file", "file/below"])
+def test_a_file_in_the_way_of_the_folder(tmp_path, database, output):
+    (tmp_path / "file").write_text("")
+    message = f"{tmp_path / output} is no folder, and none can be made there: a file is in the way"
+    refuse(database, tmp_path / output, ValueError, message)

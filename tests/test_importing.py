@@ -267,6 +267,13 @@ def test_matches_of_hloc(tmp_path, photographs, from_hloc, caplog):
     assert (again.pairs, again.already_there) == (0, 5)
 
 
+def test_a_file_with_matches_of_none_of_the_images_counts_as_skipped(tmp_path, photographs, from_hloc):
+    write_pair(tmp_path / "m.h5", "a.jpg/other.jpg", [4, 0, 1])
+    summary = import_features(tmp_path / "db.db", photographs, from_hloc, matches=tmp_path / "m.h5")
+    expected = f"none of its 1 pairs is of images with features in {tmp_path / 'db.db'}"
+    assert summary.skipped == {str(tmp_path / "m.h5"): expected}
+
+
 def test_a_bad_file_of_matches_shows_before_the_work(tmp_path, photographs, from_hloc):
     (tmp_path / "m.h5").write_text("no matches")
     for path, error in (("m.h5", ValueError), ("nowhere.h5", FileNotFoundError)):

@@ -14,6 +14,7 @@ from d2sfm.commands.common import (
     print_result,
     shows_progress,
 )
+from d2sfm.errors import printable
 from d2sfm.options import CameraOptions, VerificationOptions
 from d2sfm.transfer_options import ImportOptions
 
@@ -60,6 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
         progress=shows_progress(arguments),
     )
     for name, reason in summary.skipped.items():
-        logger.warning("skipped %s: %s", name, reason)
+        logger.warning("skipped %s: %s", printable(name), reason)
     print_result(arguments, summary)
     return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
