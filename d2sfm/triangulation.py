@@ -67,8 +67,9 @@ def triangulate(
     reference: folder of a COLMAP model. Its images are those of the database by name; what only one of the two has is
     left out and named. Each camera becomes a rig of its own. Of the verified matches those take part that the poses
     agree with. Poses, intrinsics and the database stay as they are, to the last bit but for quaternions that are not
-    of unit length, as in text files. images: the folder of the photographs, for point
-    colours only (default: the one that extraction recorded). Numbered model folders of an earlier run are replaced.
+    of unit length, as in text files, and a database of an older COLMAP, which is brought to the newest schema. images:
+    the folder of the photographs, for point colours only (default: the one that extraction recorded). Numbered model
+    folders of an earlier run are replaced.
 
     Raises FileNotFoundError where there is no database or model, RuntimeError where one can't be read, there are no
     verified pairs, they have fewer than two images in common, or the sizes of a photograph differ, and where ``output``

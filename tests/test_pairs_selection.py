@@ -166,6 +166,16 @@ def test_models_that_do_not_help(database, tmp_path):
         select(database, pairs="covisibility", model=empty)
 
 
+def test_a_model_without_points(database, model, tmp_path):
+    known = pycolmap.Reconstruction(model)
+    for point_id in known.point3D_ids():
+        known.delete_point3D(point_id)
+    known.write_binary(tmp_path)
+    with pytest.raises(RuntimeError, match="has no points that images could share: choose --pairs poses"):
+        select(database, pairs="covisibility", model=tmp_path)
+    assert len(select(database, pairs="poses", model=tmp_path))
+
+
 def test_a_file_and_a_file_that_is_called_like_a_kind(database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "retrieval").write_text("my view 8.jpg\tmy view 0.jpg\n")

@@ -97,6 +97,15 @@ def test_a_later_process_goes_on_and_what_is_whole_is_not_asked_for(server, plac
     assert len(server.requests) == before
 
 
+def test_a_part_that_is_longer_than_the_file_is_fetched_anew(server, place):
+    server.behaviours = [cut(300_000)] * transfer.TRIES
+    place.fails(server.url)
+    with place.path.open("ab") as part:
+        part.write(CONTENT)
+    assert place.fetch(server.url) == CONTENT
+    assert server.ranges[-2:] == [f"bytes={300_000 + len(CONTENT)}-", None]
+
+
 def test_a_server_without_ranges_starts_anew(server, place):
     server.behaviours = [cut(5000), without_ranges(700), without_ranges()]
     assert place.fetch(server.url) == CONTENT

@@ -95,6 +95,8 @@ class _Selection:
 
     def _covisibility(self) -> np.ndarray:
         known, images = self._images_of_model()
+        if not self._model.num_points3D():
+            raise RuntimeError(f"{self._options.model} has no points that images could share: choose --pairs poses")
         pairs = covisible(self.image_ids[known], images, self._options.num_neighbours)
         return self._with_others(pairs, known, f"are not in {self._options.model}")
 
