@@ -17,7 +17,7 @@ from d2sfm.formats import require_distinct, write_hloc_features, write_hloc_matc
 from d2sfm.formats.hdf5 import created
 from d2sfm.image_cache import LruCache
 from d2sfm.options import DescriptorDtype, OutputType
-from d2sfm.pairs import in_tiles, write_pairs
+from d2sfm.pairs import in_tiles, require_writable, write_pairs
 from d2sfm.transfer_options import ExportedMatches, ExportFormat, ExportOptions
 
 CACHE_BYTES = 1 << 29  # of descriptors
@@ -62,6 +62,7 @@ def export_database(
         with_matches = options.format is ExportFormat.HLOC and options.matches is not ExportedMatches.NONE
         if with_matches:
             require_distinct(names)
+            require_writable(names)
         try:
             output.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):

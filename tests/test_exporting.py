@@ -156,6 +156,13 @@ def test_names_that_hloc_can_not_tell_apart(tmp_path, database):
     export_database(database, tmp_path / "out", options=ExportOptions(matches=ExportedMatches.NONE))
 
 
+def test_names_that_a_pairs_file_can_not_hold_show_before_the_work(tmp_path, database):
+    rename(database, "A.jpg", "a\tb.jpg")
+    refuse(database, tmp_path / "out", ValueError, "'a\\tb.jpg' can't be written into a pairs file")
+    assert not (tmp_path / "out").exists()
+    export_database(database, tmp_path / "out", options=ExportOptions(matches=ExportedMatches.NONE))
+
+
 def test_matches_of_keypoints_that_are_not_there(tmp_path, database):
     match = np.array([[0, 60]], np.uint32).tobytes()
     run_sql(database, ("UPDATE matches SET data = ?, rows = 1", (match,)))

@@ -1,7 +1,7 @@
 """Pairs of images in text files, two names a line: COLMAP's and hloc's layout, with a tab between the names."""
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +51,16 @@ def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -
         file.writelines(f"{_line(names[a], names[b])}\n".encode() for a, b in pairs.tolist())
 
 
-def _line(name_a: str, name_b: str) -> str:
-    """The line of a pair. A name that looks like a comment, or like the mark of a text file, comes second."""
-    for name in (name_a, name_b):
+def require_writable(names: Iterable[str]) -> None:
+    """Find out before long work whether names can stand in a pairs file. ValueError where one can't."""
+    for name in names:
         if not name.strip() or set(name) & set("\t\n\r\0"):
             raise ValueError(f"{name!r} can't be written into a pairs file: a tab or a line end, or nothing but spaces")
+
+
+def _line(name_a: str, name_b: str) -> str:
+    """The line of a pair. A name that looks like a comment, or like the mark of a text file, comes second."""
+    require_writable((name_a, name_b))
     for first, second in ((name_a, name_b), (name_b, name_a)):
         if not first.lstrip().startswith("#") and not first.startswith("\ufeff"):
             return f"{first}\t{second}"
