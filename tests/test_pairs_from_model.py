@@ -71,3 +71,14 @@ def test_a_model_without_points(model):
     ids, records = images(model)
     assert covisible(ids[-1:], records[-1:], 5).shape == (0, 2)
     assert by_poses(ids[-1:], records[-1:], 5, 30.0).shape == (0, 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_cameras_that_look_exactly_the_same_way(seed):
+    found = pycolmap.Reconstruction()
+    found.add_camera_with_trivial_rig(pycolmap.Camera(camera_id=1, model="PINHOLE", width=8, height=6, params=[9] * 4))
+    rotation = pycolmap.Rotation3d(Rotation.random(rng=seed).as_quat())
+    for k in (1, 2):
+        image = pycolmap.Image(f"{k}.jpg", np.zeros((0, 2)), 1, k)
+        found.add_image_with_trivial_frame(image, pycolmap.Rigid3d(rotation, [k, 0, 0]))
+    assert by_poses(*images(found), 1, 0.0).tolist() == [[1, 2]]
