@@ -77,12 +77,17 @@ def damaged(content, how):
         return content[: end + 5]
     if how == "pixels":
         return content[:end] + bytes([content[end] ^ 255]) + content[end + 1 :]
+    if how == "checksum":  # Pillow passes over that of the pixels
+        at = content.index(b"IEND") - 5
+        return content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
+    if how == "no end":  # which Pillow does not look for
+        return content[: content.index(b"IEND") - 4]
     if how == "size":  # with a checksum that does not fit any more
         return content[:16] + struct.pack(">I", 999) + content[20:]
     return b"no picture"
 
 
-@pytest.mark.parametrize("how", ["cut short", "pixels", "size", "no picture"])
+@pytest.mark.parametrize("how", ["cut short", "pixels", "checksum", "no end", "size", "no picture"])
 def test_damaged_masks_are_refused_with_the_reason(tmp_path, values, how):
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, "PNG")

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.pairs.arrays import among, exhaustive, in_tiles, nearest, union, unique_pairs
+from d2sfm.pairs.arrays import BLOCK_BYTES, among, exhaustive, in_tiles, nearest, union, unique_pairs
 
 
 def tuples(pairs):
@@ -88,3 +88,15 @@ def test_the_nearest_with_ties_and_forbidden_ones(count, number, block_rows, see
     scores = np.random.default_rng(seed).choice([-np.inf, 0.0, 0.5, 1.0], (count, count))
     things, neighbours = nearest(lambda begin, end: scores[begin:end].copy(), count, number, block_rows)
     assert list(zip(things.tolist(), neighbours.tolist(), strict=True)) == nearest_plainly(scores, number)
+
+
+def test_scores_are_asked_for_in_blocks_that_stay_small():
+    count, asked = 3000, []
+
+    def score(begin, end):
+        asked.append((begin, end))
+        return np.zeros((end - begin, count), np.float32)
+
+    nearest(score, count, 1)
+    assert [begin for begin, _ in asked[1:]] == [end for _, end in asked[:-1]]
+    assert max(end - begin for begin, end in asked) * count * 8 <= BLOCK_BYTES < count * count * 8
