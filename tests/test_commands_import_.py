@@ -60,6 +60,16 @@ def test_matches_are_verified_with_the_given_options(photographs, tmp_path, caps
         assert len(store.done_pairs(verified=True)) == 3
 
 
+def test_the_options_that_pairs_were_verified_with_first_stay_noted(photographs, tmp_path):
+    write_database(tmp_path / "old.db", photographs)
+    assert main(["export", "--database", "old.db"]) == 0
+    arguments = ["--features", "exported/features.h5", "--matches", "exported/matches.h5", "--max-error"]
+    for max_error in (3, 5):
+        assert run_import(*arguments, max_error) == 0
+    with FeatureStore("new.db") as store:
+        assert json.loads(store.setting("match"))["max_error"] == 3
+
+
 def test_the_frame_and_the_camera(from_hloc):
     camera = ["--camera-model", "PINHOLE", "--camera-params", "150,150,80,60", "--camera-mode", "single"]
     assert run_import("--features", "f.h5", "--convention", "reference", *camera) == 0

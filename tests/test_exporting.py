@@ -88,6 +88,17 @@ def test_fewer_matches_are_verified_than_there_are(tmp_path, database):
     assert verified.matches < every.matches
 
 
+def test_pairs_without_inliers_are_no_verified_pairs(tmp_path, database):
+    every = export_database(database, tmp_path)
+    verified = ExportOptions(matches=ExportedMatches.VERIFIED)
+    before = export_database(database, tmp_path, options=verified)
+    first = "(SELECT min(pair_id) FROM two_view_geometries WHERE rows > 0)"
+    run_sql(database, (f"UPDATE two_view_geometries SET rows = 0, data = NULL WHERE pair_id = {first}", ()))
+    after = export_database(database, tmp_path, options=verified)
+    assert after.pairs == before.pairs - 1 < every.pairs
+    assert len((tmp_path / "pairs.txt").read_text().splitlines()) == after.pairs
+
+
 def test_features_alone(tmp_path, database):
     summary = export_database(database, tmp_path / "out", options=ExportOptions(matches=ExportedMatches.NONE))
     assert os.listdir(tmp_path / "out") == ["features.h5"]
