@@ -11,9 +11,9 @@ from d2sfm.chance import copy_for_mapping
 from d2sfm.database import quiet_pycolmap
 from d2sfm.options import Mapper
 
-# Least share of right matches that registration is prepared for. COLMAP's 0.25 means 10,000 trials of a solver for six
-# matches, half a minute for each image that is tried without points, and there are many among chance pairs; 0.5 means
-# 730, and a pose from points is still found where every fourth match is right, in four of five tries.
+# Least share of right matches that registration of refined keypoints is prepared for. COLMAP's 0.25 means 10,000 trials
+# of a solver for six matches, half a minute for each image that is tried without points; 0.5 means 730, and a pose from
+# points is still found where every fourth match is right, in four of five tries.
 MIN_INLIER_RATIO = 0.5
 LOSS_SHARE = 0.25  # of the error that verification allows: from there on an observation pulls less and less
 
@@ -142,7 +142,8 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
     options.extract_colors = False
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = trial.seed
     options.num_threads = options.mapper.num_threads = given.num_threads
-    options.mapper.abs_pose_min_inlier_ratio = MIN_INLIER_RATIO
+    if given.is_refined:
+        options.mapper.abs_pose_min_inlier_ratio = MIN_INLIER_RATIO
     for part, names in (
         (options.mapper, ("init_max_error", "abs_pose_max_error", "filter_max_reproj_error")),
         (options.triangulation, ("complete_max_reproj_error", "merge_max_reproj_error")),
