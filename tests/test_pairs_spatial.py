@@ -57,6 +57,12 @@ def test_the_nearest_within_the_distance():
     assert len(spatial(ids, positions, 4, np.inf)) == 10
 
 
+def test_of_a_burst_each_photograph_gets_those_before_and_after():
+    pairs = spatial(np.arange(1, 10), np.full((9, 3), 7.0), number=2, max_distance_m=5.0)
+    steps = pairs[:, 1].astype(int) - pairs[:, 0]
+    assert np.bincount(steps).tolist() == [0, 8, 2]  # the first and the last one have both neighbours on one side
+
+
 def test_a_geocentric_metre_is_a_metre():
     ids = np.arange(1, 41, dtype=np.uint32)
     along = {int(i): prior((LUND[0], LUND[1] + 1e-6 * (i - 1), 60)) for i in ids}  # 6 cm apart, 2.5 m in all

@@ -7,6 +7,7 @@ import pycolmap
 
 from d2sfm.pairs.arrays import nearest, unique_pairs
 
+ID_STEP_M = 1e-6  # of a burst at one position each image gets those before and after it, not all the same few
 WGS84 = pycolmap.PosePriorCoordinateSystem.WGS84
 
 
@@ -39,21 +40,25 @@ def positions_m(priors: Mapping[int, pycolmap.PosePrior], use_altitude: bool) ->
 
 
 def spatial(image_ids: np.ndarray, positions: np.ndarray, number: int, max_distance_m: float) -> np.ndarray:
-    """Pairs of each image with the ``number`` nearest ones that are not further away, lower ids first at a tie.
+    """Pairs of each image with the ``number`` nearest ones that are not further away, near ids first at a tie.
 
     image_ids: [N], ascending; positions: [N, 3] in metres. Returns [P, 2] uint32, ascending.
     """
-    first, second = nearest(proximities(positions, max_distance_m), len(image_ids), number)
+    first, second = nearest(proximities(positions, max_distance_m, ID_STEP_M), len(image_ids), number)
     return unique_pairs(image_ids[first], image_ids[second])
 
 
-def proximities(positions: np.ndarray, max_distance: float = np.inf):
-    """Negative distances of some positions to all, [rows, N], for ``arrays.nearest``; -inf beyond the largest."""
+def proximities(positions: np.ndarray, max_distance: float = np.inf, index_step: float = 0.0):
+    """Negative distances of some positions to all, [rows, N], for ``arrays.nearest``; -inf beyond the largest.
+
+    index_step: what the distance grows with each step between the indices of two positions.
+    """
 
     def score(begin: int, end: int) -> np.ndarray:
         # Differences axis by axis: squares of geocentric coordinates have no digits left for metres.
         axes = (positions[begin:end, None, axis] - positions[None, :, axis] for axis in range(3))
         distance = np.sqrt(sum(difference * difference for difference in axes))
-        return np.where(distance <= max_distance, -distance, -np.inf)
+        steps = np.abs(np.arange(begin, end)[:, None] - np.arange(len(positions)))
+        return np.where(distance <= max_distance, -distance - index_step * steps, -np.inf)
 
     return score
