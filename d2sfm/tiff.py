@@ -76,7 +76,8 @@ def _parts(found: dict[int, tuple[int, ...] | None], pixel_bits: int) -> tuple[i
             raise ValueError("it has strips and tiles")
         across, down = (_single(found, tag, range(16, 65537, 16)) for tag in (_TILE_WIDTH, _TILE_HEIGHT))
         return -(-width // across) * -(-height // down), down * -(-across * pixel_bits // 8)
-    rows = height if found[_ROWS] is None else min(_single(found, _ROWS, range(1, 2**32)), height)
+    # Without an entry, and with the largest number, all rows are in one strip; COLMAP hangs on some near 2**31.
+    rows = height if found[_ROWS] in (None, (2**32 - 1,)) else min(_single(found, _ROWS, range(1, 2**30)), height)
     return -(-height // rows), (height % rows or rows) * -(-width * pixel_bits // 8)
 
 

@@ -75,6 +75,12 @@ def test_strips_and_tiles_of_all_orders_and_sizes(tmp_path, how, tiled):
         assert np.array_equal(load_photograph(tmp_path / "a.tif"), PIXELS)
 
 
+@pytest.mark.parametrize("rows", [None, (SHORT, [20]), (LONG, [2**30 - 1]), (LONG, [2**32 - 1])])
+def test_one_strip_of_all_rows(tmp_path, rows):
+    (tmp_path / "a.tif").write_bytes(tiff({273: (LONG, [16]), 279: (LONG, [PIXELS.nbytes]), 278: rows}))
+    assert np.array_equal(load_photograph(tmp_path / "a.tif"), PIXELS)
+
+
 @pytest.mark.parametrize(
     ("mode", "compression"),
     [
@@ -108,6 +114,7 @@ def test_what_opencv_writes_is_whole(tmp_path, pixels):
         ({257: (SHORT, [25])}, "3 strips or tiles of 3 sizes, expected 4"),
         ({278: (SHORT, [4])}, "3 strips or tiles of 3 sizes, expected 5"),
         ({278: (SHORT, [0])}, "TIFF entry 278 is 0"),
+        ({278: (LONG, [2**31 - 1])}, "TIFF entry 278 is 2147483647"),
         ({284: (SHORT, [2])}, "3 strips or tiles of 3 sizes, expected 9"),
         ({284: (SHORT, [3])}, "TIFF entry 284 is 3"),
         ({277: (SHORT, [4])}, "its samples differ"),
