@@ -27,7 +27,7 @@ from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.headers import check_header, orientation
 from d2sfm.images import list_photographs
-from d2sfm.matching import verify_again
+from d2sfm.matching import note_settings, verify_again
 from d2sfm.options import CameraOptions, Convention, VerificationOptions
 from d2sfm.pipeline import reason
 from d2sfm.transfer_options import ImportOptions
@@ -110,9 +110,14 @@ def import_features(
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, [name for name in without if name in summary.skipped])
         if matches is not None:
-            _import_matches(database, Path(matches), summary, progress)
+            differing = ""
             if verification is not None:
-                _note_verification(database, verification)
+                with FeatureStore(database) as store:
+                    differing = note_settings(store, asdict(verification))
+            _import_matches(database, Path(matches), summary, progress)
+            if differing:
+                logger.warning("pairs that were there already were verified with %s, and stay", differing)
+            if verification is not None:
                 summary.verified = verify_again(database, verification, progress=progress).verified
     summary.seconds = time.perf_counter() - started
     return summary
@@ -251,10 +256,3 @@ def _import_matches(database: Path, path: Path, summary: ImportSummary, progress
             summary.skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
         elif source.unknown:
             logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)
-
-
-def _note_verification(database: Path, verification: VerificationOptions) -> None:
-    """For ``d2sfm match`` and those after it, which go by how the pairs that are there were verified."""
-    with FeatureStore(database) as features:
-        noted = json.loads(features.setting("match") or "{}")
-        features.set_setting("match", json.dumps(asdict(verification) | noted))

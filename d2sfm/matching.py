@@ -81,7 +81,9 @@ def match_database(
     with exclusive(database):
         with FeatureStore(database) as features:
             factors = features.resize_factors()
-            differing = _note_settings(features, options, verification, overwrite)
+            settings = asdict(options) | (asdict(verification) if verification else {})
+            del settings["device"]  # it does not change the result
+            differing = note_settings(features, settings, overwrite)
             verification = _of_refined(features, verification)
         with PairStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
@@ -187,12 +189,11 @@ def _tasks(
         yield task
 
 
-def _note_settings(
-    features: FeatureStore, options: MatchingOptions, verification: VerificationOptions | None, overwrite: bool
-) -> str:
-    """Keep the settings of the first run with the pairs, and say in words how this run's differ from them."""
-    settings = asdict(options) | (asdict(verification) if verification else {})
-    del settings["device"]  # it does not change the result
+def note_settings(features: FeatureStore, settings: dict[str, object], overwrite: bool = False) -> str:
+    """Keep the settings of the first run with the pairs, and say in words how this run's differ from them.
+
+    overwrite: keep this run's. The words are empty where nothing differs, or there are no pairs yet.
+    """
     noted = json.loads(features.setting("match") or "{}") if features.has_pairs() else {}
     if overwrite or settings.keys() - noted.keys():
         features.set_setting("match", json.dumps(settings if overwrite else settings | noted))

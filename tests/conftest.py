@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples in every run; new ones with `--hypothesis-profile default`.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # A shell makes what it starts in the background deaf to Ctrl-C, and so its children, which some tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -157,6 +157,15 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
     assert sorted(os.listdir(tmp_path)) == ["a.db", "b.db", "c.db", "merged.db", "photographs"]
 
 
+def test_what_a_killed_merge_left_goes(tmp_path, parts):
+    left = [".merged.db.17.0.part", ".merged.db.17.1.part-wal"]
+    kept = [".merged.db.part", ".other.db.17.0.part"]
+    for name in left + kept:
+        (tmp_path / name).touch()
+    merge_databases(parts, tmp_path / "merged.db")
+    assert set(kept) == {name for name in os.listdir(tmp_path) if ".part" in name}
+
+
 def names_by_id(path):
     with PairStore(path) as store:
         return list(store.image_names().values())

@@ -330,7 +330,7 @@ def test_scales_of_keypoints_are_above_0(tmp_path, photographs):
     assert summary.skipped == {"a.jpg": "scales of its keypoints are not above 0"}
 
 
-def test_imported_features_are_matched_refined_and_restored(tmp_path):
+def test_imported_features_are_matched_refined_and_restored(tmp_path, caplog):
     """hloc notes the resize factor, from which the size of the network's input comes that refinement needs."""
     folder = tmp_path / "photographs"
     folder.mkdir()
@@ -356,6 +356,15 @@ def test_imported_features_are_matched_refined_and_restored(tmp_path):
         verification=verification,
     )
     assert summary.pairs == summary.verified == 3
+    assert "verified with" not in caplog.text
+    again = import_features(
+        *(tmp_path / "b.db", folder, tmp_path / "f.h5"),
+        matches=tmp_path / "matches.h5",
+        options=ImportOptions(convention=Convention.REFERENCE),
+        verification=VerificationOptions(max_error=2, min_num_inliers=6),
+    )
+    assert again.pairs == again.verified == 0
+    assert "pairs that were there already were verified with max_error 4 (now 2), and stay" in caplog.text
     before = stored(tmp_path / "b.db")[0]
     assert_equal(before, stored(tmp_path / "a.db")[0], "float16")
     refined = [refine_database(tmp_path / name, folder) for name in ("a.db", "b.db")]

@@ -36,6 +36,11 @@ def test_lower_ids_win_a_tie():
     assert retrieval(np.array([3, 5, 8], np.uint32), np.ones((3, 1), np.float32), 1).tolist() == [[3, 5], [3, 8]]
 
 
+def test_an_image_that_looks_like_no_other_is_in_no_pair():
+    descriptors = np.array([[0, 0], [0, 1], [1, 0], [0, -1]], np.float16)  # the last ones less alike than none at all
+    assert retrieval(np.array([1, 2, 3, 4], np.uint32), descriptors, 3).tolist() == [[2, 3], [2, 4], [3, 4]]
+
+
 @pytest.fixture
 def write(tmp_path):
     def write_file(**changes):

@@ -3,6 +3,7 @@
 pycolmap's own ``Database.merge`` leaves out the tables of d2sfm, and ends the process on some inputs.
 """
 
+import glob
 import logging
 import os
 from collections import defaultdict
@@ -74,6 +75,8 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         for path in (*sources, output):
             stack.enter_context(exclusive(path))
         settings = _common_settings(_contents(sources), images)
+        for left in output.parent.glob(f".{glob.escape(output.name)}.*.part*"):  # by a merge that was killed
+            left.unlink()
         parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}.part") for number in range(len(sources))]
         stack.callback(_remove, parts)
         _copy(sources[0], parts[0])

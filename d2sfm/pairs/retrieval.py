@@ -19,8 +19,9 @@ def retrieval(
 ) -> np.ndarray:
     """Pairs of each image with the ``number`` images of the highest cosine similarity, lower ids first at a tie.
 
-    image_ids: [N], ascending; descriptors: [N, D] of unit length, float16 or float32; queries: [N] bool, the images
-    that look for others (default: all). Returns [P, 2] uint32, ascending: a pair that either asks for is there once.
+    image_ids: [N], ascending; descriptors: [N, D] of unit length, float16 or float32, zeros for an image that looks
+    like no other; queries: [N] bool, the images that look for others (default: all). Returns [P, 2] uint32, ascending:
+    a pair that either asks for is there once.
     """
     first, second = nearest(similarities(descriptors), len(image_ids), number)
     if queries is not None:
@@ -29,8 +30,11 @@ def retrieval(
 
 
 def similarities(descriptors: np.ndarray) -> Callable[[int, int], np.ndarray]:
-    """Cosine similarities of some rows with all, float32, for ``arrays.nearest``; some columns at a time, so that
-    descriptors in float16 are not all there in float32, too."""
+    """Cosine similarities of some rows with all, float32, for ``arrays.nearest``; -inf where a descriptor is zeros.
+
+    Some columns at a time, so that descriptors in float16 are not all there in float32, too.
+    """
+    blank = ~descriptors.any(axis=1)
 
     def score(begin: int, end: int) -> np.ndarray:
         rows = descriptors[begin:end].astype(np.float32)
@@ -38,6 +42,7 @@ def similarities(descriptors: np.ndarray) -> Callable[[int, int], np.ndarray]:
         for start in range(0, len(descriptors), COLUMNS):
             columns = descriptors[start : start + COLUMNS].astype(np.float32, copy=False)
             np.matmul(rows, columns.T, out=block[:, start : start + COLUMNS])
+        block[:, blank] = block[blank[begin:end]] = -np.inf
         return block
 
     return score
