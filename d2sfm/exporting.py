@@ -16,9 +16,8 @@ from d2sfm.features import Features
 from d2sfm.formats import require_distinct, write_hloc_features, write_hloc_matches
 from d2sfm.formats.hdf5 import created
 from d2sfm.image_cache import LruCache
-from d2sfm.options import DescriptorDtype, OutputType
+from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs import in_tiles, require_writable, write_pairs
-from d2sfm.transfer_options import ExportedMatches, ExportFormat, ExportOptions
 
 CACHE_BYTES = 1 << 29  # of descriptors
 TILE_IMAGES = 32

@@ -28,9 +28,8 @@ from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.headers import check_header, orientation
 from d2sfm.images import list_photographs
 from d2sfm.matching import note_settings, verify_again
-from d2sfm.options import CameraOptions, Convention, VerificationOptions
+from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.pipeline import reason
-from d2sfm.transfer_options import ImportOptions
 
 UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
 

@@ -5,7 +5,8 @@ import pytest
 
 from d2sfm import options
 from d2sfm.arguments import add_options, parse_options
-from d2sfm.options import Convention, ExtractionOptions, option
+from d2sfm.options import Convention, ExtractionOptions
+from d2sfm.options.fields import option
 
 ALL_OPTIONS = [value for name, value in vars(options).items() if name.endswith("Options") and isinstance(value, type)]
 

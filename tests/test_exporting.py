@@ -17,8 +17,7 @@ from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.exporting import export_database
 from d2sfm.feature_files import read_features, read_fingerprint
 from d2sfm.matching import match_database
-from d2sfm.options import Convention, DescriptorDtype, VerificationOptions
-from d2sfm.transfer_options import ExportedMatches, ExportFormat, ExportOptions
+from d2sfm.options import Convention, DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "convention": "colmap"})
 NAMES = ["A.jpg", "a.jpg", "sub/a.jpg", "süd/東 1.jpg"]

@@ -10,8 +10,7 @@ from feature_records import random_features
 from d2sfm.feature_files import write_features
 from d2sfm.formats import FeatureFolder
 from d2sfm.frames import in_colmap_frame
-from d2sfm.options import Convention, OutputType
-from d2sfm.transfer_options import ImportOptions
+from d2sfm.options import Convention, ImportOptions, OutputType
 
 SIZE = (160, 120)
 NAMES = ["a.jpg", "A.jpg", "sub/a b.jpg", "süd/ä.jpg"]

@@ -27,11 +27,13 @@ from d2sfm.options import (
     CameraOptions,
     Convention,
     DescriptorDtype,
+    ExportFormat,
+    ExportOptions,
     ExtractionOptions,
+    ImportOptions,
     VerificationOptions,
 )
 from d2sfm.refinement.run import refine_database, restore_database
-from d2sfm.transfer_options import ExportFormat, ExportOptions, ImportOptions
 
 SIZE, INPUT = (160, 120), (80, 60)
 NAMES = ["A.jpg", "a.jpg", "a.png", "sub/a.jpg", "süd/東 1.jpg"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.arguments import add_options, parse_options
 from d2sfm.commands.common import EXIT_DONE, add_command, add_database, print_result, shows_progress
-from d2sfm.transfer_options import ExportOptions
+from d2sfm.options import ExportOptions
 
 ON_INTERRUPT = "files that were finished are whole, the same command writes all of them anew"
 

@@ -15,8 +15,7 @@ from d2sfm.commands.common import (
     shows_progress,
 )
 from d2sfm.errors import printable
-from d2sfm.options import CameraOptions, VerificationOptions
-from d2sfm.transfer_options import ImportOptions
+from d2sfm.options import CameraOptions, ImportOptions, VerificationOptions
 
 logger = logging.getLogger(__name__)
 

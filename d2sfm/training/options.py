@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from d2sfm.options import Preprocessing, check_mirror, mirror_option, option
+from d2sfm.options import Preprocessing
+from d2sfm.options.fields import check_mirror, mirror_option, option
 
 MIN_CORRESPONDENCES = 128  # as published; a pair with fewer is skipped
 MIN_IMAGE_SIZE = 96  # the smallest multiple of 8 whose grid has that many cells, and a negative for each

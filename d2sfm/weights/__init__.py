@@ -16,7 +16,8 @@ from torch import Tensor
 
 from d2sfm.errors import one_line
 from d2sfm.network import CONVOLUTIONS
-from d2sfm.options import PUBLISHED_WEIGHTS, Preprocessing
+from d2sfm.options import Preprocessing
+from d2sfm.options.fields import PUBLISHED_WEIGHTS
 from d2sfm.weights.download import published_file
 
 logger = logging.getLogger(__name__)

@@ -1,9 +1,10 @@
-"""The options of ``d2sfm export`` and ``d2sfm import``. Light, as ``options``."""
+"""Options of export and import."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from d2sfm.options import Convention, DescriptorDtype, check_extension, option
+from d2sfm.options.extraction import Convention, DescriptorDtype
+from d2sfm.options.fields import check_extension, option
 
 
 class ExportFormat(StrEnum):

@@ -1,0 +1,89 @@
+"""Options of which images are matched."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from d2sfm.options.fields import option
+
+EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, half an hour on two cores
+
+
+class PairKind(StrEnum):
+    """Ways to choose the pairs of images that are matched."""
+
+    AUTO = "auto"
+    EXHAUSTIVE = "exhaustive"
+    SEQUENTIAL = "sequential"
+    SPATIAL = "spatial"
+    RETRIEVAL = "retrieval"
+    COVISIBILITY = "covisibility"
+    POSES = "poses"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSelectionOptions:
+    """Which images to match.
+
+    Sequences are in the order of names, as in COLMAP: numbers need leading zeros. An image that the way to choose knows
+    nothing of (no GPS position, not in the model) gets the neighbours that it would have by retrieval.
+    """
+
+    pairs: str = option(
+        "auto",
+        metavar="KIND|FILE",
+        help=f"exhaustive (all), sequential (by name), spatial (by GPS), retrieval (what looks alike), covisibility or "
+        f"poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or a FILE with two "
+        "image names a line, given as ./FILE where it is called like a kind",
+    )
+    overlap: int = option(
+        10, help="sequential: images so many places apart or less are paired, and those 1, 2, 4, ... 2^(N - 1) apart"
+    )
+    loop_candidates: int = option(
+        5, help="sequential: most similar images from elsewhere in the sequence that each is paired with; 0 for none"
+    )
+    num_neighbours: int = option(20, help="spatial, retrieval, covisibility, poses: images that each is paired with")
+    max_distance_m: float = option(100.0, metavar="M", help="spatial: largest distance in metres")
+    use_altitude: bool = option(False, help="spatial: count GPS altitudes, which are often wrong, in the distance")
+    max_angle_deg: float = option(30.0, metavar="DEG", help="poses: largest angle between viewing directions, degrees")
+    model: Path | None = option(None, metavar="DIR", help="covisibility, poses: COLMAP model with images by name")
+    global_descriptors: Path | None = option(
+        None,
+        metavar="FILE",
+        help="HDF5 file of hloc's layout whose global descriptors tell what looks alike (default: the features do)",
+    )
+
+    def __post_init__(self):
+        least = {"overlap": 1, "loop_candidates": 0, "num_neighbours": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"{name} must be {bound} or more, found {getattr(self, name)}")
+        if not self.max_distance_m > 0:
+            raise ValueError(f"max_distance_m must be above 0, found {self.max_distance_m:g}")
+        if not 0 <= self.max_angle_deg <= 180:
+            raise ValueError(f"max_angle_deg must lie from 0 to 180, found {self.max_angle_deg:g}")
+        for name, kinds in _PAIRS_WITH.items():
+            if getattr(self, name) != getattr(type(self), name) and self.kind not in kinds:
+                flag = "--" + name.replace("_", "-")
+                raise ValueError(f"{flag} goes with --pairs {' or '.join(kinds)}, not with --pairs {self.pairs}")
+        if self.model is None and self.kind in _PAIRS_WITH["model"]:
+            raise ValueError(f"--pairs {self.pairs} needs a COLMAP model: --model DIR")
+
+    @property
+    def kind(self) -> PairKind | None:
+        """The way to choose; None for a file."""
+        return PairKind(self.pairs) if self.pairs in list(PairKind) else None
+
+
+_OF_MODEL = (PairKind.COVISIBILITY, PairKind.POSES)
+_OF_NEIGHBOURS = (PairKind.SPATIAL, PairKind.RETRIEVAL, *_OF_MODEL)
+_PAIRS_WITH = {  # the kinds of pairs that an option means something for
+    "overlap": (PairKind.SEQUENTIAL,),
+    "loop_candidates": (PairKind.SEQUENTIAL,),
+    "num_neighbours": _OF_NEIGHBOURS,
+    "max_distance_m": (PairKind.SPATIAL,),
+    "use_altitude": (PairKind.SPATIAL,),
+    "max_angle_deg": (PairKind.POSES,),
+    "model": _OF_MODEL,
+    "global_descriptors": (PairKind.SEQUENTIAL, *_OF_NEIGHBOURS),
+}
