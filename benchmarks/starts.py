@@ -105,7 +105,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
         pairs = initial_pairs(store, limits, given.chance_pairs, most=RUNS_A_START * arguments.starts)
     starts: list[Result] = []
     for number in range(max(arguments.starts, 1 + len(pairs))):
-        trial = trial_of(number, seed, is_estimated, given.is_refined, pairs)
+        trial = trial_of(number, seed, is_estimated or given.is_refined, given.is_refined, pairs)
         label = " and ".join(names[image_id] for image_id in trial.initial_pair) or "its own choice"
         label = f"{trial.seed} {'cautious' if trial.is_cautious else 'plain'}, {label}"
         start = measured(label, trial.seed, lambda trial=trial: best(given, trial), truth, given)

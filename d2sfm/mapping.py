@@ -11,10 +11,8 @@ from d2sfm.chance import copy_for_mapping
 from d2sfm.database import quiet_pycolmap
 from d2sfm.options import Mapper
 
-# Least share of right matches that registration of refined keypoints is prepared for. COLMAP's 0.25 means 10,000 trials
-# of a solver for six matches, half a minute for each image that is tried without points; 0.5 means 730, and a pose from
-# points is still found where every fourth match is right, in four of five tries.
-MIN_INLIER_RATIO = 0.5
+# Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
+MIN_INLIERS, MIN_ANGLE_DEG = 20, 0.7
 LOSS_SHARE = 0.25  # of the error that verification allows: from there on an observation pulls less and less
 
 
@@ -45,9 +43,9 @@ class MappingInput:
 class Trial:
     """How one run differs from another.
 
-    is_cautious: for focal lengths that are only estimated. Lens distortion is held at what the database says and
-        chance pairs are left out, as each of the two bends a model into what fits wrong matches. Otherwise the run is
-        the pipeline's own, but for the robust adjustment at its end.
+    is_cautious: for focal lengths that are only estimated, and refined keypoints. Lens distortion is held at what the
+        database says and chance pairs are left out, as each of the two bends a model into what fits wrong matches.
+        Otherwise the run is the pipeline's own, but for the robust adjustment at its end.
     initial_pair: ids of the images that the one model of the incremental pipeline begins with; empty: as many models
         as it finds, from pairs that it chooses.
     most_seconds: after which the incremental pipeline stops with what it has; None: it takes what it takes.
@@ -143,7 +141,11 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = trial.seed
     options.num_threads = options.mapper.num_threads = given.num_threads
     if given.is_refined:
-        options.mapper.abs_pose_min_inlier_ratio = MIN_INLIER_RATIO
+        options.mapper.abs_pose_min_num_inliers = MIN_INLIERS
+        options.triangulation.min_angle = options.mapper.filter_min_tri_angle = MIN_ANGLE_DEG
+        # Poses from matches alone: among as many wrong ones as D2 has, they are as often made up as found, and cost
+        # most of the time.
+        options.structure_less_registration_fallback = False
     for part, names in (
         (options.mapper, ("init_max_error", "abs_pose_max_error", "filter_max_reproj_error")),
         (options.triangulation, ("complete_max_reproj_error", "merge_max_reproj_error")),

@@ -94,7 +94,8 @@ def best_of_starts(
             break
         if number == 1 and given.mapper is Mapper.INCREMENTAL:
             pairs = _initial_pairs(given, RUNS_A_START * options.max_starts)
-        trial = trial_of(number, options.seed, is_estimated, given.is_refined and outcome.found < least, pairs)
+        takes_turns, is_all_cautious = is_estimated or given.is_refined, given.is_refined and outcome.found < least
+        trial = trial_of(number, options.seed, takes_turns, is_all_cautious, pairs)
         if number:
             trial = replace(trial, most_seconds=_whole_seconds(seconds_left))
         models, seconds = _run(given, trial, len(names), progress)
@@ -119,16 +120,17 @@ def best_of_starts(
     return outcome
 
 
-def trial_of(number: int, seed: int, is_estimated: bool, is_all_cautious: bool, pairs: list[tuple[int, int]]) -> Trial:
+def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, pairs: list[tuple[int, int]]) -> Trial:
     """The run of that number: the first begins where the pipeline likes, the next ones with one of the pairs each.
 
-    Where focal lengths are estimated, runs are cautious: the first ones with refined keypoints (is_all_cautious), else
-    every second one. The others are for what caution costs: lenses with much distortion, images that only weak pairs
-    connect, and keypoints that are pixels off, of which a model with free distortion keeps more.
+    Where focal lengths are estimated or keypoints refined, runs are cautious: the first ones with refined keypoints
+    (is_all_cautious), else every second one (takes_turns). The others are for what caution costs: lenses with much
+    distortion, images that only weak pairs connect, and keypoints that are pixels off, of which a model with free
+    distortion keeps more.
     """
     return Trial(
         seed=seed + number,
-        is_cautious=is_estimated and (number % 2 == 1 or is_all_cautious),
+        is_cautious=is_all_cautious or (takes_turns and number % 2 == 1),
         initial_pair=pairs[number - 1] if 0 < number <= len(pairs) else (),
     )
 
@@ -156,7 +158,7 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int)
     """Go on with the kept model of a cautious start, lens distortion refined, where the cameras' models have any."""
     kept, model = outcome.kept, outcome.models[0]
     has_distortion = any(len(camera.extra_params_idxs()) for camera in model.cameras.values())
-    if not kept.way or not has_distortion or given.mapper is not Mapper.INCREMENTAL:
+    if not kept.way or not has_distortion or given.all_constant or given.mapper is not Mapper.INCREMENTAL:
         return
     started = time.perf_counter()
     released = with_distortion(given, model, kept.seed, most_seconds)
