@@ -34,6 +34,16 @@ def test_seeds_reach_every_part(tmp_path):
     assert options.random_seed == options.mapper.random_seed == 3
 
 
+def test_refined_keypoints_are_mapped_with_other_limits_and_without_poses_from_matches_alone(tmp_path):
+    given = {"database": tmp_path, "mapper": Mapper.INCREMENTAL, "pixel_factor": 2.0}
+    plain, refined = (incremental_options(MappingInput(is_refined=x, **given), Trial(seed=0)) for x in (False, True))
+    assert (plain.mapper.abs_pose_min_num_inliers, refined.mapper.abs_pose_min_num_inliers) == (30, 20)
+    assert (plain.mapper.filter_min_tri_angle, refined.mapper.filter_min_tri_angle) == (1.5, 0.7)
+    assert (plain.triangulation.min_angle, refined.triangulation.min_angle) == (1.5, 0.7)
+    assert plain.structure_less_registration_fallback
+    assert not refined.structure_less_registration_fallback
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """(input, truth): seven images of one camera, noise of half a pixel."""

@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from d2sfm.initial_pairs import initial_pairs
-from d2sfm.mapping import MappingInput, incremental_options, map_once
+from d2sfm.mapping import MappingInput, Trial, incremental_options, map_once
 from d2sfm.models import ModelStatistics
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.starts import Outcome, Start, best_of_starts, is_worth_it, trial_of
@@ -32,6 +32,7 @@ def test_runs_take_the_initial_pairs_one_after_the_other():
 def test_caution_takes_turns_unless_all_shall_be_cautious():
     assert [trial_of(number, 0, True, False, PAIRS).is_cautious for number in range(4)] == [False, True, False, True]
     assert all(trial_of(number, 0, True, True, PAIRS).is_cautious for number in range(4))
+    assert [trial_of(number, 0, False, True, PAIRS).is_cautious for number in range(2)] == [True, True]
 
 
 def test_the_best_start_is_kept_and_of_equals_the_first():
@@ -126,3 +127,51 @@ def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_pat
     assert len(limits) > 1
     assert all(0 < limit <= budget for limit in limits[1:])
     assert limits[1:] == sorted(limits[1:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("is_refined", "is_estimated", "cautious"),
+    [
+        (False, False, [False, False, False, False]),
+        (False, True, [False, True, False, True]),
+        (True, False, [True, True, False, True]),
+        (True, True, [True, True, True, True]),
+    ],
+)
+def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, is_refined, is_estimated, cautious):
+    """Refined: all of the first min_starts where focal lengths are estimated, else the first. Every run gives a model
+    of one place, so that there are four of them."""
+    database, names, _ = two_places
+    database = shutil.copy(database, tmp_path / "db.db")
+    trials, found = [], map_once(MappingInput(database=database, mapper=Mapper.INCREMENTAL), Trial(seed=0), abs)[:1]
+
+    def recorded(given, trial, on_image):
+        trials.append(trial)
+        return [pycolmap.Reconstruction(model) for model in found]
+
+    monkeypatch.setattr("d2sfm.starts.map_once", recorded)
+    monkeypatch.setattr("d2sfm.starts.with_distortion", lambda *arguments: None)
+    given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0, is_refined=is_refined)
+    options = ReconstructionOptions(min_starts=4, max_starts=4)
+    best_of_starts(given, options, names=names, connected=len(names), is_estimated=is_estimated)
+    assert [trial.is_cautious for trial in trials] == cautious
+
+
+def test_distortion_of_known_cameras_is_not_refined_afterwards(two_places, tmp_path):
+    database, names, _ = two_places
+    database = shutil.copy(database, tmp_path / "db.db")
+    cameras = frozenset(range(1, 3))
+    known = MappingInput(
+        database=database,
+        mapper=Mapper.INCREMENTAL,
+        max_error=2.0,
+        is_refined=True,
+        constant_cameras=cameras,
+        all_constant=True,
+    )
+    options = ReconstructionOptions(max_starts=1)
+    outcome = best_of_starts(known, options, names=names, connected=len(names), is_estimated=False)
+    assert [start.way for start in outcome.starts] == ["cautious"]
+    free = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0, is_refined=True)
+    outcome = best_of_starts(free, options, names=names, connected=len(names), is_estimated=False)
+    assert [start.way for start in outcome.starts] == ["cautious", "distortion refined"]
