@@ -15,7 +15,7 @@ from d2sfm.mapping import MappingInput, Trial, incremental_options, map_once, wi
 from d2sfm.models import ModelStatistics, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
 
-MIN_GAIN = 0.01  # where there was no distortion, a parameter for each of 10 photographs gained 0.2 %
+MIN_GAIN = 0.01  # of a camera for each image: where there was no distortion, that of 10 photographs gained 0.2 %
 FRUITLESS = 4  # further starts with known cameras, one after the other
 MOST_SECONDS = 1 << 30  # that pycolmap is told
 RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
@@ -170,15 +170,19 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int)
         seconds=time.perf_counter() - started,
     )
     outcome.starts.append(start)
-    if released and is_worth_it(start.best, kept.best):
+    cameras = {released.images[image_id].camera_id for image_id in released.reg_image_ids()} if released else ()
+    if released and is_worth_it(start.best, kept.best, len(cameras)):
         outcome.kept, outcome.models = start, [released, *outcome.models[1:]]
 
 
-def is_worth_it(released: ModelStatistics, held: ModelStatistics) -> bool:
-    """Whether refined distortion explains so much more that it is more than the additional parameters' doing."""
+def is_worth_it(released: ModelStatistics, held: ModelStatistics, cameras: int) -> bool:
+    """Whether refined distortion explains so much more that it is more than the additional parameters' doing.
+
+    cameras: how many the released model has, each with distortion of its own.
+    """
     if released.supported != held.supported:
         return released.supported > held.supported
-    return released.agreement > (1 + MIN_GAIN) * held.agreement
+    return released.agreement > (1 + MIN_GAIN * cameras / released.images) * held.agreement
 
 
 def _apart_from(

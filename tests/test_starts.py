@@ -51,16 +51,19 @@ def test_the_best_start_is_kept_and_of_equals_the_first():
 
 
 @pytest.mark.parametrize(
-    ("released", "is_better"),
+    ("released", "cameras", "is_better"),
     [
-        (numbers(agreement=100.5), False),
-        (numbers(agreement=102.0), True),
-        (numbers(supported=6, agreement=200.0), False),
-        (numbers(supported=8, agreement=50.0), True),
+        (numbers(agreement=100.5), 9, False),
+        (numbers(agreement=102.0), 9, True),
+        (numbers(agreement=100.5), 1, True),
+        (numbers(agreement=100.1), 1, False),
+        (numbers(supported=6, agreement=200.0), 1, False),
+        (numbers(supported=8, agreement=50.0), 9, True),
     ],
 )
-def test_refined_distortion_has_to_gain_more_than_its_parameters_do(released, is_better):
-    assert is_worth_it(released, numbers(agreement=100.0)) is is_better
+def test_refined_distortion_has_to_gain_more_than_its_parameters_do(released, cameras, is_better):
+    """Of nine images."""
+    assert is_worth_it(released, numbers(agreement=100.0), cameras) is is_better
 
 
 @pytest.fixture(scope="module")
