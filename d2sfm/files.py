@@ -1,6 +1,7 @@
 """Writing files so that a reader, and a run that is killed, find the old one or the new one, and never a part."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,14 @@ def replacing(path: Path | str, sync: bool = False) -> Iterator[BinaryIO]:
 def replacing_file(path: Path | str) -> Iterator[Path]:
     """``replacing`` for writers that open files themselves: the path of a file to make, which is not there yet."""
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_path(path)
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def part_path(path: Path) -> Path:
+    """A name beside the file for what is to become it, unlike that of any other writer: process, thread or machine."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")

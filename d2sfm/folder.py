@@ -95,7 +95,7 @@ def import_folder(database: Path, images: Path, names: list[str], cameras: Camer
     is_shared = cameras.existing_camera is not None or cameras.camera_mode in _SHARED_MODES
     for name in import_photographs(database, images, whole, cameras):
         left_out[name] = of_shared if is_shared else "COLMAP can't import it"
-    for count, width, height in estimated_cameras(database):
+    for count, width, height in estimated_cameras(database) if whole else ():
         logger.warning(
             "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
             "(one camera took them all: --camera-mode single)",

@@ -52,11 +52,17 @@ def global_descriptors(store: PairStore, image_ids: Sequence[int], words: int = 
 
 
 def vlad(descriptors: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
-    """VLAD of descriptors, [N, D] float32, for words [K, D]: [K * D] of unit length, zeros where N is 0."""
+    """VLAD of descriptors, [N, D] float32, for words [K, D]: [K * D] of unit length, zeros where N is 0.
+
+    Descriptors that are all words themselves leave nothing to sum up: all numbers are equal then.
+    """
     nearest = _nearest_word(descriptors, vocabulary)
     sums = torch.zeros_like(vocabulary).index_add_(0, nearest, descriptors - vocabulary[nearest])
     sums = F.normalize(sums, dim=1)  # each word counts alike: a texture that fills the picture does not drown the rest
-    return F.normalize((sums.sign() * sums.abs().sqrt()).flatten(), dim=0)
+    pooled = (sums.sign() * sums.abs().sqrt()).flatten()
+    if len(descriptors) and not pooled.any():
+        pooled = torch.ones_like(pooled)
+    return F.normalize(pooled, dim=0)
 
 
 def make_vocabulary(store: PairStore, image_ids: Sequence[int], words: int = WORDS) -> torch.Tensor:

@@ -27,10 +27,12 @@ from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.headers import check_header, orientation
 from d2sfm.images import list_photographs
-from d2sfm.matching import note_settings, verify_again
+from d2sfm.matching import note_settings, of_refined, verify_again
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.pipeline import reason
+from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 
+REFINED_MARGIN_PX = 4 * LARGEST_MOVE_PX  # how far two rounds of refinement at half the size may lead out
 UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
 
 logger = logging.getLogger(__name__)
@@ -110,9 +112,10 @@ def import_features(
             remove_skipped(database, [name for name in without if name in summary.skipped])
         if matches is not None:
             differing = ""
-            if verification is not None:
-                with FeatureStore(database) as store:
+            with FeatureStore(database) as store:
+                if verification is not None:
                     differing = note_settings(store, asdict(verification))
+                verification = of_refined(store, verification)
             _import_matches(database, Path(matches), summary, progress)
             if differing:
                 logger.warning("pairs that were there already were verified with %s, and stay", differing)
@@ -208,7 +211,7 @@ def _write_features(
         for name, size in tqdm(sizes.items(), desc="import", unit="image", disable=not progress):
             try:
                 features = source.read(name, size)
-                _check(features)
+                _check(features, REFINED_MARGIN_PX if source.tells_convention(name) else 1.0)
                 store.write(name, features, fingerprint, options.descriptor_dtype)
             except (ValueError, OSError) as error:
                 summary.skipped[name] = reason(error)
@@ -217,13 +220,13 @@ def _write_features(
             summary.keypoints += len(features)
 
 
-def _check(features: Features) -> None:
-    """Raise ValueError for numbers that features can't have."""
+def _check(features: Features, margin_px: float) -> None:
+    """Raise ValueError for numbers that features can't have; margin_px: of the input, how far outside they may be."""
     if not np.isfinite(features.keypoints).all():
         raise ValueError("its keypoints or scores are not all finite")
     if not (features.keypoints[:, 2] > 0).all():
         raise ValueError("scales of its keypoints are not above 0")
-    margin = max(1.0, resize_factor(features.input_size, features.image_size))
+    margin = margin_px * max(1.0, resize_factor(features.input_size, features.image_size))
     xy = features.keypoints[:, :2]
     if (xy < -margin).any() or (xy > np.add(features.image_size, margin)).any():
         raise ValueError(f"its keypoints lie outside of the {features.image_size[0]} x {features.image_size[1]} px")

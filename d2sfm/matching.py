@@ -83,25 +83,42 @@ def match_database(
             factors = features.resize_factors()
             settings = asdict(options) | (asdict(verification) if verification else {})
             del settings["device"]  # it does not change the result
-            differing = note_settings(features, settings, overwrite)
-            verification = _of_refined(features, verification)
+            verification = of_refined(features, verification)
+            is_refined = bool(features.refinement())
         with PairStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
+            there = store.done_pairs(verified=False)
+        others = len(there) - int(among(asked, there).sum())
+        with FeatureStore(database) as features:
+            differing = note_settings(features, settings)
+        with PairStore(database) as store:
             done = set() if overwrite else store.done_pairs(verified=verification is not None)
             todo = in_tiles(asked[~among(asked, done)], TILE_IMAGES)
-            if differing and len(todo) < len(asked):
+            if differing and not overwrite and len(todo) < len(asked):
                 logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
-            matched = set() if overwrite else store.done_pairs(verified=False)
+            matched = set() if overwrite else there
+            new = len(todo) - int(among(todo, there).sum())
+            if is_refined and new:
+                logger.warning(
+                    "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
+                    "d2sfm refine --restore, then d2sfm refine, aligns all",
+                    new,
+                )
+            if differing and overwrite and others:
+                logger.warning("%d pairs that were not asked for stay, made with %s", others, differing)
             if verification is not None:
                 _warn_of_missing_factors(store, todo, factors)
             tasks = _tasks(store, todo, among(todo, matched), device, None if verification is None else factors)
             totals = _run(store, tasks, len(todo), options, verification, num_threads, progress)
-            return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
+        if overwrite and not others:  # only now, as a stopped run leaves pairs of the settings that are noted
+            with FeatureStore(database) as features:
+                note_settings(features, settings, overwrite)
+        return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
 
 
-def _of_refined(features: FeatureStore, verification: VerificationOptions | None) -> VerificationOptions | None:
+def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> VerificationOptions | None:
     """The options of verification with refinement's threshold, where the keypoints are refined.
 
     Raises RuntimeError where some are not: they are pixels off, so no threshold fits both.
@@ -115,7 +132,12 @@ def _of_refined(features: FeatureStore, verification: VerificationOptions | None
             f"{features.path} has {len(new)} images, {new[0]} the first, that came after refinement: "
             "run d2sfm refine --restore, then match, then refine"
         )
-    logger.info("keypoints are refined: pairs are verified within %g px, as d2sfm refine does", refinement["max_error"])
+    is_default = verification.max_error == VerificationOptions().max_error
+    logger.log(
+        logging.INFO if is_default else logging.WARNING,
+        "keypoints are refined: pairs are verified within %g px, as d2sfm refine does",
+        refinement["max_error"],
+    )
     return replace(verification, max_error=refinement["max_error"])
 
 

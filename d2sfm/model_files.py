@@ -30,8 +30,20 @@ def photographs_folder(database: Path, images: Path | str | None) -> Path | None
 
 def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     """Give points the mean colour of their keypoints in the photographs; without a folder they stay black."""
+    if images is None:
+        return
+    names = {model.images[image_id].name for model in models for image_id in model.reg_image_ids()}
+    missing = sorted(name for name in names if not (images / name).is_file())
+    if missing:
+        logger.warning(
+            "%d of %d photographs are not in %s, %s the first: points that only they see stay black (give --images)",
+            len(missing),
+            len(names),
+            images,
+            missing[0],
+        )
     with quiet_pycolmap():
-        for model in models if images else ():
+        for model in models:
             model.extract_colors_for_all_images(images)
 
 

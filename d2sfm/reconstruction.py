@@ -19,9 +19,9 @@ from d2sfm.starts import Start, best_of_starts
 PAIRS_SHOWN = 20
 
 WHAT_TO_TRY = """\
-what to try: match again with a tighter threshold (match --max-error 4 --overwrite); extract again, into a new database,
-with --multiscale, with another --max-edge (1024 suits small internet photographs) or with --camera-mode single; more
-photographs between those that share little"""
+what to try: match again with a tighter threshold (match --max-error 4 --overwrite; of refined keypoints, refine
+--max-error 1); extract again, into a new database, with --multiscale, with another --max-edge (1024 suits small
+internet photographs) or with --camera-mode single; more photographs between those that share little"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,7 +94,9 @@ def best_of_starts(
             break
         if number == 1 and given.mapper is Mapper.INCREMENTAL:
             pairs = _initial_pairs(given, RUNS_A_START * options.max_starts)
-        takes_turns, is_all_cautious = is_estimated or given.is_refined, given.is_refined and outcome.found < least
+        # The global pipeline has no last step that refines the distortion of what a cautious run found.
+        is_refined = given.is_refined and given.mapper is Mapper.INCREMENTAL
+        takes_turns, is_all_cautious = is_estimated or is_refined, is_refined and outcome.found < least
         trial = trial_of(number, options.seed, takes_turns, is_all_cautious, pairs)
         if number:
             trial = replace(trial, most_seconds=_whole_seconds(seconds_left))

@@ -159,7 +159,7 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
 
 def test_what_a_killed_merge_left_goes(tmp_path, parts):
     left = [".merged.db.17.0.part", ".merged.db.17.1.part-wal"]
-    kept = [".merged.db.part", ".other.db.17.0.part"]
+    kept = [".merged.db.part", ".other.db.17.0.part", ".merged.db_2.db.17.0.part", ".merged.db.x.17.0.part"]
     for name in left + kept:
         (tmp_path / name).touch()
     merge_databases(parts, tmp_path / "merged.db")

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 
+import numpy as np
 import pycolmap
 import pytest
 
@@ -56,6 +57,16 @@ def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_
     with pytest.raises(FileNotFoundError, match="no database"):
         working_copy(tmp_path / "none.db", tmp_path / "other.db")
     assert sorted(os.listdir(tmp_path)) == ["copy.db", "db.db"]
+
+
+def test_a_copy_that_lacks_later_matches_is_not_gone_on_with(database, tmp_path):
+    working_copy(database, tmp_path / "copy.db")
+    with open_pycolmap(database) as colmap:
+        colmap.write_matches(1, 2, np.array([[0, 0]], np.uint32))
+    with pytest.raises(
+        RuntimeError, match=r"copy\.db was copied from .* before 1 of its pairs were matched: remove it"
+    ):
+        working_copy(database, tmp_path / "copy.db")
 
 
 def test_an_empty_file_becomes_a_database(tmp_path):

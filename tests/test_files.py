@@ -1,4 +1,5 @@
 import os
+import threading
 
 import pytest
 
@@ -44,4 +45,27 @@ def test_writers_that_open_files_themselves_get_a_name(tmp_path):
         part.write_bytes(b"new")
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_threads_that_write_at_once_leave_the_whole_file_of_one(tmp_path):
+    path, contents = tmp_path / "a.bin", [bytes([number]) * 1000 for number in range(4)]
+    barrier, found = threading.Barrier(len(contents)), []
+
+    def write(content):
+        with replacing(path) as stream:
+            barrier.wait(30)
+            stream.write(content[:500])
+            stream.flush()
+            barrier.wait(30)
+            stream.write(content[500:])
+        found.append(path.read_bytes())
+
+    threads = [threading.Thread(target=write, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(found) == len(contents)
+    assert set(found) <= set(contents)
     assert os.listdir(tmp_path) == ["a.bin"]

@@ -35,6 +35,11 @@ def test_vlad_of_nothing():
     assert vlad(torch.zeros(0, 8), torch.ones(3, 8)).tolist() == [0.0] * 24
 
 
+def test_descriptors_that_are_all_words_still_look_like_something():
+    words = torch.eye(3, 8)
+    np.testing.assert_allclose(vlad(words[:2], words).numpy(), np.full(24, 24**-0.5), rtol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """12 images of 3 places in turn, and one without keypoints."""

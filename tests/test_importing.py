@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sqlite3
 
 import cv2
 import h5py
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, PairStore, RefinementStore, create_database, import_photographs
 from d2sfm.exporting import export_database
 from d2sfm.extraction import extract_to_database
 from d2sfm.feature_files import write_features
@@ -69,6 +70,12 @@ def pairs_of(path):
                 matches, pair = matches[:, ::-1], pair[::-1]
             found[pair] = sorted(matches.tolist())
         return found
+
+
+def inliers_of(path):
+    """How many inlier matches the pairs have."""
+    with PairStore(path) as store:
+        return {pair: len(store.inlier_matches(*pair)) for pair in store.done_pairs(verified=True)}
 
 
 def assert_equal(found, expected, dtype):
@@ -233,6 +240,19 @@ def test_keypoints_outside_of_the_picture(tmp_path, photographs, from_hloc):
     assert summary.skipped == {"A.jpg": "its keypoints lie outside of the 160 x 120 px"}
 
 
+@pytest.mark.parametrize("layout", ExportFormat)
+def test_keypoints_that_refinement_led_out_of_the_picture_come_back(tmp_path, photographs, from_hloc, layout):
+    import_features(tmp_path / "db.db", photographs, from_hloc)
+    with RefinementStore(tmp_path / "db.db") as store:
+        xy = store.keypoints(1)[:, :2].copy()
+        xy[0] = -9.5, 60.0
+        store.replace({1: xy}, {"max_error": 2.0})
+    export_database(tmp_path / "db.db", tmp_path / "out", options=ExportOptions(format=layout))
+    files = tmp_path / "out" / "features.h5" if layout is ExportFormat.HLOC else tmp_path / "out"
+    summary = import_features(tmp_path / "again.db", photographs, files)
+    assert (summary.imported, summary.skipped) == (5, {})
+
+
 def test_damaged_photographs_and_those_that_hloc_turns(tmp_path, photographs, from_hloc):
     folder = tmp_path / "copy"
     shutil.copytree(photographs, folder)
@@ -371,6 +391,19 @@ def test_imported_features_are_matched_refined_and_restored(tmp_path, caplog):
     assert_equal(before, stored(tmp_path / "a.db")[0], "float16")
     refined = [refine_database(tmp_path / name, folder) for name in ("a.db", "b.db")]
     assert refined[1].moved == refined[0].moved > 0
+    geometries = inliers_of(tmp_path / "b.db")
+    with sqlite3.connect(tmp_path / "b.db") as connection:
+        connection.execute("DELETE FROM two_view_geometries")
+        connection.execute("DELETE FROM matches")
+    connection.close()
+    again = import_features(
+        *(tmp_path / "b.db", folder, tmp_path / "f.h5"),
+        matches=tmp_path / "matches.h5",
+        options=ImportOptions(convention=Convention.REFERENCE),
+        verification=verification,
+    )
+    assert again.pairs == 3
+    assert inliers_of(tmp_path / "b.db") == geometries  # within refinement's threshold
     assert restore_database(tmp_path / "b.db") == 3
     assert_equal(stored(tmp_path / "b.db")[0], before, "float16")
     with PairStore(tmp_path / "b.db") as store:

@@ -1,3 +1,4 @@
+import json
 import logging
 import sqlite3
 import threading
@@ -132,6 +133,36 @@ def test_a_second_run_passes_over_what_is_there(database):
     assert (summary.already_there, summary.matches, summary.verified) == (10, 0, 0)
     assert str(summary).endswith("10 pairs were there already")
     assert rows(database) == before
+
+
+def noted(path):
+    with FeatureStore(path) as store:
+        return json.loads(store.setting("match"))["max_error"]
+
+
+def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeypatch, caplog):
+    run(database)
+    first, tighter = noted(database), VerificationOptions(max_error=1.0, max_num_trials=500)
+    with pytest.raises(FileNotFoundError):
+        run(database, verification=tighter, overwrite=True, pairs=PairSelectionOptions(pairs=str(tmp_path / "none")))
+    assert noted(database) == first
+    (tmp_path / "pairs.txt").write_text("view 0.jpg view 1.jpg\n")
+    one = PairSelectionOptions(pairs=str(tmp_path / "pairs.txt"))
+    run(database, verification=tighter, overwrite=True, pairs=one)
+    assert f"9 pairs that were not asked for stay, made with max_error {first} (now 1.0)" in caplog.text
+    assert noted(database) == first
+    with monkeypatch.context() as patch:
+        patch.setattr(PairStore, "write", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(database, verification=tighter, overwrite=True)
+    assert noted(database) == first
+    run(database, verification=tighter)
+    assert f"were made with max_error {first} (now 1.0): --overwrite makes them anew" in caplog.text
+    caplog.clear()
+    run(database, verification=tighter, overwrite=True)
+    assert noted(database) == 1.0
+    run(database, verification=tighter)
+    assert not caplog.text
 
 
 def test_matches_without_geometry_are_kept_and_verified(make_database):

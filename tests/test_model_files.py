@@ -1,10 +1,11 @@
 """Models on disk; what reconstruct makes of them is tested in test_reconstruction.py."""
 
+import cv2
 import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.model_files import numbered, require_replaceable, write_models
+from d2sfm.model_files import colour, numbered, require_replaceable, write_models
 
 
 @pytest.fixture
@@ -39,3 +40,11 @@ def test_a_failed_write_keeps_the_earlier_model(tmp_path):
         write_models([Unwritable()], tmp_path, text=False, ply=False)
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
     assert (tmp_path / "0" / "cameras.bin").read_bytes() == b"old"
+
+
+def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog):
+    names = sorted(model.images[image_id].name for image_id in model.reg_image_ids())
+    for name in names[1:]:
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    colour([model], tmp_path)
+    assert f"1 of {len(names)} photographs are not in {tmp_path}, {names[0]} the first" in caplog.text

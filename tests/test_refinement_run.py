@@ -208,8 +208,20 @@ def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path)
     assert rows(database, "keypoints") == rows(matched.database, "keypoints")
 
 
+def test_pairs_are_verified_again_as_match_did_but_for_the_threshold(database, matched):
+    with PairStore(database) as store:
+        counts = sorted(len(store.inlier_matches(*pair)) for pair in PAIRS)
+    few = VerificationOptions(min_num_inliers=counts[1], max_error=6.0, seed=3)
+    match_database(database, verification=few, overwrite=True)
+    most = refined(database, matched).verified
+    with PairStore(database) as store:
+        inliers = [len(store.inlier_matches(*pair)) for pair in PAIRS]
+    assert most == sum(count >= counts[1] for count in inliers) < 3
+    assert all(count == 0 or count >= counts[1] for count in inliers)
+
+
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite):
+def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite, caplog):
     refined(database, matched)
     before = rows(database, "two_view_geometries", "d2sfm_settings")
     if not overwrite:
@@ -217,10 +229,22 @@ def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite):
             connection.execute("DELETE FROM two_view_geometries")
         connection.close()
     match_database(database, verification=VerificationOptions(max_error=6.0, seed=0), overwrite=overwrite)
+    assert "keypoints are refined: pairs are verified within 2 px" in caplog.text
+    assert "pairs are new" not in caplog.text
     assert rows(database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
     restore_database(database)
     with FeatureStore(database) as store:
         assert json.loads(store.setting("match"))["max_error"] == 6.0
+
+
+def test_pairs_that_are_new_since_refinement_are_told(database, matched, caplog):
+    refined(database, matched)
+    with sqlite3.connect(database) as connection:
+        for table in ("matches", "two_view_geometries"):
+            connection.execute(f"DELETE FROM {table} WHERE pair_id = (SELECT max(pair_id) FROM {table})")
+    connection.close()
+    match_database(database, verification=VerificationOptions())
+    assert "1 pairs are new since the keypoints were refined" in caplog.text
 
 
 def test_features_that_are_written_again_are_not_refined(database, matched):

@@ -133,17 +133,19 @@ def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("is_refined", "is_estimated", "cautious"),
+    ("mapper", "is_refined", "is_estimated", "cautious"),
     [
-        (False, False, [False, False, False, False]),
-        (False, True, [False, True, False, True]),
-        (True, False, [True, True, False, True]),
-        (True, True, [True, True, True, True]),
+        (Mapper.INCREMENTAL, False, False, [False, False, False, False]),
+        (Mapper.INCREMENTAL, False, True, [False, True, False, True]),
+        (Mapper.INCREMENTAL, True, False, [True, True, False, True]),
+        (Mapper.INCREMENTAL, True, True, [True, True, True, True]),
+        (Mapper.GLOBAL, True, False, [False, False, False, False]),
+        (Mapper.GLOBAL, True, True, [False, True, False, True]),
     ],
 )
-def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, is_refined, is_estimated, cautious):
-    """Refined: all of the first min_starts where focal lengths are estimated, else the first. Every run gives a model
-    of one place, so that there are four of them."""
+def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, mapper, is_refined, is_estimated, cautious):
+    """Refined: all of the first min_starts where focal lengths are estimated, else the first; the global pipeline
+    would hold distortion for good. Every run gives a model of one place, so that there are four of them."""
     database, names, _ = two_places
     database = shutil.copy(database, tmp_path / "db.db")
     trials, found = [], map_once(MappingInput(database=database, mapper=Mapper.INCREMENTAL), Trial(seed=0), abs)[:1]
@@ -154,7 +156,7 @@ def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, is_refined, 
 
     monkeypatch.setattr("d2sfm.starts.map_once", recorded)
     monkeypatch.setattr("d2sfm.starts.with_distortion", lambda *arguments: None)
-    given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0, is_refined=is_refined)
+    given = MappingInput(database=database, mapper=mapper, max_error=2.0, is_refined=is_refined)
     options = ReconstructionOptions(min_starts=4, max_starts=4)
     best_of_starts(given, options, names=names, connected=len(names), is_estimated=is_estimated)
     assert [trial.is_cautious for trial in trials] == cautious

@@ -3,9 +3,9 @@
 pycolmap's own ``Database.merge`` leaves out the tables of d2sfm, and ends the process on some inputs.
 """
 
-import glob
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -75,8 +75,10 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         for path in (*sources, output):
             stack.enter_context(exclusive(path))
         settings = _common_settings(_contents(sources), images)
-        for left in output.parent.glob(f".{glob.escape(output.name)}.*.part*"):  # by a merge that was killed
-            left.unlink()
+        part_name = re.compile(rf"\.{re.escape(output.name)}\.\d+\.\d+\.part(-wal|-shm|-journal)?")
+        for left in output.parent.iterdir():  # by a merge that was killed
+            if part_name.fullmatch(left.name) and left.is_file():
+                left.unlink()
         parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}.part") for number in range(len(sources))]
         stack.callback(_remove, parts)
         _copy(sources[0], parts[0])

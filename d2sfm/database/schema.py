@@ -10,6 +10,7 @@ from pathlib import Path
 
 from d2sfm.database.completion import carry_pose_priors
 from d2sfm.database.connection import Connection, open_pycolmap, require_room
+from d2sfm.files import part_path
 
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
 
@@ -53,7 +54,7 @@ def create_database(path: Path) -> None:
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
     require_room(path, 1_000_000)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = part_path(path)
     try:
         with open_pycolmap(part):
             pass
@@ -84,20 +85,28 @@ def working_copy(source: Path, target: Path) -> None:
     """A whole copy of a database in a new file, also of what another connection has not yet brought into its file.
 
     A target that this made of the same file before is left as it is: work on it goes on. Raises FileNotFoundError where
-    the source or the target's folder is missing, RuntimeError where the target is another file, or the source is no
-    COLMAP database or in use.
+    the source or the target's folder is missing, RuntimeError where the target is another file or lacks matches that
+    the source got since, or the source is no COLMAP database or in use.
     """
     require_database(source)
     source, target = Path(source), Path(target)
     if target.exists():
         require_database(target)
         with Connection(target) as connection:
-            if read_setting(connection, COPY_OF) == str(source.resolve()):
-                return
-        raise RuntimeError(f"{target} exists already and is no copy of {source}: give the copy another name")
+            is_copy, there = read_setting(connection, COPY_OF) == str(source.resolve()), _matched(connection)
+        if not is_copy:
+            raise RuntimeError(f"{target} exists already and is no copy of {source}: give the copy another name")
+        with Connection(source) as connection:
+            later = len(_matched(connection) - there)
+        if later:
+            raise RuntimeError(
+                f"{target} was copied from {source} before {later} of its pairs were matched: remove it, or give the "
+                "copy another name"
+            )
+        return
     if not target.parent.is_dir():
         raise FileNotFoundError(f"no folder {target.parent} for the database {target.name}")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = part_path(target)
     try:
         with exclusive(source), Connection(source) as connection:
             connection.rows("VACUUM INTO ?", (str(part),))
@@ -107,6 +116,11 @@ def working_copy(source: Path, target: Path) -> None:
         part.rename(target)
     finally:
         _remove_part(part)
+
+
+def _matched(connection: Connection) -> set[tuple[int, int]]:
+    """Pairs with their numbers of matches."""
+    return set(connection.rows("SELECT pair_id, rows FROM matches"))
 
 
 def _remove_part(part: Path) -> None:

@@ -31,7 +31,10 @@ class ReconstructionOptions:
         RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
     )
     min_starts: int = option(
-        6, metavar="N", help="starts of which the best model is kept, where focal lengths are only estimated"
+        6,
+        metavar="N",
+        help="starts of which the best model is kept, where focal lengths are only estimated; never more than "
+        "--max-starts",
     )
     max_starts: int = option(
         12, metavar="N", help="most starts; further ones begin while the best model leaves images unsupported"
@@ -39,8 +42,9 @@ class ReconstructionOptions:
     time_budget: float = option(
         600.0,
         metavar="S",
-        help="after so many seconds no start begins, and all but the first stop with what they have; a faster machine "
-        "may then keep another model",
+        help="after so many seconds no start begins, and all but the first stop with what they have (global ones go "
+        "to their end, and distortion is still refined after a cautious one, for as long as that took at most); a "
+        "faster machine may then keep another model",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones count on from it")
     num_threads: int = option(

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,8 @@ def refine_database(
     cache: Path | str | None = None,
     progress: bool = False,
 ) -> RefinementSummary:
-    """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again.
+    """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
+    within options.max_error and else as matching did.
 
     images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature maps,
     as extraction fills it on request; what it lacks is computed, and kept there within options.cache_limit.
@@ -72,10 +73,11 @@ def refine_database(
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
     """
     database, options = Path(database), options or RefinementOptions()
-    verification = VerificationOptions(max_error=options.max_error, seed=options.seed)
     outcome, alignment_s, verification_s = {}, 0.0, 0.0
     with exclusive(database):
         done = _rounds_done(database, options)
+        noted = VerificationOptions(**_noted_verification(database))
+        verification = replace(noted, max_error=options.max_error, seed=options.seed)
         verified = None
         while verified is None or done < options.rounds:
             if done == 0 or verified is not None:
@@ -103,12 +105,17 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
     with exclusive(database):
         with RefinementStore(database) as store:
             restored = store.restore()
-        with FeatureStore(database) as features:
-            noted = json.loads(features.setting("match") or "{}")
-        names = asdict(VerificationOptions()).keys() & noted.keys()
-        if restored or names:  # the latter also where a run that restored was stopped before it verified
-            verify_again(database, VerificationOptions(**{name: noted[name] for name in names}), progress=progress)
+        noted = _noted_verification(database)
+        if restored or noted:  # the latter also where a run that restored was stopped before it verified
+            verify_again(database, VerificationOptions(**noted), progress=progress)
     return restored
+
+
+def _noted_verification(database: Path) -> dict[str, int | float]:
+    """The options of verification that d2sfm's matching noted, by name; none where the pairs are not its own."""
+    with FeatureStore(database) as features:
+        noted = json.loads(features.setting("match") or "{}")
+    return {name: noted[name] for name in asdict(VerificationOptions()).keys() & noted.keys()}
 
 
 def _rounds_done(database: Path, options: RefinementOptions) -> int:
@@ -122,7 +129,9 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     done = note.get("rounds", 1)
     if _of_alignment(note) != _of_alignment(asdict(options)) or done > options.rounds or new:
         what = f"and {len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
-        raise RuntimeError(f"{database} was refined before, {what}: run d2sfm refine --restore first")
+        raise RuntimeError(
+            f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
+        )
     if note != _note(options, done):
         with RefinementStore(database) as store:
             store.verify_otherwise(_note(options, done))
