@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# The same examples in every run; new ones with `--hypothesis-profile default`.
-settings.register_profile("repeatable", derandomize=True)
+# How long an example takes is the machine's. The same examples in every run; new ones with `--hypothesis-profile new`.
+settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("new"), derandomize=True)
 settings.load_profile("repeatable")
 
 # A shell makes what it starts in the background deaf to Ctrl-C, and so its children, which some tests interrupt.

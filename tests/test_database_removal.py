@@ -13,7 +13,7 @@ IDS = [1, 2, 7, 8, MAX_IMAGES - 1]
 PAIRS = [(i, j) for i in IDS for j in IDS if i < j]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.sets(st.sampled_from(PAIRS)), st.sets(st.sampled_from(PAIRS)), st.sampled_from(IDS))
 def test_the_pairs_of_an_image_go_and_no_others(tmp_path_factory, matched, verified, image_id):
     path = tmp_path_factory.mktemp("pairs") / "db.db"

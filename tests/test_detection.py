@@ -90,7 +90,7 @@ def test_smooth_maps_have_keypoints_with_small_steps():
     values=st.lists(st.integers(-3, 3), min_size=4 * 5 * 6, max_size=4 * 5 * 6),
     banned=st.lists(st.booleans(), min_size=5 * 6, max_size=5 * 6),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_ties_borders_and_negative_maxima_as_in_the_dense_twin(values, banned):
     features = torch.tensor(values, dtype=torch.float32).reshape(4, 5, 6)
     assert_equal_to_twin(features)
@@ -192,7 +192,7 @@ def random_features(*shape, seed=0):
     shape=st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 7), st.integers(1, 7)),
     scale=st.sampled_from([1e-3, 1.0, 1e4]),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_soft_scores_are_the_loops(seed, shape, scale):
     features = random_features(*shape, seed=seed) * scale
     features[:, :, 0, 0] += 4 * scale  # no picture without a response
@@ -201,7 +201,7 @@ def test_soft_scores_are_the_loops(seed, shape, scale):
 
 
 @given(values=st.lists(st.integers(-1, 2), min_size=2 * 3 * 4, max_size=2 * 3 * 4))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_soft_scores_of_ties_and_dead_cells(values):
     features = torch.tensor([3, *values[1:]], dtype=torch.float64).reshape(2, 3, 4)
     torch.testing.assert_close(soft_scores(features[None])[0], soft_scores_one_by_one(features))

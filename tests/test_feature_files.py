@@ -44,7 +44,7 @@ edges = st.integers(1, 2**31)
 scales = st.lists(st.floats(0.1, 8), min_size=1, max_size=4, unique=True).map(lambda values: tuple(sorted(values)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     count=st.integers(0, 5),
     seed=st.integers(0, 2**32),

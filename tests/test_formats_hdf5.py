@@ -227,7 +227,7 @@ def read_all(path):
     return ""
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_damaged_files_are_one_line(whole, tmp_path_factory, data):
     """Cut short, or with some bytes changed: read without an error or refused with the file's name."""

@@ -82,7 +82,7 @@ def test_the_published_codes_frame_is_left(tmp_path):
         assert json.loads(file.fingerprint("a.jpg")) == {"convention": "colmap, moved from reference"}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(0, 9),
     st.sampled_from(["float16", "float32"]),

@@ -61,7 +61,7 @@ def test_hloc_reads_what_we_write(tmp_path):
         assert found.tolist() == matches[:, ::-1].tolist()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 7), st.integers(0, 7), st.integers(0, 2**32 - 1), st.permutations(NAMES))
 def test_what_is_written_is_read(tmp_path_factory, count_a, count_b, seed, names):
     path, generator = tmp_path_factory.getbasetemp() / "m.h5", np.random.default_rng(seed)

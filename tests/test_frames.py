@@ -36,7 +36,7 @@ def features_of_cells(convention, cells, levels, scales, input_size, image_size)
     )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20), st.integers(0, 2)), max_size=8),
     st.sampled_from([(0.5, 1.0, 2.0), (0.25, 0.5, 1.0), (0.3, 0.7, 1.5)]),

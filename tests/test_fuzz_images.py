@@ -58,7 +58,7 @@ def fuzz(reader: Reader, folder: Path, max_examples: int) -> list[bool]:
     read = []
 
     @given(st.sampled_from(NAMES), contents)
-    @settings(deadline=None, max_examples=max_examples, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=max_examples, suppress_health_check=list(HealthCheck))
     def run(name, content):
         path = folder / name
         path.write_bytes(content)

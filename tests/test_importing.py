@@ -89,7 +89,7 @@ def assert_equal(found, expected, dtype):
         assert found[name].scales == features.scales
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(
     counts=st.lists(st.integers(0, 12), min_size=len(NAMES), max_size=len(NAMES)),
     scales=st.sampled_from([(1.0,), (0.5, 1.0, 2.0)]),

@@ -38,7 +38,7 @@ SCENES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SCENES)
 def test_the_matrices_are_those_of_a_plain_loop_over_dictionaries(scene):
     points, has_depth = [part[0] for part in scene], np.array([part[1] for part in scene], bool)

@@ -111,7 +111,7 @@ def exact_unit_vectors(draw):
     st.sampled_from([None, 0.5, 0.9, 1.0]),
     st.sampled_from([None, 0.0, 0.5, 0.75]),
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_ties_equal_brute_force(a, b, block_rows, ratio, min_similarity):
     options = MatchingOptions(device="cpu", ratio=ratio, min_similarity=min_similarity)
     expected = brute_force(a, b, ratio=ratio, min_similarity=min_similarity)
@@ -123,7 +123,7 @@ sizes = st.one_of(st.integers(0, 5), st.integers(60, 70), st.integers(125, 131))
 
 
 @given(sizes, sizes, st.integers(1, 140), st.integers(1, 4), st.sampled_from([None, 0.8, 1.0]), st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_duplicates_and_ties_in_larger_sets(count_a, count_b, block_rows, size, ratio, seed):
     """Entries of 0 and +-1/2 make a few different descriptors, each many times: products are exact."""
     generator = np.random.default_rng(seed)

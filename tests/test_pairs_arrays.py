@@ -12,14 +12,12 @@ def tuples(pairs):
 
 
 @given(st.lists(st.integers(1, 50)))
-@settings(deadline=None)
 def test_exhaustive_is_every_ordered_pair_once(image_ids):
     expected = [(i, j) for i in range(51) for j in range(51) if i < j and i in image_ids and j in image_ids]
     assert tuples(exhaustive(image_ids)) == expected
 
 
 @given(st.sets(st.tuples(st.integers(1, 30), st.integers(31, 60))), st.integers(1, 5))
-@settings(deadline=None)
 def test_tiles_hold_the_same_pairs(pairs, tile):
     listed = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
     assert sorted(tuples(in_tiles(listed, tile))) == sorted(pairs)
@@ -49,7 +47,6 @@ def test_an_image_is_loaded_once_for_each_tile():
 @given(
     st.sets(st.tuples(st.integers(1, 5), st.integers(6, 9))), st.sets(st.tuples(st.integers(1, 5), st.integers(6, 9)))
 )
-@settings(deadline=None)
 def test_pairs_among_others(pairs, others):
     listed = np.array(sorted(pairs), np.uint32).reshape(-1, 2)
     np.testing.assert_array_equal(among(listed, others), [pair in others for pair in sorted(pairs)])
@@ -63,7 +60,6 @@ def test_pairs_of_the_largest_ids():
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)).filter(lambda pair: pair[0] != pair[1])))
-@settings(deadline=None)
 def test_unique_pairs_and_unions(pairs):
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     expected = sorted({(min(pair), max(pair)) for pair in pairs})
@@ -83,7 +79,7 @@ def nearest_plainly(scores, number):
 
 
 @given(st.integers(0, 9), st.integers(0, 10), st.integers(1, 4), st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_the_nearest_with_ties_and_forbidden_ones(count, number, block_rows, seed):
     scores = np.random.default_rng(seed).choice([-np.inf, 0.0, 0.5, 1.0], (count, count))
     things, neighbours = nearest(lambda begin, end: scores[begin:end].copy(), count, number, block_rows)

@@ -98,7 +98,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\0"), min
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_tabs_carry_any_names(tmp_path_factory, data):
     listed = data.draw(st.lists(names, min_size=2, max_size=5, unique=True))
     ids = {name: number for number, name in enumerate(listed, start=1)}
@@ -111,7 +111,7 @@ def test_tabs_carry_any_names(tmp_path_factory, data):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_spaces_give_the_pair_or_an_error(tmp_path_factory, data):
     """Over two letters and the space, lines are often ambiguous: the answer must be the only split there is."""
     short = st.text("ab ", min_size=1, max_size=4).filter(lambda name: name == name.strip())
@@ -132,7 +132,7 @@ odd_names = st.text("#\ufeff\u2028 ab/é", min_size=1, max_size=4).filter(lambda
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_written_pairs_are_read_again(tmp_path_factory, data):
     listed = data.draw(st.lists(odd_names, min_size=2, max_size=5, unique=True))
     ids = {name: number for number, name in enumerate(listed, start=1)}

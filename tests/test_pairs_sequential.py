@@ -1,7 +1,7 @@
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from d2sfm.database import create_database, quiet_pycolmap
@@ -44,7 +44,6 @@ def test_coming_back_to_a_place_is_found_and_its_neighbours_are_not():
 
 
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(0, 4), st.integers(0, 2**32 - 1))
-@settings(deadline=None)
 def test_candidates_by_their_definition(count, overlap, number, seed):
     ids = np.random.default_rng(seed).permutation(count).astype(np.uint32) + 1
     descriptors = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)

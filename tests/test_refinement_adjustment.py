@@ -97,7 +97,7 @@ def test_positions_do_not_depend_on_how_many_nodes_are_aligned_at_once(maps, mon
     np.testing.assert_allclose(aligned(collection, maps)[1], expected, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**16))
 def test_nodes_come_to_where_their_references_are_and_these_stay(maps, seed):
     collection = shifted_collection(np.random.default_rng(seed))

@@ -57,7 +57,7 @@ def plain_alignment(cells, centres, bases, references, stage):
     return np.array(found)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(side=st.sampled_from([1, 3, 4, 5]), reach=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_steps_are_those_of_a_plain_search(side, reach, seed):
     random, stage = np.random.default_rng(seed), Stage(FINE, side, reach)
@@ -85,7 +85,7 @@ def test_whole_shifts_are_found(shift, dtype):
     assert (found - torch.tensor(shift)).abs().max() < 0.2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(shift=st.tuples(st.floats(-1.4, 1.4), st.floats(-1.4, 1.4)), seed=st.integers(0, 2**16))
 def test_a_fraction_of_a_cell_on_a_smooth_map_is_exact_to_a_fifth(shift, seed):
     """One parabola on each axis knows nothing of valleys that run aslant: that is what is left."""

@@ -76,7 +76,7 @@ def errors_before_and_after(trunk, seed, scale):
 
 
 @given(seed=st.integers(0, 2**20))
-@settings(deadline=None, max_examples=4, derandomize=True)
+@settings(max_examples=4, derandomize=True)
 def test_refined_keypoints_of_the_same_scale_are_exact_to_a_seventh_of_a_pixel(trunk, seed):
     before, after = errors_before_and_after(trunk, seed, 1.0)
     assert np.median(before) > 4
@@ -84,7 +84,7 @@ def test_refined_keypoints_of_the_same_scale_are_exact_to_a_seventh_of_a_pixel(t
 
 
 @given(seed=st.integers(0, 2**20))
-@settings(deadline=None, max_examples=4, derandomize=True)
+@settings(max_examples=4, derandomize=True)
 def test_refined_keypoints_of_views_one_and_a_half_times_as_near_are_exact_to_a_third(trunk, seed):
     before, after = errors_before_and_after(trunk, seed, 1.5)
     assert np.median(before) > 4

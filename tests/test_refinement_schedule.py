@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
@@ -63,7 +63,6 @@ def test_every_node_is_aligned_once_with_what_its_slot_holds(graph, most_tracks,
     assert work.slots == max(held, default=-1) + 1 <= most_tracks
 
 
-@settings(deadline=None)
 @given(some_tracks())
 def test_with_room_for_all_tracks_there_are_two_sweeps(graph):
     collection, tracks = graph

@@ -71,7 +71,7 @@ def map_shapes(draw):
     count=st.integers(1, 12),
     likeness=st.sampled_from([0.0, 0.5, 0.9]),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_random_pairs_give_the_loops_loss(seed, shapes, channels, count, likeness):
     inputs, cells = random_pair(seed, *shapes, channels, count, likeness)
     loss = pair_loss(*inputs, cells)
@@ -216,7 +216,7 @@ def test_tied_negatives_count_once_and_give_a_finite_gradient():
 
 
 @given(values=st.lists(st.integers(1, 2), min_size=2 * 11, max_size=2 * 11), cell=st.integers(0, 10))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_any_of_several_hardest_negatives_gives_the_loops_loss(values, cell):
     features = torch.tensor(values, dtype=torch.float64).reshape(2, 11, 1)
     scores, cells = torch.ones(11, 1, dtype=torch.float64), torch.tensor([[cell], [10 - cell]])

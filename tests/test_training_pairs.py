@@ -24,7 +24,7 @@ def info(tmp_path):
     st.floats(0, 1),
     st.sampled_from([1.0, 1.5, float("inf")]),
 )
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_eligible_pairs_are_those_within_all_limits(tmp_path_factory, seed, one, other, max_scale_ratio):
     scene = write_plane_scene(tmp_path_factory.mktemp("scene"), views=6, size=(40, 40))
     generator = np.random.default_rng(seed)

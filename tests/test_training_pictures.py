@@ -227,7 +227,7 @@ def test_a_run_of_the_published_length():
 LOSSES = st.floats(-1e6, 1e6)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(LOSSES, max_size=4), st.lists(LOSSES, max_size=5), st.lists(LOSSES, max_size=9))
 @example([], [], [])
 @example([0.0], [0.0], [0.0])

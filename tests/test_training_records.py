@@ -79,7 +79,7 @@ def test_rows_read_back_as_they_were_written(tmp_path):
     assert (tmp_path / "epochs.csv").read_text().split("\n")[:2] == [EPOCH_HEADER, "0,0,,2.0,0,0,5,0,0.0"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(), st.none() | st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_floats_keep_every_bit(tmp_path_factory, loss, training_loss, seconds):
     with LossRecord(tmp_path_factory.mktemp("run"), tensorboard=False) as record:

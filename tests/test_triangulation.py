@@ -236,7 +236,7 @@ def camera_of(model_name):
     return camera
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**16),
     offset_px=st.floats(-6, 6).filter(lambda offset: abs(abs(offset) - 3) > 0.2),
