@@ -3,7 +3,6 @@
 d2sfm match --database db.db [--pairs retrieval]
 """
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -90,31 +89,31 @@ def match_database(
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
             there = store.done_pairs(verified=False)
-        others = len(there) - int(among(asked, there).sum())
+            done = set() if overwrite else store.done_pairs(verified=verification is not None)
+        todo = in_tiles(asked[~among(asked, done)], TILE_IMAGES)
+        is_there = among(todo, there)
+        others = len(there) - np.count_nonzero(among(asked, there))
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
+        if differing and not overwrite and len(todo) < len(asked):
+            logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
+        if differing and overwrite and others:
+            logger.warning("%d pairs that were not asked for stay, made with %s", others, differing)
+        if is_refined and not is_there.all():
+            logger.warning(
+                "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
+                "d2sfm refine --restore, then d2sfm refine, aligns all",
+                np.count_nonzero(~is_there),
+            )
         with PairStore(database) as store:
-            done = set() if overwrite else store.done_pairs(verified=verification is not None)
-            todo = in_tiles(asked[~among(asked, done)], TILE_IMAGES)
-            if differing and not overwrite and len(todo) < len(asked):
-                logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
-            matched = set() if overwrite else there
-            new = len(todo) - int(among(todo, there).sum())
-            if is_refined and new:
-                logger.warning(
-                    "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
-                    "d2sfm refine --restore, then d2sfm refine, aligns all",
-                    new,
-                )
-            if differing and overwrite and others:
-                logger.warning("%d pairs that were not asked for stay, made with %s", others, differing)
             if verification is not None:
                 _warn_of_missing_factors(store, todo, factors)
-            tasks = _tasks(store, todo, among(todo, matched), device, None if verification is None else factors)
+            keeps_matches = np.zeros_like(is_there) if overwrite else is_there
+            tasks = _tasks(store, todo, keeps_matches, device, None if verification is None else factors)
             totals = _run(store, tasks, len(todo), options, verification, num_threads, progress)
         if overwrite and not others:  # only now, as a stopped run leaves pairs of the settings that are noted
             with FeatureStore(database) as features:
-                note_settings(features, settings, overwrite)
+                features.note_match_settings(settings)
         return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
 
 
@@ -211,14 +210,14 @@ def _tasks(
         yield task
 
 
-def note_settings(features: FeatureStore, settings: dict[str, object], overwrite: bool = False) -> str:
+def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
     """Keep the settings of the first run with the pairs, and say in words how this run's differ from them.
 
-    overwrite: keep this run's. The words are empty where nothing differs, or there are no pairs yet.
+    The words are empty where nothing differs, or there are no pairs yet.
     """
-    noted = json.loads(features.setting("match") or "{}") if features.has_pairs() else {}
-    if overwrite or settings.keys() - noted.keys():
-        features.set_setting("match", json.dumps(settings if overwrite else settings | noted))
+    noted = features.match_settings() if features.has_pairs() else {}
+    if settings.keys() - noted.keys():
+        features.note_match_settings(settings | noted)
     changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}
     return ", ".join(f"{name} {noted[name]} (now {value})" for name, value in changed.items())
 

@@ -3,7 +3,6 @@
 d2sfm reconstruct --database db.db --output sparse
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -150,7 +149,7 @@ def read_input(
 
 def allowed_error(features: FeatureStore) -> float:
     """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = json.loads(features.setting("match") or "{}") | features.refinement()
+    noted = features.match_settings() | features.refinement()
     return noted.get("max_error", VerificationOptions.max_error)
 
 

@@ -309,6 +309,15 @@ def test_settings_are_kept_and_replaced(database):
         assert store.setting("images") == "/photos/Füße"
 
 
+def test_settings_of_matching_are_kept_and_replaced(database):
+    with FeatureStore(database) as store:
+        assert store.match_settings() == {}
+        store.note_match_settings({"ratio": None, "max_error": 4.0})
+        store.note_match_settings({"ratio": None})
+    with FeatureStore(database) as store:
+        assert store.match_settings() == {"ratio": None}
+
+
 def test_cameras_given_are_kept(database):
     with FeatureStore(database) as store:
         assert store.cameras_given() == set()

@@ -1,7 +1,7 @@
 """The sqlite3 half of the database: features of images, and what d2sfm notes beside them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -210,6 +210,14 @@ class FeatureStore:
         """Leave a note for later runs, in place of the one of that key."""
         create_our_tables(self._connection)
         write_setting(self._connection, key, value)
+
+    def match_settings(self) -> dict:
+        """The settings of d2sfm's own matching and verification; empty where the pairs are not its own."""
+        return json.loads(self.setting("match") or "{}")
+
+    def note_match_settings(self, settings: Mapping[str, object]) -> None:
+        """Keep them in place of those that were noted."""
+        self.set_setting("match", json.dumps(settings))
 
     def refinement(self) -> dict:
         """The options of the refinement that made the keypoints; empty where they are those of extraction."""

@@ -19,10 +19,12 @@ from d2sfm.database.refinement import RefinementStore
 from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
 from d2sfm.database.schema import (
     COPY_OF,
+    DATABASE_SUFFIXES,
     OUR_TABLES,
     create_database,
     create_our_tables,
     exclusive,
+    remove_database,
     require_database,
     tables,
 )
@@ -75,12 +77,13 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         for path in (*sources, output):
             stack.enter_context(exclusive(path))
         settings = _common_settings(_contents(sources), images)
-        part_name = re.compile(rf"\.{re.escape(output.name)}\.\d+\.\d+\.part(-wal|-shm|-journal)?")
+        part_name = re.compile(rf"\.{re.escape(output.name)}\.\d+\.\d+\.part({'|'.join(DATABASE_SUFFIXES)})")
         for left in output.parent.iterdir():  # by a merge that was killed
             if part_name.fullmatch(left.name) and left.is_file():
                 left.unlink()
         parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}.part") for number in range(len(sources))]
-        stack.callback(_remove, parts)
+        for part in parts:
+            stack.callback(remove_database, part)
         _copy(sources[0], parts[0])
         for source, part in zip(sources[1:], parts[1:], strict=True):
             _append(parts[0], _of_same_schema(source, parts[0], part), source)
@@ -247,9 +250,3 @@ def _add_rows(connection: Connection, table: str, changed: Mapping[str, str], wh
         connection.rows(
             f"INSERT INTO main.{table} ({', '.join(shared)}) SELECT {values} FROM other.{table} WHERE {where}"
         )
-
-
-def _remove(parts: Sequence[Path]) -> None:
-    for part in parts:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            Path(f"{part}{suffix}").unlink(missing_ok=True)

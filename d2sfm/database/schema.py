@@ -15,6 +15,7 @@ from d2sfm.files import part_path
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
 
 COPY_OF = "copy_of"  # setting: the path of the database that a working copy was made of
+DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # SQLite leaves the others where the disk is full, or at a kill
 OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
@@ -60,7 +61,7 @@ def create_database(path: Path) -> None:
             pass
         part.replace(path)
     finally:
-        _remove_part(part)
+        remove_database(part)
 
 
 def require_database(path: Path) -> None:
@@ -115,7 +116,7 @@ def working_copy(source: Path, target: Path) -> None:
             write_setting(connection, COPY_OF, str(source.resolve()))
         part.rename(target)
     finally:
-        _remove_part(part)
+        remove_database(part)
 
 
 def _matched(connection: Connection) -> set[tuple[int, int]]:
@@ -123,8 +124,9 @@ def _matched(connection: Connection) -> set[tuple[int, int]]:
     return set(connection.rows("SELECT pair_id, rows FROM matches"))
 
 
-def _remove_part(part: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):  # SQLite leaves these where the disk is full
+def remove_database(part: Path) -> None:
+    """Remove an unfinished one where it is there, and what SQLite keeps beside it."""
+    for suffix in DATABASE_SUFFIXES:
         Path(f"{part}{suffix}").unlink(missing_ok=True)
 
 

@@ -114,7 +114,7 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
 def _noted_verification(database: Path) -> dict[str, int | float]:
     """The options of verification that d2sfm's matching noted, by name; none where the pairs are not its own."""
     with FeatureStore(database) as features:
-        noted = json.loads(features.setting("match") or "{}")
+        noted = features.match_settings()
     return {name: noted[name] for name in asdict(VerificationOptions()).keys() & noted.keys()}
 
 
