@@ -6,10 +6,6 @@ file or contradicting data; 130 interrupted.
 
 import argparse
 import logging
-import sys
-from collections.abc import Callable
-
-from tqdm import tqdm
 
 from d2sfm import __version__
 from d2sfm.commands import (
@@ -24,7 +20,7 @@ from d2sfm.commands import (
     train,
     triangulate,
 )
-from d2sfm.commands.common import EXIT_ERROR, EXIT_INTERRUPTED
+from d2sfm.console import report
 
 COMMANDS = (extract, match, refine, reconstruct, triangulate, export, import_, merge, train, demo)
 
@@ -41,33 +37,6 @@ def main(argv: list[str] | None = None) -> int:
         return report(logger, name, lambda: arguments.run(arguments), arguments.on_interrupt)
     finally:
         logger.setLevel(before)
-
-
-def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
-    """Run a command and return its exit code; its log goes to standard error, and what stops it becomes one line."""
-    handler = TqdmHandler()
-    log.addHandler(handler)
-    try:
-        return run()
-    except KeyboardInterrupt:
-        log.error("interrupted: %s", on_interrupt)
-        return EXIT_INTERRUPTED
-    except (ValueError, OSError, RuntimeError) as error:
-        log.debug("traceback", exc_info=True)
-        message = str(error).strip().splitlines() or [type(error).__name__]
-        log.error("%s: %s", name, message[0])
-        return EXIT_ERROR
-    finally:
-        log.removeHandler(handler)
-
-
-class TqdmHandler(logging.Handler):
-    """Writes log lines to standard error above a progress bar rather than through it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
-        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        tqdm.write(prefix + self.format(record), file=sys.stderr)
 
 
 def make_parser() -> argparse.ArgumentParser:

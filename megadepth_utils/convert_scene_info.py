@@ -9,8 +9,7 @@ import logging
 import sys
 from pathlib import Path
 
-from d2sfm.cli import report
-from d2sfm.commands.common import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE
+from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, report
 from d2sfm.training.scene_info import read_scene_info, write_scene_info
 
 logger = logging.getLogger("megadepth_utils")

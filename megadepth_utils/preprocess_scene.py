@@ -13,8 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from d2sfm.cli import report
-from d2sfm.commands.common import EXIT_DONE
+from d2sfm.console import EXIT_DONE, report
 from d2sfm.training.scene_info import SceneInfo, write_scene_info
 from megadepth_utils import is_folder_name
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from d2sfm.cli import report
-from d2sfm.commands.common import EXIT_DONE, EXIT_INCOMPLETE
+from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, report
 from megadepth_utils.isolation import call_isolated
 from megadepth_utils.undistortion import (
     DENSE,

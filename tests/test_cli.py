@@ -14,7 +14,7 @@ from helpers import save_plain_weights, textured_picture
 
 from d2sfm import __version__
 from d2sfm.cli import main
-from d2sfm.commands.common import EXIT_INTERRUPTED
+from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, PairStore
 
 COMMANDS = ["extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]

@@ -23,7 +23,7 @@ from helpers import textured_picture
 from tqdm import tqdm
 
 from d2sfm.cli import main
-from d2sfm.commands.common import EXIT_INTERRUPTED
+from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import run as refinement

@@ -4,18 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from d2sfm.arguments import add_options, parse_options
-from d2sfm.commands.common import (
-    DATABASE,
-    EXIT_DONE,
-    EXIT_INCOMPLETE,
-    GOES_ON,
-    add_cache,
-    add_command,
-    add_database,
-    print_result,
-    shows_progress,
-)
+from d2sfm.commands.arguments import DATABASE, GOES_ON, add_cache, add_command, add_database, add_options, parse_options
+from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
 from d2sfm.errors import printable
 from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, ExtractionOptions, StorageOptions
 

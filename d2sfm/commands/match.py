@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.arguments import add_options, parse_options
-from d2sfm.commands.common import EXIT_DONE, GOES_ON, add_command, add_database, print_result, shows_progress
+from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_options, parse_options
+from d2sfm.console import EXIT_DONE, print_result, shows_progress
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 
 

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.common import EXIT_DONE, add_command, print_result
+from d2sfm.commands.arguments import add_command
+from d2sfm.console import EXIT_DONE, print_result
 
 ON_INTERRUPT = "nothing was written"
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import megadepth_utils
-from d2sfm.arguments import add_options, parse_options
-from d2sfm.commands.common import EXIT_DONE, EXIT_INCOMPLETE, add_command, print_result, shows_progress
+from d2sfm.commands.arguments import add_command, add_options, parse_options
+from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
 from d2sfm.training.options import PairOptions, TrainingOptions
 
 ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"

@@ -3,16 +3,8 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.arguments import add_options, parse_options
-from d2sfm.commands.common import (
-    EXIT_DONE,
-    EXIT_INCOMPLETE,
-    NO_MODELS,
-    add_command,
-    add_database,
-    print_result,
-    shows_progress,
-)
+from d2sfm.commands.arguments import NO_MODELS, add_command, add_database, add_options, parse_options
+from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
 from d2sfm.options import TriangulationOptions
 
 

@@ -1,13 +1,42 @@
-"""Command-line arguments from option dataclasses, so that an option is written once."""
+"""The commands' parsers: what all of them have, and arguments from option dataclasses, each written once."""
 
 import argparse
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Options = TypeVar("Options")
+
+DATABASE = Path("db.db")
+GOES_ON = "what was finished is saved, the same command goes on from there"
+NO_MODELS = "nothing was written of this run's models"
+
+
+def add_command(
+    commands, name: str, run: Callable[[argparse.Namespace], int], text: str, on_interrupt: str
+) -> argparse.ArgumentParser:
+    """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words."""
+    parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(run=run, on_interrupt=on_interrupt)
+    noise = parser.add_mutually_exclusive_group()
+    noise.add_argument("--quiet", action="store_true", help="only warnings and errors")
+    noise.add_argument("--verbose", action="store_true", help="more about what is done, and tracebacks of errors")
+    return parser
+
+
+def add_database(parser: argparse.ArgumentParser) -> None:
+    """Add --database."""
+    parser.add_argument(
+        "--database", type=Path, default=DATABASE, metavar="FILE", help=f"COLMAP database (default: {DATABASE})"
+    )
+
+
+def add_cache(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add --cache. text: its help."""
+    parser.add_argument("--cache", type=Path, metavar="DIR", help=text)
 
 
 def add_options(parser: argparse.ArgumentParser, options: type) -> None:

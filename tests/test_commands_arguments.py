@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 import pytest
 
 from d2sfm import options
-from d2sfm.arguments import add_options, parse_options
+from d2sfm.commands.arguments import add_options, parse_options
 from d2sfm.options import Convention, ExtractionOptions
 from d2sfm.options.fields import option
 

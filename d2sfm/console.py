@@ -1,0 +1,59 @@
+"""What a command and its terminal share: exit codes, the log on standard error, the result on standard output."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
+    """Run a command and return its exit code; its log goes to standard error, and what stops it becomes one line."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_LevelFirst())
+    log.addHandler(handler)
+    try:
+        with logging_redirect_tqdm([log]):
+            return _exit_code(log, name, run, on_interrupt)
+    finally:
+        log.removeHandler(handler)
+
+
+def shows_progress(arguments: argparse.Namespace) -> bool:
+    """Bars are for people who watch: in a log file each step would become a line."""
+    return not arguments.quiet and sys.stderr is not None and sys.stderr.isatty()
+
+
+def print_result(arguments: argparse.Namespace, result: object) -> None:
+    """Results go to standard output, progress and warnings to standard error."""
+    if not arguments.quiet:
+        try:
+            print(result, flush=True)
+        except BrokenPipeError:
+            # The reader (head, say) has seen enough; the work is done, and Python's own flush must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _LevelFirst(logging.Formatter):
+    """Puts "warning: " or "error: " in front, and nothing before information."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return prefix + super().format(record)
+
+
+def _exit_code(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
+    try:
+        return run()
+    except KeyboardInterrupt:
+        log.error("interrupted: %s", on_interrupt)
+        return EXIT_INTERRUPTED
+    except (ValueError, OSError, RuntimeError) as error:
+        log.debug("traceback", exc_info=True)
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        log.error("%s: %s", name, message[0])
+        return EXIT_ERROR
