@@ -23,7 +23,7 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 import d2sfm
-from d2sfm.errors import one_line
+from d2sfm.errors import one_line, printable
 from d2sfm.files import replacing
 
 SITE = "https://dusmanu.com/files/d2-net"
@@ -126,7 +126,7 @@ def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> 
                 return
     finally:
         part.unlink(missing_ok=True)
-    raise _Failed("; ".join(f"{url}: {_reason(error)}" for url, error in failures.items()))
+    raise _Failed("; ".join(f"{printable(url)}: {_reason(error)}" for url, error in failures.items()))
 
 
 def _pieces(url: str) -> Iterator[bytes]:
