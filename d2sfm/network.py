@@ -1,8 +1,7 @@
-"""The trunk: VGG16 from conv1_1 to conv4_3, for inference and for training.
+"""The trunk at inference: VGG16 from conv1_1 to conv4_3.
 
-At inference (paper, section 4.2) the third pooling is an average with stride 1 and the fourth block has dilation 2, so
-that a cell of the feature map is 4 px wide instead of plain VGG16's 8 while the weights stay the same. Training runs
-plain VGG16 and changes conv4_3 alone (section 4.1).
+The third pooling is an average with stride 1 and the fourth block has dilation 2 (paper, section 4.2), so that a cell
+of the feature map is 4 px wide instead of plain VGG16's 8 while the weights stay the same.
 """
 
 import os
@@ -23,8 +22,6 @@ BLOCKS = (
 )
 CONVOLUTIONS = tuple(convolution for block in BLOCKS for convolution in block)
 CHANNELS = {name: channels_out for name, _, channels_out in CONVOLUTIONS}
-
-TRAINED = "conv4_3"
 
 # On a CPU, compiled kernels are cached for the last 1024 shapes of convolutions, in a folder of mixed sizes some 9 MB
 # for each size. Those of a strip at three scales are enough: making one anew costs a millisecond.
@@ -58,7 +55,13 @@ class Trunk(nn.Module):
 
     def __init__(self, weights: Mapping[str, Tensor], *, relu: bool = True):
         super().__init__()
-        _add_convolutions(self, weights, dilation_of_last_block=2)
+        for name, channels_in, channels_out in CONVOLUTIONS:
+            dilation = 2 if name.startswith("conv4") else 1
+            layer = nn.Conv2d(channels_in, channels_out, 3, padding=dilation, dilation=dilation)
+            layer.load_state_dict({kind: weights[f"{name}.{kind}"] for kind in ("weight", "bias")})
+            self.add_module(name, layer)
+        # Channels last is what the convolution kernels want, on the CPU and on tensor cores alike.
+        self.to(memory_format=torch.channels_last)
         self.relu = relu
         self.requires_grad_(False).eval()
 
@@ -92,38 +95,3 @@ class Trunk(nn.Module):
         reach = convolution.dilation[0]
         x = F.conv2d(x, convolution.weight, convolution.bias, padding=(rows_of_zeros, reach), dilation=reach)
         return F.relu_(x) if self.relu or name != CONVOLUTIONS[-1][0] else x
-
-
-class TrainingTrunk(nn.Module):
-    """Features of plain VGG16, 8 px a cell (cell i is centred at 8i + 3.5), of which conv4_3 alone is trained.
-
-    weights: as for ``Trunk``.
-    """
-
-    def __init__(self, weights: Mapping[str, Tensor]):
-        super().__init__()
-        _add_convolutions(self, weights, dilation_of_last_block=1)
-        self.requires_grad_(False)
-        self.conv4_3.requires_grad_(True)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """[B, 3, H, W] normalised pictures to [B, 512, H // 8, W // 8] features, not rectified."""
-        x = pictures.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():  # nothing below conv4_3 is kept for the gradient
-            for index, block in enumerate(BLOCKS):
-                if index:
-                    x = F.max_pool2d(x, 2, stride=2)
-                for name, _, _ in block:
-                    if name != TRAINED:
-                        x = F.relu_(getattr(self, name)(x))
-        return self.conv4_3(x)
-
-
-def _add_convolutions(trunk: nn.Module, weights: Mapping[str, Tensor], dilation_of_last_block: int) -> None:
-    for name, channels_in, channels_out in CONVOLUTIONS:
-        dilation = dilation_of_last_block if name.startswith("conv4") else 1
-        layer = nn.Conv2d(channels_in, channels_out, 3, padding=dilation, dilation=dilation)
-        layer.load_state_dict({key: weights[f"{name}.{key}"] for key in ("weight", "bias")})
-        trunk.add_module(name, layer)
-    # Channels last is what the convolution kernels want, on the CPU and on tensor cores alike.
-    trunk.to(memory_format=torch.channels_last)

@@ -219,6 +219,9 @@ def fuzz(folder, max_examples):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
+    bundled = tmp_path / "bundled.pth"
+    bundled.write_bytes(GOOD[0])
+    monkeypatch.setitem(d2sfm.weights.BUNDLED, "d2_ots", bundled)
     monkeypatch.setattr(d2sfm.weights, "CONVOLUTIONS", SMALL)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -29,9 +29,20 @@ def test_importing_d2sfm_loads_nothing_heavy_but_zlib():
 
 
 def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
-    loaded = modules_after("import d2sfm.extractor, d2sfm.neighbours, d2sfm.feature_files")
+    loaded = modules_after("import d2sfm, d2sfm.extractor, d2sfm.neighbours, d2sfm.feature_files")
     assert "torch" in loaded
     assert not {"pycolmap", "torchvision", "cv2"} & loaded
+
+
+def test_torchvision_is_of_training_alone():
+    """Every other module leaves it alone: it takes a second to load."""
+    loaded = modules_after(
+        "import importlib, pkgutil, d2sfm; names = [m.name for m in pkgutil.walk_packages(d2sfm.__path__, 'd2sfm.')]; "
+        "[importlib.import_module(n) for n in names if '__main__' not in n and not n.startswith('d2sfm.training')]"
+    )
+    assert {"d2sfm.extraction", "d2sfm.refinement.run", "d2sfm.commands.train", "pycolmap"} <= loaded
+    assert "torchvision" not in loaded
+    assert "torchvision" in modules_after("import d2sfm.training.trainer")
 
 
 def test_training_needs_no_pycolmap():

@@ -1,13 +1,19 @@
 import argparse
+import hashlib
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers import textured_picture
+from torchvision.models import VGG16_Weights, vgg16
 
-from d2sfm.network import CONVOLUTIONS, TrainingTrunk
+from d2sfm.network import CONVOLUTIONS, Trunk
 from d2sfm.options import Preprocessing
+from d2sfm.preprocess import normalise
+from d2sfm.training.training_trunk import TrainingTrunk
 from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, d2net_state, digest, load_weights
 from d2sfm.weights.pack import pack
 
@@ -69,20 +75,98 @@ def test_checkpoints_of_the_published_trainer_load(tmp_path, published_layout):
     assert digest(load_weights(save(tmp_path, checkpoint))) == digest(load_weights("d2_ots"))
 
 
-def test_torchvisions_state_dict_loads_and_asks_for_its_preprocessing(tmp_path, caplog):
-    vgg16 = pytest.importorskip("torchvision").models.vgg16(weights=None)
-    path = save(tmp_path, vgg16.state_dict())
+def warnings_of(path, caplog):
+    """The names of the preprocessings that loading warns of."""
+    warned = []
+    for preprocessing in Preprocessing:
+        caplog.clear()
+        load_weights(path, preprocessing)
+        assert len(caplog.records) < 2
+        warned += [preprocessing] if caplog.records else []
+    return warned
+
+
+def test_torchvisions_classifier_loads_as_it_is_and_asks_for_its_preprocessing(tmp_path, caplog):
+    """A network that was trained from scratch stands for it: it has none of the filters of d2_ots."""
+    network = vgg16(weights=None)
+    path = save(tmp_path, network.state_dict())
     weights = load_weights(path)
-    assert torch.equal(weights["conv4_3.weight"], vgg16.features[21].weight)
-    assert torch.equal(weights["conv1_1.bias"], vgg16.features[0].bias)
-    assert "--preprocessing torch" in caplog.text
-    caplog.clear()
-    load_weights(path, Preprocessing.TORCH)
-    assert not caplog.records
+    assert f"{path} was trained with --preprocessing torch, not caffe" in caplog.text
+    assert torch.equal(weights["conv1_1.weight"], network.features[0].weight)
+    assert torch.equal(weights["conv4_3.weight"], network.features[21].weight)
+    assert torch.equal(weights["conv1_1.bias"], network.features[0].bias)
+    assert warnings_of(path, caplog) == [Preprocessing.CAFFE]
+
+
+def in_torchvisions_layout(weights):
+    return {f"features.{LAYER_INDEX[key.split('.')[0]]}.{key.split('.')[1]}": weights[key] for key in weights}
+
+
+def for_rgb(weights):
+    return weights | {"conv1_1.weight": weights["conv1_1.weight"][:, [2, 1, 0]]}
+
+
+@pytest.fixture(scope="module")
+def caffe_input():
+    """A picture, [1, 3, H, W] in BGR, 0 to 255 less the mean."""
+    return normalise(textured_picture(0, (96, 64)), Preprocessing.CAFFE)
+
+
+def test_torchvisions_weights_for_features_answer_as_those_that_they_are_a_port_of(
+    shared_data, tmp_path, caplog, caffe_input
+):
+    """IMAGENET1K_FEATURES takes RGB, 0 to 255 less the mean. Made here of the float32 weights, with its classifier."""
+    original = load_weights(shared_data.parent / "weights" / "d2_ots.pth")
+    port = in_torchvisions_layout(for_rgb(original)) | {"classifier.6.bias": torch.full((1000,), torch.nan)}
+    path = save(tmp_path, port)
+    response = Trunk(load_weights(path))(caffe_input)
+    assert response.max() > 1
+    assert torch.equal(response, Trunk(original)(caffe_input))
+    first = torch.conv2d(caffe_input.flip(1), port["features.0.weight"], port["features.0.bias"], padding=1)
+    mine = torch.conv2d(caffe_input, *(load_weights(path)[f"conv1_1.{kind}"] for kind in ("weight", "bias")), padding=1)
+    torch.testing.assert_close(mine, first, rtol=1e-5, atol=1e-3)
+    assert warnings_of(path, caplog) == [Preprocessing.TORCH]
+
+
+@pytest.mark.parametrize("order", [lambda weights: weights, for_rgb])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_filters_tell_for_which_order_of_channels_they_are(tmp_path, caplog, order, dtype):
+    """Whoever ported them, to whatever type, and tuned the last layer."""
+    weights = load_weights("d2_ots") | {"conv4_3.bias": torch.ones(512)}
+    stored = {key: tensor.to(dtype) for key, tensor in in_torchvisions_layout(order(weights)).items()}
+    path = save(tmp_path, stored)
+    loaded = load_weights(path)
+    assert all(torch.equal(loaded[key], weights[key].to(dtype).float()) for key in weights)
+    assert warnings_of(path, caplog) == [Preprocessing.TORCH]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda filters: filters[:, [0, 2, 1]], lambda filters: filters.flip(0), lambda filters: filters * 58]
+)
+def test_other_filters_are_not_taken_for_those_of_d2_ots(tmp_path, caplog, change):
+    """The same ones for channels in no order, in another sequence, and for input of another range."""
+    weights = for_rgb(load_weights("d2_ots"))
+    weights["conv1_1.weight"] = change(weights["conv1_1.weight"]).contiguous()
+    path = save(tmp_path, in_torchvisions_layout(weights))
+    assert torch.equal(load_weights(path)["conv1_1.weight"], weights["conv1_1.weight"])
+    assert warnings_of(path, caplog) == [Preprocessing.CAFFE]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("published", "warned"),
+    [(VGG16_Weights.IMAGENET1K_V1, Preprocessing.CAFFE), (VGG16_Weights.IMAGENET1K_FEATURES, Preprocessing.TORCH)],
+)
+def test_torchvisions_own_files_are_told_apart(published, warned, caplog):
+    """Where torchvision has fetched them before: half a gigabyte each."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    assert warnings_of(path, caplog) == [warned]
 
 
 def test_layer_indices_are_torchvisions():
-    features = pytest.importorskip("torchvision").models.vgg16(weights=None).features
+    features = vgg16(weights=None).features
     for name, channels_in, channels_out in CONVOLUTIONS:
         layer = features[LAYER_INDEX[name]]
         assert (layer.in_channels, layer.out_channels) == (channels_in, channels_out)
@@ -107,6 +191,12 @@ def test_the_bundled_weights_are_the_rounded_published_ones(shared_data):
     original = torch.load(shared_data.parent / "weights" / "d2_ots.pth", weights_only=True)["model"]
     bundled = torch.load(BUNDLED["d2_ots"], weights_only=True)["model"]
     assert all(torch.equal(bundled[key], original[key].half()) for key in original)
+
+
+def test_the_provenance_names_the_sums_of_what_is_bundled_and_of_its_source(shared_data):
+    provenance = (BUNDLED["d2_ots"].parent / "PROVENANCE.md").read_text()
+    for path in (BUNDLED["d2_ots"], shared_data.parent / "weights" / "d2_ots.pth"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in provenance
 
 
 KEY = f"{D2NET_PREFIX}0.weight"

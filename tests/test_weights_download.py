@@ -1,9 +1,11 @@
 import hashlib
+import http.client
 import json
 import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,17 +15,18 @@ from pathlib import Path
 import cv2
 import pytest
 from helpers import textured_picture, write_plane_scene
-from weights_server import FileServer, cut, deaf, page, running, stall, status, without_ranges
+from weights_server import FileServer, cut, deaf, page, redirect, running, stall, status, whole, without_length
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore
 from d2sfm.extractor import Extractor
 from d2sfm.options import ExtractionOptions, RefinementOptions
 from d2sfm.training.options import TrainingOptions
-from d2sfm.weights import BUNDLED, digest, download, load_weights, transfer
+from d2sfm.weights import BUNDLED, digest, download, load_weights
 from d2sfm.weights.download import cache_folder, published_file
 
-CONTENT = b"weights " * 20_000
+CONTENT = b"weights " * 80_000  # in several pieces
+USED = ["d2_tf.pth", "d2_tf.pth.json", "d2_tf.pth.lock"]  # what is in the cache after a fetch
 
 
 def check(path):
@@ -42,7 +45,7 @@ def environment(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(download, "WAITS_S", (0.0, 0.001, 0.002, 0.004))
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_the_first_use_fetches_and_records_and_later_ones_ask_nobody(site, cache
         "size": len(CONTENT),
         "sha256": hashlib.sha256(CONTENT).hexdigest(),
     }
-    assert sorted(os.listdir(cache)) == ["d2_tf.pth", "d2_tf.pth.json"]
+    assert sorted(os.listdir(cache)) == USED
     assert get() == path
     assert [path for path, _ in site.requests] == ["/files/d2_tf.pth"]
 
@@ -108,33 +111,13 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, torch_home, xdg, e
     assert cache_folder() == Path(expected)
 
 
-def test_what_a_stopped_run_left_is_gone_on_with(site, cache):
-    site.behaviours = [cut(70_000)] * transfer.TRIES
-    message = refused(FileNotFoundError)
-    assert "70000 bytes are kept, the next run goes on from there" in message
-    assert not (cache / "d2_tf.pth").exists()
-    assert get().read_bytes() == CONTENT
-    assert site.ranges[-1] == "bytes=70000-"
-    assert sum(site.sent) == len(CONTENT)
-    assert sorted(os.listdir(cache)) == ["d2_tf.pth", "d2_tf.pth.json"]
-
-
-def test_a_damaged_rest_of_a_stopped_run_is_fetched_anew(site, cache):
-    site.behaviours = [cut(70_000)] * transfer.TRIES
-    refused(FileNotFoundError)
-    part = cache / "d2_tf.pth.part"
-    part.write_bytes(b"\0" * part.stat().st_size)
-    assert get().read_bytes() == CONTENT
-    assert site.ranges[-2:] == ["bytes=70000-", None]
-
-
 def test_offline_it_says_what_to_fetch_and_where_to_put_it(monkeypatch, cache):
     monkeypatch.setattr(download, "SITE", "http://weights.invalid/files")
-    monkeypatch.setattr(transfer, "FIRST_WAIT_S", 60.0)  # a name that nobody knows is not asked for again
+    monkeypatch.setattr(download, "WAITS_S", (0.0, 600.0))  # a name that nobody knows is not asked for again
     message = refused(FileNotFoundError)
     assert message.startswith("no weights d2_tf: http://weights.invalid/files/d2_tf.pth: no connection (")
     assert message.endswith(f"fetch http://weights.invalid/files/d2_tf.pth by hand and put it at {cache / 'd2_tf.pth'}")
-    assert os.listdir(cache) == []
+    assert os.listdir(cache) == ["d2_tf.pth.lock"]
 
 
 def test_a_file_put_there_by_hand_is_used_and_recorded(site, cache):
@@ -153,14 +136,14 @@ def test_a_wrong_file_put_there_by_hand_is_told(site, cache):
     assert os.listdir(cache) == ["d2_tf.pth"]
 
 
-@pytest.mark.parametrize("behaviour", [page, status(404), without_ranges(8), deaf])
+@pytest.mark.parametrize("behaviour", [page, status(404), cut(8), deaf])
 def test_the_next_address_is_tried_where_one_gives_no_weights(site, other, cache, monkeypatch, behaviour):
-    monkeypatch.setattr(transfer, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.1)
     other.behaviours = [behaviour] * 20
     assert get(other.url + "/", other.url).read_bytes() == CONTENT
     assert {path for path, _ in other.requests} == {"/files/d2_tf.pth"}
     assert len(site.requests) == 1
-    assert sorted(os.listdir(cache)) == ["d2_tf.pth", "d2_tf.pth.json"]
+    assert sorted(os.listdir(cache)) == USED
 
 
 def test_mirrors_come_before_the_authors_site(site, other):
@@ -173,9 +156,8 @@ def test_mirrors_come_before_the_authors_site(site, other):
 def test_an_answer_that_is_no_weights_gets_no_name(site, cache, behaviour):
     site.behaviours = [behaviour]
     message = refused(FileNotFoundError)
-    assert f"{site.url}/d2_tf.pth gave no weights" in message
-    assert "bytes are kept" not in message
-    assert os.listdir(cache) == []
+    assert f"{site.url}/d2_tf.pth: {cache / 'd2_tf.pth.part'} is no checkpoint; fetch" in message
+    assert os.listdir(cache) == ["d2_tf.pth.lock"]
     assert len(site.requests) == 1
 
 
@@ -189,13 +171,13 @@ def test_a_file_that_is_shorter_than_it_should_be_gets_no_name(site, cache):
     site.behaviours = [lambda handler: (handler.begin(1000), handler.send(CONTENT[:1000]))]
     with pytest.raises(FileNotFoundError, match="is cut short"):
         published_file("d2_tf", (), whole_only)
-    assert os.listdir(cache) == []
+    assert os.listdir(cache) == ["d2_tf.pth.lock"]
 
 
-def test_all_addresses_are_named_with_their_reasons(site, other):
+def test_all_addresses_are_named_with_their_reasons(site, other, cache):
     other.behaviours, site.behaviours = [status(404)], [page]
     message = refused(FileNotFoundError, other.url)
-    assert f"{other.url}/d2_tf.pth: HTTP status 404 Not Found; {site.url}/d2_tf.pth gave no weights" in message
+    assert f"{other.url}/d2_tf.pth: HTTP Error 404: Not Found; {site.url}/d2_tf.pth: {cache}" in message
 
 
 @pytest.mark.parametrize(
@@ -210,6 +192,20 @@ def test_a_file_that_changed_since_its_first_use_is_told(site, cache, change, wh
     assert f"delete it to have it fetched, or {path}.json if" in message
     path.unlink()
     assert get().read_bytes() == CONTENT
+
+
+def test_an_address_that_gives_another_file_than_at_first_use_is_passed_over(site, other, cache):
+    get().unlink()
+    other.content = CONTENT[:-8] + b"changed!"
+    assert get(other.url).read_bytes() == CONTENT
+    assert [len(server.requests) for server in (other, site)] == [1, 2]
+    (cache / "d2_tf.pth").unlink()
+    site.content = other.content
+    message = refused(FileNotFoundError)
+    assert f"{site.url}/d2_tf.pth: sha256 " in message
+    assert f"delete {cache / 'd2_tf.pth.json'} if it is meant to be another file now" in message
+    (cache / "d2_tf.pth.json").unlink()
+    assert get().read_bytes() == other.content
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "7", '"text"', "\udcff"])
@@ -252,9 +248,9 @@ def test_a_full_disk_is_told_and_nothing_gets_the_name(site, cache):
         assert "can't be written (File too large)" in refused(FileNotFoundError)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not (cache / "d2_tf.pth").exists()
+    assert os.listdir(cache) == ["d2_tf.pth.lock"]
+    assert len(site.requests) == 1
     assert get().read_bytes() == CONTENT
-    assert sum(site.sent[1:]) == len(CONTENT) - 100_000
 
 
 def test_of_many_at_once_one_fetches(site, cache):
@@ -266,7 +262,7 @@ def test_of_many_at_once_one_fetches(site, cache):
         thread.join(30)
     assert found == [cache / "d2_tf.pth"] * 8
     assert len(site.requests) == 1
-    assert sorted(os.listdir(cache)) == ["d2_tf.pth", "d2_tf.pth.json"]
+    assert sorted(os.listdir(cache)) == USED
 
 
 def test_of_many_at_once_the_next_one_tries_where_one_fails(site, cache):
@@ -287,7 +283,7 @@ def test_of_many_at_once_the_next_one_tries_where_one_fails(site, cache):
     assert (len(found), len(failed), len(site.requests)) == (3, 3, 4)
 
 
-def test_who_waits_for_a_process_that_is_killed_goes_on_with_its_bytes(site, cache):
+def test_who_waits_for_a_process_that_is_killed_fetches_anew(site, cache, caplog):
     script = (
         "import sys\nfrom d2sfm.weights import download\ndownload.SITE = sys.argv[1]\n"
         "download.published_file('d2_tf', (), lambda path: None)"
@@ -295,9 +291,10 @@ def test_who_waits_for_a_process_that_is_killed_goes_on_with_its_bytes(site, cac
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     site.behaviours = [stall(90_000)]
     killed = subprocess.Popen([sys.executable, "-c", script, site.url], env=environment, stderr=subprocess.DEVNULL)
+    caplog.set_level("INFO", logger="d2sfm")
     try:
         part, deadline = cache / "d2_tf.pth.part", time.monotonic() + 60
-        while not (part.exists() and part.stat().st_size == 90_000):
+        while not (part.exists() and part.stat().st_size):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         found = []
@@ -306,13 +303,111 @@ def test_who_waits_for_a_process_that_is_killed_goes_on_with_its_bytes(site, cac
         waiting.join(0.2)
         assert waiting.is_alive()
         assert len(site.requests) == 1
+        assert "waiting for another process that fetches d2_tf.pth" in caplog.text
     finally:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     waiting.join(30)
     assert found == [cache / "d2_tf.pth"]
     assert found[0].read_bytes() == CONTENT
-    assert site.ranges == [None, "bytes=90000-"]
+    assert sorted(os.listdir(cache)) == USED
+
+
+def test_a_broken_connection_is_tried_again_from_the_start(site, cache, caplog):
+    site.behaviours = [status(500), cut(300_000), status(502)]
+    assert get().read_bytes() == CONTENT
+    assert all("Range" not in headers for _, headers in site.requests)
+    assert all(headers["User-Agent"].startswith("d2sfm/") for _, headers in site.requests)
+    assert f"{site.url}/d2_tf.pth: HTTP Error 500: Internal Server Error, next try in 0.001 s" in caplog.text
+    assert f"the connection ended after 300000 of {len(CONTENT)} bytes, next try in 0.002 s" in caplog.text
+
+
+@pytest.mark.parametrize(("code", "tries"), [(404, 1), (403, 1), (410, 1), (500, 4), (503, 4), (429, 4), (408, 4)])
+def test_only_passing_errors_are_tried_again(site, cache, code, tries):
+    site.behaviours = [status(code)] * 10
+    assert f"HTTP Error {code}: " in refused(FileNotFoundError)
+    assert len(site.requests) == tries
+
+
+def test_other_addresses_come_before_another_try(site, other):
+    other.behaviours = [status(500)] * 10
+    get(other.url)
+    assert len(other.requests) == 1
+
+
+@pytest.mark.parametrize("behaviour", [stall(70_000), deaf])
+def test_a_server_from_which_nothing_comes_is_given_up(site, cache, monkeypatch, behaviour):
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.2)
+    site.behaviours = [behaviour]
+    assert get().read_bytes() == CONTENT
+    assert len(site.requests) == 2
+    (cache / "d2_tf.pth").unlink()
+    site.behaviours = [behaviour] * 10
+    assert "no connection (timed out)" in refused(FileNotFoundError)
+
+
+def test_the_length_may_be_unknown(site):
+    site.behaviours = [without_length]
+    assert get().read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("behaviour", [whole, without_length])
+def test_an_endless_file_is_given_up(site, cache, monkeypatch, behaviour):
+    monkeypatch.setattr(download, "LARGEST_BYTES", 300_000)
+    site.behaviours = [behaviour]
+    assert f"{site.url}/d2_tf.pth: more than 300000 bytes are too many" in refused(FileNotFoundError)
+    assert os.listdir(cache) == ["d2_tf.pth.lock"]
+    assert len(site.requests) == 1
+
+
+def test_no_server(monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(download, "SITE", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        assert "no connection ([Errno 111] Connection refused)" in refused(FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http://[", "http://127.0.0.1:port/a", "http://127.0.0.1/a b", "http://\xe9\n"]
+)
+def test_what_is_no_address_is_not_tried_again(site, url, caplog):
+    assert get(url).read_bytes() == CONTENT
+    site.behaviours = [status(404)]
+    get().unlink()
+    assert url.split()[0] in refused(FileNotFoundError, url)
+    assert not caplog.records
+
+
+def test_redirects_of_plain_http_that_was_asked_for_are_followed(site, other):
+    site.behaviours = [redirect("/elsewhere"), redirect(other.url)]
+    assert get().read_bytes() == CONTENT
+    assert [path for path, _ in site.requests] == ["/files/d2_tf.pth", "/elsewhere"]
+    assert [path for path, _ in other.requests] == ["/files"]
+
+
+def test_https_is_not_left_for_plain_http(site, other, cache, monkeypatch):
+    """The servers speak without encryption to a client that takes it for https."""
+    monkeypatch.setattr(http.client, "HTTPSConnection", PlainConnection)
+    secure = other.url.replace("http:", "https:")
+    other.behaviours = [redirect("/elsewhere"), redirect(site.url)]
+    site.behaviours = [status(404)]
+    message = refused(FileNotFoundError, secure)
+    assert f"{secure}/d2_tf.pth: it sends on to {site.url}, which is not https" in message
+    assert [path for path, _ in other.requests] == ["/files/d2_tf.pth", "/elsewhere"]
+    assert [path for path, _ in site.requests] == ["/files/d2_tf.pth"]  # as the next address
+    other.behaviours = [redirect(f"{secure}/elsewhere")]
+    assert get(secure).read_bytes() == CONTENT
+
+
+class PlainConnection(http.client.HTTPConnection):
+    def __init__(self, host, context=None, check_hostname=None, **options):
+        super().__init__(host, **options)
+
+
+def test_the_proxy_of_the_environment_is_asked(site, monkeypatch):
+    monkeypatch.setenv("http_proxy", site.url)
+    assert get("http://weights.invalid").read_bytes() == CONTENT
+    assert [path for path, _ in site.requests] == ["http://weights.invalid/d2_tf.pth"]
 
 
 class Terminal:
@@ -360,7 +455,7 @@ def test_load_weights_takes_the_published_names(real_site, cache, tmp_path, monk
 def test_only_a_checkpoint_gets_the_name(site, cache):
     with pytest.raises(FileNotFoundError, match=r"d2_tf\.pth\.part is no PyTorch checkpoint|can't be read"):
         load_weights("d2_tf")
-    assert os.listdir(cache) == []
+    assert os.listdir(cache) == ["d2_tf.pth.lock"]
 
 
 def test_mirrors_do_not_enter_what_features_are_known_by(real_site):

@@ -62,7 +62,7 @@ class TrainingOptions:
     weights: str = option(
         "d2_ots",
         metavar="NAME|FILE",
-        help="weights to start from, as for d2sfm extract; torchvision's need --preprocessing torch",
+        help="weights to start from, as for d2sfm extract; torchvision's classifier needs --preprocessing torch",
     )
     mirror: tuple[str, ...] = mirror_option()
     num_epochs: int = option(10, metavar="N", help="passes over the scenes")

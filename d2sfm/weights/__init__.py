@@ -32,6 +32,9 @@ TORCHVISION_PREFIX = "features."
 VGG16_UNUSED = {f"features.{i}.{kind}" for i in (24, 26, 28) for kind in ("weight", "bias")} | {
     f"classifier.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")
 }
+# Filters of conv1_1 that are nearer than this to those of d2_ots are the same, rounded or tuned; these are 0.57 apart
+# for BGR and RGB, so that only one order is near.
+SAME_FILTERS = 0.25
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 LONGEST_SHOWN = 80  # characters of a name from a file
 
@@ -43,9 +46,10 @@ def load_weights(
 
     name_or_path: ``d2_ots`` (bundled: off-the-shelf VGG16 of Simonyan and Zisserman), ``d2_tf`` or
     ``d2_tf_no_phototourism`` (fetched at first use, see ``download``), a D2-Net checkpoint
-    (``{"model": {"dense_feature_extraction.model.0.weight": ...}}``) or a torchvision VGG16 state dict.
-    preprocessing is only compared with what the weights expect, and a warning says where it differs: torchvision's
-    want ``torch``, and checkpoints of d2sfm's training name theirs. mirror: addresses of folders to fetch from.
+    (``{"model": {"dense_feature_extraction.model.0.weight": ...}}``) or the state dict of a VGG16 of torchvision's.
+    preprocessing is only compared with what the weights expect, and a warning says where it differs: checkpoints of
+    d2sfm's training name theirs, torchvision's ImageNet classifier wants ``torch``, and its weights for features are
+    those of ``d2_ots`` for RGB, of which conv1_1 is returned for BGR. mirror: addresses of folders to fetch from.
 
     Raises FileNotFoundError for a missing file and one that can't be fetched, ValueError for one that holds no such
     weights.
@@ -56,8 +60,6 @@ def load_weights(
         named = ", ".join([*BUNDLED, *PUBLISHED_WEIGHTS])
         raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {named}")
     checkpoint = _read(path)
-    if checkpoint.is_torchvisions and preprocessing == Preprocessing.CAFFE:
-        logger.warning("%s is in torchvision's layout, whose weights expect --preprocessing torch", path)
     if checkpoint.preprocessing not in (None, preprocessing):
         logger.warning("%s was trained with --preprocessing %s, not %s", path, checkpoint.preprocessing, preprocessing)
     return checkpoint.weights
@@ -87,8 +89,7 @@ class _Checkpoint:
     """What ``load_weights`` makes use of in a file."""
 
     weights: dict[str, Tensor]
-    is_torchvisions: bool  # in layout
-    preprocessing: Preprocessing | None  # that it names
+    preprocessing: Preprocessing | None  # that they were trained with, if that is known
 
 
 class _Unused:
@@ -129,13 +130,26 @@ def _read(path: Path) -> _Checkpoint:
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
     state = _state_dict(checkpoint, path)
-    is_torchvisions = any(key.startswith(TORCHVISION_PREFIX) for key in state)
     named = checkpoint.get("preprocessing")
-    return _Checkpoint(
-        weights=_convolutions(state, TORCHVISION_PREFIX if is_torchvisions else D2NET_PREFIX, path),
-        is_torchvisions=is_torchvisions,
-        preprocessing=Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None,
-    )
+    expected = Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None
+    if not any(key.startswith(TORCHVISION_PREFIX) for key in state):
+        return _Checkpoint(weights=_convolutions(state, D2NET_PREFIX, path), preprocessing=expected)
+    weights = _convolutions(state, TORCHVISION_PREFIX, path)
+    for_bgr, for_rgb = _distances(weights["conv1_1.weight"])
+    if for_rgb < SAME_FILTERS:
+        weights["conv1_1.weight"] = weights["conv1_1.weight"].flip(1)
+    found = Preprocessing.CAFFE if min(for_bgr, for_rgb) < SAME_FILTERS else Preprocessing.TORCH
+    return _Checkpoint(weights=weights, preprocessing=expected or found)
+
+
+def _distances(filters: Tensor) -> list[float]:
+    """From conv1_1's filters [64, 3, 3, 3] to those of d2_ots for BGR and for RGB, as fractions of these.
+
+    Both kinds of torchvision's weights have one layout. One is a port of those that d2_ots is made of; the other was
+    trained from scratch, which comes to other filters in another order, for input of another range.
+    """
+    original = torch.load(BUNDLED["d2_ots"], weights_only=True)["model"][f"{D2NET_PREFIX}0.weight"].double()
+    return [((filters - order).norm() / order.norm()).item() for order in (original, original.flip(1))]
 
 
 def _state_dict(checkpoint: object, path: Path) -> dict[str, Tensor]:

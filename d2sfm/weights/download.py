@@ -3,23 +3,50 @@
 A file gets its name when it is whole and was read as weights. One process fetches, others wait for it.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
+import socket
+import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from http.client import HTTPException, InvalidURL
+from itertools import product
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from d2sfm.errors import one_line
+from filelock import AcquireReturnProxy, FileLock, Timeout
+from tqdm import tqdm
+
+import d2sfm
+from d2sfm.errors import one_line, printable
 from d2sfm.files import replacing
-from d2sfm.weights.transfer import Failed, fetch
 
 SITE = "https://dusmanu.com/files/d2-net"
+TIMEOUT_S = 20.0  # without a byte
+WAITS_S = (0.0, 1.0, 2.0, 4.0)  # before each try
+LARGEST_BYTES = 500_000_000  # weights have 30 MB: what goes on for longer is none
+PIECE_BYTES = 1 << 18
+FINAL = (socket.gaierror, ssl.SSLCertVerificationError, InvalidURL)  # another try won't mend it
 
 logger = logging.getLogger(__name__)
+
+
+class _Failed(Exception):
+    """No address gives the file; with the reason of each, one line."""
+
+
+class _StaysEncrypted(HTTPRedirectHandler):
+    """Plain http is for who asks for it: whoever sits on the line could send other weights."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if req.type == "https" and not newurl.startswith("https:"):
+            raise ValueError(f"it sends on to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def cache_folder() -> Path:
@@ -44,10 +71,10 @@ def published_file(name: str, mirror: Sequence[str], check: Callable[[Path], obj
         by_hand = f"fetch {urls[-1]} by hand and put it at {path}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(path.with_name(f"{path.name}.part")) as part:
+            with _locked(path):
                 if not path.is_file():  # another process may have been faster
-                    _fetch(path, part, urls, check)
-        except Failed as error:
+                    _fetch(path, urls, check)
+        except _Failed as error:
             raise FileNotFoundError(f"no weights {name}: {error}; {by_hand}") from error
         except OSError as error:
             reason = f"{path.parent} can't be written ({error.strerror or error})"
@@ -58,94 +85,126 @@ def published_file(name: str, mirror: Sequence[str], check: Callable[[Path], obj
     return path
 
 
-def _fetch(path: Path, part: BinaryIO, urls: Sequence[str], check: Callable[[Path], object]) -> None:
-    """Fetch from the first address that gives weights. Raises Failed with the reasons of all of them."""
-    place, note, failures = Path(part.name), path.with_name(f"{path.name}.part.json"), []
-    for url in urls:
-        logger.info("fetching %s to %s", url, path)
-        try:
-            is_left_over = part.seek(0, os.SEEK_END) > 0
-            fetch(url, part, note)
-            part.flush()
-            try:
-                check(place)
-            except ValueError:
-                part.truncate(0)
-                if not is_left_over:
-                    raise
-                fetch(url, part, note)  # what an earlier run left may be damaged
-                part.flush()
-                check(place)
-        except Failed as error:
-            failures.append(f"{url}: {error}")
-        except ValueError as error:
-            part.truncate(0)
-            failures.append(f"{url} gave no weights ({one_line(error)})")
-        else:
-            os.fsync(part.fileno())
-            place.replace(path)
-            note.unlink(missing_ok=True)
-            return
-    if size := part.seek(0, os.SEEK_END):
-        failures.append(f"{size} bytes are kept, the next run goes on from there")
-    else:
-        note.unlink(missing_ok=True)
-    raise Failed("; ".join(failures))
-
-
-@contextmanager
-def _locked(part: Path) -> Iterator[BinaryIO]:
-    """The file, made where it is missing, open to read and to append, and locked; an empty one is removed at the end.
-
-    Who finishes the file renames it: those who waited for it find that its name is gone and begin anew.
-    """
-    while True:
-        with part.open("a+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("waiting for another process that fetches %s", part.stem)
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(file, part):
-                continue
-            try:
-                yield file
-            finally:
-                if not file.seek(0, os.SEEK_END) and _is_at(file, part):
-                    part.unlink()
-            return
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
+def _locked(path: Path) -> AcquireReturnProxy:
+    """A block in which no other process fetches the file. Its lock file stays, for others may wait for it."""
+    lock = FileLock(f"{path}.lock")
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+        return lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("waiting for another process that fetches %s", path.name)
+        return lock.acquire()
+
+
+def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> None:
+    """Fetch from the first address that gives the file. Raises _Failed, and OSError where the disk fails."""
+    part, record, failures = path.with_name(f"{path.name}.part"), _record(path), {}
+    known = _recorded(record)
+    try:
+        for wait_s, url in product(WAITS_S, urls):
+            if wait_s:
+                if not _may_pass(failures[url]):
+                    continue
+                logger.warning("%s: %s, next try in %g s", url, _reason(failures[url]), wait_s)
+                time.sleep(wait_s)
+            logger.info("fetching %s to %s", url, path)
+            sha = hashlib.sha256()
+            try:
+                with part.open("wb") as file:
+                    for piece in _pieces(url):
+                        sha.update(piece)
+                        file.write(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    found = {"size": file.tell(), "sha256": sha.hexdigest()}
+                check(part)
+                if difference := _difference(found, known):
+                    raise ValueError(f"{difference}: delete {record} if it is meant to be another file now")
+            except (URLError, HTTPException, ValueError) as error:
+                failures[url] = error
+            else:
+                part.replace(path)
+                return
+    finally:
+        part.unlink(missing_ok=True)
+    raise _Failed("; ".join(f"{printable(url)}: {_reason(error)}" for url, error in failures.items()))
+
+
+def _pieces(url: str) -> Iterator[bytes]:
+    """A file over HTTP, through the proxy that the environment names. Raises URLError, HTTPException and ValueError.
+
+    With a bar for those who are told other things, too: not with --quiet, nor in a log file.
+    """
+    size, hidden = 0, None if logger.isEnabledFor(logging.INFO) else True
+    request = Request(url, headers={"User-Agent": f"d2sfm/{d2sfm.__version__}"})
+    try:
+        with (
+            build_opener(_StaysEncrypted).open(request, timeout=TIMEOUT_S) as answer,
+            tqdm(total=answer.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=hidden) as bar,
+        ):
+            while piece := answer.read1(PIECE_BYTES):
+                size += len(piece)
+                if size > LARGEST_BYTES:
+                    raise ValueError(f"more than {LARGEST_BYTES} bytes are too many")
+                bar.update(len(piece))
+                yield piece
+            if answer.length:  # what is still to come; None where the server did not tell
+                raise HTTPException(f"the connection ended after {size} of {size + answer.length} bytes")
+    except URLError:
+        raise
+    except OSError as error:  # while it answers; of its own kind, for the disk fails by OSError, too
+        raise URLError(error) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another try may succeed."""
+    if isinstance(error, HTTPError):
+        return error.code in (408, 429) or error.code >= 500
+    cause = error.reason if isinstance(error, URLError) else error
+    return isinstance(cause, (OSError, HTTPException)) and not isinstance(cause, FINAL)
+
+
+def _reason(error: Exception) -> str:
+    no_answer = isinstance(error, URLError) and not isinstance(error, HTTPError)
+    return f"no connection ({one_line(error.reason)})" if no_answer else one_line(error)
 
 
 def _compare(path: Path, check: Callable[[Path], object]) -> None:
     """Compare the file with its record, or check it and make the record. Raises ValueError."""
-    record = path.with_name(f"{path.name}.json")
+    record = _record(path)
     try:
         with path.open("rb") as file:
             found = {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     except OSError as error:
         raise ValueError(f"{path} can't be read ({error.strerror})") from error
-    try:
-        recorded = dict(json.loads(record.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    known = _recorded(record)
+    if difference := _difference(found, known):
+        raise ValueError(
+            f"{path} has {difference}: delete it to have it fetched, or {record} if it is meant to be another file now"
+        )
+    if known is None:
         try:
             check(path)
         except ValueError as error:
             raise ValueError(f"{one_line(error)}: delete it to have it fetched") from error
         with suppress(OSError), replacing(record) as file:  # weights in a cache that is read-only are good, too
             file.write(json.dumps(found).encode())
-        return
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _recorded(record: Path) -> dict[str, Any] | None:
+    """Size and SHA-256 at the first use; None where there was none. Raises ValueError where they can't be read."""
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{record} can't be read ({one_line(error)}): delete it to have it made anew") from error
-    for key, value in found.items():
-        if recorded.get(key) != value:
-            raise ValueError(
-                f"{path} has {key} {value}, at its first use it was {recorded.get(key)}: delete it to have it fetched, "
-                f"or {record} if it is meant to be another file now"
-            )
+
+
+def _difference(found: dict[str, Any], known: dict[str, Any] | None) -> str:
+    """What is not as it was at the first use, if that is known; empty where all is."""
+    changed = [key for key in found if known is not None and known.get(key) != found[key]]
+    return f"{changed[0]} {found[changed[0]]}, at its first use it was {known.get(changed[0])}" if changed else ""
