@@ -1,7 +1,6 @@
 """SIFT by COLMAP's defaults, stage by stage, for the benchmarks that compare with it."""
 
 import json
-import os
 from pathlib import Path
 
 import pycolmap
@@ -10,9 +9,10 @@ from d2sfm.database import FeatureStore, create_database, exclusive, quiet_pycol
 from d2sfm.folder import import_folder, note_folder
 from d2sfm.images import list_photographs
 from d2sfm.options import CameraOptions
+from d2sfm.system import processors
 
 # COLMAP's own default, all of the machine's processors, knows nothing of those that this process may not use.
-NUM_THREADS = len(os.sched_getaffinity(0))
+NUM_THREADS = processors()
 
 
 def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:

@@ -4,7 +4,6 @@ d2sfm match --database db.db [--pairs retrieval]
 """
 
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOpt
 from d2sfm.pair_tasks import PairResult, PairTask, run_pairs
 from d2sfm.pairs import among, in_tiles, write_pairs
 from d2sfm.pairs.selection import select_pairs
+from d2sfm.system import processors
 
 CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16
 TILE_IMAGES = 32  # the cache holds them as a rule, so an image is read at most once for each 32 others
@@ -166,7 +166,7 @@ def _run(
     progress: bool,
 ) -> dict[str, int | float | None]:
     """Carry out and write the tasks. Returns totals for the summary."""
-    results = run_pairs(tasks, options, verification, num_threads or _processors())
+    results = run_pairs(tasks, options, verification, num_threads or processors())
     with (
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
         tqdm(total=count, desc="match", unit="pair", disable=not progress) as bar,
@@ -241,8 +241,3 @@ def _write(
         "matching_s": matching_s,
         "verification_s": verification_s,
     }
-
-
-def _processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

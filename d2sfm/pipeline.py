@@ -5,7 +5,6 @@ thread, and a third keeps the store, as a connection to a database belongs to th
 ahead and what waits to be written are bounded in bytes.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from d2sfm.features import Features
 from d2sfm.options import DescriptorDtype
 from d2sfm.preprocess import Prepared
 from d2sfm.refinement.maps import FeatureMaps
+from d2sfm.system import processors
 
 AHEAD_BYTES = 256 << 20  # decoded pictures that wait for the network; there is always one
 WAITING_BYTES = 64 << 20  # features that wait to be written; there may always be those of one picture
@@ -64,7 +64,7 @@ def extract_all(
         pixels = load(name)
         return extractor.prepare(pixels, mask(name, (pixels.shape[1], pixels.shape[0])))
 
-    decoders = 1 if extractor.device.type == "cpu" else len(os.sched_getaffinity(0))  # the network takes all cores
+    decoders = 1 if extractor.device.type == "cpu" else processors()  # the network takes all cores
     writer = _Writer(store, skipped)
     with writer, ThreadPoolExecutor(decoders, "decode") as pool:
         try:

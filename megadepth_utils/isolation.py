@@ -26,15 +26,17 @@ def call_isolated(function: Callable, *arguments: Any) -> Any:
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    with tempfile.NamedTemporaryFile() as log, receiver:
-        process = context.Process(target=_answer, args=(sender, Path(log.name), function, arguments))
+    with tempfile.TemporaryDirectory() as folder, receiver:
+        log = Path(folder, "log")
+        log.touch()
+        process = context.Process(target=_answer, args=(sender, log, function, arguments))
         with sender:  # closed here, so that the pipe ends where the process dies
             _start_without_interrupts(process)
         try:
             succeeded, result = receiver.recv()
         except EOFError:
             process.join()
-            raise RuntimeError(_how_it_ended(process.exitcode, Path(log.name))) from None
+            raise RuntimeError(_how_it_ended(process.exitcode, log)) from None
         finally:
             process.kill()
             process.join()
@@ -45,6 +47,9 @@ def call_isolated(function: Callable, *arguments: Any) -> Any:
 
 def _start_without_interrupts(process: multiprocessing.process.BaseProcess) -> None:
     """Start a process that a Ctrl-C at the terminal does not reach: it would print a traceback of its own."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows, where _answer must do
+        process.start()
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -54,6 +59,7 @@ def _start_without_interrupts(process: multiprocessing.process.BaseProcess) -> N
 
 def _answer(sender: Connection, log: Path, function: Callable, arguments: tuple) -> None:
     """What the fresh process does: call, and send (True, result) or (False, exception)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stderr.flush()
     with log.open("ab", buffering=0) as stream:

@@ -1,12 +1,17 @@
 """Reading COLMAP models that may be damaged: pycolmap alone takes minutes, or all memory, or notices nothing."""
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pycolmap
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
+
+MEMORY_IN_PAGES = Path("/proc/self/statm")  # Linux's; macOS keeps to no limit of memory either
 SPARE_BYTES = 2**29
 BYTES_PER_BYTE = 8  # memory for each byte of the model's files, at the most (measured: 1.5)
 
@@ -21,7 +26,7 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def read_model(folder: Path) -> pycolmap.Reconstruction:
-    """Read a binary or text model, with little memory and at once also where it is damaged.
+    """Read a binary or text model. On Linux, with little memory and at once also where it is damaged.
 
     Raises FileNotFoundError where there is none, RuntimeError where it is damaged.
     """
@@ -46,8 +51,11 @@ def read_model(folder: Path) -> pycolmap.Reconstruction:
 @contextmanager
 def _limited_memory(growth_bytes: int) -> Iterator[None]:
     """Let the process grow by so much only: of a damaged file, pycolmap takes any number for a length to allocate."""
+    if resource is None or not MEMORY_IN_PAGES.exists():
+        yield
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(MEMORY_IN_PAGES.read_text().split()[0])
     limit = pages * resource.getpagesize() + growth_bytes
     given = [bound for bound in (soft, hard) if bound != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_AS, (min([limit, *given]), hard))

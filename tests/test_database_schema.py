@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pycolmap
@@ -169,23 +170,52 @@ def test_a_killed_run_locks_nobody_out(database):
 def test_a_lock_file_that_is_removed_between_opening_and_locking_is_not_taken_for_the_lock(database, monkeypatch):
     """The run before removes its lock file just after we opened it: the lock must be on a file that others find."""
     lock = database.parent / "db.db.lock"
-    opened = []
+    lock.touch()
     real_open = os.open
 
     def open_and_lose(path, *arguments):
         file = real_open(path, *arguments)
-        opened.append(path)
-        if len(opened) == 1:
-            lock.unlink()
+        lock.unlink()
         return file
 
     monkeypatch.setattr(os, "open", open_and_lose)
+    with pytest.raises(RuntimeError, match="in use"), exclusive(database):
+        pass
+    monkeypatch.undo()
     with exclusive(database):
-        monkeypatch.undo()
-        assert opened == [lock, lock]
         assert lock.exists()
         with pytest.raises(RuntimeError, match="in use"), exclusive(database):
             pass
+
+
+def test_another_thread_is_kept_out_and_may_give_the_lock_back(database):
+    held = exclusive(database)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(held.__enter__).result()
+        with pytest.raises(RuntimeError, match="in use"), exclusive(database):
+            pass
+    held.__exit__(None, None, None)
+    with exclusive(database):
+        pass
+
+
+def test_a_file_of_the_users_own_is_no_lock_and_stays_as_it_is(database):
+    (database.parent / "db.db.lock").write_bytes(b"mine")
+    with (
+        pytest.raises(
+            RuntimeError, match=r"db\.db can't be locked: .*db\.db\.lock has 4 bytes, expected an empty file"
+        ),
+        exclusive(database),
+    ):
+        pass
+    assert (database.parent / "db.db.lock").read_bytes() == b"mine"
+
+
+def test_a_folder_in_place_of_the_lock_is_named(database):
+    (database.parent / "db.db.lock").mkdir()
+    with pytest.raises(RuntimeError, match=r"db\.db can't be locked: .*directory"), exclusive(database):
+        pass
+    assert (database.parent / "db.db.lock").is_dir()
 
 
 def in_this_checkout():

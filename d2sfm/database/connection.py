@@ -23,6 +23,8 @@ from typing import TypeVar
 import numpy as np
 import pycolmap
 
+from d2sfm.system import reserve
+
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
 BUSY_TIMEOUT_S = 30.0  # COLMAP's own writes take less; who holds the file longer is at work on it
 PAUSE_S, MOST_LOOKS = 0.2, 10  # between two tries
@@ -122,7 +124,7 @@ def require_room(path: Path, size: int) -> None:
     something, ends the process when the disk is full."""
     try:
         with TemporaryFile(dir=Path(path).resolve().parent) as file:
-            os.posix_fallocate(file.fileno(), 0, size)
+            reserve(file, size)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return  # of a file system that can't tell, or where nothing can be written: that has words of its own

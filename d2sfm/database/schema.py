@@ -1,12 +1,13 @@
 """COLMAP's database file: making and checking it, keeping other runs out, and the tables that d2sfm adds."""
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from d2sfm.database.completion import carry_pose_priors
 from d2sfm.database.connection import Connection, open_pycolmap, require_room
@@ -164,42 +165,37 @@ def create_our_tables(connection: Connection) -> None:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Keep other runs of d2sfm away from the database, by a lock on the file ``<path>.lock`` beside it.
+    """Keep other runs of d2sfm away from the database, by a lock on the empty file ``<path>.lock`` beside it.
 
     The lock ends with the process, however it ends; a lock file that a killed run left behind stops nobody. Raises
-    RuntimeError where another run holds the lock, FileNotFoundError where the folder is missing.
+    RuntimeError where the lock is held, by another run or in this one, or a file of that name is not empty and so none
+    of d2sfm's; FileNotFoundError where the folder is missing.
     """
-    lock = Path(f"{Path(path).resolve()}.lock")
-    file = _locked_file(lock, path)
+    file = Path(f"{Path(path).resolve()}.lock")
+    lock = FileLock(file, blocking=False, thread_local=False, preserve_lock_file=True)
     try:
-        yield
+        if file.parent.exists():  # FileLock would make it
+            lock.acquire()
+    except Timeout:
+        raise RuntimeError(f"{path} is in use by another run of d2sfm") from None
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EROFS):
+            raise RuntimeError(
+                f"{path} can't be locked: its folder or {file.name} is read-only, or belongs to another user"
+            ) from error
+        raise RuntimeError(f"{path} can't be locked: {error}") from error
+    if not lock.is_locked:
+        raise FileNotFoundError(f"no folder {file.parent} for the database {file.stem}")
+    try:
+        if size := file.stat().st_size:
+            raise RuntimeError(
+                f"{path} can't be locked: {file} has {size} bytes, expected an empty file or none: give it another name"
+            )
+        try:
+            yield
+        finally:
+            # While it is still locked: who opened it before finds in FileLock that it is gone, and takes it for in use.
+            with suppress(OSError):  # Windows removes no open file: there it stays, empty
+                file.unlink()
     finally:
-        # Removed while it is still locked: who opened it meanwhile sees in _locked_file that it is gone.
-        lock.unlink(missing_ok=True)
-        os.close(file)
-
-
-def _locked_file(lock: Path, path: Path) -> int:
-    """Descriptor of the lock file, locked, and still the file of that name."""
-    while True:
-        try:
-            file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:
-            raise FileNotFoundError(f"no folder {lock.parent} for the database {lock.stem}") from None
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EROFS):
-                raise RuntimeError(f"{path} can't be locked: its folder or {lock.name} is read-only") from error
-            raise RuntimeError(f"{path} can't be locked: {error}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(file)
-            if error.errno == errno.EWOULDBLOCK:
-                raise RuntimeError(f"{path} is in use by another run of d2sfm") from error
-            raise RuntimeError(f"{path} can't be locked: {error}") from error
-        try:
-            if os.path.samestat(os.fstat(file), os.stat(lock)):
-                return file
-        except FileNotFoundError:
-            pass
-        os.close(file)  # the run that held the lock removed the file between our two steps: try the new one
+        lock.release()

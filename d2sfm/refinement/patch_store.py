@@ -1,7 +1,6 @@
 """Patches of references that wait for the other images of their tracks, in memory or, where they are many, on disk."""
 
 import math
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
+from d2sfm.system import reserve
 
 MEMORY_BYTES = 1 << 29
 
@@ -44,8 +45,7 @@ def _in_file(count: int, folder: Path) -> np.ndarray:
     """[count] float16."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            if hasattr(os, "posix_fallocate"):  # a full disk must show here: in mapped memory it kills the process
-                os.posix_fallocate(file.fileno(), 0, 2 * count)
+            reserve(file, 2 * count)  # a full disk must show here: in mapped memory it kills the process
             return np.memmap(file, np.float16, "w+", shape=(count,))
     except OSError as error:
         raise RuntimeError(f"{folder} has no room for {2e-9 * count:.1f} GB of patches: {error}") from error

@@ -1,7 +1,6 @@
 """The loop over epochs: steps, validation, and checkpoints of both."""
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from d2sfm.system import processors
 from d2sfm.training.checkpoints import BEST, LAST, RunState, save_run, save_weights
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.journal import Journal
@@ -172,7 +172,7 @@ class Epochs:
     def _load(self, dataset: PairDataset, steps: list) -> Iterator[tuple[Batch, ...]]:
         workers = self.options.num_workers
         if workers is None:
-            workers = max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // self.processes.local_count))
+            workers = max(1, min(MOST_WORKERS, processors() // self.processes.local_count))
         return load(dataset, steps, workers, pin_memory=self.trainer.device.type == "cuda")
 
     def _everywhere(self, report: SkipReport) -> SkipReport:
