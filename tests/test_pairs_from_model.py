@@ -95,11 +95,12 @@ class Posed:
 
 def by_poses_plainly(centres, directions, number, max_angle_deg):
     """Sorted by distance and then by id, one image after the other; ids are one above the index."""
-    found = set()
+    found, least = set(), np.cos(np.radians(max_angle_deg)) - 1e-12
     for i, (centre, direction) in enumerate(zip(centres, directions, strict=True)):
         cosines = [sum(direction * other) for other in directions]
-        near = [j for j, cosine in enumerate(cosines) if j != i and cosine >= np.cos(np.radians(max_angle_deg)) - 1e-12]
-        near.sort(key=lambda j: (np.sqrt(sum((centre - centres[j]) ** 2)), j))
+        distance = [np.sqrt(sum((centre - other) ** 2)) for other in centres]
+        near = [j for j, cosine in enumerate(cosines) if j != i and cosine >= least and distance[j] < np.inf]
+        near.sort(key=lambda j: (distance[j], j))
         found |= {(min(i, j) + 1, max(i, j) + 1) for j in near[:number]}
     return sorted(found)
 
@@ -109,9 +110,10 @@ def by_poses_plainly(centres, directions, number, max_angle_deg):
 )
 @settings(max_examples=60, deadline=None)
 def test_poses_against_all_distances(count, number, max_angle_deg, seed):
-    """Places of a grid, many of them equal, and directions 7 degrees apart, all around one axis."""
+    """Places of a grid, many of them equal, some unknown, and directions 7 degrees apart, all around one axis."""
     generator = np.random.default_rng(seed)
     centres = generator.integers(0, generator.integers(1, 5), (count, 3)).astype(float)
+    centres[generator.random(count) < 0.05] = np.nan
     angles = np.radians(7.0 * generator.integers(0, 51, count))
     directions = np.stack([np.cos(angles), np.zeros(count), np.sin(angles)], axis=1)
     found = by_poses(np.arange(1, count + 1), list(map(Posed, centres, directions)), number, max_angle_deg)

@@ -37,6 +37,9 @@ def by_poses(image_ids: np.ndarray, images: list[pycolmap.Image], number: int, m
     directions = np.array([image.viewing_direction() for image in images]).reshape(-1, 3)
     least = np.cos(np.radians(max_angle_deg)) - 1e-12  # rounding, where all look exactly the same way
 
+    known = np.isfinite(positions).all(axis=1)  # a damaged model may have others: near nothing
+    image_ids, positions, directions = image_ids[known], positions[known], directions[known]
+
     def same_way(some: np.ndarray, others: np.ndarray) -> np.ndarray:
         return (directions[some] * directions[others]).sum(axis=2) >= least
 
