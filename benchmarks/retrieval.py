@@ -86,10 +86,10 @@ def dense_ways(store: PairStore, folder: Path, settings: dict) -> dict[str, Way]
     for name in names.values():
         responses = cells(extractor, load_photograph(folder / name))
         for power in POWERS:
-            pooled[f"mean, p = {power}"].append(F.normalize(responses.pow(power).mean(0).pow(1 / power), dim=0))
-        pooled["VLAD of cells"].append(vlad(F.normalize(responses, dim=1), vocabulary))
+            pooled[f"mean, p = {power}"].append(F.normalize(responses.pow(power).mean(0).pow(1 / power), dim=0).numpy())
+        pooled["VLAD of cells"].append(vlad(F.normalize(responses, dim=1).numpy(), vocabulary))
     ids = np.array(list(names), np.uint32)
-    return {way: partial(retrieval, ids, torch.stack(vectors).numpy()) for way, vectors in pooled.items()}
+    return {way: partial(retrieval, ids, np.stack(vectors)) for way, vectors in pooled.items()}
 
 
 def cells(extractor: Extractor, photograph: np.ndarray) -> torch.Tensor:

@@ -1,13 +1,15 @@
+import os
+import subprocess
+import sys
+import warnings
+
 import numpy as np
 import pytest
-import torch
 from feature_database import descriptors_of_place, unit, write_feature_database
 
 from d2sfm import global_descriptors as module
 from d2sfm.database import PairStore
-from d2sfm.global_descriptors import global_descriptors, vlad
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from d2sfm.global_descriptors import global_descriptors, make_vocabulary, vlad
 
 
 def vlad_plainly(descriptors, words):
@@ -26,18 +28,18 @@ def test_vlad_by_its_definition():
     generator = np.random.default_rng(0)
     descriptors, words = unit(generator.normal(size=(50, 8))), generator.normal(size=(5, 8)).astype(np.float32)
     words[4] = 90.0  # no descriptor is near it
-    found = vlad(torch.from_numpy(descriptors), torch.from_numpy(words))
+    found = vlad(descriptors, words)
     assert found.shape == (40,)
-    np.testing.assert_allclose(found.numpy(), vlad_plainly(descriptors, words), atol=1e-6)
+    np.testing.assert_allclose(found, vlad_plainly(descriptors, words), atol=1e-6)
 
 
 def test_vlad_of_nothing():
-    assert vlad(torch.zeros(0, 8), torch.ones(3, 8)).tolist() == [0.0] * 24
+    assert vlad(np.zeros((0, 8), np.float32), np.ones((3, 8), np.float32)).tolist() == [0.0] * 24
 
 
 def test_descriptors_that_are_all_words_still_look_like_something():
-    words = torch.eye(3, 8)
-    np.testing.assert_allclose(vlad(words[:2], words).numpy(), np.full(24, 24**-0.5), rtol=1e-6)
+    words = np.eye(3, 8, dtype=np.float32)
+    np.testing.assert_allclose(vlad(words[:2], words), np.full(24, 24**-0.5), rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -69,30 +71,60 @@ def test_the_same_numbers_every_time_in_the_order_of_the_images(places):
     np.testing.assert_array_equal(read(places, range(1, 14), words=8), found)
 
 
+@pytest.mark.slow
 def test_the_same_numbers_with_any_number_of_threads(places):
-    expected = read(places, range(1, 14), words=8)
-    torch.set_num_threads(3)
-    try:
-        np.testing.assert_array_equal(read(places, range(1, 14), words=8), expected)
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(1)
+    code = (
+        "import sys; from d2sfm.database import PairStore; from d2sfm.global_descriptors import global_descriptors\n"
+        "with PairStore(sys.argv[1]) as store: "
+        "sys.stdout.buffer.write(global_descriptors(store, range(1, 14), words=8).tobytes())"
+    )
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", code, places],
+            env=os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for threads in ("1", "3")
+    ]
+    assert len(found[0]) == 13 * 8 * 512 * 2
+    assert found[0] == found[1]
 
 
 def test_words_come_from_a_bounded_sample(places, monkeypatch):
     monkeypatch.setattr(module, "SAMPLE_IMAGES", 5)
     monkeypatch.setattr(module, "SAMPLE_DESCRIPTORS", 100)
-    seen, nearest = [], module._nearest_word
+    seen, kmeans2 = [], module.kmeans2
 
-    def watch(descriptors, vocabulary):
-        seen.append(len(descriptors))
-        return nearest(descriptors, vocabulary)
+    def watch(sample, *arguments, **options):
+        seen.append(len(sample))
+        return kmeans2(sample, *arguments, **options)
 
-    monkeypatch.setattr(module, "_nearest_word", watch)
+    monkeypatch.setattr(module, "kmeans2", watch)
     found = read(places, range(1, 13), words=8).astype(np.float32)
-    assert max(seen) <= 100
+    assert seen == [100]
     similarity, same = found @ found.T, np.equal.outer(np.arange(12) % 3, np.arange(12) % 3)
     assert similarity[same].min() > similarity[~same].max()
+
+
+def test_words_are_means_of_their_descriptors(places):
+    with PairStore(places) as store:
+        words = make_vocabulary(store, range(1, 14), 8)
+        sample = np.concatenate([store.descriptors(image_id) for image_id in range(1, 14)]).astype(np.float64)
+    nearest = ((sample[:, None] - words) ** 2).sum(axis=2).argmin(axis=1)
+    assert np.unique(nearest).tolist() == list(range(8))
+    means = np.stack([sample[nearest == word].mean(axis=0) for word in range(8)])
+    np.testing.assert_allclose(words, means, atol=1e-5)
+
+
+def test_equal_descriptors_leave_words_without_any(tmp_path):
+    three = unit(np.random.default_rng(0).normal(size=(3, 512)))
+    path = write_feature_database(tmp_path / "db.db", {"a.jpg": three.repeat(9, axis=0), "b.jpg": three[:2]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read(path, [1, 2], words=8)
+    assert found.shape == (2, 8 * 512)
+    np.testing.assert_allclose(np.linalg.norm(found.astype(np.float32), axis=1), 1, atol=1e-3)
 
 
 def test_fewer_descriptors_than_words(tmp_path):

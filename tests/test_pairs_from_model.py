@@ -4,6 +4,8 @@ from itertools import combinations
 import numpy as np
 import pycolmap
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from d2sfm.pairs.from_model import by_poses, covisible
@@ -82,3 +84,37 @@ def test_cameras_that_look_exactly_the_same_way(seed):
         image = pycolmap.Image(f"{k}.jpg", np.zeros((0, 2)), 1, k)
         found.add_image_with_trivial_frame(image, pycolmap.Rigid3d(rotation, [k, 0, 0]))
     assert by_poses(*images(found), 1, 0.0).tolist() == [[1, 2]]
+
+
+class Posed:
+    """The two things that poses are asked for."""
+
+    def __init__(self, centre, direction):
+        self.projection_center, self.viewing_direction = lambda: centre, lambda: direction
+
+
+def by_poses_plainly(centres, directions, number, max_angle_deg):
+    """Sorted by distance and then by id, one image after the other; ids are one above the index."""
+    found, least = set(), np.cos(np.radians(max_angle_deg)) - 1e-12
+    for i, (centre, direction) in enumerate(zip(centres, directions, strict=True)):
+        cosines = [sum(direction * other) for other in directions]
+        distance = [np.sqrt(sum((centre - other) ** 2)) for other in centres]
+        near = [j for j, cosine in enumerate(cosines) if j != i and cosine >= least and distance[j] < np.inf]
+        near.sort(key=lambda j: (distance[j], j))
+        found |= {(min(i, j) + 1, max(i, j) + 1) for j in near[:number]}
+    return sorted(found)
+
+
+@given(
+    st.integers(1, 70), st.integers(1, 4), st.sampled_from([0.0, 20.0, 45.0, 90.0, 180.0]), st.integers(0, 2**32 - 1)
+)
+@settings(max_examples=60, deadline=None)
+def test_poses_against_all_distances(count, number, max_angle_deg, seed):
+    """Places of a grid, many of them equal, some unknown, and directions 7 degrees apart, all around one axis."""
+    generator = np.random.default_rng(seed)
+    centres = generator.integers(0, generator.integers(1, 5), (count, 3)).astype(float)
+    centres[generator.random(count) < 0.05] = np.nan
+    angles = np.radians(7.0 * generator.integers(0, 51, count))
+    directions = np.stack([np.cos(angles), np.zeros(count), np.sin(angles)], axis=1)
+    found = by_poses(np.arange(1, count + 1), list(map(Posed, centres, directions)), number, max_angle_deg)
+    assert list(map(tuple, found.tolist())) == by_poses_plainly(centres, directions, number, max_angle_deg)

@@ -1,11 +1,16 @@
+import math
+import tracemalloc
+
 import numpy as np
 import pycolmap
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from d2sfm.database import PairStore, create_database, import_photographs, quiet_pycolmap
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.images import list_photographs
-from d2sfm.pairs.spatial import positions_m, spatial
+from d2sfm.pairs.spatial import BLOCK_ENTRIES, nearest_positions, positions_m, spatial
 
 WGS84 = pycolmap.PosePriorCoordinateSystem.WGS84
 CARTESIAN = pycolmap.PosePriorCoordinateSystem.CARTESIAN
@@ -108,3 +113,56 @@ def test_real_photographs(tmp_path, shared_data, folder, count, within_25_m):
     ids, xyz = np.array(list(positions), np.uint32), np.array(list(positions.values()))
     assert len(spatial(ids, xyz, count, 25.0)) == within_25_m
     assert len(spatial(ids, xyz, count, np.inf)) == count * (count - 1) // 2
+
+
+def nearest_plainly(positions, number, max_distance, index_step, allowed):
+    """Sorted by distance and then by index, one position after the other."""
+    found, points = [], positions.tolist()
+    for i, (x, y, z) in enumerate(points):
+        others = []
+        for j, (u, v, w) in enumerate(points):
+            distance = math.sqrt((x - u) * (x - u) + (y - v) * (y - v) + (z - w) * (z - w))
+            if i != j and distance <= max_distance and allowed[i, j]:
+                others.append((distance + index_step * abs(i - j), j))
+        found += [(i, j) for _, j in sorted(others)[:number]]
+    return sorted(found)
+
+
+@given(
+    st.integers(0, 120),
+    st.sampled_from([0, 1, 2, 3, 7, 130]),
+    st.sampled_from([1e-6, 1.0, math.sqrt(2), 1.5, math.inf]),
+    st.sampled_from([0.0, 1e-6, 0.1]),
+    st.sampled_from([0.0, 1e-7, 1e-3, 0.3]),
+    st.sampled_from([0.02, 0.3, 1.0]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_nearest_are_those_of_all_distances(count, number, max_distance, index_step, spread, share, seed):
+    """Positions of a grid of 1 to 125 places, many of them equal or next to each other, at the origin or far away."""
+    generator = np.random.default_rng(seed)
+    positions = generator.integers(0, generator.integers(1, 6), (count, 3)).astype(float)
+    positions += spread * generator.integers(-1, 2, (count, 3)) + generator.choice([0.0, 6.3e6])
+    allowed = generator.random((count, count)) < share
+    found = nearest_positions(
+        positions, number, max_distance, index_step, None if share == 1 else lambda some, others: allowed[some, others]
+    )
+    expected = nearest_plainly(positions, number, max_distance, index_step, allowed)
+    assert sorted(zip(*(indices.tolist() for indices in found), strict=True)) == expected
+
+
+def nothing(some, others):
+    return np.zeros(np.broadcast_shapes(some.shape, others.shape), bool)
+
+
+@pytest.mark.parametrize(("count", "allowed"), [(20_000, None), (2500, nothing)])
+def test_memory_does_not_grow_with_the_square(count, allowed):
+    positions = np.random.default_rng(0).normal(size=(count, 3))
+    tracemalloc.start()
+    try:
+        first, _ = nearest_positions(positions, 2, allowed=allowed)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(first) == (0 if allowed else 2 * count)
+    assert peak < 150 * BLOCK_ENTRIES < 8 * count * count

@@ -42,13 +42,13 @@ def nearest(
         end = min(begin + block_rows, count)
         block = scores(begin, end)
         block[np.arange(end - begin), np.arange(begin, end)] = -np.inf
-        rows, columns = np.nonzero(_largest(block, number))
+        rows, columns = np.nonzero(largest(block, number))
         found.append((begin + rows, columns))
     things, neighbours = zip(*found, strict=True)
     return np.concatenate(things), np.concatenate(neighbours)
 
 
-def _largest(block: np.ndarray, number: int) -> np.ndarray:
+def largest(block: np.ndarray, number: int) -> np.ndarray:
     """Which entries are among the ``number`` largest of their row, the first ones of equal entries; never -inf."""
     if number >= block.shape[1]:
         return block > -np.inf

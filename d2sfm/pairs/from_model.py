@@ -5,7 +5,7 @@ import pycolmap
 from scipy.sparse import csr_matrix
 
 from d2sfm.pairs.arrays import nearest, unique_pairs
-from d2sfm.pairs.spatial import proximities
+from d2sfm.pairs.spatial import nearest_positions
 
 
 def covisible(image_ids: np.ndarray, images: list[pycolmap.Image], number: int) -> np.ndarray:
@@ -33,12 +33,15 @@ def by_poses(image_ids: np.ndarray, images: list[pycolmap.Image], number: int, m
     images: those of the model, with poses, in the order of image_ids, [N] ascending; max_angle_deg: largest angle
     between viewing directions, whatever way up the cameras are held. Returns [P, 2] uint32, ascending.
     """
-    distance = proximities(np.array([image.projection_center() for image in images]).reshape(-1, 3))
+    positions = np.array([image.projection_center() for image in images]).reshape(-1, 3)
     directions = np.array([image.viewing_direction() for image in images]).reshape(-1, 3)
     least = np.cos(np.radians(max_angle_deg)) - 1e-12  # rounding, where all look exactly the same way
 
-    def score(begin: int, end: int) -> np.ndarray:
-        return np.where(directions[begin:end] @ directions.T >= least, distance(begin, end), -np.inf)
+    known = np.isfinite(positions).all(axis=1)  # a damaged model may have others: near nothing
+    image_ids, positions, directions = image_ids[known], positions[known], directions[known]
 
-    first, second = nearest(score, len(image_ids), number)
+    def same_way(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        return (directions[some] * directions[others]).sum(axis=2) >= least
+
+    first, second = nearest_positions(positions, number, allowed=same_way)
     return unique_pairs(image_ids[first], image_ids[second])
