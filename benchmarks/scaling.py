@@ -3,7 +3,7 @@
     python benchmarks/scaling.py FOLDER --plot scaling.png
 
 Runs ``d2sfm extract`` in a process of its own for each row, on photographs of FOLDER that are repeated as links, and
-prints its seconds and its peak of resident memory (``ru_maxrss``). --plot draws the rows (pip install ".[viz]").
+prints its seconds and its peak of resident memory (``ru_maxrss``). --plot draws the rows.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from child import d2sfm
+from matplotlib.figure import Figure
 
 from d2sfm.images import list_photographs
 from d2sfm.options import Precision
@@ -59,8 +60,6 @@ def extract(folder: Path, names: list[str], count: int, options: list[str]) -> R
 
 def draw(runs: list[Row], path: Path) -> None:
     """Time and memory over the number of photographs, side by side."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     counts = [run.photographs for run in runs]

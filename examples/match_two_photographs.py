@@ -5,7 +5,8 @@ from pathlib import Path
 
 from d2sfm import Extractor, mutual_nearest_neighbours
 from d2sfm.images import read_photograph
-from d2sfm.plots import draw_matches, save_image
+from d2sfm.plots.canvas import save_image
+from d2sfm.plots.keypoints import draw_matches
 
 
 def main() -> None:

@@ -142,3 +142,8 @@ def write_plane_scene(
     )
     write_scene_info(root / "info" / f"{scene_id}.npz", info)
     return info
+
+
+def share_of(image: np.ndarray, colour: tuple[int, int, int], tolerance: int = 40) -> float:
+    """Share of the pixels that have about this colour."""
+    return (np.abs(image.astype(int) - colour).max(axis=2) <= tolerance).mean()

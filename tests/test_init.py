@@ -25,13 +25,13 @@ def modules_after(code):
 def test_importing_d2sfm_loads_nothing_heavy_but_zlib():
     loaded = modules_after("import d2sfm")
     assert "zlib" in loaded
-    assert not {"torch", "pycolmap", "numpy", "cv2"} & loaded
+    assert not {"torch", "pycolmap", "numpy", "cv2", "matplotlib"} & loaded
 
 
 def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
     loaded = modules_after("import d2sfm, d2sfm.extractor, d2sfm.neighbours, d2sfm.feature_files")
     assert "torch" in loaded
-    assert not {"pycolmap", "torchvision", "cv2"} & loaded
+    assert not {"pycolmap", "torchvision", "cv2", "matplotlib"} & loaded
 
 
 def test_torchvision_is_of_training_alone():
@@ -51,10 +51,16 @@ def test_training_needs_no_pycolmap():
     assert "pycolmap" not in loaded
 
 
-def test_the_command_line_loads_no_torch():
-    assert not {"torch", "pycolmap"} & modules_after("import d2sfm.cli; d2sfm.cli.make_parser()")
+def test_the_command_line_loads_nothing_that_computes_or_draws():
+    assert not {"torch", "pycolmap", "matplotlib"} & modules_after("import d2sfm.cli; d2sfm.cli.make_parser()")
 
 
 def test_compressed_writes_after_pycolmap_do_not_abort():
     """zlib loaded after pycolmap aborts the process: d2sfm loads it first."""
     modules_after("import d2sfm.database; import zlib; zlib.compress(b'x' * 10000)")
+
+
+def test_pictures_are_drawn_without_pyplot():
+    loaded = modules_after("import d2sfm.demo.run, d2sfm.training.journal")
+    assert "matplotlib.figure" in loaded
+    assert "matplotlib.pyplot" not in loaded

@@ -79,6 +79,18 @@ def test_rows_read_back_as_they_were_written(tmp_path):
     assert (tmp_path / "epochs.csv").read_text().split("\n")[:2] == [EPOCH_HEADER, "0,0,,2.0,0,0,5,0,0.0"]
 
 
+def test_files_of_earlier_versions_are_read_and_left_as_they_were(tmp_path):
+    steps = f"{STEP_HEADER}\n1,1,nan,0,2,0.001,1e-05\n2,1,0.30000000000000004,1,0,0.001,12.5\n"
+    epochs = f"{EPOCH_HEADER}\n0,0,,2.0,0,0,5,0,0.0\n1,2,inf,,1,2,0,0,1e+16\n"
+    (tmp_path / "steps.csv").write_text(steps)
+    (tmp_path / "epochs.csv").write_text(epochs)
+    with LossRecord(tmp_path, resume_step=2, tensorboard=False) as record:
+        assert [row.loss for row in record.steps()] == [pytest.approx(math.nan, nan_ok=True), 0.1 + 0.2]
+        assert [(row.training_loss, row.validation_loss) for row in record.epochs()] == [(None, 2.0), (math.inf, None)]
+    assert (tmp_path / "steps.csv").read_bytes() == steps.encode()
+    assert (tmp_path / "epochs.csv").read_bytes() == epochs.encode()
+
+
 @settings(max_examples=30)
 @given(st.floats(), st.none() | st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_floats_keep_every_bit(tmp_path_factory, loss, training_loss, seconds):
@@ -183,7 +195,8 @@ def test_an_epoch_that_is_recorded_again_takes_the_place_of_the_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "found"), [("3,1,0.5", "'3,1,0.5'"), ("3,1,half,1,0,0.1,1", "half"), ("3.5,1,1,1,0,0.1,1", "3.5")]
+    ("line", "found"),
+    [("3,1,0.5", "'3,1,0.5'"), ("3,1,half,1,0,0.1,1", "half"), ("3.5,1,1,1,0,0.1,1", "3.5"), ("", "''")],
 )
 def test_a_damaged_line_is_named(tmp_path, line, found):
     write_run(tmp_path, steps=2)

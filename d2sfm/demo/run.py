@@ -13,7 +13,6 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm import plots
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, arc_of_views
@@ -30,6 +29,9 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
+from d2sfm.plots.cameras import draw_cameras
+from d2sfm.plots.canvas import save_image
+from d2sfm.plots.keypoints import draw_keypoints, draw_matches
 from d2sfm.reconstruction import ReconstructionResult, reconstruct
 from d2sfm.refinement.run import refine_database
 
@@ -78,7 +80,7 @@ def run(output: Path | str, *, options: DemoOptions | None = None, progress: boo
     cameras = arc_of_views(scene.centre, options.views)
     generator = np.random.default_rng(options.seed)
     for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
-        plots.save_image(output / "images" / camera.name, photograph(render(scene, camera).image, generator))
+        save_image(output / "images" / camera.name, photograph(render(scene, camera).image, generator))
     truth = truth_model(cameras)
     (output / "truth").mkdir()
     truth.write_text(output / "truth")
@@ -134,21 +136,21 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     image_a, image_b = (read_photograph(output / "images" / name) for name in (name_a, name_b))
     with FeatureStore(output / "db.db") as store:
         ids = {name: row.image_id for name, row in store.images().items()}
-        plots.save_image(output / "keypoints.png", plots.draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
+        save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
     with PairStore(output / "db.db") as store:
         id_a, id_b = ids[name_a], ids[name_b]
         matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
         xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
     verified = set(map(tuple, inliers.tolist()))
     mask = np.array([pair in verified for pair in map(tuple, matches.tolist())], bool)
-    plots.save_image(output / "matches.png", plots.draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
+    save_image(output / "matches.png", draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
 
     model.transform(errors.truth_from_model)
     centres, rotations = _poses(model, errors.names)
     true_centres, true_rotations = _poses(truth, errors.names)
     # Points of two images are the least certain, and blur the houses.
     points = [point for _, point in sorted(model.points3D.items()) if point.track.length() >= 3]
-    picture = plots.draw_cameras(
+    picture = draw_cameras(
         centres,
         rotations,
         np.array([point.xyz for point in points]),
@@ -156,7 +158,7 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
         true_centres,
         true_rotations,
     )
-    plots.save_image(output / "cameras.png", picture)
+    save_image(output / "cameras.png", picture)
 
 
 def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 Light on purpose: torch is only imported for TensorBoard.
 """
 
+import csv
 import logging
 import math
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from d2sfm.files import replacing
+from d2sfm.files import replacing_file
 
 STEPS, EPOCHS, EVENTS = "steps.csv", "epochs.csv", "tensorboard"
 
@@ -140,7 +141,7 @@ class _Table(Generic[Row]):
 
     def __init__(self, path: Path, row_type: type[Row]):
         self.path, self._row_type, self._stream = path, row_type, None
-        self._header = ",".join(field.name for field in fields(row_type))
+        self._columns = [field.name for field in fields(row_type)]
         self._parsers = [_PARSERS[field.type] for field in fields(row_type)]
 
     def read(self, up_to: int | None = None) -> list[Row]:
@@ -152,29 +153,27 @@ class _Table(Generic[Row]):
             logger.warning("%s ends in a torn line, which is left out", self.path)
         if not lines:
             return []
-        if lines[0] != self._header:
-            raise ValueError(f"{self.path} is no record of a run: expected the header {self._header}, found {lines[0]}")
-        rows = [self._parse(number, line) for number, line in enumerate(lines[1:], start=2)]
+        header = ",".join(self._columns)
+        if lines[0] != header:
+            raise ValueError(f"{self.path} is no record of a run: expected the header {header}, found {lines[0]}")
+        rows = []
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                values = [parse(text) for parse, text in zip(self._parsers, *csv.reader([line]), strict=True)]
+            except (ValueError, csv.Error) as error:
+                raise ValueError(f"{self.path}, line {number}: expected {header}, found {line!r}") from error
+            rows.append(self._row_type(**dict(zip(self._columns, values, strict=True))))
         return [row for row in rows if up_to is None or row.step <= up_to]
-
-    def _parse(self, number: int, line: str) -> Row:
-        try:
-            values = [parse(text) for parse, text in zip(self._parsers, line.split(","), strict=True)]
-        except ValueError as error:
-            raise ValueError(f"{self.path}, line {number}: expected {self._header}, found {line!r}") from error
-        return self._row_type(
-            **{field.name: value for field, value in zip(fields(self._row_type), values, strict=True)}
-        )
 
     def begin(self, rows: list[Row]) -> None:
         """Put these rows in place of all others, at once, and open the file for more."""
         self.close()
-        with replacing(self.path) as stream:
-            stream.write("".join(f"{line}\n" for line in (self._header, *map(_line, rows))).encode())
+        with replacing_file(self.path) as part, part.open("w") as stream:
+            csv.writer(stream, lineterminator="\n").writerows([self._columns, *map(_numbers, rows)])
         self._stream = self.path.open("a")
 
     def append(self, row: Row) -> None:
-        self._stream.write(f"{_line(row)}\n")
+        csv.writer(self._stream, lineterminator="\n").writerow(_numbers(row))
         self._stream.flush()
 
     def close(self) -> None:
@@ -182,12 +181,10 @@ class _Table(Generic[Row]):
             self._stream.close()
 
 
-def _line(row: StepRow | EpochRow) -> str:
-    """The row's numbers, floats such that they read back the same; None is empty."""
-    # Numbers of NumPy have a repr of their own, so they are made plain ones first.
+def _numbers(row: StepRow | EpochRow) -> list[float | None]:
+    """The row's numbers as Python's own, which are written such that they read back the same; None is written empty."""
     kinds = [int if field.type is int else float for field in fields(row)]
-    values = zip(kinds, astuple(row), strict=True)
-    return ",".join("" if value is None else repr(kind(value)) for kind, value in values)
+    return [value if value is None else kind(value) for kind, value in zip(kinds, astuple(row), strict=True)]
 
 
 def _optional(text: str) -> float | None:

@@ -1,23 +1,8 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from d2sfm.plots import INLIER, RECOVERED, TRUE
-from d2sfm.training.pictures import (
-    BOTTOM,
-    FAINT,
-    GAP,
-    LEFT,
-    NUMBERED,
-    RIGHT,
-    SIZE,
-    STRIP,
-    TOP,
-    draw_losses,
-    draw_training_pair,
-)
+from d2sfm.plots.training_pair import GAP, NUMBERED, STRIP, draw_training_pair
 
 NONE = np.zeros((0, 2))
 
@@ -50,13 +35,6 @@ def coloured(panel: np.ndarray) -> np.ndarray:
 def middle(mask: np.ndarray) -> np.ndarray:
     """Centre of mass (row, column) in pixels, whose centres are at halves."""
     return np.argwhere(mask).mean(axis=0) + 0.5
-
-
-def close_to(picture: np.ndarray, colour: tuple[int, int, int], tolerance: int = 30) -> np.ndarray:
-    """Where the curve's axes, without the legend above them, have about this colour."""
-    mask = np.abs(picture.astype(int) - colour).max(axis=2) <= tolerance
-    mask[: TOP - 12] = False
-    return mask
 
 
 @pytest.mark.parametrize("edge", [96, 256, 512])
@@ -156,88 +134,3 @@ def test_a_real_pair(shared_data):
     drawn, _ = panels(draw_training_pair(*images, positions1, positions2, pair["scores1"], pair["scores2"]))
     centres = np.rint(2 * (positions1 + 0.5) - 0.5).astype(int)
     assert (drawn[0][tuple(centres.T)].max(axis=1) > 240).mean() > 0.9
-
-
-def column_of(epoch: float, epochs: float) -> float:
-    """Where an epoch is on the axis of a run of so many."""
-    return LEFT + epoch / epochs * (SIZE[0] - RIGHT - LEFT)
-
-
-def test_the_best_validation_is_marked_where_it_is():
-    validation = [(0, 2.0), (1, 1.0), (2, 0.5), (3, 0.8), (4, 0.5)]
-    picture = draw_losses([], validation, NONE)
-    assert picture.shape == (*SIZE[::-1], 3)
-    assert picture.dtype == np.uint8
-    row, column = middle(close_to(picture, INLIER))
-    assert column == pytest.approx(column_of(2, 4), abs=1)  # the first of equals
-    rows, columns = np.nonzero(close_to(picture, TRUE))
-    assert (columns.min(), columns.max()) == (pytest.approx(LEFT, abs=6), pytest.approx(SIZE[0] - RIGHT, abs=6))
-    assert rows.max() == pytest.approx(row, abs=8)
-    at_one = middle(close_to(picture, TRUE) & (np.abs(np.arange(SIZE[0]) - column_of(1, 4)) < 5))[0]
-    assert (row - at_one) / (row - rows.min()) == pytest.approx((1.0 - 0.5) / (2.0 - 0.5), abs=0.02)
-
-
-def test_without_validation_nothing_is_marked():
-    picture = draw_losses([(1, 1.0), (2, 0.9)], [], NONE)
-    assert not close_to(picture, INLIER).any()
-    assert not close_to(picture, TRUE).any()
-
-
-def test_an_epoch_is_drawn_in_its_middle_and_ends_at_its_number():
-    picture = draw_losses([(1, 1.0)], [], NONE)
-    assert middle(close_to(picture, RECOVERED)) == pytest.approx(
-        ((TOP + SIZE[1] - BOTTOM) / 2, column_of(0.5, 1)), abs=1
-    )
-
-
-def test_steps_are_drawn_over_the_epochs():
-    steps = np.stack([np.arange(1, 13) / 6, np.linspace(2, 1, 12)], axis=1)
-    rows, columns = np.nonzero(close_to(draw_losses([], [], steps), FAINT, 15))
-    assert (columns.min(), columns.max()) == pytest.approx((column_of(1 / 6, 2), column_of(2, 2)), abs=3)
-    assert np.corrcoef(rows, columns)[0, 1] > 0.99  # falling losses go down
-
-
-def test_a_spike_among_many_steps_does_not_show():
-    steps = np.stack([np.arange(1, 2001) / 1000, np.linspace(2, 1, 2000)], axis=1)
-    spiked = steps.copy()
-    spiked[700, 1] = 1e6
-    calm, with_spike = (draw_losses([], [], each).astype(int) for each in (steps, spiked))
-    assert (np.abs(calm - with_spike).max(axis=2) > 30).mean() < 1e-4
-
-
-def test_steps_without_a_loss_are_left_out():
-    steps = np.stack([np.arange(1, 13) / 6, np.linspace(2, 1, 12)], axis=1)
-    with_skipped = np.insert(steps, 4, (0.7, np.nan), axis=0)
-    training, validation = [(1, 1.5), (2, float("nan"))], [(0, float("inf")), (1, 1.4)]
-    np.testing.assert_array_equal(
-        draw_losses(training, validation, with_skipped), draw_losses([(1, 1.5)], [(1, 1.4)], steps)
-    )
-
-
-def test_a_run_of_the_published_length():
-    epochs, steps_per_epoch = 10, 11_700
-    passed = np.arange(1, epochs * steps_per_epoch + 1) / steps_per_epoch
-    losses = 0.7 + np.exp(-passed / 2) + np.random.default_rng(0).gamma(2, 0.1, len(passed))
-    training = [(epoch, 0.9 + np.exp(0.25 - epoch / 2)) for epoch in range(1, epochs + 1)]
-    picture = draw_losses(training, [(0, 2.0), *training], np.stack([passed, losses], axis=1))
-    for colour in (FAINT, RECOVERED, TRUE, INLIER):
-        assert close_to(picture, colour).sum() > 100
-
-
-LOSSES = st.floats(-1e6, 1e6)
-
-
-@settings(max_examples=25)
-@given(st.lists(LOSSES, max_size=4), st.lists(LOSSES, max_size=5), st.lists(LOSSES, max_size=9))
-@example([], [], [])
-@example([0.0], [0.0], [0.0])
-@example([1.0, 1.0 + 1e-12], [], [])
-@example([0.1], [0.1, 0.1 + 1e-17], [0.1, 0.3])
-def test_any_losses_are_drawn_within_the_axes(training, validation, losses):
-    steps = np.stack([np.arange(1, len(losses) + 1) / 3, losses], axis=1) if losses else NONE
-    picture = draw_losses(list(enumerate(training, start=1)), list(enumerate(validation)), steps)
-    for points, colour in ((training, RECOVERED), (validation, TRUE)):
-        rows, columns = np.nonzero(close_to(picture, colour, 8))
-        assert bool(len(rows)) == bool(points)
-        assert ((rows > TOP) & (rows < SIZE[1] - BOTTOM)).all()
-        assert ((columns > LEFT - 10) & (columns < SIZE[0] - RIGHT + 10)).all()
