@@ -5,14 +5,14 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from d2sfm.errors import one_line
-from d2sfm.tiff import check_tiff
 
 READ_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
@@ -23,27 +23,29 @@ RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", 
 UNREAD_SUFFIXES = {".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".qoi"}
 PHOTOGRAPH_SUFFIXES = READ_SUFFIXES | RAW_SUFFIXES | UNREAD_SUFFIXES
 
-READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "DIB", "PPM", "TGA"}  # Pillow's names
+READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "PPM", "TGA"}  # Pillow's names
+# With a compression of which COLMAP makes black pixels, crashes or hangs; "tiff_jpeg" is what TIFF gave up for "jpeg".
+_UNREAD_TIFFS = {"TIFF, zstd", "TIFF, webp", "TIFF, tiff_jpeg"}
 
 # COLMAP counts the bytes of a picture with a signed 32-bit integer. Beyond it, its reader overruns its buffer.
 MAX_PIXELS = (2**31 - 1) // 3
 
 # Pixels that a byte of a file makes at most; a damaged header may promise more, for which memory would be taken. The
 # others store every pixel or its repetitions; deflate (PNG) makes 1032 bytes of one, and JPEG, too, stays below that.
-# What TIFF may hold has no such bound.
+# What a TIFF with compression may hold has no such bound.
 _MOST_PIXELS_OF_A_BYTE = {
     "PPM": 8,
     "TGA": 64,
     "BMP": 128,
-    "DIB": 128,
     "PNG": 8 * 1032,
     "JPEG": 8 * 1032,
     "MPO": 8 * 1032,
+    "TIFF, raw": 8,
 }
 
-LONGEST_SHOWN = 120  # characters of an error of Pillow
+_COLOURS = {"RGB", "RGBA", "LA"}  # Pillow's modes of which OpenCV reads 16 bits
 
-_ORIENTATION = 0x0112  # tag of EXIF
+LONGEST_SHOWN = 120  # characters of an error of Pillow
 
 _pillow_lock = threading.Lock()
 
@@ -65,7 +67,7 @@ def orientation(path: Path) -> int:
     with opened(Path(path)) as picture:
         try:
             with pillow_settings():
-                found = picture.getexif().get(_ORIENTATION, 1)
+                found = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception:  # damaged EXIF, for which Pillow's reader raises what it likes
             return 1
     return found if found in range(1, 9) else 1
@@ -82,13 +84,48 @@ def opened(path: Path) -> Iterator[Image.Image]:
             raise ValueError(f"is {width} x {height} pixels, expected {MAX_PIXELS} or fewer in all")
         if not picture.tile:
             raise ValueError("is damaged or cut short: it has no pixels")
+        if tuple(picture.tile[-1][1][2:]) != (width, height):  # of a TIFF: the rest would be black
+            raise ValueError("is damaged or cut short: it has too few strips or tiles")
         file_bytes = os.fstat(stream.fileno()).st_size
-        if width * height > file_bytes * _MOST_PIXELS_OF_A_BYTE.get(picture.format, MAX_PIXELS):
+        kind = f"TIFF, {picture.info['compression']}" if picture.format == "TIFF" else picture.format
+        if kind in _UNREAD_TIFFS:
+            raise ValueError("is a TIFF file with a compression that COLMAP can't read, save it anew as PNG")
+        if width * height > file_bytes * _MOST_PIXELS_OF_A_BYTE.get(kind, MAX_PIXELS):
             raise ValueError(f"is damaged or cut short: {file_bytes} bytes can't hold {width} x {height} pixels")
-        if picture.format == "TIFF":
-            with named_damage(), path.open("rb") as again:
-                check_tiff(again)
         yield picture
+
+
+@contextmanager
+def decoded(path: Path) -> Iterator[tuple[Image.Image, np.ndarray | None]]:
+    """The whole picture in a file, not turned, and its colours where they have 16 bits: [H, W, 3] uint16, RGB.
+
+    Of those the picture has the high bytes alone. Raises as ``opened``, and where a part is missing or damaged.
+    """
+    with opened(path) as picture:
+        if picture.format == "PNG":  # broken chunks, of which COLMAP makes black pixels, are forgiven by load()
+            with opened(path) as again, named_damage():
+                again.verify()
+        is_tiff, raw_mode = picture.format == "TIFF", str(picture.tile[0][3])
+        # Of the formats that are read, only TIFF looks at Pillow's settings again while it loads, and turns pictures.
+        with named_damage(), pillow_settings() if is_tiff else nullcontext():
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) if is_tiff else 1
+            picture.load()
+            if turned != 1:
+                picture.getexif()[ExifTags.Base.Orientation] = {6: 8, 8: 6}.get(turned, turned)
+                ImageOps.exif_transpose(picture, in_place=True)
+        picture.info.pop("transparency", None)  # alpha does not count, and Pillow would warn of some
+        is_deep = "16" in raw_mode and picture.mode in _COLOURS and picture.format in ("PNG", "TIFF")
+        yield picture, _deep_colours(path, picture.size) if is_deep else None
+
+
+def _deep_colours(path: Path, size: tuple[int, int]) -> np.ndarray:
+    import cv2  # slow to import, and rarely needed
+
+    with named_damage():
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != size[::-1] or pixels.ndim != 3:
+        raise ValueError("is damaged: OpenCV can't read it")
+    return pixels[..., 2::-1]
 
 
 @contextmanager

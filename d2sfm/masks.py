@@ -5,14 +5,12 @@ The mask of ``sub/a.jpg`` is ``sub/a.jpg.png`` below the folder of masks or else
 
 import hashlib
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from d2sfm.containers import png_chunks
 from d2sfm.coordinates import Size
-from d2sfm.headers import named_damage, opened, pillow_settings
+from d2sfm.headers import decoded, named_damage
 
 _GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "F"}  # Pillow's
 
@@ -90,26 +88,13 @@ def read_mask(path: Path) -> np.ndarray:
     Raises ValueError with the reason in one line (without the path) where the file can't be used, FileNotFoundError
     where there is none.
     """
-    path = Path(path)
-    with opened(path) as picture:
-        if picture.format == "PNG":
-            with path.open("rb") as stream:
-                all(True for _ in png_chunks(stream))  # raises where one is broken, which Pillow forgives
-        raw_mode = str(picture.tile[0][3])
-        with named_damage(), pillow_settings() if picture.format == "TIFF" else nullcontext():
-            picture.load()
+    with decoded(Path(path)) as (picture, deep):
+        if deep is not None:
+            return deep.any(axis=2)
         if picture.mode in _GREY_MODES:
             return np.asarray(picture) != 0
-        if picture.format == "PNG" and "16" in raw_mode:  # of colours Pillow keeps the high bytes alone
-            import cv2  # slow to import, and rarely needed
-
-            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-            if pixels is None:
-                raise ValueError("is damaged: OpenCV can't read it")
-        else:
-            with named_damage(), pillow_settings():
-                pixels = np.asarray(picture.convert("RGB"))
-    return pixels[..., :3].any(axis=2)
+        with named_damage():
+            return np.asarray(picture.convert("RGB")).any(axis=2)
 
 
 def visible(keypoints: np.ndarray, image_size: Size, border: int, mask: np.ndarray | None) -> np.ndarray:

@@ -6,9 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pycolmap
+from scipy.ndimage import map_coordinates
 
-from d2sfm.database import FeatureStore, quiet_pycolmap
+from d2sfm.database import FeatureStore
+from d2sfm.images import load_photograph
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +36,43 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     if images is None:
         return
     names = {model.images[image_id].name for model in models for image_id in model.reg_image_ids()}
-    missing = sorted(name for name in names if not (images / name).is_file())
-    if missing:
+    unread = sorted(set().union(*(_colour(model, images) for model in models)))
+    if unread:
         logger.warning(
-            "%d of %d photographs are not in %s, %s the first: points that only they see stay black (give --images)",
-            len(missing),
+            "%d of %d photographs are not in %s or damaged, %s the first: points that only they see stay black "
+            "(give --images)",
+            len(unread),
             len(names),
             images,
-            missing[0],
+            unread[0],
         )
-    with quiet_pycolmap():
-        for model in models:
-            model.extract_colors_for_all_images(images)
+
+
+def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
+    """Colour the points of a model; returns the names of the photographs that can't be read.
+
+    Not with pycolmap's own way, which crashes or hangs on some damaged photographs.
+    """
+    ids, unread = np.array(sorted(model.points3D), np.int64), set()
+    sums, counts = np.zeros((len(ids), 3)), np.zeros((len(ids), 1))
+    for image in (model.images[image_id] for image_id in model.reg_image_ids()):
+        observed = image.get_observation_points2D()
+        try:
+            pixels = load_photograph(folder / image.name)
+        except (ValueError, OSError):
+            unread.add(image.name)
+            continue
+        x, y = np.array([point.xy for point in observed]).reshape(-1, 2).T - 0.5  # pixel centres are whole here
+        height, width, _ = pixels.shape
+        inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
+        rows = np.searchsorted(ids, [point.point3D_id for point in observed])[inside]
+        place = y[inside], x[inside]
+        found = [map_coordinates(channel, place, np.float64, order=1) for channel in np.moveaxis(pixels, 2, 0)]
+        np.add.at(sums, rows, np.stack(found, axis=1))
+        np.add.at(counts, rows, 1)
+    for point_id, mean in zip(ids.tolist(), np.rint(sums / np.maximum(counts, 1)).astype(np.uint8), strict=True):
+        model.points3D[point_id].color = mean
+    return unread
 
 
 def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:

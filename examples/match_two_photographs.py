@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from d2sfm import Extractor, mutual_nearest_neighbours
-from d2sfm.images import read_photograph
+from d2sfm.images import load_photograph
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.keypoints import draw_matches
 
@@ -19,7 +19,7 @@ def main() -> None:
     a, b = (extractor.extract(photograph) for photograph in arguments.photographs)
     matches = mutual_nearest_neighbours(a.descriptors, b.descriptors)
     print(f"{len(a)} and {len(b)} keypoints, {len(matches)} matches")
-    images = [read_photograph(photograph) for photograph in arguments.photographs]
+    images = [load_photograph(photograph) for photograph in arguments.photographs]
     xy_a, xy_b = a.keypoints[matches[:, 0], :2], b.keypoints[matches[:, 1], :2]
     save_image(arguments.picture, draw_matches(*images, xy_a, xy_b))
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pycolmap
 
-from d2sfm.containers import write_blank_copy
+from d2sfm.blank_copies import write_blank_copy
 from d2sfm.headers import check_header, orientation
 from d2sfm.images import load_photograph
 from d2sfm.masks import read_mask
@@ -83,15 +83,10 @@ def mask(path: Path) -> tuple[int, int]:
 
 
 def metadata(path: Path) -> tuple[int, int] | None:
-    """What COLMAP's import reads of a photograph whose header is sound."""
-    try:
-        check_header(path)
-    except (ValueError, FileNotFoundError):
-        return None
+    """What COLMAP's import reads of a photograph."""
     with TemporaryDirectory() as folder:
         copy = Path(folder, path.name)
-        if not write_blank_copy(path, copy):
-            copy.symlink_to(path)
+        write_blank_copy(path, copy)
         bitmap = pycolmap.Bitmap.read(copy, as_rgb=False)
     if bitmap is None:
         return None

@@ -22,7 +22,7 @@ from d2sfm.database import (
 from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
 from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_features
-from d2sfm.images import read_photograph
+from d2sfm.images import load_photograph
 from d2sfm.masks import Masks
 from d2sfm.matching import match_database
 from d2sfm.options import (
@@ -67,7 +67,7 @@ def test_a_folder_becomes_a_database_with_features(tmp_path, photographs):
     assert summary.keypoints == sum(map(len, features.values())) > 0
     extractor = Extractor(SMALL)
     for name, stored in features.items():
-        fresh = extractor.extract(read_photograph(photographs / name))
+        fresh = extractor.extract(load_photograph(photographs / name))
         assert np.array_equal(stored.keypoints, fresh.keypoints)
         assert stored.descriptors.dtype == np.float16
         np.testing.assert_allclose(stored.descriptors, fresh.descriptors, atol=1e-3)

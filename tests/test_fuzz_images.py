@@ -11,7 +11,6 @@ from bad_photographs import GOOD, NAMES, contents, png_claiming, tiff_with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_reading import Reader
-from test_tiff import LONG, tiff
 
 from d2sfm.images import load_photograph
 
@@ -115,14 +114,6 @@ def test_a_size_that_the_file_cannot_hold_is_refused_before_memory_is_taken(tmp_
     what, reason = outcomes["pixels"]
     assert what == "refused"
     assert re.search("pixels, expected|bytes can't hold|truncated", reason), reason
-
-
-@pytest.mark.parametrize("tiled", [False, True])
-def test_tiles_that_end_the_process_or_hang_in_colmaps_reader_do_not_reach_it(tmp_path, reader, tiled):
-    (tmp_path / "a.tif").write_bytes(tiff({322: (LONG, [2**31])}, tiled=tiled))
-    outcomes = reader(tmp_path / "a.tif")
-    require_clean(outcomes)
-    assert outcomes["check_header"][0] == "refused"
 
 
 def make_pipe(path: Path) -> None:

@@ -47,4 +47,4 @@ def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog
     for name in names[1:]:
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
     colour([model], tmp_path)
-    assert f"1 of {len(names)} photographs are not in {tmp_path}, {names[0]} the first" in caplog.text
+    assert f"1 of {len(names)} photographs are not in {tmp_path} or damaged, {names[0]} the first" in caplog.text

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import textured_picture
 
-from d2sfm.images import read_photograph
+from d2sfm.images import load_photograph
 from d2sfm.network import Trunk
 from d2sfm.options import Precision, Preprocessing, RefinementOptions
 from d2sfm.preprocess import resize
@@ -69,7 +69,7 @@ def test_maps_are_those_of_the_resized_photographs(folder, tmp_path, cached):
     source = source_of(folder, tmp_path / "cache" if cached else None)
     trunk = Trunk(load_weights("d2_ots", Preprocessing.CAFFE))
     for number in (2, 0, 1, 0):
-        pixels = resize(read_photograph(folder / name_of(number)), INPUT_SIZE)
+        pixels = resize(load_photograph(folder / name_of(number)), INPUT_SIZE)
         expected = feature_maps(pixels, trunk, Preprocessing.CAFFE, torch.device("cpu"))
         found = source(number)
         assert torch.equal(found.fine, expected.fine)

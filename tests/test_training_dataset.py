@@ -154,11 +154,11 @@ def test_stored_orientation_is_left_alone(tmp_path):
 
 @pytest.mark.photographs
 def test_pixels_are_those_of_colmaps_reader(shared_data):
-    from d2sfm.images import read_photograph
+    from d2sfm.images import load_photograph
 
     folder = shared_data / "mini_megadepth" / "Undistorted_SfM" / "0000" / "images"
     for path in sorted(folder.iterdir()):
-        np.testing.assert_array_equal(read_rgb(path), read_photograph(path))
+        np.testing.assert_array_equal(read_rgb(path), load_photograph(path))
 
 
 def test_a_batch_holds_first_photographs_before_second_ones(dataset):

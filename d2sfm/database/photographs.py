@@ -2,15 +2,15 @@
 
 import logging
 import math
-import os
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pycolmap
 
-from d2sfm.containers import write_blank_copy
+from d2sfm.blank_copies import write_blank_copy
 from d2sfm.database.completion import CAMERA_SENSOR, complete_frames
 from d2sfm.database.connection import (
     Connection,
@@ -38,8 +38,8 @@ def import_photographs(
 ) -> list[str]:
     """Import those of the photographs that the database does not hold yet: image, camera, rig, frame and GPS position.
 
-    names are relative to images_dir, with '/' between parts. Of JPEG and PNG only the header is looked at, so damaged
-    pixels are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
+    names are relative to images_dir, with '/' between parts. Only their headers are looked at, so damaged pixels
+    are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
     database has for them (the one of most images), with ``existing_camera`` all of them that one. Cameras with the
     parameters that options give are marked as given.
 
@@ -188,17 +188,11 @@ def _import_group(
     theirs = {CameraMode.AUTO: pycolmap.CameraMode.AUTO, CameraMode.PER_IMAGE: pycolmap.CameraMode.PER_IMAGE}
     with TemporaryDirectory(prefix="d2sfm-") as folder:
         for name in names:
-            _write_stand_in(Path(images_dir, name), Path(folder, name))
+            Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+            with suppress(ValueError, FileNotFoundError):  # reported as not taken
+                write_blank_copy(Path(images_dir, name), Path(folder, name))
         of_mode = theirs.get(mode, pycolmap.CameraMode.SINGLE)
         patiently(path, lambda: pycolmap.import_images(path, folder, of_mode, names, reader))
-
-
-def _write_stand_in(photograph: Path, stand_in: Path) -> None:
-    """What COLMAP's import gets for a photograph: a copy without its picture, or else a link to the file."""
-    stand_in.parent.mkdir(parents=True, exist_ok=True)
-    readable = photograph.is_file() and os.access(photograph, os.R_OK)  # what is not is reported as not taken
-    if readable and not write_blank_copy(photograph, stand_in):
-        stand_in.symlink_to(photograph.absolute())
 
 
 def _require_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:

@@ -18,7 +18,7 @@ from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, arc_of_views
 from d2sfm.demo.square import build_square
 from d2sfm.extraction import extract_to_database
-from d2sfm.images import read_photograph
+from d2sfm.images import load_photograph
 from d2sfm.matching import match_database
 from d2sfm.models import PoseErrors, aligned, compare_with_truth
 from d2sfm.options import (
@@ -133,7 +133,7 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     names = sorted(path.name for path in (output / "images").iterdir())
     middle = len(names) // 2
     name_a, name_b = names[middle], names[middle + 1]
-    image_a, image_b = (read_photograph(output / "images" / name) for name in (name_a, name_b))
+    image_a, image_b = (load_photograph(output / "images" / name) for name in (name_a, name_b))
     with FeatureStore(output / "db.db") as store:
         ids = {name: row.image_id for name, row in store.images().items()}
         save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))

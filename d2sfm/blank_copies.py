@@ -1,0 +1,47 @@
+"""Copies of photographs that hold no picture, for COLMAP's import.
+
+It decodes every photograph on one core only to learn its size and its metadata. A blank copy has the same of both, is
+read in a fraction of the time, and keeps damaged pixels away from COLMAP, which may take them for a picture, crash or
+hang.
+"""
+
+from pathlib import Path
+
+from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
+
+from d2sfm.headers import named_damage, opened, pillow_settings, stored_size
+
+
+def write_blank_copy(source: Path, target: Path) -> None:
+    """Write a black PNG of the size of a photograph in which COLMAP's import finds what it finds in the photograph.
+
+    COLMAP goes by content, whatever the suffix of target. Raises as ``check_header``.
+    """
+    with opened(Path(source)) as picture, named_damage(), pillow_settings():
+        texts, exif, xmp = PngInfo(), _exif(picture), picture.info.get("xmp")
+        if picture.format == "PNG":  # COLMAP reads EXIF in texts, too, where they stand before the pixels
+            for key, text in picture.info.items():
+                if isinstance(text, str):
+                    texts.add_text(key, text)
+        else:  # before XMP, in the order in which COLMAP reads them in JPEG and TIFF: the last has its way
+            if exif:
+                texts.add_text("Raw profile type exif", f"\nexif\n{len(exif):8}\n{exif.hex()}\n")
+            if xmp:
+                xmp = xmp if isinstance(xmp, str) else bytes(xmp).decode(errors="replace")
+                texts.add_itxt("XML:com.adobe.xmp", xmp)
+            exif = b""
+        Image.new("1", stored_size(picture)).save(target, "PNG", exif=exif, pnginfo=texts, compress_level=1)
+
+
+def _exif(picture: Image.Image) -> bytes:
+    if picture.format != "TIFF":
+        return picture.info.get("exif", b"")
+    found, exif = picture.getexif(), Image.Exif()  # of a TIFF, its layout of pixels is among them
+    for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Orientation):
+        if tag in picture.tag_v2:
+            exif[tag] = picture.tag_v2[tag]
+    for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        if entries := found.get_ifd(tag):
+            exif[tag] = entries
+    return exif.tobytes()
