@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import read_model
 from d2sfm.database import PairStore
 from d2sfm.models import aligned
 from d2sfm.pairs.spatial import positions_m
-from megadepth_utils.models import read_model
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-from d2sfm.errors import one_line
+from d2sfm.text import one_line
 
 
 def settings_of(fingerprint: str) -> dict:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from d2sfm.errors import one_line
+from d2sfm.text import one_line
 
 READ_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),

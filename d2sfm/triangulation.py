@@ -15,6 +15,7 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
+from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore, PairStore, exclusive, quiet_pycolmap
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping import MappingInput, Trial, incremental_options
@@ -22,7 +23,6 @@ from d2sfm.model_files import colour, numbered, photographs_folder, require_repl
 from d2sfm.models import ModelStatistics, statistics, table
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.reconstruction import allowed_error
-from megadepth_utils.models import read_model
 
 logger = logging.getLogger(__name__)
 

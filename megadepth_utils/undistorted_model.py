@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from megadepth_utils.models import read_model
+from d2sfm.colmap import read_model
 
 
 @dataclass(frozen=True, eq=False)

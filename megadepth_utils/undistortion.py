@@ -17,9 +17,9 @@ from pathlib import Path
 import pycolmap
 from PIL import Image
 
+from d2sfm.colmap import model_files, read_model
 from d2sfm.database import quiet_pycolmap
 from d2sfm.images import check_photograph, list_photographs
-from megadepth_utils.models import model_files, read_model
 
 SFM = Path("MegaDepth_v1_SfM")
 DENSE = Path("phoenix/S6/zl548/MegaDepth_v1")

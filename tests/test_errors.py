@@ -1,6 +1,6 @@
 import pytest
 
-from d2sfm.errors import one_line, printable
+from d2sfm.text import one_line, printable
 
 
 @pytest.mark.parametrize(

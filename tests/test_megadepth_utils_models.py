@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 from undistorted_model import write_undistorted_model
 
-from megadepth_utils.models import read_model
+from d2sfm.colmap import read_model
 
 FILES = ("cameras.bin", "images.bin", "points3D.bin")
 

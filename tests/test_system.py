@@ -36,7 +36,7 @@ import pycolmap
 from d2sfm.database import create_database, exclusive
 from d2sfm.system import processors, reserve
 from megadepth_utils.isolation import call_isolated
-from megadepth_utils.models import read_model
+from d2sfm.colmap import read_model
 resource_tracker._HAVE_SIGMASK = False  # Windows starts none
 create_database("db.db")
 with exclusive("db.db"):
@@ -69,9 +69,7 @@ def without_posix(code, folder):
 
 
 def test_every_module_can_be_imported(tmp_path):
-    assert {"d2sfm.weights.download", "d2sfm.training.run", "megadepth_utils.models"} <= {
-        *without_posix(MODULES, tmp_path)
-    }
+    assert {"d2sfm.weights.download", "d2sfm.training.run", "d2sfm.colmap"} <= {*without_posix(MODULES, tmp_path)}
 
 
 def test_what_differs_between_systems_works(tmp_path):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import DATABASE, GOES_ON, add_cache, add_command, add_database, add_options, parse_options
 from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
-from d2sfm.errors import printable
 from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, ExtractionOptions, StorageOptions
+from d2sfm.text import printable
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
 

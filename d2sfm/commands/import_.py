@@ -6,8 +6,8 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_options, parse_options
 from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
-from d2sfm.errors import printable
 from d2sfm.options import CameraOptions, ImportOptions, VerificationOptions
+from d2sfm.text import printable
 
 logger = logging.getLogger(__name__)
 

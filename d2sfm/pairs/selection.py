@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from d2sfm.colmap import read_model
 from d2sfm.database import PairStore
 from d2sfm.global_descriptors import global_descriptors
 from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
@@ -14,7 +15,6 @@ from d2sfm.pairs.from_model import by_poses, covisible
 from d2sfm.pairs.retrieval import read_global_descriptors, retrieval
 from d2sfm.pairs.sequential import loop_candidates, sequential
 from d2sfm.pairs.spatial import positions_m, spatial
-from megadepth_utils.models import read_model
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from d2sfm.errors import one_line
 from d2sfm.files import replacing
+from d2sfm.text import one_line
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _MOST_UNPACKED = 100  # times the bytes of the file: what unpacks to more was made to fill memory

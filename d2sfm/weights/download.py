@@ -23,8 +23,8 @@ from filelock import AcquireReturnProxy, FileLock, Timeout
 from tqdm import tqdm
 
 import d2sfm
-from d2sfm.errors import one_line, printable
 from d2sfm.files import replacing
+from d2sfm.text import one_line, printable
 
 SITE = "https://dusmanu.com/files/d2-net"
 TIMEOUT_S = 20.0  # without a byte
