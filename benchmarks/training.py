@@ -17,11 +17,11 @@ import torch
 from d2sfm.detection import soft_scores
 from d2sfm.device import resolve_device
 from d2sfm.options import Preprocessing
+from d2sfm.options.training import PairOptions, TrainingOptions, TrainingPrecision
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.distributed import Processes
 from d2sfm.training.loader import load, steps_of
 from d2sfm.training.loss import pair_loss
-from d2sfm.training.options import PairOptions, TrainingOptions, TrainingPrecision
 from d2sfm.training.pairs import draw_epoch
 from d2sfm.training.scenes import load_scenes
 from d2sfm.training.trainer import Trainer

@@ -14,9 +14,9 @@ import torch
 
 from d2sfm.models import aligned
 from d2sfm.options import ExtractionOptions, Preprocessing
+from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training.dataset import PairDataset, collate
 from d2sfm.training.distributed import Processes
-from d2sfm.training.options import PairOptions, TrainingOptions
 from d2sfm.training.pairs import Draw, load_scene
 from d2sfm.training.trainer import Trainer
 from d2sfm.weights import load_weights

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays_of
 from mutations import cut, mutated
 from test_training_scene_info import ARRAYS, Touch, objects, published_arrays
 
+from d2sfm.options.training import PairOptions
 from d2sfm.training.dataset import crop_corner
-from d2sfm.training.options import PairOptions
 from d2sfm.training.pairs import draw_epoch, load_scene
 from d2sfm.training.scene_info import SCENE_KEYS
 

@@ -9,8 +9,8 @@ from helpers import write_plane_scene
 from hypothesis import given
 from hypothesis import strategies as st
 
+from d2sfm.options.training import MIN_CORRESPONDENCES, PairOptions
 from d2sfm.training.dataset import PairDataset, SkippedPair, TrainingPair, collate, crop_corner, read_rgb
-from d2sfm.training.options import MIN_CORRESPONDENCES, PairOptions
 from d2sfm.training.pairs import Draw, load_scene
 
 OPTIONS = PairOptions(image_size=96)

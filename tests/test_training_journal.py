@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from d2sfm.options.training import TrainingOptions
 from d2sfm.training.checkpoints import RunState
 from d2sfm.training.dataset import Batch, SkippedPair
 from d2sfm.training.journal import Journal
-from d2sfm.training.options import TrainingOptions
 from d2sfm.training.trainer import Sums
 
 SIZE = 96

@@ -4,10 +4,10 @@ from helpers import write_plane_scene
 from hypothesis import given
 from hypothesis import strategies as st
 
+from d2sfm.options.training import PairOptions
 from d2sfm.training.dataset import PairDataset
 from d2sfm.training.distributed import Processes
 from d2sfm.training.loader import load, steps_of
-from d2sfm.training.options import PairOptions
 from d2sfm.training.pairs import draw_epoch, load_scene
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from d2sfm.training.options import PairOptions, TrainingOptions
+from d2sfm.options.training import PairOptions, TrainingOptions
 
 
 def test_the_defaults_are_the_published_recipe():

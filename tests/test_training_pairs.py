@@ -8,7 +8,7 @@ from helpers import write_plane_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.training.options import PairOptions
+from d2sfm.options.training import PairOptions
 from d2sfm.training.pairs import draw_epoch, eligible_pairs, load_scene
 from d2sfm.training.scene_info import write_scene_info
 

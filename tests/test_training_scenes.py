@@ -3,7 +3,7 @@ import shutil
 import pytest
 from helpers import write_plane_scene
 
-from d2sfm.training.options import PairOptions
+from d2sfm.options.training import PairOptions
 from d2sfm.training.scenes import load_scenes
 
 

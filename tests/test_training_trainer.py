@@ -5,9 +5,9 @@ from helpers import random_weights
 from torch import multiprocessing
 
 from d2sfm.options import Preprocessing
+from d2sfm.options.training import TrainingOptions, TrainingPrecision
 from d2sfm.training.dataset import Batch, SkippedPair
 from d2sfm.training.distributed import Processes, joined_processes
-from d2sfm.training.options import TrainingOptions, TrainingPrecision
 from d2sfm.training.trainer import Sums, Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -21,7 +21,7 @@ from d2sfm.cli import main
 from d2sfm.database import FeatureStore
 from d2sfm.extractor import Extractor
 from d2sfm.options import ExtractionOptions, RefinementOptions
-from d2sfm.training.options import TrainingOptions
+from d2sfm.options.training import TrainingOptions
 from d2sfm.weights import BUNDLED, digest, download, load_weights
 from d2sfm.weights.download import cache_folder, published_file
 

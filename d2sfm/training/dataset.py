@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from d2sfm.options.training import MIN_CORRESPONDENCES, PairOptions
 from d2sfm.training.depth import is_relative, read_depth_crop
-from d2sfm.training.options import MIN_CORRESPONDENCES, PairOptions
 from d2sfm.training.pairs import Draw, TrainingScene
 from d2sfm.training.warp import Correspondences, DepthTolerance, View, corresponding_cells
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from d2sfm.options.training import TrainingOptions
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.losses import draw_losses
 from d2sfm.plots.training_pair import draw_training_pair
 from d2sfm.training.checkpoints import RunState
 from d2sfm.training.dataset import Batch
-from d2sfm.training.options import TrainingOptions
 from d2sfm.training.records import LossRecord
 from d2sfm.training.trainer import Sums, Trainer
 

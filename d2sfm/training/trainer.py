@@ -10,11 +10,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from d2sfm.detection import soft_scores
 from d2sfm.options import Preprocessing
+from d2sfm.options.training import TrainingOptions, TrainingPrecision
 from d2sfm.preprocess import normalise_batch
 from d2sfm.training.dataset import Batch
 from d2sfm.training.distributed import Processes
 from d2sfm.training.loss import pair_loss
-from d2sfm.training.options import TrainingOptions, TrainingPrecision
 from d2sfm.training.training_trunk import TrainingTrunk
 
 
