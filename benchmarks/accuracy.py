@@ -25,7 +25,6 @@ import pycolmap
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.extraction import extract_to_database
-from d2sfm.images import list_photographs
 from d2sfm.matching import match_database
 from d2sfm.models import aligned, compare_with_truth, pose_auc, statistics
 from d2sfm.options import (
@@ -37,6 +36,7 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
+from d2sfm.photographs.reading import list_photographs
 from d2sfm.reconstruction import reconstruct
 from d2sfm.refinement.run import refine_database
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 from child import d2sfm
 from matplotlib.figure import Figure
 
-from d2sfm.images import list_photographs
 from d2sfm.options import Precision
+from d2sfm.photographs.reading import list_photographs
 
 
 class Row(NamedTuple):

@@ -7,8 +7,8 @@ import pycolmap
 
 from d2sfm.database import FeatureStore, create_database, exclusive, quiet_pycolmap
 from d2sfm.folder import import_folder, note_folder
-from d2sfm.images import list_photographs
 from d2sfm.options import CameraOptions
+from d2sfm.photographs.reading import list_photographs
 from d2sfm.system import processors
 
 # COLMAP's own default, all of the machine's processors, knows nothing of those that this process may not use.

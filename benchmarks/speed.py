@@ -27,10 +27,10 @@ from d2sfm import pyramid
 from d2sfm.device import resolve_device
 from d2sfm.extraction import extract_to_database
 from d2sfm.extractor import Extractor
-from d2sfm.images import list_photographs, load_photograph
 from d2sfm.matching import match_database
 from d2sfm.network import BLOCKS
 from d2sfm.options import ExtractionOptions, Precision, ReconstructionOptions, VerificationOptions
+from d2sfm.photographs.reading import list_photographs, load_photograph
 from d2sfm.pyramid import level_sizes
 from d2sfm.reconstruction import reconstruct
 

@@ -36,10 +36,10 @@ from d2sfm.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.headers import check_header
-from d2sfm.images import list_photographs, load_photograph
-from d2sfm.masks import Masks
 from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.photographs.headers import check_header
+from d2sfm.photographs.masks import Masks
+from d2sfm.photographs.reading import list_photographs, load_photograph
 from d2sfm.pipeline import extract_all, reason
 from d2sfm.preprocess import Prepared
 from d2sfm.refinement.map_cache import MapCache

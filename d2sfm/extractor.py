@@ -17,9 +17,9 @@ import torch
 from d2sfm.coordinates import Size, image_from_input, input_from_level, level_from_grid, resize_factor
 from d2sfm.device import resolve_device, resolve_precision
 from d2sfm.features import DESCRIPTOR_SIZE, Features
-from d2sfm.masks import visible
 from d2sfm.network import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
+from d2sfm.photographs.masks import visible
 from d2sfm.preprocess import Prepared, input_size, resize
 from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
 from d2sfm.refinement.maps import FeatureMaps, MapRecorder
@@ -87,7 +87,7 @@ class Extractor:
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
         if not isinstance(image, np.ndarray):
-            from d2sfm.images import load_photograph  # pycolmap, which a bare GPU node may lack
+            from d2sfm.photographs.reading import load_photograph  # pycolmap, which a bare GPU node may lack
 
             image = load_photograph(Path(image))
         return self.extract_batch([self.prepare(image, mask)], descriptor_dtype)[0]

@@ -20,9 +20,9 @@ from d2sfm.database import (
 )
 from d2sfm.features import Features
 from d2sfm.fingerprints import difference
-from d2sfm.headers import check_header
-from d2sfm.images import load_photograph
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
+from d2sfm.photographs.headers import check_header
+from d2sfm.photographs.reading import load_photograph
 from d2sfm.pipeline import reason
 
 logger = logging.getLogger(__name__)

@@ -25,10 +25,10 @@ from d2sfm.features import Features
 from d2sfm.fingerprints import settings_of
 from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
-from d2sfm.headers import check_header, orientation
-from d2sfm.images import list_photographs
 from d2sfm.matching import note_settings, of_refined, verify_again
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
+from d2sfm.photographs.headers import check_header, orientation
+from d2sfm.photographs.reading import list_photographs
 from d2sfm.pipeline import reason
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 

@@ -11,7 +11,7 @@ import pycolmap
 from scipy.ndimage import map_coordinates
 
 from d2sfm.database import FeatureStore
-from d2sfm.images import load_photograph
+from d2sfm.photographs.reading import load_photograph
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from d2sfm import Extractor, mutual_nearest_neighbours
-from d2sfm.images import load_photograph
+from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.keypoints import draw_matches
 

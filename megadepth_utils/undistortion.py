@@ -19,7 +19,7 @@ from PIL import Image
 
 from d2sfm.colmap import model_files, read_model
 from d2sfm.database import quiet_pycolmap
-from d2sfm.images import check_photograph, list_photographs
+from d2sfm.photographs.reading import check_photograph, list_photographs
 
 SFM = Path("MegaDepth_v1_SfM")
 DENSE = Path("phoenix/S6/zl548/MegaDepth_v1")

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 
 import pycolmap
 
-from d2sfm.blank_copies import write_blank_copy
-from d2sfm.headers import check_header, orientation
-from d2sfm.images import load_photograph
-from d2sfm.masks import read_mask
+from d2sfm.photographs.blank_copies import write_blank_copy
+from d2sfm.photographs.headers import check_header, orientation
+from d2sfm.photographs.masks import read_mask
+from d2sfm.photographs.reading import load_photograph
 
 
 class Reader:

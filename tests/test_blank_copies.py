@@ -8,7 +8,7 @@ import pycolmap
 import pytest
 from PIL import Image, PngImagePlugin
 
-from d2sfm.blank_copies import write_blank_copy
+from d2sfm.photographs.blank_copies import write_blank_copy
 
 SIZE = (61, 40)
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SIZE[::-1], 3), dtype=np.uint8))

@@ -22,8 +22,6 @@ from d2sfm.database import (
 from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
 from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_features
-from d2sfm.images import load_photograph
-from d2sfm.masks import Masks
 from d2sfm.matching import match_database
 from d2sfm.options import (
     CameraMode,
@@ -36,6 +34,8 @@ from d2sfm.options import (
     StorageOptions,
     VerificationOptions,
 )
+from d2sfm.photographs.masks import Masks
+from d2sfm.photographs.reading import load_photograph
 
 SMALL = ExtractionOptions(max_edge=96)
 

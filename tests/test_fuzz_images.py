@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from image_reading import Reader
 
-from d2sfm.images import load_photograph
+from d2sfm.photographs.reading import load_photograph
 
 PATIENCE_S = 20
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from test_images import EIGHT_BIT, HEIGHT, RGB, WIDTH, png_of_size, save, save_turned, shorten
 
-from d2sfm.headers import check_header, opened, orientation, pillow_settings
-from d2sfm.images import check_photograph
+from d2sfm.photographs.headers import check_header, opened, orientation, pillow_settings
+from d2sfm.photographs.reading import check_photograph
 
 
 @pytest.mark.parametrize("name", EIGHT_BIT)

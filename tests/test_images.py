@@ -12,7 +12,7 @@ import pycolmap
 import pytest
 from PIL import Image, ImageFile
 
-from d2sfm.images import check_photograph, list_photographs, load_photograph
+from d2sfm.photographs.reading import check_photograph, list_photographs, load_photograph
 
 WIDTH, HEIGHT = 61, 40
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -365,7 +365,7 @@ def test_a_picture_is_read_in_strips_of_any_number_of_rows(tmp_path, monkeypatch
     path = save(tmp_path, "rgb.jpg")
     expected = of_colmap(path)
     for rows in (1, 7, 40, 41):
-        monkeypatch.setattr("d2sfm.images._STRIP_ROWS", rows)
+        monkeypatch.setattr("d2sfm.photographs.reading._STRIP_ROWS", rows)
         assert np.array_equal(load_photograph(path), expected)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from d2sfm.masks import Masks, read_mask, visible
+from d2sfm.photographs.masks import Masks, read_mask, visible
 
 SIZE = (40, 24)  # width, height
 

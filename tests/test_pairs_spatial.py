@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from d2sfm.database import PairStore, create_database, import_photographs, quiet_pycolmap
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.images import list_photographs
 from d2sfm.pairs.spatial import BLOCK_ENTRIES, nearest_positions, positions_m, spatial
+from d2sfm.photographs.reading import list_photographs
 
 WGS84 = pycolmap.PosePriorCoordinateSystem.WGS84
 CARTESIAN = pycolmap.PosePriorCoordinateSystem.CARTESIAN

@@ -6,9 +6,9 @@ import pytest
 import torch
 from helpers import textured_picture
 
-from d2sfm.images import load_photograph
 from d2sfm.network import Trunk
 from d2sfm.options import Precision, Preprocessing, RefinementOptions
+from d2sfm.photographs.reading import load_photograph
 from d2sfm.preprocess import resize
 from d2sfm.refinement import map_source as map_source_module
 from d2sfm.refinement.collection import Collection, ImageKeypoints

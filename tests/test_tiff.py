@@ -10,7 +10,7 @@ import pytest
 from image_reading import Reader
 from PIL import Image, TiffImagePlugin
 
-from d2sfm.images import load_photograph
+from d2sfm.photographs.reading import load_photograph
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
 SHORT, LONG, LONG8 = 3, 4, 16

@@ -154,7 +154,7 @@ def test_stored_orientation_is_left_alone(tmp_path):
 
 @pytest.mark.photographs
 def test_pixels_are_those_of_colmaps_reader(shared_data):
-    from d2sfm.images import load_photograph
+    from d2sfm.photographs.reading import load_photograph
 
     folder = shared_data / "mini_megadepth" / "Undistorted_SfM" / "0000" / "images"
     for path in sorted(folder.iterdir()):

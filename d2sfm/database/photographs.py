@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pycolmap
 
-from d2sfm.blank_copies import write_blank_copy
 from d2sfm.database.completion import CAMERA_SENSOR, complete_frames
 from d2sfm.database.connection import (
     Connection,
@@ -25,6 +24,7 @@ from d2sfm.database.features import FeatureStore
 from d2sfm.database.removal import remove_features
 from d2sfm.database.schema import require_database
 from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.photographs.blank_copies import write_blank_copy
 
 logger = logging.getLogger(__name__)
 

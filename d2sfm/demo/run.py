@@ -18,7 +18,6 @@ from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, arc_of_views
 from d2sfm.demo.square import build_square
 from d2sfm.extraction import extract_to_database
-from d2sfm.images import load_photograph
 from d2sfm.matching import match_database
 from d2sfm.models import PoseErrors, aligned, compare_with_truth
 from d2sfm.options import (
@@ -29,6 +28,7 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
+from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.cameras import draw_cameras
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.keypoints import draw_keypoints, draw_matches

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.coordinates import Size
-from d2sfm.headers import decoded, named_damage
+from d2sfm.photographs.headers import decoded, named_damage
 
 _GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "F"}  # Pillow's
 

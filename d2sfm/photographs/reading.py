@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from d2sfm.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
+from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from d2sfm.headers import named_damage, opened, pillow_settings, stored_size
+from d2sfm.photographs.headers import named_damage, opened, pillow_settings, stored_size
 
 
 def write_blank_copy(source: Path, target: Path) -> None:

@@ -1,0 +1,1 @@
+"""Photographs on disk: which files are some, what their headers tell, their pixels and their masks."""
