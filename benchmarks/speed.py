@@ -24,11 +24,11 @@ import torch
 from torch.nn import functional as F
 
 from d2sfm import pyramid
-from d2sfm.device import resolve_device
 from d2sfm.extraction import extract_to_database
 from d2sfm.extractor import Extractor
 from d2sfm.matching import match_database
-from d2sfm.network import BLOCKS
+from d2sfm.network.device import resolve_device
+from d2sfm.network.trunk import BLOCKS
 from d2sfm.options import ExtractionOptions, Precision, ReconstructionOptions, VerificationOptions
 from d2sfm.photographs.reading import list_photographs, load_photograph
 from d2sfm.pyramid import level_sizes

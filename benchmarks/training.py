@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from d2sfm.detection import soft_scores
-from d2sfm.device import resolve_device
+from d2sfm.network.device import resolve_device
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions, TrainingPrecision
 from d2sfm.training.dataset import Batch, PairDataset
@@ -25,7 +26,6 @@ from d2sfm.training.loss import pair_loss
 from d2sfm.training.pairs import draw_epoch
 from d2sfm.training.scenes import load_scenes
 from d2sfm.training.trainer import Trainer
-from d2sfm.weights import load_weights
 
 
 def main() -> None:

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from d2sfm.models import aligned
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import ExtractionOptions, Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training.dataset import PairDataset, collate
 from d2sfm.training.distributed import Processes
 from d2sfm.training.pairs import Draw, load_scene
 from d2sfm.training.trainer import Trainer
-from d2sfm.weights import load_weights
 from megadepth_utils.preprocess_scene import megadepth_files, preprocess_scene
 
 MATRICES = ("intrinsics", "poses", "overlap_matrix", "scale_ratio_matrix", "angles", "points2D_xy", "normalised_depths")

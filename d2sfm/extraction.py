@@ -36,15 +36,15 @@ from d2sfm.folder import (
     remove_skipped,
     warn_of_replaced,
 )
+from d2sfm.network.early_maps import FeatureMaps
+from d2sfm.network.input import Prepared
+from d2sfm.network.map_cache import MapCache
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
 from d2sfm.photographs.headers import check_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.reading import list_photographs, load_photograph
 from d2sfm.pipeline import extract_all, reason
-from d2sfm.preprocess import Prepared
-from d2sfm.refinement.map_cache import MapCache
-from d2sfm.refinement.maps import FeatureMaps
-from d2sfm.weights import load_weights
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from threading import Lock
 import numpy as np
 import torch
 
-from d2sfm.device import resolve_device
+from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions
 
 # Rows of a at a time, by measurement: on a CPU the block stays in the last cache while it is reduced (1 KiB for each

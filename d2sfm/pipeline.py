@@ -18,9 +18,9 @@ from tqdm import tqdm
 from d2sfm.coordinates import Size
 from d2sfm.extractor import Extractor
 from d2sfm.features import Features
+from d2sfm.network.early_maps import FeatureMaps
+from d2sfm.network.input import Prepared
 from d2sfm.options import DescriptorDtype
-from d2sfm.preprocess import Prepared
-from d2sfm.refinement.maps import FeatureMaps
 from d2sfm.system import processors
 
 AHEAD_BYTES = 256 << 20  # decoded pictures that wait for the network; there is always one

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from d2sfm.coordinates import CELL_PX, Size, coarse_from_fine_grid
 from d2sfm.detection import Detections, detect, localise
-from d2sfm.network import MIN_EDGE_PX, Trunk
+from d2sfm.network.input import normalise_batch
+from d2sfm.network.sampling import inside, resample, sample
+from d2sfm.network.strips import TrunkStrips
+from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.options import Convention, Preprocessing
-from d2sfm.preprocess import normalise_batch
-from d2sfm.sampling import inside, resample, sample
-from d2sfm.strips import TrunkStrips
 
 
 class StripKeypoints(NamedTuple):

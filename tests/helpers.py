@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from d2sfm.demo.scene import Camera, Quad, Scene
-from d2sfm.network import CONVOLUTIONS
+from d2sfm.network.trunk import CONVOLUTIONS
+from d2sfm.network.weights.load import D2NET_PREFIX, LAYER_INDEX
 from d2sfm.training.scene_info import SceneInfo, write_scene_info
-from d2sfm.weights import D2NET_PREFIX, LAYER_INDEX
 
 
 def textured_picture(seed: int, size: tuple[int, int]) -> np.ndarray:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from d2sfm import device
-from d2sfm.device import resolve_device, resolve_precision
+from d2sfm.network import device
+from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.options import Precision
 
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

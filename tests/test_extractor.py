@@ -8,9 +8,9 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from d2sfm.extractor import Extractor
+from d2sfm.network.strips import TrunkStrips, memory_bytes
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
 from d2sfm.pyramid import level_sizes
-from d2sfm.strips import TrunkStrips, memory_bytes
 
 VARIANTS = [
     ("landscape_480x320", "singlescale", {}),

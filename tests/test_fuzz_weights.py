@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import cut, mutated
 
-import d2sfm.weights
-from d2sfm.network import CONVOLUTIONS
-from d2sfm.weights import D2NET_PREFIX, LAYER_INDEX, TORCHVISION_PREFIX, load_weights
+import d2sfm.network.weights.load
+from d2sfm.network.trunk import CONVOLUTIONS
+from d2sfm.network.weights.load import D2NET_PREFIX, LAYER_INDEX, TORCHVISION_PREFIX, load_weights
 
 SMALL = [(name, 3 if not i else 2, 2) for i, (name, _, _) in enumerate(CONVOLUTIONS)]  # files of 10 kB, not 15 MB
 SHAPES = {
@@ -221,8 +221,8 @@ def fuzz(folder, max_examples):
 def folder(tmp_path, monkeypatch):
     bundled = tmp_path / "bundled.pth"
     bundled.write_bytes(GOOD[0])
-    monkeypatch.setitem(d2sfm.weights.BUNDLED, "d2_ots", bundled)
-    monkeypatch.setattr(d2sfm.weights, "CONVOLUTIONS", SMALL)
+    monkeypatch.setitem(d2sfm.network.weights.load.BUNDLED, "d2_ots", bundled)
+    monkeypatch.setattr(d2sfm.network.weights.load, "CONVOLUTIONS", SMALL)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -3,7 +3,7 @@ import torch
 from helpers import random_weights
 from torch.nn import functional as F
 
-from d2sfm.network import MIN_EDGE_PX, Trunk
+from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 
 
 @pytest.fixture(scope="module")

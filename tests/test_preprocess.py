@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from d2sfm.network.input import input_size, normalise, normalise_batch, resize
 from d2sfm.options import Preprocessing
-from d2sfm.preprocess import input_size, normalise, normalise_batch, resize
 
 edges = st.integers(1, 60_000)
 limits = st.integers(0, 5_000)

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from d2sfm.network import CHANNELS
+from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, FeatureMaps
+from d2sfm.network.trunk import CHANNELS
 from d2sfm.refinement import adjustment as adjustment_module
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.maps import CELL_PX, COARSE, FINE, FeatureMaps
 from d2sfm.refinement.schedule import MOST_TRACKS, schedule
 from d2sfm.refinement.tracks import Edges, build_tracks
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from d2sfm.network.early_maps import FINE
 from d2sfm.refinement.alignment import Stage, align
-from d2sfm.refinement.maps import FINE
 from d2sfm.refinement.patches import sample_patches
 
 pytestmark = pytest.mark.usefixtures("one_thread")

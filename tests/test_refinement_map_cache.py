@@ -8,10 +8,10 @@ import torch
 from helpers import random_weights
 
 from d2sfm.extractor import Extractor
-from d2sfm.network import CHANNELS
+from d2sfm.network.early_maps import COARSE, FINE, FeatureMaps, feature_maps
+from d2sfm.network.map_cache import SUFFIX, MapCache
+from d2sfm.network.trunk import CHANNELS
 from d2sfm.options import ExtractionOptions, Preprocessing
-from d2sfm.refinement.map_cache import SUFFIX, MapCache
-from d2sfm.refinement.maps import COARSE, FINE, FeatureMaps, feature_maps
 
 SIZE = (22, 17)
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16

@@ -6,17 +6,17 @@ import pytest
 import torch
 from helpers import textured_picture
 
-from d2sfm.network import Trunk
+from d2sfm.network.early_maps import feature_maps
+from d2sfm.network.input import resize
+from d2sfm.network.map_cache import MapCache
+from d2sfm.network.trunk import Trunk
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Precision, Preprocessing, RefinementOptions
 from d2sfm.photographs.reading import load_photograph
-from d2sfm.preprocess import resize
 from d2sfm.refinement import map_source as map_source_module
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.map_cache import MapCache
 from d2sfm.refinement.map_source import MapSource
-from d2sfm.refinement.maps import feature_maps
 from d2sfm.refinement.tracks import Edges
-from d2sfm.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 IMAGE_SIZE, INPUT_SIZE = (80, 64), (60, 48)

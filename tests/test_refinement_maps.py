@@ -6,11 +6,11 @@ import torch
 from helpers import random_weights, save_plain_weights
 from torch.nn import functional as F
 
-from d2sfm.network import BLOCKS, CHANNELS, Trunk
+from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, MapRecorder, feature_maps
+from d2sfm.network.input import normalise
+from d2sfm.network.trunk import BLOCKS, CHANNELS, Trunk
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
-from d2sfm.preprocess import normalise
-from d2sfm.refinement.maps import CELL_PX, COARSE, FINE, MapRecorder, feature_maps
-from d2sfm.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")

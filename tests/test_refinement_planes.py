@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from plane_views import SIZE, plane_views, textured_places
 
-from d2sfm.network import Trunk
+from d2sfm.network.early_maps import feature_maps
+from d2sfm.network.trunk import Trunk
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.maps import feature_maps
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, build_tracks
 from d2sfm.refinement.warps import local_warps
-from d2sfm.weights import load_weights
 
 DISTURBED_PX = 6.0
 POINTS = 150

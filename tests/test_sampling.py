@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from d2sfm.sampling import inside, resample, sample
+from d2sfm.network.sampling import inside, resample, sample
 
 
 def plain_sample(features, row, column):

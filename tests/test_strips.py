@@ -4,8 +4,8 @@ from helpers import random_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.network import Trunk
-from d2sfm.strips import MIN_STRIP_PX, TrunkStrips, memory_bytes, strip_px
+from d2sfm.network.strips import MIN_STRIP_PX, TrunkStrips, memory_bytes, strip_px
+from d2sfm.network.trunk import Trunk
 
 
 @pytest.fixture(scope="module")

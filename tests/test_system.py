@@ -69,7 +69,9 @@ def without_posix(code, folder):
 
 
 def test_every_module_can_be_imported(tmp_path):
-    assert {"d2sfm.weights.download", "d2sfm.training.run", "d2sfm.colmap"} <= {*without_posix(MODULES, tmp_path)}
+    assert {"d2sfm.network.weights.download", "d2sfm.training.run", "d2sfm.colmap"} <= {
+        *without_posix(MODULES, tmp_path)
+    }
 
 
 def test_what_differs_between_systems_works(tmp_path):

@@ -3,13 +3,13 @@ import pytest
 import torch
 from helpers import save_plain_weights
 
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import TrainingOptions
 from d2sfm.training.checkpoints import RunState, read_run, restore_run, save_run, save_weights
 from d2sfm.training.dataset import Batch
 from d2sfm.training.distributed import Processes
 from d2sfm.training.trainer import Sums, Trainer
-from d2sfm.weights import load_weights
 
 SETTINGS = {"lr": "0.001", "seed": "0"}
 STATE = RunState(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training.dataset import PairDataset, TrainingPair, collate, crop_corner
@@ -14,7 +15,6 @@ from d2sfm.training.distributed import Processes
 from d2sfm.training.pairs import Draw, TrainingScene, eligible_pairs
 from d2sfm.training.scene_info import read_scene_info
 from d2sfm.training.trainer import Trainer
-from d2sfm.weights import load_weights
 
 pytestmark = [pytest.mark.photographs, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

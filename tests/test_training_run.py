@@ -7,13 +7,13 @@ import pytest
 import torch
 from helpers import write_plane_scene
 
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training import dataset as dataset_module
 from d2sfm.training import epochs as epochs_module
 from d2sfm.training.checkpoints import BEST, LAST
 from d2sfm.training.run import train
 from d2sfm.training.trainer import Sums, Trainer
-from d2sfm.weights import load_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

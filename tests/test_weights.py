@@ -10,12 +10,12 @@ import torch
 from helpers import textured_picture
 from torchvision.models import VGG16_Weights, vgg16
 
-from d2sfm.network import CONVOLUTIONS, Trunk
+from d2sfm.network.input import normalise
+from d2sfm.network.trunk import CONVOLUTIONS, Trunk
+from d2sfm.network.weights.load import BUNDLED, D2NET_PREFIX, LAYER_INDEX, d2net_state, digest, load_weights
+from d2sfm.network.weights.pack import pack
 from d2sfm.options import Preprocessing
-from d2sfm.preprocess import normalise
 from d2sfm.training.training_trunk import TrainingTrunk
-from d2sfm.weights import BUNDLED, D2NET_PREFIX, LAYER_INDEX, d2net_state, digest, load_weights
-from d2sfm.weights.pack import pack
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import cv2
 import pytest
+from d2sfm.weights import BUNDLED, digest, load_weights
 from helpers import textured_picture, write_plane_scene
 from weights_server import FileServer, cut, deaf, page, redirect, running, stall, status, whole, without_length
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore
 from d2sfm.extractor import Extractor
+from d2sfm.network.weights import download
+from d2sfm.network.weights.download import cache_folder, published_file
 from d2sfm.options import ExtractionOptions, RefinementOptions
 from d2sfm.options.training import TrainingOptions
-from d2sfm.weights import BUNDLED, digest, download, load_weights
-from d2sfm.weights.download import cache_folder, published_file
 
 CONTENT = b"weights " * 80_000  # in several pieces
 USED = ["d2_tf.pth", "d2_tf.pth.json", "d2_tf.pth.lock"]  # what is in the cache after a fetch
@@ -285,7 +286,7 @@ def test_of_many_at_once_the_next_one_tries_where_one_fails(site, cache):
 
 def test_who_waits_for_a_process_that_is_killed_fetches_anew(site, cache, caplog):
     script = (
-        "import sys\nfrom d2sfm.weights import download\ndownload.SITE = sys.argv[1]\n"
+        "import sys\nfrom d2sfm.network.weights.load import download\ndownload.SITE = sys.argv[1]\n"
         "download.published_file('d2_tf', (), lambda path: None)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -43,8 +43,8 @@ from d2sfm.formats.hdf5 import (
     text_attribute,
 )
 from d2sfm.frames import colmap_fingerprint, in_colmap_frame
+from d2sfm.network.input import input_size
 from d2sfm.options import Convention, ImportOptions
-from d2sfm.preprocess import input_size
 
 logger = logging.getLogger(__name__)
 

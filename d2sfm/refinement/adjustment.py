@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d2sfm.network import CHANNELS
+from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, FeatureMaps
+from d2sfm.network.trunk import CHANNELS
 from d2sfm.refinement.alignment import Stage, align
 from d2sfm.refinement.collection import Collection
-from d2sfm.refinement.maps import CELL_PX, COARSE, FINE, FeatureMaps
 from d2sfm.refinement.patch_store import PatchStore
 from d2sfm.refinement.patches import sample_patches
 from d2sfm.refinement.schedule import Part

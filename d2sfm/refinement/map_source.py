@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from d2sfm.device import resolve_device, resolve_precision
 from d2sfm.image_cache import LruCache
-from d2sfm.network import Trunk
+from d2sfm.network.device import resolve_device, resolve_precision
+from d2sfm.network.early_maps import FeatureMaps, feature_maps
+from d2sfm.network.input import resize
+from d2sfm.network.map_cache import MapCache
+from d2sfm.network.trunk import Trunk
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import MAPS_IN_FOLDER_GB, MAPS_IN_MEMORY_GB, RefinementOptions
 from d2sfm.photographs.reading import load_photograph
-from d2sfm.preprocess import resize
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.map_cache import MapCache
-from d2sfm.refinement.maps import FeatureMaps, feature_maps
-from d2sfm.weights import load_weights
 
 
 class MapSource:

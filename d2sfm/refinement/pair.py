@@ -3,19 +3,19 @@
 import numpy as np
 
 from d2sfm.coordinates import input_from_image, resize_factor
-from d2sfm.device import resolve_device, resolve_precision
 from d2sfm.features import Features
-from d2sfm.network import Trunk
+from d2sfm.network.device import resolve_device, resolve_precision
+from d2sfm.network.early_maps import feature_maps
+from d2sfm.network.input import resize
+from d2sfm.network.trunk import Trunk
+from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Convention, RefinementOptions
-from d2sfm.preprocess import resize
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.maps import feature_maps
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, Tracks
 from d2sfm.refinement.warps import local_warps
 from d2sfm.verification import require_matches
-from d2sfm.weights import load_weights
 
 
 def refine_matches(

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from d2sfm.files import replacing
+from d2sfm.network.weights.load import D2NET_PREFIX, LAYER_INDEX, d2net_state
 from d2sfm.training.trainer import Sums, Trainer
-from d2sfm.weights import D2NET_PREFIX, LAYER_INDEX, d2net_state
 
 LAST, BEST = "last.pth", "best.pth"
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from d2sfm.coordinates import Size
-from d2sfm.sampling import resample
+from d2sfm.network.sampling import resample
 from d2sfm.training.warp import where_known
 
 COLMAP_SUFFIX = ".bin"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from d2sfm.device import resolve_device
+from d2sfm.network.device import resolve_device
 
 
 @dataclass(frozen=True)

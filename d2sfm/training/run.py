@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
-from d2sfm.device import resolve_device
 from d2sfm.files import replacing
+from d2sfm.network.device import resolve_device
+from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training.checkpoints import BEST, LAST, restore_run
@@ -17,7 +18,6 @@ from d2sfm.training.epochs import Epochs, SkipReport
 from d2sfm.training.journal import Journal
 from d2sfm.training.scenes import Scenes, load_scenes
 from d2sfm.training.trainer import Trainer
-from d2sfm.weights import digest, load_weights
 
 logger = logging.getLogger(__name__)
 

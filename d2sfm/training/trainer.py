@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from d2sfm.detection import soft_scores
+from d2sfm.network.input import normalise_batch
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import TrainingOptions, TrainingPrecision
-from d2sfm.preprocess import normalise_batch
 from d2sfm.training.dataset import Batch
 from d2sfm.training.distributed import Processes
 from d2sfm.training.loss import pair_loss
@@ -38,7 +38,7 @@ class Sums(NamedTuple):
 class Trainer:
     """The trunk, its optimiser, and their state.
 
-    weights: of ``d2sfm.weights.load_weights``; device: where it computes; processes: those that share each step.
+    weights: of ``d2sfm.network.weights.load.load_weights``; device: where it computes; processes: those that share each step.
     """
 
     def __init__(

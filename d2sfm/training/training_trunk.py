@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.vgg import cfgs, make_layers
 
-from d2sfm.weights import LAYER_INDEX
+from d2sfm.network.weights.load import LAYER_INDEX
 
 
 class TrainingTrunk(nn.Sequential):
     """Features of plain VGG16, 8 px a cell (cell i is centred at 8i + 3.5 px of the input).
 
-    weights: as for ``d2sfm.network.Trunk``, copied. The state dict has their names.
+    weights: as for ``d2sfm.network.trunk.Trunk``, copied. The state dict has their names.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]):

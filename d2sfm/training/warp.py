@@ -18,7 +18,7 @@ from d2sfm.coordinates import (
     image_from_crop,
     nearest_training_cell,
 )
-from d2sfm.sampling import inside, sample
+from d2sfm.network.sampling import inside, sample
 
 
 @dataclass(frozen=True)

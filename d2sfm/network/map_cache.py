@@ -12,10 +12,10 @@ import torch
 
 from d2sfm.coordinates import Size
 from d2sfm.files import replacing
-from d2sfm.network import CHANNELS
+from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, FeatureMaps
+from d2sfm.network.trunk import CHANNELS
+from d2sfm.network.weights.load import digest
 from d2sfm.options import Preprocessing
-from d2sfm.refinement.maps import CELL_PX, COARSE, FINE, FeatureMaps
-from d2sfm.weights import digest
 
 SUFFIX = ".maps.npy"
 

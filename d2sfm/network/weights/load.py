@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from d2sfm.network import CONVOLUTIONS
+from d2sfm.network.trunk import CONVOLUTIONS
+from d2sfm.network.weights.download import published_file
 from d2sfm.options import Preprocessing
 from d2sfm.options.fields import PUBLISHED_WEIGHTS
 from d2sfm.text import one_line
-from d2sfm.weights.download import published_file
 
 logger = logging.getLogger(__name__)
 

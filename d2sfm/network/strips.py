@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from d2sfm.coordinates import CELL_PX, Size
-from d2sfm.network import BLOCKS, CHANNELS, CONVOLUTIONS, Layer
+from d2sfm.network.trunk import BLOCKS, CHANNELS, CONVOLUTIONS, Layer
 
 MIN_STRIP_PX = 2 * CELL_PX  # below it the rows that layers keep outweigh the strip
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from d2sfm.coordinates import Size
-from d2sfm.network import CHANNELS, Trunk
+from d2sfm.network.input import normalise_batch
+from d2sfm.network.strips import TrunkStrips
+from d2sfm.network.trunk import CHANNELS, Trunk
 from d2sfm.options import Preprocessing
-from d2sfm.preprocess import normalise_batch
-from d2sfm.strips import TrunkStrips
 
 FINE, COARSE = "conv2_2", "conv3_3"
 CELL_PX = {FINE: 2, COARSE: 4}  # cell i of a map is centred at pixel CELL_PX * i + (CELL_PX - 1) / 2 of the input

@@ -1,4 +1,4 @@
-"""Make the bundled weights: ``python -m d2sfm.weights.pack d2_ots.pth``.
+"""Make the bundled weights: ``python -m d2sfm.network.weights.pack d2_ots.pth``.
 
 Rounds a D2-Net checkpoint to float16 and keeps its published layout, so that the package's loader and the published
 code both read the result. Half the size is what lets the weights travel inside the package.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from d2sfm.weights import BUNDLED, d2net_state, load_weights
+from d2sfm.network.weights.load import BUNDLED, d2net_state, load_weights
 
 
 def pack(source: Path, target: Path) -> None:
