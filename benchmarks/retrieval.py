@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore
-from d2sfm.extractor import Extractor
+from d2sfm.features.extractor import Extractor
 from d2sfm.global_descriptors import make_vocabulary, vlad
 from d2sfm.models import aligned
 from d2sfm.network.input import normalise_batch

@@ -23,19 +23,19 @@ from unittest.mock import patch
 import torch
 from torch.nn import functional as F
 
-from d2sfm import pyramid
 from d2sfm.extraction import extract_to_database
-from d2sfm.extractor import Extractor
+from d2sfm.features import pyramid
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.pyramid import level_sizes
 from d2sfm.matching import match_database
 from d2sfm.network.device import resolve_device
 from d2sfm.network.trunk import BLOCKS
 from d2sfm.options import ExtractionOptions, Precision, ReconstructionOptions, VerificationOptions
 from d2sfm.photographs.reading import list_photographs, load_photograph
-from d2sfm.pyramid import level_sizes
 from d2sfm.reconstruction import reconstruct
 
 PRODUCT = (28665, 2304, 512)  # conv4_1 of a picture of 800 x 587 px, written as a matrix product
-PARTS = {  # names in d2sfm.pyramid, and the rows that they belong to
+PARTS = {  # names in d2sfm.features.pyramid, and the rows that they belong to
     "LevelPictures.rows": "preprocess",
     "TrunkStrips.push": "trunk",
     "resample": "sum of levels",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from d2sfm.detection import soft_scores
+from d2sfm.features.detection import soft_scores
 from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing

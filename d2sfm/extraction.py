@@ -22,9 +22,9 @@ from d2sfm.database import (
     given_camera,
     require_camera,
 )
-from d2sfm.extractor import Extractor
 from d2sfm.feature_files import read_fingerprint, write_features
-from d2sfm.features import Features
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.record import Features
 from d2sfm.folder import (
     camera_sizes,
     feature_writer,

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from d2sfm.coordinates import Size
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.files import replacing
 from d2sfm.options import Convention, DescriptorDtype, OutputType
 

@@ -21,8 +21,8 @@ from d2sfm.database import (
     given_camera,
     require_camera,
 )
-from d2sfm.features import Features
-from d2sfm.fingerprints import settings_of
+from d2sfm.features.fingerprints import settings_of
+from d2sfm.features.record import Features
 from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.matching import note_settings, of_refined, verify_again

@@ -16,8 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import Size
-from d2sfm.extractor import Extractor
-from d2sfm.features import Features
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.record import Features
 from d2sfm.network.early_maps import FeatureMaps
 from d2sfm.network.input import Prepared
 from d2sfm.options import DescriptorDtype

@@ -8,7 +8,7 @@ import pycolmap
 
 from d2sfm.database import FeatureStore, create_database
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 
 SIZE = (80, 60)

@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention
 
 

@@ -15,7 +15,7 @@ from d2sfm.database import connection as connection_module
 from d2sfm.database import features as features_module
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.database.features import MAX_ROW_BYTES, check_count
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 
 FLOAT16, FLOAT32 = DescriptorDtype.FLOAT16, DescriptorDtype.FLOAT32

@@ -15,7 +15,7 @@ from d2sfm.database import (
     outdated_images,
     stopped_overwriting,
 )
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]

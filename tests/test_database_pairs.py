@@ -8,7 +8,7 @@ import pytest
 
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 
 MATCHES = np.array([[0, 1], [2, 0], [3, 3]], np.uint32)

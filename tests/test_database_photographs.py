@@ -17,7 +17,7 @@ from d2sfm.database import (
     require_camera,
 )
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions, Convention, DescriptorDtype
 
 SINGLE, PER_FOLDER = CameraOptions(camera_mode=CameraMode.SINGLE), CameraOptions(camera_mode=CameraMode.PER_FOLDER)

@@ -9,7 +9,7 @@ import pytest
 
 from d2sfm.database import FeatureStore, PairStore, RefinementStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 
 COUNTS = {1: 6, 2: 4, 3: 0}  # keypoints by image_id

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from d2sfm.detection import EDGE_RATIO, MAX_STEP, detect, localise, soft_scores
+from d2sfm.features.detection import EDGE_RATIO, MAX_STEP, detect, localise, soft_scores
 
 ROW_ROW = [[0, 1, 0], [0, -2, 0], [0, 1, 0]]
 COLUMN_COLUMN = [[0, 0, 0], [1, -2, 1], [0, 0, 0]]

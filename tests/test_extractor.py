@@ -7,10 +7,10 @@ from helpers import gaussian_blobs, save_plain_weights, textured_picture
 from PIL import Image
 from scipy.spatial import cKDTree
 
-from d2sfm.extractor import Extractor
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.pyramid import level_sizes
 from d2sfm.network.strips import TrunkStrips, memory_bytes
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
-from d2sfm.pyramid import level_sizes
 
 VARIANTS = [
     ("landscape_480x320", "singlescale", {}),

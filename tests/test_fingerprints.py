@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from d2sfm.fingerprints import difference, settings_of
+from d2sfm.features.fingerprints import difference, settings_of
 
 
 def test_only_what_differs_is_named():

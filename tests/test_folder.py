@@ -11,7 +11,7 @@ from helpers import textured_picture
 from PIL import Image
 
 from d2sfm.database import FeatureStore, begin_overwriting, create_database
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.folder import (
     camera_sizes,
     feature_writer,

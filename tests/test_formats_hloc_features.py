@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm.coordinates import image_from_input
+from d2sfm.features.published import in_colmap_frame
 from d2sfm.formats import HlocFeatures, write_hloc_features
-from d2sfm.frames import in_colmap_frame
 from d2sfm.options import Convention, ImportOptions
 
 COLMAP, REFERENCE = Convention.COLMAP, Convention.REFERENCE

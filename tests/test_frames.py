@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm.coordinates import image_from_input, input_from_level, level_from_grid, resize_factor
-from d2sfm.features import Features
-from d2sfm.frames import colmap_fingerprint, in_colmap_frame
+from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
+from d2sfm.features.pyramid import level_sizes
+from d2sfm.features.record import Features
 from d2sfm.options import Convention
-from d2sfm.pyramid import level_sizes
 
 COLMAP, REFERENCE = Convention.COLMAP, Convention.REFERENCE
 

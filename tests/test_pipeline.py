@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm import pipeline
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.network.input import Prepared
 from d2sfm.options import Convention, DescriptorDtype
 from d2sfm.pipeline import extract_all, plan_batches

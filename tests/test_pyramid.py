@@ -5,12 +5,12 @@ from helpers import random_weights, textured_picture
 from torch.nn import functional as F
 
 from d2sfm.coordinates import coarse_from_fine_grid
-from d2sfm.detection import detect, localise
+from d2sfm.features.detection import detect, localise
+from d2sfm.features.pyramid import Level, LevelPictures, level_sizes, table_of
 from d2sfm.network.input import normalise
 from d2sfm.network.sampling import inside, resample, sample
 from d2sfm.network.trunk import Trunk
 from d2sfm.options import Convention, Preprocessing
-from d2sfm.pyramid import Level, LevelPictures, level_sizes, table_of
 
 CPU = torch.device("cpu")
 SIZES = [(64, 80), (61, 83), (97, 46)]

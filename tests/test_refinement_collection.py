@@ -7,7 +7,7 @@ import pytest
 from d2sfm.coordinates import image_from_input
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 from d2sfm.refinement import collection as collection_module
 from d2sfm.refinement.collection import read_collection, read_images

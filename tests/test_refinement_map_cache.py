@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import random_weights
 
-from d2sfm.extractor import Extractor
+from d2sfm.features.extractor import Extractor
 from d2sfm.network.early_maps import COARSE, FINE, FeatureMaps, feature_maps
 from d2sfm.network.map_cache import SUFFIX, MapCache
 from d2sfm.network.trunk import CHANNELS

@@ -4,7 +4,7 @@ import torch
 from plane_views import plane_views, textured_places
 
 from d2sfm import refine_matches
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.options import Convention
 
 

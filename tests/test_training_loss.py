@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from d2sfm.detection import soft_scores
+from d2sfm.features.detection import soft_scores
 from d2sfm.training.loss import MARGIN, SAFE_RADIUS, hardest_negatives, pair_loss, squared_distance
 
 

@@ -20,7 +20,7 @@ from weights_server import FileServer, cut, deaf, page, redirect, running, stall
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore
-from d2sfm.extractor import Extractor
+from d2sfm.features.extractor import Extractor
 from d2sfm.network.weights import download
 from d2sfm.network.weights.download import cache_folder, published_file
 from d2sfm.options import ExtractionOptions, RefinementOptions

@@ -21,7 +21,7 @@ from d2sfm.database.schema import (
     tables,
     write_setting,
 )
-from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}

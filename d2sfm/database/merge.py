@@ -28,7 +28,7 @@ from d2sfm.database.schema import (
     require_database,
     tables,
 )
-from d2sfm.fingerprints import difference
+from d2sfm.features.fingerprints import difference
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,8 @@ from d2sfm.coordinates import (
     input_from_image,
     resize_factor,
 )
-from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
+from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.formats.hdf5 import (
     FLOATS,
     INTEGERS,
@@ -42,7 +43,6 @@ from d2sfm.formats.hdf5 import (
     opened,
     text_attribute,
 )
-from d2sfm.frames import colmap_fingerprint, in_colmap_frame
 from d2sfm.network.input import input_size
 from d2sfm.options import Convention, ImportOptions
 

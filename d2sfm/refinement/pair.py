@@ -3,7 +3,7 @@
 import numpy as np
 
 from d2sfm.coordinates import input_from_image, resize_factor
-from d2sfm.features import Features
+from d2sfm.features.record import Features
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import feature_maps
 from d2sfm.network.input import resize

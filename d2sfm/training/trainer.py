@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from d2sfm.detection import soft_scores
+from d2sfm.features.detection import soft_scores
 from d2sfm.network.input import normalise_batch
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import TrainingOptions, TrainingPrecision

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from d2sfm.coordinates import CELL_PX, Size, coarse_from_fine_grid
-from d2sfm.detection import Detections, detect, localise
+from d2sfm.features.detection import Detections, detect, localise
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.sampling import inside, resample, sample
 from d2sfm.network.strips import TrunkStrips

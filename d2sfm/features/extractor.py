@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from d2sfm.coordinates import Size, image_from_input, input_from_level, level_from_grid, resize_factor
-from d2sfm.features import DESCRIPTOR_SIZE, Features
+from d2sfm.features.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
+from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import FeatureMaps, MapRecorder
 from d2sfm.network.input import Prepared, input_size, resize
@@ -24,7 +25,6 @@ from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
 from d2sfm.photographs.masks import visible
-from d2sfm.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
 
 CPU_MEMORY, GPU_MEMORY = 0.5e9, 2e9  # bytes for feature maps
 CPU_STRIP_PX = 64  # maps of a strip stay in the cache: 64 rows of 1063 px are 2.2 s, the whole picture 2.6 s

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from d2sfm.coordinates import image_from_input, input_from_published_input, resize_factor
-from d2sfm.features import Features
-from d2sfm.fingerprints import settings_of
+from d2sfm.features.fingerprints import settings_of
+from d2sfm.features.pyramid import level_sizes
+from d2sfm.features.record import Features
 from d2sfm.options import Convention
-from d2sfm.pyramid import level_sizes
 
 
 def in_colmap_frame(features: Features) -> Features:

@@ -1,0 +1,1 @@
+"""Features of one photograph: keypoints that are detected on dense features, and their descriptors."""
