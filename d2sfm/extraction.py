@@ -22,7 +22,6 @@ from d2sfm.database import (
     given_camera,
     require_camera,
 )
-from d2sfm.feature_files import read_fingerprint, write_features
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.record import Features
 from d2sfm.folder import (
@@ -36,6 +35,7 @@ from d2sfm.folder import (
     remove_skipped,
     warn_of_replaced,
 )
+from d2sfm.formats.npz_mat import read_fingerprint, write_features
 from d2sfm.network.early_maps import FeatureMaps
 from d2sfm.network.input import Prepared
 from d2sfm.network.map_cache import MapCache

@@ -5,7 +5,7 @@ import pytest
 from transfer_files import NAMES, write_database, write_photographs
 
 from d2sfm.cli import main
-from d2sfm.feature_files import read_features
+from d2sfm.formats.npz_mat import read_features
 
 
 @pytest.fixture

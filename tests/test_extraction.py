@@ -20,8 +20,8 @@ from d2sfm.database import (
     import_photographs,
 )
 from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
-from d2sfm.feature_files import read_features
 from d2sfm.features.extractor import Extractor
+from d2sfm.formats.npz_mat import read_features
 from d2sfm.matching import match_database
 from d2sfm.options import (
     CameraMode,

@@ -11,8 +11,8 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.feature_files import read_features, read_fingerprint, read_published, tells_convention, write_features
 from d2sfm.features.record import Features
+from d2sfm.formats.npz_mat import read_features, read_fingerprint, read_published, tells_convention, write_features
 from d2sfm.options import Convention, DescriptorDtype, OutputType
 
 NPZ, MAT = OutputType.NPZ, OutputType.MAT

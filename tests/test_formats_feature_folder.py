@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from feature_records import random_features
 
-from d2sfm.feature_files import write_features
 from d2sfm.features.published import in_colmap_frame
 from d2sfm.formats import FeatureFolder
+from d2sfm.formats.npz_mat import write_features
 from d2sfm.options import Convention, ImportOptions, OutputType
 
 SIZE = (160, 120)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from d2sfm.coordinates import Size
-from d2sfm.feature_files import read_features, read_fingerprint, read_published, tells_convention
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
 from d2sfm.features.record import Features
+from d2sfm.formats.npz_mat import read_features, read_fingerprint, read_published, tells_convention
 from d2sfm.network.input import input_size
 from d2sfm.options import ImportOptions
 
