@@ -12,9 +12,9 @@ import pytest
 from d2sfm.coordinates import resize_factor
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.database import connection as connection_module
-from d2sfm.database import features as features_module
+from d2sfm.database import feature_store as features_module
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.database.features import MAX_ROW_BYTES, check_count
+from d2sfm.database.feature_store import MAX_ROW_BYTES, check_count
 from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 

@@ -30,9 +30,9 @@ from d2sfm.database import (
     stopped_overwriting,
 )
 from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.file import OUR_TABLES, exclusive, tables
 from d2sfm.database.merge import REFINED_PARTS, RENUMBERED, SETTINGS
 from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
-from d2sfm.database.schema import OUR_TABLES, exclusive, tables
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})

@@ -12,7 +12,7 @@ import pytest
 
 from d2sfm.database import FeatureStore, create_database, exclusive, require_database, working_copy
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.schema import OUR_TABLES, create_our_tables, tables
+from d2sfm.database.file import OUR_TABLES, create_our_tables, tables
 
 
 @pytest.fixture

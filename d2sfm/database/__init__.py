@@ -1,11 +1,12 @@
 """COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
 
 from d2sfm.database.connection import quiet_pycolmap
-from d2sfm.database.features import FeatureStore, ImageRow
+from d2sfm.database.feature_store import FeatureStore, ImageRow
+from d2sfm.database.file import create_database, exclusive, require_database, working_copy
 from d2sfm.database.merge import merge_databases
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
-from d2sfm.database.pairs import PairStore
-from d2sfm.database.photographs import (
+from d2sfm.database.pair_store import PairStore
+from d2sfm.database.photograph_import import (
     by_camera_group,
     estimated_cameras,
     given_camera,
@@ -13,8 +14,7 @@ from d2sfm.database.photographs import (
     remove_photographs,
     require_camera,
 )
-from d2sfm.database.refinement import RefinementStore
-from d2sfm.database.schema import create_database, exclusive, require_database, working_copy
+from d2sfm.database.refinement_store import RefinementStore
 
 __all__ = [
     "FeatureStore",

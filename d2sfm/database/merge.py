@@ -11,13 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from d2sfm.database.completion import columns, complete_frames
 from d2sfm.database.connection import Connection, sole_use
-from d2sfm.database.features import FeatureStore
-from d2sfm.database.overwriting import OVERWRITING
-from d2sfm.database.refinement import RefinementStore
-from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
-from d2sfm.database.schema import (
+from d2sfm.database.feature_store import FeatureStore
+from d2sfm.database.file import (
     COPY_OF,
     DATABASE_SUFFIXES,
     OUR_TABLES,
@@ -28,6 +24,10 @@ from d2sfm.database.schema import (
     require_database,
     tables,
 )
+from d2sfm.database.migration import columns, complete_frames
+from d2sfm.database.overwriting import OVERWRITING
+from d2sfm.database.refinement_store import RefinementStore
+from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
 from d2sfm.features.fingerprints import difference
 
 logger = logging.getLogger(__name__)

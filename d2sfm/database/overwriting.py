@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from d2sfm.database.connection import Connection
-from d2sfm.database.schema import OUTDATED, create_our_tables, read_setting, require_database, tables, write_setting
+from d2sfm.database.file import OUTDATED, create_our_tables, read_setting, require_database, tables, write_setting
 
 OVERWRITING = "overwriting"  # setting: the fingerprint of a run that was begun and is not through
 

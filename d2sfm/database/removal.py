@@ -1,7 +1,7 @@
 """What goes with the features of an image: all that was made of them, and notes of what is there no more."""
 
 from d2sfm.database.connection import Connection
-from d2sfm.database.schema import tables
+from d2sfm.database.file import tables
 
 MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
 

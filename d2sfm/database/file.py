@@ -9,8 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from d2sfm.database.completion import carry_pose_priors
 from d2sfm.database.connection import Connection, open_pycolmap, require_room
+from d2sfm.database.migration import carry_pose_priors
 from d2sfm.files import part_path
 
 COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}

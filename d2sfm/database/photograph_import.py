@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pycolmap
 
-from d2sfm.database.completion import CAMERA_SENSOR, complete_frames
 from d2sfm.database.connection import (
     Connection,
     named_errors,
@@ -20,9 +19,10 @@ from d2sfm.database.connection import (
     require_room,
     sole_use,
 )
-from d2sfm.database.features import FeatureStore
+from d2sfm.database.feature_store import FeatureStore
+from d2sfm.database.file import require_database
+from d2sfm.database.migration import CAMERA_SENSOR, complete_frames
 from d2sfm.database.removal import remove_features
-from d2sfm.database.schema import require_database
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.blank_copies import write_blank_copy
 

@@ -10,10 +10,8 @@ import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import Size, resize_factor
-from d2sfm.database.completion import columns
 from d2sfm.database.connection import PIECE_BYTES, Connection
-from d2sfm.database.removal import PAIR_TABLES, has_rows, remove_features
-from d2sfm.database.schema import (
+from d2sfm.database.file import (
     OUTDATED,
     create_our_tables,
     refinement_note,
@@ -21,6 +19,8 @@ from d2sfm.database.schema import (
     tables,
     write_setting,
 )
+from d2sfm.database.migration import columns
+from d2sfm.database.removal import PAIR_TABLES, has_rows, remove_features
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 

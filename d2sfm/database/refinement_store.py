@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.database.connection import Connection
-from d2sfm.database.schema import create_our_tables, refinement_note, require_database, tables, write_setting
+from d2sfm.database.file import create_our_tables, refinement_note, require_database, tables, write_setting
 
 ORIGINALS = "d2sfm_original_keypoints"
 PARTS = "d2sfm_refined_parts"
