@@ -23,7 +23,7 @@ from unittest.mock import patch
 import torch
 from torch.nn import functional as F
 
-from d2sfm.extraction import extract_to_database
+from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features import pyramid
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.pyramid import level_sizes

@@ -21,15 +21,15 @@ from d2sfm.database import (
     given_camera,
     require_camera,
 )
+from d2sfm.extraction.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
+from d2sfm.extraction.pipeline import reason
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.features.record import Features
-from d2sfm.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
 from d2sfm.matching import note_settings, of_refined, verify_again
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.photographs.headers import check_header, orientation
 from d2sfm.photographs.reading import list_photographs
-from d2sfm.pipeline import reason
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 
 REFINED_MARGIN_PX = 4 * LARGEST_MOVE_PX  # how far two rounds of refinement at half the size may lead out

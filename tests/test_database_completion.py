@@ -13,7 +13,7 @@ from old_database import write_old_copy
 from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.migration import carry_pose_priors, columns, complete_frames
-from d2sfm.extraction import extract_to_database
+from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching import match_database
 from d2sfm.options import ExtractionOptions, PairSelectionOptions, ReconstructionOptions, VerificationOptions
 from d2sfm.reconstruction import reconstruct

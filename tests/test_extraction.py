@@ -10,7 +10,6 @@ from database_contents import contents, require_whole
 from helpers import save_plain_weights, textured_picture
 from PIL import Image
 
-from d2sfm import extraction
 from d2sfm.database import (
     FeatureStore,
     PairStore,
@@ -19,7 +18,8 @@ from d2sfm.database import (
     create_database,
     import_photographs,
 )
-from d2sfm.extraction import extract_to_database, extract_to_files, read_image_list
+from d2sfm.extraction import extract as extraction
+from d2sfm.extraction.extract import extract_to_database, extract_to_files, read_image_list
 from d2sfm.features.extractor import Extractor
 from d2sfm.formats.npz_mat import read_features
 from d2sfm.matching import match_database

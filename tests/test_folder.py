@@ -11,8 +11,7 @@ from helpers import textured_picture
 from PIL import Image
 
 from d2sfm.database import FeatureStore, begin_overwriting, create_database
-from d2sfm.features.record import Features
-from d2sfm.folder import (
+from d2sfm.extraction.folder import (
     camera_sizes,
     feature_writer,
     import_folder,
@@ -23,6 +22,7 @@ from d2sfm.folder import (
     remove_skipped,
     warn_of_replaced,
 )
+from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions, Convention, DescriptorDtype
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 96})

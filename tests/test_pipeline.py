@@ -11,11 +11,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm import pipeline
+from d2sfm.extraction import pipeline
+from d2sfm.extraction.pipeline import extract_all, plan_batches
 from d2sfm.features.record import Features
 from d2sfm.network.input import Prepared
 from d2sfm.options import Convention, DescriptorDtype
-from d2sfm.pipeline import extract_all, plan_batches
 
 SIZES = {f"{index}.jpg": (8 + 4 * (index % 3), 10) for index in range(12)}
 

@@ -16,10 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
+from d2sfm.extraction.pipeline import reason
 from d2sfm.matching import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
 from d2sfm.photographs.headers import check_header
-from d2sfm.pipeline import reason
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource

@@ -18,12 +18,12 @@ from d2sfm.database import (
     remove_photographs,
     stopped_overwriting,
 )
+from d2sfm.extraction.pipeline import reason
 from d2sfm.features.fingerprints import difference
 from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 from d2sfm.photographs.headers import check_header
 from d2sfm.photographs.reading import load_photograph
-from d2sfm.pipeline import reason
 
 logger = logging.getLogger(__name__)
 

@@ -22,9 +22,7 @@ from d2sfm.database import (
     given_camera,
     require_camera,
 )
-from d2sfm.features.extractor import Extractor
-from d2sfm.features.record import Features
-from d2sfm.folder import (
+from d2sfm.extraction.folder import (
     camera_sizes,
     feature_writer,
     import_folder,
@@ -35,6 +33,9 @@ from d2sfm.folder import (
     remove_skipped,
     warn_of_replaced,
 )
+from d2sfm.extraction.pipeline import extract_all, reason
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
 from d2sfm.network.early_maps import FeatureMaps
 from d2sfm.network.input import Prepared
@@ -44,7 +45,6 @@ from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, Ext
 from d2sfm.photographs.headers import check_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.reading import list_photographs, load_photograph
-from d2sfm.pipeline import extract_all, reason
 
 logger = logging.getLogger(__name__)
 

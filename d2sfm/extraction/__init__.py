@@ -1,0 +1,1 @@
+"""Features of a folder of photographs into the database; ``extract`` is the driver."""
