@@ -20,14 +20,14 @@ from torch.nn import functional as F
 from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.features.extractor import Extractor
-from d2sfm.global_descriptors import make_vocabulary, vlad
 from d2sfm.models import aligned
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.strips import TrunkStrips
 from d2sfm.options import ExtractionOptions, PairKind, PairSelectionOptions, Precision, VerificationOptions
 from d2sfm.pairs.retrieval import retrieval
-from d2sfm.pairs.selection import select_pairs
+from d2sfm.pairs.select import select_pairs
 from d2sfm.pairs.spatial import positions_m
+from d2sfm.pairs.vlad import make_vocabulary, vlad
 from d2sfm.photographs.reading import load_photograph
 
 HEADER = ("database", "pairs by", "neighbours", "asked", "verified", "of all verified", "of their inliers")

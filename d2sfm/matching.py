@@ -19,7 +19,7 @@ from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pair_tasks import PairResult, PairTask, run_pairs
 from d2sfm.pairs import among, in_tiles, write_pairs
-from d2sfm.pairs.selection import select_pairs
+from d2sfm.pairs.select import select_pairs
 from d2sfm.system import processors
 
 CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16

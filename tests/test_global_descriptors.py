@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from feature_database import descriptors_of_place, unit, write_feature_database
 
-from d2sfm import global_descriptors as module
 from d2sfm.database import PairStore
-from d2sfm.global_descriptors import global_descriptors, make_vocabulary, vlad
+from d2sfm.pairs import vlad as module
+from d2sfm.pairs.vlad import global_descriptors, make_vocabulary, vlad
 
 
 def vlad_plainly(descriptors, words):
@@ -74,7 +74,7 @@ def test_the_same_numbers_every_time_in_the_order_of_the_images(places):
 @pytest.mark.slow
 def test_the_same_numbers_with_any_number_of_threads(places):
     code = (
-        "import sys; from d2sfm.database import PairStore; from d2sfm.global_descriptors import global_descriptors\n"
+        "import sys; from d2sfm.database import PairStore; from d2sfm.pairs.vlad import global_descriptors\n"
         "with PairStore(sys.argv[1]) as store: "
         "sys.stdout.buffer.write(global_descriptors(store, range(1, 14), words=8).tobytes())"
     )

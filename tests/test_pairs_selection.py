@@ -10,9 +10,9 @@ from feature_database import descriptors_of_place, replace_descriptors, write_fe
 from d2sfm.database import PairStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.options import PairSelectionOptions
-from d2sfm.pairs import selection
+from d2sfm.pairs import select as selection
 from d2sfm.pairs.retrieval import retrieval
-from d2sfm.pairs.selection import select_pairs
+from d2sfm.pairs.select import select_pairs
 
 # Photographs of three places: image ids 1 to 9, places 0 0 0 1 1 1 2 2 2. Names run the other way.
 PLACE = {image_id: (image_id - 1) // 3 for image_id in range(1, 10)}
