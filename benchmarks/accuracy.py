@@ -25,7 +25,7 @@ import pycolmap
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.models import aligned, compare_with_truth, pose_auc, statistics
 from d2sfm.options import (
     CameraMode,

@@ -24,8 +24,8 @@ import torch
 from d2sfm.database import FeatureStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.matching import match_database
-from d2sfm.neighbours import BLOCK_ROWS, mutual_nearest_neighbours
+from d2sfm.matching.match import match_database
+from d2sfm.matching.neighbours import BLOCK_ROWS, mutual_nearest_neighbours
 from d2sfm.network.device import resolve_device
 from d2sfm.options import Convention, DescriptorDtype, MatchingOptions
 

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.models import aligned
 from d2sfm.options import ExtractionOptions, Precision, VerificationOptions
 

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.features.extractor import Extractor
+from d2sfm.matching.chance import chance_pairs
 from d2sfm.models import aligned
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.strips import TrunkStrips

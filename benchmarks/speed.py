@@ -27,7 +27,7 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features import pyramid
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.pyramid import level_sizes
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.network.device import resolve_device
 from d2sfm.network.trunk import BLOCKS
 from d2sfm.options import ExtractionOptions, Precision, ReconstructionOptions, VerificationOptions

@@ -15,7 +15,7 @@ from d2sfm.features.record import Features
 from d2sfm.formats import require_distinct, write_hloc_features, write_hloc_matches
 from d2sfm.formats.hdf5 import created
 from d2sfm.formats.npz_mat import write_features
-from d2sfm.image_cache import LruCache
+from d2sfm.matching.inputs import LruCache
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs import in_tiles, require_writable, write_pairs
 

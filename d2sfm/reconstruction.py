@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from d2sfm.chance import chance_pairs
 from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.mapping import MappingInput
+from d2sfm.matching.chance import chance_pairs
 from d2sfm.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.models import ModelStatistics, aligned, statistics, table
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions

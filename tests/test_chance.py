@@ -6,8 +6,8 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.chance import chance_pairs, copy_for_mapping, false_alarms_log10, share_near_line
 from d2sfm.database import PairStore
+from d2sfm.matching.chance import chance_pairs, copy_for_mapping, false_alarms_log10, share_near_line
 
 
 @pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (60, 8, 0.3), (40, 40, 0.05)])

@@ -14,7 +14,7 @@ from d2sfm.database import FeatureStore, PairStore, create_database, import_phot
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.migration import carry_pose_priors, columns, complete_frames
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, PairSelectionOptions, ReconstructionOptions, VerificationOptions
 from d2sfm.reconstruction import reconstruct
 

@@ -22,7 +22,7 @@ from d2sfm.extraction import extract as extraction
 from d2sfm.extraction.extract import extract_to_database, extract_to_files, read_image_list
 from d2sfm.features.extractor import Extractor
 from d2sfm.formats.npz_mat import read_features
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
     CameraOptions,

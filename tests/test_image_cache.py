@@ -5,7 +5,7 @@ import torch
 
 from d2sfm.database import PairStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.image_cache import ImageCache, LruCache, in_own_pages
+from d2sfm.matching.inputs import ImageCache, LruCache, in_own_pages
 
 CPU = torch.device("cpu")
 

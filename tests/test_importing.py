@@ -22,7 +22,7 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.formats import write_hloc_features
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.importing import import_features
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
     CameraOptions,

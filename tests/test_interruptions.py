@@ -31,7 +31,7 @@ from d2sfm.refinement.schedule import schedule
 
 # Its processes begin with everything imported: kills fall into the work, not into imports.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["d2sfm.extraction.extract", "d2sfm.matching", "d2sfm.refinement.run", __name__])
+PROCESSES.set_forkserver_preload(["d2sfm.extraction.extract", "d2sfm.matching.match", "d2sfm.refinement.run", __name__])
 
 
 KILLS = 20

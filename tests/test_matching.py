@@ -11,13 +11,14 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from d2sfm import matching, pair_tasks
 from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.matching import match_database, verify_again
+from d2sfm.matching import match as matching
+from d2sfm.matching import tasks as pair_tasks
+from d2sfm.matching.match import match_database, verify_again
+from d2sfm.matching.verification import verify
 from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, PairSelectionOptions, VerificationOptions
-from d2sfm.verification import verify
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)

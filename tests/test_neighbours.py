@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm import neighbours
-from d2sfm.neighbours import mutual_nearest_neighbours
+from d2sfm.matching import neighbours
+from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.options import MatchingOptions
 
 CPU = MatchingOptions(device="cpu")

@@ -5,11 +5,11 @@ import pycolmap
 import pytest
 import torch
 
-from d2sfm import pair_tasks
-from d2sfm.image_cache import View
-from d2sfm.neighbours import mutual_nearest_neighbours
+from d2sfm.matching import tasks as pair_tasks
+from d2sfm.matching.inputs import View
+from d2sfm.matching.neighbours import mutual_nearest_neighbours
+from d2sfm.matching.tasks import PairTask, run_pair, run_pairs
 from d2sfm.options import MatchingOptions, VerificationOptions
-from d2sfm.pair_tasks import PairTask, run_pair, run_pairs
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=200)

@@ -16,7 +16,7 @@ from d2sfm.demo.rendering import render, transfer
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import CENTRE, build_square
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.matching import match_database
+from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
     CameraOptions,

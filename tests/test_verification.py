@@ -3,8 +3,8 @@ import pycolmap
 import pytest
 from scipy.spatial.transform import Rotation
 
+from d2sfm.matching.verification import pair_seed, verify
 from d2sfm.options import VerificationOptions
-from d2sfm.verification import pair_seed, verify
 
 WIDTH, HEIGHT, FOCAL = 1600, 1200, 1500.0
 ROTATION = Rotation.from_euler("xyz", [3, 12, -2], degrees=True).as_matrix()

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     pairs = parse_options(PairSelectionOptions, arguments)
     options = parse_options(MatchingOptions, arguments)
     verification = parse_options(VerificationOptions, arguments)
-    from d2sfm.matching import match_database
+    from d2sfm.matching.match import match_database
 
     summary = match_database(
         arguments.database,

@@ -8,7 +8,7 @@ import numpy as np
 from d2sfm.coordinates import Size, image_from_input, input_from_image, resize_factor
 from d2sfm.database import PairStore
 from d2sfm.database.feature_store import FeatureStore
-from d2sfm.image_cache import LruCache
+from d2sfm.matching.inputs import LruCache
 from d2sfm.options import Convention
 from d2sfm.pairs import in_tiles
 from d2sfm.refinement.tracks import Edges

@@ -4,6 +4,7 @@ import numpy as np
 
 from d2sfm.coordinates import input_from_image, resize_factor
 from d2sfm.features.record import Features
+from d2sfm.matching.verification import require_matches
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import feature_maps
 from d2sfm.network.input import resize
@@ -15,7 +16,6 @@ from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, Tracks
 from d2sfm.refinement.warps import local_warps
-from d2sfm.verification import require_matches
 
 
 def refine_matches(

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
 from d2sfm.extraction.pipeline import reason
-from d2sfm.matching import verify_again
+from d2sfm.matching.match import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
 from d2sfm.photographs.headers import check_header
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment

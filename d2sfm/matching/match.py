@@ -14,10 +14,10 @@ import torch
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
-from d2sfm.image_cache import ImageCache, in_own_pages
+from d2sfm.matching.inputs import ImageCache, in_own_pages
+from d2sfm.matching.tasks import PairResult, PairTask, run_pairs
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
-from d2sfm.pair_tasks import PairResult, PairTask, run_pairs
 from d2sfm.pairs import among, in_tiles, write_pairs
 from d2sfm.pairs.select import select_pairs
 from d2sfm.system import processors

@@ -11,10 +11,10 @@ import numpy as np
 import pycolmap
 import torch
 
-from d2sfm.image_cache import View
-from d2sfm.neighbours import mutual_nearest_neighbours
+from d2sfm.matching.inputs import View
+from d2sfm.matching.neighbours import mutual_nearest_neighbours
+from d2sfm.matching.verification import verify
 from d2sfm.options import MatchingOptions, VerificationOptions
-from d2sfm.verification import verify
 
 PAIRS_IN_FLIGHT = 4  # for each thread: a slow pair does not hold up the others, and memory stays bounded
 

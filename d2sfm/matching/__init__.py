@@ -1,0 +1,1 @@
+"""Matches of image pairs and their verification; ``match`` is the driver."""
