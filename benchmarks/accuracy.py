@@ -38,7 +38,7 @@ from d2sfm.options import (
 )
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.reconstruction import reconstruct
-from d2sfm.refinement.run import refine_database
+from d2sfm.refinement.refine import refine_database
 
 METHODS = ("sift", "d2", "refined")
 THRESHOLDS_DEG = (1, 3, 5, 10)

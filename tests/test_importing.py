@@ -34,7 +34,7 @@ from d2sfm.options import (
     ImportOptions,
     VerificationOptions,
 )
-from d2sfm.refinement.run import refine_database, restore_database
+from d2sfm.refinement.refine import refine_database, restore_database
 
 SIZE, INPUT = (160, 120), (80, 60)
 NAMES = ["A.jpg", "a.jpg", "a.png", "sub/a.jpg", "süd/東 1.jpg"]

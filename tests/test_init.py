@@ -40,7 +40,7 @@ def test_torchvision_is_of_training_alone():
         "import importlib, pkgutil, d2sfm; names = [m.name for m in pkgutil.walk_packages(d2sfm.__path__, 'd2sfm.')]; "
         "[importlib.import_module(n) for n in names if '__main__' not in n and not n.startswith('d2sfm.training')]"
     )
-    assert {"d2sfm.extraction.extract", "d2sfm.refinement.run", "d2sfm.commands.train", "pycolmap"} <= loaded
+    assert {"d2sfm.extraction.extract", "d2sfm.refinement.refine", "d2sfm.commands.train", "pycolmap"} <= loaded
     assert "torchvision" not in loaded
     assert "torchvision" in modules_after("import d2sfm.training.trainer")
 

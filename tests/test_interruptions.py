@@ -26,12 +26,14 @@ from d2sfm.cli import main
 from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
-from d2sfm.refinement import run as refinement
+from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
 
 # Its processes begin with everything imported: kills fall into the work, not into imports.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["d2sfm.extraction.extract", "d2sfm.matching.match", "d2sfm.refinement.run", __name__])
+PROCESSES.set_forkserver_preload(
+    ["d2sfm.extraction.extract", "d2sfm.matching.match", "d2sfm.refinement.refine", __name__]
+)
 
 
 KILLS = 20

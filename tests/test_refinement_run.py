@@ -26,9 +26,9 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
-from d2sfm.refinement import run as run_module
+from d2sfm.refinement import refine as run_module
 from d2sfm.refinement.adjustment import Adjustment
-from d2sfm.refinement.run import refine_database, restore_database
+from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.schedule import schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.cache and not arguments.refine:
         raise ValueError("--cache goes with --refine")
     if arguments.refine:
-        from d2sfm.refinement.run import refine_database
+        from d2sfm.refinement.refine import refine_database
 
         refined = refine_database(
             arguments.database,

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """``d2sfm refine``."""
     options = parse_options(RefinementOptions, arguments)
     from d2sfm.database import working_copy
-    from d2sfm.refinement.run import refine_database, restore_database
+    from d2sfm.refinement.refine import refine_database, restore_database
 
     if arguments.restore and (options != RefinementOptions() or arguments.images or arguments.cache):
         raise ValueError("--restore needs neither photographs nor options of refinement")

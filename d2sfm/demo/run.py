@@ -33,7 +33,7 @@ from d2sfm.plots.cameras import draw_cameras
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.keypoints import draw_keypoints, draw_matches
 from d2sfm.reconstruction import ReconstructionResult, reconstruct
-from d2sfm.refinement.run import refine_database
+from d2sfm.refinement.refine import refine_database
 
 MARKER = "d2sfm_demo.txt"
 OUR_FILES = {MARKER, "images", "truth", "sparse", "keypoints.png", "matches.png", "cameras.png"}
