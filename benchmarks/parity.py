@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from d2sfm import Extractor
-from d2sfm.models import aligned
+from d2sfm.mapping.quality import aligned
 from d2sfm.options import Convention, ExtractionOptions, Preprocessing
 
 VARIANTS = {

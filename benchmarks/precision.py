@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.extraction.extract import extract_to_database
+from d2sfm.mapping.quality import aligned
 from d2sfm.matching.match import match_database
-from d2sfm.models import aligned
 from d2sfm.options import ExtractionOptions, Precision, VerificationOptions
 
 HEADER = ("precision", "seed", "keypoints", "matches", "verified", "of float32's", "come again")

@@ -19,8 +19,8 @@ from torch.nn import functional as F
 
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.features.extractor import Extractor
+from d2sfm.mapping.quality import aligned
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.models import aligned
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.strips import TrunkStrips
 from d2sfm.options import ExtractionOptions, PairKind, PairSelectionOptions, Precision, VerificationOptions

@@ -27,12 +27,12 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features import pyramid
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.pyramid import level_sizes
+from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.network.device import resolve_device
 from d2sfm.network.trunk import BLOCKS
 from d2sfm.options import ExtractionOptions, Precision, ReconstructionOptions, VerificationOptions
 from d2sfm.photographs.reading import list_photographs, load_photograph
-from d2sfm.reconstruction import reconstruct
 
 PRODUCT = (28665, 2304, 512)  # conv4_1 of a picture of 800 x 587 px, written as a matrix product
 PARTS = {  # names in d2sfm.features.pyramid, and the rows that they belong to

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d2sfm.models import aligned
+from d2sfm.mapping.quality import aligned
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import ExtractionOptions, Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions

@@ -14,9 +14,9 @@ from d2sfm.database import FeatureStore, PairStore, create_database, import_phot
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.migration import carry_pose_priors, columns, complete_frames
 from d2sfm.extraction.extract import extract_to_database
+from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, PairSelectionOptions, ReconstructionOptions, VerificationOptions
-from d2sfm.reconstruction import reconstruct
 
 WGS84, CARTESIAN = pycolmap.PosePriorCoordinateSystem.WGS84, pycolmap.PosePriorCoordinateSystem.CARTESIAN
 GPS = {"view 0.jpg": (55.7, 13.1, 30.0), "view 1.jpg": (55.7, 13.1001, 31.0), "view 3.jpg": (0.0, 0.0, 0.0)}

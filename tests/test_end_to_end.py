@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from d2sfm.cli import main
-from d2sfm.models import compare_with_truth, statistics
+from d2sfm.mapping.quality import compare_with_truth, statistics
 
 pytestmark = [pytest.mark.photographs, pytest.mark.slow]
 

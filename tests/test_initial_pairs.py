@@ -2,7 +2,7 @@ import pycolmap
 import pytest
 
 from d2sfm.database import PairStore
-from d2sfm.initial_pairs import SHARES, initial_pairs
+from d2sfm.mapping.initial_pairs import SHARES, initial_pairs
 
 
 @pytest.fixture(scope="module")

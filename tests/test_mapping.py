@@ -4,8 +4,8 @@ from contextlib import closing
 import pycolmap
 import pytest
 
-from d2sfm.mapping import MappingInput, Trial, adjust_robustly, global_options, incremental_options, map_once
-from d2sfm.models import compare_with_truth, statistics
+from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, global_options, incremental_options, map_once
+from d2sfm.mapping.quality import compare_with_truth, statistics
 from d2sfm.options import Mapper
 
 

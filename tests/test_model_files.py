@@ -5,7 +5,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.model_files import colour, numbered, require_replaceable, write_models
+from d2sfm.mapping.model_files import colour, numbered, require_replaceable, write_models
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.models import (
+from d2sfm.mapping.quality import (
     MIN_SUPPORT,
     ModelStatistics,
     compare_with_truth,

@@ -11,9 +11,9 @@ import pytest
 from helpers import textured_picture
 
 from d2sfm.database import FeatureStore
-from d2sfm.models import compare_with_truth, score
+from d2sfm.mapping.quality import compare_with_truth, score
+from d2sfm.mapping.reconstruct import read_input, reconstruct
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
-from d2sfm.reconstruction import read_input, reconstruct
 
 ONE_START = {"min_starts": 1, "max_starts": 1}
 

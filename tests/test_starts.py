@@ -4,11 +4,11 @@ import shutil
 import pycolmap
 import pytest
 
-from d2sfm.initial_pairs import initial_pairs
-from d2sfm.mapping import MappingInput, Trial, incremental_options, map_once
-from d2sfm.models import ModelStatistics
+from d2sfm.mapping.initial_pairs import initial_pairs
+from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once
+from d2sfm.mapping.quality import ModelStatistics
+from d2sfm.mapping.starts import Outcome, Start, best_of_starts, is_worth_it, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
-from d2sfm.starts import Outcome, Start, best_of_starts, is_worth_it, trial_of
 
 PAIRS = [(1, 2), (3, 4), (1, 4)]
 
@@ -103,9 +103,9 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
     found = best_of_starts(given, options, **given_names)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
     # Also where each start gives a single model.
-    monkeypatch.setattr("d2sfm.starts.map_once", lambda *arguments: map_once(*arguments)[:1])
+    monkeypatch.setattr("d2sfm.mapping.starts.map_once", lambda *arguments: map_once(*arguments)[:1])
     monkeypatch.setattr(
-        "d2sfm.starts.initial_pairs",
+        "d2sfm.mapping.starts.initial_pairs",
         lambda *given, most: [p for p in initial_pairs(*given, most=99) if set(p) <= second],
     )
     found = best_of_starts(given, options, **given_names)
@@ -122,7 +122,7 @@ def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_pat
         limits.append(incremental_options(given, trial).max_runtime_seconds)
         return map_once(given, trial, on_image)
 
-    monkeypatch.setattr("d2sfm.starts.map_once", recorded)
+    monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
     given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0)
     options = ReconstructionOptions(max_starts=3, time_budget=budget)
     best_of_starts(given, options, names=names, connected=len(names), is_estimated=False)
@@ -154,8 +154,8 @@ def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, mapper, is_r
         trials.append(trial)
         return [pycolmap.Reconstruction(model) for model in found]
 
-    monkeypatch.setattr("d2sfm.starts.map_once", recorded)
-    monkeypatch.setattr("d2sfm.starts.with_distortion", lambda *arguments: None)
+    monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
+    monkeypatch.setattr("d2sfm.mapping.starts.with_distortion", lambda *arguments: None)
     given = MappingInput(database=database, mapper=mapper, max_error=2.0, is_refined=is_refined)
     options = ReconstructionOptions(min_starts=4, max_starts=4)
     best_of_starts(given, options, names=names, connected=len(names), is_estimated=is_estimated)

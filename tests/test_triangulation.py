@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, exclusive
+from d2sfm.mapping.triangulate import agreeing, triangulate
 from d2sfm.options import TriangulationOptions
-from d2sfm.triangulation import agreeing, triangulate
 
 IMAGES, POINTS = 6, 200
 

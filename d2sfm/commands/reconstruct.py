@@ -31,7 +31,7 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm reconstruct``."""
     options = parse_options(ReconstructionOptions, arguments)
-    from d2sfm.reconstruction import reconstruct
+    from d2sfm.mapping.reconstruct import reconstruct
 
     if arguments.cache and not arguments.refine:
         raise ValueError("--cache goes with --refine")

@@ -38,7 +38,7 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm triangulate``."""
     options = parse_options(TriangulationOptions, arguments)
-    from d2sfm.triangulation import triangulate
+    from d2sfm.mapping.triangulate import triangulate
 
     result = triangulate(
         arguments.database,

@@ -18,8 +18,9 @@ from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, arc_of_views
 from d2sfm.demo.square import build_square
 from d2sfm.extraction.extract import extract_to_database
+from d2sfm.mapping.quality import PoseErrors, aligned, compare_with_truth
+from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
-from d2sfm.models import PoseErrors, aligned, compare_with_truth
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
@@ -32,7 +33,6 @@ from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.cameras import draw_cameras
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.keypoints import draw_keypoints, draw_matches
-from d2sfm.reconstruction import ReconstructionResult, reconstruct
 from d2sfm.refinement.refine import refine_database
 
 MARKER = "d2sfm_demo.txt"

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore, PairStore, exclusive, quiet_pycolmap
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.mapping import MappingInput, Trial, incremental_options
-from d2sfm.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
-from d2sfm.models import ModelStatistics, statistics, table
+from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
+from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
+from d2sfm.mapping.quality import ModelStatistics, statistics, table
+from d2sfm.mapping.reconstruct import allowed_error
 from d2sfm.options import Mapper, TriangulationOptions
-from d2sfm.reconstruction import allowed_error
 
 logger = logging.getLogger(__name__)
 

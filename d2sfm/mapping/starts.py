@@ -10,9 +10,9 @@ import pycolmap
 from tqdm import tqdm
 
 from d2sfm.database import PairStore
-from d2sfm.initial_pairs import initial_pairs
-from d2sfm.mapping import MappingInput, Trial, incremental_options, map_once, with_distortion
-from d2sfm.models import ModelStatistics, score, statistics
+from d2sfm.mapping.initial_pairs import initial_pairs
+from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
+from d2sfm.mapping.quality import ModelStatistics, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
 
 MIN_GAIN = 0.01  # of a camera for each image: where there was no distortion, that of 10 photographs gained 0.2 %

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 
 from d2sfm.database import FeatureStore, PairStore, exclusive
-from d2sfm.mapping import MappingInput
+from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
+from d2sfm.mapping.one_run import MappingInput
+from d2sfm.mapping.quality import ModelStatistics, aligned, statistics, table
+from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
-from d2sfm.models import ModelStatistics, aligned, statistics, table
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
-from d2sfm.starts import Start, best_of_starts
 
 PAIRS_SHOWN = 20
 

@@ -1,0 +1,1 @@
+"""Cameras and points from verified pairs; ``reconstruct`` and ``triangulate`` are the drivers."""
