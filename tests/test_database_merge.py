@@ -31,8 +31,8 @@ from d2sfm.database import (
 )
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.file import OUR_TABLES, exclusive, tables
-from d2sfm.database.merge import REFINED_PARTS, RENUMBERED, SETTINGS
 from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
+from d2sfm.exchange.merge import REFINED_PARTS, RENUMBERED, SETTINGS
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})

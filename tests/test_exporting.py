@@ -14,7 +14,7 @@ from test_formats_hloc_features import keypoints_of_hloc
 from test_formats_hloc_matches import matches_of_hloc
 
 from d2sfm.database import FeatureStore, PairStore, exclusive
-from d2sfm.exporting import export_database
+from d2sfm.exchange.export import export_database
 from d2sfm.formats.npz_mat import read_features, read_fingerprint
 from d2sfm.matching.match import match_database
 from d2sfm.options import Convention, DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions

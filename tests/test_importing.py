@@ -17,11 +17,11 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, PairStore, RefinementStore, create_database, import_photographs
-from d2sfm.exporting import export_database
+from d2sfm.exchange.export import export_database
+from d2sfm.exchange.import_features import import_features
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.formats import write_hloc_features
 from d2sfm.formats.npz_mat import write_features
-from d2sfm.importing import import_features
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,

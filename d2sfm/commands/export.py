@@ -23,7 +23,7 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm export``."""
     options = parse_options(ExportOptions, arguments)
-    from d2sfm.exporting import export_database
+    from d2sfm.exchange.export import export_database
 
     progress = shows_progress(arguments)
     print_result(arguments, export_database(arguments.database, arguments.output, options=options, progress=progress))

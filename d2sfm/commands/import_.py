@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     verification = parse_options(VerificationOptions, arguments)
     if arguments.matches is None and (verification != VerificationOptions() or not arguments.verify):
         raise ValueError("--no-verify and the options of verification go with --matches")
-    from d2sfm.importing import import_features
+    from d2sfm.exchange.import_features import import_features
 
     summary = import_features(
         arguments.database,

@@ -3,7 +3,6 @@
 from d2sfm.database.connection import quiet_pycolmap
 from d2sfm.database.feature_store import FeatureStore, ImageRow
 from d2sfm.database.file import create_database, exclusive, require_database, working_copy
-from d2sfm.database.merge import merge_databases
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
 from d2sfm.database.pair_store import PairStore
 from d2sfm.database.photograph_import import (
@@ -15,6 +14,7 @@ from d2sfm.database.photograph_import import (
     require_camera,
 )
 from d2sfm.database.refinement_store import RefinementStore
+from d2sfm.exchange.merge import merge_databases
 
 __all__ = [
     "FeatureStore",

@@ -1,0 +1,1 @@
+"""Databases and files of other tools, both ways: ``import_features``, ``export``, ``merge``."""
