@@ -21,9 +21,9 @@ from d2sfm.options import Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions, TrainingPrecision
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.distributed import Processes
+from d2sfm.training.draws import draw_epoch
 from d2sfm.training.loader import load, steps_of
 from d2sfm.training.loss import pair_loss
-from d2sfm.training.pairs import draw_epoch
 from d2sfm.training.scenes import load_scenes
 from d2sfm.training.trainer import Trainer
 

@@ -18,7 +18,7 @@ from d2sfm.options import ExtractionOptions, Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training.dataset import PairDataset, collate
 from d2sfm.training.distributed import Processes
-from d2sfm.training.pairs import Draw, load_scene
+from d2sfm.training.draws import Draw, load_scene
 from d2sfm.training.trainer import Trainer
 from megadepth_utils.preprocess_scene import megadepth_files, preprocess_scene
 

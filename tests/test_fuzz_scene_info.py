@@ -15,7 +15,7 @@ from test_training_scene_info import ARRAYS, Touch, objects, published_arrays
 
 from d2sfm.options.training import PairOptions
 from d2sfm.training.dataset import crop_corner
-from d2sfm.training.pairs import draw_epoch, load_scene
+from d2sfm.training.draws import draw_epoch, load_scene
 from d2sfm.training.scene_info import SCENE_KEYS
 
 MARKER = Path("code-was-run")  # in the working folder

@@ -46,7 +46,7 @@ def test_torchvision_is_of_training_alone():
 
 
 def test_training_needs_no_pycolmap():
-    loaded = modules_after("import d2sfm.training.run, d2sfm.commands.train")
+    loaded = modules_after("import d2sfm.training.train, d2sfm.commands.train")
     assert {"torch", "h5py"} <= loaded
     assert "pycolmap" not in loaded
 

@@ -69,7 +69,7 @@ def without_posix(code, folder):
 
 
 def test_every_module_can_be_imported(tmp_path):
-    assert {"d2sfm.network.weights.download", "d2sfm.training.run", "d2sfm.colmap"} <= {
+    assert {"d2sfm.network.weights.download", "d2sfm.training.train", "d2sfm.colmap"} <= {
         *without_posix(MODULES, tmp_path)
     }
 

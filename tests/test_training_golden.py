@@ -12,7 +12,7 @@ from d2sfm.options import Preprocessing
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training.dataset import PairDataset, TrainingPair, collate, crop_corner
 from d2sfm.training.distributed import Processes
-from d2sfm.training.pairs import Draw, TrainingScene, eligible_pairs
+from d2sfm.training.draws import Draw, TrainingScene, eligible_pairs
 from d2sfm.training.scene_info import read_scene_info
 from d2sfm.training.trainer import Trainer
 

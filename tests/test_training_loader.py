@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from d2sfm.options.training import PairOptions
 from d2sfm.training.dataset import PairDataset
 from d2sfm.training.distributed import Processes
+from d2sfm.training.draws import draw_epoch, load_scene
 from d2sfm.training.loader import load, steps_of
-from d2sfm.training.pairs import draw_epoch, load_scene
 
 
 @given(st.integers(0, 60), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm.options.training import PairOptions
-from d2sfm.training.pairs import draw_epoch, eligible_pairs, load_scene
+from d2sfm.training.draws import draw_epoch, eligible_pairs, load_scene
 from d2sfm.training.scene_info import write_scene_info
 
 

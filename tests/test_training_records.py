@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.training.records import EpochRow, LossRecord, StepRow
+from d2sfm.training.loss_tables import EpochRow, LossRecord, StepRow
 
 STEP_HEADER = "step,epoch,loss,pairs,skipped,learning_rate,seconds"
 EPOCH_HEADER = "epoch,step,training_loss,validation_loss,pairs,skipped,validation_pairs,validation_skipped,seconds"
@@ -278,7 +278,7 @@ def test_the_csv_needs_no_torch(tmp_path):
     """In a process of its own, in which torch can't be imported."""
     program = (
         "import sys; sys.modules['torch'] = None\n"
-        "from d2sfm.training.records import LossRecord\n"
+        "from d2sfm.training.loss_tables import LossRecord\n"
         "with LossRecord(sys.argv[1]) as record:\n"
         f"    record.step(**{step_columns(1)!r})\n"
     )

@@ -12,7 +12,7 @@ from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.training import dataset as dataset_module
 from d2sfm.training import epochs as epochs_module
 from d2sfm.training.checkpoints import BEST, LAST
-from d2sfm.training.run import train
+from d2sfm.training.train import train
 from d2sfm.training.trainer import Sums, Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")

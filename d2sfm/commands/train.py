@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     train_scenes = megadepth_utils.read_scene_list(arguments.train_scenes)
     valid_scenes = megadepth_utils.read_scene_list(arguments.valid_scenes) if options.use_validation else []
     # Here, because torch takes seconds to import and --help should not.
-    from d2sfm.training.run import train
+    from d2sfm.training.train import train
 
     summary = train(
         arguments.dataset_path,

@@ -13,9 +13,9 @@ from d2sfm.options.training import VALIDATION_SEED, PairOptions, TrainingOptions
 from d2sfm.system import processors
 from d2sfm.training.checkpoints import BEST, LAST, RunState, save_run, save_weights
 from d2sfm.training.dataset import Batch, PairDataset
+from d2sfm.training.draws import draw_epoch
 from d2sfm.training.journal import Journal
 from d2sfm.training.loader import load, steps_of
-from d2sfm.training.pairs import draw_epoch
 from d2sfm.training.scenes import Scenes
 from d2sfm.training.trainer import Sums, Trainer
 

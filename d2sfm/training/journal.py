@@ -12,7 +12,7 @@ from d2sfm.plots.losses import draw_losses
 from d2sfm.plots.training_pair import draw_training_pair
 from d2sfm.training.checkpoints import RunState
 from d2sfm.training.dataset import Batch
-from d2sfm.training.records import LossRecord
+from d2sfm.training.loss_tables import LossRecord
 from d2sfm.training.trainer import Sums, Trainer
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from d2sfm.training.dataset import Batch, PairDataset, collate
 from d2sfm.training.distributed import Processes
-from d2sfm.training.pairs import Draw
+from d2sfm.training.draws import Draw
 
 
 def steps_of(draws: Sequence[Draw], batch_size: int, accumulate: int, processes: Processes) -> list[list[list[Draw]]]:
