@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from d2sfm.demo.run import run, truth_model
 from d2sfm.demo.scene import arc_of_views, project
+from d2sfm.demo.show import run, truth_model
 from d2sfm.options import DemoOptions
 
 

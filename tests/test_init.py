@@ -61,6 +61,6 @@ def test_compressed_writes_after_pycolmap_do_not_abort():
 
 
 def test_pictures_are_drawn_without_pyplot():
-    loaded = modules_after("import d2sfm.demo.run, d2sfm.training.journal")
+    loaded = modules_after("import d2sfm.demo.show, d2sfm.training.journal")
     assert "matplotlib.figure" in loaded
     assert "matplotlib.pyplot" not in loaded

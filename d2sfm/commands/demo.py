@@ -20,7 +20,7 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm demo``."""
     options = parse_options(DemoOptions, arguments)
-    from d2sfm.demo.run import run as run_demo
+    from d2sfm.demo.show import run as run_demo
 
     result = run_demo(arguments.output, options=options, progress=shows_progress(arguments))
     print_result(arguments, result)
