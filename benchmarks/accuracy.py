@@ -4,10 +4,10 @@ FOLDER holds ``images/`` and, as a rule, ``ground_truth/`` (a COLMAP model); wit
 SIFT's model of the same seed. Prints a row for each method and seed of verification and mapping, and the medians of
 several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
-``d2sfm.mapping.quality.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own verification,
-those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its thresholds
-follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are estimated, its
-first starts are cautious with refined keypoints and every second one is with others.
+``mapping.quality.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own
+verification, those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its
+thresholds follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are
+estimated, its first starts are cautious with refined keypoints and every second one is with others.
 """
 
 import argparse

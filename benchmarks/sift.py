@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pycolmap
 
-from d2sfm.database import FeatureStore, create_database, exclusive, quiet_pycolmap
+from d2sfm.colmap import quiet_pycolmap
+from d2sfm.database import FeatureStore, create_database, exclusive
 from d2sfm.extraction.folder import import_folder, note_folder
 from d2sfm.options import CameraOptions
 from d2sfm.photographs.reading import list_photographs

@@ -17,8 +17,7 @@ import torch
 from d2sfm.features.detection import soft_scores
 from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import Preprocessing
-from d2sfm.options.training import PairOptions, TrainingOptions, TrainingPrecision
+from d2sfm.options import PairOptions, Preprocessing, TrainingOptions, TrainingPrecision
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.distributed import Processes
 from d2sfm.training.draws import draw_epoch

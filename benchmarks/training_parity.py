@@ -14,8 +14,7 @@ import torch
 
 from d2sfm.mapping.quality import aligned
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import ExtractionOptions, Preprocessing
-from d2sfm.options.training import PairOptions, TrainingOptions
+from d2sfm.options import ExtractionOptions, PairOptions, Preprocessing, TrainingOptions
 from d2sfm.training.dataset import PairDataset, collate
 from d2sfm.training.distributed import Processes
 from d2sfm.training.draws import Draw, load_scene

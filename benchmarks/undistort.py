@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database import quiet_pycolmap
+from d2sfm.colmap import quiet_pycolmap
 
 RADIAL = -0.05
 MAX_EDGE = 1600

@@ -49,6 +49,17 @@ def read_model(folder: Path) -> pycolmap.Reconstruction:
 
 
 @contextmanager
+def quiet_pycolmap() -> Iterator[None]:
+    """Silence pycolmap's log: what matters of it comes back as results and exceptions."""
+    level = pycolmap.logging.minloglevel
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    try:
+        yield
+    finally:
+        pycolmap.logging.minloglevel = level
+
+
+@contextmanager
 def _limited_memory(growth_bytes: int) -> Iterator[None]:
     """Let the process grow by so much only: of a damaged file, pycolmap takes any number for a length to allocate."""
     if resource is None or not MEMORY_IN_PAGES.exists():

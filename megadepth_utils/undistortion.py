@@ -17,8 +17,7 @@ from pathlib import Path
 import pycolmap
 from PIL import Image
 
-from d2sfm.colmap import model_files, read_model
-from d2sfm.database import quiet_pycolmap
+from d2sfm.colmap import model_files, quiet_pycolmap, read_model
 from d2sfm.photographs.reading import check_photograph, list_photographs
 
 SFM = Path("MegaDepth_v1_SfM")

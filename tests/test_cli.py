@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from helpers import save_plain_weights, textured_picture
+from support.helpers import save_plain_weights, textured_picture
 
 from d2sfm import __version__
 from d2sfm.cli import main

@@ -24,7 +24,7 @@ def add(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm merge``."""
-    from d2sfm.database import merge_databases
+    from d2sfm.exchange.merge import merge_databases
 
     count = merge_databases(arguments.databases, arguments.output, arguments.images)
     print_result(arguments, f"merge: {count} images of {len(arguments.databases)} databases in {arguments.output}")

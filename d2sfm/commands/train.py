@@ -8,7 +8,7 @@ from pathlib import Path
 import megadepth_utils
 from d2sfm.commands.arguments import add_command, add_options, parse_options
 from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
-from d2sfm.options.training import PairOptions, TrainingOptions
+from d2sfm.options import PairOptions, TrainingOptions
 
 ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
 

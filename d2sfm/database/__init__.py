@@ -1,6 +1,5 @@
 """COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
 
-from d2sfm.database.connection import quiet_pycolmap
 from d2sfm.database.feature_store import FeatureStore, ImageRow
 from d2sfm.database.file import create_database, exclusive, require_database, working_copy
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
@@ -14,7 +13,6 @@ from d2sfm.database.photograph_import import (
     require_camera,
 )
 from d2sfm.database.refinement_store import RefinementStore
-from d2sfm.exchange.merge import merge_databases
 
 __all__ = [
     "FeatureStore",
@@ -29,9 +27,7 @@ __all__ = [
     "exclusive",
     "given_camera",
     "import_photographs",
-    "merge_databases",
     "outdated_images",
-    "quiet_pycolmap",
     "remove_photographs",
     "require_camera",
     "require_database",

@@ -23,6 +23,7 @@ from typing import TypeVar
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import quiet_pycolmap
 from d2sfm.system import reserve
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
@@ -131,17 +132,6 @@ def require_room(path: Path, size: int) -> None:
         raise RuntimeError(
             f"{path} can't be written: the disk is full or over a quota, {math.ceil(size / 1e6)} MB are needed"
         ) from error
-
-
-@contextmanager
-def quiet_pycolmap() -> Iterator[None]:
-    """Silence pycolmap's log: what matters of it comes back as results and exceptions."""
-    level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
-    try:
-        yield
-    finally:
-        pycolmap.logging.minloglevel = level
 
 
 @contextmanager

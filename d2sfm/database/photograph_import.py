@@ -10,15 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pycolmap
 
-from d2sfm.database.connection import (
-    Connection,
-    named_errors,
-    open_pycolmap,
-    patiently,
-    quiet_pycolmap,
-    require_room,
-    sole_use,
-)
+from d2sfm.colmap import quiet_pycolmap
+from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, require_room, sole_use
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.file import require_database
 from d2sfm.database.migration import CAMERA_SENSOR, complete_frames

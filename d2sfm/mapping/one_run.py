@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pycolmap
 
-from d2sfm.database import quiet_pycolmap
+from d2sfm.colmap import quiet_pycolmap
 from d2sfm.matching.chance import copy_for_mapping
 from d2sfm.options import Mapper
 

@@ -15,8 +15,8 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm.colmap import read_model
-from d2sfm.database import FeatureStore, PairStore, exclusive, quiet_pycolmap
+from d2sfm.colmap import quiet_pycolmap, read_model
+from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options

@@ -1,7 +1,6 @@
 """The options of each stage, with their defaults, units and reasons. The command line is made from them.
 
-Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once. Those of training are in
-``training.options``.
+Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once.
 """
 
 from d2sfm.options.demo import DemoOptions
@@ -20,6 +19,7 @@ from d2sfm.options.mapping import Mapper, ReconstructionOptions, RefineCameras, 
 from d2sfm.options.matching import MatchingOptions, VerificationOptions
 from d2sfm.options.pairs import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.options.refinement import MAPS_IN_FOLDER_GB, MAPS_IN_MEMORY_GB, RefinementOptions
+from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.options.transfer import ExportedMatches, ExportFormat, ExportOptions, ImportOptions
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "MatchingOptions",
     "OutputType",
     "PairKind",
+    "PairOptions",
     "PairSelectionOptions",
     "Precision",
     "Preprocessing",
@@ -47,6 +48,7 @@ __all__ = [
     "RefineCameras",
     "RefinementOptions",
     "StorageOptions",
+    "TrainingOptions",
     "TriangulationOptions",
     "VerificationOptions",
 ]

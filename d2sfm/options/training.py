@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from d2sfm.options import Preprocessing
+from d2sfm.options.extraction import Preprocessing
 from d2sfm.options.fields import check_mirror, mirror_option, option
 
 MIN_CORRESPONDENCES = 128  # as published; a pair with fewer is skipped

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from d2sfm.options.training import PairOptions
+from d2sfm.options import PairOptions
 from d2sfm.training.scene_info import SceneInfo, read_scene_info
 
 logger = logging.getLogger(__name__)

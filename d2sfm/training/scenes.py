@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.options.training import PairOptions
+from d2sfm.options import PairOptions
 from d2sfm.training.draws import TrainingScene, load_scene
 
 LOOKED_FOR = 10  # photographs of a scene

@@ -10,8 +10,7 @@ import torch
 from d2sfm.files import replacing
 from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import digest, load_weights
-from d2sfm.options import Preprocessing
-from d2sfm.options.training import PairOptions, TrainingOptions
+from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
 from d2sfm.training.checkpoints import BEST, LAST, restore_run
 from d2sfm.training.distributed import Processes, joined_processes
 from d2sfm.training.epochs import Epochs, SkipReport

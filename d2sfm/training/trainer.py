@@ -38,7 +38,7 @@ class Sums(NamedTuple):
 class Trainer:
     """The trunk, its optimiser, and their state.
 
-    weights: of ``d2sfm.network.weights.load.load_weights``; device: where it computes; processes: those that share each step.
+    weights: of ``load_weights``; device: where it computes; processes: those that share each step.
     """
 
     def __init__(

@@ -1,0 +1,93 @@
+"""Every option of d2sfm extract that decides features, by what it leaves in the database."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from support.helpers import save_plain_weights, textured_picture
+
+from d2sfm.cli import main
+from d2sfm.database import FeatureStore
+from d2sfm.options import Convention
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), textured_picture(1, (120, 88)))
+    return folder
+
+
+def extract(photographs, database, *options):
+    """(exit code, features, settings of the fingerprint)."""
+    code = main(["extract", "--images", str(photographs), "--database", str(database), *map(str, options)])
+    with FeatureStore(database) as store:
+        return code, store.read("a.png"), json.loads(store.extracted()["a.png"])
+
+
+def test_settings_of_the_network_are_in_the_fingerprint(photographs, tmp_path):
+    options = ["--preprocessing", "torch", "--no-relu", "--precision", "bfloat16", "--multiscale", "--max-edge", "100"]
+    code, features, settings = extract(photographs, tmp_path / "db.db", *options)
+    assert code == 0
+    assert features.scales == (0.5, 1, 2)
+    assert features.input_size == (100, 73)
+    expected = {"preprocessing": "torch", "relu": False, "precision": "bfloat16", "scales": [0.5, 1, 2]}
+    assert settings | expected == settings
+
+
+def test_limits_of_size_and_number(photographs, tmp_path):
+    options = ["--max-sum-edges", "104", "--max-keypoints", "5", "--scales", "0.5", "1"]
+    _, features, _ = extract(photographs, tmp_path / "db.db", *options)
+    assert features.input_size == (60, 44)
+    assert len(features) == 5
+    assert features.scales == (0.5, 1)
+
+
+def test_the_frame_of_keypoints(photographs, tmp_path):
+    _, ours, _ = extract(photographs, tmp_path / "a.db")
+    _, theirs, _ = extract(photographs, tmp_path / "b.db", "--convention", "reference")
+    assert theirs.convention is Convention.REFERENCE
+    np.testing.assert_allclose(ours.keypoints[:, :2] - theirs.keypoints[:, :2], 2.5, atol=1e-4)
+
+
+def test_memory_does_not_change_features(photographs, tmp_path):
+    _, plain, _ = extract(photographs, tmp_path / "a.db")
+    code, bounded, _ = extract(photographs, tmp_path / "b.db", "--tile-size", "16", "--memory-limit", "0.3")
+    assert code == 0
+    np.testing.assert_allclose(bounded.keypoints, plain.keypoints, atol=1e-3)
+
+
+def test_a_cache_without_room_stays_empty(photographs, tmp_path):
+    extract(photographs, tmp_path / "a.db", "--cache", tmp_path / "none", "--cache-limit", "0")
+    extract(photographs, tmp_path / "b.db", "--cache", tmp_path / "one", "--cache-limit", "1")
+    assert list((tmp_path / "none").iterdir()) == []
+    assert len(list((tmp_path / "one").iterdir())) == 1
+
+
+def test_overwriting(photographs, tmp_path, capsys):
+    database = tmp_path / "db.db"
+    extract(photographs, database, "--max-edge", "100")
+    capsys.readouterr()
+    code, features, _ = extract(photographs, database, "--max-edge", "80")
+    assert code == 2
+    assert features.input_size[0] == 100
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "holds features with max_edge 100, asked for is max_edge 80: use the same settings, --overwrite to extract all "
+        "of them again or another database"
+    )
+    code, features, settings = extract(photographs, database, "--max-edge", "80", "--overwrite")
+    assert (code, features.input_size[0], settings["max_edge"]) == (0, 80, 80)
+
+
+def test_of_many_photographs_without_keypoints_not_all_are_named(photographs, tmp_path, capsys):
+    for index in range(24):
+        cv2.imwrite(str(photographs / f"{index:02}.png"), np.full((12, 16, 3), 128, np.uint8))
+    weights = save_plain_weights(tmp_path / "zero.pth", gain=0)
+    extract(photographs, tmp_path / "db.db", "--weights", weights)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no keypoints" in line]
+    assert lines == [f"warning: {index:02}.png has no keypoints" for index in range(20)] + [
+        "warning: 5 more have no keypoints"
+    ]

@@ -1,0 +1,132 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from support.helpers import write_plane_scene
+
+from d2sfm.cli import main
+
+QUICK = ("--image-size", "112", "--pairs-per-scene", "6", "--num-epochs", "1", "--device", "cpu", "--num-workers", "0")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("dataset")
+    write_plane_scene(root)
+    (root / "scenes.txt").write_text("0000\n")
+    (root / "two.txt").write_text("0000\n0404\n")
+    return root
+
+
+def arguments(root, output, *more):
+    paths = ("--dataset-path", root, "--scene-info-path", root / "info", "--output", output)
+    lists = ("--train-scenes", root / "scenes.txt", "--valid-scenes", root / "scenes.txt")
+    return [str(each) for each in ("train", *paths, *lists, *QUICK, *more)]
+
+
+def test_training_from_the_command_line(root, tmp_path, capsys):
+    assert main(arguments(root, tmp_path / "out", "--use-validation", "--validation-pairs-per-scene", "2")) == 0
+    assert "use them with: d2sfm extract --weights" in capsys.readouterr().out
+    assert (tmp_path / "out" / "last.pth").exists()
+
+
+def test_every_option_is_taken(root, tmp_path):
+    pairs = ("--max-scale-ratio", "4", "--depth-tolerance-relative", "0.02", "--preprocessing", "torch")
+    steps = ("--accumulate", "2", "--batch-size", "1", "--lr", "0.002", "--precision", "bfloat16", "--seed", "3")
+    log = ("--log-interval", "2", "--plot", "--checkpoint-interval", "1")
+    assert main(arguments(root, tmp_path / "out", *pairs, *steps, *log)) == 0
+    assert list((tmp_path / "out" / "pictures").iterdir())
+    noted = torch.load(tmp_path / "out" / "last.pth", weights_only=True)["training"]["settings"]
+    expected = {"max_scale_ratio": "4.0", "depth_tolerance_relative": "0.02", "preprocessing": "torch", "lr": "0.002"}
+    assert noted | expected | {"precision": "bfloat16", "seed": "3", "pairs in a step": "2"} == noted
+
+
+def test_scenes_left_out_make_the_exit_code_1(root, tmp_path, capsys):
+    assert main(arguments(root, tmp_path / "out", "--train-scenes", str(root / "two.txt"))) == 1
+    assert "left out: 1 of 2 scenes have no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--train-scenes", "nowhere.txt"), "nowhere.txt"),
+        (("--dataset-path", "nowhere"), "no folder nowhere (dataset)"),
+        (("--scene-info-path", "nowhere"), "no folder nowhere (scene info)"),
+        (("--min-overlap", "2"), "overlaps must be"),
+        (("--weights", "nowhere.pth"), "no weights at nowhere.pth"),
+        (("--max-overlap", "0.9"), "no pair to draw from 1 scenes"),
+        (("--depth-tolerance", "nan"), "depth_tolerance must be above 0"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_told_in_one_line(root, tmp_path, capsys, change, message):
+    assert main(arguments(root, tmp_path / "out", *change)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out" / "last.pth").exists()
+
+
+def test_the_default_lists_are_the_papers(root, tmp_path, capsys):
+    line = arguments(root, tmp_path / "out")
+    first = line.index("--train-scenes")
+    del line[first : first + 2]
+    assert main(line) == 1
+    error = capsys.readouterr().err
+    assert "left out: 116 of 117 scenes have no file in" in error  # 0000 is there
+
+
+def process(line, tmp_path, *launcher, **environment):
+    command = [sys.executable, *launcher, "-m", "d2sfm", *line]
+    return subprocess.Popen(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+
+
+def weights_in(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_resumed_to_the_same_weights(root, tmp_path):
+    settings = ("--checkpoint-interval", "1", "--pairs-per-scene", "16")
+    whole = process(arguments(root, tmp_path / "whole", *settings), tmp_path)
+    assert whole.wait(120) == 0
+    line = arguments(root, tmp_path / "killed", *settings)
+    killed = process(line, tmp_path)
+    until = time.monotonic() + 120
+    while not (tmp_path / "killed" / "last.pth").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait(60) == -signal.SIGKILL
+    done = torch.load(tmp_path / "killed" / "last.pth", weights_only=True)["training"]["state"]["step"]
+    assert 0 < done < 16
+    assert process([*line, "--resume", "--num-workers", "2"], tmp_path).wait(120) == 0
+    expected, found = weights_in(tmp_path / "whole" / "last.pth"), weights_in(tmp_path / "killed" / "last.pth")
+    assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_as_one(root, tmp_path):
+    options = ("--use-validation", "--validation-pairs-per-scene", "3", "--lr", "1e-5")
+    alone = process(arguments(root, tmp_path / "alone", "--batch-size", "2", *options), tmp_path)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    both = process(arguments(root, tmp_path / "both", *options), tmp_path, *launcher)
+    (out, error), (_, alone_error) = both.communicate(timeout=200), alone.communicate(timeout=200)
+    assert both.returncode == 0, error
+    assert alone.returncode == 0, alone_error
+    assert out.count("use them with") == 1  # one process speaks
+    for path in ("steps.csv", "epochs.csv"):
+        tables = [(tmp_path / run / path).read_text().splitlines() for run in ("alone", "both")]
+        assert len(tables[0]) == len(tables[1])
+    expected, found = weights_in(tmp_path / "alone" / "last.pth"), weights_in(tmp_path / "both" / "last.pth")
+    for key in expected:
+        torch.testing.assert_close(found[key], expected[key], rtol=0, atol=2e-5)

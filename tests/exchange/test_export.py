@@ -1,0 +1,203 @@
+"""Export of a database: features and matches as they are in it."""
+
+import json
+import os
+import re
+import sqlite3
+
+import h5py
+import numpy as np
+import pytest
+from support.feature_database import descriptors_of_place, write_feature_database
+from support.feature_records import random_features
+from support.hloc import keypoints_of_hloc, matches_of_hloc
+
+from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.exchange.export import export_database
+from d2sfm.formats.npz_mat import read_features, read_fingerprint
+from d2sfm.matching.match import match_database
+from d2sfm.options import Convention, DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions
+
+FINGERPRINT = json.dumps({"extractor": "d2sfm", "convention": "colmap"})
+NAMES = ["A.jpg", "a.jpg", "sub/a.jpg", "süd/東 1.jpg"]
+
+
+@pytest.fixture
+def database(tmp_path):
+    """Four images with features; all pairs matched and verified, as far as random places go."""
+    path = write_feature_database(tmp_path / "db.db", {name: descriptors_of_place(0, 0)[:1] for name in NAMES})
+    with FeatureStore(path) as store:
+        for seed, name in enumerate(NAMES):
+            features = random_features(seed, 60, image_size=(80, 60), input_size=(40, 30))
+            features.descriptors[:] = descriptors_of_place(0, seed)
+            store.write(name, features, FINGERPRINT, DescriptorDtype.FLOAT16)
+    match_database(path, verification=VerificationOptions(min_num_inliers=5, max_error=0.5))
+    return path
+
+
+def run_sql(database, *statements):
+    """Change a database behind d2sfm's back. statements: with their values."""
+    connection = sqlite3.connect(database)
+    for statement, values in statements:
+        connection.execute(statement, values)
+    connection.commit()
+    connection.close()
+
+
+def stored(database):
+    with FeatureStore(database) as store:
+        return {name: store.read(name) for name in store.extracted()}
+
+
+def test_hloc_reads_the_features(tmp_path, database):
+    summary = export_database(database, tmp_path / "out" / "put")
+    features = stored(database)
+    assert (summary.images, summary.keypoints) == (4, 240)
+    for name in NAMES:
+        found = keypoints_of_hloc(tmp_path / "out" / "put" / "features.h5", name)
+        np.testing.assert_allclose(found, features[name].keypoints[:, :2], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [ExportedMatches.ALL, ExportedMatches.VERIFIED])
+def test_hloc_reads_the_matches_of_its_pairs_file(tmp_path, database, kind):
+    summary = export_database(database, tmp_path, options=ExportOptions(matches=kind))
+    features = stored(database)
+    lines = (tmp_path / "pairs.txt").read_text().splitlines()
+    with PairStore(database) as store:
+        names = store.image_names()
+        inliers = {pair: store.inlier_matches(*pair).tolist() for pair in store.done_pairs(verified=True)}
+        pairs = {pair: store.matches(*pair).tolist() for pair in inliers}
+    if kind is ExportedMatches.VERIFIED:
+        pairs = {pair: of_pair for pair, of_pair in inliers.items() if of_pair}
+    assert lines == [f"{names[i]}\t{names[j]}" for i, j in sorted(pairs)]
+    assert 0 < len(pairs) <= 6
+    for (i, j), expected in pairs.items():
+        found, scores = matches_of_hloc(tmp_path / "matches.h5", names[i], names[j])
+        assert sorted(found.tolist()) == sorted(expected)
+        a, b = (features[names[image_id]].descriptors.astype(np.float32) for image_id in (i, j))
+        cosine = (a[found[:, 0]] * b[found[:, 1]]).sum(axis=1)
+        np.testing.assert_allclose(scores, (1 + cosine) / 2, atol=1e-3)
+    assert (summary.pairs, summary.matches) == (len(pairs), sum(map(len, pairs.values())))
+
+
+def test_fewer_matches_are_verified_than_there_are(tmp_path, database):
+    every = export_database(database, tmp_path)
+    verified = export_database(database, tmp_path, options=ExportOptions(matches=ExportedMatches.VERIFIED))
+    assert verified.matches < every.matches
+
+
+def test_pairs_without_inliers_are_no_verified_pairs(tmp_path, database):
+    every = export_database(database, tmp_path)
+    verified = ExportOptions(matches=ExportedMatches.VERIFIED)
+    before = export_database(database, tmp_path, options=verified)
+    first = "(SELECT min(pair_id) FROM two_view_geometries WHERE rows > 0)"
+    run_sql(database, (f"UPDATE two_view_geometries SET rows = 0, data = NULL WHERE pair_id = {first}", ()))
+    after = export_database(database, tmp_path, options=verified)
+    assert after.pairs == before.pairs - 1 < every.pairs
+    assert len((tmp_path / "pairs.txt").read_text().splitlines()) == after.pairs
+
+
+def test_features_alone(tmp_path, database):
+    summary = export_database(database, tmp_path / "out", options=ExportOptions(matches=ExportedMatches.NONE))
+    assert os.listdir(tmp_path / "out") == ["features.h5"]
+    assert summary.pairs is None
+
+
+@pytest.mark.parametrize("kind", [ExportFormat.NPZ, ExportFormat.MAT])
+def test_a_file_for_each_image(tmp_path, database, kind):
+    export_database(database, tmp_path / "out", options=ExportOptions(format=kind, extension=".feat"))
+    for name, features in stored(database).items():
+        path = tmp_path / "out" / f"{name}.feat"
+        found = read_features(path)
+        np.testing.assert_array_equal(found.keypoints, features.keypoints)
+        np.testing.assert_array_equal(found.descriptors, features.descriptors)
+        assert found.descriptors.dtype == (np.float16 if kind is ExportFormat.NPZ else np.float32)
+        assert read_fingerprint(path) == FINGERPRINT
+
+
+def test_the_published_codes_frame(tmp_path, database):
+    with FeatureStore(database) as store:
+        features = random_features(0, image_size=(80, 60), input_size=(40, 30), convention=Convention.REFERENCE)
+        store.write("a.jpg", features, '{"convention": "reference"}', DescriptorDtype.FLOAT16)
+    export_database(database, tmp_path, options=ExportOptions(matches=ExportedMatches.NONE))
+    found = keypoints_of_hloc(tmp_path / "features.h5", "a.jpg")
+    np.testing.assert_allclose(found, features.keypoints[:, :2] + 5, rtol=1e-5)
+    export_database(database, tmp_path, options=ExportOptions(format=ExportFormat.NPZ))
+    found = read_features(tmp_path / "a.jpg.d2-net")
+    assert found.convention is Convention.REFERENCE
+    np.testing.assert_array_equal(found.keypoints, features.keypoints)
+
+
+def test_names_with_spaces_are_told(tmp_path, database, caplog):
+    export_database(database, tmp_path)
+    assert "names with spaces: hloc splits the lines of pairs.txt at them" in caplog.text
+
+
+def refuse(database, output, error, message, **options):
+    with pytest.raises(error, match=re.escape(message)):
+        export_database(database, output, options=ExportOptions(**options))
+
+
+def test_databases_without_features(tmp_path, database):
+    run_sql(database, ("DELETE FROM d2sfm_features", ()), ("UPDATE descriptors SET type = 0", ()))
+    refuse(database, tmp_path / "out", RuntimeError, "db.db holds no features of d2sfm, only keypoints of SIFT")
+    assert not (tmp_path / "out").exists()
+    refuse(tmp_path / "no.db", tmp_path / "out", FileNotFoundError, "no database")
+    with exclusive(database):
+        refuse(database, tmp_path / "out", RuntimeError, "is in use by another run of d2sfm")
+
+
+def rename(database, name, new):
+    run_sql(database, ("UPDATE images SET name = ? WHERE name = ?", (new, name)))
+
+
+@pytest.mark.parametrize("name", ["../a.jpg", "/tmp/a.jpg", "sub/../../a.jpg"])
+def test_names_that_lead_out_of_the_folder(tmp_path, database, name):
+    rename(database, "a.jpg", name)
+    for kind in ExportFormat:
+        refuse(database, tmp_path / "out", ValueError, f"has an image {name}, which is no", format=kind)
+
+
+def test_names_that_hloc_can_not_tell_apart(tmp_path, database):
+    rename(database, "A.jpg", "sub-a.jpg")
+    message = "sub-a.jpg and sub/a.jpg are both called sub-a.jpg in hloc's files of matches"
+    refuse(database, tmp_path / "out", ValueError, message)
+    export_database(database, tmp_path / "out", options=ExportOptions(matches=ExportedMatches.NONE))
+
+
+def test_names_that_a_pairs_file_can_not_hold_show_before_the_work(tmp_path, database):
+    rename(database, "A.jpg", "a\tb.jpg")
+    refuse(database, tmp_path / "out", ValueError, "'a\\tb.jpg' can't be written into a pairs file")
+    assert not (tmp_path / "out").exists()
+    export_database(database, tmp_path / "out", options=ExportOptions(matches=ExportedMatches.NONE))
+
+
+def test_matches_of_keypoints_that_are_not_there(tmp_path, database):
+    match = np.array([[0, 60]], np.uint32).tobytes()
+    run_sql(database, ("UPDATE matches SET data = ?, rows = 1", (match,)))
+    refuse(database, tmp_path, RuntimeError, "has matches of A.jpg and a.jpg for keypoints that are not there")
+    assert not (tmp_path / "matches.h5").exists()
+
+
+def test_what_is_there_is_replaced_whole(tmp_path, database):
+    with h5py.File(tmp_path / "features.h5", "w") as file:
+        file["of another run/keypoints"] = np.zeros((3, 2))
+    export_database(database, tmp_path)
+    with h5py.File(tmp_path / "features.h5") as file:
+        assert sorted(file) == ["A.jpg", "a.jpg", "sub", "süd"]
+
+
+def test_matches_of_an_earlier_run_are_told_where_they_stay(tmp_path, database, caplog):
+    without = ExportOptions(matches=ExportedMatches.NONE)
+    export_database(database, tmp_path / "out", options=without)
+    assert "earlier run" not in caplog.text
+    export_database(database, tmp_path / "out")
+    export_database(database, tmp_path / "out", options=without)
+    assert f"of an earlier run, matches.h5 and pairs.txt in {tmp_path / 'out'} may not fit" in caplog.text
+
+
+@pytest.mark.parametrize("output", ["file", "file/below"])
+def test_a_file_in_the_way_of_the_folder(tmp_path, database, output):
+    (tmp_path / "file").write_text("")
+    message = f"{tmp_path / output} is no folder, and none can be made there: a file is in the way"
+    refuse(database, tmp_path / output, ValueError, message)

@@ -1,0 +1,109 @@
+"""What name and header tell, against what decoding tells."""
+
+import os
+import struct
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.pictures import EIGHT_BIT, HEIGHT, RGB, WIDTH, png_of_size, save, save_turned, shorten
+
+from d2sfm.photographs.headers import check_header, opened, orientation, pillow_settings
+from d2sfm.photographs.reading import check_photograph
+
+
+@pytest.mark.parametrize("name", EIGHT_BIT)
+def test_the_size_is_that_of_the_decoded_picture(tmp_path, name):
+    path = save(tmp_path, name)
+    assert check_header(path) == check_photograph(path) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_orientation_does_not_turn_the_size(tmp_path, suffix):
+    assert check_header(save_turned(tmp_path / f"turned{suffix}", 6)) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("value", [1, 3, 6])
+def test_the_orientation_is_told(tmp_path, value):
+    assert orientation(save_turned(tmp_path / "turned.jpg", value)) == value
+
+
+def test_no_orientation_and_one_that_is_none(tmp_path):
+    assert orientation(save(tmp_path, "rgb.png")) == 1
+    assert orientation(save_turned(tmp_path / "turned.jpg", 77)) == 1
+
+
+@pytest.mark.parametrize("name", ["rgb.jpg", "rgb.png", "rgb.bmp", "rgb.ppm"])
+def test_pixels_are_not_looked_at(tmp_path, name):
+    path = shorten(save(tmp_path, name), 0.9)
+    assert check_header(path) == (WIDTH, HEIGHT)
+    with pytest.raises(ValueError, match="damaged or cut short"):
+        check_photograph(path)
+
+
+def test_what_a_header_tells_is_refused_in_the_words_of_decoding(tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "new.heic").write_bytes(b"something that only a newer reader would understand")
+    (tmp_path / "huge.png").write_bytes(png_of_size(40_000, 40_000))
+    for name in ("a.webp", "a.gif", "a.jp2"):
+        RGB.save(tmp_path / name)
+    (tmp_path / "a.webp").rename(tmp_path / "disguised.jpg")
+    RGB.save(tmp_path / "a.tif")
+    (tmp_path / "a.tif").rename(tmp_path / "raw.DNG")
+    RGB.save(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    reasons = {}
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(ValueError, match=r".") as decoding:
+            check_photograph(path)
+        with pytest.raises(ValueError, match=r".") as header:
+            check_header(path)
+        assert str(header.value) == str(decoding.value)
+        reasons[path.name] = str(header.value)
+    assert len(reasons) == 11
+    assert reasons["disguised.jpg"] == "WebP is not read by COLMAP, convert it to JPEG or PNG"
+    with pytest.raises(FileNotFoundError):
+        check_header(tmp_path / "nowhere.jpg")
+
+
+def test_a_damaged_header_is_one_line(tmp_path):
+    path = save(tmp_path, "rgb.png")
+    content = bytearray(path.read_bytes())
+    content[8:12] = struct.pack(">I", 5)  # the length of the first chunk
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^[^\n]+$"):
+        check_header(path)
+
+
+def test_the_file_is_closed(tmp_path):
+    with opened(save(tmp_path, "rgb.jpg")) as picture:
+        stream = picture.fp
+        assert picture.size == (WIDTH, HEIGHT)
+    assert stream.closed
+
+
+def test_settings_of_pillow_are_back_after_an_error_and_no_two_threads_change_them():
+    limit = Image.MAX_IMAGE_PIXELS
+    with pillow_settings():
+        assert Image.MAX_IMAGE_PIXELS is None
+    with pytest.raises(KeyError), pillow_settings():
+        raise KeyError
+    assert limit == Image.MAX_IMAGE_PIXELS
+    inside = []
+
+    def change():
+        with pillow_settings():
+            inside.append(+1)
+            Image.fromarray(np.zeros((50, 50), np.uint8)).resize((500, 500))
+            inside.append(-1)
+
+    threads = [threading.Thread(target=change) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.cumsum(inside).tolist() == [1, 0] * 8
+    assert limit == Image.MAX_IMAGE_PIXELS

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from support.helpers import save_plain_weights
+
+from d2sfm.network.weights.load import load_weights
+from d2sfm.options import Preprocessing
+from d2sfm.options.training import TrainingOptions
+from d2sfm.training.checkpoints import RunState, read_run, restore_run, save_run, save_weights
+from d2sfm.training.dataset import Batch
+from d2sfm.training.distributed import Processes
+from d2sfm.training.trainer import Sums, Trainer
+
+SETTINGS = {"lr": "0.001", "seed": "0"}
+STATE = RunState(
+    epoch=3, steps_in_epoch=7, step=47, sums=Sums(3.25, 6, 1), seconds=1.5, training_loss=0.1 + 0.2, best_epoch=1
+)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    generator = np.random.default_rng(0)
+    crops = torch.from_numpy(generator.integers(0, 256, (2, 96, 96, 3), np.uint8))
+    cells = torch.from_numpy(generator.integers(0, 144, (2, 130)))
+    return Batch(["a - b"], crops, [cells], [np.zeros((2, 130, 2))], [])
+
+
+def make_trainer(**options) -> Trainer:
+    weights = load_weights("d2_ots")
+    return Trainer(weights, Preprocessing.CAFFE, TrainingOptions(**options), torch.device("cpu"), Processes())
+
+
+def test_a_restored_run_takes_the_same_next_step(tmp_path, batch):
+    trainer = make_trainer()
+    trainer.step([batch])
+    save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
+    restored = make_trainer()
+    assert restore_run(tmp_path / "last.pth", restored, SETTINGS) == STATE
+    for each in (trainer, restored):
+        each.step([batch])
+    for name, tensor in trainer.trunk.state_dict().items():
+        assert torch.equal(tensor, restored.trunk.state_dict()[name]), name
+
+
+def test_the_scale_of_float16_gradients_is_kept(tmp_path, batch):
+    trainer = make_trainer(precision="float16")
+    trainer.step([batch])
+    trainer.scaler.update(128.0)
+    save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
+    restored = make_trainer(precision="float16")
+    restore_run(tmp_path / "last.pth", restored, SETTINGS)
+    assert restored.scaler.get_scale() == 128.0
+
+
+def test_both_kinds_load_as_weights_in_the_published_layout(tmp_path):
+    trainer = make_trainer()
+    save_weights(tmp_path / "weights.pth", trainer)
+    save_run(tmp_path / "run.pth", trainer, STATE, SETTINGS)
+    for name in ("weights.pth", "run.pth"):
+        loaded = load_weights(tmp_path / name)
+        assert all(torch.equal(loaded[key], tensor) for key, tensor in trainer.trunk.state_dict().items())
+        stored = torch.load(tmp_path / name, weights_only=True)["model"]
+        assert "dense_feature_extraction.model.21.weight" in stored
+        assert all(tensor.is_contiguous() for tensor in stored.values())
+
+
+def test_the_preprocessing_travels_with_the_weights(tmp_path, caplog):
+    trainer = Trainer(load_weights("d2_ots"), Preprocessing.TORCH, TrainingOptions(), torch.device("cpu"), Processes())
+    save_weights(tmp_path / "weights.pth", trainer)
+    load_weights(tmp_path / "weights.pth", Preprocessing.TORCH)
+    assert caplog.text == ""
+    load_weights(tmp_path / "weights.pth", Preprocessing.CAFFE)
+    assert "was trained with --preprocessing torch, not caffe" in caplog.text
+
+
+def test_long_lists_are_told_in_short(tmp_path):
+    scenes = " ".join(f"{index:04d}" for index in range(117))
+    save_run(tmp_path / "last.pth", make_trainer(), STATE, SETTINGS | {"scenes": scenes})
+    with pytest.raises(ValueError, match=r"with scenes 0000 ... 0116 \(117\), this one has none"):
+        restore_run(tmp_path / "last.pth", make_trainer(), SETTINGS)
+
+
+def test_other_settings_are_refused_with_both_values(tmp_path):
+    save_run(tmp_path / "last.pth", make_trainer(), STATE, SETTINGS)
+    with pytest.raises(ValueError, match="is of a run with seed 0, this one has 1"):
+        restore_run(tmp_path / "last.pth", make_trainer(), SETTINGS | {"seed": "1"})
+
+
+def test_a_killed_write_leaves_the_last_whole_checkpoint(tmp_path, monkeypatch):
+    trainer = make_trainer()
+    save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
+    before = (tmp_path / "last.pth").read_bytes()
+
+    def cut_off(content, stream):
+        stream.write(b"half of it")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", cut_off)
+    with pytest.raises(OSError, match="no space left"):
+        save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
+    assert (tmp_path / "last.pth").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
+def test_what_is_no_checkpoint_of_a_run(tmp_path, content):
+    path = tmp_path / "last.pth"
+    if content is None:
+        save_plain_weights(path, 1.0)  # weights, but no run
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
+        read_run(path)
