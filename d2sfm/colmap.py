@@ -1,4 +1,5 @@
-"""Reading COLMAP models that may be damaged: pycolmap alone takes minutes, or all memory, or notices nothing."""
+"""What pycolmap lacks: models that may be damaged are read safely (it takes minutes, or all memory, or notices
+nothing), and its log is silenced."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

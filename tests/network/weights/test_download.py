@@ -20,6 +20,7 @@ from support.weights_server import FileServer, cut, deaf, page, redirect, runnin
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore
 from d2sfm.features.extractor import Extractor
+from d2sfm.network.weights import download
 from d2sfm.network.weights.download import cache_folder, published_file
 from d2sfm.network.weights.load import BUNDLED, digest, load_weights
 from d2sfm.options import ExtractionOptions, RefinementOptions
