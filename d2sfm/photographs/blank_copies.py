@@ -18,20 +18,26 @@ def write_blank_copy(source: Path, target: Path) -> None:
 
     COLMAP goes by content, whatever the suffix of target. Raises as ``check_header``.
     """
-    with opened(Path(source)) as picture, named_damage(), pillow_settings():
-        texts, exif, xmp = PngInfo(), _exif(picture), picture.info.get("xmp")
-        if picture.format == "PNG":  # COLMAP reads EXIF in texts, too, where they stand before the pixels
-            for key, text in picture.info.items():
-                if isinstance(text, str):
-                    texts.add_text(key, text)
-        else:  # before XMP, in the order in which COLMAP reads them in JPEG and TIFF: the last has its way
-            if exif:
-                texts.add_text("Raw profile type exif", f"\nexif\n{len(exif):8}\n{exif.hex()}\n")
-            if xmp:
-                xmp = xmp if isinstance(xmp, str) else bytes(xmp).decode(errors="replace")
-                texts.add_itxt("XML:com.adobe.xmp", xmp)
-            exif = b""
-        Image.new("1", stored_size(picture)).save(target, "PNG", exif=exif, pnginfo=texts, compress_level=1)
+    with opened(Path(source)) as picture:
+        with named_damage(), pillow_settings():
+            options = _metadata(picture)
+        Image.new("1", stored_size(picture)).save(target, "PNG", compress_level=1, **options)
+
+
+def _metadata(picture: Image.Image) -> dict:
+    """EXIF, XMP and texts as options of Pillow's save."""
+    texts, exif, xmp = PngInfo(), _exif(picture), picture.info.get("xmp")
+    if picture.format == "PNG":  # COLMAP reads EXIF in texts, too, where they stand before the pixels
+        for key, text in picture.info.items():
+            if isinstance(text, str):
+                texts.add_text(key, text)
+        return {"pnginfo": texts, "exif": exif}
+    if exif:  # before XMP, in the order in which COLMAP reads them in JPEG and TIFF: the last has its way
+        texts.add_text("Raw profile type exif", f"\nexif\n{len(exif):8}\n{exif.hex()}\n")
+    if xmp:
+        xmp = xmp if isinstance(xmp, str) else bytes(xmp).decode(errors="replace")
+        texts.add_itxt("XML:com.adobe.xmp", xmp)
+    return {"pnginfo": texts}
 
 
 def _exif(picture: Image.Image) -> bytes:

@@ -84,14 +84,14 @@ def opened(path: Path) -> Iterator[Image.Image]:
             raise ValueError(f"is {width} x {height} pixels, expected {MAX_PIXELS} or fewer in all")
         if not picture.tile:
             raise ValueError("is damaged or cut short: it has no pixels")
-        if tuple(picture.tile[-1][1][2:]) != (width, height):  # of a TIFF: the rest would be black
-            raise ValueError("is damaged or cut short: it has too few strips or tiles")
         file_bytes = os.fstat(stream.fileno()).st_size
         kind = f"TIFF, {picture.info['compression']}" if picture.format == "TIFF" else picture.format
         if kind in _UNREAD_TIFFS:
             raise ValueError("is a TIFF file with a compression that COLMAP can't read, save it anew as PNG")
         if width * height > file_bytes * _MOST_PIXELS_OF_A_BYTE.get(kind, MAX_PIXELS):
             raise ValueError(f"is damaged or cut short: {file_bytes} bytes can't hold {width} x {height} pixels")
+        if tuple(picture.tile[-1][1][2:]) != (width, height):  # of a TIFF: the rest would be black
+            raise ValueError("is damaged or cut short: it has too few strips or tiles")
         yield picture
 
 

@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from helpers import textured_picture
 
 from d2sfm.mapping.model_files import colour, numbered, require_replaceable, write_models
+from d2sfm.photographs.reading import load_photograph
 
 
 @pytest.fixture
@@ -48,3 +50,28 @@ def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog
         cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
     colour([model], tmp_path)
     assert f"1 of {len(names)} photographs are not in {tmp_path} or damaged, {names[0]} the first" in caplog.text
+
+
+def test_points_take_the_colours_that_colmap_gives_them_and_damage_is_told(tmp_path, model, caplog):
+    images = [model.images[image_id] for image_id in sorted(model.reg_image_ids())]
+    for index, image in enumerate(images):
+        picture = textured_picture(index, (image.camera.width, image.camera.height))
+        cv2.imwrite(str(tmp_path / image.name), picture)
+    theirs = pycolmap.Reconstruction(model)
+    theirs.extract_colors_for_all_images(tmp_path)
+    colour([model], tmp_path)
+    colours = [point.color.tolist() for point in model.points3D.values()]
+    assert colours == [theirs.points3D[point_id].color.tolist() for point_id in model.points3D]
+    assert len(set(map(tuple, colours))) > 10
+    assert caplog.text == ""
+    for image in images[1:]:
+        (tmp_path / image.name).write_bytes(b"no picture")
+    colour([model], tmp_path)
+    assert f"2 of 3 photographs are not in {tmp_path} or damaged, {images[1].name} the first" in caplog.text
+    first = load_photograph(tmp_path / images[0].name)
+    for point in model.points3D.values():
+        [xy] = [images[0].point2D(e.point2D_idx).xy for e in point.track.elements if e.image_id == images[0].image_id]
+        column, row = np.floor(xy - 0.5).astype(int)
+        corners = first[row : row + 2, column : column + 2].reshape(4, 3)
+        assert (corners.min(0) <= point.color).all()
+        assert (point.color <= corners.max(0)).all()

@@ -182,3 +182,13 @@ def test_any_damage_to_a_header_gives_a_whole_copy_or_none(tmp_path, name):
         except ValueError:
             outcomes.append(False)
     assert set(outcomes) == {True, False}
+
+
+def test_a_disk_that_is_full_is_no_damage(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    photograph = save(tmp_path / "exif.jpg")
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        write_blank_copy(photograph, tmp_path / "copy")

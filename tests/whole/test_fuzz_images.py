@@ -103,6 +103,7 @@ BOMBS = {
     "b.ppm": b"P6 26000 26000 255\n" + bytes(1000),
     "c.ppm": b"P6 40 30 255\n" + bytes(3599),
     "a.tif": tiff_with(tiff_with(GOOD["a.tif"][0], 0, 256, 4, 1, 100_000), 1, 257, 4, 1, 100_000),
+    "b.tif": tiff_with(tiff_with(GOOD["a.tif"][0], 0, 256, 4, 1, 26_000), 1, 257, 4, 1, 26_000),
 }
 
 
