@@ -36,7 +36,7 @@ def draw_cameras(
     """
     groups = [(RECOVERED, "recovered", 2.5, centres, rotations)]
     if true_centres is not None and true_rotations is not None:
-        groups.insert(0, (TRUE, "true", 6, true_centres, true_rotations))
+        groups.insert(0, (TRUE, "true", 7, true_centres, true_rotations))
     level = _level_axes(np.concatenate([rotations for *_, rotations in groups]).reshape(-1, 3, 3)).T
     points = np.reshape(points, (-1, 3)) @ level
     framed = _framed(points, np.concatenate([np.reshape(centres, (-1, 3)) for *_, centres, _ in groups]) @ level)
@@ -130,7 +130,7 @@ def _draw(axes: Axes, points: np.ndarray, colours: np.ndarray, wires: list[tuple
     by_height = np.argsort(points[:, 2], kind="stable")  # the highest come last, as seen from above
     inks = np.clip(colours[by_height] * (1.1 / 255) + 0.055, 0, 1)
     dots = points[by_height, :dimensions].T
-    axes.scatter(*dots, c=inks, s=pt(5) ** 2, lw=0, zorder=1, **({"depthshade": False} if dimensions == 3 else {}))
+    axes.scatter(*dots, c=inks, s=pt(6.5) ** 2, lw=0, zorder=1, **({"depthshade": False} if dimensions == 3 else {}))
     for drawn in axes.collections:
         drawn.set_clip_box(panel)
 
@@ -138,5 +138,5 @@ def _draw(axes: Axes, points: np.ndarray, colours: np.ndarray, wires: list[tuple
 def _draw_legend(figure: Figure, entries: list[tuple[Colour, str]]) -> None:
     """A line of text for each entry, with a disc of its colour, in the lower left corner."""
     discs = [Line2D([], [], ls="", marker="o", ms=pt(13), color=ink(colour), label=text) for colour, text in entries]
-    look = {"fontsize": pt(22), "labelcolor": ink(TEXT), "frameon": False, "handletextpad": 0.2}
+    look = {"fontsize": pt(20), "labelcolor": ink(TEXT), "frameon": False, "handletextpad": 0, "borderpad": 0}
     figure.legend(handles=discs, loc="lower left", **look)
