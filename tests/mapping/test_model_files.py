@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
-from helpers import textured_picture
+from support.helpers import textured_picture
 
 from d2sfm.mapping.model_files import colour, numbered, require_replaceable, write_models
 from d2sfm.photographs.reading import load_photograph
