@@ -15,6 +15,10 @@ Training cuts crops out of photographs at their own size. Its frame is
 - *crop*: (row, column) in pixels of the crop, pixel centres at integers,
 
 and the centre of cell i of the training trunk, pooled 2x2 three times, is crop pixel 8i + 3.5.
+
+A photograph may be stored turned or mirrored, with an EXIF orientation, 1 to 8, that tells how to look at it. *stored*
+is COLMAP's frame of the pixels as they are in the file, *upright* the same rule for the picture as people see it. The
+network and all that looks at pixels work upright; cameras, and keypoints in databases and files, are stored.
 """
 
 import numpy as np
@@ -28,6 +32,10 @@ TRAINING_CELL_PX = 8
 TRAINING_CELL_CENTRE_PX = 3.5
 
 Size = tuple[int, int]  # (width, height) in pixels
+
+ORIENTATIONS = range(1, 9)  # EXIF's; 1 is upright as it is stored
+# From upright to stored, x and y are exchanged first, then each counts from the other end (EXIF 2.3, tag 0x0112).
+_EXCHANGED, _FROM_RIGHT, _FROM_BOTTOM = {5, 6, 7, 8}, {2, 3, 7, 8}, {3, 4, 6, 7}
 
 
 def level_from_grid(cells: np.ndarray, convention: Convention) -> np.ndarray:
@@ -92,6 +100,60 @@ def image_from_hloc(xy_in_hloc: np.ndarray) -> np.ndarray:
 def hloc_from_image(xy_in_image: np.ndarray) -> np.ndarray:
     """The inverse of ``image_from_hloc``, [N, 2] float64."""
     return np.asarray(xy_in_image, np.float64) - 0.5
+
+
+def upright_size(stored_size: Size, orientation: int) -> Size:
+    """(width, height) of the upright picture of a stored one; also the reverse. orientation: EXIF's, 1 to 8."""
+    width, height = stored_size
+    return (height, width) if orientation in _EXCHANGED else (width, height)
+
+
+def stored_from_upright(xy_in_upright: np.ndarray, stored_size: Size, orientation: int) -> np.ndarray:
+    """Pixels of a photograph as it is stored from those of its upright picture, both in COLMAP's frame.
+
+    xy_in_upright: [N, 2]; stored_size: (width, height) in pixels; orientation: EXIF's, 1 to 8. Returns [N, 2] float64.
+    """
+    exchanged = slice(None, None, -1) if orientation in _EXCHANGED else slice(None)
+    xy = np.array(np.asarray(xy_in_upright)[:, exchanged], np.float64)
+    for axis, from_end in enumerate((_FROM_RIGHT, _FROM_BOTTOM)):
+        if orientation in from_end:
+            xy[:, axis] = stored_size[axis] - xy[:, axis]
+    return xy
+
+
+def upright_from_stored(xy_in_stored: np.ndarray, stored_size: Size, orientation: int) -> np.ndarray:
+    """The inverse of ``stored_from_upright``, [N, 2] float64."""
+    xy = np.array(xy_in_stored, np.float64)
+    for axis, from_end in enumerate((_FROM_RIGHT, _FROM_BOTTOM)):
+        if orientation in from_end:
+            xy[:, axis] = stored_size[axis] - xy[:, axis]
+    return xy[:, ::-1] if orientation in _EXCHANGED else xy
+
+
+def upright_array(stored: np.ndarray, orientation: int) -> np.ndarray:
+    """The upright picture of a stored one: [H, W, ...] to [H, W, ...] or [W, H, ...], contiguous; itself for 1.
+
+    Raises ValueError where orientation is not 1 to 8.
+    """
+    if orientation not in ORIENTATIONS:
+        raise ValueError(f"orientation is {orientation}, expected 1 to 8 as in EXIF")
+    rows = slice(None, None, -1 if orientation in _FROM_BOTTOM else 1)
+    columns = slice(None, None, -1 if orientation in _FROM_RIGHT else 1)
+    turned = stored[rows, columns]
+    return np.ascontiguousarray(turned.swapaxes(0, 1) if orientation in _EXCHANGED else turned)
+
+
+def stored_array(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """The inverse of ``upright_array``."""
+    # Only quarter turns differ from their inverse, and their inverses are each other.
+    return upright_array(upright, {6: 8, 8: 6}.get(orientation, orientation))
+
+
+def joined_orientation(orientation: int, further: int) -> int:
+    """The orientation that makes upright at once what ``orientation`` and then ``further`` make upright one by one."""
+    probe = np.arange(6).reshape(2, 3)
+    turned = upright_array(upright_array(probe, orientation), further)
+    return next(one for one in ORIENTATIONS if np.array_equal(upright_array(probe, one), turned))
 
 
 def resize_factor(input_size: Size, image_size: Size) -> float:

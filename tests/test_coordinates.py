@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageOps
 
 from d2sfm.coordinates import (
     coarse_from_fine_grid,
@@ -14,9 +15,15 @@ from d2sfm.coordinates import (
     input_from_image,
     input_from_level,
     input_from_published_input,
+    joined_orientation,
     level_from_grid,
     nearest_training_cell,
     resize_factor,
+    stored_array,
+    stored_from_upright,
+    upright_array,
+    upright_from_stored,
+    upright_size,
 )
 from d2sfm.options import Convention
 
@@ -150,3 +157,46 @@ def test_at_one_scale_the_published_codes_keypoints_are_two_pixels_aside():
 def test_hlocs_first_pixel_has_its_centre_at_zero():
     assert image_from_hloc(np.array([[0, 0], [2.25, 7]])).tolist() == [[0.5, 0.5], [2.75, 7.5]]
     assert hloc_from_image(np.array([[0.5, 0.5], [2.75, 7.5]])).tolist() == [[0, 0], [2.25, 7]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_is_what_pillow_makes_of_an_exif_orientation(orientation):
+    stored = np.random.default_rng(0).integers(0, 255, (5, 7, 3), np.uint8)
+    picture = Image.fromarray(stored)
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
+    upright = upright_array(stored, orientation)
+    np.testing.assert_array_equal(upright, np.asarray(ImageOps.exif_transpose(picture)))
+    np.testing.assert_array_equal(stored_array(upright, orientation), stored)
+    assert upright_size((7, 5), orientation) == (upright.shape[1], upright.shape[0])
+    assert upright.flags.c_contiguous
+
+
+@given(st.integers(1, 8), st.integers(1, 9), st.integers(1, 9), st.data())
+def test_positions_turn_with_their_pixels(orientation, width, height, data):
+    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    stored = np.zeros((height, width), bool)
+    stored[y, x] = True
+    [[row, column]] = np.argwhere(upright_array(stored, orientation))
+    in_upright = np.array([[column + 0.5, row + 0.5]])
+    np.testing.assert_array_equal(stored_from_upright(in_upright, (width, height), orientation), [[x + 0.5, y + 0.5]])
+    np.testing.assert_array_equal(upright_from_stored([[x + 0.5, y + 0.5]], (width, height), orientation), in_upright)
+
+
+def test_turned_positions_by_hand():
+    # A picture of 40 x 30 px stored; EXIF 6 is looked at turned clockwise: its top right comes from the top left.
+    assert stored_from_upright([[0, 0], [30, 0]], (40, 30), 6).tolist() == [[0, 30], [0, 0]]
+    assert stored_from_upright([[0, 0], [30, 0]], (40, 30), 8).tolist() == [[40, 0], [40, 30]]
+    assert stored_from_upright([[1, 2]], (40, 30), 3).tolist() == [[39, 28]]
+    assert stored_from_upright(np.empty((0, 2)), (40, 30), 6).shape == (0, 2)
+
+
+@given(st.integers(1, 8), st.integers(1, 8))
+def test_two_orientations_join(orientation, further):
+    probe = np.arange(12).reshape(3, 4)
+    one_by_one = upright_array(upright_array(probe, orientation), further)
+    np.testing.assert_array_equal(upright_array(probe, joined_orientation(orientation, further)), one_by_one)
+
+
+def test_an_orientation_that_exif_has_not():
+    with pytest.raises(ValueError, match="orientation is 0, expected 1 to 8"):
+        upright_array(np.zeros((2, 2)), 0)
