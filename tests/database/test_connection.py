@@ -68,13 +68,13 @@ def test_a_database_that_another_process_holds(database, monkeypatch):
         with FeatureStore(database) as store:
             assert list(store.images()) == ["a.jpg", "b.jpg"]
             with pytest.raises(RuntimeError, match=words):
-                store.set_setting("key", "value")
+                store.notes.write("key", "value")
         with pytest.raises(RuntimeError, match=words):
             PairStore(database)
         with pytest.raises(RuntimeError, match=words):
             create_database(database)
     with FeatureStore(database) as store:
-        store.set_setting("key", "value")
+        store.notes.write("key", "value")
 
 
 def photographs(folder):
@@ -86,7 +86,7 @@ def photographs(folder):
 
 
 WAYS_TO_WRITE = {
-    "sqlite3": lambda database: FeatureStore(database).set_setting("key", "value"),
+    "sqlite3": lambda database: FeatureStore(database).notes.write("key", "value"),
     "pycolmap": lambda database: PairStore(database).close(),
     "import": lambda database: import_photographs(database, photographs(database.parent / "new"), ["c.jpg", "d.jpg"]),
 }
@@ -252,7 +252,7 @@ def test_names_with_characters_of_their_own(tmp_path):
     path = tmp_path / "50% of? #Füße&mode=ro.db"
     create_database(path)
     with FeatureStore(path) as store:
-        store.set_setting("key", "value")
+        store.notes.write("key", "value")
     with PairStore(path) as store:
         assert store.image_names() == {}
     assert os.listdir(tmp_path) == [path.name]

@@ -12,7 +12,7 @@ import pytest
 
 from d2sfm.database import FeatureStore, create_database, exclusive, require_database, working_copy
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.file import OUR_TABLES, create_our_tables, tables
+from d2sfm.database.tables import OUR_TABLES, create_our_tables, tables
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_
     with open_pycolmap(tmp_path / "copy.db") as colmap:
         assert colmap.num_cameras() == 1
     with FeatureStore(tmp_path / "copy.db") as store:
-        store.set_setting("done", "half")
+        store.notes.write("done", "half")
     working_copy(database, tmp_path / "copy.db")
     with FeatureStore(tmp_path / "copy.db") as store:
-        assert store.setting("done") == "half"
+        assert store.notes.read("done") == "half"
     with pytest.raises(RuntimeError, match="exists already and is no copy of"):
         working_copy(tmp_path / "copy.db", database)
     with exclusive(database), pytest.raises(RuntimeError, match="in use by another run"):
