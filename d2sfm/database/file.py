@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
-from d2sfm.database.connection import Connection, open_pycolmap, require_room
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive
 from d2sfm.database.migration import carry_pose_priors
 from d2sfm.database.notes import Note, Notes
+from d2sfm.database.patience import require_room
 from d2sfm.database.tables import COLMAP_TABLES, tables
 from d2sfm.files import part_path
 
