@@ -299,25 +299,6 @@ def test_resize_factors_leave_out_images_without_our_row(database):
         assert store.resize_factors() == {1: factor, 3: factor}
 
 
-def test_settings_are_kept_and_replaced(database):
-    with FeatureStore(database) as store:
-        assert store.notes.read("images") is None
-        store.notes.write("images", "/one")
-        store.notes.write("images", "/photos/Füße")
-        assert store.notes.read("other") is None
-    with FeatureStore(database) as store:
-        assert store.notes.read("images") == "/photos/Füße"
-
-
-def test_settings_of_matching_are_kept_and_replaced(database):
-    with FeatureStore(database) as store:
-        assert store.notes.match_settings() == {}
-        store.notes.note_match_settings({"ratio": None, "max_error": 4.0})
-        store.notes.note_match_settings({"ratio": None})
-    with FeatureStore(database) as store:
-        assert store.notes.match_settings() == {"ratio": None}
-
-
 def test_cameras_given_are_kept(database):
     with FeatureStore(database) as store:
         assert store.cameras_given() == set()
