@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, Note, PairStore
 from d2sfm.features.extractor import Extractor
 from d2sfm.mapping.quality import aligned
 from d2sfm.matching.chance import chance_pairs
@@ -48,8 +48,8 @@ def main() -> None:
     rows = [HEADER]
     for database in arguments.databases:
         with FeatureStore(database) as features:
-            max_error, factors = json.loads(features.setting("match"))["max_error"], features.resize_factors()
-            folder = Path(features.setting("images"))
+            max_error, factors = json.loads(features.notes.read(Note.MATCH))["max_error"], features.resize_factors()
+            folder = Path(features.notes.read(Note.IMAGES))
             [settings] = {json.dumps(json.loads(text), sort_keys=True) for text in features.extracted().values()}
         with PairStore(database) as store:
             ways = ways_of(store) | (dense_ways(store, folder, json.loads(settings)) if arguments.dense else {})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database import FeatureStore, create_database, exclusive
+from d2sfm.database import FeatureStore, Note, create_database, exclusive
 from d2sfm.extraction.folder import import_folder, note_folder
 from d2sfm.options import CameraOptions
 from d2sfm.photographs.reading import list_photographs
@@ -47,4 +47,4 @@ def verify_sift(database: Path, seed: int) -> None:
     with exclusive(database), quiet_pycolmap():
         pycolmap.geometric_verification(database, threads, two_view_geometry_options=options)
         with FeatureStore(database) as store:  # mapping's thresholds follow it
-            store.set_setting("match", json.dumps({"max_error": options.ransac.max_error}))
+            store.notes.write(Note.MATCH, json.dumps({"max_error": options.ransac.max_error}))

@@ -1,7 +1,9 @@
 """COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
 
 from d2sfm.database.feature_store import FeatureStore, ImageRow
-from d2sfm.database.file import create_database, exclusive, require_database, working_copy
+from d2sfm.database.file import create_database, require_database, working_copy
+from d2sfm.database.lock import exclusive
+from d2sfm.database.notes import Note
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
 from d2sfm.database.pair_store import PairStore
 from d2sfm.database.photograph_import import (
@@ -17,6 +19,7 @@ from d2sfm.database.refinement_store import RefinementStore
 __all__ = [
     "FeatureStore",
     "ImageRow",
+    "Note",
     "PairStore",
     "RefinementStore",
     "begin_overwriting",

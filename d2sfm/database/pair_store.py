@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, require_room
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.file import require_database
 from d2sfm.database.migration import carry_pose_priors
 from d2sfm.database.overwriting import outdated_images
+from d2sfm.database.patience import named_errors, patiently, require_room
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 

@@ -11,10 +11,11 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, require_room, sole_use
+from d2sfm.database.connection import Connection, open_pycolmap, sole_use
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.file import require_database
 from d2sfm.database.migration import CAMERA_SENSOR, complete_frames
+from d2sfm.database.patience import named_errors, patiently, require_room
 from d2sfm.database.removal import remove_features
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.blank_copies import write_blank_copy

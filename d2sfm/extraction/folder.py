@@ -10,6 +10,7 @@ from pathlib import Path
 from d2sfm.coordinates import Size
 from d2sfm.database import (
     FeatureStore,
+    Note,
     by_camera_group,
     estimated_cameras,
     given_camera,
@@ -195,10 +196,10 @@ def note_folder(database: Path, images: Path) -> None:
     if folder != folder.encode(errors="replace").decode():
         raise ValueError(f"{folder!r} is not UTF-8, which the names of a database are")
     with FeatureStore(database) as store:
-        noted = store.setting("images")
+        noted = store.notes.read(Note.IMAGES)
         if noted not in (None, folder) and store.extracted() and Path(noted).is_dir():
             raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
-        store.set_setting("images", folder)
+        store.notes.write(Note.IMAGES, folder)
 
 
 def camera_sizes(database: Path, names: list[str]) -> dict[str, Size]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.matching.chance import copy_for_mapping
+from d2sfm.database.mapping_copy import copy_for_mapping
 from d2sfm.options import Mapper
 
 # Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.

@@ -118,7 +118,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         known = features.cameras_given()
-        max_error, is_refined = allowed_error(features), bool(features.refinement())
+        max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
     factor = median(factors.values()) if factors else 1.0
     with PairStore(database) as store:
         names = store.image_names()
@@ -149,7 +149,7 @@ def read_input(
 
 def allowed_error(features: FeatureStore) -> float:
     """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = features.match_settings() | features.refinement()
+    noted = features.notes.match_settings() | features.notes.refinement()
     return noted.get("max_error", VerificationOptions.max_error)
 
 

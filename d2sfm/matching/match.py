@@ -83,7 +83,7 @@ def match_database(
             settings = asdict(options) | (asdict(verification) if verification else {})
             del settings["device"]  # it does not change the result
             verification = of_refined(features, verification)
-            is_refined = bool(features.refinement())
+            is_refined = bool(features.notes.refinement())
         with PairStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
@@ -113,7 +113,7 @@ def match_database(
             totals = _run(store, tasks, len(todo), options, verification, num_threads, progress)
         if overwrite and not others:  # only now, as a stopped run leaves pairs of the settings that are noted
             with FeatureStore(database) as features:
-                features.note_match_settings(settings)
+                features.notes.note_match_settings(settings)
         return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
 
 
@@ -122,7 +122,7 @@ def of_refined(features: FeatureStore, verification: VerificationOptions | None)
 
     Raises RuntimeError where some are not: they are pixels off, so no threshold fits both.
     """
-    refinement = features.refinement()
+    refinement = features.notes.refinement()
     if not refinement or verification is None:
         return verification
     new = features.unrefined()
@@ -215,9 +215,9 @@ def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
 
     The words are empty where nothing differs, or there are no pairs yet.
     """
-    noted = features.match_settings() if features.has_pairs() else {}
+    noted = features.notes.match_settings() if features.has_pairs() else {}
     if settings.keys() - noted.keys():
-        features.note_match_settings(settings | noted)
+        features.notes.note_match_settings(settings | noted)
     changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}
     return ", ".join(f"{name} {noted[name]} (now {value})" for name, value in changed.items())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
+from d2sfm.database import FeatureStore, Note, PairStore, RefinementStore, exclusive
 from d2sfm.extraction.pipeline import reason
 from d2sfm.matching.match import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
@@ -114,7 +114,7 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
 def _noted_verification(database: Path) -> dict[str, int | float]:
     """The options of verification that d2sfm's matching noted, by name; none where the pairs are not its own."""
     with FeatureStore(database) as features:
-        noted = features.match_settings()
+        noted = features.notes.match_settings()
     return {name: noted[name] for name in asdict(VerificationOptions()).keys() & noted.keys()}
 
 
@@ -162,7 +162,7 @@ def _align(
 ) -> dict:
     """Align all tracks and write the positions with the note. Returns what the summary says of it."""
     with FeatureStore(database) as features:
-        folder = Path(folder or features.setting("images") or "")
+        folder = Path(folder or features.notes.read(Note.IMAGES) or "")
         rows = read_images(features)
     if not folder.is_dir() or folder == Path():
         raise FileNotFoundError(f"no folder of photographs {folder}: give --images")

@@ -55,7 +55,7 @@ def test_matches_are_verified_with_the_given_options(photographs, tmp_path, caps
     assert "15 matches of 3 pairs, 0 verified" in capsys.readouterr().out
     expected = {"max_error": 3, "min_inlier_ratio": 0.2, "max_num_trials": 500, "min_num_inliers": 6, "seed": 7}
     with FeatureStore("new.db") as store:
-        assert json.loads(store.setting("match")) == expected
+        assert json.loads(store.notes.read("match")) == expected
     with PairStore("new.db") as store:
         assert len(store.done_pairs(verified=True)) == 3
 
@@ -67,7 +67,7 @@ def test_the_options_that_pairs_were_verified_with_first_stay_noted(photographs,
     for max_error in (3, 5):
         assert run_import(*arguments, max_error) == 0
     with FeatureStore("new.db") as store:
-        assert json.loads(store.setting("match"))["max_error"] == 3
+        assert json.loads(store.notes.read("match"))["max_error"] == 3
 
 
 def test_the_frame_and_the_camera(from_hloc):

@@ -113,11 +113,11 @@ def test_pairs_are_written_and_read_again(database, tmp_path):
 
 def test_settings_without_pairs_count_as_none(database, capsys):
     with FeatureStore(database) as store:
-        store.set_setting("match", '{"ratio": 0.5}')  # of a run that was stopped before its first pair
+        store.notes.write("match", '{"ratio": 0.5}')  # of a run that was stopped before its first pair
     assert match("--ratio", "0.9") == 0
     assert "--overwrite" not in capsys.readouterr().err
     with FeatureStore(database) as store:
-        assert json.loads(store.setting("match"))["ratio"] == 0.9
+        assert json.loads(store.notes.read("match"))["ratio"] == 0.9
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def outcome(extracted, tmp_path, *options):
     with PairStore(database) as store:
         [(_, _, matches, inliers)] = store.pairs_table()
     with FeatureStore(database) as store:
-        return matches, inliers, json.loads(store.setting("match"))
+        return matches, inliers, json.loads(store.notes.read("match"))
 
 
 @pytest.mark.parametrize("limit", [("--ratio", "0.6"), ("--max-distance", "0.5"), ("--min-similarity", "0.9")])

@@ -29,14 +29,14 @@ def test_three_databases(databases, capsys):
 
 def test_photographs_in_different_folders(databases, tmp_path, capsys):
     with FeatureStore("b.db") as store:
-        store.set_setting("images", "/elsewhere")
+        store.notes.write("images", "/elsewhere")
     assert main(["merge", *databases, "--output", "all.db"]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "b.db in /elsewhere: give --images, a folder where all of them are" in error
     assert main(["merge", *databases, "--output", "all.db", "--images", "photographs"]) == 0
     with FeatureStore("all.db") as store:
-        assert store.setting("images") == str(tmp_path / "photographs")
+        assert store.notes.read("images") == str(tmp_path / "photographs")
 
 
 def test_one_database_is_no_merge(databases, tmp_path, capsys):

@@ -299,25 +299,6 @@ def test_resize_factors_leave_out_images_without_our_row(database):
         assert store.resize_factors() == {1: factor, 3: factor}
 
 
-def test_settings_are_kept_and_replaced(database):
-    with FeatureStore(database) as store:
-        assert store.setting("images") is None
-        store.set_setting("images", "/one")
-        store.set_setting("images", "/photos/Füße")
-        assert store.setting("other") is None
-    with FeatureStore(database) as store:
-        assert store.setting("images") == "/photos/Füße"
-
-
-def test_settings_of_matching_are_kept_and_replaced(database):
-    with FeatureStore(database) as store:
-        assert store.match_settings() == {}
-        store.note_match_settings({"ratio": None, "max_error": 4.0})
-        store.note_match_settings({"ratio": None})
-    with FeatureStore(database) as store:
-        assert store.match_settings() == {"ratio": None}
-
-
 def test_cameras_given_are_kept(database):
     with FeatureStore(database) as store:
         assert store.cameras_given() == set()
@@ -330,7 +311,7 @@ def test_cameras_given_are_kept(database):
 def test_reading_changes_no_file(database):
     before = database.read_bytes()
     with FeatureStore(database) as store:
-        store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.setting("images")
+        store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.notes.read("images")
         store.cameras_given()
     assert database.read_bytes() == before
 

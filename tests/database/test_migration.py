@@ -12,7 +12,8 @@ from support.old_database import write_old_copy
 
 from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.migration import carry_pose_priors, columns, complete_frames
+from d2sfm.database.migration import carry_pose_priors, complete_frames
+from d2sfm.database.tables import columns
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database

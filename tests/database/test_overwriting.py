@@ -31,7 +31,7 @@ def database(tmp_path):
         for pair in ((1, 2), (1, 3), (2, 3)):
             store.write(*pair, np.array([[0, 1], [2, 3]]))
     with FeatureStore(path) as store:
-        store.set_setting("match", '{"ratio": 0.5}')
+        store.notes.write("match", '{"ratio": 0.5}')
     with RefinementStore(path) as store:
         store.replace({image_id: store.keypoints(image_id)[:, :2] + 0.25 for image_id in (1, 2, 3)}, {"max_error": 2.0})
         store.save_part("run", 0, np.arange(3), np.zeros((3, 2)))

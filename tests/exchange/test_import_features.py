@@ -148,7 +148,7 @@ def test_what_hlocs_d2net_wrote(tmp_path, photographs, from_hloc):
     assert json.loads(fingerprint)["convention"] == "colmap, moved from reference"
     with FeatureStore(tmp_path / "db.db") as store:
         assert {image.camera_id for image in store.images().values()} == store.cameras_given() == {1}
-        assert store.setting("images") == str(photographs)
+        assert store.notes.read("images") == str(photographs)
         assert set(store.resize_factors().values()) == {2}
 
 

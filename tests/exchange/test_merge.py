@@ -29,9 +29,10 @@ from d2sfm.database import (
     stopped_overwriting,
 )
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.file import OUR_TABLES, exclusive, tables
-from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
-from d2sfm.exchange.merge import REFINED_PARTS, RENUMBERED, SETTINGS, merge_databases
+from d2sfm.database.lock import exclusive
+from d2sfm.database.removal import MAX_IMAGES
+from d2sfm.database.tables import OUR_TABLES, PAIR_TABLES, PARTS, SETTINGS, tables
+from d2sfm.exchange.merge import RENUMBERED, merge_databases
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})
@@ -66,7 +67,7 @@ def write_database(path, photographs, names, fingerprint=FINGERPRINT, seed=0):
         for index, name in enumerate(names):
             features = random_features(10 * seed + index, count=4 + index, image_size=SIZE, input_size=(40, 30))
             store.write(name, features, fingerprint, DescriptorDtype.FLOAT16)
-        store.set_setting("images", str(photographs))
+        store.notes.write("images", str(photographs))
         store.mark_cameras_given([1])
     with open_pycolmap(path) as colmap:
         for image in colmap.read_all_images():
@@ -149,7 +150,7 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
     assert pairs == expected_pairs
     assert len(pairs) == 3 + 1 + 3
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.settings() == {"images": str(tmp_path / "photographs")}
+        assert store.notes.all() == {"images": str(tmp_path / "photographs")}
     with Connection(tmp_path / "merged.db") as connection:
         assert connection.rows("PRAGMA foreign_key_check") == []
         assert connection.rows("PRAGMA integrity_check") == [("ok",)]
@@ -178,7 +179,7 @@ def test_ids_count_on(tmp_path, parts):
 def test_every_table_of_d2sfm_is_thought_of():
     assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | {
         SETTINGS,
-        REFINED_PARTS,
+        PARTS,
     }
 
 
@@ -282,7 +283,7 @@ def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
     set_setting(parts[0], "copy_of", "another")
     assert merge_databases(parts, tmp_path / "merged.db") == 8
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.settings() == {"images": str(tmp_path / "photographs")}
+        assert store.notes.all() == {"images": str(tmp_path / "photographs")}
 
 
 def test_names_in_both(tmp_path, photographs, parts):
@@ -328,7 +329,7 @@ def test_keypoints_of_another_extractor(tmp_path, parts):
 
 def set_setting(path, key, value):
     with FeatureStore(path) as store:
-        store.set_setting(key, value)
+        store.notes.write(key, value)
 
 
 def test_photographs_in_different_folders(tmp_path, photographs, parts, caplog):
@@ -338,7 +339,7 @@ def test_photographs_in_different_folders(tmp_path, photographs, parts, caplog):
     refuse(tmp_path, parts, "half lacks 8 photographs of the databases: A0.png the first", tmp_path / "half")
     merge_databases(parts, tmp_path / "merged.db", photographs)
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.setting("images") == str(photographs)
+        assert store.notes.read("images") == str(photographs)
 
 
 def test_other_settings(tmp_path, parts, caplog):
@@ -348,8 +349,8 @@ def test_other_settings(tmp_path, parts, caplog):
     merge_databases(parts, tmp_path / "merged.db")
     assert f"pairs of {parts[0]} were made with" in caplog.text
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.setting("match") == '{"ratio": null}'
-        assert store.setting("alone") == "x"
+        assert store.notes.read("match") == '{"ratio": null}'
+        assert store.notes.read("alone") == "x"
     (tmp_path / "merged.db").unlink()
     set_setting(parts[0], "alone", "y")
     refuse(tmp_path, parts, f"{parts[0]} has the setting alone y, {parts[2]} has x")

@@ -72,7 +72,7 @@ def test_a_folder_becomes_a_database_with_features(tmp_path, photographs):
         assert stored.descriptors.dtype == np.float16
         np.testing.assert_allclose(stored.descriptors, fresh.descriptors, atol=1e-3)
     with FeatureStore(database) as store:
-        assert store.setting("images") == str(photographs.resolve())
+        assert store.notes.read("images") == str(photographs.resolve())
 
 
 def test_descriptors_are_stored_bit_for_bit_as_float32_on_request(tmp_path, photographs):
@@ -113,7 +113,7 @@ def test_a_second_folder_is_refused_while_the_first_is_there(tmp_path, photograp
     shutil.rmtree(photographs)  # as after a move
     assert extract_to_database(database, other, options=SMALL).already_there == 3
     with FeatureStore(database) as store:
-        assert store.setting("images") == str(other.resolve())
+        assert store.notes.read("images") == str(other.resolve())
 
 
 def test_camera_options_that_come_too_late_are_mentioned(tmp_path, photographs, caplog):

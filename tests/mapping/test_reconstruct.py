@@ -137,7 +137,7 @@ def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(databas
 
 def mark_refined(database):
     with FeatureStore(database) as store:
-        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
+        store.notes.write("refinement", json.dumps({"max_error": 2.0}))
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("INSERT INTO d2sfm_original_keypoints SELECT image_id, data FROM keypoints")
 
@@ -183,7 +183,7 @@ def test_the_threshold_is_that_of_the_last_verification(database):
 
     assert max_error() == VerificationOptions().max_error
     with FeatureStore(database) as store:
-        store.set_setting("match", json.dumps({"max_error": 6.0}))
+        store.notes.write("match", json.dumps({"max_error": 6.0}))
     assert max_error() == 6
     mark_refined(database)
     assert max_error() == 2
@@ -242,7 +242,7 @@ def test_points_take_the_colours_of_the_photographs(database, tmp_path, caplog):
     assert colours.max() > 0
     assert "colours" not in caplog.text
     with FeatureStore(database) as store:
-        store.set_setting("images", str(tmp_path / "images"))
+        store.notes.write("images", str(tmp_path / "images"))
     recorded = reconstruct(database, tmp_path / "recorded", options=options)
     again = np.array([point.color for point in pycolmap.Reconstruction(recorded.models[0]).points3D.values()])
     assert np.array_equal(colours, again)

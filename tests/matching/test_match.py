@@ -138,7 +138,7 @@ def test_a_second_run_passes_over_what_is_there(database):
 
 def noted(path):
     with FeatureStore(path) as store:
-        return json.loads(store.setting("match"))["max_error"]
+        return json.loads(store.notes.read("match"))["max_error"]
 
 
 def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeypatch, caplog):

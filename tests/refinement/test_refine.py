@@ -234,7 +234,7 @@ def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite, c
     assert rows(database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
     restore_database(database)
     with FeatureStore(database) as store:
-        assert json.loads(store.setting("match"))["max_error"] == 6.0
+        assert json.loads(store.notes.read("match"))["max_error"] == 6.0
 
 
 def test_pairs_that_are_new_since_refinement_are_told(database, matched, caplog):
@@ -250,18 +250,18 @@ def test_pairs_that_are_new_since_refinement_are_told(database, matched, caplog)
 def test_features_that_are_written_again_are_not_refined(database, matched):
     refined(database, matched)
     with FeatureStore(database) as store:
-        assert store.refinement()["max_error"] == 2.0
+        assert store.notes.refinement()["max_error"] == 2.0
         assert store.unrefined() == []
         [settings] = set(store.extracted().values())
         for name in store.images():
             store.write(name, store.read(name), settings, DescriptorDtype.FLOAT16)
-        assert store.refinement() == {}
+        assert store.notes.refinement() == {}
         assert len(store.unrefined()) == 3
 
 
 def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
     with FeatureStore(database) as store:
-        store.set_setting("match", "{}")
+        store.notes.write("match", "{}")
     refined(database, matched)
     restore_database(database)
     with PairStore(database) as store:

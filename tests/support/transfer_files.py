@@ -31,7 +31,7 @@ def write_database(path: Path, folder: Path, names: list[str] = NAMES) -> Path:
     with FeatureStore(path) as store:
         for seed, name in enumerate(names):
             store.write(name, random_features(seed), FINGERPRINT, DescriptorDtype.FLOAT16)
-        store.set_setting("images", str(folder))
+        store.notes.write("images", str(folder))
     with PairStore(path) as store:
         ids = list(store.image_names())
         for i, j in ((i, j) for i in ids for j in ids if i < j):
