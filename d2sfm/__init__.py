@@ -34,7 +34,7 @@ _PUBLIC = {
     "VerificationOptions": "options",
     "create_database": "database",
     "extract_to_database": "extraction.extract",
-    "extract_to_files": "extraction.extract",
+    "extract_to_files": "exchange.extract_to_files",
     "import_photographs": "database",
     "match_database": "matching.match",
     "mutual_nearest_neighbours": "matching.neighbours",

@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     storage = parse_options(StorageOptions, arguments)
     cameras = parse_options(CameraOptions, arguments)
     _refuse_unused(arguments, cameras, storage)
-    from d2sfm.extraction.extract import extract_to_database, extract_to_files
+    from d2sfm.exchange.extract_to_files import extract_to_files
+    from d2sfm.extraction.extract import extract_to_database
     from d2sfm.photographs.masks import Masks
 
     common = {"options": options, "storage": storage, "overwrite": arguments.overwrite}

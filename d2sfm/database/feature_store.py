@@ -104,17 +104,17 @@ class FeatureStore:
         unknown = ["an extractor unknown to COLMAP"] if types & {None, _UNDEFINED} else []
         return " and ".join(known + unknown) or None
 
-    def write(self, name: str, features: Features, fingerprint: str, descriptor_dtype: DescriptorDtype) -> None:
+    def write(self, name: str, features: Features, fingerprint: str) -> None:
         """Write the features of an image in one transaction, in place of what it had.
 
         All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
         indices. So do original keypoints, parts of an unfinished refinement, and the notes of pairs and of refinement
         with the last that they are about. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32,
-        descriptors as rows of bytes (1024 a row as float16, 2048 as float32), scores in our table. Needs little room
-        beside the features, most where their descriptors have that dtype already.
+        descriptors in the dtype that they have as rows of bytes (1024 a row of float16, 2048 of float32), scores in
+        our table. Needs little room beside the features.
 
-        Raises ValueError where the database has no image of that name or the descriptors are larger than a row may
-        be, RuntimeError where the size of its camera is not that of the features' picture.
+        Raises ValueError where the database has no image of that name, or the descriptors have another dtype or are
+        larger than a row may be, RuntimeError where the size of its camera is not that of the features' picture.
         """
         image = self._image(name)
         if (image.width, image.height) != tuple(features.image_size):
@@ -122,7 +122,10 @@ class FeatureStore:
                 f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
                 f"the camera in {self.path} has {image.width} x {image.height}"
             )
-        dtype = _DTYPES[DescriptorDtype(descriptor_dtype)]
+        if features.descriptors.dtype.name not in _DTYPES:
+            raise ValueError(f"has descriptors of {features.descriptors.dtype}, expected float16 or float32")
+        descriptor_dtype = DescriptorDtype(features.descriptors.dtype.name)
+        dtype = _DTYPES[descriptor_dtype]
         row_bytes = DESCRIPTOR_SIZE * dtype.itemsize
         check_count(len(features), descriptor_dtype)
         create_our_tables(self._connection)

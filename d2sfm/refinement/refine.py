@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -16,15 +15,15 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, Note, PairStore, RefinementStore, exclusive
-from d2sfm.extraction.pipeline import reason
 from d2sfm.matching.match import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
-from d2sfm.photographs.headers import check_header
+from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Tracks, build_tracks
+from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
 
@@ -191,18 +190,16 @@ def _align(
 
 def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
     """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
+    sizes, unusable = {image.name: tuple(image.image_size) for image in images}, Skipped()
 
-    def fault(image: ImageKeypoints) -> str:
-        try:
-            size = check_header(folder / image.name)
-        except (ValueError, OSError) as error:
-            return f"{image.name} {reason(error)}"
-        width, height = image.image_size
-        return "" if size == (width, height) else f"{image.name} is {size[0]} x {size[1]} px, not {width} x {height}"
+    def check(photograph: Photograph) -> None:
+        (width, height), expected = photograph.size, sizes[photograph.name]
+        if (width, height) != expected:
+            raise ValueError(f"is {width} x {height} px, not {expected[0]} x {expected[1]}")
 
-    with ThreadPoolExecutor() as pool:
-        faults = [found for found in pool.map(fault, images) if found]
-    if faults:
+    read_headers(folder, sizes, unusable, check)
+    if unusable:
+        faults = [f"{name} {reason}" for name, reason in unusable.items()]
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"photographs in {folder} are not those of the features: {'; '.join(faults[:3])}{more}")
 

@@ -16,7 +16,7 @@ from d2sfm.database import (
     stopped_overwriting,
 )
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 
@@ -41,14 +41,14 @@ def database(tmp_path):
 def write(path, name, fingerprint):
     record = Features(
         keypoints=np.ones((4, 4), np.float32),
-        descriptors=np.ones((4, 512), np.float32),
+        descriptors=np.ones((4, 512), np.float16),
         image_size=SIZE,
         input_size=SIZE,
         convention=Convention.COLMAP,
         scales=(1.0,),
     )
     with FeatureStore(path) as store:
-        store.write(name, record, fingerprint, DescriptorDtype.FLOAT16)
+        store.write(name, record, fingerprint)
 
 
 def extracted(path):

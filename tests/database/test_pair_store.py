@@ -9,7 +9,7 @@ import pytest
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 MATCHES = np.array([[0, 1], [2, 0], [3, 3]], np.uint32)
 
@@ -24,16 +24,16 @@ def database(tmp_path):
             colmap.write_image(pycolmap.Image(name=f"{5 - number}.jpg", camera_id=colmap.write_camera(camera)))
         colmap.write_keypoints(3, np.ones((7, 2), np.float32))
     with FeatureStore(path) as store:
-        store.write("4.jpg", make_features(5), "settings", DescriptorDtype.FLOAT16)
-        store.write("3.jpg", make_features(0), "settings", DescriptorDtype.FLOAT32)
+        store.write("4.jpg", make_features(5, np.float16), "settings")
+        store.write("3.jpg", make_features(0, np.float32), "settings")
     return path
 
 
-def make_features(count):
+def make_features(count, dtype=np.float16):
     rng = np.random.default_rng(count)
     return Features(
         keypoints=rng.uniform(0, 40, (count, 4)).astype(np.float32),
-        descriptors=rng.uniform(-1, 1, (count, 512)).astype(np.float32),
+        descriptors=rng.uniform(-1, 1, (count, 512)).astype(dtype),
         image_size=(64, 48),
         input_size=(64, 48),
         convention=Convention.COLMAP,
@@ -83,7 +83,7 @@ def test_keypoints_and_descriptors_are_those_that_were_written(database):
     assert np.array_equal(keypoints, features.keypoints[:, :2])
     assert descriptors.dtype == np.float16
     assert descriptors.flags.writeable  # torch warns of arrays that are not
-    assert np.array_equal(descriptors, features.descriptors.astype(np.float16))
+    assert np.array_equal(descriptors, features.descriptors)
     assert no_keypoints.shape == (0, 2)
     assert no_descriptors.shape == (0, 512)
     assert no_descriptors.dtype == np.float32

@@ -18,7 +18,7 @@ from d2sfm.database import (
 )
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import CameraMode, CameraOptions, Convention, DescriptorDtype
+from d2sfm.options import CameraMode, CameraOptions, Convention
 
 SINGLE, PER_FOLDER = CameraOptions(camera_mode=CameraMode.SINGLE), CameraOptions(camera_mode=CameraMode.PER_FOLDER)
 PINHOLE = CameraOptions(camera_model="PINHOLE", camera_params="70,71,32,24")
@@ -325,7 +325,7 @@ def fill(database, names):
     """Features and verified pairs for all images."""
     features = Features(
         keypoints=np.ones((4, 4), np.float32),
-        descriptors=np.ones((4, 512), np.float32),
+        descriptors=np.ones((4, 512), np.float16),
         image_size=(64, 48),
         input_size=(64, 48),
         convention=Convention.COLMAP,
@@ -333,7 +333,7 @@ def fill(database, names):
     )
     with FeatureStore(database) as store:
         for name in names:
-            store.write(name, features, "settings", DescriptorDtype.FLOAT16)
+            store.write(name, features, "settings")
         ids = sorted(image.image_id for image in store.images().values())
     with PairStore(database) as store:
         for i, j in ((i, j) for i in ids for j in ids if i < j):

@@ -10,7 +10,7 @@ import pytest
 from d2sfm.database import FeatureStore, PairStore, RefinementStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 COUNTS = {1: 6, 2: 4, 3: 0}  # keypoints by image_id
 MATCHES = np.array([[0, 1], [2, 3], [4, 0]], np.uint32)
@@ -21,7 +21,7 @@ def make_features(count, seed=0):
     random = np.random.default_rng(seed)
     return Features(
         keypoints=random.uniform(1, 60, (count, 4)).astype(np.float32),
-        descriptors=np.full((count, 512), 512**-0.5, np.float32),
+        descriptors=np.full((count, 512), 512**-0.5, np.float16),
         image_size=(64, 48),
         input_size=(64, 48),
         convention=Convention.COLMAP,
@@ -39,7 +39,7 @@ def database(tmp_path):
             colmap.write_image(pycolmap.Image(name=f"{image_id}.jpg", camera_id=colmap.write_camera(camera)))
     with FeatureStore(path) as store:
         for image_id, count in COUNTS.items():
-            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings", DescriptorDtype.FLOAT16)
+            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings")
     verify_pairs(path)
     return path
 
@@ -194,7 +194,7 @@ def test_features_written_again_forget_their_originals(database):
     replaced(database, new_positions())
     features = make_features(5, seed=9)
     with FeatureStore(database) as store:
-        store.write("1.jpg", features, "settings", DescriptorDtype.FLOAT16)
+        store.write("1.jpg", features, "settings")
     with RefinementStore(database) as store:
         assert store.refined() == {2, 3}
         assert store.restore() == 2

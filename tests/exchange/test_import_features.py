@@ -107,7 +107,7 @@ def test_a_database_through_files_is_the_same(photographs, tmp_path_factory, cou
     }
     with FeatureStore(folder / "a.db") as store:
         for name, features in named.items():
-            store.write(name, features, FINGERPRINT, dtype)
+            store.write(name, features, FINGERPRINT)
     with PairStore(folder / "a.db") as store:
         for i in range(1, len(NAMES) + 1):
             for j in range(i + 1, len(NAMES) + 1):

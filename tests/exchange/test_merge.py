@@ -33,7 +33,7 @@ from d2sfm.database.lock import exclusive
 from d2sfm.database.removal import MAX_IMAGES
 from d2sfm.database.tables import OUR_TABLES, PAIR_TABLES, PARTS, SETTINGS, tables
 from d2sfm.exchange.merge import RENUMBERED, merge_databases
-from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
+from d2sfm.options import CameraMode, CameraOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})
 SIZE = (80, 60)
@@ -66,7 +66,7 @@ def write_database(path, photographs, names, fingerprint=FINGERPRINT, seed=0):
     with FeatureStore(path) as store:
         for index, name in enumerate(names):
             features = random_features(10 * seed + index, count=4 + index, image_size=SIZE, input_size=(40, 30))
-            store.write(name, features, fingerprint, DescriptorDtype.FLOAT16)
+            store.write(name, features, fingerprint)
         store.notes.write("images", str(photographs))
         store.mark_cameras_given([1])
     with open_pycolmap(path) as colmap:
@@ -397,7 +397,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts, share):
     for path, name in ((parts[0], "a0.png"), (parts[1], "A0.png")):
         with FeatureStore(path) as store:
             features = random_features(0, count=2000, image_size=SIZE, input_size=(40, 30))
-            store.write(name, features, FINGERPRINT, DescriptorDtype.FLOAT16)
+            store.write(name, features, FINGERPRINT)
     before = [path.read_bytes() for path in parts]
     limit = int(share * len(before[0]))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -18,7 +18,7 @@ from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import verify
-from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)
@@ -42,7 +42,7 @@ def view_features(number, descriptors_of_points, count_outliers=40):
 def features(xy, descriptors, input_size=(WIDTH, HEIGHT)):
     return Features(
         keypoints=np.column_stack([xy, np.ones((len(xy), 2))]).astype(np.float32),
-        descriptors=(descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float32),
+        descriptors=(descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float16),
         image_size=(WIDTH, HEIGHT),
         input_size=input_size,
         convention=Convention.COLMAP,
@@ -60,8 +60,8 @@ def make_database(tmp_path):
         points = np.random.default_rng(7).normal(size=(80, 512))
         with FeatureStore(path) as store:
             for number in range(4):
-                store.write(f"view {number}.jpg", view_features(number, points), "settings", DescriptorDtype.FLOAT16)
-            store.write(EMPTY, features(np.zeros((0, 2)), np.zeros((0, 512))), "settings", DescriptorDtype.FLOAT16)
+                store.write(f"view {number}.jpg", view_features(number, points), "settings")
+            store.write(EMPTY, features(np.zeros((0, 2)), np.zeros((0, 512))), "settings")
         return path
 
     return make

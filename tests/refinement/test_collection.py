@@ -8,7 +8,7 @@ from d2sfm.coordinates import image_from_input
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 from d2sfm.refinement import collection as collection_module
 from d2sfm.refinement.collection import read_collection, read_images
 from d2sfm.refinement.warps import local_warps
@@ -47,7 +47,7 @@ def database(tmp_path):
             colmap.write_image(pycolmap.Image(name=name, camera_id=colmap.write_camera(camera)))
     with FeatureStore(path) as store:
         for name in COUNTS:
-            store.write(name, make_features(name), "settings", DescriptorDtype.FLOAT32)
+            store.write(name, make_features(name), "settings")
     return path
 
 
@@ -99,7 +99,7 @@ def test_positions_and_scales_are_pixels_of_the_networks_input_and_lead_back(dat
 
 def test_keypoints_of_the_published_codes_frame_are_refused(database):
     with FeatureStore(database) as store:
-        store.write("d.jpg", make_features("d.jpg", Convention.REFERENCE), "settings", DescriptorDtype.FLOAT16)
+        store.write("d.jpg", make_features("d.jpg", Convention.REFERENCE), "settings")
         with pytest.raises(RuntimeError, match=r"db\.db holds features in the frame reference"):
             read_images(store)
 

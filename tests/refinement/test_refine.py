@@ -20,7 +20,6 @@ from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
-    DescriptorDtype,
     ExtractionOptions,
     Precision,
     RefinementOptions,
@@ -168,7 +167,7 @@ def test_other_options_and_later_images_are_refused(database, matched):
     with FeatureStore(database) as store:
         features = store.read("view_01.png")
         [settings] = set(store.extracted().values())
-        store.write("view_01.png", features, settings, DescriptorDtype.FLOAT16)
+        store.write("view_01.png", features, settings)
     with pytest.raises(RuntimeError, match="was refined before, and 1 images came after that"):
         refined(database, matched)
     with pytest.raises(
@@ -254,7 +253,7 @@ def test_features_that_are_written_again_are_not_refined(database, matched):
         assert store.unrefined() == []
         [settings] = set(store.extracted().values())
         for name in store.images():
-            store.write(name, store.read(name), settings, DescriptorDtype.FLOAT16)
+            store.write(name, store.read(name), settings)
         assert store.notes.refinement() == {}
         assert len(store.unrefined()) == 3
 

@@ -9,7 +9,6 @@ from support.feature_records import random_features
 from support.helpers import textured_picture
 
 from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
-from d2sfm.options import DescriptorDtype
 
 NAMES = ["a.png", "b c.png", "sub/a.png"]
 SIZE, INPUT = (160, 120), (80, 60)
@@ -30,7 +29,7 @@ def write_database(path: Path, folder: Path, names: list[str] = NAMES) -> Path:
     import_photographs(path, folder, names)
     with FeatureStore(path) as store:
         for seed, name in enumerate(names):
-            store.write(name, random_features(seed), FINGERPRINT, DescriptorDtype.FLOAT16)
+            store.write(name, random_features(seed), FINGERPRINT)
         store.notes.write("images", str(folder))
     with PairStore(path) as store:
         ids = list(store.image_names())
