@@ -41,7 +41,14 @@ from d2sfm.network.early_maps import FeatureMaps
 from d2sfm.network.input import Prepared
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.options import (
+    CameraOptions,
+    DescriptorDtype,
+    ExtractionOptions,
+    MapCacheOptions,
+    MaskOptions,
+    StorageOptions,
+)
 from d2sfm.photographs.headers import check_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.reading import list_photographs, load_photograph
@@ -81,17 +88,16 @@ def extract_to_database(
     options: ExtractionOptions | None = None,
     cameras: CameraOptions | None = None,
     storage: StorageOptions | None = None,
-    masks: Masks | None = None,
-    cache: Path | None = None,
-    cache_limit: float = MAPS_IN_FOLDER_GB,
+    masks: MaskOptions | None = None,
+    cache: MapCacheOptions | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
     Creates the database where there is none; photographs that have features already are passed over; what can't be
-    used is named in the summary and leaves no row behind. masks: what of the photographs is out. cache: folder in
-    which the early feature maps are kept for refinement, at most cache_limit GB (1e9 bytes). ``progress`` shows a bar.
+    used is named in the summary and leaves no row behind. masks: what of the photographs is out. cache: where
+    early feature maps are kept for refinement, and how much of them. ``progress`` shows a bar.
 
     overwrite: extract photographs again that have features, of whatever settings. Features count as none from the start
     of that run, but stay, with the pairs that hang on them, until the new ones are written; where it was stopped, the
@@ -108,9 +114,10 @@ def extract_to_database(
     if not names:
         raise ValueError(f"{images} holds no photographs")
     given_camera(cameras)  # raises where it is none
-    if cache and 1.0 not in (options or ExtractionOptions()).scales:
+    cache, masks = cache or MapCacheOptions(), masks or MaskOptions()
+    if cache.cache and 1.0 not in (options or ExtractionOptions()).scales:
         raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
-    masks = masks or Masks()
+    masks = Masks(masks.masks, masks.camera_mask)
     masks.check(images, names)
     extractor = Extractor(options)
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
@@ -146,7 +153,7 @@ def extract_to_database(
                 dtype,
                 summary.skipped,
                 progress,
-                _map_keeper(extractor, images, cache, cache_limit) if cache else None,
+                _map_keeper(extractor, images, cache) if cache.cache else None,
                 masks,
             )
         finally:  # a stopped run, too, leaves nothing behind of what is broken
@@ -157,11 +164,11 @@ def extract_to_database(
 
 
 def _map_keeper(
-    extractor: Extractor, images: Path, folder: Path, limit: float
+    extractor: Extractor, images: Path, kept: MapCacheOptions
 ) -> Callable[[str, Prepared, FeatureMaps], None]:
     options = extractor.options
     weights = load_weights(options.weights, options.preprocessing, options.mirror)
-    cache = MapCache(folder, limit * 1e9, weights, extractor.precision, options.preprocessing)
+    cache = MapCache(kept.cache, kept.limit_bytes, weights, extractor.precision, options.preprocessing)
     return lambda name, picture, maps: cache.put(images / name, picture.size, maps)
 
 
