@@ -6,8 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from d2sfm.text import printable
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -17,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
     """Run a command and return its exit code; its log goes to standard error, and what stops it becomes one line."""
+    from tqdm.contrib.logging import logging_redirect_tqdm  # it brings asyncio, which --help can do without
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LevelFirst())
     log.addHandler(handler)
