@@ -1,8 +1,16 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
-from d2sfm import Extractor
+    photographs -> network -> features -> extraction -> database
+                -> pairs -> matching -> refinement -> mapping
 
-features = Extractor().extract("photograph.jpg")
+    scenes with depth (megadepth_utils) -> training -> weights of the network
+
+Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
+Beside them: formats, exchange, plots, demo; options and commands. A photograph's features, and a whole stage:
+
+    from d2sfm import Extractor, extract_to_database
+    features = Extractor().extract("photo.jpg")
+    extract_to_database("db.db", "photos")
 """
 
 # zlib must be loaded before pycolmap: its library exports deflate symbols of its own, and a zlib loaded
@@ -21,6 +29,8 @@ _PUBLIC = {
     "Extractor": "features.extractor",
     "FeatureStore": "database",
     "Features": "features.record",
+    "MapCacheOptions": "options",
+    "MaskOptions": "options",
     "Masks": "photographs.masks",
     "MatchingOptions": "options",
     "PairOptions": "options",

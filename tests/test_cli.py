@@ -332,13 +332,6 @@ def test_help_names_every_option(command, capsys):
     assert "--quiet" in capsys.readouterr().out
 
 
-def test_help_and_version_load_neither_torch_nor_pycolmap():
-    code = "import sys; from d2sfm.cli import make_parser; make_parser(); print(*sys.modules)"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "argparse" in output.split()
-    assert not {"torch", "pycolmap"} & set(output.split())
-
-
 def test_the_module_is_the_command():
     output = subprocess.run([sys.executable, "-m", "d2sfm", "--version"], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == f"d2sfm {__version__}"

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import megadepth_utils
-from d2sfm.commands.arguments import add_command, add_options, parse_options
-from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
+from d2sfm.commands.arguments import add_command, add_options, add_output, parse_options
+from d2sfm.console import finish, shows_progress
 from d2sfm.options import PairOptions, TrainingOptions
 
 ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
@@ -42,20 +42,13 @@ def add(commands) -> None:
         metavar="FILE",
         help="the same for --use-validation (default: the paper's 77)",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("training"),
-        metavar="DIR",
-        help="folder of checkpoints, tables and pictures (default: training)",
-    )
+    add_output(parser, "training", "folder of checkpoints, tables and pictures")
     parser.add_argument(
         "--resume",
         action="store_true",
         help="go on from the last checkpoint in the output, or start where there is none",
     )
-    for options in (PairOptions, TrainingOptions):
-        add_options(parser, options)
+    add_options(parser, PairOptions, TrainingOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,5 +73,4 @@ def run(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         progress=shows_progress(arguments),
     )
-    print_result(arguments, summary)
-    return EXIT_DONE if summary.is_whole else EXIT_INCOMPLETE
+    return finish(arguments, summary, is_whole=summary.is_whole)

@@ -24,7 +24,14 @@ from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.options import (
+    CameraOptions,
+    DescriptorDtype,
+    ExtractionOptions,
+    MapCacheOptions,
+    MaskOptions,
+    StorageOptions,
+)
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.photographs.reading import list_photographs
@@ -40,27 +47,27 @@ def extract_to_database(
     options: ExtractionOptions | None = None,
     cameras: CameraOptions | None = None,
     storage: StorageOptions | None = None,
-    masks: Masks | None = None,
-    cache: Path | None = None,
-    cache_limit: float = MAPS_IN_FOLDER_GB,
+    masks: MaskOptions | None = None,
+    cache: MapCacheOptions | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
     A database is made where there is none. Photographs that have features are passed over; what can't be used is named
-    in the summary and leaves no row behind. masks: what of the photographs is out. cache: folder that keeps the early
-    feature maps for refinement, at most cache_limit GB (1e9 bytes). overwrite: extract again what has features, of
-    whatever settings. They count as none from the start of that run, but stay, with the pairs that hang on them, until
-    the new ones are written; where it was stopped, the next run goes on. A photograph whose size changed gets a new
-    camera; one that is broken by now keeps what it had.
+    in the summary and leaves no row behind. masks: what of the photographs is out. cache: where early feature maps are
+    kept for refinement, and how many. overwrite: extract again what has features, of whatever settings. They count as
+    none from the start of that run, but stay, with the pairs that hang on them, until the new ones are written; where
+    it was stopped, the next run goes on. A photograph whose size changed gets a new camera; one that is broken by now
+    keeps what it had.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a cache without scale
     1, RuntimeError where the database is none, or holds features of another extractor or of other settings (with
     overwrite: of photographs that are not in the folder).
     """
     started, skipped = time.perf_counter(), Skipped()
-    images, cameras, masks = Path(images), cameras or CameraOptions(), masks or Masks()
+    images, cameras, cache = Path(images), cameras or CameraOptions(), cache or MapCacheOptions()
+    masks = Masks(masks.masks, masks.camera_mask) if masks else Masks()
     names = _require_inputs(images, options or ExtractionOptions(), cameras, masks, cache)
     extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
@@ -77,7 +84,7 @@ def extract_to_database(
         if len(pending) < len(names) and cameras != CameraOptions():
             logger.warning("photographs that are in the database already keep their cameras: give others a new one")
         try:
-            keep, store = _map_keeper(extractor, cache, cache_limit), partial(feature_writer, database, fingerprint)
+            keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint)
             found = extract_all(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, list(skipped))
@@ -86,23 +93,23 @@ def extract_to_database(
 
 
 def _require_inputs(
-    images: Path, options: ExtractionOptions, cameras: CameraOptions, masks: Masks, cache: Path | None
+    images: Path, options: ExtractionOptions, cameras: CameraOptions, masks: Masks, cache: MapCacheOptions
 ) -> list[str]:
     """Sorted names of the photographs. Raises where an argument is wrong, before anything is made."""
     names = list_photographs(images)
     if not names:
         raise ValueError(f"{images} holds no photographs")
     given_camera(cameras)  # raises where it is none
-    if cache and 1.0 not in options.scales:
+    if cache.cache and 1.0 not in options.scales:
         raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
     masks.check(images, names)
     return names
 
 
-def _map_keeper(extractor: Extractor, folder: Path | None, limit_gb: float) -> OnMaps | None:
-    if not folder:
+def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:
+    if not kept.cache:
         return None
     options = extractor.options
     weights = load_weights(options.weights, options.preprocessing, options.mirror)
-    cache = MapCache(folder, limit_gb * 1e9, weights, extractor.precision, options.preprocessing)
+    cache = MapCache(kept.cache, kept.limit_bytes, weights, extractor.precision, options.preprocessing)
     return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps)

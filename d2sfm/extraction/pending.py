@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, begin_overwriting, stopped_overwriting
+from d2sfm.database import FeatureStore, Note, begin_overwriting, stopped_overwriting
 from d2sfm.features.fingerprints import difference
 
 logger = logging.getLogger(__name__)

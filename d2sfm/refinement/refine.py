@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, Note, PairStore, RefinementStore, exclusive
 from d2sfm.matching.match import verify_again
-from d2sfm.options import RefinementOptions, VerificationOptions
+from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
@@ -55,14 +55,14 @@ def refine_database(
     images: Path | str | None = None,
     *,
     options: RefinementOptions | None = None,
-    cache: Path | str | None = None,
+    cache: MapCacheOptions | None = None,
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
     within options.max_error and else as matching did.
 
-    images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature maps,
-    as extraction fills it on request; what it lacks is computed, and kept there within options.cache_limit.
+    images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
+    maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
 
     The original keypoints stay in the database, see ``restore_database``. Work goes on where a stopped run was, as long
     as matches and options are the same. Where the keypoints are refined already, pairs without geometry are verified,
@@ -156,7 +156,7 @@ def _align(
     folder: Path | str | None,
     note: dict,
     options: RefinementOptions,
-    cache: Path | str | None,
+    cache: MapCacheOptions | None,
     progress: bool,
 ) -> dict:
     """Align all tracks and write the positions with the note. Returns what the summary says of it."""
@@ -171,7 +171,7 @@ def _align(
     _require_photographs(
         folder, [collection.images[i] for i in np.unique(collection.image_of_node[tracks.of_node >= 0])]
     )
-    maps = MapSource(collection, folder, options, Path(cache) if cache else None)
+    maps = MapSource(collection, folder, options, cache or MapCacheOptions())
     positions = collection.xy.copy()
     for nodes, xy in _aligned_parts(database, collection, tracks, maps, options, progress):
         positions[nodes] = xy

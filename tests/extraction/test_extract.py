@@ -22,6 +22,7 @@ from d2sfm.features.extractor import Extractor
 from d2sfm.options import (
     DescriptorDtype,
     ExtractionOptions,
+    MapCacheOptions,
     StorageOptions,
 )
 from d2sfm.photographs.reading import load_photograph
@@ -94,7 +95,9 @@ def test_a_second_folder_is_refused_while_the_first_is_there(tmp_path, photograp
 def test_a_cache_of_maps_that_are_not_computed_is_refused(tmp_path, photographs):
     options = ExtractionOptions(max_edge=64, device="cpu", scales=(0.5,))
     with pytest.raises(ValueError, match="are those of scale 1"):
-        extract_to_database(tmp_path / "db.db", photographs, options=options, cache=tmp_path / "cache")
+        extract_to_database(
+            tmp_path / "db.db", photographs, options=options, cache=MapCacheOptions(cache=tmp_path / "cache")
+        )
     assert not (tmp_path / "db.db").exists()
     assert not (tmp_path / "cache").exists()
 

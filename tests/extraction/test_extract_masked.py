@@ -8,8 +8,8 @@ from support.photograph_folder import SMALL, read_all, write_photograph_folder
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.options import (
     ExtractionOptions,
+    MaskOptions,
 )
-from d2sfm.photographs.masks import Masks
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def masks(tmp_path):
 
 def test_masked_keypoints_never_enter(tmp_path, photographs, masks, caplog):
     extract_to_database(tmp_path / "plain.db", photographs, options=SMALL)
-    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=Masks(masks))
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert not summary.skipped
     assert "1 photographs have no mask, all of them is in: b c.png the first" in caplog.text
     plain, found = read_all(tmp_path / "plain.db"), read_all(tmp_path / "db.db")
@@ -50,7 +50,7 @@ def test_masked_keypoints_never_enter(tmp_path, photographs, masks, caplog):
 def test_bad_masks_skip_their_photographs(tmp_path, photographs, masks):
     save_mask(masks, "b c.png.png", np.ones((10, 10), bool))
     (masks / "a.jpg.png").write_bytes(b"no mask")
-    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=Masks(masks))
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert list(summary.skipped) == ["a.jpg", "b c.png"]
     assert "mask that can't be used" in summary.skipped["a.jpg"]
     assert summary.skipped["b c.png"] == "is 112 x 80 px, its mask 10 x 10 px"
@@ -62,9 +62,9 @@ def test_masked_features_other_masks_and_borders_are_not_mixed(tmp_path, photogr
     save_mask(tmp_path, "one.png", np.ones((80, 96), bool))
     (photographs / "b c.png").unlink()
     (photographs / "sub/a.jpg").unlink()
-    one = Masks(camera_mask=tmp_path / "one.png")
-    extract_to_database(database, photographs, options=SMALL, masks=Masks(masks))
-    assert extract_to_database(database, photographs, options=SMALL, masks=Masks(masks)).already_there == 1
+    one = MaskOptions(camera_mask=tmp_path / "one.png")
+    extract_to_database(database, photographs, options=SMALL, masks=MaskOptions(masks=masks))
+    assert extract_to_database(database, photographs, options=SMALL, masks=MaskOptions(masks=masks)).already_there == 1
     with pytest.raises(RuntimeError, match="features with masks True, asked for is masks None:"):
         extract_to_database(database, photographs, options=SMALL)
     with pytest.raises(
@@ -73,12 +73,12 @@ def test_masked_features_other_masks_and_borders_are_not_mixed(tmp_path, photogr
         extract_to_database(database, photographs, options=SMALL, masks=one)
     bordered = ExtractionOptions(max_edge=96, border=3)
     with pytest.raises(RuntimeError, match="features with border None, asked for is border 3:"):
-        extract_to_database(database, photographs, options=bordered, masks=Masks(masks))
+        extract_to_database(database, photographs, options=bordered, masks=MaskOptions(masks=masks))
 
 
 def test_a_folder_without_any_fitting_mask_is_refused_before_the_database_is_made(tmp_path, photographs, masks):
     (masks / "a.jpg.png").rename(masks / "other.png")
     (masks / "sub/a.png").rename(masks / "a.png.png")
     with pytest.raises(ValueError, match="no mask for any photograph"):
-        extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=Masks(masks))
+        extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert not (tmp_path / "db.db").exists()

@@ -21,6 +21,7 @@ from d2sfm.options import (
     CameraMode,
     CameraOptions,
     ExtractionOptions,
+    MapCacheOptions,
     Precision,
     RefinementOptions,
     VerificationOptions,
@@ -73,7 +74,7 @@ def database(matched, tmp_path):
 
 
 def refined(database, matched, **changes):
-    return refine_database(database, **{"options": OPTIONS, "cache": matched.cache, **changes})
+    return refine_database(database, **{"options": OPTIONS, "cache": MapCacheOptions(cache=matched.cache), **changes})
 
 
 def rows(path, *tables):
@@ -133,7 +134,7 @@ def test_a_second_call_says_that_keypoints_are_refined_already(database, matched
     refined(database, matched)
     tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints")
     before = rows(database, *tables)
-    summary = refined(database, matched, options=RefinementOptions(**CPU, cache_limit=1.0))
+    summary = refined(database, matched, cache=MapCacheOptions(cache_limit=1.0))
     assert (summary.images, summary.moved, summary.pairs, summary.verified) == (0, 0, 3, 0)
     assert "keypoints are refined already" in str(summary)
     assert rows(database, *tables) == before
