@@ -1,4 +1,4 @@
-"""The scenes of a run: which of those asked for can be trained on."""
+"""The scenes of a run: which of those asked for can be trained on, and which of their pairs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +7,26 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.options import PairOptions
-from d2sfm.training.draws import TrainingScene, load_scene
+from d2sfm.training.scene_info import SceneInfo
+from d2sfm.training.scene_info_file import read_scene_info
 
 LOOKED_FOR = 10  # photographs of a scene
+
+
+@dataclass(frozen=True)
+class TrainingScene:
+    """What training keeps of a scene: its cameras, and which pairs may be drawn. Points stay on disk between draws.
+
+    image_paths, depth_paths: [n] str, relative to the dataset; intrinsics: [n, 3, 3]; poses: [n, 4, 4] cam_from_world;
+    pairs: [P, 2] int64.
+    """
+
+    path: Path
+    image_paths: np.ndarray
+    depth_paths: np.ndarray
+    intrinsics: np.ndarray
+    poses: np.ndarray
+    pairs: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,24 @@ def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions
     if not usable:
         raise ValueError(_nothing_usable(folder, left_out))
     return Scenes(usable, left_out)
+
+
+def load_scene(path: Path, options: PairOptions) -> TrainingScene:
+    """Read a scene info file and choose the pairs that the options allow. Errors as ``read_scene_info``."""
+    info = read_scene_info(path)
+    pairs = eligible_pairs(info, options)
+    return TrainingScene(path, info.image_paths, info.depth_paths, info.intrinsics, info.poses, pairs)
+
+
+def eligible_pairs(info: SceneInfo, options: PairOptions) -> np.ndarray:
+    """Pairs with common points whose overlap and scale ratio lie within the options' limits, [P, 2] int64.
+
+    Overlap is not symmetric: both orders of a pair are judged, and drawn, by themselves.
+    """
+    overlap = info.overlap_matrix
+    # Without common points the overlap is 0 or -1, which --min-overlap 0 would let in.
+    within = (overlap > 0) & (overlap >= options.min_overlap) & (overlap <= options.max_overlap)
+    return np.argwhere(within & (info.scale_ratio_matrix <= options.max_scale_ratio))
 
 
 def _why_not(scene: TrainingScene, root: Path, options: PairOptions) -> str | None:

@@ -13,9 +13,10 @@ from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
 from d2sfm.training.checkpoints import BEST, LAST, restore_run
 from d2sfm.training.distributed import Processes, joined_processes
-from d2sfm.training.epochs import Epochs, SkipReport
+from d2sfm.training.epochs import Epochs
 from d2sfm.training.journal import Journal
 from d2sfm.training.scenes import Scenes, load_scenes
+from d2sfm.training.skips import SkipReport
 from d2sfm.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
