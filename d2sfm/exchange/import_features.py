@@ -25,7 +25,9 @@ from d2sfm.extraction.folder import camera_sizes, import_folder, note_folder, pe
 from d2sfm.extraction.pipeline import reason
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.features.record import Features
-from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
+from d2sfm.formats.feature_folder import FeatureFolder
+from d2sfm.formats.hloc_features import HlocFeatures
+from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.matching.match import note_settings, of_refined, verify_again
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.photographs.headers import check_header, orientation
