@@ -1,5 +1,7 @@
 """The scenes of a run: which of those asked for can be trained on, and which of their pairs."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import read_scene_info
 
 LOOKED_FOR = 10  # photographs of a scene
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,17 +35,22 @@ class TrainingScene:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Scenes with pairs to draw, and the reason for each that was left out, by its name."""
+    """Scenes with pairs to draw, and the reason for each that was left out, by its name.
 
+    root: the dataset that the scenes' paths are relative to; options: which of their pairs are drawn, and how cut out.
+    """
+
+    root: Path
+    options: PairOptions
     usable: list[TrainingScene]
     left_out: dict[str, str]
 
 
-def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
+def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
     """Read the scene info ``folder/<name>.npz`` of each scene.
 
     root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, of another dataset, or
-    has no pair within the options' limits, is left out.
+    has no pair within the options' limits, is left out, and the log says so.
 
     Raises FileNotFoundError where a folder is missing, ValueError where no scene is left.
     """
@@ -62,7 +71,8 @@ def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions
             usable.append(scene)
     if not usable:
         raise ValueError(_nothing_usable(folder, left_out))
-    return Scenes(usable, left_out)
+    _tell_left_out(folder, left_out, len(names))
+    return Scenes(root, options, usable, left_out)
 
 
 def load_scene(path: Path, options: PairOptions) -> TrainingScene:
@@ -93,6 +103,16 @@ def _why_not(scene: TrainingScene, root: Path, options: PairOptions) -> str | No
     if not any((root / path).is_file() for path in paths):
         return f"{scene.path} is of another dataset: it names {paths[0]}, which is not below {root}"
     return None
+
+
+def _tell_left_out(folder: Path, left_out: dict[str, str], total: int) -> None:
+    missing = [name for name in left_out if not (folder / f"{name}.npz").exists()]
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        logger.warning("left out: %d of %d scenes have no file in %s: %s", len(missing), total, folder, some)
+    for name, reason in left_out.items():
+        if name not in missing:
+            logger.warning("scene %s is left out: %s", name, reason)
 
 
 def _nothing_usable(folder: Path, left_out: dict[str, str]) -> str:
