@@ -8,7 +8,7 @@ import pycolmap
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.mapping.quality import PoseErrors
 from d2sfm.photographs.reading import load_photograph
-from d2sfm.plots.cameras import draw_cameras
+from d2sfm.plots.cameras import Poses, draw_cameras
 from d2sfm.plots.canvas import save_image
 from d2sfm.plots.keypoints import draw_keypoints, draw_matches
 
@@ -31,23 +31,14 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     save_image(output / "matches.png", draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
 
     model.transform(errors.truth_from_model)
-    centres, rotations = _poses(model, errors.names)
-    true_centres, true_rotations = _poses(truth, errors.names)
     # Points of two images are the least certain, and blur the houses.
     points = [point for _, point in sorted(model.points3D.items()) if point.track.length() >= 3]
-    picture = draw_cameras(
-        centres,
-        rotations,
-        np.array([point.xyz for point in points]),
-        np.array([point.color for point in points]),
-        true_centres,
-        true_rotations,
-    )
-    save_image(output / "cameras.png", picture)
+    xyz, colours = (np.array([getattr(point, name) for point in points]) for name in ("xyz", "color"))
+    recovered, true = (_poses(each, errors.names) for each in (model, truth))
+    save_image(output / "cameras.png", draw_cameras(recovered, xyz, colours, true))
 
 
-def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [N, 3] and rotations cam_from_world [N, 3, 3] of the named images."""
+def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> Poses:
     images = [model.find_image_with_name(name) for name in names]
     rotations = [image.cam_from_world().rotation.matrix() for image in images]
-    return np.array([image.projection_center() for image in images]), np.array(rotations)
+    return Poses(np.array([image.projection_center() for image in images]), np.array(rotations))
