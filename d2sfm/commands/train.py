@@ -9,6 +9,7 @@ import megadepth_utils
 from d2sfm.commands.arguments import add_command, add_options, add_output, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import PairOptions, TrainingOptions
+from d2sfm.training.scene_lists import read_scene_list
 
 ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
 
@@ -57,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.quiet = True
         logging.getLogger("d2sfm").setLevel(logging.ERROR)
     pairs, options = parse_options(PairOptions, arguments), parse_options(TrainingOptions, arguments)
-    train_scenes = megadepth_utils.read_scene_list(arguments.train_scenes)
-    valid_scenes = megadepth_utils.read_scene_list(arguments.valid_scenes) if options.use_validation else []
+    train_scenes = read_scene_list(arguments.train_scenes)
+    valid_scenes = read_scene_list(arguments.valid_scenes) if options.use_validation else []
     # Here, because torch takes seconds to import and --help should not.
     from d2sfm.training.train import train
 

@@ -13,7 +13,7 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.demo.pictures import draw
 from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, arc_of_views
 from d2sfm.demo.square import build_square
@@ -29,10 +29,7 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
-from d2sfm.photographs.reading import load_photograph
-from d2sfm.plots.cameras import draw_cameras
 from d2sfm.plots.canvas import save_image
-from d2sfm.plots.keypoints import draw_keypoints, draw_matches
 from d2sfm.refinement.refine import refine_database
 
 MARKER = "d2sfm_demo.txt"
@@ -126,46 +123,6 @@ def truth_model(cameras: list[Camera]) -> pycolmap.Reconstruction:
         image = pycolmap.Image(name=camera.name, camera_id=1, image_id=image_id)
         model.add_image_with_trivial_frame(image, cam_from_world)
     return model
-
-
-def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth: pycolmap.Reconstruction) -> None:
-    """Write keypoints.png, matches.png and cameras.png of a reconstructed demonstration."""
-    names = sorted(path.name for path in (output / "images").iterdir())
-    middle = len(names) // 2
-    name_a, name_b = names[middle], names[middle + 1]
-    image_a, image_b = (load_photograph(output / "images" / name) for name in (name_a, name_b))
-    with FeatureStore(output / "db.db") as store:
-        ids = {name: row.image_id for name, row in store.images().items()}
-        save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
-    with PairStore(output / "db.db") as store:
-        id_a, id_b = ids[name_a], ids[name_b]
-        matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
-        xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
-    verified = set(map(tuple, inliers.tolist()))
-    mask = np.array([pair in verified for pair in map(tuple, matches.tolist())], bool)
-    save_image(output / "matches.png", draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
-
-    model.transform(errors.truth_from_model)
-    centres, rotations = _poses(model, errors.names)
-    true_centres, true_rotations = _poses(truth, errors.names)
-    # Points of two images are the least certain, and blur the houses.
-    points = [point for _, point in sorted(model.points3D.items()) if point.track.length() >= 3]
-    picture = draw_cameras(
-        centres,
-        rotations,
-        np.array([point.xyz for point in points]),
-        np.array([point.color for point in points]),
-        true_centres,
-        true_rotations,
-    )
-    save_image(output / "cameras.png", picture)
-
-
-def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [N, 3] and rotations cam_from_world [N, 3, 3] of the named images."""
-    images = [model.find_image_with_name(name) for name in names]
-    rotations = [image.cam_from_world().rotation.matrix() for image in images]
-    return np.array([image.projection_center() for image in images]), np.array(rotations)
 
 
 def _prepare(output: Path) -> None:

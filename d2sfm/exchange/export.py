@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
 from d2sfm.features.record import Features
-from d2sfm.formats import require_distinct, write_hloc_features, write_hloc_matches
 from d2sfm.formats.hdf5 import created
+from d2sfm.formats.hloc_features import write_hloc_features
+from d2sfm.formats.hloc_matches import require_distinct, write_hloc_matches
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.matching.inputs import LruCache
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType

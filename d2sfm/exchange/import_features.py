@@ -23,7 +23,9 @@ from d2sfm.extraction.folder import import_folder, open_database, remove_skipped
 from d2sfm.extraction.pending import note_folder, pending_names
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.features.record import Features
-from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
+from d2sfm.formats.feature_folder import FeatureFolder
+from d2sfm.formats.hloc_features import HlocFeatures
+from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.matching.match import note_settings, of_refined, verify_again
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.photographs.headers import orientation

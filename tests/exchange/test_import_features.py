@@ -20,7 +20,7 @@ from d2sfm.database import FeatureStore, PairStore, RefinementStore, create_data
 from d2sfm.exchange.export import export_database
 from d2sfm.exchange.import_features import import_features
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.formats import write_hloc_features
+from d2sfm.formats.hloc_features import write_hloc_features
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
