@@ -25,7 +25,7 @@ import pycolmap
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.mapping.quality import aligned, compare_with_truth, pose_auc, statistics
+from d2sfm.mapping.quality import compare_with_truth, pose_auc, statistics
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
@@ -39,6 +39,7 @@ from d2sfm.options import (
 )
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.refine import refine_database
+from d2sfm.text import aligned
 
 METHODS = ("sift", "d2", "refined")
 THRESHOLDS_DEG = (1, 3, 5, 10)

@@ -24,10 +24,11 @@ import pycolmap
 from d2sfm.database import PairStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
-from d2sfm.mapping.quality import ModelStatistics, aligned, compare_with_truth, score, statistics
+from d2sfm.mapping.quality import ModelStatistics, compare_with_truth, score, statistics
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.starts import RUNS_A_START, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.text import aligned
 
 HEADER = ("start", "images", "supported", "points", "seen by 3+", "agreement", "error px", "seen", "rotation")
 SCORES: dict[str, Callable[[ModelStatistics], tuple]] = {

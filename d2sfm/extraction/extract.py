@@ -45,6 +45,7 @@ from d2sfm.options import MAPS_IN_FOLDER_GB, CameraOptions, DescriptorDtype, Ext
 from d2sfm.photographs.headers import check_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.reading import list_photographs, load_photograph
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ def extract_to_database(
         if overwrite:
             begin_overwriting(database, names, fingerprint)
         if unmasked := masks.without(pending):
-            logger.warning("%d photographs have no mask, all of them is in: %s the first", len(unmasked), unmasked[0])
+            logger.warning("no mask, so that all pixels are in: %s", first_of(unmasked, "photograph"))
         summary = ExtractionSummary(already_there=len(names) - len(pending))
         sizes = _check_headers({name: images / name for name in pending}, extractor, summary)
         if overwrite:

@@ -24,6 +24,7 @@ from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
 from d2sfm.photographs.headers import check_header
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str) -> li
     others = sorted(name for name in extracted.keys() - set(names) if extracted[name] != fingerprint)
     if others:
         raise RuntimeError(
-            f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of {len(others)} images, "
-            f"{others[0]} the first, that are not among the {len(names)} photographs to be extracted with "
+            f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of "
+            f"{first_of(others, 'image')}, not among the {len(names)} photographs to be extracted with "
             f"{difference(fingerprint, extracted[others[0]])}: give a folder that has them all, or another database"
         )
     is_begun = stopped_overwriting(database) == fingerprint
@@ -73,7 +74,7 @@ def _extracted(database: Path) -> dict[str, str]:
         if other is not None:
             images = store.foreign_images()
             raise RuntimeError(
-                f"{database} holds keypoints of {other} for {len(images)} images, {images[0]} the first, not of d2sfm: "
+                f"{database} holds keypoints of {other} for {first_of(images, 'image')}, not of d2sfm: "
                 "give D2 features a database of their own"
             )
         return store.extracted()
@@ -150,7 +151,7 @@ def remove_replaced(database: Path, images: Path, sizes: Mapping[str, Size]) -> 
             broken[name] = reason(error)
     whole = [name for name in replaced if name not in broken]
     if whole:
-        logger.warning("%d photographs have another size by now: they get new cameras, %s the first", *_shown(whole))
+        logger.warning("another size by now, so that cameras are new: %s", first_of(whole, "photograph"))
     remove_photographs(database, whole)
     return broken
 
@@ -160,9 +161,8 @@ def remove_skipped(database: Path, names: list[str]) -> None:
     outdated = outdated_images(database)
     kept = [name for name in names if name in outdated]
     if kept:
-        logger.warning(
-            "%d skipped photographs keep their old features, which d2sfm match leaves out, %s the first", *_shown(kept)
-        )
+        what = first_of(kept, "skipped photograph")
+        logger.warning("old features stay, which d2sfm match leaves out: those of %s", what)
     remove_photographs(database, [name for name in names if name not in outdated])
 
 
@@ -180,13 +180,8 @@ def warn_of_replaced(database: Path, images: Path, names: list[str]) -> None:
         replaced = [name for name, found in zip(sizes, pool.map(is_replaced, sizes), strict=True) if found]
     if replaced:
         logger.warning(
-            "%d photographs have another size than when they were extracted, %s the first: --overwrite extracts again",
-            *_shown(replaced),
+            "another size than when extracted, --overwrite extracts again: %s", first_of(replaced, "photograph")
         )
-
-
-def _shown(names: list[str]) -> tuple[int, str]:
-    return len(names), names[0]
 
 
 def note_folder(database: Path, images: Path) -> None:

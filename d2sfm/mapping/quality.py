@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
+from d2sfm.text import aligned
+
 MIN_SUPPORT = 30  # triangulated points that an image needs before its pose can be relied on
 SHARP_PX = 0.5  # of the network input: the scale of Cauchy's loss, about the error of refined keypoints
 WRONG_PX = 4.0  # an observation that is so far off says nothing; COLMAP's mapper drops it
@@ -83,16 +85,6 @@ def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[st
         for label, model in zip(labels, models, strict=True)
     ]
     return aligned([header, *rows])
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines of text, the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *others in rows:
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)

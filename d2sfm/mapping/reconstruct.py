@@ -10,10 +10,11 @@ from statistics import median
 from d2sfm.database import FeatureStore, PairStore, exclusive
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
-from d2sfm.mapping.quality import ModelStatistics, aligned, statistics, table
+from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
+from d2sfm.text import aligned
 
 PAIRS_SHOWN = 20
 

@@ -21,6 +21,7 @@ from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOpt
 from d2sfm.pairs import among, in_tiles, write_pairs
 from d2sfm.pairs.select import select_pairs
 from d2sfm.system import processors
+from d2sfm.text import first_of
 
 CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16
 TILE_IMAGES = 32  # the cache holds them as a rule, so an image is read at most once for each 32 others
@@ -128,7 +129,7 @@ def of_refined(features: FeatureStore, verification: VerificationOptions | None)
     new = features.unrefined()
     if new:
         raise RuntimeError(
-            f"{features.path} has {len(new)} images, {new[0]} the first, that came after refinement: "
+            f"{features.path} has {first_of(new, 'image')} that came after refinement: "
             "run d2sfm refine --restore, then match, then refine"
         )
     is_default = verification.max_error == VerificationOptions().max_error
@@ -177,11 +178,11 @@ def _run(
 def _warn_of_missing_factors(store: PairStore, pairs: np.ndarray, factors: dict[int, float]) -> None:
     missing = sorted(set(np.unique(pairs).tolist()) - factors.keys())
     if missing:
+        names = store.image_names()
         logger.warning(
-            "%s holds no resize factor of %d images, %s the first: for them, max_error is in pixels of the photograph",
+            "%s holds no resize factor of %s: there, max_error is in pixels of the photograph",
             store.path,
-            len(missing),
-            store.image_names()[missing[0]],
+            first_of([names[image_id] for image_id in missing], "image"),
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from d2sfm.formats.hdf5 import FLOATS, array, links, member, opened
 from d2sfm.pairs.arrays import nearest, unique_pairs
+from d2sfm.text import first_of
 
 COLUMNS = 1024
 DATASET = "global_descriptor"  # of an image's group, in hloc's files
@@ -64,7 +65,7 @@ def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarra
             else:
                 missing.append(name)
     if missing:
-        raise ValueError(f"{path} has no {DATASET} of {len(missing)} images, {missing[0]} the first")
+        raise ValueError(f"{path} has no {DATASET} of {first_of(missing, 'image')}")
     return np.stack(found)
 
 

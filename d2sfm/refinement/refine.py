@@ -25,6 +25,7 @@ from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collect
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Tracks, build_tracks
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
         new = features.unrefined()
     done = note.get("rounds", 1)
     if _of_alignment(note) != _of_alignment(asdict(options)) or done > options.rounds or new:
-        what = f"and {len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
+        what = f"and {first_of(new, 'image')} came after that" if new else f"with other options ({json.dumps(note)})"
         raise RuntimeError(
             f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
         )

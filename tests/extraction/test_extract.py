@@ -447,7 +447,7 @@ def test_masked_keypoints_never_enter(tmp_path, photographs, masks, caplog):
     extract_to_database(tmp_path / "plain.db", photographs, options=SMALL)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=Masks(masks))
     assert not summary.skipped
-    assert "1 photographs have no mask, all of them is in: b c.png the first" in caplog.text
+    assert "no mask, so that all pixels are in: 1 photograph (b c.png)" in caplog.text
     plain, found = read_all(tmp_path / "plain.db"), read_all(tmp_path / "db.db")
     inside = {name: np.ones(len(features), bool) for name, features in plain.items()}
     inside["a.jpg"] = plain["a.jpg"].keypoints[:, 0] >= 48
@@ -568,9 +568,7 @@ def test_a_stopped_overwriting_run_may_go_on_without_the_option(photographs, mat
 def test_overwriting_is_refused_where_other_features_would_stay(tmp_path, photographs, matched):
     before = contents(matched)
     (photographs / "a.jpg").rename(tmp_path / "a.jpg")
-    with pytest.raises(
-        RuntimeError, match=r"max_edge 96 of 1 images, a\.jpg the first, that are not among the 2 photographs"
-    ):
+    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 image \(a\.jpg\), not among the 2 photographs"):
         extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
     assert contents(matched) == before
     assert extract_to_database(matched, photographs, options=SMALL, overwrite=True).extracted == 2
@@ -612,7 +610,7 @@ def test_a_photograph_that_is_broken_by_now_keeps_its_features_until_it_is_mende
     for _ in range(2):  # the second run is asked for everything again, not just for what the first one left
         summary = extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
         assert (summary.extracted, list(summary.skipped)) == (2, ["a.jpg"])
-        assert "1 skipped photographs keep their old features, which d2sfm match leaves out, a.jpg" in caplog.text
+        assert "old features stay, which d2sfm match leaves out: those of 1 skipped photograph (a.jpg)" in caplog.text
     assert contents(matched)["keypoints"]["a.jpg"] == before["keypoints"]["a.jpg"]
     match_database(matched, verification=None)
     assert contents(matched)["matches"].keys() == {("b c.png", "sub/a.jpg")}
@@ -626,7 +624,7 @@ def test_a_photograph_that_was_replaced_is_mentioned_and_extracted_again_with_a_
 ):
     cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
     assert extract_to_database(matched, photographs, options=SMALL).extracted == 0
-    assert "1 photographs have another size than when they were extracted, b c.png the first" in caplog.text
+    assert "another size than when extracted, --overwrite extracts again: 1 photograph (b c.png)" in caplog.text
     summary = extract_to_database(matched, photographs, options=SMALL, overwrite=True)
     assert (summary.extracted, summary.skipped) == (3, {})
     extract_to_database(tmp_path / "new.db", photographs, options=SMALL)

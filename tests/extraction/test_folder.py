@@ -89,7 +89,7 @@ def test_to_be_overwritten_are_all_or_what_a_stopped_run_left(database, photogra
         write("b.jpg", some_features((96, 80)))
     other = FINGERPRINT.replace("96", "64")
     assert names_to_overwrite(database, NAMES, FINGERPRINT) == names_to_overwrite(database, NAMES, other) == NAMES
-    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 images, b\.jpg the first, that are not among the 3 phot"):
+    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 image \(b\.jpg\), not among the 3 phot"):
         names_to_overwrite(database, ["a.jpg", *NAMES[2:]], other)
     begin_overwriting(database, NAMES, other)
     with feature_writer(database, other, DescriptorDtype.FLOAT16) as write:
@@ -105,7 +105,7 @@ def test_what_is_skipped_goes_but_for_features_that_were_there(database, photogr
     begin_overwriting(database, NAMES, FINGERPRINT)
     remove_skipped(database, ["a.jpg", "sub/a.jpg"])
     assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg", "sub/b.jpg"]
-    assert "1 skipped photographs keep their old features" in caplog.text
+    assert "old features stay, which d2sfm match leaves out: those of 1 skipped photograph (a.jpg)" in caplog.text
 
 
 def test_replaced_photographs_are_named_and_taken_out(database, photographs, caplog):
@@ -115,7 +115,7 @@ def test_replaced_photographs_are_named_and_taken_out(database, photographs, cap
     cut(photographs / "b.jpg")
     (photographs / "sub/b.jpg").unlink()
     warn_of_replaced(database, photographs, NAMES)
-    assert "2 photographs have another size than when they were extracted, a.jpg the first" in caplog.text
+    assert "--overwrite extracts again: 2 photographs (a.jpg the first)" in caplog.text
     broken = remove_replaced(database, photographs, dict.fromkeys(NAMES[:3], (64, 48)))
     assert list(broken) == ["b.jpg"]
     assert sorted(cameras_of(database)) == ["b.jpg", "sub/a.jpg", "sub/b.jpg"]

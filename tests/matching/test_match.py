@@ -219,8 +219,8 @@ def test_a_database_without_resize_factors_says_so(database, caplog):
     with caplog.at_level(logging.WARNING, logger="d2sfm"):
         assert run(database).verified == 6
     assert [record.getMessage() for record in caplog.records] == [
-        f"{database} holds no resize factor of 5 images, view 0.jpg the first: "
-        "for them, max_error is in pixels of the photograph"
+        f"{database} holds no resize factor of 5 images (view 0.jpg the first): "
+        "there, max_error is in pixels of the photograph"
     ]
 
 
@@ -326,7 +326,7 @@ def test_too_few_images(tmp_path):
 def test_images_without_features_are_named_and_left_out(database, caplog):
     write_images(database, ["new.jpg", "newer.jpg"])
     assert run(database).pairs == 10
-    assert "2 images have no features and are left out, new.jpg the first" in caplog.text
+    assert "left out without features: 2 images (new.jpg the first)" in caplog.text
     assert len(rows(database)["matches"]) == 10
 
 

@@ -86,7 +86,7 @@ def test_a_descriptor_that_fits_into_no_memory_is_refused(tmp_path):
 
 
 def test_missing_images_and_files(write, tmp_path):
-    with pytest.raises(ValueError, match=r"has no global_descriptor of 3 images, sub the first"):
+    with pytest.raises(ValueError, match=r"has no global_descriptor of 3 images \(sub the first\)"):
         read_global_descriptors(write(), ["a.jpg", "sub", "sub folder", "a.jpg/global_descriptor"])
     with pytest.raises(FileNotFoundError, match=r"no file .*nowhere"):
         read_global_descriptors(tmp_path / "nowhere.h5", ["a.jpg"])
