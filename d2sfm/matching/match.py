@@ -14,7 +14,8 @@ import torch
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
-from d2sfm.matching.inputs import ImageCache, in_own_pages
+from d2sfm.lru import in_own_pages
+from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.tasks import PairResult, PairTask, run_pairs
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
@@ -22,9 +23,6 @@ from d2sfm.pairs import among, in_tiles, write_pairs
 from d2sfm.pairs.select import select_pairs
 from d2sfm.system import processors
 from d2sfm.text import first_of
-
-CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16
-TILE_IMAGES = 32  # the cache holds them as a rule, so an image is read at most once for each 32 others
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +89,7 @@ def match_database(
                 write_pairs(write_pairs_to, asked, store.image_names())
             there = store.done_pairs(verified=False)
             done = set() if overwrite else store.done_pairs(verified=verification is not None)
-        todo = in_tiles(asked[~among(asked, done)], TILE_IMAGES)
+        todo = in_tiles(asked[~among(asked, done)])
         is_there = among(todo, there)
         others = len(there) - np.count_nonzero(among(asked, there))
         with FeatureStore(database) as features:
@@ -151,7 +149,7 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     with PairStore(database) as store:
         matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
         todo = matched[~among(matched, store.done_pairs(verified=True))]
-        todo = in_tiles(todo, TILE_IMAGES)
+        todo = in_tiles(todo)
         tasks = _tasks(store, todo, np.ones(len(todo), bool), torch.device("cpu"), factors)
         totals = _run(store, tasks, len(todo), MatchingOptions(), verification, None, progress)
         return MatchSummary(pairs=len(matched), already_there=len(matched) - len(todo), **totals)
@@ -193,7 +191,7 @@ def _tasks(
 
     factors: resize factors of the images where the pairs are to be verified, else None.
     """
-    cache, names = ImageCache(store, device, CACHE_BYTES), store.image_names()
+    cache, names = MatchingInputs(store, device), store.image_names()
     latest, descriptors_b = None, None
     for (a, b), keeps_matches in zip(map(np.ndarray.tolist, pairs), matched, strict=True):
         task = PairTask(pair=(a, b), names=(names[a], names[b]))

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pycolmap
@@ -16,9 +17,11 @@ from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
+from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import verify
 from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.pairs import in_tiles
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)
@@ -117,7 +120,7 @@ def test_the_rows_do_not_depend_on_threads_or_order(make_database, monkeypatch):
     run(alone, num_threads=1)
     expected = rows(alone)
     for name, num_threads, tile in (("two.db", 2, 1), ("eight.db", 8, 2)):
-        monkeypatch.setattr(matching, "TILE_IMAGES", tile)
+        monkeypatch.setattr(matching, "in_tiles", partial(in_tiles, tile=tile))
         path = make_database(name)
         run(path, num_threads=num_threads)
         assert rows(path) == expected
@@ -308,7 +311,7 @@ def test_an_image_is_read_once(database, monkeypatch):
 def test_the_rows_do_not_depend_on_the_room_for_images(make_database, monkeypatch):
     expected, database = make_database("expected.db"), make_database()
     run(expected)
-    monkeypatch.setattr(matching, "CACHE_BYTES", 0)
+    monkeypatch.setattr(matching, "MatchingInputs", partial(MatchingInputs, capacity_bytes=0))
     run(database)
     assert rows(database) == rows(expected)
 
