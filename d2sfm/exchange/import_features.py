@@ -26,7 +26,8 @@ from d2sfm.extraction.pipeline import reason
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.features.record import Features
 from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
-from d2sfm.matching.match import note_settings, of_refined, verify_again
+from d2sfm.matching.match import verify_again
+from d2sfm.matching.settings import note_settings, of_refined
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.photographs.headers import check_header, orientation
 from d2sfm.photographs.reading import list_photographs

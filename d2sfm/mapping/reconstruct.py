@@ -13,7 +13,8 @@ from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
+from d2sfm.matching.settings import allowed_error
+from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
 
 PAIRS_SHOWN = 20
@@ -146,12 +147,6 @@ def read_input(
     )
     is_estimated = any(not camera.has_prior_focal_length for id_, camera in cameras.items() if id_ not in known)
     return given, tuple(pairs), is_estimated, names
-
-
-def allowed_error(features: FeatureStore) -> float:
-    """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = features.match_settings() | features.refinement()
-    return noted.get("max_error", VerificationOptions.max_error)
 
 
 def _connected(pairs: tuple[tuple[str, str, int, int], ...], given: MappingInput, names: dict[int, str]) -> int:

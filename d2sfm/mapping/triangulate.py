@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import pycolmap
 from tqdm import tqdm
 
@@ -21,7 +20,8 @@ from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
-from d2sfm.mapping.reconstruct import allowed_error
+from d2sfm.matching.epipolar import agreeing
+from d2sfm.matching.settings import allowed_error, pair_threshold_px
 from d2sfm.options import Mapper, TriangulationOptions
 
 logger = logging.getLogger(__name__)
@@ -109,34 +109,6 @@ def triangulate(
     )
 
 
-def agreeing(
-    camera_a: pycolmap.Camera,
-    xy_a: np.ndarray,
-    camera_b: pycolmap.Camera,
-    xy_b: np.ndarray,
-    b_from_a: pycolmap.Rigid3d,
-    max_error_px: float,
-) -> np.ndarray:
-    """Which pairs of points the relative pose agrees with: [M] bool.
-
-    xy_a, xy_b: [M, 2] in pixels of the photographs. The error is Sampson's, on the plane z = 1 of the cameras, and its
-    limit the mean over both cameras of max_error_px over the focal length, as in COLMAP's verification. Points that a
-    camera can't see and pairs of one place agree with nothing.
-    """
-    a, b = (
-        np.column_stack([camera.cam_from_img(np.asarray(xy, np.float64).reshape(-1, 2)), np.ones(len(xy))])
-        for camera, xy in ((camera_a, xy_a), (camera_b, xy_b))
-    )
-    x, y, z = b_from_a.translation
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ b_from_a.rotation.matrix()
-    line_in_b, line_in_a = a @ essential.T, b @ essential
-    product = np.sum(b * line_in_b, axis=1)
-    squares = np.sum(line_in_b[:, :2] ** 2, axis=1) + np.sum(line_in_a[:, :2] ** 2, axis=1)
-    limit = max_error_px * (1 / camera_a.mean_focal_length() + 1 / camera_b.mean_focal_length()) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return product**2 / squares <= limit**2
-
-
 def _in_common(
     store: PairStore, poses: pycolmap.Reconstruction, database: Path, reference: Path
 ) -> tuple[pycolmap.Reconstruction, tuple[str, ...], tuple[str, ...]]:
@@ -205,7 +177,7 @@ def _write_pairs(
         a, b = (known.images[image_id] for image_id in pair)
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
         xy_a, xy_b = (store.keypoints(image_id)[column] for image_id, column in zip(pair, matches.T, strict=True))
-        limit = max_error * max(factors.get(image_id, 1.0) for image_id in pair)
+        limit = pair_threshold_px(max_error, factors, pair)
         inliers = matches[agreeing(a.camera, xy_a, b.camera, xy_b, b_from_a, limit)]
         geometry = pycolmap.TwoViewGeometry()
         geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED

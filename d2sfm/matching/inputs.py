@@ -1,24 +1,10 @@
 """What matching reads of images, kept for the pairs to come in a bounded amount of memory."""
 
-from typing import NamedTuple
-
-import numpy as np
-import pycolmap
 import torch
 
 from d2sfm.database import PairStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache, in_own_pages
-
-
-class View(NamedTuple):
-    """What verification needs of an image: its camera, and x, y of its keypoints, [N, 2] float32 in COLMAP's frame."""
-
-    camera: pycolmap.Camera
-    keypoints: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        return self.keypoints.nbytes
+from d2sfm.matching.verification import View
 
 
 class MatchingInputs:

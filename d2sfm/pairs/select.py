@@ -7,11 +7,12 @@ import numpy as np
 
 from d2sfm.colmap import read_model
 from d2sfm.database import PairStore
+from d2sfm.formats.hloc_global import read_global_descriptors
 from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.pairs.arrays import exhaustive, union
 from d2sfm.pairs.from_model import by_poses, covisible
 from d2sfm.pairs.pair_files import read_pairs
-from d2sfm.pairs.retrieval import read_global_descriptors, retrieval
+from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.sequential import loop_candidates, sequential
 from d2sfm.pairs.spatial import positions_m, spatial
 from d2sfm.pairs.vlad import global_descriptors

@@ -203,10 +203,10 @@ def test_pairs_from_a_file(database, tmp_path):
 def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch):
     seen, lock = {}, threading.Lock()
 
-    def watch(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair):
+    def watch(*given, max_error_px, names):
         with lock:
-            seen[pair] = resize_factor
-        return verify(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair)
+            seen[names] = max_error_px / VERIFICATION.max_error
+        return verify(*given, max_error_px=max_error_px, names=names)
 
     monkeypatch.setattr(pair_tasks, "verify", watch)
     run(database)
@@ -249,7 +249,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
 
 
 def test_an_error_in_a_thread_comes_out(database, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, **named):
         raise RuntimeError("no geometry today")
 
     monkeypatch.setattr(pair_tasks, "verify", fail)
