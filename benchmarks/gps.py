@@ -15,8 +15,8 @@ import pycolmap
 
 from d2sfm.colmap import read_model
 from d2sfm.database import PairStore
-from d2sfm.mapping.quality import aligned
 from d2sfm.pairs.spatial import positions_m
+from d2sfm.text import aligned
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.mapping.quality import aligned
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, Precision, VerificationOptions
+from d2sfm.text import aligned
 
 HEADER = ("precision", "seed", "keypoints", "matches", "verified", "of float32's", "come again")
 

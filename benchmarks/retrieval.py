@@ -19,7 +19,6 @@ from torch.nn import functional as F
 
 from d2sfm.database import FeatureStore, Note, PairStore
 from d2sfm.features.extractor import Extractor
-from d2sfm.mapping.quality import aligned
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.strips import TrunkStrips
@@ -29,6 +28,7 @@ from d2sfm.pairs.select import select_pairs
 from d2sfm.pairs.spatial import positions_m
 from d2sfm.pairs.vlad import make_vocabulary, vlad
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.text import aligned
 
 HEADER = ("database", "pairs by", "neighbours", "asked", "verified", "of all verified", "of their inliers")
 POWERS = (1, 3, 6)

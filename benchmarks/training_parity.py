@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d2sfm.mapping.quality import aligned
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import ExtractionOptions, PairOptions, Preprocessing, TrainingOptions
+from d2sfm.text import aligned
 from d2sfm.training.dataset import PairDataset, collate
 from d2sfm.training.distributed import Processes
 from d2sfm.training.draws import Draw

@@ -174,7 +174,7 @@ def test_masks_border_and_camera_mask(photographs, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "all.png"), np.uint8(255 * (rows >= 30)))
     more = ["--masks", masks, "--camera-mask", tmp_path / "all.png", "--border", "10"]
     assert extract(photographs, tmp_path / "db.db", *more) == 0
-    assert "2 photographs have no mask, all of them is in: 1.png the first" in capsys.readouterr().err
+    assert "no mask, so that all pixels are in: 2 photographs (1.png the first)" in capsys.readouterr().err
     with FeatureStore(tmp_path / "db.db") as store:
         for index in range(3):
             x, y = store.read(f"{index}.png").keypoints[:, :2].T

@@ -18,8 +18,8 @@ from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, arc_of_views
 from d2sfm.demo.square import build_square
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.mapping.quality import PoseErrors, aligned, compare_with_truth
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
+from d2sfm.mapping.truth import PoseErrors, compare_with_truth
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
@@ -31,6 +31,7 @@ from d2sfm.options import (
 )
 from d2sfm.plots.canvas import save_image
 from d2sfm.refinement.refine import refine_database
+from d2sfm.text import aligned
 
 MARKER = "d2sfm_demo.txt"
 OUR_FILES = {MARKER, "images", "truth", "sparse", "keypoints.png", "matches.png", "cameras.png"}

@@ -26,7 +26,8 @@ from d2sfm.features.record import Features
 from d2sfm.formats.feature_folder import FeatureFolder
 from d2sfm.formats.hloc_features import HlocFeatures
 from d2sfm.formats.hloc_matches import HlocMatches
-from d2sfm.matching.match import note_settings, of_refined, verify_again
+from d2sfm.matching.match import verify_again
+from d2sfm.matching.settings import note_settings, of_refined
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
 from d2sfm.photographs.headers import orientation
 from d2sfm.photographs.photograph import Photograph, read_headers

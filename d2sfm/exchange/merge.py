@@ -29,6 +29,7 @@ from d2sfm.database.tables import (
     tables,
 )
 from d2sfm.features.fingerprints import difference
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +118,8 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
     seen: dict[str, Path] = {}
     for content in contents:
         if both := content.names & seen.keys():
-            raise RuntimeError(
-                f"{len(both)} names of images are in several databases: {min(both)} in {seen[min(both)]} and "
-                f"{content.path}, the first"
-            )
+            where = f"{seen[min(both)]} and {content.path}"
+            raise RuntimeError(f"in several databases, as {where}: {first_of(sorted(both), 'name')}")
         seen |= dict.fromkeys(content.names, content.path)
     featured = [content for content in contents if content.has_features]
     for content in featured[1:]:
@@ -149,7 +148,7 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
         images = Path(images)
         missing = sorted(name for content in contents for name in content.names if not (images / name).is_file())
         if missing:
-            raise RuntimeError(f"{images} lacks {len(missing)} photographs of the databases: {missing[0]} the first")
+            raise RuntimeError(f"{images} lacks {first_of(missing, 'photograph')} of the databases")
         common[Note.IMAGES] = (str(images.resolve()), images)
     for content in contents:
         for key, value in content.notes.items():

@@ -23,6 +23,7 @@ from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def remove_replaced(database: Path, photographs: list[Photograph], skipped: Skip
             load_photograph(photograph.path)
             whole.append(photograph.name)
     if whole:
-        logger.warning("%d photographs have another size by now: they get new cameras, %s the first", *_shown(whole))
+        logger.warning("another size by now, so that cameras are new: %s", first_of(whole, "photograph"))
     remove_photographs(database, whole)
     return [photograph for photograph in photographs if photograph.name not in skipped]
 
@@ -113,9 +114,8 @@ def remove_skipped(database: Path, names: list[str]) -> None:
     outdated = outdated_images(database)
     kept = [name for name in names if name in outdated]
     if kept:
-        logger.warning(
-            "%d skipped photographs keep their old features, which d2sfm match leaves out, %s the first", *_shown(kept)
-        )
+        what = first_of(kept, "skipped photograph")
+        logger.warning("old features stay, which d2sfm match leaves out: those of %s", what)
     remove_photographs(database, [name for name in names if name not in outdated])
 
 
@@ -125,13 +125,8 @@ def warn_of_replaced(database: Path, images: Path, names: list[str]) -> None:
     replaced = [photograph.name for photograph in _replaced(database, read_headers(images, names, Skipped()))]
     if replaced:
         logger.warning(
-            "%d photographs have another size than when they were extracted, %s the first: --overwrite extracts again",
-            *_shown(replaced),
+            "another size than when extracted, --overwrite extracts again: %s", first_of(replaced, "photograph")
         )
-
-
-def _shown(names: list[str]) -> tuple[int, str]:
-    return len(names), names[0]
 
 
 def _replaced(database: Path, photographs: list[Photograph]) -> list[Photograph]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from d2sfm.database import FeatureStore, Note, begin_overwriting, stopped_overwriting
 from d2sfm.features.fingerprints import difference
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +51,8 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str) -> li
     others = sorted(name for name in extracted.keys() - set(names) if extracted[name] != fingerprint)
     if others:
         raise RuntimeError(
-            f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of {len(others)} images, "
-            f"{others[0]} the first, that are not among the {len(names)} photographs to be extracted with "
+            f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of "
+            f"{first_of(others, 'image')}, not among the {len(names)} photographs to be extracted with "
             f"{difference(fingerprint, extracted[others[0]])}: give a folder that has them all, or another database"
         )
     is_begun = stopped_overwriting(database) == fingerprint
@@ -68,7 +69,7 @@ def _extracted(database: Path) -> dict[str, str]:
         if other is not None:
             images = store.foreign_images()
             raise RuntimeError(
-                f"{database} holds keypoints of {other} for {len(images)} images, {images[0]} the first, not of d2sfm: "
+                f"{database} holds keypoints of {other} for {first_of(images, 'image')}, not of d2sfm: "
                 "give D2 features a database of their own"
             )
         return store.extracted()

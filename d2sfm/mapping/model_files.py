@@ -12,6 +12,7 @@ from scipy.ndimage import map_coordinates
 
 from d2sfm.database import FeatureStore, Note
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,10 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     unread = sorted(set().union(*(_colour(model, images) for model in models)))
     if unread:
         logger.warning(
-            "%d of %d photographs are not in %s or damaged, %s the first: points that only they see stay black "
-            "(give --images)",
-            len(unread),
+            "%s of %d not in %s or damaged: points that are seen nowhere else stay black (give --images)",
+            first_of(unread, "photograph"),
             len(names),
             images,
-            unread[0],
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import PairStore
+from d2sfm.matching.settings import pair_threshold_px
 
 SAMPLE = 7  # matches that determine a fundamental matrix, up to MODELS of them
 MODELS = 3
@@ -43,15 +44,15 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
 def chance_pairs(store: PairStore, max_error: float, factors: Mapping[int, float]) -> set[tuple[int, int]]:
     """Verified pairs (smaller image id first) that chance explains.
 
-    max_error: of verification, in pixels of the network input; factors: resize factors by image id, 1 where missing. A
-    pair's threshold is that of verification, by the larger factor of both.
+    max_error: of verification, in pixels of the network input; factors: resize factors by image id, see
+    ``pair_threshold_px``.
     """
     ids = {name: image_id for image_id, name in store.image_names().items()}
     cameras = {image_id: store.camera(image_id) for image_id in ids.values()}
     found = set()
     for name_a, name_b, matches, inliers in store.pairs_table():
         pair = tuple(sorted((ids[name_a], ids[name_b])))
-        max_error_px = max_error * max(factors.get(image_id, 1.0) for image_id in pair)
+        max_error_px = pair_threshold_px(max_error, factors, pair)
         share = max(share_near_line(cameras[image_id], max_error_px) for image_id in pair)
         if inliers and false_alarms_log10(matches, inliers, share) > 0:
             found.add(pair)

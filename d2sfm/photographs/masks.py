@@ -12,6 +12,7 @@ import numpy as np
 
 from d2sfm.coordinates import Size
 from d2sfm.photographs.headers import decoded, named_damage
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Masks:
     def warn_of_lacking(self, names: Iterable[str]) -> None:
         """Say which of the photographs have no mask of their own."""
         if unmasked := self.without(names):
-            logger.warning("%d photographs have no mask, all of them is in: %s the first", len(unmasked), unmasked[0])
+            logger.warning("no mask, so that all pixels are in: %s", first_of(unmasked, "photograph"))
 
     def without(self, names: Iterable[str]) -> list[str]:
         """Those of the photographs that have no mask of their own; none without a folder of masks."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from d2sfm.matching.inputs import LruCache
+from d2sfm.lru import LruCache
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import FeatureMaps, feature_maps
 from d2sfm.network.input import resize

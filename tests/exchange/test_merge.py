@@ -288,7 +288,7 @@ def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
 
 def test_names_in_both(tmp_path, photographs, parts):
     write_database(tmp_path / "d.db", photographs, ["c1.png", "sub/b 1.png"])
-    message = f"1 names of images are in several databases: sub/b 1.png in {parts[1]} and {tmp_path / 'd.db'}"
+    message = f"in several databases, as {parts[1]} and {tmp_path / 'd.db'}: 1 name (sub/b 1.png)"
     refuse(tmp_path, [parts[1], tmp_path / "d.db"], message)
 
 
@@ -336,7 +336,7 @@ def test_photographs_in_different_folders(tmp_path, photographs, parts, caplog):
     set_setting(parts[1], "images", "/elsewhere")
     refuse(tmp_path, parts, f"{parts[0]} has its photographs in {photographs}, {parts[1]} in /elsewhere: give --images")
     (tmp_path / "half").mkdir()
-    refuse(tmp_path, parts, "half lacks 8 photographs of the databases: A0.png the first", tmp_path / "half")
+    refuse(tmp_path, parts, "half lacks 8 photographs (A0.png the first) of the databases", tmp_path / "half")
     merge_databases(parts, tmp_path / "merged.db", photographs)
     with FeatureStore(tmp_path / "merged.db") as store:
         assert store.notes.read("images") == str(photographs)

@@ -36,7 +36,7 @@ def test_masked_keypoints_never_enter(tmp_path, photographs, masks, caplog):
     extract_to_database(tmp_path / "plain.db", photographs, options=SMALL)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert not summary.skipped
-    assert "1 photographs have no mask, all of them is in: b c.png the first" in caplog.text
+    assert "no mask, so that all pixels are in: 1 photograph (b c.png)" in caplog.text
     plain, found = read_all(tmp_path / "plain.db"), read_all(tmp_path / "db.db")
     inside = {name: np.ones(len(features), bool) for name, features in plain.items()}
     inside["a.jpg"] = plain["a.jpg"].keypoints[:, 0] >= 48

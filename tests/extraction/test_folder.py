@@ -37,7 +37,7 @@ def test_what_is_skipped_goes_but_for_features_that_were_there(database, photogr
     begin_overwriting(database, NAMES, FINGERPRINT)
     remove_skipped(database, ["a.jpg", "sub/a.jpg"])
     assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg", "sub/b.jpg"]
-    assert "1 skipped photographs keep their old features" in caplog.text
+    assert "old features stay, which d2sfm match leaves out: those of 1 skipped photograph (a.jpg)" in caplog.text
 
 
 def test_replaced_photographs_are_named_and_taken_out(database, photographs, caplog):
@@ -47,7 +47,7 @@ def test_replaced_photographs_are_named_and_taken_out(database, photographs, cap
     cut(photographs / "b.jpg")
     (photographs / "sub/b.jpg").unlink()
     warn_of_replaced(database, photographs, NAMES)
-    assert "2 photographs have another size than when they were extracted, a.jpg the first" in caplog.text
+    assert "--overwrite extracts again: 2 photographs (a.jpg the first)" in caplog.text
     skipped = Skipped()
     left = remove_replaced(database, read_headers(photographs, NAMES[:3], skipped), skipped)
     assert list(skipped) == ["b.jpg"]

@@ -103,9 +103,7 @@ def test_a_stopped_overwriting_run_may_go_on_without_the_option(photographs, mat
 def test_overwriting_is_refused_where_other_features_would_stay(tmp_path, photographs, matched):
     before = contents(matched)
     (photographs / "a.jpg").rename(tmp_path / "a.jpg")
-    with pytest.raises(
-        RuntimeError, match=r"max_edge 96 of 1 images, a\.jpg the first, that are not among the 2 photographs"
-    ):
+    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 image \(a\.jpg\), not among the 2 photographs"):
         extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
     assert contents(matched) == before
     assert extract_to_database(matched, photographs, options=SMALL, overwrite=True).extracted == 2
@@ -160,7 +158,7 @@ def test_a_photograph_that_was_replaced_is_mentioned_and_extracted_again_with_a_
 ):
     cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
     assert extract_to_database(matched, photographs, options=SMALL).extracted == 0
-    assert "1 photographs have another size than when they were extracted, b c.png the first" in caplog.text
+    assert "--overwrite extracts again: 1 photograph (b c.png)" in caplog.text
     summary = extract_to_database(matched, photographs, options=SMALL, overwrite=True)
     assert (summary.extracted, summary.skipped) == (3, {})
     extract_to_database(tmp_path / "new.db", photographs, options=SMALL)

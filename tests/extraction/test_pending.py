@@ -36,7 +36,7 @@ def test_to_be_overwritten_are_all_or_what_a_stopped_run_left(database, photogra
     write_some_features(database, FINGERPRINT, "a.jpg", "b.jpg")
     other = FINGERPRINT.replace("96", "64")
     assert names_to_overwrite(database, NAMES, FINGERPRINT) == names_to_overwrite(database, NAMES, other) == NAMES
-    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 images, b\.jpg the first, that are not among the 3 phot"):
+    with pytest.raises(RuntimeError, match=r"max_edge 96 of 1 image \(b\.jpg\), not among the 3 phot"):
         names_to_overwrite(database, ["a.jpg", *NAMES[2:]], other)
     begin_overwriting(database, NAMES, other)
     write_some_features(database, other, "a.jpg")

@@ -11,8 +11,9 @@ import pytest
 from support.helpers import textured_picture
 
 from d2sfm.database import FeatureStore
-from d2sfm.mapping.quality import compare_with_truth, score
+from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
+from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
 
 ONE_START = {"min_starts": 1, "max_starts": 1}

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pycolmap
@@ -16,9 +17,11 @@ from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
+from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import verify
 from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.pairs import in_tiles
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)
@@ -117,7 +120,7 @@ def test_the_rows_do_not_depend_on_threads_or_order(make_database, monkeypatch):
     run(alone, num_threads=1)
     expected = rows(alone)
     for name, num_threads, tile in (("two.db", 2, 1), ("eight.db", 8, 2)):
-        monkeypatch.setattr(matching, "TILE_IMAGES", tile)
+        monkeypatch.setattr(matching, "in_tiles", partial(in_tiles, tile=tile))
         path = make_database(name)
         run(path, num_threads=num_threads)
         assert rows(path) == expected
@@ -200,10 +203,10 @@ def test_pairs_from_a_file(database, tmp_path):
 def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch):
     seen, lock = {}, threading.Lock()
 
-    def watch(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair):
+    def watch(*given, max_error_px, names):
         with lock:
-            seen[pair] = resize_factor
-        return verify(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair)
+            seen[names] = max_error_px / VERIFICATION.max_error
+        return verify(*given, max_error_px=max_error_px, names=names)
 
     monkeypatch.setattr(pair_tasks, "verify", watch)
     run(database)
@@ -219,8 +222,8 @@ def test_a_database_without_resize_factors_says_so(database, caplog):
     with caplog.at_level(logging.WARNING, logger="d2sfm"):
         assert run(database).verified == 6
     assert [record.getMessage() for record in caplog.records] == [
-        f"{database} holds no resize factor of 5 images, view 0.jpg the first: "
-        "for them, max_error is in pixels of the photograph"
+        f"{database} holds no resize factor of 5 images (view 0.jpg the first): "
+        "there, max_error is in pixels of the photograph"
     ]
 
 
@@ -246,7 +249,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
 
 
 def test_an_error_in_a_thread_comes_out(database, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, **named):
         raise RuntimeError("no geometry today")
 
     monkeypatch.setattr(pair_tasks, "verify", fail)
@@ -308,7 +311,7 @@ def test_an_image_is_read_once(database, monkeypatch):
 def test_the_rows_do_not_depend_on_the_room_for_images(make_database, monkeypatch):
     expected, database = make_database("expected.db"), make_database()
     run(expected)
-    monkeypatch.setattr(matching, "CACHE_BYTES", 0)
+    monkeypatch.setattr(matching, "MatchingInputs", partial(MatchingInputs, capacity_bytes=0))
     run(database)
     assert rows(database) == rows(expected)
 
@@ -326,7 +329,7 @@ def test_too_few_images(tmp_path):
 def test_images_without_features_are_named_and_left_out(database, caplog):
     write_images(database, ["new.jpg", "newer.jpg"])
     assert run(database).pairs == 10
-    assert "2 images have no features and are left out, new.jpg the first" in caplog.text
+    assert "left out without features: 2 images (new.jpg the first)" in caplog.text
     assert len(rows(database)["matches"]) == 10
 
 

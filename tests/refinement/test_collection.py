@@ -137,7 +137,7 @@ def test_edges_are_the_verified_matches_with_cosine_and_warp(matched):
 
 def test_nothing_depends_on_the_room_for_descriptors(matched, monkeypatch):
     expected = collection_of(matched)
-    monkeypatch.setattr(collection_module, "CACHE_BYTES", 0)
+    monkeypatch.setattr(collection_module, "DESCRIPTOR_CACHE_BYTES", 0)
     found = collection_of(matched)
     for field, other in zip(found.edges, expected.edges, strict=True):
         assert np.array_equal(field, other)
