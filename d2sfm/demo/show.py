@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from d2sfm.demo.pictures import draw
 from d2sfm.demo.rendering import photograph, render
-from d2sfm.demo.scene import Camera, arc_of_views
+from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import build_square
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
@@ -76,28 +76,11 @@ def run(output: Path | str, *, options: DemoOptions | None = None, progress: boo
     _prepare(output)
     scene = build_square(options.seed)
     cameras = arc_of_views(scene.centre, options.views)
-    generator = np.random.default_rng(options.seed)
-    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
-        save_image(output / "images" / camera.name, photograph(render(scene, camera).image, generator))
+    _take_photographs(output / "images", scene, cameras, options.seed, progress)
     truth = truth_model(cameras)
     (output / "truth").mkdir()
     truth.write_text(output / "truth")
-
-    first = cameras[0]
-    params = ",".join(f"{value:g}" for value in (first.fx, first.fy, first.cx, first.cy))
-    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params=params)
-    logger.info("d2sfm extract --images images --camera-mode single --camera-model PINHOLE --camera-params %s", params)
-    extracted = extract_to_database(output / "db.db", output / "images", cameras=given, progress=progress)
-    logger.info("%s", extracted)
-    logger.info("d2sfm match --seed %d", options.seed)
-    verification = VerificationOptions(seed=options.seed)
-    logger.info("%s", match_database(output / "db.db", verification=verification, progress=progress))
-    logger.info("d2sfm refine --seed %d", options.seed)
-    refinement = RefinementOptions(seed=options.seed)
-    logger.info("%s", refine_database(output / "db.db", options=refinement, progress=progress))
-    logger.info("d2sfm reconstruct --seed %d", options.seed)
-    mapping = ReconstructionOptions(seed=options.seed)
-    result = reconstruct(output / "db.db", output / "sparse", options=mapping, progress=progress)
+    result = _reconstruct(output, cameras[0], options.seed, progress)
     errors = None
     if result.models:
         model = pycolmap.Reconstruction(result.models[0])
@@ -124,6 +107,27 @@ def truth_model(cameras: list[Camera]) -> pycolmap.Reconstruction:
         image = pycolmap.Image(name=camera.name, camera_id=1, image_id=image_id)
         model.add_image_with_trivial_frame(image, cam_from_world)
     return model
+
+
+def _take_photographs(folder: Path, scene: Scene, cameras: list[Camera], seed: int, progress: bool) -> None:
+    generator = np.random.default_rng(seed)
+    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
+        save_image(folder / camera.name, photograph(render(scene, camera).image, generator))
+
+
+def _reconstruct(output: Path, camera: Camera, seed: int, progress: bool) -> ReconstructionResult:
+    """From photographs of one known camera to a model, by the four commands that the log names."""
+    database = output / "db.db"
+    params = ",".join(f"{value:g}" for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params=params)
+    logger.info("d2sfm extract --images images --camera-mode single --camera-model PINHOLE --camera-params %s", params)
+    logger.info("%s", extract_to_database(database, output / "images", cameras=given, progress=progress))
+    logger.info("d2sfm match --seed %d", seed)
+    logger.info("%s", match_database(database, verification=VerificationOptions(seed=seed), progress=progress))
+    logger.info("d2sfm refine --seed %d", seed)
+    logger.info("%s", refine_database(database, options=RefinementOptions(seed=seed), progress=progress))
+    logger.info("d2sfm reconstruct --seed %d", seed)
+    return reconstruct(database, output / "sparse", options=ReconstructionOptions(seed=seed), progress=progress)
 
 
 def _prepare(output: Path) -> None:

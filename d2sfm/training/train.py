@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -94,10 +95,8 @@ def train(
             torch.cuda.set_device(device)  # what pins memory works for the current one
         weights = load_weights(options.weights, pairs.preprocessing, options.mirror)
         show = progress and processes.leads
-        scenes, validation = (
-            load_scenes(Path(scene_info_path), names, Path(dataset_path), pairs, show) if is_used else None
-            for names, is_used in ((train_scenes, True), (valid_scenes, options.use_validation))
-        )
+        named = partial(load_scenes, Path(scene_info_path), root=Path(dataset_path), options=pairs, progress=show)
+        scenes, validation = named(train_scenes), named(valid_scenes) if options.use_validation else None
         trainer = Trainer(weights, pairs.preprocessing, options, device, processes)
         settings = _settings(digest(weights), scenes, validation, options, processes)
         checkpoints = Checkpoints(output, trainer, settings)

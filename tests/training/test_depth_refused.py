@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 import pytest
-from support.depth_maps import random_depth, write_bin, write_h5
+from support.depth_maps import WRITERS, random_depth, write_bin, write_h5
 
 from d2sfm.training.depth import read_depth_crop
 
@@ -85,8 +85,9 @@ def test_files_that_are_no_depth_map(tmp_path, name, content):
     assert str(path) in one_line(caught)
 
 
-def test_a_cut_file(write):
-    path = write(random_depth(64, 64))
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_cut_file(tmp_path, name):
+    path = WRITERS[name](tmp_path / name, random_depth(64, 64))
     path.write_bytes(path.read_bytes()[:9000])
     with pytest.raises(ValueError) as caught:
         read_depth_crop(path, (64, 64), (0, 0), 8)
