@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, PairStore, cameras_given, exclusive
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, aligned, statistics, table
@@ -117,8 +117,8 @@ def read_input(
     """What mapping needs of the database: input, pairs, whether focal lengths are estimated, image names."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-        known = features.cameras_given()
         max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
+    known = cameras_given(database)
     factor = median(factors.values()) if factors else 1.0
     with PairStore(database) as store:
         names = store.image_names()

@@ -8,7 +8,7 @@ from support.feature_records import write_as_hloc
 from support.transfer_files import INPUT, NAMES, SIZE, write_database, write_photographs
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, PairStore, cameras_given
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def test_the_frame_and_the_camera(from_hloc):
     np.testing.assert_allclose(features.keypoints[0, :2], [8, 8], atol=1e-4)
     assert settings["convention"] == "colmap, moved from reference"
     with FeatureStore("new.db") as store:
-        assert store.cameras_given() == {1}
         assert {image.camera_id for image in store.images().values()} == {1}
+    assert cameras_given("new.db") == {1}
 
 
 def test_the_default_focal_length_and_an_existing_camera(from_hloc, photographs, tmp_path):

@@ -13,7 +13,7 @@ from d2sfm.coordinates import resize_factor
 from d2sfm.database import FeatureStore, PairStore
 from d2sfm.database import connection as connection_module
 from d2sfm.database import feature_store as features_module
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.feature_store import MAX_ROW_BYTES, check_count
 from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
@@ -299,32 +299,21 @@ def test_resize_factors_leave_out_images_without_our_row(database):
         assert store.resize_factors() == {1: factor, 3: factor}
 
 
-def test_cameras_given_are_kept(database):
-    with FeatureStore(database) as store:
-        assert store.cameras_given() == set()
-        store.mark_cameras_given([4, 2])
-        store.mark_cameras_given({2, 5})
-    with FeatureStore(database) as store:
-        assert store.cameras_given() == {2, 4, 5}
-
-
 def test_reading_changes_no_file(database):
     before = database.read_bytes()
     with FeatureStore(database) as store:
         store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.notes.read("images")
-        store.cameras_given()
     assert database.read_bytes() == before
 
 
 def test_rows_go_with_their_image(database):
     with FeatureStore(database) as store:
         store.write("a.jpg", make_features(3), "settings", FLOAT16)
-        store.mark_cameras_given([3, 4])
-        store._connection.rows("DELETE FROM images WHERE image_id = 3")
-        store._connection.rows("DELETE FROM cameras WHERE camera_id = 3")
+    with Connection(database) as connection:
+        connection.rows("DELETE FROM images WHERE image_id = 3")
+        assert connection.rows("SELECT image_id FROM d2sfm_features") == []
+    with FeatureStore(database) as store:
         assert store.extracted() == {}
-        assert store._connection.rows("SELECT image_id FROM d2sfm_features") == []
-        assert store.cameras_given() == {4}
 
 
 def test_keypoints_of_whole_images_come_with_their_image_and_the_networks_size(database):

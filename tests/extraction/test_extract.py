@@ -15,6 +15,7 @@ from d2sfm.database import (
     PairStore,
     RefinementStore,
     begin_overwriting,
+    cameras_given,
     create_database,
     import_photographs,
 )
@@ -252,12 +253,10 @@ def test_given_cameras_are_imported_and_marked(tmp_path, photographs):
         (photographs / name).unlink()
     cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
     extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
-    with FeatureStore(tmp_path / "db.db") as store:
-        given = store.cameras_given()
     with pycolmap.Database.open(tmp_path / "db.db") as colmap:
         [camera] = colmap.read_all_cameras()
     assert camera.params.tolist() == [90, 91, 48, 40]
-    assert given == {camera.camera_id}
+    assert cameras_given(tmp_path / "db.db") == {camera.camera_id}
 
 
 def test_many_photographs_without_focal_length_are_mentioned_once(tmp_path, caplog):
