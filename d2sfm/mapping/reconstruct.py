@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from d2sfm.database import FeatureStore, PairStore, cameras_given, exclusive
+from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, aligned, statistics, table
@@ -120,7 +120,7 @@ def read_input(
         max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
     known = cameras_given(database)
     factor = median(factors.values()) if factors else 1.0
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         names = store.image_names()
         if not store.done_pairs(verified=True):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")

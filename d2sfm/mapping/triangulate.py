@@ -16,7 +16,7 @@ import pycolmap
 from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
@@ -87,7 +87,7 @@ def triangulate(
             max_error = allowed_error(features) if options.max_error is None else options.max_error
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "work.db"
-            with PairStore(database) as store, open_pycolmap(work) as copy:
+            with MatchStore(database) as store, open_pycolmap(work) as copy:
                 known, without_pose, without_features = _in_common(store, poses, database, reference)
                 _write_images(copy, known, store)
                 counts = _write_pairs(copy, known, store, factors, max_error, progress)
@@ -138,11 +138,11 @@ def agreeing(
 
 
 def _in_common(
-    store: PairStore, poses: pycolmap.Reconstruction, database: Path, reference: Path
+    store: MatchStore, poses: pycolmap.Reconstruction, database: Path, reference: Path
 ) -> tuple[pycolmap.Reconstruction, tuple[str, ...], tuple[str, ...]]:
     """A model of the images that both have, with ids of the database and without points; names that only one has."""
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for image_id, name in store.image_names().items() if store.has_keypoints(image_id)}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if store.has_keypoints(image_id)}
     if not store.done_pairs(verified=True):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
@@ -174,7 +174,7 @@ def _in_common(
     return known, without_pose, without_features
 
 
-def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: PairStore) -> None:
+def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore) -> None:
     """Cameras of the reference, images and keypoints. COLMAP does without rigs and frames in a database."""
     for camera in known.cameras.values():
         copy.write_camera(camera, use_camera_id=True)
@@ -188,7 +188,7 @@ def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store
 def _write_pairs(
     copy: pycolmap.Database,
     known: pycolmap.Reconstruction,
-    store: PairStore,
+    store: MatchStore,
     factors: Mapping[int, float],
     max_error: float,
     progress: bool,

@@ -9,7 +9,7 @@ import numpy as np
 import pycolmap
 import torch
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 
 
 class View(NamedTuple):
@@ -26,7 +26,7 @@ class View(NamedTuple):
 class ImageCache:
     """Descriptors, keypoints and cameras by image_id, read when they are first asked for."""
 
-    def __init__(self, store: PairStore, device: torch.device, capacity_bytes: int):
+    def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int):
         self._store = store
         self._device = device
         self._held = LruCache(self._read, capacity_bytes)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.matching.inputs import ImageCache, in_own_pages
 from d2sfm.matching.tasks import PairResult, PairTask, run_pairs
 from d2sfm.network.device import resolve_device
@@ -84,7 +84,7 @@ def match_database(
             del settings["device"]  # it does not change the result
             verification = of_refined(features, verification)
             is_refined = bool(features.notes.refinement())
-        with PairStore(database) as store:
+        with MatchStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
@@ -105,7 +105,7 @@ def match_database(
                 "d2sfm refine --restore, then d2sfm refine, aligns all",
                 np.count_nonzero(~is_there),
             )
-        with PairStore(database) as store:
+        with MatchStore(database) as store:
             if verification is not None:
                 _warn_of_missing_factors(store, todo, factors)
             keeps_matches = np.zeros_like(is_there) if overwrite else is_there
@@ -147,7 +147,7 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     """
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
         todo = matched[~among(matched, store.done_pairs(verified=True))]
         todo = in_tiles(todo, TILE_IMAGES)
@@ -157,7 +157,7 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
 
 
 def _run(
-    store: PairStore,
+    store: MatchStore,
     tasks: Iterable[PairTask],
     count: int,
     options: MatchingOptions,
@@ -174,7 +174,7 @@ def _run(
         return _write(store, results, verification, bar)
 
 
-def _warn_of_missing_factors(store: PairStore, pairs: np.ndarray, factors: dict[int, float]) -> None:
+def _warn_of_missing_factors(store: MatchStore, pairs: np.ndarray, factors: dict[int, float]) -> None:
     missing = sorted(set(np.unique(pairs).tolist()) - factors.keys())
     if missing:
         logger.warning(
@@ -186,7 +186,7 @@ def _warn_of_missing_factors(store: PairStore, pairs: np.ndarray, factors: dict[
 
 
 def _tasks(
-    store: PairStore, pairs: np.ndarray, matched: np.ndarray, device: torch.device, factors: dict[int, float] | None
+    store: MatchStore, pairs: np.ndarray, matched: np.ndarray, device: torch.device, factors: dict[int, float] | None
 ) -> Iterator[PairTask]:
     """What is to be done for each pair. matched: [P] bool, the pairs that keep the matches which the database has.
 
@@ -223,7 +223,7 @@ def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
 
 
 def _write(
-    store: PairStore, results: Iterable[PairResult], verification: VerificationOptions | None, bar: tqdm
+    store: MatchStore, results: Iterable[PairResult], verification: VerificationOptions | None, bar: tqdm
 ) -> dict[str, int | float | None]:
     """Write each pair as it comes. Returns totals for the summary."""
     matches, verified, matching_s, verification_s = 0, 0, 0.0, 0.0

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, Note, PairStore, RefinementStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore, exclusive
 from d2sfm.extraction.pipeline import reason
 from d2sfm.matching.match import verify_again
 from d2sfm.options import RefinementOptions, VerificationOptions
@@ -166,7 +166,7 @@ def _align(
         rows = read_images(features)
     if not folder.is_dir() or folder == Path():
         raise FileNotFoundError(f"no folder of photographs {folder}: give --images")
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         collection = read_collection(rows, store)
     tracks = build_tracks(collection.image_of_node, collection.edges)
     _require_photographs(

@@ -10,7 +10,7 @@ import pycolmap
 import pytest
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database import connection as connection_module
 from d2sfm.database import feature_store as features_module
 from d2sfm.database.connection import Connection, open_pycolmap
@@ -179,7 +179,7 @@ def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_onl
             store.write(name, make_features(8), "old", FLOAT32)
     geometry = pycolmap.TwoViewGeometry(inlier_matches=np.array([[0, 1]], np.uint32))
     pairs = [(i, j) for j in range(1, 6) for i in range(1, j)]
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for i, j in pairs:
             store.write(i, j, np.array([[0, 1], [2, 3]]), geometry)
     features = make_features(2, seed=1)
@@ -187,7 +187,7 @@ def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_onl
         store.write("a.jpg", features, "new", FLOAT16)
         assert np.array_equal(store.read("a.jpg").keypoints, features.keypoints)
         assert [name for name, fingerprint in store.extracted().items() if fingerprint == "new"] == ["a.jpg"]
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=True) == {pair for pair in pairs if 3 not in pair}
         assert store.done_pairs(verified=False) == {pair for pair in pairs if 3 not in pair}
 

@@ -10,7 +10,7 @@ from support.photograph_import import EXIF_IFD, FOCAL_35MM, cameras, save, take
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     create_database,
     estimated_cameras,
     import_photographs,
@@ -232,7 +232,7 @@ def fill(database, names):
         for name in names:
             store.write(name, features, "settings", DescriptorDtype.FLOAT16)
         ids = sorted(image.image_id for image in store.images().values())
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for i, j in ((i, j) for i in ids for j in ids if i < j):
             store.write(i, j, np.array([[0, 1]]), pycolmap.TwoViewGeometry())
 
@@ -255,7 +255,7 @@ def test_removed_photographs_leave_no_row(folder):
     }
     assert [row[0] for row in rows["cameras"]] == [1, 3]
     assert [row[0] for row in rows["frames"]] == [1, 3]
-    with PairStore(folder / "db.db") as store:
+    with MatchStore(folder / "db.db") as store:
         assert store.done_pairs(verified=True) == {(1, 3)}
 
 

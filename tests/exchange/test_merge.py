@@ -19,7 +19,7 @@ from support.old_database import write_old_copy
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     RefinementStore,
     begin_overwriting,
     cameras_given,
@@ -76,7 +76,7 @@ def write_database(path, photographs, names, fingerprint=FINGERPRINT, seed=0):
             prior = pycolmap.PosePrior(position=np.array([seed, image.image_id, 0.0]))
             prior.corr_data_id = image.data_id
             colmap.write_pose_prior(prior)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         ids = list(store.image_names())
         for number, (i, j) in enumerate((i, j) for i in ids for j in ids if i < j):
             store.write(i, j, np.array([[0, 1], [2, 0], [3, 3 - number % 2]]), geometry(number + seed))
@@ -169,7 +169,7 @@ def test_what_a_killed_merge_left_goes(tmp_path, parts):
 
 
 def names_by_id(path):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return list(store.image_names().values())
 
 
