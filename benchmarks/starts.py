@@ -21,7 +21,7 @@ from statistics import mean
 import numpy as np
 import pycolmap
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
@@ -102,7 +102,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     )
     given, _ = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)
-    with PairStore(arguments.database) as store:
+    with MatchStore(arguments.database) as store:
         limits = incremental_options(given, Trial(seed=0)).mapper
         pairs = initial_pairs(store, limits, given.chance_pairs, most=RUNS_A_START * arguments.starts)
     starts: list[Result] = []

@@ -1,21 +1,18 @@
 """The sqlite3 half of the database: features of images."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import Size, resize_factor
-from d2sfm.database.connection import PIECE_BYTES, Connection
-from d2sfm.database.file import require_database
-from d2sfm.database.notes import Notes
+from d2sfm.database.connection import PIECE_BYTES
 from d2sfm.database.removal import remove_features
+from d2sfm.database.store import Store
 from d2sfm.database.tables import (
-    CAMERAS_GIVEN,
     FEATURES,
     ORIGINALS,
     OUTDATED,
@@ -65,18 +62,8 @@ class StoredKeypoints(NamedTuple):
     convention: Convention
 
 
-class FeatureStore:
-    """Features of the images of a COLMAP database. Nothing of pycolmap may touch the file while this is open.
-
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
-    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
-    """
-
-    def __init__(self, path: Path):
-        require_database(path)
-        self.path = Path(path)
-        self._connection = Connection(self.path)
-        self.notes = Notes(self._connection)
+class FeatureStore(Store):
+    """Features of the images of a COLMAP database, opened as every ``Store``."""
 
     def images(self) -> dict[str, ImageRow]:
         """The images by name, sorted by name."""
@@ -211,30 +198,6 @@ class FeatureStore:
             return list(self.extracted())
         sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
         return sorted(name for (name,) in self._connection.rows(sql))
-
-    def mark_cameras_given(self, camera_ids: Iterable[int]) -> None:
-        """Note that the user gave the parameters of these cameras."""
-        create_our_tables(self._connection)
-        with self._connection.transaction():
-            self._connection.run_many(
-                f"INSERT OR IGNORE INTO {CAMERAS_GIVEN} (camera_id) VALUES (?)",
-                [(camera_id,) for camera_id in camera_ids],
-            )
-
-    def cameras_given(self) -> set[int]:
-        """Ids of the cameras whose parameters the user gave."""
-        if CAMERAS_GIVEN not in tables(self._connection):
-            return set()
-        return {camera_id for (camera_id,) in self._connection.rows(f"SELECT camera_id FROM {CAMERAS_GIVEN}")}
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> "FeatureStore":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
 
     def _foreign_rows(self) -> list[tuple[str, int | None]]:
         """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""

@@ -2,28 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from d2sfm.database.connection import Connection
-from d2sfm.database.file import require_database
-from d2sfm.database.notes import Note, Notes
+from d2sfm.database.notes import Note
+from d2sfm.database.store import Store
 from d2sfm.database.tables import ORIGINALS, PARTS, create_our_tables, tables
 
 
-class RefinementStore:
-    """Positions of keypoints and their originals. Nothing else may have the database open meanwhile.
-
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
-    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
-    """
-
-    def __init__(self, path: Path):
-        require_database(path)
-        self.path = Path(path)
-        self._connection = Connection(self.path)
-        self._notes = Notes(self._connection)
+class RefinementStore(Store):
+    """Positions of keypoints and their originals, opened as every ``Store``."""
 
     def refined(self) -> set[int]:
         """Ids of the images whose keypoints were refined, and not restored since."""
@@ -61,7 +49,7 @@ class RefinementStore:
                 self._set_keypoints(image_id, keypoints)
             self._remove_geometries()
             self._connection.rows(f"DELETE FROM {PARTS}")
-            self._notes.write(Note.REFINEMENT, json.dumps(note))
+            self.notes.write(Note.REFINEMENT, json.dumps(note))
 
     def restore(self) -> int:
         """Put the original keypoints back and return of how many images. Their pairs lose their geometries again."""
@@ -77,18 +65,18 @@ class RefinementStore:
             if rows:
                 self._remove_geometries()
             self._connection.rows(f"DELETE FROM {ORIGINALS}")
-            self._notes.remove(Note.REFINEMENT)
+            self.notes.remove(Note.REFINEMENT)
         return len(rows)
 
     def note(self) -> dict:
         """What ``replace`` was given with the keypoints that are there; empty where they are original."""
-        return self._notes.refinement()
+        return self.notes.refinement()
 
     def verify_otherwise(self, note: Mapping) -> None:
         """Remove all two-view geometries of refined keypoints, and note how they are to be verified instead."""
         with self._connection.transaction():
             self._remove_geometries()
-            self._notes.write(Note.REFINEMENT, json.dumps(note))
+            self.notes.write(Note.REFINEMENT, json.dumps(note))
 
     def save_part(self, fingerprint: str, number: int, nodes: np.ndarray, positions: np.ndarray) -> None:
         """Keep a finished part of a run, in place of the parts of other runs."""
@@ -112,15 +100,6 @@ class RefinementStore:
             number: (np.frombuffer(nodes, "<i8"), np.frombuffer(positions, "<f8").reshape(-1, 2))
             for number, nodes, positions in rows
         }
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> "RefinementStore":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
 
     def _remove_geometries(self) -> None:
         self._connection.rows("DELETE FROM two_view_geometries")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.mapping.quality import PoseErrors
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.cameras import Poses, draw_cameras
@@ -22,7 +22,7 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     with FeatureStore(output / "db.db") as store:
         ids = {name: row.image_id for name, row in store.images().items()}
         save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
-    with PairStore(output / "db.db") as store:
+    with MatchStore(output / "db.db") as store:
         id_a, id_b = ids[name_a], ids[name_b]
         matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
         xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]

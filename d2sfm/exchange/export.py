@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.features.record import Features
 from d2sfm.formats.hdf5 import created
 from d2sfm.formats.hloc_features import write_hloc_features
@@ -124,7 +124,7 @@ def _write_matches(
 ) -> tuple[int, int]:
     """Returns the numbers of pairs and matches."""
     only_verified, total, written = kind is ExportedMatches.VERIFIED, 0, []
-    with PairStore(database) as store, created(output / "matches.h5") as file:
+    with MatchStore(database) as store, created(output / "matches.h5") as file:
         name_of = store.image_names()
         done = [pair for pair in store.done_pairs(only_verified) if all(name_of.get(i) in names for i in pair)]
         descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from d2sfm.coordinates import resize_factor
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     exclusive,
     given_camera,
 )
@@ -225,8 +225,8 @@ def _import_matches(database: Path, path: Path, summary: ImportSummary, progress
     with FeatureStore(database) as features:
         names = list(features.extracted())
     summary.pairs = 0
-    with HlocMatches(path, names) as source, PairStore(database) as store:
-        ids = {name: image_id for image_id, name in store.image_names().items()}
+    with HlocMatches(path, names) as source, MatchStore(database) as store:
+        ids = store.image_ids()
         counts = {name: len(store.keypoints(ids[name])) for name in names}
         done = store.done_pairs(verified=False)
         for a, b in tqdm(source.pairs(), desc="import", unit="pair", disable=not progress):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -112,9 +112,10 @@ def read_input(
 ) -> tuple[MappingInput, tuple[tuple[str, str, int, int], ...]]:
     """What mapping needs of the database, and its pairs as ``ReconstructionResult`` has them."""
     with FeatureStore(database) as features:
-        factors, given_cameras = features.resize_factors(), features.cameras_given()
+        factors = features.resize_factors()
         max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
-    with PairStore(database) as store:
+    given_cameras = cameras_given(database)
+    with MatchStore(database) as store:
         names = store.image_names()
         if not store.done_pairs(verified=True):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")

@@ -9,7 +9,7 @@ from itertools import count
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
@@ -166,7 +166,7 @@ def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, p
 
 def _initial_pairs(given: MappingInput, most: int) -> list[tuple[int, int]]:
     limits = incremental_options(given, Trial(seed=0)).mapper
-    with PairStore(given.database) as store:
+    with MatchStore(given.database) as store:
         return initial_pairs(store, limits, given.chance_pairs, most=most)
 
 

@@ -16,7 +16,7 @@ import pycolmap
 from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
@@ -83,7 +83,7 @@ def triangulate(
         poses, limits = read_model(reference), _limits(database, options)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "work.db"
-            with PairStore(database) as store, open_pycolmap(work) as copy:
+            with MatchStore(database) as store, open_pycolmap(work) as copy:
                 common = _in_common(store, poses, reference)
                 _write_images(copy, common.model, store)
                 counts = _write_pairs(copy, common.model, store, limits, progress)
@@ -133,11 +133,11 @@ def _limits(database: Path, options: TriangulationOptions) -> _Limits:
         return _Limits(max_error, features.resize_factors())
 
 
-def _in_common(store: PairStore, poses: pycolmap.Reconstruction, reference: Path) -> _Common:
+def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path) -> _Common:
     """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for image_id, name in store.image_names().items() if store.has_keypoints(image_id)}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if store.has_keypoints(image_id)}
     if not store.done_pairs(verified=True):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
@@ -157,7 +157,7 @@ def _in_common(store: PairStore, poses: pycolmap.Reconstruction, reference: Path
     return _Common(model, without_pose, without_features)
 
 
-def _posed_model(posed: Mapping[int, pycolmap.Image], store: PairStore, reference: Path) -> pycolmap.Reconstruction:
+def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
     """A model of images of the reference by their ids in the database. RuntimeError where sizes differ."""
     known = pycolmap.Reconstruction()
     for image_id, of_reference in posed.items():
@@ -175,7 +175,7 @@ def _posed_model(posed: Mapping[int, pycolmap.Image], store: PairStore, referenc
     return known
 
 
-def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: PairStore) -> None:
+def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore) -> None:
     """Cameras of the reference, images and keypoints. COLMAP does without rigs and frames in a database."""
     for camera in known.cameras.values():
         copy.write_camera(camera, use_camera_id=True)
@@ -189,7 +189,7 @@ def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store
 def _write_pairs(
     copy: pycolmap.Database,
     known: pycolmap.Reconstruction,
-    store: PairStore,
+    store: MatchStore,
     limits: _Limits,
     progress: bool,
 ) -> dict[str, int]:

@@ -10,7 +10,7 @@ from math import inf, lgamma, log, log10
 import numpy as np
 import pycolmap
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.matching.settings import pair_threshold_px
 
 SAMPLE = 7  # matches that determine a fundamental matrix, up to MODELS of them
@@ -41,13 +41,13 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
     return 2 * max_error_px * float(np.hypot(camera.width, camera.height)) / (camera.width * camera.height)
 
 
-def chance_pairs(store: PairStore, max_error: float, factors: Mapping[int, float]) -> set[tuple[int, int]]:
+def chance_pairs(store: MatchStore, max_error: float, factors: Mapping[int, float]) -> set[tuple[int, int]]:
     """Verified pairs (smaller image id first) that chance explains.
 
     max_error: of verification, in pixels of the network input; factors: resize factors by image id, see
     ``pair_threshold_px``.
     """
-    ids = {name: image_id for image_id, name in store.image_names().items()}
+    ids = store.image_ids()
     cameras = {image_id: store.camera(image_id) for image_id in ids.values()}
     found = set()
     for name_a, name_b, matches, inliers in store.pairs_table():

@@ -2,7 +2,7 @@
 
 import torch
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache, in_own_pages
 from d2sfm.matching.verification import View
 
@@ -10,7 +10,7 @@ from d2sfm.matching.verification import View
 class MatchingInputs:
     """Descriptors, keypoints and cameras by image_id, read when they are first asked for."""
 
-    def __init__(self, store: PairStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
+    def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
         self._store = store
         self._device = device
         self._held = LruCache(self._read, capacity_bytes)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
@@ -113,7 +113,7 @@ def match_database(
     require_database(database)
     with exclusive(database):
         way = _way(database, options, verification, overwrite)
-        with PairStore(database) as store:
+        with MatchStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
@@ -121,7 +121,7 @@ def match_database(
         settings = _settings(options, verification)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
-        with PairStore(database) as store:
+        with MatchStore(database) as store:
             _warn(store, work, way, differing)
             summary = _match(store, work, way, num_threads, progress)
         if overwrite and not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
@@ -138,7 +138,7 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     with FeatureStore(database) as features:
         factors = features.resize_factors()
     way = _Way(options=MatchingOptions(device="cpu"), verification=verification, factors=factors)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
         return _match(store, _work(store, matched, way), way, None, progress)
 
@@ -155,7 +155,7 @@ def _way(database: Path, options: MatchingOptions, verification: VerificationOpt
         )
 
 
-def _work(store: PairStore, asked: np.ndarray, way: _Way) -> _Work:
+def _work(store: MatchStore, asked: np.ndarray, way: _Way) -> _Work:
     """What is to be done of the pairs that are asked for, [A, 2]."""
     there = store.done_pairs(verified=False)
     done = set() if way.overwrite else store.done_pairs(verified=way.verification is not None)
@@ -170,7 +170,7 @@ def _settings(options: MatchingOptions, verification: VerificationOptions | None
     return {name: value for name, value in settings.items() if name != "device"}
 
 
-def _warn(store: PairStore, work: _Work, way: _Way, differing: str) -> None:
+def _warn(store: MatchStore, work: _Work, way: _Way, differing: str) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
     if differing and not way.overwrite and work.already_there:
         logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
@@ -192,7 +192,7 @@ def _warn(store: PairStore, work: _Work, way: _Way, differing: str) -> None:
         )
 
 
-def _match(store: PairStore, work: _Work, way: _Way, num_threads: int | None, progress: bool) -> MatchSummary:
+def _match(store: MatchStore, work: _Work, way: _Way, num_threads: int | None, progress: bool) -> MatchSummary:
     """Do the work, and write each pair as it comes."""
     matches, verified, matching_s, verification_s = 0, 0, 0.0, 0.0
     results = run_pairs(_tasks(store, work, way), way.options, way.verification, num_threads or processors())
@@ -218,7 +218,7 @@ def _match(store: PairStore, work: _Work, way: _Way, num_threads: int | None, pr
     )
 
 
-def _tasks(store: PairStore, work: _Work, way: _Way) -> Iterator[PairTask]:
+def _tasks(store: MatchStore, work: _Work, way: _Way) -> Iterator[PairTask]:
     """What is to be done for each pair."""
     device, names = resolve_device(way.options.device), store.image_names()
     inputs = MatchingInputs(store, device)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import numpy as np
 
 from d2sfm.colmap import read_model
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.formats.hloc_global import read_global_descriptors
 from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.pairs.arrays import exhaustive, union
@@ -21,7 +21,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 
-def select_pairs(store: PairStore, options: PairSelectionOptions) -> np.ndarray:
+def select_pairs(store: MatchStore, options: PairSelectionOptions) -> np.ndarray:
     """Pairs of images that have features, as the options choose them, [P, 2] uint32, each once, smaller id first.
 
     Images without features are left out with a warning. Raises FileNotFoundError for a missing file or model,
@@ -54,7 +54,7 @@ def select_pairs(store: PairStore, options: PairSelectionOptions) -> np.ndarray:
 class _Selection:
     """Pairs of some images, by each way to choose them."""
 
-    def __init__(self, store: PairStore, image_ids: np.ndarray, options: PairSelectionOptions):
+    def __init__(self, store: MatchStore, image_ids: np.ndarray, options: PairSelectionOptions):
         self.image_ids = image_ids  # [N] uint32, ascending
         self._store, self._options, self._names = store, options, store.image_names()
 
@@ -139,7 +139,7 @@ class _Selection:
         return global_descriptors(self._store, self.image_ids.tolist())
 
 
-def _with_features(store: PairStore, image_ids: Collection[int]) -> np.ndarray:
+def _with_features(store: MatchStore, image_ids: Collection[int]) -> np.ndarray:
     """Those of the images that have features, ascending. RuntimeError where fewer than two have."""
     usable = [image_id for image_id in sorted(image_ids) if store.has_features(image_id)]
     missing = sorted(set(image_ids) - set(usable))

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from d2sfm.coordinates import Size, image_from_input, input_from_image, resize_factor
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import Convention
@@ -84,7 +84,7 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
     return images
 
 
-def read_collection(images: list[ImageKeypoints], store: PairStore) -> Collection:
+def read_collection(images: list[ImageKeypoints], store: MatchStore) -> Collection:
     """The images with the verified matches between them. RuntimeError where there are none."""
     index = {image.image_id: i for i, image in enumerate(images)}
     first = np.cumsum([0, *(len(image.xy) for image in images)])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, Note, PairStore, RefinementStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore, exclusive
 from d2sfm.matching.match import verify_again
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
@@ -191,7 +191,7 @@ def _read(run: _Run) -> tuple[Path, Collection]:
         rows = read_images(features)
     if not folder.is_dir() or folder == Path():
         raise FileNotFoundError(f"no folder of photographs {folder}: give --images")
-    with PairStore(run.database) as store:
+    with MatchStore(run.database) as store:
         return folder, read_collection(rows, store)
 
 

@@ -12,7 +12,7 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 from support.helpers import textured_picture
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import open_pycolmap
 
 PLACE = [0, 0, 1, 1, 2, 2]  # of the images 1 to 6, "view 0.jpg" to "view 5.jpg"
@@ -41,7 +41,7 @@ def match(*arguments):
 
 
 def matched():
-    with PairStore("db.db") as store:
+    with MatchStore("db.db") as store:
         return store.done_pairs(verified=False)
 
 
@@ -63,7 +63,7 @@ def test_few_images_are_matched_in_all_pairs_and_that_is_said(database, capsys):
     assert match("--pairs", "auto") == 0
     assert "--pairs exhaustive, as there are no more than 200 images" in capsys.readouterr().err
     assert len(matched()) == 15
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.matches(1, 2)) >= 45  # what the two images of a place have in common
 
 
@@ -175,7 +175,7 @@ def outcome(extracted, tmp_path, *options):
     """(matches, inliers, what is noted of the settings) of the one pair."""
     database = shutil.copy(extracted, tmp_path / "db.db")
     assert main(["match", "--database", str(database), *options]) == 0
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         [(_, _, matches, inliers)] = store.pairs_table()
     with FeatureStore(database) as store:
         return matches, inliers, json.loads(store.notes.read("match"))

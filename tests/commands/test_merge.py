@@ -4,7 +4,7 @@ import pytest
 from support.transfer_files import NAMES, write_database, write_photographs
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 
 
 @pytest.fixture
@@ -20,10 +20,10 @@ def databases(tmp_path, monkeypatch):
 def test_three_databases(databases, capsys):
     assert main(["merge", *databases, "--output", "all.db"]) == 0
     assert capsys.readouterr().out == "merge: 9 images of 3 databases in all.db\n"
-    with PairStore("all.db") as store:
+    with MatchStore("all.db") as store:
         assert len(store.done_pairs(verified=False)) == 9
     assert main(["match", "--database", "all.db", "--no-verify", "--quiet"]) == 0
-    with PairStore("all.db") as store:
+    with MatchStore("all.db") as store:
         assert len(store.done_pairs(verified=False)) == 36
 
 

@@ -10,7 +10,7 @@ import pytest
 from support.held_database import another_writer, write_two_images
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database import connection as connection_module
 from d2sfm.database.connection import Connection, open_pycolmap
 
@@ -21,7 +21,7 @@ def database(tmp_path):
 
 
 def test_only_one_way_in_at_a_time(database):
-    ways = [FeatureStore, PairStore, Connection, lambda path: open_pycolmap(path)]
+    ways = [FeatureStore, MatchStore, Connection, lambda path: open_pycolmap(path)]
     for outer in ways:
         with outer(database):
             for inner in ways:
@@ -45,7 +45,7 @@ def test_pycolmap_needs_to_write(database, monkeypatch, place):
     place = (database.parent / place).resolve()
     monkeypatch.setattr(os, "access", lambda path, mode: path != place)
     with pytest.raises(RuntimeError, match=f"{database} can't be opened by pycolmap: {place} is read-only"):
-        PairStore(database)
+        MatchStore(database)
 
 
 def test_a_full_disk(database):
@@ -65,8 +65,8 @@ def test_a_full_disk(database):
 def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(database):
     """In a process of its own: after a delete, pycolmap would end it where the file can't be copied at closing."""
     script = (
-        "import numpy as np, pycolmap, resource, sys\nfrom d2sfm.database import PairStore\n"
-        "store = PairStore(sys.argv[1])\nstore.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
+        "import numpy as np, pycolmap, resource, sys\nfrom d2sfm.database import MatchStore\n"
+        "store = MatchStore(sys.argv[1])\nstore.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
         "try:\n    store.write(1, 3, np.zeros((100_000, 2)))\nexcept RuntimeError as error:\n    print(error)\n"
@@ -147,7 +147,7 @@ def test_names_with_characters_of_their_own(tmp_path):
     create_database(path)
     with FeatureStore(path) as store:
         store.notes.write("key", "value")
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         assert store.image_names() == {}
     assert os.listdir(tmp_path) == [path.name]
 

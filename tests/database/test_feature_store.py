@@ -10,10 +10,10 @@ import pycolmap
 import pytest
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database import connection as connection_module
 from d2sfm.database import feature_store as features_module
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.feature_store import MAX_ROW_BYTES, check_count
 from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
@@ -181,7 +181,7 @@ def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_onl
             store.write(name, make_features(8, dtype=FLOAT32), "old")
     geometry = pycolmap.TwoViewGeometry(inlier_matches=np.array([[0, 1]], np.uint32))
     pairs = [(i, j) for j in range(1, 6) for i in range(1, j)]
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for i, j in pairs:
             store.write(i, j, np.array([[0, 1], [2, 3]]), geometry)
     features = make_features(2, seed=1)
@@ -189,7 +189,7 @@ def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_onl
         store.write("a.jpg", features, "new")
         assert np.array_equal(store.read("a.jpg").keypoints, features.keypoints)
         assert [name for name, fingerprint in store.extracted().items() if fingerprint == "new"] == ["a.jpg"]
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=True) == {pair for pair in pairs if 3 not in pair}
         assert store.done_pairs(verified=False) == {pair for pair in pairs if 3 not in pair}
 
@@ -304,32 +304,21 @@ def test_resize_factors_leave_out_images_without_our_row(database):
         assert store.resize_factors() == {1: factor, 3: factor}
 
 
-def test_cameras_given_are_kept(database):
-    with FeatureStore(database) as store:
-        assert store.cameras_given() == set()
-        store.mark_cameras_given([4, 2])
-        store.mark_cameras_given({2, 5})
-    with FeatureStore(database) as store:
-        assert store.cameras_given() == {2, 4, 5}
-
-
 def test_reading_changes_no_file(database):
     before = database.read_bytes()
     with FeatureStore(database) as store:
         store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.notes.read("images")
-        store.cameras_given()
     assert database.read_bytes() == before
 
 
 def test_rows_go_with_their_image(database):
     with FeatureStore(database) as store:
         store.write("a.jpg", make_features(3), "settings")
-        store.mark_cameras_given([3, 4])
-        store._connection.rows("DELETE FROM images WHERE image_id = 3")
-        store._connection.rows("DELETE FROM cameras WHERE camera_id = 3")
+    with Connection(database) as connection:
+        connection.rows("DELETE FROM images WHERE image_id = 3")
+        assert connection.rows("SELECT image_id FROM d2sfm_features") == []
+    with FeatureStore(database) as store:
         assert store.extracted() == {}
-        assert store._connection.rows("SELECT image_id FROM d2sfm_features") == []
-        assert store.cameras_given() == {4}
 
 
 def test_keypoints_of_whole_images_come_with_their_image_and_the_networks_size(database):

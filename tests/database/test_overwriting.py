@@ -7,7 +7,7 @@ from support.feature_database import SIZE, descriptors_of_place, write_feature_d
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     RefinementStore,
     begin_overwriting,
     create_database,
@@ -27,7 +27,7 @@ def database(tmp_path):
     path = write_feature_database(
         tmp_path / "db.db", {name: descriptors_of_place(0, seed) for seed, name in enumerate(NAMES)}
     )
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         for pair in ((1, 2), (1, 3), (2, 3)):
             store.write(*pair, np.array([[0, 1], [2, 3]]))
     with FeatureStore(path) as store:
@@ -66,7 +66,7 @@ def test_they_count_as_none_and_nothing_is_removed(database):
     begin_overwriting(database, NAMES[:2], "new")
     assert outdated_images(database) == {"a.jpg": 1, "b.jpg": 2}
     assert extracted(database) == {"c.jpg": "settings"}
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert [store.has_features(image_id) for image_id in (1, 2, 3)] == [False, False, True]
     with FeatureStore(database) as store, pytest.raises(RuntimeError, match=r"no features of d2sfm for a\.jpg"):
         store.read("a.jpg")

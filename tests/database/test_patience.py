@@ -9,7 +9,7 @@ import pytest
 from support.held_database import another_writer, write_two_images
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database import patience as patience_module
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.database.patience import named_errors, patiently
@@ -29,7 +29,7 @@ def test_a_database_that_another_process_holds(database, monkeypatch):
             with pytest.raises(RuntimeError, match=words):
                 store.notes.write("key", "value")
         with pytest.raises(RuntimeError, match=words):
-            PairStore(database)
+            MatchStore(database)
         with pytest.raises(RuntimeError, match=words):
             create_database(database)
     with FeatureStore(database) as store:
@@ -46,7 +46,7 @@ def photographs(folder):
 
 WAYS_TO_WRITE = {
     "sqlite3": lambda database: FeatureStore(database).notes.write("key", "value"),
-    "pycolmap": lambda database: PairStore(database).close(),
+    "pycolmap": lambda database: MatchStore(database).close(),
     "import": lambda database: import_photographs(database, photographs(database.parent / "new"), ["c.jpg", "d.jpg"]),
 }
 
@@ -59,7 +59,7 @@ def test_who_finds_the_database_held_says_so_and_waits(database, way, caplog):
 
 
 def test_a_pair_waits_until_another_process_has_written(database, caplog):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         with another_writer(database, for_s=1.0):
             store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())
         assert store.done_pairs(verified=True) == {(1, 2)}
@@ -90,7 +90,7 @@ def test_a_database_that_becomes_free_between_two_looks_is_opened(database):
 
 def test_a_pair_is_refused_while_another_process_writes_and_can_be_written_later(database, monkeypatch):
     monkeypatch.setattr(patience_module, "BUSY_TIMEOUT_S", 0.1)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         with another_writer(database), pytest.raises(RuntimeError, match=r"db\.db is held by another process"):
             store.write(1, 2, np.zeros((3, 2)))
         assert store.done_pairs(verified=False) == set()

@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.database import FeatureStore, PairStore, RefinementStore
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
 from d2sfm.options import Convention
@@ -45,7 +45,7 @@ def database(tmp_path):
 
 
 def verify_pairs(path):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         store.write(1, 2, MATCHES, pycolmap.TwoViewGeometry(inlier_matches=MATCHES[:2]))
         store.write(1, 3, np.zeros((0, 2)), pycolmap.TwoViewGeometry())
 
@@ -83,7 +83,7 @@ def test_positions_replace_those_of_the_keypoints_and_nothing_else(database):
             assert np.array_equal(found[:, 2:], originals[image_id][:, 2:])
     assert {table: rows(database, table) for table in before} == before
     assert rows(database, "two_view_geometries") == []
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert np.array_equal(store.keypoints(1), positions[1].astype(np.float32))
         assert np.array_equal(store.matches(1, 2), MATCHES)
         assert store.done_pairs(verified=True) == set()
@@ -101,7 +101,7 @@ def test_restored_keypoints_are_the_originals_bit_for_bit(database):
         assert store.restore() == 0
     assert rows(database, "keypoints") == before
     assert rows(database, "two_view_geometries") == []
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert np.array_equal(store.matches(1, 2), MATCHES)
 
 

@@ -12,7 +12,7 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 from support.feature_records import random_features
 from support.hloc import keypoints_of_hloc, matches_of_hloc
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.exchange.export import export_database
 from d2sfm.formats.npz_mat import read_features, read_fingerprint
 from d2sfm.matching.match import match_database
@@ -63,7 +63,7 @@ def test_hloc_reads_the_matches_of_its_pairs_file(tmp_path, database, kind):
     summary = export_database(database, tmp_path, options=ExportOptions(matches=kind))
     features = stored(database)
     lines = (tmp_path / "pairs.txt").read_text().splitlines()
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         names = store.image_names()
         inliers = {pair: store.inlier_matches(*pair).tolist() for pair in store.done_pairs(verified=True)}
         pairs = {pair: store.matches(*pair).tolist() for pair in inliers}

@@ -19,11 +19,13 @@ from support.old_database import write_old_copy
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     RefinementStore,
     begin_overwriting,
+    cameras_given,
     create_database,
     import_photographs,
+    mark_cameras_given,
     outdated_images,
     remove_photographs,
     stopped_overwriting,
@@ -68,13 +70,13 @@ def write_database(path, photographs, names, fingerprint=FINGERPRINT, seed=0):
             features = random_features(10 * seed + index, count=4 + index, image_size=SIZE, input_size=(40, 30))
             store.write(name, features, fingerprint)
         store.notes.write("images", str(photographs))
-        store.mark_cameras_given([1])
+    mark_cameras_given(path, [1])
     with open_pycolmap(path) as colmap:
         for image in colmap.read_all_images():
             prior = pycolmap.PosePrior(position=np.array([seed, image.image_id, 0.0]))
             prior.corr_data_id = image.data_id
             colmap.write_pose_prior(prior)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         ids = list(store.image_names())
         for number, (i, j) in enumerate((i, j) for i in ids for j in ids if i < j):
             store.write(i, j, np.array([[0, 1], [2, 0], [3, 3 - number % 2]]), geometry(number + seed))
@@ -92,11 +94,11 @@ def parts(tmp_path, photographs):
 def content(path):
     """All that a database holds of its images, by name, as pycolmap and d2sfm read it."""
     with FeatureStore(path) as store:
-        images, fingerprints, given = store.images(), store.extracted(), store.cameras_given()
+        images, fingerprints = store.images(), store.extracted()
         features = {name: store.read(name) for name in fingerprints}
     with RefinementStore(path) as store:
         refined = store.refined()
-    found = {}
+    found, given = {}, cameras_given(path)
     with open_pycolmap(path) as colmap:
         cameras = {name: colmap.read_camera(image.camera_id) for name, image in images.items()}
         priors = {prior.corr_data_id.id: prior for prior in colmap.read_all_pose_priors()}
@@ -167,7 +169,7 @@ def test_what_a_killed_merge_left_goes(tmp_path, parts):
 
 
 def names_by_id(path):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return list(store.image_names().values())
 
 

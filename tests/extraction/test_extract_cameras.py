@@ -90,8 +90,7 @@ def test_given_cameras_are_imported_and_marked(tmp_path, photographs):
         (photographs / name).unlink()
     cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
     extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
-    with FeatureStore(tmp_path / "db.db") as store:
-        given = store.cameras_given()
+    given = cameras_given(tmp_path / "db.db")
     with pycolmap.Database.open(tmp_path / "db.db") as colmap:
         [camera] = colmap.read_all_cameras()
     assert camera.params.tolist() == [90, 91, 48, 40]

@@ -9,7 +9,7 @@ from support.helpers import textured_picture
 from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
 
 from d2sfm.database import (
-    PairStore,
+    MatchStore,
     RefinementStore,
     begin_overwriting,
     create_database,
@@ -163,7 +163,7 @@ def test_a_photograph_that_was_replaced_is_mentioned_and_extracted_again_with_a_
     assert (summary.extracted, summary.skipped) == (3, {})
     extract_to_database(tmp_path / "new.db", photographs, options=SMALL)
     assert contents(matched) == contents(tmp_path / "new.db")
-    with PairStore(matched) as store:
+    with MatchStore(matched) as store:
         cameras = {name: store.camera(image_id) for image_id, name in store.image_names().items()}
     assert (cameras["b c.png"].width, cameras["b c.png"].height) == (64, 80)
     with pycolmap.Database.open(matched) as colmap:

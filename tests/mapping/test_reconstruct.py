@@ -10,7 +10,7 @@ import pycolmap
 import pytest
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, mark_cameras_given
 from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
 from d2sfm.mapping.truth import compare_with_truth
@@ -93,8 +93,7 @@ def test_auto_holds_the_given_cameras_fixed(database, tmp_path):
     options = ReconstructionOptions(**ONE_START)
     result = reconstruct(database, tmp_path / "free", options=options)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) != database_params(database)
-    with FeatureStore(database) as store:
-        store.mark_cameras_given([1])
+    mark_cameras_given(database, [1])
     result = reconstruct(database, tmp_path / "given", options=options)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) == database_params(database)
 
@@ -108,8 +107,7 @@ def two_cameras(tmp_path_factory):
 
 def test_one_of_two_cameras_is_held_fixed(two_cameras, tmp_path):
     database = shutil.copy(two_cameras, tmp_path / "db.db")
-    with FeatureStore(database) as store:
-        store.mark_cameras_given([1])
+    mark_cameras_given(database, [1])
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(**ONE_START))
     found, stored = camera_params(pycolmap.Reconstruction(result.models[0])), database_params(database)
     assert found[1] == stored[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.matching.chance import chance_pairs, false_alarms_log10, share_near_line
 
 
@@ -63,7 +63,7 @@ def database(tmp_path):
 
 def test_random_matches_are_chance_and_true_ones_are_not(database):
     path, pair = database
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         assert chance_pairs(store, 8.0, {}) == {pair}
         # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
         assert chance_pairs(store, 1.0, {pair[1]: 8.0}) >= {pair}

@@ -3,7 +3,7 @@ import pycolmap
 import pytest
 import torch
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.matching.inputs import MatchingInputs
 
@@ -24,7 +24,7 @@ def store(tmp_path):
             colmap.write_descriptors(
                 image_id, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.UNDEFINED, rows)
             )
-    with PairStore(tmp_path / "db.db") as opened:
+    with MatchStore(tmp_path / "db.db") as opened:
         yield opened
 
 
@@ -42,9 +42,9 @@ def test_what_is_stored_comes_back(store, image_id, dtype):
 def test_each_is_read_once(store, monkeypatch):
     reads = []
     for name in ("descriptors", "camera"):
-        method = getattr(PairStore, name)
+        method = getattr(MatchStore, name)
         monkeypatch.setattr(
-            PairStore, name, lambda self, image_id, method=method: reads.append(image_id) or method(self, image_id)
+            MatchStore, name, lambda self, image_id, method=method: reads.append(image_id) or method(self, image_id)
         )
     cache = MatchingInputs(store, CPU, 1 << 20)
     for _ in range(3):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
@@ -99,7 +99,7 @@ def run(path, **changes):
 
 def test_every_pair_is_matched_and_verified(database):
     summary = run(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         table = store.pairs_table()
         assert store.done_pairs(verified=True) == {(i, j) for i in range(1, 6) for j in range(i + 1, 6)}
     of_views = [row for row in table if EMPTY not in row]
@@ -156,7 +156,7 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
     assert f"9 pairs that were not asked for stay, made with max_error {first} (now 1.0)" in caplog.text
     assert noted(database) == first
     with monkeypatch.context() as patch:
-        patch.setattr(PairStore, "write", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(MatchStore, "write", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(database, verification=tighter, overwrite=True)
     assert noted(database) == first
@@ -176,12 +176,12 @@ def test_matches_without_geometry_are_kept_and_verified(make_database):
     assert "verified" not in str(summary)
     assert rows(database)["two_view_geometries"] == []
     assert run(database, verification=None).already_there == 10
-    with PairStore(database) as store:  # matches that matching would not find again
+    with MatchStore(database) as store:  # matches that matching would not find again
         kept = store.matches(1, 2)[:40]
         store.write(1, 2, kept)
     assert run(database).already_there == 0
     run(at_once)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         np.testing.assert_array_equal(store.matches(1, 2), kept)
         assert store.pairs_table()[0][2] == 40
     changed, expected = rows(database), rows(at_once)
@@ -195,7 +195,7 @@ def test_pairs_from_a_file(database, tmp_path):
     written = tmp_path / "written.txt"
     assert run(database, pairs=PairSelectionOptions(pairs=str(pairs)), write_pairs_to=written).pairs == 2
     assert written.read_text() == "view 1.jpg\tview 3.jpg\nview 0.jpg\tview 1.jpg\n"
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=True) == {(1, 2), (2, 4)}
     assert run(database).already_there == 2
 
@@ -232,7 +232,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
     expected = make_database("expected.db")
     run(expected)
     database = make_database()
-    write = PairStore.write
+    write = MatchStore.write
 
     def stop_at_the_fourth(store, *pair):
         if len(store.done_pairs(verified=True)) == 3:
@@ -240,7 +240,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
         write(store, *pair)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PairStore, "write", stop_at_the_fourth)
+        patch.setattr(MatchStore, "write", stop_at_the_fourth)
         with pytest.raises(stop, match="enough"):
             run(database)
     assert all(len(table) == 3 for table in rows(database).values())
@@ -261,7 +261,7 @@ def test_an_error_in_a_thread_comes_out(database, monkeypatch):
 def test_few_pairs_are_in_flight(database, monkeypatch):
     begun, ahead = [], []
     monkeypatch.setattr(pair_tasks, "PAIRS_IN_FLIGHT", 2)
-    write = PairStore.write
+    write = MatchStore.write
 
     class Pool(pair_tasks.ThreadPoolExecutor):
         def submit(self, *arguments):
@@ -273,7 +273,7 @@ def test_few_pairs_are_in_flight(database, monkeypatch):
         write(store, *pair)
 
     monkeypatch.setattr(pair_tasks, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(PairStore, "write", count)
+    monkeypatch.setattr(MatchStore, "write", count)
     run(database, num_threads=1)
     assert len(ahead) == 10
     assert max(ahead) == 2
@@ -294,7 +294,7 @@ def test_an_image_is_read_once(database, monkeypatch):
     asked = Counter()
 
     def counted(name):
-        method = getattr(PairStore, name)
+        method = getattr(MatchStore, name)
 
         def read(store, image_id):
             asked[name, image_id] += 1
@@ -303,7 +303,7 @@ def test_an_image_is_read_once(database, monkeypatch):
         return read
 
     for name in ("descriptors", "camera"):
-        monkeypatch.setattr(PairStore, name, counted(name))
+        monkeypatch.setattr(MatchStore, name, counted(name))
     run(database)
     assert asked == {(name, image_id): 1 for name in ("descriptors", "camera") for image_id in range(1, 6)}
 
@@ -419,7 +419,7 @@ def test_only_pairs_without_geometry_are_verified_again(database):
 
 def test_moved_keypoints_are_verified_where_they_are(database):
     run(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         inliers = len(store.inlier_matches(1, 2))
     with sqlite3.connect(database) as connection:
         connection.execute("DELETE FROM two_view_geometries")
@@ -429,7 +429,7 @@ def test_moved_keypoints_are_verified_where_they_are(database):
         connection.execute("UPDATE keypoints SET data = ? WHERE image_id = 2", (keypoints.tobytes(),))
     connection.close()
     verify_again(database, VERIFICATION)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.inlier_matches(1, 2)) < inliers / 2
 
 

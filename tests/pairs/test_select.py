@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 from support.feature_database import descriptors_of_place, replace_descriptors, write_feature_database
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.options import PairSelectionOptions
 from d2sfm.pairs import select as selection
@@ -60,7 +60,7 @@ def model(tmp_path):
 
 
 def select(database, **options):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         pairs = select_pairs(store, PairSelectionOptions(**options))
     assert pairs.dtype == np.uint32
     return pairs.tolist()

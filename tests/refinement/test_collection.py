@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 
 from d2sfm.coordinates import image_from_input
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
 from d2sfm.options import Convention
@@ -54,7 +54,7 @@ def database(tmp_path):
 @pytest.fixture
 def matched(database):
     """Pairs c-a and d-c are verified, a-d has no geometry, b has no keypoints."""
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for (id_a, a), (id_b, b), inliers in (((1, "c"), (2, "a"), 12), ((4, "d"), (1, "c"), 9)):
             matches = some_matches(id_a, f"{a}.jpg", f"{b}.jpg", 18)
             store.write(id_a, id_b, matches, pycolmap.TwoViewGeometry(inlier_matches=matches[:inliers]))
@@ -70,7 +70,7 @@ def images_of(path):
 
 def collection_of(path):
     images = images_of(path)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return read_collection(images, store)
 
 
@@ -147,7 +147,7 @@ def test_nothing_depends_on_the_room_for_descriptors(matched, monkeypatch):
 def test_no_verified_pairs_say_what_to_run(database):
     with pytest.raises(RuntimeError, match=r"db\.db holds no verified pairs of images: run d2sfm match first"):
         collection_of(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(1, 2, some_matches(1, "c.jpg", "a.jpg", 18))
         store.write(1, 4, some_matches(1, "c.jpg", "d.jpg", 3), pycolmap.TwoViewGeometry())
     with pytest.raises(RuntimeError, match="no verified pairs"):

@@ -15,7 +15,7 @@ from d2sfm.database.patience import named_errors, patiently, require_room
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
 
-class PairStore:
+class MatchStore:
     """Matches and two-view geometries of the pairs of a COLMAP database. Nothing of sqlite3 may touch the file
     while this is open.
 
@@ -40,6 +40,10 @@ class PairStore:
     def image_names(self) -> dict[int, str]:
         """Names by image_id, ids ascending."""
         return dict(self._names)
+
+    def image_ids(self) -> dict[str, int]:
+        """Ids of the images by name."""
+        return {name: image_id for image_id, name in self._names.items()}
 
     def camera(self, image_id: int) -> pycolmap.Camera:
         """The camera of an image. Raises ValueError where there is no such image."""
@@ -149,7 +153,7 @@ class PairStore:
     def close(self) -> None:
         self._stack.close()
 
-    def __enter__(self) -> "PairStore":
+    def __enter__(self) -> "MatchStore":
         return self
 
     def __exit__(self, *exception) -> None:
