@@ -6,11 +6,7 @@ import pytest
 from support.helpers import textured_picture
 from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
 
-from d2sfm.database import (
-    FeatureStore,
-    create_database,
-    import_photographs,
-)
+from d2sfm.database import cameras_given, create_database, import_photographs
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.options import (
     CameraMode,
