@@ -4,7 +4,7 @@ FOLDER holds ``images/`` and, as a rule, ``ground_truth/`` (a COLMAP model); wit
 SIFT's model of the same seed. Prints a row for each method and seed of verification and mapping, and the medians of
 several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
-``mapping.quality.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own
+``mapping.truth.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own
 verification, those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its
 thresholds follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are
 estimated, its first starts are cautious with refined keypoints and every second one is with others.
@@ -25,8 +25,9 @@ import pycolmap
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.mapping.quality import aligned, compare_with_truth, pose_auc, statistics
+from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
+from d2sfm.mapping.truth import compare_with_truth, pose_auc
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
@@ -39,6 +40,7 @@ from d2sfm.options import (
 )
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.refine import refine_database
+from d2sfm.text import aligned
 
 METHODS = ("sift", "d2", "refined")
 THRESHOLDS_DEG = (1, 3, 5, 10)

@@ -14,9 +14,9 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import read_model
-from d2sfm.database import PairStore
-from d2sfm.mapping.quality import aligned
+from d2sfm.database import MatchStore
 from d2sfm.pairs.spatial import positions_m
+from d2sfm.text import aligned
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("database", type=Path)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     arguments = parser.parse_args()
-    with PairStore(arguments.database) as store:
+    with MatchStore(arguments.database) as store:
         names = store.image_names()
         positions = {names[id_]: position for id_, position in positions_m(store.pose_priors(), False).items()}
     rows = [("", "images", "extent m", "median m", "largest m")]

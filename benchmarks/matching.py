@@ -27,7 +27,7 @@ from d2sfm.features.record import Features
 from d2sfm.matching.match import match_database
 from d2sfm.matching.neighbours import BLOCK_ROWS, mutual_nearest_neighbours
 from d2sfm.network.device import resolve_device
-from d2sfm.options import Convention, DescriptorDtype, MatchingOptions
+from d2sfm.options import Convention, MatchingOptions
 
 SIZE_PX = (1600, 1200)
 
@@ -121,13 +121,13 @@ def write_database(path: Path, images: int, features: int) -> None:
             keypoints = torch.rand(features, 4, generator=generator) * torch.tensor([*SIZE_PX, 1, 1])
             record = Features(
                 keypoints=keypoints.numpy().astype(np.float32),
-                descriptors=descriptors.numpy(),
+                descriptors=descriptors.half().numpy(),
                 image_size=SIZE_PX,
                 input_size=SIZE_PX,
                 convention=Convention.COLMAP,
                 scales=(1.0,),
             )
-            store.write(name, record, "benchmark", DescriptorDtype.FLOAT16)
+            store.write(name, record, "benchmark")
             noise = torch.randn(features, 512, generator=generator)
             noise[:shared] = descriptors[features - shared :] + 0.3 * unit(noise[:shared])
             descriptors = unit(noise)

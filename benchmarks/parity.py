@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from d2sfm import Extractor
-from d2sfm.mapping.quality import aligned
 from d2sfm.options import Convention, ExtractionOptions, Preprocessing
+from d2sfm.text import aligned
 
 VARIANTS = {
     "singlescale": {},

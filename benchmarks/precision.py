@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.mapping.quality import aligned
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, Precision, VerificationOptions
+from d2sfm.text import aligned
 
 HEADER = ("precision", "seed", "keypoints", "matches", "verified", "of float32's", "come again")
 
@@ -59,7 +59,7 @@ def verified_matches(database: Path, min_num_inliers: int) -> Matches:
     """The inlier matches of all verified pairs."""
     with FeatureStore(database) as store:
         factors = store.resize_factors()
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         found = {}
         for a, b in sorted(store.done_pairs(verified=True)):
             indices = store.inlier_matches(a, b)

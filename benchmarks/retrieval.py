@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore, Note
 from d2sfm.features.extractor import Extractor
-from d2sfm.mapping.quality import aligned
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.strips import TrunkStrips
@@ -29,6 +28,7 @@ from d2sfm.pairs.select import select_pairs
 from d2sfm.pairs.spatial import positions_m
 from d2sfm.pairs.vlad import make_vocabulary, vlad
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.text import aligned
 
 HEADER = ("database", "pairs by", "neighbours", "asked", "verified", "of all verified", "of their inliers")
 POWERS = (1, 3, 6)
@@ -48,10 +48,10 @@ def main() -> None:
     rows = [HEADER]
     for database in arguments.databases:
         with FeatureStore(database) as features:
-            max_error, factors = json.loads(features.setting("match"))["max_error"], features.resize_factors()
-            folder = Path(features.setting("images"))
+            max_error, factors = json.loads(features.notes.read(Note.MATCH))["max_error"], features.resize_factors()
+            folder = Path(features.notes.read(Note.IMAGES))
             [settings] = {json.dumps(json.loads(text), sort_keys=True) for text in features.extracted().values()}
-        with PairStore(database) as store:
+        with MatchStore(database) as store:
             ways = ways_of(store) | (dense_ways(store, folder, json.loads(settings)) if arguments.dense else {})
             by_chance = chance_pairs(store, max_error, factors)
             truth = verified_pairs(store, by_chance, arguments.min_num_inliers)
@@ -63,7 +63,7 @@ def main() -> None:
     print(aligned(rows))
 
 
-def ways_of(store: PairStore) -> dict[str, Way]:
+def ways_of(store: MatchStore) -> dict[str, Way]:
     """What ``match --pairs`` offers."""
 
     def select(number: int, **options) -> np.ndarray:
@@ -76,7 +76,7 @@ def ways_of(store: PairStore) -> dict[str, Way]:
 
 
 @torch.inference_mode()
-def dense_ways(store: PairStore, folder: Path, settings: dict) -> dict[str, Way]:
+def dense_ways(store: MatchStore, folder: Path, settings: dict) -> dict[str, Way]:
     """Retrieval by what is pooled from the map of conv4_3. settings: those of the database's features."""
     sizes = {name: settings[name] for name in ("max_edge", "max_sum_edges", "preprocessing", "relu")}
     extractor = Extractor(ExtractionOptions(precision=Precision.AUTO, **sizes))
@@ -106,7 +106,7 @@ def cells(extractor: Extractor, photograph: np.ndarray) -> torch.Tensor:
 
 
 def verified_pairs(
-    store: PairStore, by_chance: set[tuple[int, int]], min_num_inliers: int
+    store: MatchStore, by_chance: set[tuple[int, int]], min_num_inliers: int
 ) -> dict[tuple[int, int], int]:
     """Inlier matches of the pairs that count as verified."""
     names = store.image_names()

@@ -6,10 +6,13 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database import FeatureStore, create_database, exclusive
-from d2sfm.extraction.folder import import_folder, note_folder
+from d2sfm.database import FeatureStore, Note, create_database, exclusive
+from d2sfm.extraction.folder import import_folder
+from d2sfm.extraction.pending import note_folder
 from d2sfm.options import CameraOptions
+from d2sfm.photographs.photograph import read_headers
 from d2sfm.photographs.reading import list_photographs
+from d2sfm.skipped import Skipped
 from d2sfm.system import processors
 
 # COLMAP's own default, all of the machine's processors, knows nothing of those that this process may not use.
@@ -24,7 +27,8 @@ def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:
     with exclusive(database):
         create_database(database)
         note_folder(database, images)
-        import_folder(database, images, list_photographs(images), cameras)
+        skipped = Skipped()
+        import_folder(database, images, read_headers(images, list_photographs(images), skipped), cameras, skipped)
         with FeatureStore(database) as store:
             names = sorted(store.images())
         options = pycolmap.FeatureExtractionOptions(num_threads=NUM_THREADS)
@@ -47,4 +51,4 @@ def verify_sift(database: Path, seed: int) -> None:
     with exclusive(database), quiet_pycolmap():
         pycolmap.geometric_verification(database, threads, two_view_geometry_options=options)
         with FeatureStore(database) as store:  # mapping's thresholds follow it
-            store.set_setting("match", json.dumps({"max_error": options.ransac.max_error}))
+            store.notes.write(Note.MATCH, json.dumps({"max_error": options.ransac.max_error}))

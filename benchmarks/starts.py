@@ -21,13 +21,15 @@ from statistics import mean
 import numpy as np
 import pycolmap
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
-from d2sfm.mapping.quality import ModelStatistics, aligned, compare_with_truth, score, statistics
+from d2sfm.mapping.quality import ModelStatistics, score, statistics
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.starts import RUNS_A_START, trial_of
+from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.text import aligned
 
 HEADER = ("start", "images", "supported", "points", "seen by 3+", "agreement", "error px", "seen", "rotation")
 SCORES: dict[str, Callable[[ModelStatistics], tuple]] = {
@@ -98,15 +100,15 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     options = ReconstructionOptions(
         seed=seed, mapper=arguments.mapper, min_starts=arguments.starts, max_starts=arguments.starts
     )
-    given, _, is_estimated, names = read_input(arguments.database, options)
+    given, _ = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)
-    with PairStore(arguments.database) as store:
+    with MatchStore(arguments.database) as store:
         limits = incremental_options(given, Trial(seed=0)).mapper
         pairs = initial_pairs(store, limits, given.chance_pairs, most=RUNS_A_START * arguments.starts)
     starts: list[Result] = []
     for number in range(max(arguments.starts, 1 + len(pairs))):
-        trial = trial_of(number, seed, is_estimated or given.is_refined, given.is_refined, pairs)
-        label = " and ".join(names[image_id] for image_id in trial.initial_pair) or "its own choice"
+        trial = trial_of(number, seed, given.is_estimated or given.is_refined, given.is_refined, pairs)
+        label = " and ".join(given.names[image_id] for image_id in trial.initial_pair) or "its own choice"
         label = f"{trial.seed} {'cautious' if trial.is_cautious else 'plain'}, {label}"
         start = measured(label, trial.seed, lambda trial=trial: best(given, trial), truth, given)
         if start.model is not None and len(starts) < arguments.starts:
@@ -114,7 +116,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     plain = measured(f"{seed} plain, its own choice", seed, lambda: best(given, Trial(seed=seed)), truth, given)
     starts.sort(key=lambda start: score(start.numbers), reverse=True)
     shown = [*starts]
-    if is_estimated and arguments.mapper is Mapper.INCREMENTAL and starts[0].model is not None:
+    if given.is_estimated and arguments.mapper is Mapper.INCREMENTAL and starts[0].model is not None:
         released = measured(
             "distortion refined",
             starts[0].seed,

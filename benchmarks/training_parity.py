@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d2sfm.mapping.quality import aligned
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import ExtractionOptions, PairOptions, Preprocessing, TrainingOptions
+from d2sfm.text import aligned
 from d2sfm.training.dataset import PairDataset, collate
 from d2sfm.training.distributed import Processes
-from d2sfm.training.draws import Draw, load_scene
+from d2sfm.training.draws import Draw
+from d2sfm.training.scenes import load_scene
 from d2sfm.training.trainer import Trainer
-from megadepth_utils.preprocess_scene import megadepth_files, preprocess_scene
+from megadepth_utils.preprocess_scene import preprocess_scene
+from megadepth_utils.scene_files import megadepth_files
 
 MATRICES = ("intrinsics", "poses", "overlap_matrix", "scale_ratio_matrix", "angles", "points2D_xy", "normalised_depths")
 HEADER = ("pair", "cells", "same cells", "position px", "score", "loss", "gradient norm", "bias gradient")

@@ -1,8 +1,16 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
-from d2sfm import Extractor
+    photographs -> network -> features -> extraction -> database
+                -> pairs -> matching -> refinement -> mapping
 
-features = Extractor().extract("photograph.jpg")
+    scenes with depth (megadepth_utils) -> training -> weights of the network
+
+Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
+Beside them: formats, exchange, plots, demo; options and commands. A photograph's features, and a whole stage:
+
+    from d2sfm import Extractor, extract_to_database
+    features = Extractor().extract("photo.jpg")
+    extract_to_database("db.db", "photos")
 """
 
 # zlib must be loaded before pycolmap: its library exports deflate symbols of its own, and a zlib loaded
@@ -21,11 +29,13 @@ _PUBLIC = {
     "Extractor": "features.extractor",
     "FeatureStore": "database",
     "Features": "features.record",
+    "MapCacheOptions": "options",
+    "MaskOptions": "options",
     "Masks": "photographs.masks",
+    "MatchStore": "database",
     "MatchingOptions": "options",
     "PairOptions": "options",
     "PairSelectionOptions": "options",
-    "PairStore": "database",
     "ReconstructionOptions": "options",
     "RefinementOptions": "options",
     "StorageOptions": "options",
@@ -34,7 +44,7 @@ _PUBLIC = {
     "VerificationOptions": "options",
     "create_database": "database",
     "extract_to_database": "extraction.extract",
-    "extract_to_files": "extraction.extract",
+    "extract_to_files": "exchange.extract_to_files",
     "import_photographs": "database",
     "match_database": "matching.match",
     "mutual_nearest_neighbours": "matching.neighbours",

@@ -4,15 +4,19 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from tqdm.contrib.logging import logging_redirect_tqdm
+from d2sfm.text import printable
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+logger = logging.getLogger(__name__)
 
 
 def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
     """Run a command and return its exit code; its log goes to standard error, and what stops it becomes one line."""
+    from tqdm.contrib.logging import logging_redirect_tqdm  # it brings asyncio, which --help can do without
+
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_LevelFirst())
     log.addHandler(handler)
@@ -36,6 +40,16 @@ def print_result(arguments: argparse.Namespace, result: object) -> None:
         except BrokenPipeError:
             # The reader (head, say) has seen enough; the work is done, and Python's own flush must not fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def finish(
+    arguments: argparse.Namespace, result: object, *, is_whole: bool = True, skipped: Mapping[str, str] | None = None
+) -> int:
+    """Name what was skipped with the reason, print the result, and return the exit code."""
+    for name, reason in (skipped or {}).items():
+        logger.warning("skipped %s: %s", printable(name), reason)
+    print_result(arguments, result)
+    return EXIT_DONE if is_whole and not skipped else EXIT_INCOMPLETE
 
 
 class _LevelFirst(logging.Formatter):

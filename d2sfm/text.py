@@ -1,6 +1,9 @@
-"""Names of files and errors of libraries as text for one line."""
+"""Names of files and errors of libraries as text for one line, and tables."""
 
 import re
+from collections.abc import Sequence
+
+from tabulate import tabulate
 
 # What ends a line or steers a terminal, and the bytes of names that are not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -9,6 +12,18 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 def printable(name: str) -> str:
     """A name as it is but for characters that can't stand in a line, which are escaped as in Python's strings."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
+
+
+def first_of(names: Sequence[str], noun: str) -> str:
+    """How many there are, and the first of them: "3 images (a.jpg the first)", "1 image (a.jpg)"."""
+    first = printable(names[0])
+    return f"1 {noun} ({first})" if len(names) == 1 else f"{len(names)} {noun}s ({first} the first)"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines of text, the first column to the left, the others to the right."""
+    sides = ("left", *["right"] * (len(rows[0]) - 1))
+    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides)
 
 
 def one_line(error: object, longest: int | None = None) -> str:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, report
-from d2sfm.training.scene_info import read_scene_info, write_scene_info
+from d2sfm.training.scene_info_file import read_scene_info, write_scene_info
 
 logger = logging.getLogger("megadepth_utils")
 

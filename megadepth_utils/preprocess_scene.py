@@ -5,77 +5,23 @@ The scene is one of MegaDepth's (--base-path, --scene-id), or an undistorted COL
 
 import argparse
 import logging
-import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from d2sfm.console import EXIT_DONE, report
-from d2sfm.training.scene_info import SceneInfo, write_scene_info
-from megadepth_utils import is_folder_name
+from d2sfm.training.scene_info import SceneInfo
+from d2sfm.training.scene_info_file import write_scene_info
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg
+from megadepth_utils.scene_files import SceneFiles, megadepth_files, workspace_files
 from megadepth_utils.undistorted_model import UndistortedModel, read_undistorted_model
-from megadepth_utils.undistortion import DENSE, UNDISTORTED
 
 MIN_DEPTH_BYTES = 100 * 1024  # MegaDepth's smaller files hold an ordinal mask, which is no depth
 MIN_OVERLAP = 0.5  # of the pairs that the paper trains on; only counted here
 
 logger = logging.getLogger("megadepth_utils")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneFiles:
-    """Where a scene's files are. ``images`` and ``depths`` are folders relative to ``root``, as training sees it."""
-
-    root: Path
-    model: Path
-    images: PurePosixPath
-    depths: PurePosixPath
-    of_megadepth: bool
-
-    def image_path(self, name: str) -> str:
-        """Path of an image, relative to the root, from its name in the model."""
-        return str(self.images / name)
-
-    def depth_path(self, name: str) -> str:
-        """Path of an image's depth map, relative to the root. MegaDepth keeps no subfolders of depth maps."""
-        if self.of_megadepth:
-            return str(self.depths / f"{PurePosixPath(name).stem}.h5")
-        return str(self.depths / f"{name}.geometric.bin")
-
-
-def megadepth_files(base_path: Path, scene_id: str) -> SceneFiles:
-    """The files of a MegaDepth scene whose photographs are undistorted. ValueError where the id is no folder name."""
-    _check_scene_id(scene_id)
-    return SceneFiles(
-        root=Path(base_path),
-        model=Path(base_path) / UNDISTORTED / scene_id / "sparse",
-        images=PurePosixPath(UNDISTORTED, scene_id, "images"),
-        depths=PurePosixPath(DENSE, scene_id, "dense0/depths"),
-        of_megadepth=True,
-    )
-
-
-def workspace_files(workspace: Path, base_path: Path | None = None) -> SceneFiles:
-    """The files of an undistorted COLMAP dense workspace, relative to ``base_path`` or else to the workspace itself.
-
-    Raises ValueError where the workspace does not lie below the base path.
-    """
-    workspace = Path(os.path.abspath(workspace))
-    root = workspace if base_path is None else Path(os.path.abspath(base_path))
-    if not workspace.is_relative_to(root):
-        raise ValueError(f"the workspace {workspace} must lie below the base path {root}")
-    folder = PurePosixPath(workspace.relative_to(root))
-    return SceneFiles(
-        root=root,
-        model=workspace / "sparse",
-        images=folder / "images",
-        depths=folder / "stereo/depth_maps",
-        of_megadepth=False,
-    )
 
 
 def preprocess_scene(files: SceneFiles) -> SceneInfo:
@@ -167,11 +113,6 @@ def _points_in_front(model: UndistortedModel, has_depth: np.ndarray) -> tuple[Un
     return model, depths / model.mean_focals_px[model.image_of]
 
 
-def _check_scene_id(scene_id: str) -> None:
-    if not is_folder_name(scene_id):
-        raise ValueError(f"a scene id must be the name of a folder, found {scene_id!r}")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
     arguments = _make_parser().parse_args(argv)
@@ -192,16 +133,13 @@ def _make_parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.workspace is not None:
-        files = workspace_files(arguments.workspace, arguments.base_path)
-        scene_id = Path(os.path.abspath(arguments.workspace)).name if arguments.scene_id is None else arguments.scene_id
-        _check_scene_id(scene_id)
+        files = workspace_files(arguments.workspace, arguments.base_path, arguments.scene_id)
     elif arguments.base_path is None or arguments.scene_id is None:
         raise ValueError("--base-path and --scene-id are needed, or --workspace")
     else:
-        scene_id = arguments.scene_id
-        files = megadepth_files(arguments.base_path, scene_id)
+        files = megadepth_files(arguments.base_path, arguments.scene_id)
     info = preprocess_scene(files)
-    path = arguments.output_path / f"{scene_id}.npz"
+    path = arguments.output_path / f"{files.scene_id}.npz"
     write_scene_info(path, info)
     pairs = int(np.sum(info.overlap_matrix >= MIN_OVERLAP))
     print(

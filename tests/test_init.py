@@ -1,7 +1,12 @@
+import re
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
+import cv2
 import pytest
+from support.helpers import textured_picture
 
 import d2sfm
 
@@ -10,6 +15,23 @@ import d2sfm
 def test_every_public_name_is_there(name):
     assert getattr(d2sfm, name).__name__ == name
     assert name in dir(d2sfm)
+
+
+def test_the_docstrings_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for path in ("photo.jpg", "photos/a.jpg"):
+        cv2.imwrite(path, textured_picture(1, (96, 80)))
+    names = {}
+    exec(textwrap.dedent(d2sfm.__doc__[d2sfm.__doc__.index("    from d2sfm") :]), names)
+    assert len(names["features"]) > 0
+    with d2sfm.FeatureStore("db.db") as store:
+        assert list(store.extracted()) == ["a.jpg"]
+
+
+def test_its_journeys_name_every_stage():
+    packages = {path.parent.name for path in Path(d2sfm.__file__).parent.glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"\w+", d2sfm.__doc__))
 
 
 def test_other_names_are_not():
@@ -52,7 +74,9 @@ def test_training_needs_no_pycolmap():
 
 
 def test_the_command_line_loads_nothing_that_computes_or_draws():
-    assert not {"torch", "pycolmap", "matplotlib"} & modules_after("import d2sfm.cli; d2sfm.cli.make_parser()")
+    loaded = modules_after("import d2sfm.cli; d2sfm.cli.make_parser()")
+    assert "d2sfm.commands.train" in loaded
+    assert not {"torch", "pycolmap", "numpy", "cv2", "scipy", "matplotlib", "tabulate", "filelock", "asyncio"} & loaded
 
 
 def test_compressed_writes_after_pycolmap_do_not_abort():

@@ -1,6 +1,6 @@
 import pytest
 
-from d2sfm.text import one_line, printable
+from d2sfm.text import aligned, first_of, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,17 @@ def test_names_of_all_languages_are_printed_as_they_are(name):
 )
 def test_what_cannot_stand_in_a_line_is_escaped(name, expected):
     assert printable(name) == expected
+
+
+def test_names_are_counted_and_the_first_is_shown():
+    assert first_of(["a.jpg"], "image") == "1 image (a.jpg)"
+    assert first_of(["new\nline.jpg", "b.jpg", "c.jpg"], "photograph") == "3 photographs (new\\nline.jpg the first)"
+
+
+def test_rows_of_cells_are_aligned_as_they_are():
+    rows = [("", "images", "error px"), ("seed 0", "7 of 10", "0.50"), ("1e3", "10", "12.00")]
+    assert aligned(rows).splitlines() == [
+        "         images  error px",
+        "seed 0  7 of 10      0.50",
+        "1e3          10     12.00",
+    ]

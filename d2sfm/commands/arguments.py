@@ -1,14 +1,15 @@
 """The commands' parsers: what all of them have, and arguments from option dataclasses, each written once."""
 
 import argparse
-import types
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import Field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
-Options = TypeVar("Options")
+from d2sfm.options.fields import Options, is_several, value_type
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
 GOES_ON = "what was finished is saved, the same command goes on from there"
@@ -34,46 +35,54 @@ def add_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_cache(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add --cache. text: its help."""
-    parser.add_argument("--cache", type=Path, metavar="DIR", help=text)
+def add_images(parser: argparse.ArgumentParser, text: str = "folder of the photographs") -> None:
+    """Add --images, where extract noted them. text: what they are for."""
+    parser.add_argument("--images", type=Path, metavar="DIR", help=f"{text} (default: the one that extract recorded)")
 
 
-def add_options(parser: argparse.ArgumentParser, options: type) -> None:
-    """Add an argument for each field of the dataclass ``options``, in a group named by its docstring's first line.
+def add_output(parser: argparse.ArgumentParser, default: str, text: str) -> None:
+    """Add --output, a folder. text: of what."""
+    parser.add_argument(
+        "--output", type=Path, default=Path(default), metavar="DIR", help=f"{text} (default: {default})"
+    )
+
+
+def add_no_verify(parser: argparse.ArgumentParser) -> None:
+    """Add --no-verify."""
+    parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
+
+
+def add_options(parser: argparse.ArgumentParser, *kinds: type[Options]) -> None:
+    """Add an argument for each field of these option classes, in a group of the class's title.
 
     A bool becomes a switch (``--no-relu`` for a default of True), an enum a choice, a tuple one or more values.
     """
-    group = parser.add_argument_group(options.__doc__.splitlines()[0].rstrip("."))
-    types_of = get_type_hints(options)
-    for field in fields(options):
-        group.add_argument(*_flags(field, types_of[field.name]), dest=field.name, **_settings(field, types_of))
+    for kind in kinds:
+        group = parser.add_argument_group(kind.TITLE)
+        for field in fields(kind):
+            name = field.name.replace("_", "-")
+            flag = f"--no-{name}" if field.type is bool and field.default else f"--{name}"
+            group.add_argument(flag, dest=field.name, **_settings(field))
 
 
-def parse_options(options: type[Options], arguments: argparse.Namespace) -> Options:
-    """The dataclass with what the command line said. ValueError where the options refuse it."""
-    values = {field.name: getattr(arguments, field.name) for field in fields(options)}
-    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+def parse_options(kind: type[AnyOptions], arguments: argparse.Namespace) -> AnyOptions:
+    """The options of this class, with what the command line said. ValueError where they refuse it."""
+    return kind(**{field.name: getattr(arguments, field.name) for field in fields(kind)})
 
 
-def _flags(field, kind: Any) -> Iterable[str]:
-    name = field.name.replace("_", "-")
-    return [f"--no-{name}" if kind is bool and field.default else f"--{name}"]
-
-
-def _settings(field, types_of: dict[str, Any]) -> dict[str, Any]:
+def _settings(field: Field) -> dict[str, Any]:
     """Keyword arguments of add_argument."""
-    kind, text = types_of[field.name], field.metadata["help"]
-    settings: dict[str, Any] = {"default": field.default}
-    if kind is bool:
-        return settings | {"action": "store_false" if field.default else "store_true", "help": text}
-    if get_origin(kind) is tuple:
-        kind, settings["nargs"] = get_args(kind)[0], "+"
-    elif get_origin(kind) in (Union, types.UnionType):
-        kind = next(member for member in get_args(kind) if member is not type(None))
-    settings["type"] = _choice(kind) if issubclass(kind, Enum) else kind
-    settings["metavar"] = field.metadata["metavar"] or _metavar(kind)
-    return settings | {"help": _with_default(text, field.default)}
+    text, default = field.metadata["help"], field.default
+    if field.type is bool:
+        return {"default": default, "action": "store_false" if default else "store_true", "help": text}
+    kind = value_type(field.type)
+    return {
+        "default": default,
+        "nargs": "+" if is_several(field.type) else None,
+        "type": _choice(kind) if issubclass(kind, Enum) else kind,
+        "metavar": field.metadata["metavar"] or _metavar(kind),
+        "help": _with_default(text, default),
+    }
 
 
 def _choice(kind: type[Enum]) -> Callable[[str], Enum]:

@@ -1,10 +1,9 @@
 """The command ``d2sfm export``."""
 
 import argparse
-from pathlib import Path
 
-from d2sfm.commands.arguments import add_command, add_database, add_options, parse_options
-from d2sfm.console import EXIT_DONE, print_result, shows_progress
+from d2sfm.commands.arguments import add_command, add_database, add_options, add_output, parse_options
+from d2sfm.console import finish, shows_progress
 from d2sfm.options import ExportOptions
 
 ON_INTERRUPT = "files that were finished are whole, the same command writes all of them anew"
@@ -14,9 +13,7 @@ def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "export", run, "features and matches of a database for other tools", ON_INTERRUPT)
     add_database(parser)
-    parser.add_argument(
-        "--output", type=Path, default=Path("exported"), metavar="DIR", help="folder to write (default: exported)"
-    )
+    add_output(parser, "exported", "folder to write")
     add_options(parser, ExportOptions)
 
 
@@ -26,5 +23,4 @@ def run(arguments: argparse.Namespace) -> int:
     from d2sfm.exchange.export import export_database
 
     progress = shows_progress(arguments)
-    print_result(arguments, export_database(arguments.database, arguments.output, options=options, progress=progress))
-    return EXIT_DONE
+    return finish(arguments, export_database(arguments.database, arguments.output, options=options, progress=progress))

@@ -1,15 +1,11 @@
 """The command ``d2sfm import``."""
 
 import argparse
-import logging
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_options, parse_options
-from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
+from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_no_verify, add_options, parse_options
+from d2sfm.console import finish, shows_progress
 from d2sfm.options import CameraOptions, ImportOptions, VerificationOptions
-from d2sfm.text import printable
-
-logger = logging.getLogger(__name__)
 
 
 def add(commands) -> None:
@@ -27,9 +23,8 @@ def add(commands) -> None:
     parser.add_argument(
         "--matches", type=Path, metavar="FILE", help="HDF5 file of matches in hloc's layout (default: none)"
     )
-    parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
-    for options in (ImportOptions, CameraOptions, VerificationOptions):
-        add_options(parser, options)
+    add_no_verify(parser)
+    add_options(parser, ImportOptions, CameraOptions, VerificationOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +46,4 @@ def run(arguments: argparse.Namespace) -> int:
         verification=verification if arguments.verify else None,
         progress=shows_progress(arguments),
     )
-    for name, reason in summary.skipped.items():
-        logger.warning("skipped %s: %s", printable(name), reason)
-    print_result(arguments, summary)
-    return EXIT_INCOMPLETE if summary.skipped else EXIT_DONE
+    return finish(arguments, summary, skipped=summary.skipped)

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_options, parse_options
-from d2sfm.console import EXIT_DONE, print_result, shows_progress
+from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_no_verify, add_options, parse_options
+from d2sfm.console import finish, shows_progress
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 
 
@@ -19,9 +19,8 @@ def add(commands) -> None:
         help="write the chosen pairs, two names a line with a tab between (default: none)",
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
-    parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")
-    for options in (PairSelectionOptions, MatchingOptions, VerificationOptions):
-        add_options(parser, options)
+    add_no_verify(parser)
+    add_options(parser, PairSelectionOptions, MatchingOptions, VerificationOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,5 +39,4 @@ def run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         progress=shows_progress(arguments),
     )
-    print_result(arguments, summary)
-    return EXIT_DONE
+    return finish(arguments, summary)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from d2sfm.commands.arguments import add_command
-from d2sfm.console import EXIT_DONE, print_result
+from d2sfm.console import finish
 
 ON_INTERRUPT = "nothing was written"
 
@@ -27,5 +27,4 @@ def run(arguments: argparse.Namespace) -> int:
     from d2sfm.exchange.merge import merge_databases
 
     count = merge_databases(arguments.databases, arguments.output, arguments.images)
-    print_result(arguments, f"merge: {count} images of {len(arguments.databases)} databases in {arguments.output}")
-    return EXIT_DONE
+    return finish(arguments, f"merge: {count} images of {len(arguments.databases)} databases in {arguments.output}")

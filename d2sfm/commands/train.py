@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import megadepth_utils
-from d2sfm.commands.arguments import add_command, add_options, parse_options
-from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
+from d2sfm.commands.arguments import add_command, add_options, add_output, parse_options
+from d2sfm.console import finish, shows_progress
 from d2sfm.options import PairOptions, TrainingOptions
+from d2sfm.training.scene_lists import read_scene_list
 
 ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
 
@@ -42,20 +43,13 @@ def add(commands) -> None:
         metavar="FILE",
         help="the same for --use-validation (default: the paper's 77)",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("training"),
-        metavar="DIR",
-        help="folder of checkpoints, tables and pictures (default: training)",
-    )
+    add_output(parser, "training", "folder of checkpoints, tables and pictures")
     parser.add_argument(
         "--resume",
         action="store_true",
         help="go on from the last checkpoint in the output, or start where there is none",
     )
-    for options in (PairOptions, TrainingOptions):
-        add_options(parser, options)
+    add_options(parser, PairOptions, TrainingOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.quiet = True
         logging.getLogger("d2sfm").setLevel(logging.ERROR)
     pairs, options = parse_options(PairOptions, arguments), parse_options(TrainingOptions, arguments)
-    train_scenes = megadepth_utils.read_scene_list(arguments.train_scenes)
-    valid_scenes = megadepth_utils.read_scene_list(arguments.valid_scenes) if options.use_validation else []
+    train_scenes = read_scene_list(arguments.train_scenes)
+    valid_scenes = read_scene_list(arguments.valid_scenes) if options.use_validation else []
     # Here, because torch takes seconds to import and --help should not.
     from d2sfm.training.train import train
 
@@ -80,5 +74,4 @@ def run(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         progress=shows_progress(arguments),
     )
-    print_result(arguments, summary)
-    return EXIT_DONE if summary.is_whole else EXIT_INCOMPLETE
+    return finish(arguments, summary, is_whole=summary.is_whole)

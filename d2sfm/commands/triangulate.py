@@ -3,8 +3,16 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import NO_MODELS, add_command, add_database, add_options, parse_options
-from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, print_result, shows_progress
+from d2sfm.commands.arguments import (
+    NO_MODELS,
+    add_command,
+    add_database,
+    add_images,
+    add_options,
+    add_output,
+    parse_options,
+)
+from d2sfm.console import finish, shows_progress
 from d2sfm.options import TriangulationOptions
 
 
@@ -19,19 +27,8 @@ def add(commands) -> None:
         metavar="DIR",
         help="COLMAP model with the poses and intrinsics; its points are not used",
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("triangulated"),
-        metavar="DIR",
-        help="folder of the model, in its subfolder 0 (default: triangulated)",
-    )
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="folder of the photographs, for point colours (default: the one that extract recorded)",
-    )
+    add_output(parser, "triangulated", "folder of the model, in its subfolder 0")
+    add_images(parser, "folder of the photographs, for point colours")
     add_options(parser, TriangulationOptions)
 
 
@@ -48,5 +45,4 @@ def run(arguments: argparse.Namespace) -> int:
         options=options,
         progress=shows_progress(arguments),
     )
-    print_result(arguments, result)
-    return EXIT_DONE if result.model else EXIT_INCOMPLETE
+    return finish(arguments, result, is_whole=bool(result.model))

@@ -1,32 +1,36 @@
 """COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
 
 from d2sfm.database.feature_store import FeatureStore, ImageRow
-from d2sfm.database.file import create_database, exclusive, require_database, working_copy
+from d2sfm.database.file import create_database, require_database, working_copy
+from d2sfm.database.given_camera import cameras_given, given_camera, mark_cameras_given, require_camera
+from d2sfm.database.lock import exclusive
+from d2sfm.database.match_store import MatchStore
+from d2sfm.database.notes import Note
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
-from d2sfm.database.pair_store import PairStore
 from d2sfm.database.photograph_import import (
     by_camera_group,
     estimated_cameras,
-    given_camera,
     import_photographs,
     remove_photographs,
-    require_camera,
 )
 from d2sfm.database.refinement_store import RefinementStore
 
 __all__ = [
     "FeatureStore",
     "ImageRow",
-    "PairStore",
+    "MatchStore",
+    "Note",
     "RefinementStore",
     "begin_overwriting",
     "by_camera_group",
+    "cameras_given",
     "create_database",
     "end_overwriting",
     "estimated_cameras",
     "exclusive",
     "given_camera",
     "import_photographs",
+    "mark_cameras_given",
     "outdated_images",
     "remove_photographs",
     "require_camera",

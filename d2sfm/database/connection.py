@@ -2,52 +2,27 @@
 
 They carry two SQLite libraries whose file locks do not see each other inside one process: with both open, rows are
 lost without an error. So everything that touches the file goes through ``Connection`` or ``open_pycolmap``, and
-``sole_use`` lets one of them in at a time. Errors of either become a RuntimeError of one line that names the file.
+``sole_use`` lets one of them in at a time. Errors of either become a RuntimeError of one line, see ``patience``.
 
-Other runs of d2sfm are kept out by a lock of their own (``schema.exclusive``); COLMAP's programs know only SQLite's.
+Other runs of d2sfm are kept out by a lock of their own (``lock.exclusive``); COLMAP's programs know only SQLite's.
 """
 
-import errno
-import logging
-import math
 import os
 import sqlite3
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TypeVar
 
 import numpy as np
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.system import reserve
+from d2sfm.database.patience import PAUSE_S, named_errors, patiently
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
-BUSY_TIMEOUT_S = 30.0  # COLMAP's own writes take less; who holds the file longer is at work on it
-PAUSE_S, MOST_LOOKS = 0.2, 10  # between two tries
-
-Result = TypeVar("Result")
-
-logger = logging.getLogger(__name__)
 
 _in_use: set[Path] = set()
-
-_HELD = "is held by another process: let it finish, or close the file there, and run this again"
-_REFUSED = "No registered database factory succeeded"  # all that pycolmap says of a file that it can't open
-_LOCKED = ("database is locked", "database table is locked")
-_MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
-    **dict.fromkeys(_LOCKED, _HELD),
-    "attempt to write a readonly database": "can't be written: it is read-only",
-    "database or disk is full": "can't be written: the disk is full",
-    "disk I/O error": "can't be read or written: the disk is full, over a quota or damaged",
-    "file is not a database": "is no COLMAP database",
-    "unable to open database file": "can't be opened",
-    _REFUSED: "can't be opened by pycolmap",
-}
 
 
 @contextmanager
@@ -61,77 +36,6 @@ def sole_use(path: Path) -> Iterator[None]:
         yield
     finally:
         _in_use.remove(resolved)
-
-
-@contextmanager
-def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn exceptions of these kinds into a RuntimeError of one line that names the database, unless they do."""
-    try:
-        yield
-    except kinds as error:
-        if str(error).startswith(f"{path} "):
-            raise
-        found = next((ours for theirs, ours in _MESSAGES.items() if theirs in str(error)), None)
-        raise RuntimeError(f"{path} {found}" if found else f"{path}: {error}") from error
-
-
-def patiently(path: Path, action: Callable[[], Result]) -> Result:
-    """What the action returns. Tried again for ``BUSY_TIMEOUT_S`` seconds while another process holds the database.
-
-    The action changes nothing where it fails, or does the same again. Raises what it raises.
-    """
-    give_up, found_free = None, 0
-    while True:
-        try:
-            return action()
-        except (sqlite3.Error, RuntimeError, ValueError) as error:
-            is_held = _tells_of_another_process(path, error)
-            if is_held is None:
-                raise
-            found_free = 0 if is_held else found_free + 1
-            if found_free > MOST_LOOKS:  # others that write often let go in between: only then is it another fault
-                raise
-            if is_held and give_up is None:
-                give_up = time.monotonic() + BUSY_TIMEOUT_S
-                logger.warning("%s is held by another process: waiting for it, up to %g s", path, BUSY_TIMEOUT_S)
-            elif is_held and time.monotonic() > give_up:
-                raise type(error)(_LOCKED[0]) from error
-        time.sleep(min(PAUSE_S, BUSY_TIMEOUT_S))
-
-
-def _tells_of_another_process(path: Path, error: Exception) -> bool | None:
-    """Whether the error tells that another process holds the file; False where it did but does no more, else None."""
-    if any(locked in str(error) for locked in _LOCKED):
-        return True
-    return _is_held(path) if _REFUSED in str(error) else None
-
-
-def _is_held(path: Path) -> bool:
-    """Whether another process keeps pycolmap from opening the file. RuntimeError of what else SQLite finds wrong."""
-    try:
-        uri = f"{Path(path).resolve().as_uri()}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-    except sqlite3.Error as error:
-        if any(locked in str(error) for locked in _LOCKED):
-            return True
-        raise RuntimeError(str(error)) from error
-    return False
-
-
-def require_room(path: Path, size: int) -> None:
-    """Raise RuntimeError where so many bytes more do not fit beside the database: pycolmap, where it makes or imports
-    something, ends the process when the disk is full."""
-    try:
-        with TemporaryFile(dir=Path(path).resolve().parent) as file:
-            reserve(file, size)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return  # of a file system that can't tell, or where nothing can be written: that has words of its own
-        raise RuntimeError(
-            f"{path} can't be written: the disk is full or over a quota, {math.ceil(size / 1e6)} MB are needed"
-        ) from error
 
 
 @contextmanager

@@ -1,26 +1,27 @@
-"""The sqlite3 half of the database: features of images, and what d2sfm notes beside them."""
+"""The sqlite3 half of the database: features of images."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import Size, resize_factor
-from d2sfm.database.connection import PIECE_BYTES, Connection
-from d2sfm.database.file import (
+from d2sfm.database.connection import PIECE_BYTES
+from d2sfm.database.removal import remove_features
+from d2sfm.database.store import Store
+from d2sfm.database.tables import (
+    FEATURES,
+    ORIGINALS,
     OUTDATED,
+    PAIR_TABLES,
+    columns,
     create_our_tables,
-    refinement_note,
-    require_database,
+    has_rows,
     tables,
-    write_setting,
 )
-from d2sfm.database.migration import columns
-from d2sfm.database.removal import PAIR_TABLES, has_rows, remove_features
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 
@@ -33,13 +34,12 @@ _ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their ro
 _DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
 
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
-    "images JOIN d2sfm_features USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
+    f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
     "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
     "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
     f"AND fingerprint != '{OUTDATED}'"
 )
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
-_SETTINGS = "d2sfm_settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +62,8 @@ class StoredKeypoints(NamedTuple):
     convention: Convention
 
 
-class FeatureStore:
-    """Features of the images of a COLMAP database. Nothing of pycolmap may touch the file while this is open.
-
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
-    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
-    """
-
-    def __init__(self, path: Path):
-        require_database(path)
-        self.path = Path(path)
-        self._connection = Connection(self.path)
+class FeatureStore(Store):
+    """Features of the images of a COLMAP database, opened as every ``Store``."""
 
     def images(self) -> dict[str, ImageRow]:
         """The images by name, sorted by name."""
@@ -84,7 +75,7 @@ class FeatureStore:
 
         Without those that an overwriting run is to write anew, see ``overwriting``.
         """
-        if not self._has("d2sfm_features"):
+        if FEATURES not in tables(self._connection):
             return {}
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
         return dict(sorted(rows))
@@ -100,17 +91,17 @@ class FeatureStore:
         unknown = ["an extractor unknown to COLMAP"] if types & {None, _UNDEFINED} else []
         return " and ".join(known + unknown) or None
 
-    def write(self, name: str, features: Features, fingerprint: str, descriptor_dtype: DescriptorDtype) -> None:
+    def write(self, name: str, features: Features, fingerprint: str) -> None:
         """Write the features of an image in one transaction, in place of what it had.
 
         All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
         indices. So do original keypoints, parts of an unfinished refinement, and the notes of pairs and of refinement
         with the last that they are about. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32,
-        descriptors as rows of bytes (1024 a row as float16, 2048 as float32), scores in our table. Needs little room
-        beside the features, most where their descriptors have that dtype already.
+        descriptors in the dtype that they have as rows of bytes (1024 a row of float16, 2048 of float32), scores in
+        our table. Needs little room beside the features.
 
-        Raises ValueError where the database has no image of that name or the descriptors are larger than a row may
-        be, RuntimeError where the size of its camera is not that of the features' picture.
+        Raises ValueError where the database has no image of that name, or the descriptors have another dtype or are
+        larger than a row may be, RuntimeError where the size of its camera is not that of the features' picture.
         """
         image = self._image(name)
         if (image.width, image.height) != tuple(features.image_size):
@@ -118,7 +109,10 @@ class FeatureStore:
                 f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
                 f"the camera in {self.path} has {image.width} x {image.height}"
             )
-        dtype = _DTYPES[DescriptorDtype(descriptor_dtype)]
+        if features.descriptors.dtype.name not in _DTYPES:
+            raise ValueError(f"has descriptors of {features.descriptors.dtype}, expected float16 or float32")
+        descriptor_dtype = DescriptorDtype(features.descriptors.dtype.name)
+        dtype = _DTYPES[descriptor_dtype]
         row_bytes = DESCRIPTOR_SIZE * dtype.itemsize
         check_count(len(features), descriptor_dtype)
         create_our_tables(self._connection)
@@ -139,7 +133,7 @@ class FeatureStore:
             pieces = _pieces(features.descriptors, dtype)
             self._connection.write_blob("descriptors", "data", image.image_id, pieces)
             self._connection.rows(
-                "INSERT INTO d2sfm_features (image_id, input_width, input_height, scales, convention, fingerprint, "
+                f"INSERT INTO {FEATURES} (image_id, input_width, input_height, scales, convention, fingerprint, "
                 "scores) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (image.image_id, *ours, str(features.convention), fingerprint, scores),
             )
@@ -151,7 +145,7 @@ class FeatureStore:
         """
         image = self._image(name)
         with self._connection.transaction("DEFERRED"):
-            rows = self._has("d2sfm_features") and self._connection.rows(
+            rows = FEATURES in tables(self._connection) and self._connection.rows(
                 "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
                 f"descriptors.rows FROM {_WHOLE} WHERE images.image_id = ?",
                 (image.image_id,),
@@ -178,7 +172,7 @@ class FeatureStore:
         for name in self.extracted():
             [(*size, convention, data)] = self._connection.rows(
                 "SELECT input_width, input_height, convention, data "
-                "FROM d2sfm_features JOIN keypoints USING (image_id) WHERE image_id = ?",
+                f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
             keypoints = np.frombuffer(data, "<f4").reshape(-1, 4)
@@ -186,10 +180,10 @@ class FeatureStore:
 
     def resize_factors(self) -> dict[int, float]:
         """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
-        if not self._has("d2sfm_features"):
+        if FEATURES not in tables(self._connection):
             return {}
         rows = self._connection.rows(
-            "SELECT image_id, input_width, input_height, width, height FROM d2sfm_features "
+            f"SELECT image_id, input_width, input_height, width, height FROM {FEATURES} "
             "JOIN images USING (image_id) JOIN cameras USING (camera_id) ORDER BY image_id"
         )
         return {image_id: resize_factor((w, h), (width, height)) for image_id, w, h, width, height in rows}
@@ -198,76 +192,24 @@ class FeatureStore:
         """Whether there are matches or two-view geometries of any pair."""
         return any(has_rows(self._connection, table) for table in PAIR_TABLES)
 
-    def setting(self, key: str) -> str | None:
-        """A note that an earlier run left, for example "images": the folder of photographs."""
-        return self.settings().get(key)
-
-    def settings(self) -> dict[str, str]:
-        """All notes by their keys."""
-        return dict(self._connection.rows("SELECT key, value FROM d2sfm_settings")) if self._has(_SETTINGS) else {}
-
-    def set_setting(self, key: str, value: str) -> None:
-        """Leave a note for later runs, in place of the one of that key."""
-        create_our_tables(self._connection)
-        write_setting(self._connection, key, value)
-
-    def match_settings(self) -> dict:
-        """The settings of d2sfm's own matching and verification; empty where the pairs are not its own."""
-        return json.loads(self.setting("match") or "{}")
-
-    def note_match_settings(self, settings: Mapping[str, object]) -> None:
-        """Keep them in place of those that were noted."""
-        self.set_setting("match", json.dumps(settings))
-
-    def refinement(self) -> dict:
-        """The options of the refinement that made the keypoints; empty where they are those of extraction."""
-        return refinement_note(self._connection)
-
     def unrefined(self) -> list[str]:
         """Sorted names of the images whose features are whole and whose keypoints are those of extraction."""
-        if not self._has("d2sfm_original_keypoints"):
+        if ORIGINALS not in tables(self._connection):
             return list(self.extracted())
-        sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM d2sfm_original_keypoints)"
+        sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
         return sorted(name for (name,) in self._connection.rows(sql))
-
-    def mark_cameras_given(self, camera_ids: Iterable[int]) -> None:
-        """Note that the user gave the parameters of these cameras."""
-        create_our_tables(self._connection)
-        with self._connection.transaction():
-            self._connection.run_many(
-                "INSERT OR IGNORE INTO d2sfm_cameras_given (camera_id) VALUES (?)",
-                [(camera_id,) for camera_id in camera_ids],
-            )
-
-    def cameras_given(self) -> set[int]:
-        """Ids of the cameras whose parameters the user gave."""
-        if not self._has("d2sfm_cameras_given"):
-            return set()
-        return {camera_id for (camera_id,) in self._connection.rows("SELECT camera_id FROM d2sfm_cameras_given")}
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> "FeatureStore":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
 
     def _foreign_rows(self) -> list[tuple[str, int | None]]:
         """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""
         ours = "SELECT NULL WHERE FALSE"
-        if self._has("d2sfm_features"):
-            ours = "SELECT image_id FROM d2sfm_features JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
+        if FEATURES in tables(self._connection):
+            ours = f"SELECT image_id FROM {FEATURES} JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
         # COLMAP's older versions know one type only, and have no column for it.
         type_id = "type" if "type" in columns(self._connection, "descriptors") else _SIFT
         return self._connection.rows(
             f"SELECT name, {type_id} FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors "
             f"USING (image_id) WHERE image_id NOT IN ({ours})"
         )
-
-    def _has(self, table: str) -> bool:
-        return table in tables(self._connection)
 
     def _image(self, name: str) -> ImageRow:
         rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))

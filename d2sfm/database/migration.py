@@ -6,6 +6,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.tables import columns, has_rows
 
 CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
 
@@ -19,7 +20,7 @@ def carry_pose_priors(path: Path) -> None:
     with Connection(path) as connection:
         if "prior_tx" not in columns(connection, "images"):
             return
-        if columns(connection, "pose_priors") and connection.rows("SELECT NULL FROM pose_priors LIMIT 1"):
+        if columns(connection, "pose_priors") and has_rows(connection, "pose_priors"):
             return
         positions = connection.rows(
             "SELECT image_id, prior_tx, prior_ty, prior_tz FROM images WHERE prior_tx + prior_ty + prior_tz NOTNULL "
@@ -45,7 +46,7 @@ def complete_frames(path: Path) -> None:
     """
     of_camera = "sensor_type = ?"
     with Connection(path) as connection, connection.transaction():
-        if not columns(connection, "frames") or not connection.rows("SELECT NULL FROM frames LIMIT 1"):
+        if not columns(connection, "frames") or not has_rows(connection, "frames"):
             return
         lacking = connection.rows(
             f"SELECT image_id, camera_id FROM images WHERE image_id NOT IN "
@@ -60,11 +61,6 @@ def complete_frames(path: Path) -> None:
                 "INSERT INTO frame_data (frame_id, data_id, sensor_id, sensor_type) VALUES (?, ?, ?, ?)",
                 (frame_id, image_id, camera_id, CAMERA_SENSOR),
             )
-
-
-def columns(connection: Connection, table: str, schema: str = "main") -> list[str]:
-    """Names of the columns of a table; empty where there is no such table. schema: that of an attached database."""
-    return [name for (name,) in connection.rows("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
 
 
 def _rig(connection: Connection, camera_id: int) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from d2sfm.database.connection import Connection
-from d2sfm.database.file import OUTDATED, create_our_tables, read_setting, require_database, tables, write_setting
-
-OVERWRITING = "overwriting"  # setting: the fingerprint of a run that was begun and is not through
+from d2sfm.database.file import require_database
+from d2sfm.database.notes import Note, Notes
+from d2sfm.database.tables import FEATURES, OUTDATED, create_our_tables, tables
 
 
 def begin_overwriting(path: Path, names: Iterable[str], fingerprint: str) -> None:
@@ -21,33 +21,32 @@ def begin_overwriting(path: Path, names: Iterable[str], fingerprint: str) -> Non
     with Connection(path) as connection:
         create_our_tables(connection)
         with connection.transaction():
-            if read_setting(connection, OVERWRITING) == fingerprint:
+            if Notes(connection).read(Note.OVERWRITING) == fingerprint:
                 return
             of_image = "image_id = (SELECT image_id FROM images WHERE name = ?)"
             connection.run_many(
-                f"UPDATE d2sfm_features SET fingerprint = '{OUTDATED}' WHERE {of_image}", [(name,) for name in names]
+                f"UPDATE {FEATURES} SET fingerprint = '{OUTDATED}' WHERE {of_image}", [(name,) for name in names]
             )
-            write_setting(connection, OVERWRITING, fingerprint)
+            Notes(connection).write(Note.OVERWRITING, fingerprint)
 
 
 def stopped_overwriting(path: Path) -> str | None:
     """The fingerprint of an overwriting run that is not through; None where there is none."""
     with Connection(path) as connection:
-        return read_setting(connection, OVERWRITING)
+        return Notes(connection).read(Note.OVERWRITING)
 
 
 def end_overwriting(path: Path) -> None:
     """Note that a run is through, whatever features it could not write anew."""
     with Connection(path) as connection:
-        if "d2sfm_settings" in tables(connection):
-            connection.rows("DELETE FROM d2sfm_settings WHERE key = ?", (OVERWRITING,))
+        Notes(connection).remove(Note.OVERWRITING)
 
 
 def outdated_images(path: Path) -> dict[str, int]:
     """Ids by name of the images that have features which are to be written anew."""
     require_database(path)
     with Connection(path) as connection:
-        if "d2sfm_features" not in tables(connection):
+        if FEATURES not in tables(connection):
             return {}
-        sql = "SELECT name, image_id FROM images JOIN d2sfm_features USING (image_id) WHERE fingerprint = ?"
+        sql = f"SELECT name, image_id FROM images JOIN {FEATURES} USING (image_id) WHERE fingerprint = ?"
         return dict(connection.rows(f"{sql} ORDER BY name", (OUTDATED,)))

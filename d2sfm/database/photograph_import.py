@@ -1,28 +1,22 @@
 """Photographs into the database with their cameras, as COLMAP imports them, and out of it again."""
 
-import logging
-import math
 from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, require_room, sole_use
+from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.feature_store import FeatureStore
-from d2sfm.database.file import require_database
+from d2sfm.database.given_camera import given_camera, mark_given, require_camera, require_given
 from d2sfm.database.migration import CAMERA_SENSOR, complete_frames
+from d2sfm.database.patience import named_errors, patiently, require_room
 from d2sfm.database.removal import remove_features
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.blank_copies import write_blank_copy
 
-logger = logging.getLogger(__name__)
-
-CAMERA_MODELS = [name for name in pycolmap.CameraModelId.__members__ if name != "INVALID"]
-CAMERAS_SHOWN = 10
 IMPORT_BYTES, IMAGE_BYTES = 8_000_000, 4_000  # SQLite's log while photographs are imported, and the rows of one
 
 
@@ -58,7 +52,7 @@ def import_photographs(
         mode, shared = CameraMode.SINGLE, {_camera_group("", CameraMode.SINGLE): options.existing_camera}
     groups = by_camera_group(new, mode)
     if given is not None:
-        _require_given(path, given, [shared[group] for group in groups if group in shared])
+        require_given(path, given, [shared[group] for group in groups if group in shared])
     if new:
         require_room(path, IMPORT_BYTES + IMAGE_BYTES * len(new))
     with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
@@ -68,7 +62,7 @@ def import_photographs(
     with FeatureStore(path) as store:
         cameras = {name: image.camera_id for name, image in store.images().items()}
     if given is not None:
-        _mark_given(path, given, [cameras[name] for name in names if name in cameras])
+        mark_given(path, given, [cameras[name] for name in names if name in cameras])
     return [name for name in new if name not in cameras]
 
 
@@ -107,42 +101,6 @@ def by_camera_group(names: list[str], mode: CameraMode) -> dict[str, list[str]]:
     for name in names:
         groups[_camera_group(name, mode)].append(name)
     return dict(groups)
-
-
-def require_camera(path: Path, camera_id: int) -> None:
-    """Raise FileNotFoundError or RuntimeError where there is no such database, or no such camera in it."""
-    require_database(path)
-    with Connection(path) as connection:
-        there = [camera for (camera,) in connection.rows("SELECT camera_id FROM cameras ORDER BY camera_id")]
-    if camera_id not in there:
-        shown = ", ".join(map(str, there[:CAMERAS_SHOWN])) + (", ..." if len(there) > CAMERAS_SHOWN else "")
-        raise RuntimeError(f"{path} has no camera {camera_id}, " + (f"it has {shown}" if there else "it has none"))
-
-
-def given_camera(options: CameraOptions) -> pycolmap.Camera | None:
-    """Camera of the model and parameters that the options give, or None without parameters.
-
-    Checked here, before pycolmap, which only says that a check failed: raises ValueError for an unknown camera model or
-    wrong parameters.
-    """
-    if options.camera_model not in CAMERA_MODELS:
-        raise ValueError(f"no camera model {options.camera_model}: expected one of {', '.join(CAMERA_MODELS)}")
-    if not options.camera_params:
-        return None
-    try:
-        params = [float(number) for number in options.camera_params.split(",")]
-    except ValueError:
-        raise ValueError(f"camera parameters are numbers with commas between, found {options.camera_params}") from None
-    model = pycolmap.CameraModelId.__members__[options.camera_model]
-    camera = pycolmap.Camera.create_from_model_id(0, model, 1.0, 1, 1)
-    if len(params) != len(camera.params):
-        raise ValueError(
-            f"{options.camera_model} has {len(camera.params)} parameters ({camera.params_info}), found {len(params)}"
-        )
-    if not all(map(math.isfinite, params)) or any(params[index] <= 0 for index in camera.focal_length_idxs()):
-        raise ValueError(f"camera parameters are finite with focal lengths above 0, found {options.camera_params}")
-    camera.params = params
-    return camera
 
 
 def _camera_group(name: str, mode: CameraMode) -> str:
@@ -186,37 +144,6 @@ def _import_group(
                 write_blank_copy(Path(images_dir, name), Path(folder, name))
         of_mode = theirs.get(mode, pycolmap.CameraMode.SINGLE)
         patiently(path, lambda: pycolmap.import_images(path, folder, of_mode, names, reader))
-
-
-def _require_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:
-    with open_pycolmap(path) as database:
-        for camera in map(database.read_camera, sorted(set(camera_ids))):
-            if not _same_parameters(camera, given):
-                raise RuntimeError(
-                    f"photographs are to share camera {camera.camera_id} of {path}, {_words(camera)}, "
-                    f"which is not the given {_words(given)}"
-                )
-
-
-def _mark_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:
-    with open_pycolmap(path) as database:
-        cameras = {camera_id: database.read_camera(camera_id) for camera_id in sorted(set(camera_ids))}
-    same = {camera_id for camera_id, camera in cameras.items() if _same_parameters(camera, given)}
-    with FeatureStore(path) as store:
-        store.mark_cameras_given(sorted(same))
-    others = sum(camera_id not in same for camera_id in camera_ids)
-    if others:
-        logger.warning(
-            "%d photographs keep the cameras that %s has for them: given parameters are for new ones", others, path
-        )
-
-
-def _same_parameters(camera: pycolmap.Camera, given: pycolmap.Camera) -> bool:
-    return camera.model == given.model and np.array_equal(camera.params, given.params)
-
-
-def _words(camera: pycolmap.Camera) -> str:
-    return f"{camera.model_name} {','.join(f'{number:g}' for number in camera.params)}"
 
 
 def _remove_frame(connection: Connection, image_id: int) -> None:

@@ -2,32 +2,20 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from d2sfm.database.connection import Connection
-from d2sfm.database.file import create_our_tables, refinement_note, require_database, tables, write_setting
-
-ORIGINALS = "d2sfm_original_keypoints"
-PARTS = "d2sfm_refined_parts"
+from d2sfm.database.notes import Note
+from d2sfm.database.store import Store
+from d2sfm.database.tables import ORIGINALS, PARTS, create_our_tables, tables
 
 
-class RefinementStore:
-    """Positions of keypoints and their originals. Nothing else may have the database open meanwhile.
-
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
-    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
-    """
-
-    def __init__(self, path: Path):
-        require_database(path)
-        self.path = Path(path)
-        self._connection = Connection(self.path)
+class RefinementStore(Store):
+    """Positions of keypoints and their originals, opened as every ``Store``."""
 
     def refined(self) -> set[int]:
         """Ids of the images whose keypoints were refined, and not restored since."""
-        if not self._has(ORIGINALS):
+        if ORIGINALS not in tables(self._connection):
             return set()
         return {image_id for (image_id,) in self._connection.rows(f"SELECT image_id FROM {ORIGINALS}")}
 
@@ -61,11 +49,11 @@ class RefinementStore:
                 self._set_keypoints(image_id, keypoints)
             self._remove_geometries()
             self._connection.rows(f"DELETE FROM {PARTS}")
-            write_setting(self._connection, "refinement", json.dumps(note))
+            self.notes.write(Note.REFINEMENT, json.dumps(note))
 
     def restore(self) -> int:
         """Put the original keypoints back and return of how many images. Their pairs lose their geometries again."""
-        if not self._has(ORIGINALS):
+        if ORIGINALS not in tables(self._connection):
             return 0
         with self._connection.transaction():
             rows = self._connection.rows(
@@ -77,18 +65,18 @@ class RefinementStore:
             if rows:
                 self._remove_geometries()
             self._connection.rows(f"DELETE FROM {ORIGINALS}")
-            self._connection.rows("DELETE FROM d2sfm_settings WHERE key = 'refinement'")
+            self.notes.remove(Note.REFINEMENT)
         return len(rows)
 
     def note(self) -> dict:
         """What ``replace`` was given with the keypoints that are there; empty where they are original."""
-        return refinement_note(self._connection)
+        return self.notes.refinement()
 
     def verify_otherwise(self, note: Mapping) -> None:
         """Remove all two-view geometries of refined keypoints, and note how they are to be verified instead."""
         with self._connection.transaction():
             self._remove_geometries()
-            write_setting(self._connection, "refinement", json.dumps(note))
+            self.notes.write(Note.REFINEMENT, json.dumps(note))
 
     def save_part(self, fingerprint: str, number: int, nodes: np.ndarray, positions: np.ndarray) -> None:
         """Keep a finished part of a run, in place of the parts of other runs."""
@@ -103,7 +91,7 @@ class RefinementStore:
 
     def parts(self, fingerprint: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """The finished parts (nodes, positions) of a run of that fingerprint, by number."""
-        if not self._has(PARTS):
+        if PARTS not in tables(self._connection):
             return {}
         rows = self._connection.rows(
             f"SELECT number, nodes, positions FROM {PARTS} WHERE fingerprint = ?", (fingerprint,)
@@ -113,21 +101,9 @@ class RefinementStore:
             for number, nodes, positions in rows
         }
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> "RefinementStore":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
-
     def _remove_geometries(self) -> None:
         self._connection.rows("DELETE FROM two_view_geometries")
 
     def _set_keypoints(self, image_id: int, keypoints: np.ndarray) -> None:
         data = np.ascontiguousarray(keypoints, "<f4").tobytes()
         self._connection.rows("UPDATE keypoints SET data = ? WHERE image_id = ?", (data, image_id))
-
-    def _has(self, table: str) -> bool:
-        return table in tables(self._connection)

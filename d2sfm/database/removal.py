@@ -1,12 +1,12 @@
 """What goes with the features of an image: all that was made of them, and notes of what is there no more."""
 
 from d2sfm.database.connection import Connection
-from d2sfm.database.file import tables
+from d2sfm.database.notes import Note, Notes
+from d2sfm.database.tables import FEATURES, ORIGINALS, PAIR_TABLES, PARTS, SETTINGS, has_rows, tables
 
 MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
 
-PAIR_TABLES = ("matches", "two_view_geometries")
-_OF_IMAGE = ("keypoints", "descriptors", "d2sfm_features", "d2sfm_original_keypoints")
+_OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS)
 
 
 def remove_features(connection: Connection, image_id: int) -> None:
@@ -16,13 +16,13 @@ def remove_features(connection: Connection, image_id: int) -> None:
     """
     remove_pairs(connection, image_id)
     there = tables(connection)
-    if {"d2sfm_refined_parts", "d2sfm_features"} <= there:  # parts count keypoints of all images that had features
-        had_features = "EXISTS (SELECT NULL FROM d2sfm_features WHERE image_id = ?)"
-        connection.rows(f"DELETE FROM d2sfm_refined_parts WHERE {had_features}", (image_id,))
+    if {PARTS, FEATURES} <= there:  # parts count keypoints of all images that had features
+        had_features = f"EXISTS (SELECT NULL FROM {FEATURES} WHERE image_id = ?)"
+        connection.rows(f"DELETE FROM {PARTS} WHERE {had_features}", (image_id,))
     for table in _OF_IMAGE:
         if table in there:
             connection.rows(f"DELETE FROM {table} WHERE image_id = ?", (image_id,))
-    if "d2sfm_settings" in there:
+    if SETTINGS in there:
         _remove_notes(connection)
 
 
@@ -41,11 +41,6 @@ def remove_pairs(connection: Connection, image_id: int) -> None:
 
 def _remove_notes(connection: Connection) -> None:
     """Settings of pairs go with the last pair, those of refinement with the last image that is refined."""
-    for key, noted_of in {"match": PAIR_TABLES, "refinement": ("d2sfm_original_keypoints",)}.items():
+    for note, noted_of in {Note.MATCH: PAIR_TABLES, Note.REFINEMENT: (ORIGINALS,)}.items():
         if not any(has_rows(connection, table) for table in noted_of):
-            connection.rows("DELETE FROM d2sfm_settings WHERE key = ?", (key,))
-
-
-def has_rows(connection: Connection, table: str) -> bool:
-    """Whether a table that is there holds anything."""
-    return bool(connection.rows(f"SELECT NULL FROM {table} LIMIT 1"))
+            Notes(connection).remove(note)

@@ -13,13 +13,13 @@ import numpy as np
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.demo.pictures import draw
 from d2sfm.demo.rendering import photograph, render
-from d2sfm.demo.scene import Camera, arc_of_views
+from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import build_square
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.mapping.quality import PoseErrors, aligned, compare_with_truth
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
+from d2sfm.mapping.truth import PoseErrors, compare_with_truth
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
@@ -29,11 +29,9 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
-from d2sfm.photographs.reading import load_photograph
-from d2sfm.plots.cameras import draw_cameras
 from d2sfm.plots.canvas import save_image
-from d2sfm.plots.keypoints import draw_keypoints, draw_matches
 from d2sfm.refinement.refine import refine_database
+from d2sfm.text import aligned
 
 MARKER = "d2sfm_demo.txt"
 OUR_FILES = {MARKER, "images", "truth", "sparse", "keypoints.png", "matches.png", "cameras.png"}
@@ -78,28 +76,11 @@ def run(output: Path | str, *, options: DemoOptions | None = None, progress: boo
     _prepare(output)
     scene = build_square(options.seed)
     cameras = arc_of_views(scene.centre, options.views)
-    generator = np.random.default_rng(options.seed)
-    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
-        save_image(output / "images" / camera.name, photograph(render(scene, camera).image, generator))
+    _take_photographs(output / "images", scene, cameras, options.seed, progress)
     truth = truth_model(cameras)
     (output / "truth").mkdir()
     truth.write_text(output / "truth")
-
-    first = cameras[0]
-    params = ",".join(f"{value:g}" for value in (first.fx, first.fy, first.cx, first.cy))
-    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params=params)
-    logger.info("d2sfm extract --images images --camera-mode single --camera-model PINHOLE --camera-params %s", params)
-    extracted = extract_to_database(output / "db.db", output / "images", cameras=given, progress=progress)
-    logger.info("%s", extracted)
-    logger.info("d2sfm match --seed %d", options.seed)
-    verification = VerificationOptions(seed=options.seed)
-    logger.info("%s", match_database(output / "db.db", verification=verification, progress=progress))
-    logger.info("d2sfm refine --seed %d", options.seed)
-    refinement = RefinementOptions(seed=options.seed)
-    logger.info("%s", refine_database(output / "db.db", options=refinement, progress=progress))
-    logger.info("d2sfm reconstruct --seed %d", options.seed)
-    mapping = ReconstructionOptions(seed=options.seed)
-    result = reconstruct(output / "db.db", output / "sparse", options=mapping, progress=progress)
+    result = _reconstruct(output, cameras[0], options.seed, progress)
     errors = None
     if result.models:
         model = pycolmap.Reconstruction(result.models[0])
@@ -128,44 +109,25 @@ def truth_model(cameras: list[Camera]) -> pycolmap.Reconstruction:
     return model
 
 
-def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth: pycolmap.Reconstruction) -> None:
-    """Write keypoints.png, matches.png and cameras.png of a reconstructed demonstration."""
-    names = sorted(path.name for path in (output / "images").iterdir())
-    middle = len(names) // 2
-    name_a, name_b = names[middle], names[middle + 1]
-    image_a, image_b = (load_photograph(output / "images" / name) for name in (name_a, name_b))
-    with FeatureStore(output / "db.db") as store:
-        ids = {name: row.image_id for name, row in store.images().items()}
-        save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
-    with PairStore(output / "db.db") as store:
-        id_a, id_b = ids[name_a], ids[name_b]
-        matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
-        xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
-    verified = set(map(tuple, inliers.tolist()))
-    mask = np.array([pair in verified for pair in map(tuple, matches.tolist())], bool)
-    save_image(output / "matches.png", draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
-
-    model.transform(errors.truth_from_model)
-    centres, rotations = _poses(model, errors.names)
-    true_centres, true_rotations = _poses(truth, errors.names)
-    # Points of two images are the least certain, and blur the houses.
-    points = [point for _, point in sorted(model.points3D.items()) if point.track.length() >= 3]
-    picture = draw_cameras(
-        centres,
-        rotations,
-        np.array([point.xyz for point in points]),
-        np.array([point.color for point in points]),
-        true_centres,
-        true_rotations,
-    )
-    save_image(output / "cameras.png", picture)
+def _take_photographs(folder: Path, scene: Scene, cameras: list[Camera], seed: int, progress: bool) -> None:
+    generator = np.random.default_rng(seed)
+    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
+        save_image(folder / camera.name, photograph(render(scene, camera).image, generator))
 
 
-def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Centres [N, 3] and rotations cam_from_world [N, 3, 3] of the named images."""
-    images = [model.find_image_with_name(name) for name in names]
-    rotations = [image.cam_from_world().rotation.matrix() for image in images]
-    return np.array([image.projection_center() for image in images]), np.array(rotations)
+def _reconstruct(output: Path, camera: Camera, seed: int, progress: bool) -> ReconstructionResult:
+    """From photographs of one known camera to a model, by the four commands that the log names."""
+    database = output / "db.db"
+    params = ",".join(f"{value:g}" for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params=params)
+    logger.info("d2sfm extract --images images --camera-mode single --camera-model PINHOLE --camera-params %s", params)
+    logger.info("%s", extract_to_database(database, output / "images", cameras=given, progress=progress))
+    logger.info("d2sfm match --seed %d", seed)
+    logger.info("%s", match_database(database, verification=VerificationOptions(seed=seed), progress=progress))
+    logger.info("d2sfm refine --seed %d", seed)
+    logger.info("%s", refine_database(database, options=RefinementOptions(seed=seed), progress=progress))
+    logger.info("d2sfm reconstruct --seed %d", seed)
+    return reconstruct(database, output / "sparse", options=ReconstructionOptions(seed=seed), progress=progress)
 
 
 def _prepare(output: Path) -> None:

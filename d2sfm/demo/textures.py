@@ -53,19 +53,18 @@ def patches(rng: np.random.Generator, shape: Shape, size: float, cover: float) -
 def courses(
     rng: np.random.Generator,
     shape: Shape,
-    *,
-    row: float,
-    stone: float,
+    scale: float,
+    sizes_m: tuple[float, float, float],
     palette: Sequence[Colour],
-    joint: float,
     joint_colour: Colour,
     spread: float = 0.12,
 ) -> np.ndarray:
     """Rows of stones of uneven sizes and colours with joints between them.
 
-    row, stone, joint: height of a row, length of a stone, width of a joint, in texels; spread: deviation of a stone's
-    brightness as a share. Edges waver a little, and are lit from above.
+    sizes_m: height of a row, length of a stone, width of a joint, in metres; spread: deviation of a stone's brightness
+    as a share. Edges waver a little, and are lit from above.
     """
+    row, stone, joint = (size * scale for size in sizes_m)
     height, width = shape
     image = np.full((height, width, 3), joint_colour, np.float32)
     relief = np.zeros(shape, np.float32)
@@ -115,15 +114,7 @@ def bricks(rng: np.random.Generator, shape: Shape, scale: float, colour: Colour)
     """A brick wall; some bricks are burnt dark, some are pale."""
     colour = np.asarray(colour, np.float64)
     palette = [colour, colour * 1.12, colour * 0.9, colour * 0.9, colour * 0.62, colour * 0.8 + 45]
-    wall = courses(
-        rng,
-        shape,
-        row=0.1 * scale,
-        stone=0.27 * scale,
-        palette=palette,
-        joint=0.015 * scale,
-        joint_colour=(176, 166, 150),
-    )
+    wall = courses(rng, shape, scale, (0.1, 0.27, 0.015), palette, (176, 166, 150))
     return weathered(rng, wall, scale, 1.2)
 
 
@@ -131,43 +122,16 @@ def ashlar(rng: np.random.Generator, shape: Shape, scale: float, colour: Colour)
     """Large blocks of natural stone."""
     colour = np.asarray(colour, np.float64)
     palette = [colour, colour * 1.08, colour * 0.88, colour * (1.0, 0.97, 0.88)]
-    wall = courses(
-        rng,
-        shape,
-        row=0.34 * scale,
-        stone=0.7 * scale,
-        palette=palette,
-        joint=0.02 * scale,
-        joint_colour=colour * 0.5,
-        spread=0.07,
-    )
+    wall = courses(rng, shape, scale, (0.34, 0.7, 0.02), palette, colour * 0.5, spread=0.07)
     return weathered(rng, wall, scale, 1.3)
 
 
 def paving(rng: np.random.Generator, shape: Shape, scale: float) -> np.ndarray:
     """A square's floor: slabs, with darker cobbles in irregular places."""
     greys = [(168, 160, 146), (150, 146, 138), (182, 170, 150), (136, 130, 124), (160, 142, 122)]
-    slabs = courses(
-        rng,
-        shape,
-        row=0.55 * scale,
-        stone=0.8 * scale,
-        palette=greys,
-        joint=0.025 * scale,
-        joint_colour=(92, 86, 76),
-        spread=0.1,
-    )
+    slabs = courses(rng, shape, scale, (0.55, 0.8, 0.025), greys, (92, 86, 76), spread=0.1)
     dark = [(112, 104, 98), (128, 116, 104), (96, 92, 92), (140, 122, 108)]
-    cobbles = courses(
-        rng,
-        shape,
-        row=0.14 * scale,
-        stone=0.17 * scale,
-        palette=dark,
-        joint=0.03 * scale,
-        joint_colour=(62, 58, 50),
-        spread=0.16,
-    )
+    cobbles = courses(rng, shape, scale, (0.14, 0.17, 0.03), dark, (62, 58, 50), spread=0.16)
     floor = blended(slabs, cobbles, patches(rng, shape, 5 * scale, 0.3))
     return weathered(rng, floor, scale, 1.2)
 
@@ -176,15 +140,7 @@ def roof_tiles(rng: np.random.Generator, shape: Shape, scale: float, colour: Col
     """A tiled roof with some new and some mossy tiles."""
     colour = np.asarray(colour, np.float64)
     palette = [colour, colour * 0.85, colour * 1.15, colour * 0.7 + (0, 12, 0), colour * 0.9 + 20]
-    roof = courses(
-        rng,
-        shape,
-        row=0.2 * scale,
-        stone=0.2 * scale,
-        palette=palette,
-        joint=0.022 * scale,
-        joint_colour=colour * 0.4,
-    )
+    roof = courses(rng, shape, scale, (0.2, 0.2, 0.022), palette, colour * 0.4)
     roof = blended(roof, (104, 110, 66), 0.6 * patches(rng, shape, 0.8 * scale, 0.08))
     return weathered(rng, roof, scale)
 
@@ -194,15 +150,7 @@ def planks(rng: np.random.Generator, shape: Shape, scale: float, colour: Colour)
     height, width = shape
     colour = np.asarray(colour, np.float64)
     palette = [colour, colour * 1.15, colour * 0.8, colour * 0.92]
-    boards = courses(
-        rng,
-        shape,
-        row=0.15 * scale,
-        stone=1.2 * scale,
-        palette=palette,
-        joint=0.015 * scale,
-        joint_colour=colour * 0.3,
-    )
+    boards = courses(rng, shape, scale, (0.15, 1.2, 0.015), palette, colour * 0.3)
     grain = cv2.resize(fractal(rng, (height, max(4, width // 10)), 0.12 * scale), (width, height))
     knots = patches(rng, shape, 0.09 * scale, 0.03)
     return weathered(rng, blended(brightened(boards, 0.09 * grain), colour * 0.35, 0.8 * knots), scale)

@@ -10,17 +10,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.features.record import Features
-from d2sfm.formats import require_distinct, write_hloc_features, write_hloc_matches
 from d2sfm.formats.hdf5 import created
+from d2sfm.formats.hloc_features import write_hloc_features
+from d2sfm.formats.hloc_matches import require_distinct, write_hloc_matches
 from d2sfm.formats.npz_mat import write_features
-from d2sfm.matching.inputs import LruCache
+from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs import in_tiles, require_writable, write_pairs
-
-CACHE_BYTES = 1 << 29  # of descriptors
-TILE_IMAGES = 32
 
 logger = logging.getLogger(__name__)
 
@@ -126,11 +124,11 @@ def _write_matches(
 ) -> tuple[int, int]:
     """Returns the numbers of pairs and matches."""
     only_verified, total, written = kind is ExportedMatches.VERIFIED, 0, []
-    with PairStore(database) as store, created(output / "matches.h5") as file:
+    with MatchStore(database) as store, created(output / "matches.h5") as file:
         name_of = store.image_names()
         done = [pair for pair in store.done_pairs(only_verified) if all(name_of.get(i) in names for i in pair)]
-        descriptors = LruCache(store.descriptors, CACHE_BYTES)
-        tiles = in_tiles(np.array(sorted(done), np.uint32).reshape(-1, 2), TILE_IMAGES)
+        descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
+        tiles = in_tiles(np.array(sorted(done), np.uint32).reshape(-1, 2))
         for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
             matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
             if only_verified and not len(matches):

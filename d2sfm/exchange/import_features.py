@@ -6,31 +6,34 @@ d2sfm import --database db.db --images photos --features features.h5 [--matches 
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.coordinates import Size, resize_factor
+from d2sfm.coordinates import resize_factor
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
-    create_database,
+    MatchStore,
     exclusive,
     given_camera,
-    require_camera,
 )
-from d2sfm.extraction.folder import camera_sizes, import_folder, note_folder, pending_names, remove_skipped
-from d2sfm.extraction.pipeline import reason
+from d2sfm.extraction.folder import import_folder, open_database, remove_skipped
+from d2sfm.extraction.pending import note_folder, pending_names
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.features.record import Features
-from d2sfm.formats import FeatureFolder, HlocFeatures, HlocMatches
-from d2sfm.matching.match import note_settings, of_refined, verify_again
+from d2sfm.formats.feature_folder import FeatureFolder
+from d2sfm.formats.hloc_features import HlocFeatures
+from d2sfm.formats.hloc_matches import HlocMatches
+from d2sfm.matching.match import verify_again
+from d2sfm.matching.settings import note_settings, of_refined
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
-from d2sfm.photographs.headers import check_header, orientation
+from d2sfm.photographs.headers import orientation
+from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
+from d2sfm.skipped import Skipped
 
 REFINED_MARGIN_PX = 4 * LARGEST_MOVE_PX  # how far two rounds of refinement at half the size may lead out
 UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
@@ -51,7 +54,7 @@ class ImportSummary:
     pairs: int | None = None  # with matches from a file; None where none was given
     matches: int = 0
     verified: int | None = None  # None where verification was off
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped: Skipped = field(default_factory=Skipped)
     seconds: float = 0.0
 
     def __str__(self) -> str:
@@ -96,18 +99,15 @@ def import_features(
             with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
                 pass
         fingerprint = _fingerprint(source, names, options, summary)
-        if cameras.existing_camera is not None:
-            require_camera(database, cameras.existing_camera)
-        create_database(database)
+        open_database(database, cameras)
         without = pending_names(database, names, fingerprint)
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]
         summary.already_there = len(names) - len(without)
-        pending = _with_sound_headers(images, pending, source, summary)
-        summary.skipped |= import_folder(database, images, pending, cameras)
+        photographs = read_headers(images, pending, summary.skipped, lambda photograph: _check_turn(photograph, source))
+        photographs = import_folder(database, images, photographs, cameras, summary.skipped)
         try:
-            sizes = camera_sizes(database, [name for name in pending if name not in summary.skipped])
-            _write_features(database, source, sizes, fingerprint, options, summary, progress)
+            _write_features(database, source, photographs, fingerprint, options, summary, progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, [name for name in without if name in summary.skipped])
         if matches is not None:
@@ -149,15 +149,13 @@ def _fingerprint(
     """The fingerprint of all of them. ValueError where they differ; what can't be read enters the summary."""
     found, foreign = {}, []
     for name in names:
-        try:
+        with summary.skipped.catching(name):
             fingerprint = source.fingerprint(name)
             if fingerprint is None and not source.tells_convention(name):
                 foreign.append(name)
             if fingerprint is not None:
                 settings_of(fingerprint)  # raises where it is none
             found.setdefault(fingerprint or _foreign_settings(source.path, options), name)
-        except (ValueError, OSError) as error:
-            summary.skipped[name] = reason(error)
     if len(found) > 1:
         (one, name), (other, other_name) = list(found.items())[:2]
         raise ValueError(f"{source.path} mixes features: {name} with {one}, {other_name} with {other}")
@@ -182,42 +180,30 @@ def _foreign_settings(path: Path, options: ImportOptions) -> str:
     return json.dumps(settings)
 
 
-def _with_sound_headers(
-    images: Path, names: list[str], source: FeatureFolder | HlocFeatures, summary: ImportSummary
-) -> list[str]:
-    sound = []
-    for name in names:
-        try:
-            check_header(images / name)
-            turned = isinstance(source, HlocFeatures) and not source.tells_convention(name)
-            if turned and orientation(images / name) != 1:
-                raise ValueError("has an EXIF orientation, by which hloc turns a photograph and COLMAP does not")
-            sound.append(name)
-        except (ValueError, OSError) as error:
-            summary.skipped[name] = reason(error)
-    return sound
+def _check_turn(photograph: Photograph, source: FeatureFolder | HlocFeatures) -> None:
+    is_of_hloc = isinstance(source, HlocFeatures) and not source.tells_convention(photograph.name)
+    if is_of_hloc and orientation(photograph.path) != 1:
+        raise ValueError("has an EXIF orientation, by which hloc turns a photograph and COLMAP does not")
 
 
 def _write_features(
     database: Path,
     source: FeatureFolder | HlocFeatures,
-    sizes: dict[str, Size],
+    photographs: list[Photograph],
     fingerprint: str,
     options: ImportOptions,
     summary: ImportSummary,
     progress: bool,
 ) -> None:
     with FeatureStore(database) as store:
-        for name, size in tqdm(sizes.items(), desc="import", unit="image", disable=not progress):
-            try:
-                features = source.read(name, size)
-                _check(features, REFINED_MARGIN_PX if source.tells_convention(name) else 1.0)
-                store.write(name, features, fingerprint, options.descriptor_dtype)
-            except (ValueError, OSError) as error:
-                summary.skipped[name] = reason(error)
-                continue
-            summary.imported += 1
-            summary.keypoints += len(features)
+        for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
+            with summary.skipped.catching(photograph.name):
+                features = source.read(photograph.name, photograph.size)
+                _check(features, REFINED_MARGIN_PX if source.tells_convention(photograph.name) else 1.0)
+                descriptors = features.descriptors.astype(str(options.descriptor_dtype), copy=False)
+                store.write(photograph.name, replace(features, descriptors=descriptors), fingerprint)
+                summary.imported += 1
+                summary.keypoints += len(features)
 
 
 def _check(features: Features, margin_px: float) -> None:
@@ -239,21 +225,18 @@ def _import_matches(database: Path, path: Path, summary: ImportSummary, progress
     with FeatureStore(database) as features:
         names = list(features.extracted())
     summary.pairs = 0
-    with HlocMatches(path, names) as source, PairStore(database) as store:
-        ids = {name: image_id for image_id, name in store.image_names().items()}
+    with HlocMatches(path, names) as source, MatchStore(database) as store:
+        ids = store.image_ids()
         counts = {name: len(store.keypoints(ids[name])) for name in names}
         done = store.done_pairs(verified=False)
         for a, b in tqdm(source.pairs(), desc="import", unit="pair", disable=not progress):
             if (min(ids[a], ids[b]), max(ids[a], ids[b])) in done:
                 continue
-            try:
+            with summary.skipped.catching(f"{a} - {b}"):
                 matches = source.read((a, b), (counts[a], counts[b]))
-            except ValueError as error:
-                summary.skipped[f"{a} - {b}"] = reason(error)
-                continue
-            store.write(ids[a], ids[b], matches)
-            summary.pairs += 1
-            summary.matches += len(matches)
+                store.write(ids[a], ids[b], matches)
+                summary.pairs += 1
+                summary.matches += len(matches)
         if source.unknown and not source.pairs():
             summary.skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
         elif source.unknown:

@@ -11,24 +11,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from d2sfm.database import FeatureStore, Note, RefinementStore, create_database, exclusive, require_database
 from d2sfm.database.connection import Connection, sole_use
-from d2sfm.database.feature_store import FeatureStore
-from d2sfm.database.file import (
-    COPY_OF,
-    DATABASE_SUFFIXES,
+from d2sfm.database.file import DATABASE_SUFFIXES, remove_database
+from d2sfm.database.migration import complete_frames
+from d2sfm.database.notes import Notes
+from d2sfm.database.removal import MAX_IMAGES
+from d2sfm.database.tables import (
+    CAMERAS_GIVEN,
+    FEATURES,
+    ORIGINALS,
     OUR_TABLES,
-    create_database,
+    PAIR_TABLES,
+    PARTS,
+    columns,
     create_our_tables,
-    exclusive,
-    remove_database,
-    require_database,
     tables,
 )
-from d2sfm.database.migration import columns, complete_frames
-from d2sfm.database.overwriting import OVERWRITING
-from d2sfm.database.refinement_store import RefinementStore
-from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
 from d2sfm.features.fingerprints import difference
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +45,11 @@ RENUMBERED = {
     "pose_priors": {"pose_prior_id": "prior", "corr_data_id": "image", "corr_sensor_id": "camera"},
     "keypoints": {"image_id": "image"},
     "descriptors": {"image_id": "image"},
-    "d2sfm_features": {"image_id": "image"},
-    "d2sfm_cameras_given": {"camera_id": "camera"},
-    "d2sfm_original_keypoints": {"image_id": "image"},
+    FEATURES: {"image_id": "image"},
+    CAMERAS_GIVEN: {"camera_id": "camera"},
+    ORIGINALS: {"image_id": "image"},
 }
-REFINED_PARTS = "d2sfm_refined_parts"
-SETTINGS = "d2sfm_settings"
-OF_ONE_FILE = {COPY_OF, OVERWRITING}  # settings that say nothing of a merged database
+OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING}  # what says nothing of a merged database
 _ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
 
@@ -76,7 +75,8 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
     with ExitStack() as stack:
         for path in (*sources, output):
             stack.enter_context(exclusive(path))
-        settings = _common_settings(_contents(sources), images)
+        contents = _contents(sources)
+        notes = _common_notes(contents, images)
         part_name = re.compile(rf"\.{re.escape(output.name)}\.\d+\.\d+\.part({'|'.join(DATABASE_SUFFIXES)})")
         for left in output.parent.iterdir():  # by a merge that was killed
             if part_name.fullmatch(left.name) and left.is_file():
@@ -88,11 +88,9 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         for source, part in zip(sources[1:], parts[1:], strict=True):
             _append(parts[0], _of_same_schema(source, parts[0], part), source)
         complete_frames(parts[0])
-        _replace_settings(parts[0], settings)
-        with FeatureStore(parts[0]) as store:
-            count = len(store.images())
+        _replace_notes(parts[0], notes)
         parts[0].rename(output)
-    return count
+    return sum(len(content.names) for content in contents)
 
 
 class _Content:
@@ -104,10 +102,10 @@ class _Content:
             self.names = set(store.images())
             self.fingerprints = sorted(set(store.extracted().values()))
             self.foreign = store.foreign_extractor()
-            self.settings = {key: value for key, value in store.settings().items() if key not in OF_ONE_FILE}
+            self.notes = {key: value for key, value in store.notes.all().items() if key not in OF_ONE_FILE}
         with RefinementStore(path) as store:
             if not store.refined():  # features that are extracted again lose the originals, the note stays
-                self.settings.pop("refinement", None)
+                self.notes.pop(Note.REFINEMENT, None)
 
     @property
     def has_features(self) -> bool:
@@ -120,10 +118,8 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
     seen: dict[str, Path] = {}
     for content in contents:
         if both := content.names & seen.keys():
-            raise RuntimeError(
-                f"{len(both)} names of images are in several databases: {min(both)} in {seen[min(both)]} and "
-                f"{content.path}, the first"
-            )
+            where = f"{seen[min(both)]} and {content.path}"
+            raise RuntimeError(f"in several databases, as {where}: {first_of(sorted(both), 'name')}")
         seen |= dict.fromkeys(content.names, content.path)
     featured = [content for content in contents if content.has_features]
     for content in featured[1:]:
@@ -137,7 +133,7 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
                     f"{first.path} holds features with {difference(other, fingerprint)}, {content.path} with "
                     f"{difference(fingerprint, other)}: features of different settings are not mixed"
                 )
-        if content.settings.get("refinement") != first.settings.get("refinement"):
+        if content.notes.get(Note.REFINEMENT) != first.notes.get(Note.REFINEMENT):
             raise RuntimeError(
                 f"keypoints of {first.path} and of {content.path} are not refined alike: run d2sfm refine --restore on "
                 "both, and refine what they are merged into"
@@ -145,23 +141,23 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
     return contents
 
 
-def _common_settings(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
-    """Settings of the whole. RuntimeError where those of two sources contradict each other."""
+def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
+    """Notes of the whole. RuntimeError where those of two sources contradict each other."""
     common: dict[str, tuple[str, Path]] = {}
     if images is not None:
         images = Path(images)
         missing = sorted(name for content in contents for name in content.names if not (images / name).is_file())
         if missing:
-            raise RuntimeError(f"{images} lacks {len(missing)} photographs of the databases: {missing[0]} the first")
-        common["images"] = (str(images.resolve()), images)
+            raise RuntimeError(f"{images} lacks {first_of(missing, 'photograph')} of the databases")
+        common[Note.IMAGES] = (str(images.resolve()), images)
     for content in contents:
-        for key, value in content.settings.items():
+        for key, value in content.notes.items():
             noted, path = common.setdefault(key, (value, content.path))
-            if noted == value or (key == "images" and images is not None):
+            if noted == value or (key == Note.IMAGES and images is not None):
                 continue
-            if key == "match":
+            if key == Note.MATCH:
                 logger.warning("pairs of %s were made with %s, those of %s with %s", path, noted, content.path, value)
-            elif key == "images":
+            elif key == Note.IMAGES:
                 raise RuntimeError(
                     f"{path} has its photographs in {noted}, {content.path} in {value}: give --images, a folder where "
                     "all of them are"
@@ -171,13 +167,13 @@ def _common_settings(contents: Sequence[_Content], images: Path | None) -> dict[
     return {key: value for key, (value, _) in common.items()}
 
 
-def _replace_settings(merged: Path, settings: Mapping[str, str]) -> None:
+def _replace_notes(merged: Path, notes: Mapping[str, str]) -> None:
     with Connection(merged) as connection, connection.transaction():
-        if SETTINGS in tables(connection):
-            connection.rows(f"DELETE FROM {SETTINGS}")
-    with FeatureStore(merged) as store:
-        for key, value in settings.items():
-            store.set_setting(key, value)
+        there = Notes(connection)
+        for key in there.all():
+            there.remove(key)
+        for key, value in notes.items():
+            there.write(key, value)
 
 
 def _of_same_schema(source: Path, merged: Path, part: Path) -> Path:
@@ -221,8 +217,8 @@ def _append(merged: Path, other: Path, source: Path) -> None:
             )
             for table in PAIR_TABLES:
                 _add_rows(connection, table, {"pair_id": f"({first}) * {MAX_IMAGES} + {second}"}, are_there)
-            if REFINED_PARTS in tables(connection):
-                connection.rows(f"DELETE FROM {REFINED_PARTS}")
+            if PARTS in tables(connection):
+                connection.rows(f"DELETE FROM {PARTS}")
 
 
 def _shifts(connection: Connection) -> dict[str, int]:

@@ -5,8 +5,6 @@ features = extractor.extract(image)          # uint8 [H, W, 3] RGB, or the path 
 """
 
 import json
-import logging
-import math
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -24,39 +22,39 @@ from d2sfm.coordinates import (
     upright_array,
     upright_size,
 )
+from d2sfm.features.budget import Budget
 from d2sfm.features.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import FeatureMaps, MapRecorder
 from d2sfm.network.input import Prepared, input_size, resize
-from d2sfm.network.strips import MIN_STRIP_PX, memory_bytes, strip_px
 from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
 from d2sfm.photographs.masks import visible
-
-CPU_MEMORY, GPU_MEMORY = 0.5e9, 2e9  # bytes for feature maps
-CPU_STRIP_PX = 64  # maps of a strip stay in the cache: 64 rows of 1063 px are 2.2 s, the whole picture 2.6 s
-MAX_BATCH = 16  # a GPU is busy with fewer, except for thumbnails
-
-logger = logging.getLogger(__name__)
+from d2sfm.photographs.reading import load_photograph
 
 
 class Extractor:
     """The network with its options, loaded once and used for any number of pictures.
 
+    descriptor_dtype: type of the descriptors of all features; float16 takes half the memory.
     Raises ValueError or FileNotFoundError for weights or a device that can't be had.
     """
 
-    def __init__(self, options: ExtractionOptions | None = None):
+    def __init__(
+        self,
+        options: ExtractionOptions | None = None,
+        descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
+    ):
         self.options = options or ExtractionOptions()
         self.device = resolve_device(self.options.device)
         self.precision = resolve_precision(self.options.precision, self.device)
         weights = load_weights(self.options.weights, self.options.preprocessing, self.options.mirror)
         self.weights_digest = digest(weights)
         self.trunk = Trunk(weights, relu=self.options.relu).to(self.device, self.precision)
-        self._tile_size = self.options.tile_size
-        self._largest_batch = MAX_BATCH
+        self._descriptor_dtype = getattr(torch, descriptor_dtype)
+        self._budget = Budget(self.options, self.device, self.precision.itemsize)
 
     @property
     def fingerprint(self) -> str:
@@ -81,25 +79,17 @@ class Extractor:
         """Size of the network input for a photograph of this size, both (width, height) in pixels."""
         return input_size(image_size, self.options.max_edge, self.options.max_sum_edges)
 
-    def extract(
-        self,
-        image: np.ndarray | str | PathLike,
-        descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
-        mask: np.ndarray | None = None,
-    ) -> Features:
+    def extract(self, image: np.ndarray | str | PathLike, mask: np.ndarray | None = None) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid.
-        descriptor_dtype: type of the descriptors; float16 takes half the memory.
         mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
         if not isinstance(image, np.ndarray):
-            from d2sfm.photographs.reading import load_photograph  # pycolmap, which a bare GPU node may lack
-
             image = load_photograph(Path(image))
-        return self.extract_batch([self.prepare(image, mask)], descriptor_dtype)[0]
+        return self.extract_batch([self.prepare(image, mask)])[0]
 
     def prepare(self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1) -> Prepared:
         """A picture, uint8 [H, W, 3] RGB as it is stored, upright at the size of the network's input.
@@ -126,19 +116,11 @@ class Extractor:
                 f"picture of {image_size[0]} x {image_size[1]} px is {size[0]} x {size[1]} px at the network's input, "
                 f"which needs {MIN_EDGE_PX} px on both edges"
             )
-        limit, least = self.options.memory_limit, memory_bytes(sizes, MIN_STRIP_PX, self.precision.itemsize) / 1e9
-        if limit is not None and self._tile_size is None and least > limit:
-            raise ValueError(
-                f"feature maps of {sizes[-1][0]} px width need a memory limit of {math.ceil(1e4 * least) / 1e4:g} GB "
-                f"or more, found {limit:g}"
-            )
+        self._budget.check(sizes)
 
     @torch.inference_mode()
     def extract_batch(
-        self,
-        pictures: list[Prepared],
-        descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
-        on_maps: Callable[[Prepared, FeatureMaps], None] | None = None,
+        self, pictures: list[Prepared], on_maps: Callable[[Prepared, FeatureMaps], None] | None = None
     ) -> list[Features]:
         """Features of prepared pictures of one size, which pass through the network together; see ``extract``.
 
@@ -150,69 +132,33 @@ class Extractor:
             raise ValueError(f"pictures have {len(sizes)} different sizes, expected one")
         [size] = sizes
         levels = level_sizes(size, self.options.scales)
-        found, waiting = [], list(pictures)
-        while waiting:
-            batch = waiting[: self._largest_batch]
-            try:
-                recorder = MapRecorder(size, len(batch), self.device) if on_maps else None
-                strips = self._keypoints([picture.pixels for picture in batch], levels, descriptor_dtype, recorder)
-                found += [
-                    self._features(of_one, levels, size, picture)
-                    for picture, *of_one in zip(batch, *strips, strict=True)
-                ]
-                if recorder and size in (level_size for _, level_size in levels):
-                    for picture, maps in zip(batch, recorder.maps(), strict=True):
-                        on_maps(picture, maps)
-                del waiting[: len(batch)]
-                continue
-            except torch.cuda.OutOfMemoryError:
-                if not self._ask_for_less(len(batch), [size for _, size in levels]):
-                    raise
-            torch.cuda.empty_cache()  # outside of the handler, which keeps the maps alive
-        return found
+
+        def extract(batch: list[Prepared]) -> list[Features]:
+            recorder = MapRecorder(size, len(batch), self.device) if on_maps else None
+            strips = self._keypoints([picture.pixels for picture in batch], levels, recorder)
+            found = [
+                self._features(of_one, levels, size, picture) for picture, *of_one in zip(batch, *strips, strict=True)
+            ]
+            if recorder and size in (level_size for _, level_size in levels):
+                for picture, maps in zip(batch, recorder.maps(), strict=True):
+                    on_maps(picture, maps)
+            return found
+
+        return self._budget.in_batches(pictures, [level_size for _, level_size in levels], extract)
 
     def batch_size(self, image_size: Size) -> int:
         """Photographs of a size, (width, height), that pass through the network together within the memory limit.
 
         1 on a CPU, where larger batches are no faster.
         """
-        sizes = [size for _, size in level_sizes(self.input_size(image_size), self.options.scales)]
-        if not sizes or self.device.type == "cpu":
-            return 1
-        of_picture = memory_bytes(sizes, max(height for _, height in sizes), self.precision.itemsize)
-        return max(1, min(self._largest_batch, int(self._memory_limit() / of_picture)))
-
-    def _memory_limit(self) -> float:
-        """Bytes for feature maps."""
-        if self.options.memory_limit is not None:
-            return self.options.memory_limit * 1e9
-        return GPU_MEMORY if self.device.type == "cuda" else CPU_MEMORY
-
-    def _strip_px(self, sizes: list[Size], pictures: int) -> int:
-        """Rows that enter the network at a time."""
-        if self._tile_size is not None:
-            return self._tile_size
-        most = strip_px(sizes, self.precision.itemsize, self._memory_limit() / pictures)
-        return most if self.device.type == "cuda" else min(most, CPU_STRIP_PX)
-
-    def _ask_for_less(self, pictures: int, sizes: list[Size]) -> bool:
-        """After the GPU's memory ran out: from now on smaller batches, then lower strips. False where none is left."""
-        if pictures > 1:
-            self._largest_batch = pictures // 2
-            logger.warning("out of GPU memory with %d pictures at a time: going on with %d", pictures, pictures // 2)
-            return True
-        before = min(self._strip_px(sizes, 1), max(height for _, height in sizes))
-        if before <= MIN_STRIP_PX:
-            return False
-        self._tile_size = max(MIN_STRIP_PX, before // 2)
-        logger.warning("out of GPU memory with %d rows at a time: going on with %d", before, self._tile_size)
-        return True
+        return self._budget.batch_size(
+            [size for _, size in level_sizes(self.input_size(image_size), self.options.scales)]
+        )
 
     def _keypoints(
         self,
         pictures: list[np.ndarray],
         levels: list[tuple[float, Size]],
-        descriptor_dtype: DescriptorDtype,
         recorder: MapRecorder | None,
     ) -> list[list[list[StripKeypoints]]]:
         """Keypoints by level, picture and strip, of pictures that have the size of the network's input.
@@ -220,7 +166,7 @@ class Extractor:
         recorder: collects the maps of the level that has this size, too.
         """
         input_size = pictures[0].shape[1], pictures[0].shape[0]
-        rows = self._strip_px([size for _, size in levels], len(pictures))
+        rows = self._budget.strip_px([size for _, size in levels], len(pictures))
         pyramid = []
         for _, size in levels:
             level = Level(
@@ -229,7 +175,7 @@ class Extractor:
                 pyramid[-1] if pyramid else None,
                 convention=self.options.convention,
                 strip_px=rows,
-                descriptor_dtype=getattr(torch, descriptor_dtype),
+                descriptor_dtype=self._descriptor_dtype,
                 **({"on_rows": recorder.on_rows} if recorder and size == input_size else {}),
             )
             pyramid.append(level)

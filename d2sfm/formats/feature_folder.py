@@ -1,5 +1,6 @@
 """A folder of npz or mat files, one for each image, with the interface of ``HlocFeatures``."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from d2sfm.coordinates import Size
@@ -10,7 +11,7 @@ from d2sfm.network.input import input_size
 from d2sfm.options import ImportOptions
 
 
-class FeatureFolder:
+class FeatureFolder(AbstractContextManager):
     """The files <image name><extension> below a folder, d2sfm's and the published tool's.
 
     FileNotFoundError where there is no such folder. options: what is taken for granted where a file does not tell.
@@ -60,14 +61,8 @@ class FeatureFolder:
             )
         return in_colmap_frame(features)
 
-    def close(self) -> None:
-        """Nothing stays open between files."""
-
-    def __enter__(self) -> "FeatureFolder":
-        return self
-
     def __exit__(self, *exception) -> None:
-        self.close()
+        """Nothing stays open between files."""
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}{self._options.extension}"

@@ -6,7 +6,7 @@ one and allocates the other without a question.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import h5py
@@ -29,6 +29,17 @@ def opened(path: Path | str) -> Iterator[h5py.File]:
         yield file
     finally:
         file.close()
+
+
+class Reader(AbstractContextManager):
+    """An HDF5 file that is open until the block ends. Errors as ``opened``."""
+
+    def __init__(self, path: Path | str):
+        self.path, self._stack = Path(path), ExitStack()
+        self._file = self._stack.enter_context(opened(self.path))
+
+    def __exit__(self, *exception) -> None:
+        self._stack.close()
 
 
 @contextmanager

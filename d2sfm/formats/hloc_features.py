@@ -17,7 +17,6 @@ photograph, and in an attribute of the group what the frame, the network's input
 
 import json
 import logging
-from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 import h5py
@@ -36,11 +35,11 @@ from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.formats.hdf5 import (
     FLOATS,
     INTEGERS,
+    Reader,
     array,
     groups_with,
     member,
     number_attribute,
-    opened,
     text_attribute,
 )
 from d2sfm.network.input import input_size
@@ -52,7 +51,7 @@ OURS = "d2sfm"  # the attribute of a group
 MAX_KEYPOINTS = 1_000_000  # of an image: more than a row of the database holds
 
 
-class HlocFeatures:
+class HlocFeatures(Reader):
     """A file of features to read. FileNotFoundError where there is none, ValueError where it is no HDF5 file.
 
     options: what is taken for granted where the file does not tell. hloc's own files do not tell the scales of
@@ -60,11 +59,9 @@ class HlocFeatures:
     """
 
     def __init__(self, path: Path | str, options: ImportOptions | None = None):
-        self.path, self._options = Path(path), options or ImportOptions()
+        super().__init__(path)
+        self._options = options or ImportOptions()
         self._is_told = False  # that keypoints are float16
-        with ExitStack() as stack:
-            self._file = stack.enter_context(opened(self.path))
-            self._stack = stack.pop_all()
 
     def names(self) -> list[str]:
         """Sorted names of the images with keypoints; those among them that can't be read, ``read`` refuses."""
@@ -121,15 +118,6 @@ class HlocFeatures:
             **frame,
         )
         return in_colmap_frame(found)
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def __enter__(self) -> "HlocFeatures":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
 
     def _group(self, name: str) -> h5py.Group:
         group = member(self._file, name)

@@ -9,19 +9,18 @@ hloc asks for a pair in both orders. It writes 16-bit integers, of which keypoin
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from d2sfm.formats.hdf5 import INTEGERS, array, links, member, opened
+from d2sfm.formats.hdf5 import INTEGERS, Reader, array, links, member
 from d2sfm.formats.hloc_features import MAX_KEYPOINTS
 
 OLD_SEPARATOR = "_"
 
 
-class HlocMatches:
+class HlocMatches(Reader):
     """A file of matches to read, of images of these names.
 
     Raises FileNotFoundError where there is none, ValueError where it is no HDF5 file or the layout can't tell
@@ -31,10 +30,9 @@ class HlocMatches:
     """
 
     def __init__(self, path: Path | str, names: Iterable[str]):
-        self.path = Path(path)
         by_key = require_distinct(names)
-        with ExitStack() as stack:
-            self._file = stack.enter_context(opened(self.path))
+        super().__init__(path)
+        with self._stack as stack:  # closed where the file is none of matches
             self._keys, self.unknown = self._find(by_key)
             self._stack = stack.pop_all()
 
@@ -61,15 +59,6 @@ class HlocMatches:
         first = np.flatnonzero(partners >= 0)
         matches = np.stack([first, partners[first]], axis=1).astype(np.uint32)
         return matches[:, ::-1] if is_reversed else matches
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def __enter__(self) -> "HlocMatches":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
 
     def _find(self, by_key: Mapping[str, str]) -> tuple[dict[tuple[str, str], tuple[str, bool]], int]:
         """Where each pair is and whether its images come in the other order; and the number of unknown pairs.

@@ -61,10 +61,7 @@ def read_features(path: Path) -> Features:
     Keypoints, scales and float32 descriptors come back bit for bit. Raises FileNotFoundError where there is no such
     file, ValueError where it is no feature file or lacks a key: those of the published tool don't tell the convention.
     """
-    arrays = _load(path, REQUIRED)
-    missing = [key for key in REQUIRED if key not in arrays]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: it is not one of d2sfm's feature files")
+    arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
     try:
         _require_floats(arrays, ("keypoints", "descriptors", "scales"))
         scales = tuple(map(float, arrays["scales"].ravel()))
@@ -88,10 +85,7 @@ def read_published(path: Path, convention: Convention, image_size: Size, input_s
     What it does not tell: convention is the frame of its keypoints (the tool's own is ``reference``), the sizes are
     (width, height) of the photograph and of the network's input in pixels. Raises as ``read_features``.
     """
-    arrays = _load(path, PUBLISHED)
-    missing = [key for key in PUBLISHED if key not in arrays]
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(missing)}: it is no feature file")
+    arrays = _load_all(path, PUBLISHED, "no feature file")
     try:
         _require_floats(arrays, PUBLISHED)
         keypoints, scores = (arrays[key].astype(np.float32) for key in ("keypoints", "scores"))
@@ -137,6 +131,15 @@ def _save(stream: BinaryIO, arrays: dict, output_type: OutputType) -> None:
 
         # Rows made here: of an empty one-dimensional array SciPy makes 0 x 0.
         savemat(stream, {key: np.atleast_2d(array) for key, array in arrays.items()})
+
+
+def _load_all(path: Path, keys: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
+    """All of the keys. ValueError, also where the file lacks one: then it is ``what``."""
+    arrays = _load(path, keys)
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}: it is {what}")
+    return arrays
 
 
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 import pycolmap
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 
 TRIED = 100  # most pairs that are looked at, a few ms each
 # What COLMAP asks of the number of inliers and of the angle, and what it goes down to where no pair has that.
@@ -18,7 +18,7 @@ SHARES = ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5), (0.25, 0.5), (0.25, 0.25))
 
 
 def initial_pairs(
-    store: PairStore,
+    store: MatchStore,
     limits: pycolmap.IncrementalMapperOptions,
     without: Collection[tuple[int, int]],
     *,
@@ -30,7 +30,7 @@ def initial_pairs(
     enough inliers of a calibrated geometry and a wide enough angle come before those that only pass COLMAP's relaxed
     limits; within each of these, those with more verified matches come first.
     """
-    ids = {name: image_id for image_id, name in store.image_names().items()}
+    ids = store.image_ids()
     table = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
     ranked = [tuple(sorted((ids[a], ids[b]))) for a, b, _, inliers in table if inliers]
     by_share: list[list[tuple[int, int]]] = [[] for _ in SHARES]
@@ -43,7 +43,7 @@ def initial_pairs(
     return [pair for pairs in by_share for pair in pairs][:most]
 
 
-def _share(store: PairStore, pair: tuple[int, int], limits: pycolmap.IncrementalMapperOptions) -> int | None:
+def _share(store: MatchStore, pair: tuple[int, int], limits: pycolmap.IncrementalMapperOptions) -> int | None:
     """The index of the first of SHARES that the pair passes. After COLMAP's IncrementalMapper, which has it inside."""
     matches = store.inlier_matches(*pair)
     views = [view for image_id in pair for view in (store.camera(image_id), store.keypoints(image_id)[:, :2])]

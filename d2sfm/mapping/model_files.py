@@ -10,8 +10,9 @@ import numpy as np
 import pycolmap
 from scipy.ndimage import map_coordinates
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, Note
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def photographs_folder(database: Path, images: Path | str | None) -> Path | None
     """The folder of photographs, or None with a warning where there is none."""
     if images is None:
         with FeatureStore(database) as features:
-            images = features.setting("images")
+            images = features.notes.read(Note.IMAGES)
     if images is None or not Path(images).is_dir():
         place = f"{images} is no folder" if images else "the database does not tell where they are"
         logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)
@@ -39,12 +40,10 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     unread = sorted(set().union(*(_colour(model, images) for model in models)))
     if unread:
         logger.warning(
-            "%d of %d photographs are not in %s or damaged, %s the first: points that only they see stay black "
-            "(give --images)",
-            len(unread),
+            "%s of %d not in %s or damaged: points that are seen nowhere else stay black (give --images)",
+            first_of(unread, "photograph"),
             len(names),
             images,
-            unread[0],
         )
 
 

@@ -1,14 +1,14 @@
 """One mapping run of pycolmap, with seeds and fixed cameras set throughout its options, and its last adjustment."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.matching.chance import copy_for_mapping
+from d2sfm.database.mapping_copy import copy_for_mapping
 from d2sfm.options import Mapper
 
 # Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
@@ -24,8 +24,10 @@ class MappingInput:
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
     max_error: largest epipolar error of verification, in pixels of the network input.
     is_refined: whether keypoints are exact to a fraction of a pixel.
-    chance_pairs: pairs of image ids that chance explains, see ``chance``.
+    chance_pairs: pairs of image ids that chance explains, see ``matching.chance``.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
+    names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
+    is_estimated: whether some focal lengths are only estimated.
     """
 
     database: Path
@@ -36,6 +38,9 @@ class MappingInput:
     chance_pairs: frozenset[tuple[int, int]] = field(default_factory=frozenset)
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way
+    names: Mapping[int, str] = field(default_factory=dict)
+    connected: int = 0
+    is_estimated: bool = False
     num_threads: int = 1
 
 

@@ -3,17 +3,20 @@
 d2sfm reconstruct --database db.db --output sparse
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
-from d2sfm.mapping.quality import ModelStatistics, aligned, statistics, table
+from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
+from d2sfm.matching.settings import allowed_error
+from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
+from d2sfm.text import aligned
 
 PAIRS_SHOWN = 20
 
@@ -86,15 +89,8 @@ def reconstruct(
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
         require_replaceable(output)
-        given, pairs, is_estimated, names = read_input(database, options)
-        outcome = best_of_starts(
-            given,
-            options,
-            names=names,
-            connected=_connected(pairs, given, names),
-            is_estimated=is_estimated,
-            progress=progress,
-        )
+        given, pairs = read_input(database, options)
+        outcome = best_of_starts(given, options, progress=progress)
         models = outcome.models
         if models:
             colour(models, photographs_folder(database, images))
@@ -105,7 +101,7 @@ def reconstruct(
         statistics=tuple(statistics(model, given.pixel_factor) for model in models),
         starts=tuple(outcome.starts),
         kept=outcome.kept,
-        images=len(names),
+        images=len(given.names),
         pairs=pairs,
         earlier=earlier,
     )
@@ -113,47 +109,46 @@ def reconstruct(
 
 def read_input(
     database: Path, options: ReconstructionOptions
-) -> tuple[MappingInput, tuple[tuple[str, str, int, int], ...], bool, dict[int, str]]:
-    """What mapping needs of the database: input, pairs, whether focal lengths are estimated, image names."""
+) -> tuple[MappingInput, tuple[tuple[str, str, int, int], ...]]:
+    """What mapping needs of the database, and its pairs as ``ReconstructionResult`` has them."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-        known = features.cameras_given()
-        max_error, is_refined = allowed_error(features), bool(features.refinement())
-    factor = median(factors.values()) if factors else 1.0
-    with PairStore(database) as store:
+        max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
+    given_cameras = cameras_given(database)
+    with MatchStore(database) as store:
         names = store.image_names()
         if not store.done_pairs(verified=True):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
         by_chance = chance_pairs(store, max_error, factors)
-    if options.refine_cameras is not RefineCameras.AUTO:
-        known = set() if options.refine_cameras is RefineCameras.YES else set(cameras)
-    known &= set(cameras)
-    if options.mapper is Mapper.GLOBAL and known and known != set(cameras):
-        raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
+    constant = _constant_cameras(options, given_cameras, set(cameras))
     given = MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=factor,
+        pixel_factor=median(factors.values()) if factors else 1.0,
         max_error=max_error,
         is_refined=is_refined,
         chance_pairs=frozenset(by_chance),
-        constant_cameras=frozenset(known),
-        all_constant=known == set(cameras),
+        constant_cameras=frozenset(constant),
+        all_constant=constant == set(cameras),
+        names=names,
+        connected=_connected(pairs, {frozenset(names[image_id] for image_id in pair) for pair in by_chance}),
+        is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )
-    is_estimated = any(not camera.has_prior_focal_length for id_, camera in cameras.items() if id_ not in known)
-    return given, tuple(pairs), is_estimated, names
+    return given, tuple(pairs)
 
 
-def allowed_error(features: FeatureStore) -> float:
-    """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = features.match_settings() | features.refinement()
-    return noted.get("max_error", VerificationOptions.max_error)
+def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: set[int]) -> set[int]:
+    """Ids of the cameras whose intrinsics are held. given: of those whose parameters the user gave."""
+    held = {RefineCameras.AUTO: given & cameras, RefineCameras.YES: set(), RefineCameras.NO: cameras}
+    constant = held[options.refine_cameras]
+    if options.mapper is Mapper.GLOBAL and constant and constant != cameras:
+        raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
+    return constant
 
 
-def _connected(pairs: tuple[tuple[str, str, int, int], ...], given: MappingInput, names: dict[int, str]) -> int:
+def _connected(pairs: Iterable[tuple[str, str, int, int]], by_chance: set[frozenset[str]]) -> int:
     """How many images verified pairs connect that chance does not explain."""
-    by_chance = {frozenset(names[image_id] for image_id in pair) for pair in given.chance_pairs}
     return len({name for a, b, _, inliers in pairs if inliers and {a, b} not in by_chance for name in (a, b)})

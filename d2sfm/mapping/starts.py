@@ -2,14 +2,14 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 
 import pycolmap
 from tqdm import tqdm
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
@@ -25,7 +25,7 @@ RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
 class Start:
     """One mapping run: its seed, the statistics of its best model (None without any), and its seconds.
 
-    way: how it was made, "" for the pipeline's own; see ``mapping.Trial`` and ``mapping.with_distortion``.
+    way: how it was made, "" for the pipeline's own; see ``one_run.Trial`` and ``one_run.with_distortion``.
     initial: names of the images that it was to begin with; empty where the pipeline chose them.
     """
 
@@ -46,9 +46,12 @@ class Start:
 class Outcome:
     """All starts, the one that is kept, and its models, best first; the earliest of equals is kept."""
 
+    pixel_factor: float = 1.0
     starts: list[Start] = field(default_factory=list)
     kept: Start | None = None
     models: list[pycolmap.Reconstruction] = field(default_factory=list)
+    elsewhere: list[pycolmap.Reconstruction] = field(default_factory=list)  # of images that the models lack
+    fruitless: int = 0  # the last starts that gave models, none of them better
 
     @property
     def found(self) -> int:
@@ -59,67 +62,91 @@ class Outcome:
         """Enter a start with its models, best first. Returns whether it is now the one that is kept."""
         self.starts.append(start)
         is_better = bool(models) and (self.kept is None or score(start.best) > score(self.kept.best))
+        self.fruitless = 0 if is_better else self.fruitless + bool(models)
+        others = self.models if is_better else models
         if is_better:
             self.kept, self.models = start, models
+        self.elsewhere += self._apart(others)
         return is_better
 
+    def add_elsewhere(self) -> None:
+        """Let the models of images that the kept ones lack follow these."""
+        self.models += self._apart(self.elsewhere)
 
-def best_of_starts(
-    given: MappingInput,
-    options: ReconstructionOptions,
-    *,
-    names: dict[int, str],
-    connected: int,
-    is_estimated: bool,
-    progress: bool = False,
-) -> Outcome:
-    """Map with several seeds and initial pairs, and keep the best model by ``models.score``.
+    def _apart(self, others: list[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
+        """Those of other models, best first, that share no image with a model before them."""
+        seen = {image_id for model in self.models for image_id in model.reg_image_ids()}
+        apart = []
+        for model in best_first(others, self.pixel_factor):
+            image_ids = set(model.reg_image_ids())
+            if not image_ids & seen:
+                apart.append(model)
+                seen |= image_ids
+        return apart
 
-    names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
-    is_estimated: whether some focal lengths are only estimated: then there are options.min_starts or more. Starts go on
-    while the best model leaves connected images without support, to options.max_starts or the end of the time budget,
-    which stops all runs but the first. Where all cameras are known, they end when four in a row gain nothing.
 
-    The kept start's models are followed by those that other starts found of images which they lack.
+class StoppingRule:
+    """When no further start is made.
+
+    Where focal lengths are estimated there are options.min_starts or more. Starts go on while the best model leaves
+    connected images without support, to options.max_starts or the end of the time budget. Where all cameras are known,
+    they end when four in a row gain nothing.
     """
-    outcome, elsewhere = Outcome(), []
-    least = min(options.min_starts, options.max_starts) if is_estimated else 1
-    begun, fruitless, pairs = time.perf_counter(), 0, []
-    for number in count():
-        is_whole = outcome.kept is not None and outcome.kept.best.supported >= connected
-        seconds_left = options.time_budget - (time.perf_counter() - begun)
-        is_enough = outcome.found >= least and (is_whole or (not is_estimated and fruitless >= FRUITLESS))
-        is_last = outcome.found >= options.max_starts or number >= max(options.max_starts, 1 + len(pairs))
-        if number and (seconds_left <= 0 or is_enough or is_last):
-            break
+
+    def __init__(self, given: MappingInput, options: ReconstructionOptions):
+        self._given, self._options = given, options
+        self._end = time.perf_counter() + options.time_budget
+        self.least = min(options.min_starts, options.max_starts) if given.is_estimated else 1
+
+    def whole_seconds_left(self, at_least: float = 1.0) -> int:
+        """Of the time budget, for pycolmap, to which 0 is no limit."""
+        return math.ceil(min(max(self._seconds_left(), at_least), MOST_SECONDS))
+
+    def ends(self, outcome: Outcome, runs: int, pairs: int) -> bool:
+        """Whether the outcome of so many runs, with so many initial pairs to choose from, is the last."""
+        most = self._options.max_starts
+        is_last = outcome.found >= most or runs >= max(most, 1 + pairs)
+        return is_last or self._seconds_left() <= 0 or self._is_enough(outcome)
+
+    def _seconds_left(self) -> float:
+        return self._end - time.perf_counter()
+
+    def _is_enough(self, outcome: Outcome) -> bool:
+        is_whole = outcome.kept is not None and outcome.kept.best.supported >= self._given.connected
+        gains_nothing = not self._given.is_estimated and outcome.fruitless >= FRUITLESS
+        return outcome.found >= self.least and (is_whole or gains_nothing)
+
+
+def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progress: bool = False) -> Outcome:
+    """Map with several seeds and initial pairs, and keep the best model by ``quality.score``.
+
+    For their number see ``StoppingRule``; the time budget stops all runs but the first. The kept start's models are
+    followed by those that other starts found of images which they lack.
+    """
+    outcome, rule = Outcome(pixel_factor=given.pixel_factor), StoppingRule(given, options)
+    for trial in trials(given, options, rule, outcome):
+        outcome.add(*_run(given, trial, progress))
+    if outcome.kept is not None:
+        _refine_distortion(given, outcome, rule.whole_seconds_left(outcome.kept.seconds))
+        outcome.add_elsewhere()
+    return outcome
+
+
+def trials(
+    given: MappingInput, options: ReconstructionOptions, rule: StoppingRule, outcome: Outcome
+) -> Iterator[Trial]:
+    """The runs to be made, one after the other, as long as the rule does not end them by their outcome."""
+    # The global pipeline has no last step that refines the distortion of what a cautious run found.
+    is_refined = given.is_refined and given.mapper is Mapper.INCREMENTAL
+    takes_turns, pairs = given.is_estimated or is_refined, []
+    yield trial_of(0, options.seed, takes_turns, is_refined, pairs)
+    for number in count(1):
+        if rule.ends(outcome, number, len(pairs)):
+            return
         if number == 1 and given.mapper is Mapper.INCREMENTAL:
             pairs = _initial_pairs(given, RUNS_A_START * options.max_starts)
-        # The global pipeline has no last step that refines the distortion of what a cautious run found.
-        is_refined = given.is_refined and given.mapper is Mapper.INCREMENTAL
-        takes_turns, is_all_cautious = is_estimated or is_refined, is_refined and outcome.found < least
-        trial = trial_of(number, options.seed, takes_turns, is_all_cautious, pairs)
-        if number:
-            trial = replace(trial, most_seconds=_whole_seconds(seconds_left))
-        models, seconds = _run(given, trial, len(names), progress)
-        initial = tuple(names[image_id] for image_id in trial.initial_pair)
-        start = Start(
-            seed=trial.seed,
-            way="cautious" if trial.is_cautious else "",
-            initial=initial,
-            best=statistics(models[0], given.pixel_factor) if models else None,
-            seconds=seconds,
-        )
-        others = outcome.models
-        if outcome.add(start, models):
-            fruitless = 0
-        else:
-            others, fruitless = models, fruitless + bool(models)
-        elsewhere += _apart_from(outcome.models, others, given.pixel_factor)
-    if outcome.kept is None:
-        return outcome
-    _refine_distortion(given, outcome, _whole_seconds(max(seconds_left, outcome.kept.seconds)))
-    outcome.models += _apart_from(outcome.models, elsewhere, given.pixel_factor)
-    return outcome
+        trial = trial_of(number, options.seed, takes_turns, is_refined and outcome.found < rule.least, pairs)
+        yield replace(trial, most_seconds=rule.whole_seconds_left())
 
 
 def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, pairs: list[tuple[int, int]]) -> Trial:
@@ -137,23 +164,30 @@ def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, p
     )
 
 
-def _whole_seconds(seconds: float) -> int:
-    return math.ceil(min(seconds, MOST_SECONDS))
-
-
 def _initial_pairs(given: MappingInput, most: int) -> list[tuple[int, int]]:
     limits = incremental_options(given, Trial(seed=0)).mapper
-    with PairStore(given.database) as store:
+    with MatchStore(given.database) as store:
         return initial_pairs(store, limits, given.chance_pairs, most=most)
 
 
-def _run(given: MappingInput, trial: Trial, images: int, progress: bool) -> tuple[list[pycolmap.Reconstruction], float]:
-    """Models, best first, and seconds."""
-    started = time.perf_counter()
-    with tqdm(total=images, desc=f"map, seed {trial.seed}", unit="image", disable=not progress, leave=False) as bar:
-        models = map_once(given, trial, bar.update)
-    models.sort(key=lambda model: score(statistics(model, given.pixel_factor)), reverse=True)
-    return models, time.perf_counter() - started
+def _run(given: MappingInput, trial: Trial, progress: bool) -> tuple[Start, list[pycolmap.Reconstruction]]:
+    """The start that a trial makes, and its models, best first."""
+    started, what = time.perf_counter(), f"map, seed {trial.seed}"
+    with tqdm(total=len(given.names), desc=what, unit="image", disable=not progress, leave=False) as bar:
+        models = best_first(map_once(given, trial, bar.update), given.pixel_factor)
+    start = Start(
+        seed=trial.seed,
+        way="cautious" if trial.is_cautious else "",
+        initial=tuple(given.names[image_id] for image_id in trial.initial_pair),
+        best=statistics(models[0], given.pixel_factor) if models else None,
+        seconds=time.perf_counter() - started,
+    )
+    return start, models
+
+
+def best_first(models: list[pycolmap.Reconstruction], pixel_factor: float) -> list[pycolmap.Reconstruction]:
+    """The models in descending order of their scores."""
+    return sorted(models, key=lambda model: score(statistics(model, pixel_factor)), reverse=True)
 
 
 def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int) -> None:
@@ -185,17 +219,3 @@ def is_worth_it(released: ModelStatistics, held: ModelStatistics, cameras: int) 
     if released.supported != held.supported:
         return released.supported > held.supported
     return released.agreement > (1 + MIN_GAIN * cameras / released.images) * held.agreement
-
-
-def _apart_from(
-    taken: Iterable[pycolmap.Reconstruction], others: Iterable[pycolmap.Reconstruction], pixel_factor: float
-) -> list[pycolmap.Reconstruction]:
-    """Those of the other models, best first, that share no image with a model before them."""
-    seen = {image_id for model in taken for image_id in model.reg_image_ids()}
-    apart = []
-    for model in sorted(others, key=lambda model: score(statistics(model, pixel_factor)), reverse=True):
-        image_ids = set(model.reg_image_ids())
-        if not image_ids & seen:
-            apart.append(model)
-            seen |= image_ids
-    return apart

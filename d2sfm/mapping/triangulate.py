@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-import numpy as np
 import pycolmap
 from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
-from d2sfm.mapping.reconstruct import allowed_error
+from d2sfm.matching.epipolar import agreeing
+from d2sfm.matching.settings import allowed_error, pair_threshold_px
 from d2sfm.options import Mapper, TriangulationOptions
 
 logger = logging.getLogger(__name__)
@@ -78,71 +79,65 @@ def triangulate(
     database, reference, output = Path(database), Path(reference), Path(output)
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
-        require_replaceable(output)
-        if any(reference.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
-            raise RuntimeError(f"{output} holds the reference, which would be replaced: give another --output")
-        poses = read_model(reference)
-        with FeatureStore(database) as features:
-            factors = features.resize_factors()
-            max_error = allowed_error(features) if options.max_error is None else options.max_error
+        _require_output(output, reference)
+        poses, limits = read_model(reference), _limits(database, options)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "work.db"
-            with PairStore(database) as store, open_pycolmap(work) as copy:
-                known, without_pose, without_features = _in_common(store, poses, database, reference)
-                _write_images(copy, known, store)
-                counts = _write_pairs(copy, known, store, factors, max_error, progress)
-            model = _triangulated(work, known, options, max_error, _pixel_factor(factors, known))
-        folders = ()
-        if model.num_points3D():
-            colour([model], photographs_folder(database, images))
-            folders = write_models([model], output, text=options.text, ply=options.ply)
+            with MatchStore(database) as store, open_pycolmap(work) as copy:
+                common = _in_common(store, poses, reference)
+                _write_images(copy, common.model, store)
+                counts = _write_pairs(copy, common.model, store, limits, progress)
+            model = _triangulated(work, common.model, options, limits)
+        written = _write(model, output, database, images, options)
     return TriangulationResult(
-        model=folders[0] if folders else None,
-        statistics=statistics(model, _pixel_factor(factors, known)),
-        images=len(known.images),
-        without_pose=without_pose,
-        without_features=without_features,
-        pairs=counts[0],
-        matches=counts[1],
-        agreeing=counts[2],
+        model=written,
+        statistics=statistics(model, limits.pixel_factor(common.model)),
+        images=len(common.model.images),
+        without_pose=common.without_pose,
+        without_features=common.without_features,
+        **counts,
         seconds=time.perf_counter() - started,
     )
 
 
-def agreeing(
-    camera_a: pycolmap.Camera,
-    xy_a: np.ndarray,
-    camera_b: pycolmap.Camera,
-    xy_b: np.ndarray,
-    b_from_a: pycolmap.Rigid3d,
-    max_error_px: float,
-) -> np.ndarray:
-    """Which pairs of points the relative pose agrees with: [M] bool.
-
-    xy_a, xy_b: [M, 2] in pixels of the photographs. The error is Sampson's, on the plane z = 1 of the cameras, and its
-    limit the mean over both cameras of max_error_px over the focal length, as in COLMAP's verification. Points that a
-    camera can't see and pairs of one place agree with nothing.
-    """
-    a, b = (
-        np.column_stack([camera.cam_from_img(np.asarray(xy, np.float64).reshape(-1, 2)), np.ones(len(xy))])
-        for camera, xy in ((camera_a, xy_a), (camera_b, xy_b))
-    )
-    x, y, z = b_from_a.translation
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ b_from_a.rotation.matrix()
-    line_in_b, line_in_a = a @ essential.T, b @ essential
-    product = np.sum(b * line_in_b, axis=1)
-    squares = np.sum(line_in_b[:, :2] ** 2, axis=1) + np.sum(line_in_a[:, :2] ** 2, axis=1)
-    limit = max_error_px * (1 / camera_a.mean_focal_length() + 1 / camera_b.mean_focal_length()) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return product**2 / squares <= limit**2
-
-
-def _in_common(
-    store: PairStore, poses: pycolmap.Reconstruction, database: Path, reference: Path
-) -> tuple[pycolmap.Reconstruction, tuple[str, ...], tuple[str, ...]]:
+class _Common(NamedTuple):
     """A model of the images that both have, with ids of the database and without points; names that only one has."""
+
+    model: pycolmap.Reconstruction
+    without_pose: tuple[str, ...]
+    without_features: tuple[str, ...]
+
+
+class _Limits(NamedTuple):
+    """The largest error in pixels of the network input, and resize factors by image id."""
+
+    max_error: float
+    factors: Mapping[int, float]
+
+    def pixel_factor(self, model: pycolmap.Reconstruction) -> float:
+        """Pixels of the photographs for one of the network input, as in mapping."""
+        found = [self.factors[image_id] for image_id in model.images if image_id in self.factors]
+        return median(found) if found else 1.0
+
+
+def _require_output(output: Path, reference: Path) -> None:
+    """RuntimeError where models can't be written there, or the reference would be replaced."""
+    require_replaceable(output)
+    if any(reference.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
+        raise RuntimeError(f"{output} holds the reference, which would be replaced: give another --output")
+
+
+def _limits(database: Path, options: TriangulationOptions) -> _Limits:
+    with FeatureStore(database) as features:
+        max_error = allowed_error(features) if options.max_error is None else options.max_error
+        return _Limits(max_error, features.resize_factors())
+
+
+def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path) -> _Common:
+    """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
+    database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for image_id, name in store.image_names().items() if store.has_keypoints(image_id)}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if store.has_keypoints(image_id)}
     if not store.done_pairs(verified=True):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
@@ -158,23 +153,29 @@ def _in_common(
             logger.warning("%d images %s: %s%s", len(missing), what, shown, more)
     if len(names) < 2:
         raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, triangulation needs two")
+    model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
+    return _Common(model, without_pose, without_features)
+
+
+def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
+    """A model of images of the reference by their ids in the database. RuntimeError where sizes differ."""
     known = pycolmap.Reconstruction()
-    for name in names:
-        camera = posed[name].camera
-        size, of_database = (camera.width, camera.height), store.camera(ids[name])
+    for image_id, of_reference in posed.items():
+        name, camera = of_reference.name, of_reference.camera
+        size, of_database = (camera.width, camera.height), store.camera(image_id)
         if size != (of_database.width, of_database.height):
             raise RuntimeError(
                 f"{name} is {size[0]} x {size[1]} px in {reference}, "
-                f"{of_database.width} x {of_database.height} px in {database}: they are of other photographs"
+                f"{of_database.width} x {of_database.height} px in {store.path}: they are of other photographs"
             )
         if not known.exists_camera(camera.camera_id):
             known.add_camera_with_trivial_rig(camera)
-        image = pycolmap.Image(name=name, camera_id=camera.camera_id, image_id=ids[name])
-        known.add_image_with_trivial_frame(image, posed[name].cam_from_world())
-    return known, without_pose, without_features
+        image = pycolmap.Image(name=name, camera_id=camera.camera_id, image_id=image_id)
+        known.add_image_with_trivial_frame(image, of_reference.cam_from_world())
+    return known
 
 
-def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: PairStore) -> None:
+def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore) -> None:
     """Cameras of the reference, images and keypoints. COLMAP does without rigs and frames in a database."""
     for camera in known.cameras.values():
         copy.write_camera(camera, use_camera_id=True)
@@ -188,12 +189,12 @@ def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store
 def _write_pairs(
     copy: pycolmap.Database,
     known: pycolmap.Reconstruction,
-    store: PairStore,
-    factors: Mapping[int, float],
-    max_error: float,
+    store: MatchStore,
+    limits: _Limits,
     progress: bool,
-) -> tuple[int, int, int]:
-    """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those.
+) -> dict[str, int]:
+    """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those, as
+    ``TriangulationResult`` names them.
 
     All matches instead of the verified ones gave more points of two images, which nothing checks, and fewer of three:
     7241 and 7288 on fountain_p11, 738 and 754 on sacre_coeur.
@@ -205,7 +206,7 @@ def _write_pairs(
         a, b = (known.images[image_id] for image_id in pair)
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
         xy_a, xy_b = (store.keypoints(image_id)[column] for image_id, column in zip(pair, matches.T, strict=True))
-        limit = max_error * max(factors.get(image_id, 1.0) for image_id in pair)
+        limit = pair_threshold_px(*limits, pair)
         inliers = matches[agreeing(a.camera, xy_a, b.camera, xy_b, b_from_a, limit)]
         geometry = pycolmap.TwoViewGeometry()
         geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
@@ -213,17 +214,17 @@ def _write_pairs(
         geometry.inlier_matches = inliers
         copy.write_two_view_geometry(*pair, geometry)
         matched, kept = matched + len(matches), kept + len(inliers)
-    return len(pairs), matched, kept
+    return {"pairs": len(pairs), "matches": matched, "agreeing": kept}
 
 
 def _triangulated(
-    work: Path, known: pycolmap.Reconstruction, options: TriangulationOptions, max_error: float, factor: float
+    work: Path, known: pycolmap.Reconstruction, options: TriangulationOptions, limits: _Limits
 ) -> pycolmap.Reconstruction:
     given = MappingInput(
         database=work,
         mapper=Mapper.INCREMENTAL,
-        pixel_factor=factor,
-        max_error=max_error,
+        pixel_factor=limits.pixel_factor(known),
+        max_error=limits.max_error,
         all_constant=True,
         num_threads=options.num_threads,
     )
@@ -233,7 +234,15 @@ def _triangulated(
         return pycolmap.triangulate_points(known, work, work.parent, work.parent, options=settings)
 
 
-def _pixel_factor(factors: Mapping[int, float], known: pycolmap.Reconstruction) -> float:
-    """Pixels of the photographs for one of the network input, as in mapping."""
-    found = [factors[image_id] for image_id in known.images if image_id in factors]
-    return median(found) if found else 1.0
+def _write(
+    model: pycolmap.Reconstruction,
+    output: Path,
+    database: Path,
+    images: Path | str | None,
+    options: TriangulationOptions,
+) -> Path | None:
+    """The folder of the model, None where it has no points."""
+    if not model.num_points3D():
+        return None
+    colour([model], photographs_folder(database, images))
+    return write_models([model], output, text=options.text, ply=options.ply)[0]

@@ -4,7 +4,7 @@ d2sfm match --database db.db [--pairs retrieval]
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,17 +13,17 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, exclusive, require_database
-from d2sfm.matching.inputs import ImageCache, in_own_pages
-from d2sfm.matching.tasks import PairResult, PairTask, run_pairs
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.lru import in_own_pages
+from d2sfm.matching.inputs import MatchingInputs
+from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
+from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs import among, in_tiles, write_pairs
 from d2sfm.pairs.select import select_pairs
 from d2sfm.system import processors
-
-CACHE_BYTES = 1 << 29  # of what is read of images: 50 of them with 10 000 keypoints, descriptors in float16
-TILE_IMAGES = 32  # the cache holds them as a rule, so an image is read at most once for each 32 others
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,40 @@ class MatchSummary:
         return text + (f", {self.already_there} pairs were there already" if self.already_there else "")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How pairs are matched and verified.
+
+    verification: with refinement's threshold where keypoints are refined; factors: resize factors by image id.
+    overwrite: also pairs that are there, from their descriptors on.
+    """
+
+    options: MatchingOptions
+    verification: VerificationOptions | None
+    factors: Mapping[int, float]
+    is_refined: bool = False  # the keypoints
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """Pairs of a database.
+
+    asked: [A, 2]; todo: [P, 2], those of them that are not done, in tiles; has_matches: [P] bool, those of ``todo``
+    with matches in the database. others: how many pairs are there that were not asked for.
+    """
+
+    asked: np.ndarray
+    todo: np.ndarray
+    has_matches: np.ndarray
+    others: int
+
+    @property
+    def already_there(self) -> int:
+        """Pairs that were asked for and are passed over."""
+        return len(self.asked) - len(self.todo)
+
+
 def match_database(
     database: Path | str,
     *,
@@ -61,7 +95,7 @@ def match_database(
     """Match the images of a database in pairs, verify the matches, and write both.
 
     verification: None leaves two-view geometries out.
-    pairs: which images to match, see ``pairs.selection``; write_pairs_to: text file for what that came to.
+    pairs: which images to match, see ``pairs.select``; write_pairs_to: text file for what that came to.
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
@@ -75,69 +109,25 @@ def match_database(
     lacks what the pairs are chosen by.
     """
     database, options = Path(database), options or MatchingOptions()
-    device = resolve_device(options.device)
+    resolve_device(options.device)
     require_database(database)
     with exclusive(database):
-        with FeatureStore(database) as features:
-            factors = features.resize_factors()
-            settings = asdict(options) | (asdict(verification) if verification else {})
-            del settings["device"]  # it does not change the result
-            verification = of_refined(features, verification)
-            is_refined = bool(features.refinement())
-        with PairStore(database) as store:
+        way = _way(database, options, verification, overwrite)
+        with MatchStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
-            there = store.done_pairs(verified=False)
-            done = set() if overwrite else store.done_pairs(verified=verification is not None)
-        todo = in_tiles(asked[~among(asked, done)], TILE_IMAGES)
-        is_there = among(todo, there)
-        others = len(there) - np.count_nonzero(among(asked, there))
+            work = _work(store, asked, way)
+        settings = _settings(options, verification)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
-        if differing and not overwrite and len(todo) < len(asked):
-            logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
-        if differing and overwrite and others:
-            logger.warning("%d pairs that were not asked for stay, made with %s", others, differing)
-        if is_refined and not is_there.all():
-            logger.warning(
-                "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
-                "d2sfm refine --restore, then d2sfm refine, aligns all",
-                np.count_nonzero(~is_there),
-            )
-        with PairStore(database) as store:
-            if verification is not None:
-                _warn_of_missing_factors(store, todo, factors)
-            keeps_matches = np.zeros_like(is_there) if overwrite else is_there
-            tasks = _tasks(store, todo, keeps_matches, device, None if verification is None else factors)
-            totals = _run(store, tasks, len(todo), options, verification, num_threads, progress)
-        if overwrite and not others:  # only now, as a stopped run leaves pairs of the settings that are noted
+        with MatchStore(database) as store:
+            _warn(store, work, way, differing)
+            summary = _match(store, work, way, num_threads, progress)
+        if overwrite and not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
             with FeatureStore(database) as features:
-                features.note_match_settings(settings)
-        return MatchSummary(pairs=len(asked), already_there=len(asked) - len(todo), **totals)
-
-
-def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> VerificationOptions | None:
-    """The options of verification with refinement's threshold, where the keypoints are refined.
-
-    Raises RuntimeError where some are not: they are pixels off, so no threshold fits both.
-    """
-    refinement = features.refinement()
-    if not refinement or verification is None:
-        return verification
-    new = features.unrefined()
-    if new:
-        raise RuntimeError(
-            f"{features.path} has {len(new)} images, {new[0]} the first, that came after refinement: "
-            "run d2sfm refine --restore, then match, then refine"
-        )
-    is_default = verification.max_error == VerificationOptions().max_error
-    logger.log(
-        logging.INFO if is_default else logging.WARNING,
-        "keypoints are refined: pairs are verified within %g px, as d2sfm refine does",
-        refinement["max_error"],
-    )
-    return replace(verification, max_error=refinement["max_error"])
+                features.notes.note_match_settings(settings)
+        return summary
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
@@ -147,97 +137,103 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     """
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-    with PairStore(database) as store:
+    way = _Way(options=MatchingOptions(device="cpu"), verification=verification, factors=factors)
+    with MatchStore(database) as store:
         matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
-        todo = matched[~among(matched, store.done_pairs(verified=True))]
-        todo = in_tiles(todo, TILE_IMAGES)
-        tasks = _tasks(store, todo, np.ones(len(todo), bool), torch.device("cpu"), factors)
-        totals = _run(store, tasks, len(todo), MatchingOptions(), verification, None, progress)
-        return MatchSummary(pairs=len(matched), already_there=len(matched) - len(todo), **totals)
+        return _match(store, _work(store, matched, way), way, None, progress)
 
 
-def _run(
-    store: PairStore,
-    tasks: Iterable[PairTask],
-    count: int,
-    options: MatchingOptions,
-    verification: VerificationOptions | None,
-    num_threads: int | None,
-    progress: bool,
-) -> dict[str, int | float | None]:
-    """Carry out and write the tasks. Returns totals for the summary."""
-    results = run_pairs(tasks, options, verification, num_threads or processors())
-    with (
-        closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
-        tqdm(total=count, desc="match", unit="pair", disable=not progress) as bar,
-    ):
-        return _write(store, results, verification, bar)
-
-
-def _warn_of_missing_factors(store: PairStore, pairs: np.ndarray, factors: dict[int, float]) -> None:
-    missing = sorted(set(np.unique(pairs).tolist()) - factors.keys())
-    if missing:
-        logger.warning(
-            "%s holds no resize factor of %d images, %s the first: for them, max_error is in pixels of the photograph",
-            store.path,
-            len(missing),
-            store.image_names()[missing[0]],
+def _way(database: Path, options: MatchingOptions, verification: VerificationOptions | None, overwrite: bool) -> _Way:
+    """The way that the options tell, by what the database tells. RuntimeError where some keypoints are unrefined."""
+    with FeatureStore(database) as features:
+        return _Way(
+            options=options,
+            verification=of_refined(features, verification),
+            factors=features.resize_factors(),
+            is_refined=bool(features.notes.refinement()),
+            overwrite=overwrite,
         )
 
 
-def _tasks(
-    store: PairStore, pairs: np.ndarray, matched: np.ndarray, device: torch.device, factors: dict[int, float] | None
-) -> Iterator[PairTask]:
-    """What is to be done for each pair. matched: [P] bool, the pairs that keep the matches which the database has.
+def _work(store: MatchStore, asked: np.ndarray, way: _Way) -> _Work:
+    """What is to be done of the pairs that are asked for, [A, 2]."""
+    there = store.done_pairs(verified=False)
+    done = set() if way.overwrite else store.done_pairs(verified=way.verification is not None)
+    todo = in_tiles(asked[~among(asked, done)])
+    others = len(there) - np.count_nonzero(among(asked, there))
+    return _Work(asked=asked, todo=todo, has_matches=among(todo, there), others=others)
 
-    factors: resize factors of the images where the pairs are to be verified, else None.
-    """
-    cache, names = ImageCache(store, device, CACHE_BYTES), store.image_names()
+
+def _settings(options: MatchingOptions, verification: VerificationOptions | None) -> dict[str, object]:
+    """Those that decide the result."""
+    settings = asdict(options) | (asdict(verification) if verification else {})
+    return {name: value for name, value in settings.items() if name != "device"}
+
+
+def _warn(store: MatchStore, work: _Work, way: _Way, differing: str) -> None:
+    """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
+    if differing and not way.overwrite and work.already_there:
+        logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
+    if differing and way.overwrite and work.others:
+        logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
+    if way.is_refined and not work.has_matches.all():
+        logger.warning(
+            "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
+            "d2sfm refine --restore, then d2sfm refine, aligns all",
+            np.count_nonzero(~work.has_matches),
+        )
+    without_factor = [] if way.verification is None else sorted(set(np.unique(work.todo).tolist()) - way.factors.keys())
+    if without_factor:
+        names = store.image_names()
+        logger.warning(
+            "%s holds no resize factor of %s: there, max_error is in pixels of the photograph",
+            store.path,
+            first_of([names[image_id] for image_id in without_factor], "image"),
+        )
+
+
+def _match(store: MatchStore, work: _Work, way: _Way, num_threads: int | None, progress: bool) -> MatchSummary:
+    """Do the work, and write each pair as it comes."""
+    matches, verified, matching_s, verification_s = 0, 0, 0.0, 0.0
+    results = run_pairs(_tasks(store, work, way), way.options, way.verification, num_threads or processors())
+    with (
+        closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
+        tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
+    ):
+        for result in results:
+            store.write(*result.pair, result.matches, result.geometry)
+            matches += len(result.matches)
+            matching_s += result.matching_s
+            verification_s += result.verification_s
+            if way.verification is not None:
+                verified += len(result.geometry.inlier_matches) >= way.verification.min_num_inliers
+            bar.update()
+    return MatchSummary(
+        pairs=len(work.asked),
+        already_there=work.already_there,
+        matches=matches,
+        verified=None if way.verification is None else verified,
+        matching_s=matching_s,
+        verification_s=verification_s,
+    )
+
+
+def _tasks(store: MatchStore, work: _Work, way: _Way) -> Iterator[PairTask]:
+    """What is to be done for each pair."""
+    device, names = resolve_device(way.options.device), store.image_names()
+    inputs = MatchingInputs(store, device)
     latest, descriptors_b = None, None
-    for (a, b), keeps_matches in zip(map(np.ndarray.tolist, pairs), matched, strict=True):
+    for (a, b), has_matches in zip(map(np.ndarray.tolist, work.todo), work.has_matches, strict=True):
         task = PairTask(pair=(a, b), names=(names[a], names[b]))
-        if keeps_matches:
+        if has_matches and not way.overwrite:
             task = replace(task, matches=store.matches(a, b))
         else:
             if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
-                latest, descriptors_b = b, cache.descriptors(b)
+                latest, descriptors_b = b, inputs.descriptors(b)
                 if device.type == "cpu":
                     descriptors_b = in_own_pages(descriptors_b, torch.float32)
-            task = replace(task, descriptors=(cache.descriptors(a), descriptors_b))
-        if factors is not None:
-            factor = max(factors.get(a, 1.0), factors.get(b, 1.0))
-            task = replace(task, views=(cache.view(a), cache.view(b)), resize_factor=factor)
+            task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
+        if way.verification is not None:
+            max_error_px = pair_threshold_px(way.verification.max_error, way.factors, (a, b))
+            task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
         yield task
-
-
-def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
-    """Keep the settings of the first run with the pairs, and say in words how this run's differ from them.
-
-    The words are empty where nothing differs, or there are no pairs yet.
-    """
-    noted = features.match_settings() if features.has_pairs() else {}
-    if settings.keys() - noted.keys():
-        features.note_match_settings(settings | noted)
-    changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}
-    return ", ".join(f"{name} {noted[name]} (now {value})" for name, value in changed.items())
-
-
-def _write(
-    store: PairStore, results: Iterable[PairResult], verification: VerificationOptions | None, bar: tqdm
-) -> dict[str, int | float | None]:
-    """Write each pair as it comes. Returns totals for the summary."""
-    matches, verified, matching_s, verification_s = 0, 0, 0.0, 0.0
-    for result in results:
-        store.write(*result.pair, result.matches, result.geometry)
-        matches += len(result.matches)
-        matching_s += result.matching_s
-        verification_s += result.verification_s
-        if verification is not None:
-            verified += len(result.geometry.inlier_matches) >= verification.min_num_inliers
-        bar.update()
-    return {
-        "matches": matches,
-        "verified": None if verification is None else verified,
-        "matching_s": matching_s,
-        "verification_s": verification_s,
-    }

@@ -11,9 +11,8 @@ import numpy as np
 import pycolmap
 import torch
 
-from d2sfm.matching.inputs import View
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
-from d2sfm.matching.verification import verify
+from d2sfm.matching.verification import View, verify
 from d2sfm.options import MatchingOptions, VerificationOptions
 
 PAIRS_IN_FLIGHT = 4  # for each thread: a slow pair does not hold up the others, and memory stays bounded
@@ -24,8 +23,8 @@ class PairTask:
     """What is to be done for one pair, with all that it needs of the database.
 
     pair: image ids. descriptors: of both images, to be matched; or else ``matches`` that are there already, [M, 2].
-    views: camera and keypoints of both images where they are to be verified. names: of the images; resize_factor:
-    see ``verify``.
+    views: camera and keypoints of both images where they are to be verified. names: of the images; max_error_px: see
+    ``verify``.
     """
 
     pair: tuple[int, int]
@@ -33,7 +32,7 @@ class PairTask:
     descriptors: tuple[torch.Tensor, torch.Tensor] | None = None
     matches: np.ndarray | None = None
     views: tuple[View, View] | None = None
-    resize_factor: float = 1.0
+    max_error_px: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +55,7 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
     matched = time.perf_counter()
     geometry = None
     if verification is not None:
-        (camera_a, keypoints_a), (camera_b, keypoints_b) = task.views
-        views = (camera_a, keypoints_a, camera_b, keypoints_b)
-        geometry = verify(*views, matches, verification, task.resize_factor, task.names)
+        geometry = verify(*task.views, matches, verification, max_error_px=task.max_error_px, names=task.names)
     return PairResult(
         pair=task.pair,
         matches=matches,

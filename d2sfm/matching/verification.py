@@ -1,6 +1,7 @@
 """Two-view geometry of a pair of images, by COLMAP's RANSAC."""
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -8,40 +9,56 @@ import pycolmap
 from d2sfm.options import VerificationOptions
 
 
+class View(NamedTuple):
+    """What verification needs of an image: its camera, and x, y of its keypoints, [N, 2] float32 in COLMAP's frame."""
+
+    camera: pycolmap.Camera
+    keypoints: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.keypoints.nbytes
+
+
 def verify(
-    camera_a: pycolmap.Camera,
-    keypoints_a: np.ndarray,
-    camera_b: pycolmap.Camera,
-    keypoints_b: np.ndarray,
+    a: View,
+    b: View,
     matches: np.ndarray,
     options: VerificationOptions,
-    resize_factor: float = 1.0,
-    pair: tuple[str, str] = ("", ""),
+    *,
+    max_error_px: float | None = None,
+    names: tuple[str, str] = ("", ""),
 ) -> pycolmap.TwoViewGeometry:
     """The epipolar geometry or homography that most matches agree with, and the matches that do.
 
-    keypoints_a: [N, 2], keypoints_b: [M, 2], x and y in pixels of the photographs (COLMAP's frame).
-    matches: [K, 2], indices into the two; K may be 0.
-    resize_factor: pixels of the photographs for one pixel of the network input; options.max_error is multiplied by it.
-    pair: names of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
+    matches: [K, 2], indices of keypoints of a and b; K may be 0.
+    max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
+    names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
     Returns a geometry of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
     (or are given). Its relative pose is left open: both mappers of pycolmap compute it for the pairs that they need.
     Raises ValueError where shapes do not fit, or a match names a keypoint that is not there.
     """
-    keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (keypoints_a, keypoints_b, matches))
+    keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (a.keypoints, b.keypoints, matches))
     for array in (keypoints_a, keypoints_b):
         if array.ndim != 2 or array.shape[1] != 2:
             raise ValueError(f"keypoints have shape {array.shape}, expected (N, 2)")
     # pycolmap reads past the end of its keypoints for a match that is out of range, which ends the process.
     require_matches(matches, len(keypoints_a), len(keypoints_b))
+    settings = pycolmap.TwoViewGeometryOptions()
+    settings.min_num_inliers = options.min_num_inliers
+    settings.ransac.max_error = options.max_error if max_error_px is None else max_error_px
+    settings.ransac.min_inlier_ratio = options.min_inlier_ratio
+    settings.ransac.max_num_trials = options.max_num_trials
+    settings.ransac.min_num_trials = min(settings.ransac.min_num_trials, options.max_num_trials)
+    settings.ransac.random_seed = pair_seed(options.seed, *names)
     return pycolmap.estimate_two_view_geometry(
-        camera_a,
+        a.camera,
         keypoints_a.astype(np.float64),
-        camera_b,
+        b.camera,
         keypoints_b.astype(np.float64),
         matches.astype(np.uint32),
-        _ransac_settings(options, resize_factor, pair),
+        settings,
     )
 
 
@@ -61,16 +78,3 @@ def pair_seed(seed: int, name_a: str, name_b: str) -> int:
     """
     digest = hashlib.sha256("\0".join((str(seed), name_a, name_b)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _ransac_settings(
-    options: VerificationOptions, resize_factor: float, pair: tuple[str, str]
-) -> pycolmap.TwoViewGeometryOptions:
-    settings = pycolmap.TwoViewGeometryOptions()
-    settings.min_num_inliers = options.min_num_inliers
-    settings.ransac.max_error = options.max_error * resize_factor
-    settings.ransac.min_inlier_ratio = options.min_inlier_ratio
-    settings.ransac.max_num_trials = options.max_num_trials
-    settings.ransac.min_num_trials = min(settings.ransac.min_num_trials, options.max_num_trials)
-    settings.ransac.random_seed = pair_seed(options.seed, *pair)
-    return settings

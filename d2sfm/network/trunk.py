@@ -49,7 +49,8 @@ class Layer(NamedTuple):
 class Trunk(nn.Module):
     """Dense features of the inference network.
 
-    weights: ``conv<block>_<n>.weight`` [out, in, 3, 3] and ``.bias`` [out] of the ten convolutions (see ``weights``).
+    weights: ``conv<block>_<n>.weight`` [out, in, 3, 3] and ``.bias`` [out] of the ten convolutions, as of
+    ``load_weights``.
     relu: whether the last layer is rectified, as the published extractor does by default.
     """
 

@@ -3,29 +3,34 @@
 Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once.
 """
 
-from d2sfm.options.demo import DemoOptions
-from d2sfm.options.extraction import (
+from d2sfm.options.cameras import CameraOptions
+from d2sfm.options.choices import (
     CameraMode,
-    CameraOptions,
     Convention,
     DescriptorDtype,
-    ExtractionOptions,
+    ExportedMatches,
+    ExportFormat,
+    Mapper,
     OutputType,
+    PairKind,
     Precision,
     Preprocessing,
-    StorageOptions,
+    RefineCameras,
+    TrainingPrecision,
 )
-from d2sfm.options.mapping import Mapper, ReconstructionOptions, RefineCameras, TriangulationOptions
+from d2sfm.options.demo import DemoOptions
+from d2sfm.options.extraction import ExtractionOptions, StorageOptions
+from d2sfm.options.map_cache import MapCacheOptions
+from d2sfm.options.mapping import ReconstructionOptions, TriangulationOptions
+from d2sfm.options.masks import MaskOptions
 from d2sfm.options.matching import MatchingOptions, VerificationOptions
-from d2sfm.options.pairs import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
-from d2sfm.options.refinement import MAPS_IN_FOLDER_GB, MAPS_IN_MEMORY_GB, RefinementOptions
+from d2sfm.options.pairs import EXHAUSTIVE_LIMIT, PairSelectionOptions
+from d2sfm.options.refinement import RefinementOptions
 from d2sfm.options.training import PairOptions, TrainingOptions
-from d2sfm.options.transfer import ExportedMatches, ExportFormat, ExportOptions, ImportOptions
+from d2sfm.options.transfer import ExportOptions, ImportOptions
 
 __all__ = [
     "EXHAUSTIVE_LIMIT",
-    "MAPS_IN_FOLDER_GB",
-    "MAPS_IN_MEMORY_GB",
     "CameraMode",
     "CameraOptions",
     "Convention",
@@ -36,7 +41,9 @@ __all__ = [
     "ExportedMatches",
     "ExtractionOptions",
     "ImportOptions",
+    "MapCacheOptions",
     "Mapper",
+    "MaskOptions",
     "MatchingOptions",
     "OutputType",
     "PairKind",
@@ -49,6 +56,7 @@ __all__ = [
     "RefinementOptions",
     "StorageOptions",
     "TrainingOptions",
+    "TrainingPrecision",
     "TriangulationOptions",
     "VerificationOptions",
 ]

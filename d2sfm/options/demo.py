@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 
-from d2sfm.options.fields import check_seed, option
+from d2sfm.options.fields import Options, check_seed, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoOptions:
+class DemoOptions(Options):
     """The rendered scene of the newcomer's run."""
+
+    TITLE = "the rendered scene"
 
     views: int = option(14, help="number of views, 6 to 40; the default neighbours are 10 to 15 degrees apart")
     seed: int = option(0, help="seed of the scene's textures, of RANSAC and of mapping")
 
-    def __post_init__(self):
+    def _check(self):
         if not 6 <= self.views <= 40:  # 9 degrees apart: 40 go all the way round
             raise ValueError(f"views must be between 6 and 40, found {self.views}")
         check_seed(self.seed)

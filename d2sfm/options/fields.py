@@ -1,14 +1,79 @@
-"""Fields of options, and checks that several stages share."""
+"""What the options of all stages share: their base, their fields, and checks."""
 
-from dataclasses import MISSING, field
+from dataclasses import MISSING, field, fields
+from enum import Enum
+from numbers import Real
+from pathlib import Path
+from types import NoneType
+from typing import Any, ClassVar, get_args, get_origin
 
 PUBLISHED_WEIGHTS = ("d2_tf", "d2_tf_no_phototourism")  # by the authors of D2-Net, on their site
 MAX_STARTS = 1000
 
 
+class Options:
+    """Base of the frozen dataclasses that hold a stage's options.
+
+    Fields take plain values, too: a string for a member of an enumeration or a path, any number for a float, a list for
+    a tuple. Raises ValueError for a string that is none of the choices, and for values that a stage can't work with.
+    """
+
+    TITLE: ClassVar[str]  # of their group in --help
+
+    def __post_init__(self):
+        for each in fields(self):
+            object.__setattr__(self, each.name, _converted(each.name, each.type, getattr(self, each.name)))
+        self._check()
+
+    def _check(self) -> None:
+        """Raise ValueError where a value can't be, or values contradict each other."""
+
+    def _require_above_zero(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be above 0, found {value:g}")
+
+    def _require_at_least(self, least: int, *names: str, unit: str = "") -> None:
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be {least}{unit} or more, found {value}")
+
+
+def value_type(annotation: Any) -> type:
+    """``X`` of a field that is annotated as ``X``, ``X | None`` or ``tuple[X, ...]``."""
+    return next((kind for kind in get_args(annotation) if kind is not NoneType), annotation)
+
+
+def is_several(annotation: Any) -> bool:
+    """Whether a field holds any number of values."""
+    return get_origin(annotation) is tuple
+
+
+def _converted(name: str, annotation: Any, value: Any) -> Any:
+    """The value as a field of this name holds it."""
+    kind = value_type(annotation)
+    if is_several(annotation):
+        return tuple(_converted(name, kind, each) for each in value)
+    if value is None and NoneType in get_args(annotation):
+        return None
+    if issubclass(kind, Enum) and value not in list(kind):
+        *others, last = kind
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, found {value!r}")
+    if issubclass(kind, Enum | Path) or (kind is float and isinstance(value, Real)):
+        return kind(value)
+    return value
+
+
 def option(default=MISSING, *, help: str, metavar: str | None = None):
     """A dataclass field that also carries what the command line says of it."""
     return field(default=default, metadata={"help": help, "metavar": metavar})
+
+
+def device_option():
+    """Where the network or the matching runs."""
+    return option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
 
 
 def mirror_option():

@@ -2,19 +2,21 @@
 
 from dataclasses import dataclass
 
-from d2sfm.options.fields import check_seed, option
+from d2sfm.options.fields import Options, check_seed, device_option, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchingOptions:
+class MatchingOptions(Options):
     """Mutual nearest neighbours, and the optional limits on them (all off: D2 descriptors suffer from each)."""
+
+    TITLE = "mutual nearest neighbours, and limits on them (all off: D2 descriptors suffer from each)"
 
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
     max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")
     min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
-    device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    device: str = device_option()
 
-    def __post_init__(self):
+    def _check(self):
         if self.ratio is not None and not 0 < self.ratio <= 1:
             raise ValueError(f"ratio must be above 0 and at most 1, found {self.ratio}")
         if self.max_distance is not None and not 0 <= self.max_distance <= 2:
@@ -24,7 +26,7 @@ class MatchingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerificationOptions:
+class VerificationOptions(Options):
     """Two-view geometry of image pairs.
 
     D2 matches hold many outliers. Where one match in ten is true, COLMAP's 0.25 and 10000 trials found 5 of 16 planes
@@ -34,15 +36,16 @@ class VerificationOptions:
     no harm, as mapping filters with tighter thresholds. min_num_inliers is COLMAP's.
     """
 
+    TITLE = "two-view geometry of image pairs"
+
     max_error: float = option(8.0, metavar="PX", help="largest epipolar error in pixels of the network input")
     min_inlier_ratio: float = option(0.1, help="inlier ratio for which RANSAC plans its trials")
     max_num_trials: int = option(20000, help="most RANSAC trials for a pair")
     min_num_inliers: int = option(15, help="fewest inliers of a verified pair")
     seed: int = option(0, help="seed of RANSAC; the same seed gives the same geometries")
 
-    def __post_init__(self):
-        if not 0 < self.max_error < float("inf"):
-            raise ValueError(f"max_error must be above 0, found {self.max_error}")
+    def _check(self):
+        self._require_above_zero("max_error")
         if not 0 < self.min_inlier_ratio <= 1:
             raise ValueError(f"min_inlier_ratio must be above 0 and at most 1, found {self.min_inlier_ratio}")
         for name in ("max_num_trials", "min_num_inliers"):

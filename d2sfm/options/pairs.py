@@ -1,33 +1,23 @@
 """Options of which images are matched."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from d2sfm.options.fields import option
+from d2sfm.options.choices import PairKind
+from d2sfm.options.fields import Options, option
 
 EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, half an hour on two cores
 
 
-class PairKind(StrEnum):
-    """Ways to choose the pairs of images that are matched."""
-
-    AUTO = "auto"
-    EXHAUSTIVE = "exhaustive"
-    SEQUENTIAL = "sequential"
-    SPATIAL = "spatial"
-    RETRIEVAL = "retrieval"
-    COVISIBILITY = "covisibility"
-    POSES = "poses"
-
-
 @dataclass(frozen=True, kw_only=True)
-class PairSelectionOptions:
+class PairSelectionOptions(Options):
     """Which images to match.
 
     Sequences are in the order of names, as in COLMAP: numbers need leading zeros. An image that the way to choose knows
     nothing of (no GPS position, not in the model) gets the neighbours that it would have by retrieval.
     """
+
+    TITLE = "which images to match"
 
     pairs: str = option(
         "auto",
@@ -53,11 +43,9 @@ class PairSelectionOptions:
         help="HDF5 file of hloc's layout whose global descriptors tell what looks alike (default: the features do)",
     )
 
-    def __post_init__(self):
-        least = {"overlap": 1, "loop_candidates": 0, "num_neighbours": 1}
-        for name, bound in least.items():
-            if getattr(self, name) < bound:
-                raise ValueError(f"{name} must be {bound} or more, found {getattr(self, name)}")
+    def _check(self):
+        self._require_at_least(1, "overlap", "num_neighbours")
+        self._require_at_least(0, "loop_candidates")
         if not self.max_distance_m > 0:
             raise ValueError(f"max_distance_m must be above 0, found {self.max_distance_m:g}")
         if not 0 <= self.max_angle_deg <= 180:

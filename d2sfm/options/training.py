@@ -1,27 +1,20 @@
 """The options of training, with the published recipe as defaults. Light: nothing here imports torch."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from d2sfm.options.extraction import Preprocessing
-from d2sfm.options.fields import check_mirror, mirror_option, option
+from d2sfm.options.choices import Preprocessing, TrainingPrecision
+from d2sfm.options.fields import Options, check_mirror, device_option, mirror_option, option
 
 MIN_CORRESPONDENCES = 128  # as published; a pair with fewer is skipped
 MIN_IMAGE_SIZE = 96  # the smallest multiple of 8 whose grid has that many cells, and a negative for each
 VALIDATION_SEED = 42
 
 
-class TrainingPrecision(StrEnum):
-    """Arithmetic of the network's forward and backward pass; weights, optimiser and loss stay in float32."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"  # with scaled gradients
-
-
 @dataclass(frozen=True, kw_only=True)
-class PairOptions:
+class PairOptions(Options):
     """Which training pairs are drawn, and how they are cut out."""
+
+    TITLE = "which training pairs are drawn, and how they are cut out"
 
     min_overlap: float = option(0.5, help="smallest share of the first image's points that the second sees")
     max_overlap: float = option(1.0, help="largest such share")
@@ -38,7 +31,7 @@ class PairOptions:
     )
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the starting weights expect")
 
-    def __post_init__(self):
+    def _check(self):
         if not 0 <= self.min_overlap <= self.max_overlap <= 1:
             raise ValueError(
                 "overlaps must be 0 <= min_overlap <= max_overlap <= 1, "
@@ -46,18 +39,17 @@ class PairOptions:
             )
         if not self.max_scale_ratio >= 1:
             raise ValueError(f"max_scale_ratio must be 1 or more, found {self.max_scale_ratio:g}")
-        if self.pairs_per_scene < 1:
-            raise ValueError(f"pairs_per_scene must be 1 or more, found {self.pairs_per_scene}")
+        self._require_at_least(1, "pairs_per_scene")
         if self.image_size < MIN_IMAGE_SIZE or self.image_size % 8:
             raise ValueError(f"image_size must be a multiple of 8, {MIN_IMAGE_SIZE} or more, found {self.image_size}")
-        for name in ("depth_tolerance", "depth_tolerance_relative"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be above 0, found {getattr(self, name):g}")
+        self._require_above_zero("depth_tolerance", "depth_tolerance_relative")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
+class TrainingOptions(Options):
     """Optimisation: the published recipe unless told otherwise. Only conv4_3 is trained."""
+
+    TITLE = "optimisation (the published recipe; only conv4_3 is trained)"
 
     weights: str = option(
         "d2_ots",
@@ -79,7 +71,7 @@ class TrainingOptions:
         TrainingPrecision.FLOAT32,
         help="arithmetic of the network; float32 is TF32 in convolutions of GPUs that have it",
     )
-    device: str = option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    device: str = device_option()
     num_workers: int | None = option(
         None,
         metavar="N",
@@ -90,18 +82,9 @@ class TrainingOptions:
     log_interval: int = option(250, metavar="N", help="steps between lines of the log, and pictures of --plot")
     plot: bool = option(False, help="draw training pairs with their correspondences and scores")
 
-    def __post_init__(self):
+    def _check(self):
         check_mirror(self.weights, self.mirror)
-        counts = (
-            *("num_epochs", "batch_size", "accumulate", "validation_pairs_per_scene"),
-            *("checkpoint_interval", "log_interval"),
-        )
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, found {getattr(self, name)}")
-        if not 0 < self.lr < float("inf"):
-            raise ValueError(f"lr must be above 0, found {self.lr:g}")
-        if self.num_workers is not None and self.num_workers < 0:
-            raise ValueError(f"num_workers must be 0 or more, found {self.num_workers}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, found {self.seed}")
+        self._require_at_least(1, "num_epochs", "batch_size", "accumulate", "validation_pairs_per_scene")
+        self._require_at_least(1, "checkpoint_interval", "log_interval")
+        self._require_above_zero("lr")
+        self._require_at_least(0, "num_workers", "seed")

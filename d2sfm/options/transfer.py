@@ -1,31 +1,16 @@
 """Options of export and import."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from d2sfm.options.extraction import Convention, DescriptorDtype
-from d2sfm.options.fields import check_extension, option
-
-
-class ExportFormat(StrEnum):
-    """Layout of the files that are written."""
-
-    HLOC = "hloc"
-    NPZ = "npz"
-    MAT = "mat"
-
-
-class ExportedMatches(StrEnum):
-    """Which matches are written."""
-
-    ALL = "all"
-    VERIFIED = "verified"
-    NONE = "none"
+from d2sfm.options.choices import Convention, DescriptorDtype, ExportedMatches, ExportFormat
+from d2sfm.options.fields import Options, check_extension, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions:
+class ExportOptions(Options):
     """What is written for other tools."""
+
+    TITLE = "what is written for other tools"
 
     format: ExportFormat = option(
         ExportFormat.HLOC,
@@ -39,7 +24,7 @@ class ExportOptions:
         ".d2-net", metavar="SUFFIX", help="npz, mat: what a feature file's name adds to its photograph's"
     )
 
-    def __post_init__(self):
+    def _check(self):
         check_extension("extension", self.extension)
         if self.format is not ExportFormat.HLOC and self.matches is not ExportedMatches.ALL:
             raise ValueError(f"--matches goes with --format hloc, not with --format {self.format}")
@@ -48,8 +33,10 @@ class ExportOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(Options):
     """What feature files leave out, and how features are kept."""
+
+    TITLE = "what feature files leave out, and how features are kept"
 
     convention: Convention | None = option(
         None,
@@ -65,8 +52,6 @@ class ImportOptions:
     extension: str = option(".d2-net", metavar="SUFFIX", help="what a feature file's name adds to its photograph's")
     descriptor_dtype: DescriptorDtype = option(DescriptorDtype.FLOAT16, help="type of stored descriptors")
 
-    def __post_init__(self):
+    def _check(self):
         check_extension("extension", self.extension)
-        for name in ("max_edge", "max_sum_edges"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 (no limit) or more, found {getattr(self, name)}")
+        self._require_at_least(0, "max_edge", "max_sum_edges", unit=" (no limit)")

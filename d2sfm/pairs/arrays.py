@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 import numpy as np
 
 BLOCK_BYTES = 64 << 20  # of the scores that are held at a time
+TILE_IMAGES = 32  # caches hold them as a rule, so an image is read at most once for each 32 others
 
 
 def exhaustive(image_ids: Iterable[int]) -> np.ndarray:
@@ -58,7 +59,7 @@ def largest(block: np.ndarray, number: int) -> np.ndarray:
     return (larger | (equal & (np.cumsum(equal, axis=1) <= room))) & (block > -np.inf)
 
 
-def in_tiles(pairs: np.ndarray, tile: int) -> np.ndarray:
+def in_tiles(pairs: np.ndarray, tile: int = TILE_IMAGES) -> np.ndarray:
     """The pairs in an order in which ``tile + 2`` images at a time cover many of them, [P, 2] uint32.
 
     The images are taken ``tile`` at a time, and with these each other image in turn: it comes with all its partners

@@ -1,17 +1,12 @@
 """Pairs of photographs that look alike, by one global descriptor of each."""
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
-import h5py
 import numpy as np
 
-from d2sfm.formats.hdf5 import FLOATS, array, links, member, opened
 from d2sfm.pairs.arrays import nearest, unique_pairs
 
 COLUMNS = 1024
-DATASET = "global_descriptor"  # of an image's group, in hloc's files
-MAX_SIZE = 1 << 17  # numbers of a global descriptor: those in use have 4096, VLAD of 512 channels and 256 words this
 
 
 def retrieval(
@@ -46,32 +41,3 @@ def similarities(descriptors: np.ndarray) -> Callable[[int, int], np.ndarray]:
         return block
 
     return score
-
-
-def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarray:
-    """Global descriptors of images from an HDF5 file in hloc's layout: <name>/global_descriptor, [D] each.
-
-    Returns [N, D] float32 of unit length in the order of the names. Raises FileNotFoundError where there is no such
-    file, ValueError where it is no HDF5 file, or lacks an image, or holds for one something else than the others have.
-    """
-    found, missing = [], []
-    with opened(path) as file:
-        for name in names:
-            group = member(file, name)
-            if isinstance(group, h5py.Group) and DATASET in links(group):
-                size = len(found[0]) if found else None
-                found.append(_unit(path, name, array(group, DATASET, (size,), FLOATS, MAX_SIZE)))
-            else:
-                missing.append(name)
-    if missing:
-        raise ValueError(f"{path} has no {DATASET} of {len(missing)} images, {missing[0]} the first")
-    return np.stack(found)
-
-
-def _unit(path: Path | str, name: str, descriptor: np.ndarray) -> np.ndarray:
-    """One descriptor, [D] float32, of unit length."""
-    descriptor = descriptor.astype(np.float64)
-    length = np.linalg.norm(descriptor)
-    if not 0 < length < np.inf:
-        raise ValueError(f"{path}: {name}/{DATASET} is zero, empty or not finite")
-    return (descriptor / length).astype(np.float32)

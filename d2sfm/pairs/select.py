@@ -6,20 +6,22 @@ from collections.abc import Collection
 import numpy as np
 
 from d2sfm.colmap import read_model
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
+from d2sfm.formats.hloc_global import read_global_descriptors
 from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.pairs.arrays import exhaustive, union
 from d2sfm.pairs.from_model import by_poses, covisible
 from d2sfm.pairs.pair_files import read_pairs
-from d2sfm.pairs.retrieval import read_global_descriptors, retrieval
+from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.sequential import loop_candidates, sequential
 from d2sfm.pairs.spatial import positions_m, spatial
 from d2sfm.pairs.vlad import global_descriptors
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
 
-def select_pairs(store: PairStore, options: PairSelectionOptions) -> np.ndarray:
+def select_pairs(store: MatchStore, options: PairSelectionOptions) -> np.ndarray:
     """Pairs of images that have features, as the options choose them, [P, 2] uint32, each once, smaller id first.
 
     Images without features are left out with a warning. Raises FileNotFoundError for a missing file or model,
@@ -45,14 +47,14 @@ def select_pairs(store: PairStore, options: PairSelectionOptions) -> np.ndarray:
     logger.info("%d of the %d pairs of %d images (%s)", len(pairs), images * (images - 1) // 2, images, options.pairs)
     alone = np.setdiff1d(selection.image_ids, pairs)
     if len(alone):
-        logger.warning("%d images are in no pair, %s the first", len(alone), names[int(alone[0])])
+        logger.warning("in no pair: %s", first_of([names[image_id] for image_id in alone.tolist()], "image"))
     return pairs
 
 
 class _Selection:
     """Pairs of some images, by each way to choose them."""
 
-    def __init__(self, store: PairStore, image_ids: np.ndarray, options: PairSelectionOptions):
+    def __init__(self, store: MatchStore, image_ids: np.ndarray, options: PairSelectionOptions):
         self.image_ids = image_ids  # [N] uint32, ascending
         self._store, self._options, self._names = store, options, store.image_names()
 
@@ -91,19 +93,19 @@ class _Selection:
         pairs = spatial(
             ids, np.array([positions[i] for i in ids.tolist()]), options.num_neighbours, options.max_distance_m
         )
-        return self._with_others(pairs, known, "have no GPS position")
+        return self._with_others(pairs, known, "no GPS position of")
 
     def _covisibility(self) -> np.ndarray:
         known, images = self._images_of_model()
         if not self._model.num_points3D():
             raise RuntimeError(f"{self._options.model} has no points that images could share: choose --pairs poses")
         pairs = covisible(self.image_ids[known], images, self._options.num_neighbours)
-        return self._with_others(pairs, known, f"are not in {self._options.model}")
+        return self._with_others(pairs, known, f"{self._options.model} lacks")
 
     def _poses(self) -> np.ndarray:
         known, images = self._images_of_model()
         pairs = by_poses(self.image_ids[known], images, self._options.num_neighbours, self._options.max_angle_deg)
-        return self._with_others(pairs, known, f"are not in {self._options.model}")
+        return self._with_others(pairs, known, f"{self._options.model} lacks")
 
     def _images_of_model(self) -> tuple[np.ndarray, list]:
         """Which images the model has with poses, [N] bool, and its records of these in their order."""
@@ -122,10 +124,9 @@ class _Selection:
             return pairs
         number = self._options.num_neighbours
         logger.warning(
-            "%d images %s, %s the first: each gets the %d that look most like it",
-            len(others),
+            "%s %s: each gets the %d that look most like it",
             lack,
-            self._names[int(others[0])],
+            first_of([self._names[image_id] for image_id in others.tolist()], "image"),
             number,
         )
         return union(pairs, retrieval(self.image_ids, self._descriptors(), number, queries=~known))
@@ -138,7 +139,7 @@ class _Selection:
         return global_descriptors(self._store, self.image_ids.tolist())
 
 
-def _with_features(store: PairStore, image_ids: Collection[int]) -> np.ndarray:
+def _with_features(store: MatchStore, image_ids: Collection[int]) -> np.ndarray:
     """Those of the images that have features, ascending. RuntimeError where fewer than two have."""
     usable = [image_id for image_id in sorted(image_ids) if store.has_features(image_id)]
     missing = sorted(set(image_ids) - set(usable))
@@ -148,6 +149,6 @@ def _with_features(store: PairStore, image_ids: Collection[int]) -> np.ndarray:
             f"run d2sfm extract --database {store.path} --images FOLDER first"
         )
     if missing:
-        first = store.image_names()[missing[0]]
-        logger.warning("%d images have no features and are left out, %s the first", len(missing), first)
+        names = store.image_names()
+        logger.warning("left out without features: %s", first_of([names[image_id] for image_id in missing], "image"))
     return np.array(usable, np.uint32)

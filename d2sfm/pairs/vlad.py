@@ -12,7 +12,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2, vq
 from scipy.sparse import csr_matrix
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 
 WORDS = 32
 SAMPLE_IMAGES, SAMPLE_DESCRIPTORS = 500, 100_000  # that k-means sees: what it needs does not grow with the collection
@@ -21,7 +21,7 @@ ITERATIONS = 15
 logger = logging.getLogger(__name__)
 
 
-def global_descriptors(store: PairStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
+def global_descriptors(store: MatchStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
     """Global descriptors of images, [N, D] float16 of unit length, in the order of image_ids. D is words * 512 (328 MB
     for 10000 images), less where k-means sees fewer descriptors than words.
 
@@ -55,7 +55,7 @@ def vlad(descriptors: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
     return _unit(pooled)
 
 
-def make_vocabulary(store: PairStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
+def make_vocabulary(store: MatchStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
     """Words by k-means, [words, 512] float32, from descriptors of images all over the collection."""
     generator = np.random.default_rng(0)
     chosen = sorted(generator.permutation(len(image_ids))[:SAMPLE_IMAGES].tolist())

@@ -4,6 +4,7 @@ The mask of ``sub/a.jpg`` is ``sub/a.jpg.png`` below the folder of masks or else
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import numpy as np
 
 from d2sfm.coordinates import Size
 from d2sfm.photographs.headers import decoded, named_damage
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
 
 _GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "F"}  # Pillow's
 
@@ -54,6 +58,11 @@ class Masks:
             raise ValueError(f"the masks in {self.folder} would count as photographs of {images}: move them elsewhere")
         if len(self.without(names)) == len(names):
             raise ValueError(f"{self.folder} has no mask for any photograph: that of {names[0]} is {names[0]}.png")
+
+    def warn_of_lacking(self, names: Iterable[str]) -> None:
+        """Say which of the photographs have no mask of their own."""
+        if unmasked := self.without(names):
+            logger.warning("no mask, so that all pixels are in: %s", first_of(unmasked, "photograph"))
 
     def without(self, names: Iterable[str]) -> list[str]:
         """Those of the photographs that have no mask of their own; none without a folder of masks."""

@@ -1,5 +1,7 @@
 """A reconstruction: cameras, recovered and true, and points, at a slant and from above. Drawn with Matplotlib."""
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -18,25 +20,29 @@ LOOK = {"elev": 34, "azim": -58}  # from behind the cameras; degrees
 FOCAL_LENGTH = 0.17  # of the look at a slant; the viewer is 9 times as many diameters of the scene away
 
 
+class Poses(NamedTuple):
+    """Cameras in a world of any unit."""
+
+    centres: np.ndarray  # [N, 3]
+    rotations: np.ndarray  # [N, 3, 3], cam_from_world
+
+
 def draw_cameras(
-    centres: np.ndarray,
-    rotations: np.ndarray,
+    recovered: Poses,
     points: np.ndarray,
     colours: np.ndarray,
-    true_centres: np.ndarray | None = None,
-    true_rotations: np.ndarray | None = None,
+    true: Poses | None = None,
     size: tuple[int, int] = (1600, 760),
 ) -> np.ndarray:
     """A reconstruction, seen at a slant and from above: cameras as small pyramids, points in their colours.
 
-    centres: [N, 3] and rotations: [N, 3, 3], cam_from_world, in any world and unit; which way is up is taken from
-    the cameras, that are held upright as a rule. points: [P, 3], colours: [P, 3] uint8. true_centres,
-    true_rotations: the same for the true cameras, in the same world. size: (width, height) of the picture.
-    Returns [height, width, 3] uint8 RGB.
+    Which way is up is taken from the cameras, that are held upright as a rule. points: [P, 3], colours: [P, 3] uint8.
+    true: the true cameras, in the same world. size: (width, height) of the picture. Returns [height, width, 3] uint8
+    RGB.
     """
-    groups = [(RECOVERED, "recovered", 2.5, centres, rotations)]
-    if true_centres is not None and true_rotations is not None:
-        groups.insert(0, (TRUE, "true", 7, true_centres, true_rotations))
+    groups = [(RECOVERED, "recovered", 2.5, *recovered)]
+    if true is not None:
+        groups.insert(0, (TRUE, "true", 7, *true))
     level = _level_axes(np.concatenate([rotations for *_, rotations in groups]).reshape(-1, 3, 3)).T
     points = np.reshape(points, (-1, 3)) @ level
     framed = _framed(points, np.concatenate([np.reshape(centres, (-1, 3)) for *_, centres, _ in groups]) @ level)

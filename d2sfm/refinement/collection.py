@@ -14,16 +14,13 @@ from d2sfm.coordinates import (
     upright_from_stored,
     upright_size,
 )
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
-from d2sfm.matching.inputs import LruCache
+from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import Convention
 from d2sfm.pairs import in_tiles
 from d2sfm.refinement.tracks import Edges
 from d2sfm.refinement.warps import local_warps
-
-CACHE_BYTES = 1 << 29  # of descriptors
-TILE_IMAGES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,14 +107,14 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
     return images
 
 
-def read_collection(images: list[ImageKeypoints], store: PairStore) -> Collection:
+def read_collection(images: list[ImageKeypoints], store: MatchStore) -> Collection:
     """The images with the verified matches between them. RuntimeError where there are none."""
     index = {image.image_id: i for i, image in enumerate(images)}
     first = np.cumsum([0, *(len(image.xy) for image in images)])
     pairs = [pair for pair in sorted(store.done_pairs(verified=True)) if pair[0] in index and pair[1] in index]
-    descriptors = LruCache(store.descriptors, CACHE_BYTES)
+    descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
     parts: list[tuple[np.ndarray, ...]] = []
-    for a, b in in_tiles(np.array(pairs, np.uint32).reshape(-1, 2), TILE_IMAGES).tolist():
+    for a, b in in_tiles(np.array(pairs, np.uint32).reshape(-1, 2)).tolist():
         matches = store.inlier_matches(a, b).astype(np.int64)
         if not len(matches):
             continue

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from d2sfm.coordinates import upright_array
-from d2sfm.matching.inputs import LruCache
+from d2sfm.lru import LruCache
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import FeatureMaps, feature_maps
 from d2sfm.network.input import resize
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.trunk import Trunk
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import MAPS_IN_FOLDER_GB, MAPS_IN_MEMORY_GB, RefinementOptions
+from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 
@@ -18,22 +18,18 @@ from d2sfm.refinement.collection import Collection, ImageKeypoints
 class MapSource:
     """Feature maps of the images of a collection, by their number.
 
-    Those asked for last stay in memory, or all in the folder ``cache``, within options.cache_limit GB (default: 2 in
-    memory, 20 in a folder).
+    Those asked for last stay in memory, or all in the cache's folder, within its limit.
     """
 
-    def __init__(self, collection: Collection, folder: Path, options: RefinementOptions, cache: Path | None):
+    def __init__(self, collection: Collection, folder: Path, options: RefinementOptions, cache: MapCacheOptions):
         self._collection, self._folder, self._options = collection, folder, options
         self._device = resolve_device(options.device)
         weights = load_weights(options.weights, options.preprocessing, options.mirror)
         dtype = resolve_precision(options.precision, self._device)
         self._trunk = Trunk(weights).to(self._device, dtype)
-        limit = options.cache_limit
-        if limit is None:
-            limit = MAPS_IN_FOLDER_GB if cache else MAPS_IN_MEMORY_GB
-        limit *= 1e9
-        self._kept = MapCache(cache, limit, weights, dtype, options.preprocessing) if cache else None
-        self._held = LruCache(self._load, 0 if cache else int(limit))
+        kept = cache.cache, cache.limit_bytes
+        self._kept = MapCache(*kept, weights, dtype, options.preprocessing) if cache.cache else None
+        self._held = LruCache(self._load, 0 if cache.cache else int(cache.limit_bytes))
 
     def __call__(self, number: int) -> FeatureMaps:
         """Raises ValueError where the photograph can't be read or has another size than at extraction."""

@@ -8,28 +8,28 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, PairStore, RefinementStore, exclusive
-from d2sfm.extraction.pipeline import reason
+from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore, exclusive
 from d2sfm.matching.match import verify_again
-from d2sfm.options import RefinementOptions, VerificationOptions
-from d2sfm.photographs.headers import check_header
+from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
+from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Tracks, build_tracks
+from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class RefinementSummary:
     """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
 
@@ -37,10 +37,10 @@ class RefinementSummary:
     tracks: int = 0
     moved: int = 0  # keypoints that were aligned with their track's reference
     median_move_px: float = 0.0
-    verified: int  # pairs with a geometry that the refined keypoints agree with
-    pairs: int
-    alignment_s: float  # of all rounds, as the next one
-    verification_s: float
+    verified: int = 0  # pairs with a geometry that the refined keypoints agree with
+    pairs: int = 0
+    alignment_s: float = 0.0  # of all rounds, as the next one
+    verification_s: float = 0.0
 
     def __str__(self) -> str:
         text = (
@@ -51,19 +51,30 @@ class RefinementSummary:
         return f"refine: {text}, {self.verified} of {self.pairs} pairs verified again in {self.verification_s:.1f} s"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What ``refine_database`` was given."""
+
+    database: Path
+    images: Path | str | None
+    options: RefinementOptions
+    cache: Path | None
+    progress: bool
+
+
 def refine_database(
     database: Path | str,
     images: Path | str | None = None,
     *,
     options: RefinementOptions | None = None,
-    cache: Path | str | None = None,
+    cache: MapCacheOptions | None = None,
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
     within options.max_error and else as matching did.
 
-    images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature maps,
-    as extraction fills it on request; what it lacks is computed, and kept there within options.cache_limit.
+    images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
+    maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
 
     The original keypoints stay in the database, see ``restore_database``. Work goes on where a stopped run was, as long
     as matches and options are the same. Where the keypoints are refined already, pairs without geometry are verified,
@@ -73,27 +84,19 @@ def refine_database(
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
     """
     database, options = Path(database), options or RefinementOptions()
-    outcome, alignment_s, verification_s = {}, 0.0, 0.0
+    cache = Path(cache) if cache else None
+    run = _Run(database=database, images=images, options=options, cache=cache, progress=progress)
+    summary = RefinementSummary()
     with exclusive(database):
         done = _rounds_done(database, options)
         noted = VerificationOptions(**_noted_verification(database))
         verification = replace(noted, max_error=options.max_error, seed=options.seed)
-        verified = None
-        while verified is None or done < options.rounds:
-            if done == 0 or verified is not None:
-                started = time.perf_counter()
-                outcome = _align(database, images, _note(options, done + 1), options, cache, progress)
-                alignment_s, done = alignment_s + time.perf_counter() - started, done + 1
-            started = time.perf_counter()
-            verified = verify_again(database, verification, progress=progress)
-            verification_s += time.perf_counter() - started
-    return RefinementSummary(
-        **outcome,
-        verified=verified.verified,
-        pairs=verified.pairs,
-        alignment_s=alignment_s,
-        verification_s=verification_s,
-    )
+        if done:  # what a stopped run has left of its pairs
+            _verify(run, verification, summary)
+        for rounds in range(done + 1, options.rounds + 1):
+            _align(run, rounds, summary)
+            _verify(run, verification, summary)
+    return summary
 
 
 def restore_database(database: Path | str, *, progress: bool = False) -> int:
@@ -114,7 +117,7 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
 def _noted_verification(database: Path) -> dict[str, int | float]:
     """The options of verification that d2sfm's matching noted, by name; none where the pairs are not its own."""
     with FeatureStore(database) as features:
-        noted = features.match_settings()
+        noted = features.notes.match_settings()
     return {name: noted[name] for name in asdict(VerificationOptions()).keys() & noted.keys()}
 
 
@@ -128,7 +131,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
         new = features.unrefined()
     done = note.get("rounds", 1)
     if _of_alignment(note) != _of_alignment(asdict(options)) or done > options.rounds or new:
-        what = f"and {len(new)} images came after that" if new else f"with other options ({json.dumps(note)})"
+        what = f"and {first_of(new, 'image')} came after that" if new else f"with other options ({json.dumps(note)})"
         raise RuntimeError(
             f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
         )
@@ -152,81 +155,77 @@ def _of_alignment(options: dict) -> dict:
     return {name: options.get(name) for name in ("weights", "preprocessing", "precision")}
 
 
-def _align(
-    database: Path,
-    folder: Path | str | None,
-    note: dict,
-    options: RefinementOptions,
-    cache: Path | str | None,
-    progress: bool,
-) -> dict:
-    """Align all tracks and write the positions with the note. Returns what the summary says of it."""
-    with FeatureStore(database) as features:
-        folder = Path(folder or features.setting("images") or "")
+def _verify(run: _Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
+    """Verify the pairs that have no geometry."""
+    started = time.perf_counter()
+    found = verify_again(run.database, verification, progress=run.progress)
+    summary.verified, summary.pairs = found.verified, found.pairs
+    summary.verification_s += time.perf_counter() - started
+
+
+def _align(run: _Run, rounds: int, summary: RefinementSummary) -> None:
+    """Align all tracks, and write the positions with a note of so many rounds."""
+    started = time.perf_counter()
+    folder, collection = _read(run)
+    tracks = build_tracks(collection.image_of_node, collection.edges)
+    in_tracks = np.unique(collection.image_of_node[tracks.of_node >= 0])
+    _require_photographs(folder, [collection.images[number] for number in in_tracks])
+    maps = MapSource(collection, folder, run.options, run.cache)
+    positions = collection.xy.copy()
+    for nodes, xy in _aligned_parts(run, collection, tracks, maps):
+        positions[nodes] = xy
+    by_image = np.split(positions, collection.first_node[1:-1])
+    new = {image.image_id: image.in_image(xy) for image, xy in zip(collection.images, by_image, strict=True)}
+    with RefinementStore(run.database) as store:
+        store.replace(new, _note(run.options, rounds))
+    moves = np.linalg.norm(positions - collection.xy, axis=1)[tracks.observations()]
+    summary.images, summary.tracks, summary.moved = len(collection.images), len(tracks.reference), len(moves)
+    summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0
+    summary.alignment_s += time.perf_counter() - started
+
+
+def _read(run: _Run) -> tuple[Path, Collection]:
+    """The folder of the photographs, and what the database holds of them."""
+    with FeatureStore(run.database) as features:
+        folder = Path(run.images or features.notes.read(Note.IMAGES) or "")
         rows = read_images(features)
     if not folder.is_dir() or folder == Path():
         raise FileNotFoundError(f"no folder of photographs {folder}: give --images")
-    with PairStore(database) as store:
-        collection = read_collection(rows, store)
-    tracks = build_tracks(collection.image_of_node, collection.edges)
-    _require_photographs(
-        folder, [collection.images[i] for i in np.unique(collection.image_of_node[tracks.of_node >= 0])]
-    )
-    maps = MapSource(collection, folder, options, Path(cache) if cache else None)
-    positions = collection.xy.copy()
-    for nodes, xy in _aligned_parts(database, collection, tracks, maps, options, progress):
-        positions[nodes] = xy
-    moves = np.linalg.norm(positions - collection.xy, axis=1)[tracks.observations()]
-    by_image = np.split(positions, collection.first_node[1:-1])
-    with RefinementStore(database) as store:
-        new = {image.image_id: image.in_image(xy) for image, xy in zip(collection.images, by_image, strict=True)}
-        store.replace(new, note)
-    return {
-        "images": len(rows),
-        "tracks": len(tracks.reference),
-        "moved": len(moves),
-        "median_move_px": float(np.median(moves)) if len(moves) else 0.0,
-    }
+    with MatchStore(run.database) as store:
+        return folder, read_collection(rows, store)
 
 
 def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
     """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
+    sizes, unusable = {image.name: tuple(image.image_size) for image in images}, Skipped()
 
-    def fault(image: ImageKeypoints) -> str:
-        try:
-            size = check_header(folder / image.name)
-        except (ValueError, OSError) as error:
-            return f"{image.name} {reason(error)}"
-        width, height = image.image_size
-        return "" if size == (width, height) else f"{image.name} is {size[0]} x {size[1]} px, not {width} x {height}"
+    def check(photograph: Photograph) -> None:
+        (width, height), expected = photograph.size, sizes[photograph.name]
+        if (width, height) != expected:
+            raise ValueError(f"is {width} x {height} px, not {expected[0]} x {expected[1]}")
 
-    with ThreadPoolExecutor() as pool:
-        faults = [found for found in pool.map(fault, images) if found]
-    if faults:
+    read_headers(folder, sizes, unusable, check)
+    if unusable:
+        faults = [f"{name} {reason}" for name, reason in unusable.items()]
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"photographs in {folder} are not those of the features: {'; '.join(faults[:3])}{more}")
 
 
 def _aligned_parts(
-    database: Path,
-    collection: Collection,
-    tracks: Tracks,
-    maps: MapSource,
-    options: RefinementOptions,
-    progress: bool,
+    run: _Run, collection: Collection, tracks: Tracks, maps: MapSource
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Nodes and their positions, part by part; each is kept in the database, those of a stopped run are not redone.
 
     What is left to do is divided anew, so that nothing depends on how the stopped run was divided.
     """
-    fingerprint = _fingerprint(collection, options)
-    with RefinementStore(database) as store:
+    fingerprint = _fingerprint(collection, run.options)
+    with RefinementStore(run.database) as store:
         done = store.parts(fingerprint)
         yield from done.values()
         nodes = np.concatenate([np.zeros(0, np.int64), *(nodes for nodes, _ in done.values())])
         work = schedule(collection, tracks, nodes)
-        adjustment = Adjustment(collection, tracks, maps, work.slots, database.parent)
-        with tqdm(total=work.nodes, desc="refine", unit="keypoint", disable=not progress) as bar:
+        adjustment = Adjustment(collection, tracks, maps, work.slots, run.database.parent)
+        with tqdm(total=work.nodes, desc="refine", unit="keypoint", disable=not run.progress) as bar:
             for number, part in enumerate(work.parts, 1 + max(done, default=-1)):
                 xy = adjustment.move(part, bar.update)
                 store.save_part(fingerprint, number, part.nodes, xy)

@@ -1,13 +1,15 @@
 """Checkpoints: weights in the published layout, which ``d2sfm extract --weights`` loads, and the state of a run."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from d2sfm.files import replacing
-from d2sfm.network.weights.load import D2NET_PREFIX, LAYER_INDEX, d2net_state
+from d2sfm.network.weights.load import D2NET_KEYS, d2net_state
 from d2sfm.training.trainer import Sums, Trainer
 
 LAST, BEST = "last.pth", "best.pth"
@@ -28,40 +30,55 @@ class RunState:
     best_epoch: int = 0  # where it was reached; 0 is the start
 
 
-def save_weights(path: Path, trainer: Trainer) -> None:
-    """Write the weights alone, atomically."""
-    _save(path, _weights(trainer))
+class Checkpoints:
+    """The checkpoints of a run in its output folder. The process that leads writes them, each at once or not at all.
 
-
-def save_run(path: Path, trainer: Trainer, state: RunState, settings: dict[str, Any]) -> None:
-    """Write all that a run needs to go on, atomically. settings: what must be the same when it does."""
-    training = {
-        "optimiser": trainer.optimiser.state_dict(),
-        "scaler": trainer.scaler.state_dict(),
-        "state": asdict(state) | {"sums": list(state.sums)},
-        "settings": settings,
-    }
-    _save(path, _weights(trainer) | {"training": training})
-
-
-def restore_run(path: Path, trainer: Trainer, settings: dict[str, Any]) -> RunState:
-    """Put a trainer where a checkpoint left it.
-
-    Raises ValueError where the file is no checkpoint of a run, or one with other settings.
+    settings: what must be the same when the run goes on.
     """
-    training = read_run(path)
-    found = training["settings"]
-    for name in sorted(settings | found):
-        if found.get(name) != settings.get(name):
-            raise ValueError(
-                f"{path} is of a run with {name} {_shown(found.get(name))}, this one has {_shown(settings.get(name))}: "
-                "give the same options, or another --output"
-            )
-    trainer.trunk.load_state_dict(training["weights"])
-    trainer.optimiser.load_state_dict(training["optimiser"])
-    trainer.scaler.load_state_dict(training["scaler"])
-    state = training["state"]
-    return RunState(**{**state, "sums": Sums(*state["sums"])})
+
+    def __init__(self, folder: Path, trainer: Trainer, settings: Mapping[str, str]):
+        self.folder, self.trainer, self.settings = folder, trainer, dict(settings)
+
+    def save_weights(self, name: str) -> None:
+        """Write the weights alone to the file of this name."""
+        self._save(name, {})
+
+    def save_run(self, state: RunState) -> None:
+        """Write all that the run needs to go on."""
+        training = {
+            "optimiser": self.trainer.optimiser.state_dict(),
+            "scaler": self.trainer.scaler.state_dict(),
+            "state": asdict(state) | {"sums": list(state.sums)},
+            "settings": self.settings,
+        }
+        self._save(LAST, {"training": training})
+
+    def restore(self) -> RunState | None:
+        """Put the trainer where the last checkpoint left it; None where there is none.
+
+        Raises ValueError where the file is no checkpoint of a run, or one with other settings.
+        """
+        path = self.folder / LAST
+        if not path.exists():
+            return None
+        training, weights = _read_run(path)
+        found, wanted = training["settings"], self.settings
+        for name in sorted(wanted | found):
+            if found.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"{path} is of a run with {name} {_shown(found.get(name))}, this one has "
+                    f"{_shown(wanted.get(name))}: give the same options, or another --output"
+                )
+        self.trainer.trunk.load_state_dict(weights)
+        self.trainer.optimiser.load_state_dict(training["optimiser"])
+        self.trainer.scaler.load_state_dict(training["scaler"])
+        state = training["state"]
+        return RunState(**{**state, "sums": Sums(*state["sums"])})
+
+    def _save(self, name: str, more: dict[str, Any]) -> None:
+        if self.trainer.processes.leads:
+            with replacing(self.folder / name, sync=True) as stream:
+                torch.save(_weights(self.trainer) | more, stream)
 
 
 def _shown(value: str | None) -> str:
@@ -72,16 +89,11 @@ def _shown(value: str | None) -> str:
     return value if len(names) < 6 else f"{names[0]} ... {names[-1]} ({len(names)})"
 
 
-def read_run(path: Path) -> dict[str, Any]:
-    """What ``save_run`` wrote, with the weights as ``weights``, under the trunk's names."""
+def _read_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What ``save_run`` wrote, and its weights under the trunk's names."""
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        weights = {
-            f"{name}.{kind}": checkpoint["model"][f"{D2NET_PREFIX}{index}.{kind}"]
-            for name, index in LAYER_INDEX.items()
-            for kind in ("weight", "bias")
-        }
-        return checkpoint["training"] | {"weights": weights}
+        return checkpoint["training"], {name: checkpoint["model"][key] for name, key in D2NET_KEYS.items()}
     except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
         raise ValueError(f"{path} is no checkpoint of a training run ({type(error).__name__})") from error
 
@@ -91,8 +103,3 @@ def _weights(trainer: Trainer) -> dict[str, Any]:
     state = d2net_state(trainer.trunk.state_dict())
     model = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     return {"model": model, "preprocessing": str(trainer.preprocessing)}
-
-
-def _save(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path, sync=True) as stream:
-        torch.save(content, stream)

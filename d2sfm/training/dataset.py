@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from d2sfm.options.training import MIN_CORRESPONDENCES, PairOptions
 from d2sfm.training.depth import is_relative, read_depth_crop
-from d2sfm.training.draws import Draw, TrainingScene
+from d2sfm.training.draws import Draw
+from d2sfm.training.scenes import TrainingScene
 from d2sfm.training.warp import Correspondences, DepthTolerance, View, corresponding_cells
 
 

@@ -1,32 +1,15 @@
 """Which pairs of photographs an epoch trains on: drawn from a seed, the same in every process and every run."""
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from d2sfm.options import PairOptions
-from d2sfm.training.scene_info import SceneInfo, read_scene_info
+from d2sfm.training.scene_info import SceneInfo
+from d2sfm.training.scene_info_file import read_scene_info
+from d2sfm.training.scenes import TrainingScene
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingScene:
-    """What training keeps of a scene: its cameras, and which pairs may be drawn. Points stay on disk between draws.
-
-    image_paths, depth_paths: [n] str, relative to the dataset; intrinsics: [n, 3, 3]; poses: [n, 4, 4] cam_from_world;
-    pairs: [P, 2] int64.
-    """
-
-    path: Path
-    image_paths: np.ndarray
-    depth_paths: np.ndarray
-    intrinsics: np.ndarray
-    poses: np.ndarray
-    pairs: np.ndarray
 
 
 class Draw(NamedTuple):
@@ -38,24 +21,6 @@ class Draw(NamedTuple):
     image2: int
     xy1: tuple[float, float]
     xy2: tuple[float, float]
-
-
-def load_scene(path: Path, options: PairOptions) -> TrainingScene:
-    """Read a scene info file and choose the pairs that the options allow. Errors as ``read_scene_info``."""
-    info = read_scene_info(path)
-    pairs = eligible_pairs(info, options)
-    return TrainingScene(path, info.image_paths, info.depth_paths, info.intrinsics, info.poses, pairs)
-
-
-def eligible_pairs(info: SceneInfo, options: PairOptions) -> np.ndarray:
-    """Pairs with common points whose overlap and scale ratio lie within the options' limits, [P, 2] int64.
-
-    Overlap is not symmetric: both orders of a pair are judged, and drawn, by themselves.
-    """
-    overlap = info.overlap_matrix
-    # Without common points the overlap is 0 or -1, which --min-overlap 0 would let in.
-    within = (overlap > 0) & (overlap >= options.min_overlap) & (overlap <= options.max_overlap)
-    return np.argwhere(within & (info.scale_ratio_matrix <= options.max_scale_ratio))
 
 
 def draw_epoch(

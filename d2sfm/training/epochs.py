@@ -2,60 +2,25 @@
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from tqdm import tqdm
 
-from d2sfm.options.training import VALIDATION_SEED, PairOptions, TrainingOptions
+from d2sfm.options.training import VALIDATION_SEED, TrainingOptions
 from d2sfm.system import processors
-from d2sfm.training.checkpoints import BEST, LAST, RunState, save_run, save_weights
+from d2sfm.training.checkpoints import BEST, Checkpoints, RunState
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.draws import draw_epoch
 from d2sfm.training.journal import Journal
 from d2sfm.training.loader import load, steps_of
 from d2sfm.training.scenes import Scenes
-from d2sfm.training.trainer import Sums, Trainer
+from d2sfm.training.skips import SkipReport
+from d2sfm.training.trainer import Sums
 
 logger = logging.getLogger(__name__)
 
 MOST_WORKERS = 4  # as published
-
-
-class SkipReport:
-    """Which pairs could not be used: how many for each reason, and what is wrong with broken files.
-
-    told: what the log has said of broken files already, shared by the reports of a run.
-    """
-
-    def __init__(self, told: set[str] | None = None):
-        self.told = set() if told is None else told
-        self.reasons: Counter[str] = Counter()
-        self.broken: dict[str, None] = {}  # in order, each once
-
-    @classmethod
-    def together(cls, reports: Iterable["SkipReport"]) -> "SkipReport":
-        """What several reports say in one."""
-        everything = cls()
-        for report in reports:
-            everything.reasons += report.reasons
-            everything.broken |= report.broken
-        return everything
-
-    def note(self, batches: Sequence[Batch]) -> None:
-        """Count what the batches leave out; a broken file is told at once, for it may be worth stopping the run."""
-        for pair in (pair for batch in batches for pair in batch.skipped):
-            self.reasons[pair.reason] += 1
-            if pair.broken:
-                self.broken[pair.broken] = None
-            if pair.broken and pair.broken not in self.told:
-                self.told.add(pair.broken)
-                logger.warning("pairs with this file are skipped: %s", pair.broken)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count} with {reason}" for reason, count in sorted(self.reasons.items()))
 
 
 class Epochs:
@@ -63,32 +28,30 @@ class Epochs:
 
     def __init__(
         self,
-        root: Path,
-        output: Path,
         scenes: Scenes,
         validation: Scenes | None,
-        pairs: PairOptions,
         options: TrainingOptions,
-        trainer: Trainer,
-        settings: dict[str, str],
+        checkpoints: Checkpoints,
         journal: Journal,
         progress: bool,
     ):
-        self.output, self.scenes, self.validation = output, scenes, validation
-        self.pairs, self.options, self.trainer, self.settings = pairs, options, trainer, settings
-        self.journal, self.progress, self.processes = journal, progress, trainer.processes
-        self.dataset = PairDataset(root, scenes.usable, pairs)
+        self.scenes, self.validation, self.options = scenes, validation, options
+        self.checkpoints, self.journal, self.progress = checkpoints, journal, progress
+        self.trainer, self.processes = checkpoints.trainer, checkpoints.trainer.processes
+        self.dataset = PairDataset(scenes.root, scenes.usable, scenes.options)
         self.skips, self.validation_skips, self.state = SkipReport(), SkipReport(), RunState()
         self.told: set[str] = set()
         if validation:
-            self.validation_dataset = PairDataset(root, validation.usable, pairs)
-            self.validation_draws = draw_epoch(
-                validation.usable, options.validation_pairs_per_scene, pairs.max_scale_ratio, VALIDATION_SEED, epoch=0
-            )
+            self.validation_dataset = PairDataset(validation.root, validation.usable, validation.options)
+            count, limit = options.validation_pairs_per_scene, validation.options.max_scale_ratio
+            self.validation_draws = draw_epoch(validation.usable, count, limit, VALIDATION_SEED, epoch=0)
 
-    def run(self, state: RunState | None) -> RunState:
-        """Go on from a checkpoint's state, or begin where it is None; the state at the end. Afterwards ``skips`` holds
-        what all processes skipped in training, ``validation_skips`` what they skipped in the last validation."""
+    def run(self, state: RunState | None) -> None:
+        """Go on from a checkpoint's state, or begin where it is None.
+
+        Afterwards ``state`` is that of the end, ``skips`` what all processes skipped in training, and
+        ``validation_skips`` what they skipped in the last validation.
+        """
         if state:
             self.state = state
             if state.epoch > self.options.num_epochs:
@@ -101,13 +64,10 @@ class Epochs:
             self._train_epoch()
             self._end_epoch()
         self.skips, self.validation_skips = self._everywhere(self.skips), self._everywhere(self.validation_skips)
-        return self.state
 
     def _train_epoch(self) -> None:
-        state, options = self.state, self.options
-        draws = draw_epoch(
-            self.scenes.usable, self.pairs.pairs_per_scene, self.pairs.max_scale_ratio, options.seed, state.epoch
-        )
+        state, options, pairs = self.state, self.options, self.scenes.options
+        draws = draw_epoch(self.scenes.usable, pairs.pairs_per_scene, pairs.max_scale_ratio, options.seed, state.epoch)
         steps = steps_of(draws, options.batch_size, options.accumulate, self.processes)
         title = f"epoch {state.epoch} of {options.num_epochs}"
         bar = self._bar(title, len(steps), state.steps_in_epoch)
@@ -124,7 +84,7 @@ class Epochs:
                 bar.set_postfix(loss=f"{state.sums.mean_loss:.4f}", refresh=False)
             bar.update()
             if state.steps_in_epoch % options.checkpoint_interval == 0:
-                self._save()
+                self.checkpoints.save_run(state)
         bar.close()
         self.skips = SkipReport.together([self.skips, in_epoch])
         if not state.sums.pairs:
@@ -137,13 +97,12 @@ class Epochs:
         self.state = replace(
             done, epoch=done.epoch + 1, steps_in_epoch=0, sums=Sums(), seconds=0.0, training_loss=done.sums.mean_loss
         )
-        if self.processes.leads:
-            save_weights(self.output / f"epoch_{done.epoch:02d}.pth", self.trainer)
+        self.checkpoints.save_weights(f"epoch_{done.epoch:02d}.pth")
         if self.validation:
             self._validate(done.epoch, done.sums, done.seconds)
         else:
             self.journal.epoch(self.state.step, done.epoch, done.sums, Sums(), done.seconds)
-        self._save()
+        self.checkpoints.save_run(self.state)
 
     def _validate(self, epoch: int, training: Sums, seconds: float) -> None:
         steps = steps_of(self.validation_draws, self.options.batch_size, 1, self.processes)
@@ -165,8 +124,7 @@ class Epochs:
             state.start_loss = state.best_loss = sums.mean_loss
         elif sums.mean_loss < state.best_loss:
             state.best_loss, state.best_epoch = sums.mean_loss, epoch
-            if self.processes.leads:
-                save_weights(self.output / BEST, self.trainer)
+            self.checkpoints.save_weights(BEST)
         self.journal.epoch(state.step, epoch, training, sums, seconds)
 
     def _load(self, dataset: PairDataset, steps: list) -> Iterator[tuple[Batch, ...]]:
@@ -180,7 +138,3 @@ class Epochs:
 
     def _bar(self, title: str, total: int, done: int) -> tqdm:
         return tqdm(desc=title, total=total, initial=done, unit="step", disable=not self.progress, leave=False)
-
-    def _save(self) -> None:
-        if self.processes.leads:
-            save_run(self.output / LAST, self.trainer, self.state, self.settings)

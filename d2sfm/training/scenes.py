@@ -1,5 +1,7 @@
-"""The scenes of a run: which of those asked for can be trained on."""
+"""The scenes of a run: which of those asked for can be trained on, and which of their pairs."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,24 +9,48 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.options import PairOptions
-from d2sfm.training.draws import TrainingScene, load_scene
+from d2sfm.training.scene_info import SceneInfo
+from d2sfm.training.scene_info_file import read_scene_info
 
 LOOKED_FOR = 10  # photographs of a scene
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingScene:
+    """What training keeps of a scene: its cameras, and which pairs may be drawn. Points stay on disk between draws.
+
+    image_paths, depth_paths: [n] str, relative to the dataset; intrinsics: [n, 3, 3]; poses: [n, 4, 4] cam_from_world;
+    pairs: [P, 2] int64.
+    """
+
+    path: Path
+    image_paths: np.ndarray
+    depth_paths: np.ndarray
+    intrinsics: np.ndarray
+    poses: np.ndarray
+    pairs: np.ndarray
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Scenes with pairs to draw, and the reason for each that was left out, by its name."""
+    """Scenes with pairs to draw, and the reason for each that was left out, by its name.
 
+    root: the dataset that the scenes' paths are relative to; options: which of their pairs are drawn, and how cut out.
+    """
+
+    root: Path
+    options: PairOptions
     usable: list[TrainingScene]
     left_out: dict[str, str]
 
 
-def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
+def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
     """Read the scene info ``folder/<name>.npz`` of each scene.
 
     root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, of another dataset, or
-    has no pair within the options' limits, is left out.
+    has no pair within the options' limits, is left out, and the log says so.
 
     Raises FileNotFoundError where a folder is missing, ValueError where no scene is left.
     """
@@ -45,7 +71,26 @@ def load_scenes(folder: Path, names: list[str], root: Path, options: PairOptions
             usable.append(scene)
     if not usable:
         raise ValueError(_nothing_usable(folder, left_out))
-    return Scenes(usable, left_out)
+    _tell_left_out(folder, left_out, len(names))
+    return Scenes(root, options, usable, left_out)
+
+
+def load_scene(path: Path, options: PairOptions) -> TrainingScene:
+    """Read a scene info file and choose the pairs that the options allow. Errors as ``read_scene_info``."""
+    info = read_scene_info(path)
+    pairs = eligible_pairs(info, options)
+    return TrainingScene(path, info.image_paths, info.depth_paths, info.intrinsics, info.poses, pairs)
+
+
+def eligible_pairs(info: SceneInfo, options: PairOptions) -> np.ndarray:
+    """Pairs with common points whose overlap and scale ratio lie within the options' limits, [P, 2] int64.
+
+    Overlap is not symmetric: both orders of a pair are judged, and drawn, by themselves.
+    """
+    overlap = info.overlap_matrix
+    # Without common points the overlap is 0 or -1, which --min-overlap 0 would let in.
+    within = (overlap > 0) & (overlap >= options.min_overlap) & (overlap <= options.max_overlap)
+    return np.argwhere(within & (info.scale_ratio_matrix <= options.max_scale_ratio))
 
 
 def _why_not(scene: TrainingScene, root: Path, options: PairOptions) -> str | None:
@@ -58,6 +103,16 @@ def _why_not(scene: TrainingScene, root: Path, options: PairOptions) -> str | No
     if not any((root / path).is_file() for path in paths):
         return f"{scene.path} is of another dataset: it names {paths[0]}, which is not below {root}"
     return None
+
+
+def _tell_left_out(folder: Path, left_out: dict[str, str], total: int) -> None:
+    missing = [name for name in left_out if not (folder / f"{name}.npz").exists()]
+    if missing:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        logger.warning("left out: %d of %d scenes have no file in %s: %s", len(missing), total, folder, some)
+    for name, reason in left_out.items():
+        if name not in missing:
+            logger.warning("scene %s is left out: %s", name, reason)
 
 
 def _nothing_usable(folder: Path, left_out: dict[str, str]) -> str:

@@ -1,8 +1,8 @@
 """A training run from start to end: what it needs is read and checked, then the epochs run."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,14 +11,13 @@ from d2sfm.files import replacing
 from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
-from d2sfm.training.checkpoints import BEST, LAST, restore_run
+from d2sfm.training.checkpoints import BEST, LAST, Checkpoints, RunState
 from d2sfm.training.distributed import Processes, joined_processes
-from d2sfm.training.epochs import Epochs, SkipReport
+from d2sfm.training.epochs import Epochs
 from d2sfm.training.journal import Journal
 from d2sfm.training.scenes import Scenes, load_scenes
+from d2sfm.training.skips import SkipReport
 from d2sfm.training.trainer import Trainer
-
-logger = logging.getLogger(__name__)
 
 BROKEN = "broken_files.txt"
 
@@ -89,38 +88,51 @@ def train(
     epoch are skipped, or a loss is not finite.
     """
     pairs, options, output = pairs or PairOptions(), options or TrainingOptions(), Path(output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"--output must be a folder, found the file {output}")
-    if not resume and (output / LAST).exists():
-        raise ValueError(f"{output} holds a run: go on with it by --resume, or give another --output")
-    output.mkdir(parents=True, exist_ok=True)
+    _claim(output, resume)
     with joined_processes(options.device) as (processes, device_name):
         device = resolve_device(device_name)
         if device.type == "cuda":
             torch.cuda.set_device(device)  # what pins memory works for the current one
         weights = load_weights(options.weights, pairs.preprocessing, options.mirror)
-        where = (Path(scene_info_path), Path(dataset_path))
         show = progress and processes.leads
-        scenes = _load_scenes(*where, train_scenes, pairs, show)
-        validation = _load_scenes(*where, valid_scenes, pairs, show) if options.use_validation else None
-        settings = _settings(digest(weights), scenes, validation, pairs, options, processes)
+        named = partial(load_scenes, Path(scene_info_path), root=Path(dataset_path), options=pairs, progress=show)
+        scenes, validation = named(train_scenes), named(valid_scenes) if options.use_validation else None
         trainer = Trainer(weights, pairs.preprocessing, options, device, processes)
-        state = restore_run(output / LAST, trainer, settings) if resume and (output / LAST).exists() else None
-        if len(set(processes.gather(state.step if state else None))) > 1:
-            raise RuntimeError(
-                f"processes find different checkpoints in {output}: it must be one folder for all machines"
-            )
+        settings = _settings(digest(weights), scenes, validation, options, processes)
+        checkpoints = Checkpoints(output, trainer, settings)
+        state = _restored(checkpoints, processes) if resume else None
         with Journal(output, options, processes.leads, resume_step=state.step if state else None) as journal:
-            root = Path(dataset_path)
-            epochs = Epochs(root, output, scenes, validation, pairs, options, trainer, settings, journal, show)
-            end = epochs.run(state)
-        broken = list(epochs.skips.broken | epochs.validation_skips.broken)
-        if processes.leads and broken:
+            epochs = Epochs(scenes, validation, options, checkpoints, journal, show)
+            epochs.run(state)
+        summary = _summary(output, epochs)
+        if processes.leads and summary.broken:
             with replacing(output / BROKEN) as stream:
-                stream.write("".join(f"{reason}\n" for reason in broken).encode())
+                stream.write("".join(f"{reason}\n" for reason in summary.broken).encode())
+    return summary
+
+
+def _claim(output: Path, resume: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output must be a folder, found the file {output}")
+    if not resume and (output / LAST).exists():
+        raise ValueError(f"{output} holds a run: go on with it by --resume, or give another --output")
+    output.mkdir(parents=True, exist_ok=True)
+
+
+def _restored(checkpoints: Checkpoints, processes: Processes) -> RunState | None:
+    state = checkpoints.restore()
+    if len(set(processes.gather(state.step if state else None))) > 1:
+        raise RuntimeError(
+            f"processes find different checkpoints in {checkpoints.folder}: it must be one folder for all machines"
+        )
+    return state
+
+
+def _summary(output: Path, epochs: Epochs) -> TrainingSummary:
+    end, validation = epochs.state, epochs.validation
     return TrainingSummary(
         output=output,
-        preprocessing=pairs.preprocessing,
+        preprocessing=epochs.scenes.options.preprocessing,
         epochs=end.epoch - 1,
         training_loss=end.training_loss,
         start_loss=end.start_loss,
@@ -128,36 +140,19 @@ def train(
         best_epoch=end.best_epoch,
         skips=epochs.skips,
         validation_skips=epochs.validation_skips,
-        broken=broken,
-        left_out=scenes.left_out | (validation.left_out if validation else {}),
+        broken=list(epochs.skips.broken | epochs.validation_skips.broken),
+        left_out=epochs.scenes.left_out | (validation.left_out if validation else {}),
     )
 
 
-def _load_scenes(folder: Path, root: Path, names: Sequence[str], pairs: PairOptions, progress: bool) -> Scenes:
-    scenes = load_scenes(folder, list(names), root, pairs, progress)
-    missing = [name for name in scenes.left_out if not (folder / f"{name}.npz").exists()]
-    if missing:
-        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        logger.warning("left out: %d of %d scenes have no file in %s: %s", len(missing), len(names), folder, some)
-    for name, reason in scenes.left_out.items():
-        if name not in missing:
-            logger.warning("scene %s is left out: %s", name, reason)
-    return scenes
-
-
 def _settings(
-    weights: str,
-    scenes: Scenes,
-    validation: Scenes | None,
-    pairs: PairOptions,
-    options: TrainingOptions,
-    processes: Processes,
+    weights: str, scenes: Scenes, validation: Scenes | None, options: TrainingOptions, processes: Processes
 ) -> dict[str, str]:
     """What decides the numbers of a run, and so must not change when it goes on; as text, to be told."""
     names = {"training scenes": scenes, **({"validation scenes": validation} if validation else {})}
     return {
         **{key: " ".join(scene.path.stem for scene in each.usable) for key, each in names.items()},
-        **{key: str(value) for key, value in asdict(pairs).items()},
+        **{key: str(value) for key, value in asdict(scenes.options).items()},
         **{key: str(getattr(options, key)) for key in ("lr", "precision", "seed", "validation_pairs_per_scene")},
         "weights": weights,
         "pairs in a step": str(options.batch_size * options.accumulate * processes.count),

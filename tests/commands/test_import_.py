@@ -8,7 +8,7 @@ from support.feature_records import write_as_hloc
 from support.transfer_files import INPUT, NAMES, SIZE, write_database, write_photographs
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore, cameras_given
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_what_export_wrote(photographs, tmp_path, capsys):
     assert run_import(*arguments, "--descriptor-dtype", "float32") == 0
     assert "import: features of 3 photographs, 18 keypoints, 15 matches of 3 pairs in" in capsys.readouterr().out
     assert read()[0].descriptors.dtype == np.float32
-    with PairStore("new.db") as store:
+    with MatchStore("new.db") as store:
         assert (len(store.done_pairs(verified=False)), len(store.done_pairs(verified=True))) == (3, 0)
     assert main(["reconstruct", "--database", "new.db"]) == 2
     assert "holds no verified pairs of images: run d2sfm match first" in capsys.readouterr().err
@@ -55,8 +55,8 @@ def test_matches_are_verified_with_the_given_options(photographs, tmp_path, caps
     assert "15 matches of 3 pairs, 0 verified" in capsys.readouterr().out
     expected = {"max_error": 3, "min_inlier_ratio": 0.2, "max_num_trials": 500, "min_num_inliers": 6, "seed": 7}
     with FeatureStore("new.db") as store:
-        assert json.loads(store.setting("match")) == expected
-    with PairStore("new.db") as store:
+        assert json.loads(store.notes.read("match")) == expected
+    with MatchStore("new.db") as store:
         assert len(store.done_pairs(verified=True)) == 3
 
 
@@ -67,7 +67,7 @@ def test_the_options_that_pairs_were_verified_with_first_stay_noted(photographs,
     for max_error in (3, 5):
         assert run_import(*arguments, max_error) == 0
     with FeatureStore("new.db") as store:
-        assert json.loads(store.setting("match"))["max_error"] == 3
+        assert json.loads(store.notes.read("match"))["max_error"] == 3
 
 
 def test_the_frame_and_the_camera(from_hloc):
@@ -77,13 +77,13 @@ def test_the_frame_and_the_camera(from_hloc):
     np.testing.assert_allclose(features.keypoints[0, :2], [8, 8], atol=1e-4)
     assert settings["convention"] == "colmap, moved from reference"
     with FeatureStore("new.db") as store:
-        assert store.cameras_given() == {1}
         assert {image.camera_id for image in store.images().values()} == {1}
+    assert cameras_given("new.db") == {1}
 
 
 def test_the_default_focal_length_and_an_existing_camera(from_hloc, photographs, tmp_path):
     assert run_import("--features", "f.h5", "--default-focal-length-factor", "2") == 0
-    with PairStore("new.db") as store:
+    with MatchStore("new.db") as store:
         assert {store.camera(image_id).focal_length for image_id in store.image_names()} == {320}
     write_photographs(photographs, ["new.png"])
     write_as_hloc(tmp_path / "f.h5", "new.png", np.array([[1.5, 1.5]]), (INPUT, SIZE))

@@ -12,7 +12,7 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 from support.helpers import textured_picture
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import open_pycolmap
 
 PLACE = [0, 0, 1, 1, 2, 2]  # of the images 1 to 6, "view 0.jpg" to "view 5.jpg"
@@ -41,7 +41,7 @@ def match(*arguments):
 
 
 def matched():
-    with PairStore("db.db") as store:
+    with MatchStore("db.db") as store:
         return store.done_pairs(verified=False)
 
 
@@ -63,7 +63,7 @@ def test_few_images_are_matched_in_all_pairs_and_that_is_said(database, capsys):
     assert match("--pairs", "auto") == 0
     assert "--pairs exhaustive, as there are no more than 200 images" in capsys.readouterr().err
     assert len(matched()) == 15
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.matches(1, 2)) >= 45  # what the two images of a place have in common
 
 
@@ -113,11 +113,11 @@ def test_pairs_are_written_and_read_again(database, tmp_path):
 
 def test_settings_without_pairs_count_as_none(database, capsys):
     with FeatureStore(database) as store:
-        store.set_setting("match", '{"ratio": 0.5}')  # of a run that was stopped before its first pair
+        store.notes.write("match", '{"ratio": 0.5}')  # of a run that was stopped before its first pair
     assert match("--ratio", "0.9") == 0
     assert "--overwrite" not in capsys.readouterr().err
     with FeatureStore(database) as store:
-        assert json.loads(store.setting("match"))["ratio"] == 0.9
+        assert json.loads(store.notes.read("match"))["ratio"] == 0.9
 
 
 @pytest.mark.parametrize(
@@ -175,10 +175,10 @@ def outcome(extracted, tmp_path, *options):
     """(matches, inliers, what is noted of the settings) of the one pair."""
     database = shutil.copy(extracted, tmp_path / "db.db")
     assert main(["match", "--database", str(database), *options]) == 0
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         [(_, _, matches, inliers)] = store.pairs_table()
     with FeatureStore(database) as store:
-        return matches, inliers, json.loads(store.setting("match"))
+        return matches, inliers, json.loads(store.notes.read("match"))
 
 
 @pytest.mark.parametrize("limit", [("--ratio", "0.6"), ("--max-distance", "0.5"), ("--min-similarity", "0.9")])

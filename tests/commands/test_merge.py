@@ -4,7 +4,7 @@ import pytest
 from support.transfer_files import NAMES, write_database, write_photographs
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 
 
 @pytest.fixture
@@ -20,23 +20,23 @@ def databases(tmp_path, monkeypatch):
 def test_three_databases(databases, capsys):
     assert main(["merge", *databases, "--output", "all.db"]) == 0
     assert capsys.readouterr().out == "merge: 9 images of 3 databases in all.db\n"
-    with PairStore("all.db") as store:
+    with MatchStore("all.db") as store:
         assert len(store.done_pairs(verified=False)) == 9
     assert main(["match", "--database", "all.db", "--no-verify", "--quiet"]) == 0
-    with PairStore("all.db") as store:
+    with MatchStore("all.db") as store:
         assert len(store.done_pairs(verified=False)) == 36
 
 
 def test_photographs_in_different_folders(databases, tmp_path, capsys):
     with FeatureStore("b.db") as store:
-        store.set_setting("images", "/elsewhere")
+        store.notes.write("images", "/elsewhere")
     assert main(["merge", *databases, "--output", "all.db"]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "b.db in /elsewhere: give --images, a folder where all of them are" in error
     assert main(["merge", *databases, "--output", "all.db", "--images", "photographs"]) == 0
     with FeatureStore("all.db") as store:
-        assert store.setting("images") == str(tmp_path / "photographs")
+        assert store.notes.read("images") == str(tmp_path / "photographs")
 
 
 def test_one_database_is_no_merge(databases, tmp_path, capsys):

@@ -48,5 +48,6 @@ def test_the_number_of_starts_and_their_time(database, tmp_path, capsys):
 
 
 def test_a_cache_goes_with_refinement(database, tmp_path, capsys):
-    assert reconstruct(database, tmp_path / "sparse", "--cache", str(tmp_path / "maps")) == 2
-    assert "--cache goes with --refine" in capsys.readouterr().err
+    for option in (("--cache", str(tmp_path / "maps")), ("--cache-limit", "1")):
+        assert reconstruct(database, tmp_path / "sparse", *option) == 2
+        assert "--cache and --cache-limit go with --refine" in capsys.readouterr().err

@@ -1,55 +1,27 @@
-"""The two ways into the file, and the words for what SQLite refuses."""
+"""The two ways into the file, one at a time."""
 
 import os
-import sqlite3
 import subprocess
 import sys
-from contextlib import contextmanager
 
-import cv2
 import numpy as np
 import pycolmap
 import pytest
-from support.helpers import textured_picture
+from support.held_database import another_writer, write_two_images
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database import connection as connection_module
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently
+from d2sfm.database.connection import Connection, open_pycolmap
 
 
 @pytest.fixture
 def database(tmp_path):
-    """A database of two images."""
-    create_database(tmp_path / "db.db")
-    with open_pycolmap(tmp_path / "db.db") as colmap:
-        camera = pycolmap.Camera(model="PINHOLE", width=64, height=48, params=[60, 60, 32, 24])
-        camera_id = colmap.write_camera(camera)
-        for name in ("a.jpg", "b.jpg"):
-            colmap.write_image(pycolmap.Image(name=name, camera_id=camera_id))
-    return tmp_path / "db.db"
-
-
-@contextmanager
-def another_writer(database, for_s=None):
-    """Another process in the middle of a write, until the end of the block or for some seconds."""
-    wait = "sys.stdin.readline()" if for_s is None else f"time.sleep({for_s})"
-    script = (
-        "import sqlite3, sys, time\nconnection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
-        f"connection.execute('BEGIN IMMEDIATE')\nprint(flush=True)\n{wait}"
-    )
-    command = [sys.executable, "-c", script, str(database)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
-        try:
-            yield
-        finally:
-            if for_s is None:
-                process.stdin.write("\n")
+    return write_two_images(tmp_path / "db.db")
 
 
 def test_only_one_way_in_at_a_time(database):
-    ways = [FeatureStore, PairStore, Connection, lambda path: open_pycolmap(path)]
+    ways = [FeatureStore, MatchStore, Connection, lambda path: open_pycolmap(path)]
     for outer in ways:
         with outer(database):
             for inner in ways:
@@ -59,84 +31,6 @@ def test_only_one_way_in_at_a_time(database):
                 import_photographs(database, database.parent, ["a.jpg"])
     with Connection(database):
         pass
-
-
-def test_a_database_that_another_process_holds(database, monkeypatch):
-    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.1)
-    words = r"db\.db is held by another process"
-    with another_writer(database):
-        with FeatureStore(database) as store:
-            assert list(store.images()) == ["a.jpg", "b.jpg"]
-            with pytest.raises(RuntimeError, match=words):
-                store.set_setting("key", "value")
-        with pytest.raises(RuntimeError, match=words):
-            PairStore(database)
-        with pytest.raises(RuntimeError, match=words):
-            create_database(database)
-    with FeatureStore(database) as store:
-        store.set_setting("key", "value")
-
-
-def photographs(folder):
-    """A folder of two photographs."""
-    folder.mkdir()
-    for index, name in enumerate(("c.jpg", "d.jpg")):
-        cv2.imwrite(str(folder / name), textured_picture(index, (64, 48)))
-    return folder
-
-
-WAYS_TO_WRITE = {
-    "sqlite3": lambda database: FeatureStore(database).set_setting("key", "value"),
-    "pycolmap": lambda database: PairStore(database).close(),
-    "import": lambda database: import_photographs(database, photographs(database.parent / "new"), ["c.jpg", "d.jpg"]),
-}
-
-
-@pytest.mark.parametrize("way", WAYS_TO_WRITE)
-def test_who_finds_the_database_held_says_so_and_waits(database, way, caplog):
-    with another_writer(database, for_s=1.0):
-        WAYS_TO_WRITE[way](database)
-    assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
-
-
-def test_a_pair_waits_until_another_process_has_written(database, caplog):
-    with PairStore(database) as store:
-        with another_writer(database, for_s=1.0):
-            store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())
-        assert store.done_pairs(verified=True) == {(1, 2)}
-    assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
-
-
-@pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + bytes(5000)])
-def test_a_file_that_is_no_database_is_told_at_once_from_one_that_is_held(tmp_path, content, caplog):
-    (tmp_path / "db.db").write_bytes(content)
-    with pytest.raises(RuntimeError, match=r"db\.db is no COLMAP database"), open_pycolmap(tmp_path / "db.db"):
-        pass
-    assert caplog.messages == []
-    assert (tmp_path / "db.db").read_bytes() == content
-
-
-def test_a_database_that_becomes_free_between_two_looks_is_opened(database):
-    """Nobody holds it any more when the error of pycolmap is looked into."""
-    answers = [RuntimeError("No registered database factory succeeded."), "open"]
-
-    def action():
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    assert patiently(database, action) == "open"
-
-
-def test_a_pair_is_refused_while_another_process_writes_and_can_be_written_later(database, monkeypatch):
-    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_S", 0.1)
-    with PairStore(database) as store:
-        with another_writer(database), pytest.raises(RuntimeError, match=r"db\.db is held by another process"):
-            store.write(1, 2, np.zeros((3, 2)))
-        assert store.done_pairs(verified=False) == set()
-        store.write(1, 2, np.zeros((3, 2)))
-        assert store.done_pairs(verified=False) == {(1, 2)}
 
 
 def test_a_file_that_may_not_be_written(database):
@@ -151,7 +45,7 @@ def test_pycolmap_needs_to_write(database, monkeypatch, place):
     place = (database.parent / place).resolve()
     monkeypatch.setattr(os, "access", lambda path, mode: path != place)
     with pytest.raises(RuntimeError, match=f"{database} can't be opened by pycolmap: {place} is read-only"):
-        PairStore(database)
+        MatchStore(database)
 
 
 def test_a_full_disk(database):
@@ -171,8 +65,8 @@ def test_a_full_disk(database):
 def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(database):
     """In a process of its own: after a delete, pycolmap would end it where the file can't be copied at closing."""
     script = (
-        "import numpy as np, pycolmap, resource, sys\nfrom d2sfm.database import PairStore\n"
-        "store = PairStore(sys.argv[1])\nstore.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
+        "import numpy as np, pycolmap, resource, sys\nfrom d2sfm.database import MatchStore\n"
+        "store = MatchStore(sys.argv[1])\nstore.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
         "try:\n    store.write(1, 3, np.zeros((100_000, 2)))\nexcept RuntimeError as error:\n    print(error)\n"
@@ -252,17 +146,10 @@ def test_names_with_characters_of_their_own(tmp_path):
     path = tmp_path / "50% of? #Füße&mode=ro.db"
     create_database(path)
     with FeatureStore(path) as store:
-        store.set_setting("key", "value")
-    with PairStore(path) as store:
+        store.notes.write("key", "value")
+    with MatchStore(path) as store:
         assert store.image_names() == {}
     assert os.listdir(tmp_path) == [path.name]
-
-
-def test_errors_of_other_kinds_pass_as_they_are(tmp_path):
-    with pytest.raises(KeyError), named_errors(tmp_path / "db.db", sqlite3.Error):
-        raise KeyError("other")
-    with pytest.raises(RuntimeError, match=r"db\.db: strange$"), named_errors(tmp_path / "db.db", ValueError):
-        raise ValueError("strange")
 
 
 def test_pycolmap_is_quiet_and_loud_again(tmp_path, capfd):

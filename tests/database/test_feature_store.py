@@ -10,10 +10,10 @@ import pycolmap
 import pytest
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database import connection as connection_module
 from d2sfm.database import feature_store as features_module
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.feature_store import MAX_ROW_BYTES, check_count
 from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
@@ -33,7 +33,9 @@ def database(tmp_path):
     return path
 
 
-def make_features(count, seed=0, image_size=(WIDTH, HEIGHT), convention=Convention.COLMAP, scales=(1.0,)):
+def make_features(
+    count, seed=0, image_size=(WIDTH, HEIGHT), convention=Convention.COLMAP, scales=(1.0,), dtype=FLOAT16
+):
     rng = np.random.default_rng(seed)
     keypoints = rng.uniform(0.1, 40, (count, 4)).astype(np.float32)
     keypoints[:, 3] = np.sort(keypoints[:, 3])[::-1]
@@ -41,7 +43,7 @@ def make_features(count, seed=0, image_size=(WIDTH, HEIGHT), convention=Conventi
     descriptors /= np.linalg.norm(descriptors, axis=1, keepdims=True)
     return Features(
         keypoints=keypoints,
-        descriptors=descriptors,
+        descriptors=descriptors.astype(dtype),
         image_size=image_size,
         input_size=(32, 20),
         convention=convention,
@@ -60,9 +62,9 @@ def test_images_are_sorted_by_name_and_carry_the_size_of_their_camera(database):
 @pytest.mark.parametrize("count", [0, 1, 37])
 @pytest.mark.parametrize("convention", list(Convention))
 def test_float32_features_come_back_bit_for_bit(database, count, convention):
-    features = make_features(count, convention=convention, scales=(0.5, 1.0, 1.0 / 3))
+    features = make_features(count, convention=convention, scales=(0.5, 1.0, 1.0 / 3), dtype=FLOAT32)
     with FeatureStore(database) as store:
-        store.write("a.jpg", features, "settings", FLOAT32)
+        store.write("a.jpg", features, "settings")
     with FeatureStore(database) as store:
         stored = store.read("a.jpg")
     assert stored.keypoints.dtype == np.float32
@@ -75,22 +77,22 @@ def test_float32_features_come_back_bit_for_bit(database, count, convention):
 
 
 @pytest.mark.parametrize("count", [0, 37])
-def test_float16_descriptors_come_back_within_half_precision(database, count):
+def test_float16_features_come_back_bit_for_bit(database, count):
     features = make_features(count)
     with FeatureStore(database) as store:
-        store.write("a.jpg", features, "settings", FLOAT16)
+        store.write("a.jpg", features, "settings")
         stored = store.read("a.jpg")
     assert stored.descriptors.dtype == np.float16
-    np.testing.assert_allclose(stored.descriptors.astype(np.float32), features.descriptors, rtol=2**-11, atol=2**-25)
+    assert np.array_equal(stored.descriptors, features.descriptors)
     assert np.array_equal(stored.keypoints, features.keypoints)
 
 
 @pytest.mark.parametrize(("descriptor_dtype", "row_bytes"), [(FLOAT16, 1024), (FLOAT32, 2048)])
 @pytest.mark.parametrize("count", [0, 5])
 def test_pycolmap_reads_what_sqlite3_wrote(database, descriptor_dtype, row_bytes, count):
-    features = make_features(count)
+    features = make_features(count, dtype=descriptor_dtype)
     with FeatureStore(database) as store:
-        store.write("e.jpg", features, "settings", descriptor_dtype)
+        store.write("e.jpg", features, "settings")
     with open_pycolmap(database) as colmap:
         assert colmap.exists_keypoints(4)
         keypoints = colmap.read_keypoints(4)
@@ -100,13 +102,13 @@ def test_pycolmap_reads_what_sqlite3_wrote(database, descriptor_dtype, row_bytes
     assert not keypoints[:, 3].any()
     assert descriptors.type == pycolmap.FeatureExtractorType.UNDEFINED
     assert descriptors.data.shape == (count, row_bytes)
-    assert descriptors.data.tobytes() == features.descriptors.astype(str(descriptor_dtype)).tobytes()
+    assert descriptors.data.tobytes() == features.descriptors.tobytes()
 
 
 def test_rows_are_those_that_pycolmap_writes(database):
-    features = make_features(6)
+    features = make_features(6, dtype=FLOAT32)
     with FeatureStore(database) as store:
-        store.write("a.jpg", features, "settings", FLOAT32)
+        store.write("a.jpg", features, "settings")
     keypoints = features.keypoints * np.array([1, 1, 1, 0], np.float32)
     undefined = pycolmap.FeatureExtractorType.UNDEFINED
     with open_pycolmap(database) as colmap:
@@ -122,8 +124,8 @@ def test_rows_are_those_that_pycolmap_writes(database):
 def test_extracted_gives_fingerprints_of_whole_images_only(database):
     with FeatureStore(database) as store:
         assert store.extracted() == {}
-        store.write("sub/c.jpg", make_features(3), "one", FLOAT16)
-        store.write("a.jpg", make_features(0), "two", FLOAT16)
+        store.write("sub/c.jpg", make_features(3), "one")
+        store.write("a.jpg", make_features(0), "two")
         assert list(store.extracted().items()) == [("a.jpg", "two"), ("sub/c.jpg", "one")]
     with open_pycolmap(database) as colmap:
         colmap.clear_descriptors()
@@ -147,7 +149,7 @@ def test_keypoints_of_another_extractor_are_foreign(database):
         colmap.write_keypoints(2, np.ones((0, 4), np.float32))
     with FeatureStore(database) as store:
         assert store.foreign_images() == ["d.jpg", "sub/c.jpg"]
-        store.write("a.jpg", make_features(3), "settings", FLOAT16)
+        store.write("a.jpg", make_features(3), "settings")
         assert store.foreign_images() == ["d.jpg", "sub/c.jpg"]
     with open_pycolmap(database) as colmap:
         colmap.update_keypoints(3, np.ones((9, 4), np.float32))
@@ -158,7 +160,7 @@ def test_keypoints_of_another_extractor_are_foreign(database):
 def test_another_extractor_is_named(database):
     kinds = pycolmap.FeatureExtractorType
     with FeatureStore(database) as store:
-        store.write("a.jpg", make_features(3), "settings", FLOAT16)
+        store.write("a.jpg", make_features(3), "settings")
         assert store.foreign_extractor() is None
     with open_pycolmap(database) as colmap:
         colmap.write_keypoints(4, np.ones((2, 4), np.float32))
@@ -176,25 +178,25 @@ def test_another_extractor_is_named(database):
 def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_only(database):
     with FeatureStore(database) as store:
         for name in store.images():
-            store.write(name, make_features(8), "old", FLOAT32)
+            store.write(name, make_features(8, dtype=FLOAT32), "old")
     geometry = pycolmap.TwoViewGeometry(inlier_matches=np.array([[0, 1]], np.uint32))
     pairs = [(i, j) for j in range(1, 6) for i in range(1, j)]
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for i, j in pairs:
             store.write(i, j, np.array([[0, 1], [2, 3]]), geometry)
     features = make_features(2, seed=1)
     with FeatureStore(database) as store:
-        store.write("a.jpg", features, "new", FLOAT16)
+        store.write("a.jpg", features, "new")
         assert np.array_equal(store.read("a.jpg").keypoints, features.keypoints)
         assert [name for name, fingerprint in store.extracted().items() if fingerprint == "new"] == ["a.jpg"]
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=True) == {pair for pair in pairs if 3 not in pair}
         assert store.done_pairs(verified=False) == {pair for pair in pairs if 3 not in pair}
 
 
 def test_a_failed_write_leaves_what_was_there(database, monkeypatch):
     with FeatureStore(database) as store:
-        store.write("a.jpg", make_features(8), "old", FLOAT32)
+        store.write("a.jpg", make_features(8, dtype=FLOAT32), "old")
         rows = store._connection.rows
 
         def interrupted(sql, values=()):
@@ -204,7 +206,7 @@ def test_a_failed_write_leaves_what_was_there(database, monkeypatch):
 
         monkeypatch.setattr(store._connection, "rows", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            store.write("a.jpg", make_features(2, seed=1), "new", FLOAT32)
+            store.write("a.jpg", make_features(2, seed=1, dtype=FLOAT32), "new")
         monkeypatch.undo()
         assert store.extracted() == {"a.jpg": "old"}
         assert np.array_equal(store.read("a.jpg").keypoints, make_features(8).keypoints)
@@ -213,13 +215,14 @@ def test_a_failed_write_leaves_what_was_there(database, monkeypatch):
 @pytest.mark.parametrize("count", [3, 4, 5, 9])
 @pytest.mark.parametrize("descriptor_dtype", list(DescriptorDtype))
 def test_descriptors_pass_in_pieces(database, monkeypatch, descriptor_dtype, count):
-    features = make_features(count)
+    features = make_features(count, dtype=descriptor_dtype)
     for module in (features_module, connection_module):
         monkeypatch.setattr(module, "PIECE_BYTES", 4096)  # four rows of float16, two of float32
     with FeatureStore(database) as store:
-        store.write("a.jpg", features, "settings", descriptor_dtype)
+        store.write("a.jpg", features, "settings")
         stored = store.read("a.jpg")
-    assert np.array_equal(stored.descriptors, features.descriptors.astype(str(descriptor_dtype)))
+    assert stored.descriptors.dtype == descriptor_dtype
+    assert np.array_equal(stored.descriptors, features.descriptors)
 
 
 def test_writing_and_reading_make_no_further_copy_of_the_descriptors(database):
@@ -242,7 +245,7 @@ def test_writing_and_reading_make_no_further_copy_of_the_descriptors(database):
     descriptors = np.ones((count, 512), np.float16)
     features = replace(make_features(0), keypoints=np.ones((count, 4), np.float32), descriptors=descriptors)
     with FeatureStore(database) as store:
-        _, grown = growth(lambda: store.write("a.jpg", features, "settings", FLOAT16))
+        _, grown = growth(lambda: store.write("a.jpg", features, "settings"))
         assert grown < descriptors.nbytes // 2
         stored, grown = growth(lambda: store.read("a.jpg"))
         assert grown < descriptors.nbytes * 3 // 2
@@ -258,9 +261,9 @@ def test_more_than_a_row_can_hold_is_refused_with_the_way_out(database, monkeypa
         check_count(600_000, FLOAT32)
     monkeypatch.setattr(features_module, "MAX_ROW_BYTES", 5 * 1024 + 100)
     with FeatureStore(database) as store:
-        store.write("a.jpg", make_features(5), "old", FLOAT16)
+        store.write("a.jpg", make_features(5), "old")
         with pytest.raises(ValueError, match="has 6 keypoints, of which a database holds 5"):
-            store.write("a.jpg", make_features(6), "new", FLOAT16)
+            store.write("a.jpg", make_features(6), "new")
         assert store.extracted() == {"a.jpg": "old"}
 
 
@@ -272,78 +275,50 @@ def test_the_limit_of_a_row_is_sqlites():
 
 def test_descriptors_of_another_length_than_their_row_says_are_refused(database):
     with FeatureStore(database) as store:
-        store.write("a.jpg", make_features(5), "settings", FLOAT16)
+        store.write("a.jpg", make_features(5), "settings")
         store._connection.rows("UPDATE descriptors SET data = zeroblob(5119)")
         with pytest.raises(RuntimeError, match=r"db\.db: row 3 of descriptors has 5119 bytes, expected 5120"):
             store.read("a.jpg")
 
 
-def test_unknown_image_and_wrong_size_are_refused(database):
+def test_unknown_image_wrong_size_and_another_dtype_are_refused(database):
     with FeatureStore(database) as store:
         with pytest.raises(ValueError, match=r"no image x\.jpg"):
-            store.write("x.jpg", make_features(1), "settings", FLOAT16)
+            store.write("x.jpg", make_features(1), "settings")
         with pytest.raises(ValueError, match=r"no image x\.jpg"):
             store.read("x.jpg")
         with pytest.raises(RuntimeError, match=r"picture of 48 x 64, the camera in .* has 64 x 48"):
-            store.write("a.jpg", make_features(1, image_size=(HEIGHT, WIDTH)), "settings", FLOAT16)
+            store.write("a.jpg", make_features(1, image_size=(HEIGHT, WIDTH)), "settings")
+        with pytest.raises(ValueError, match=r"descriptors of float64, expected float16 or float32"):
+            store.write("a.jpg", make_features(1, dtype="float64"), "settings")
         assert store.extracted() == {}
 
 
 def test_resize_factors_leave_out_images_without_our_row(database):
     with FeatureStore(database) as store:
         assert store.resize_factors() == {}
-        store.write("a.jpg", make_features(0), "settings", FLOAT16)
-        store.write("b.jpg", make_features(1), "settings", FLOAT16)
+        store.write("a.jpg", make_features(0), "settings")
+        store.write("b.jpg", make_features(1), "settings")
         factor = resize_factor((32, 20), (WIDTH, HEIGHT))
         assert factor == 2.4
         assert store.resize_factors() == {1: factor, 3: factor}
 
 
-def test_settings_are_kept_and_replaced(database):
-    with FeatureStore(database) as store:
-        assert store.setting("images") is None
-        store.set_setting("images", "/one")
-        store.set_setting("images", "/photos/Füße")
-        assert store.setting("other") is None
-    with FeatureStore(database) as store:
-        assert store.setting("images") == "/photos/Füße"
-
-
-def test_settings_of_matching_are_kept_and_replaced(database):
-    with FeatureStore(database) as store:
-        assert store.match_settings() == {}
-        store.note_match_settings({"ratio": None, "max_error": 4.0})
-        store.note_match_settings({"ratio": None})
-    with FeatureStore(database) as store:
-        assert store.match_settings() == {"ratio": None}
-
-
-def test_cameras_given_are_kept(database):
-    with FeatureStore(database) as store:
-        assert store.cameras_given() == set()
-        store.mark_cameras_given([4, 2])
-        store.mark_cameras_given({2, 5})
-    with FeatureStore(database) as store:
-        assert store.cameras_given() == {2, 4, 5}
-
-
 def test_reading_changes_no_file(database):
     before = database.read_bytes()
     with FeatureStore(database) as store:
-        store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.setting("images")
-        store.cameras_given()
+        store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.notes.read("images")
     assert database.read_bytes() == before
 
 
 def test_rows_go_with_their_image(database):
     with FeatureStore(database) as store:
-        store.write("a.jpg", make_features(3), "settings", FLOAT16)
-        store.mark_cameras_given([3, 4])
-        store._connection.rows("DELETE FROM images WHERE image_id = 3")
-        store._connection.rows("DELETE FROM cameras WHERE camera_id = 3")
+        store.write("a.jpg", make_features(3), "settings")
+    with Connection(database) as connection:
+        connection.rows("DELETE FROM images WHERE image_id = 3")
+        assert connection.rows("SELECT image_id FROM d2sfm_features") == []
+    with FeatureStore(database) as store:
         assert store.extracted() == {}
-        assert store._connection.rows("SELECT image_id FROM d2sfm_features") == []
-        assert store.cameras_given() == {4}
 
 
 def test_keypoints_of_whole_images_come_with_their_image_and_the_networks_size(database):
@@ -352,7 +327,7 @@ def test_keypoints_of_whole_images_come_with_their_image_and_the_networks_size(d
         assert list(store.keypoints()) == []
         for name, count in sizes.items():
             convention = Convention.REFERENCE if name == "e.jpg" else Convention.COLMAP
-            store.write(name, make_features(count, seed=count, convention=convention), "settings", FLOAT16)
+            store.write(name, make_features(count, seed=count, convention=convention), "settings")
     with open_pycolmap(database) as colmap:
         colmap.write_keypoints(5, np.ones((4, 4), np.float32))  # another extractor's
     with FeatureStore(database) as store:

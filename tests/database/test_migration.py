@@ -10,9 +10,10 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 from support.helpers import textured_picture
 from support.old_database import write_old_copy
 
-from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.migration import carry_pose_priors, columns, complete_frames
+from d2sfm.database.migration import carry_pose_priors, complete_frames
+from d2sfm.database.tables import columns
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
@@ -34,14 +35,14 @@ def user_version(path):
         return connection.rows("PRAGMA user_version")[0][0]
 
 
-@pytest.mark.parametrize("opened_by", [create_database, lambda path: PairStore(path).close()])
+@pytest.mark.parametrize("opened_by", [create_database, lambda path: MatchStore(path).close()])
 def test_positions_become_pose_priors(tmp_path, images, opened_by):
     path = write_old_copy(images, tmp_path / "old.db", GPS)
     assert user_version(path) == 3800
     opened_by(path)
     assert user_version(path) > 3800
     opened_by(path)  # once more changes nothing
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         names, priors = store.image_names(), store.pose_priors()
     assert {names[image_id]: tuple(prior.position) for image_id, prior in priors.items()} == {
         name: position for name, position in GPS.items() if any(position)
@@ -52,7 +53,7 @@ def test_positions_become_pose_priors(tmp_path, images, opened_by):
 def test_positions_that_are_no_latitudes(tmp_path, images):
     path = write_old_copy(images, tmp_path / "old.db", {"view 0.jpg": (1.0, 2, 3), "view 2.jpg": (-91.0, 0, 0)})
     create_database(path)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         assert {prior.coordinate_system for prior in store.pose_priors().values()} == {CARTESIAN}
 
 
@@ -68,7 +69,7 @@ def test_priors_that_are_there_stay(tmp_path, images):
     connection.commit()
     connection.close()
     carry_pose_priors(path)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         assert [prior.position.tolist() for prior in store.pose_priors().values()] == [[7, 8, 9]]
 
 
@@ -78,7 +79,7 @@ def test_spatial_pairs_of_an_old_database(tmp_path, images):
     )
     pairs = PairSelectionOptions(pairs="spatial", max_distance_m=50)
     assert match_database(path, verification=None, pairs=pairs).pairs == 1
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         assert store.done_pairs(verified=False) == {(1, 2)}
 
 

@@ -7,7 +7,7 @@ from support.feature_database import SIZE, descriptors_of_place, write_feature_d
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     RefinementStore,
     begin_overwriting,
     create_database,
@@ -16,7 +16,7 @@ from d2sfm.database import (
     stopped_overwriting,
 )
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
 
@@ -27,11 +27,11 @@ def database(tmp_path):
     path = write_feature_database(
         tmp_path / "db.db", {name: descriptors_of_place(0, seed) for seed, name in enumerate(NAMES)}
     )
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         for pair in ((1, 2), (1, 3), (2, 3)):
             store.write(*pair, np.array([[0, 1], [2, 3]]))
     with FeatureStore(path) as store:
-        store.set_setting("match", '{"ratio": 0.5}')
+        store.notes.write("match", '{"ratio": 0.5}')
     with RefinementStore(path) as store:
         store.replace({image_id: store.keypoints(image_id)[:, :2] + 0.25 for image_id in (1, 2, 3)}, {"max_error": 2.0})
         store.save_part("run", 0, np.arange(3), np.zeros((3, 2)))
@@ -41,14 +41,14 @@ def database(tmp_path):
 def write(path, name, fingerprint):
     record = Features(
         keypoints=np.ones((4, 4), np.float32),
-        descriptors=np.ones((4, 512), np.float32),
+        descriptors=np.ones((4, 512), np.float16),
         image_size=SIZE,
         input_size=SIZE,
         convention=Convention.COLMAP,
         scales=(1.0,),
     )
     with FeatureStore(path) as store:
-        store.write(name, record, fingerprint, DescriptorDtype.FLOAT16)
+        store.write(name, record, fingerprint)
 
 
 def extracted(path):
@@ -66,7 +66,7 @@ def test_they_count_as_none_and_nothing_is_removed(database):
     begin_overwriting(database, NAMES[:2], "new")
     assert outdated_images(database) == {"a.jpg": 1, "b.jpg": 2}
     assert extracted(database) == {"c.jpg": "settings"}
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert [store.has_features(image_id) for image_id in (1, 2, 3)] == [False, False, True]
     with FeatureStore(database) as store, pytest.raises(RuntimeError, match=r"no features of d2sfm for a\.jpg"):
         store.read("a.jpg")

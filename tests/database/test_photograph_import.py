@@ -6,24 +6,21 @@ import numpy as np
 import pycolmap
 import pytest
 from PIL import Image
+from support.photograph_import import EXIF_IFD, FOCAL_35MM, cameras, save, take
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     create_database,
     estimated_cameras,
     import_photographs,
     remove_photographs,
-    require_camera,
 )
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import CameraMode, CameraOptions, Convention, DescriptorDtype
+from d2sfm.options import CameraMode, CameraOptions, Convention
 
 SINGLE, PER_FOLDER = CameraOptions(camera_mode=CameraMode.SINGLE), CameraOptions(camera_mode=CameraMode.PER_FOLDER)
-PINHOLE = CameraOptions(camera_model="PINHOLE", camera_params="70,71,32,24")
-
-FOCAL_35MM, EXIF_IFD, GPS_IFD = 0xA405, 0x8769, 0x8825
 
 
 @pytest.fixture
@@ -32,28 +29,6 @@ def folder(tmp_path):
     create_database(tmp_path / "db.db")
     (tmp_path / "images" / "sub").mkdir(parents=True)
     return tmp_path
-
-
-def save(folder, *names, size=(64, 48), focal_35mm=None, gps=False, maker=None):
-    for name in names:
-        exif = Image.Exif()
-        if focal_35mm:
-            exif[EXIF_IFD] = {FOCAL_35MM: focal_35mm}
-        if gps:
-            exif[GPS_IFD] = {1: "N", 2: (47.0, 3.0, 2.0), 3: "E", 4: (8.0, 1.0, 2.0), 5: b"\0", 6: 400.0}
-        if maker:
-            exif[0x10F], exif[0x110] = maker, "One"
-        Image.effect_noise(size, 60).convert("RGB").save(folder / "images" / name, exif=exif)
-
-
-def take(folder, names, options=None):
-    return import_photographs(folder / "db.db", folder / "images", names, options)
-
-
-def cameras(folder):
-    """camera_id by name."""
-    with FeatureStore(folder / "db.db") as store:
-        return {name: image.camera_id for name, image in store.images().items()}
 
 
 def contents(path):
@@ -181,84 +156,6 @@ def test_every_image_has_a_camera_of_its_own(folder):
     assert cameras(folder) == {"a.jpg": 1, "b.jpg": 2}
 
 
-def test_given_parameters_enter_the_cameras_and_are_marked(folder, caplog):
-    save(folder, "a.jpg", "b.jpg", "c.jpg")
-    take(folder, ["a.jpg"])
-    assert take(folder, ["b.jpg", "c.jpg"], PINHOLE) == []
-    with FeatureStore(folder / "db.db") as store:
-        assert store.cameras_given() == {2, 3}
-    with open_pycolmap(folder / "db.db") as colmap:
-        assert colmap.read_camera(3).model_name == "PINHOLE"
-        assert colmap.read_camera(3).params.tolist() == [70, 71, 32, 24]
-    assert caplog.text == ""
-    take(folder, ["a.jpg", "b.jpg"], PINHOLE)
-    assert "1 photographs keep the cameras" in caplog.text
-    with FeatureStore(folder / "db.db") as store:
-        assert store.cameras_given() == {2, 3}
-
-
-def test_cameras_of_a_killed_run_are_marked_by_the_next(folder):
-    save(folder, "a.jpg")
-    options = pycolmap.ImageReaderOptions(camera_model="PINHOLE", camera_params="70,71,32,24")
-    pycolmap.import_images(folder / "db.db", folder / "images", options=options)
-    take(folder, ["a.jpg"], PINHOLE)
-    with FeatureStore(folder / "db.db") as store:
-        assert store.cameras_given() == {1}
-
-
-def test_a_camera_to_share_must_be_the_given_one(folder):
-    save(folder, "a.jpg", "b.jpg")
-    given = CameraOptions(camera_mode=CameraMode.SINGLE, camera_model="PINHOLE", camera_params="70,71,32,24")
-    take(folder, ["a.jpg"], SINGLE)
-    with pytest.raises(RuntimeError, match=r"share camera 1 of .*, SIMPLE_RADIAL .* not the given PINHOLE 70,71,32,24"):
-        take(folder, ["b.jpg"], given)
-    assert cameras(folder) == {"a.jpg": 1}
-
-
-@pytest.mark.parametrize(
-    ("model", "params", "message"),
-    [
-        ("PINHOL", "", "no camera model PINHOL: expected one of SIMPLE_PINHOLE, PINHOLE"),
-        ("INVALID", "", "no camera model INVALID"),
-        ("PINHOLE", "70,71,32", r"PINHOLE has 4 parameters \(fx, fy, cx, cy\), found 3"),
-        ("PINHOLE", "70 71 32 24", "numbers with commas between, found 70 71 32 24"),
-        ("PINHOLE", "70,71,32,", "numbers with commas between"),
-        ("PINHOLE", "70,nan,32,24", "finite with focal lengths above 0"),
-        ("PINHOLE", "70,-71,32,24", "finite with focal lengths above 0"),
-    ],
-)
-def test_wrong_parameters_are_refused_before_anything_is_imported(folder, model, params, message):
-    save(folder, "a.jpg")
-    with pytest.raises(ValueError, match=message):
-        take(folder, ["a.jpg"], CameraOptions(camera_model=model, camera_params=params))
-    assert cameras(folder) == {}
-
-
-def test_an_existing_camera_is_that_of_all_new_photographs_of_its_size(folder):
-    save(folder, "a.jpg", "b.jpg", "c.jpg", "sub/d.jpg", focal_35mm=35, maker="Maker")
-    save(folder, "large.jpg", size=(80, 60))
-    take(folder, ["a.jpg"])
-    take(folder, ["b.jpg"], CameraOptions(camera_mode=CameraMode.PER_IMAGE))
-    existing = CameraOptions(existing_camera=2)
-    assert take(folder, ["a.jpg", "c.jpg", "large.jpg", "sub/d.jpg"], existing) == ["large.jpg"]
-    assert cameras(folder) == {"a.jpg": 1, "b.jpg": 2, "c.jpg": 2, "sub/d.jpg": 2}
-    with open_pycolmap(folder / "db.db") as colmap:
-        assert colmap.num_cameras() == colmap.num_rigs() == 2
-        assert colmap.num_frames() == 4
-
-
-def test_an_existing_camera_must_exist(folder):
-    save(folder, "a.jpg", "b.jpg")
-    with pytest.raises(RuntimeError, match="has no camera 1, it has none"):
-        take(folder, ["a.jpg"], CameraOptions(existing_camera=1))
-    take(folder, ["a.jpg"])
-    with pytest.raises(RuntimeError, match=r"has no camera 7, it has 1$"):
-        take(folder, ["b.jpg"], CameraOptions(existing_camera=7))
-    assert cameras(folder) == {"a.jpg": 1}
-    with pytest.raises(FileNotFoundError, match="no database"):
-        require_camera(folder / "none.db", 1)
-
-
 def camera(folder, camera_id):
     with open_pycolmap(folder / "db.db") as colmap:
         return colmap.read_camera(camera_id)
@@ -325,7 +222,7 @@ def fill(database, names):
     """Features and verified pairs for all images."""
     features = Features(
         keypoints=np.ones((4, 4), np.float32),
-        descriptors=np.ones((4, 512), np.float32),
+        descriptors=np.ones((4, 512), np.float16),
         image_size=(64, 48),
         input_size=(64, 48),
         convention=Convention.COLMAP,
@@ -333,9 +230,9 @@ def fill(database, names):
     )
     with FeatureStore(database) as store:
         for name in names:
-            store.write(name, features, "settings", DescriptorDtype.FLOAT16)
+            store.write(name, features, "settings")
         ids = sorted(image.image_id for image in store.images().values())
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for i, j in ((i, j) for i in ids for j in ids if i < j):
             store.write(i, j, np.array([[0, 1]]), pycolmap.TwoViewGeometry())
 
@@ -358,7 +255,7 @@ def test_removed_photographs_leave_no_row(folder):
     }
     assert [row[0] for row in rows["cameras"]] == [1, 3]
     assert [row[0] for row in rows["frames"]] == [1, 3]
-    with PairStore(folder / "db.db") as store:
+    with MatchStore(folder / "db.db") as store:
         assert store.done_pairs(verified=True) == {(1, 3)}
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.database import FeatureStore, PairStore, RefinementStore
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 COUNTS = {1: 6, 2: 4, 3: 0}  # keypoints by image_id
 MATCHES = np.array([[0, 1], [2, 3], [4, 0]], np.uint32)
@@ -21,7 +21,7 @@ def make_features(count, seed=0):
     random = np.random.default_rng(seed)
     return Features(
         keypoints=random.uniform(1, 60, (count, 4)).astype(np.float32),
-        descriptors=np.full((count, 512), 512**-0.5, np.float32),
+        descriptors=np.full((count, 512), 512**-0.5, np.float16),
         image_size=(64, 48),
         input_size=(64, 48),
         convention=Convention.COLMAP,
@@ -39,13 +39,13 @@ def database(tmp_path):
             colmap.write_image(pycolmap.Image(name=f"{image_id}.jpg", camera_id=colmap.write_camera(camera)))
     with FeatureStore(path) as store:
         for image_id, count in COUNTS.items():
-            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings", DescriptorDtype.FLOAT16)
+            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings")
     verify_pairs(path)
     return path
 
 
 def verify_pairs(path):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         store.write(1, 2, MATCHES, pycolmap.TwoViewGeometry(inlier_matches=MATCHES[:2]))
         store.write(1, 3, np.zeros((0, 2)), pycolmap.TwoViewGeometry())
 
@@ -83,7 +83,7 @@ def test_positions_replace_those_of_the_keypoints_and_nothing_else(database):
             assert np.array_equal(found[:, 2:], originals[image_id][:, 2:])
     assert {table: rows(database, table) for table in before} == before
     assert rows(database, "two_view_geometries") == []
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert np.array_equal(store.keypoints(1), positions[1].astype(np.float32))
         assert np.array_equal(store.matches(1, 2), MATCHES)
         assert store.done_pairs(verified=True) == set()
@@ -101,7 +101,7 @@ def test_restored_keypoints_are_the_originals_bit_for_bit(database):
         assert store.restore() == 0
     assert rows(database, "keypoints") == before
     assert rows(database, "two_view_geometries") == []
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert np.array_equal(store.matches(1, 2), MATCHES)
 
 
@@ -194,7 +194,7 @@ def test_features_written_again_forget_their_originals(database):
     replaced(database, new_positions())
     features = make_features(5, seed=9)
     with FeatureStore(database) as store:
-        store.write("1.jpg", features, "settings", DescriptorDtype.FLOAT16)
+        store.write("1.jpg", features, "settings")
     with RefinementStore(database) as store:
         assert store.refined() == {2, 3}
         assert store.restore() == 2

@@ -7,7 +7,8 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 
 from d2sfm.database import FeatureStore, create_database
 from d2sfm.database.connection import Connection
-from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES, has_rows, remove_features, remove_pairs
+from d2sfm.database.removal import MAX_IMAGES, remove_features, remove_pairs
+from d2sfm.database.tables import PAIR_TABLES, has_rows
 
 IDS = [1, 2, 7, 8, MAX_IMAGES - 1]
 PAIRS = [(i, j) for i in IDS for j in IDS if i < j]
@@ -39,7 +40,7 @@ def test_notes_go_with_the_last_that_they_are_about(tmp_path):
     path = write_feature_database(tmp_path / "db.db", {name: descriptors_of_place(0, 0) for name in "ab"})
     with FeatureStore(path) as store:
         for key in ("match", "refinement", "images"):
-            store.set_setting(key, "{}")
+            store.notes.write(key, "{}")
     with Connection(path) as connection:
         connection.rows("INSERT INTO matches (pair_id, rows, cols) VALUES (?, 0, 2)", (MAX_IMAGES * 1 + 2,))
         connection.run_many(

@@ -12,11 +12,11 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 from support.feature_records import random_features
 from support.hloc import keypoints_of_hloc, matches_of_hloc
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.exchange.export import export_database
 from d2sfm.formats.npz_mat import read_features, read_fingerprint
 from d2sfm.matching.match import match_database
-from d2sfm.options import Convention, DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions
+from d2sfm.options import Convention, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "convention": "colmap"})
 NAMES = ["A.jpg", "a.jpg", "sub/a.jpg", "süd/東 1.jpg"]
@@ -30,7 +30,7 @@ def database(tmp_path):
         for seed, name in enumerate(NAMES):
             features = random_features(seed, 60, image_size=(80, 60), input_size=(40, 30))
             features.descriptors[:] = descriptors_of_place(0, seed)
-            store.write(name, features, FINGERPRINT, DescriptorDtype.FLOAT16)
+            store.write(name, features, FINGERPRINT)
     match_database(path, verification=VerificationOptions(min_num_inliers=5, max_error=0.5))
     return path
 
@@ -63,7 +63,7 @@ def test_hloc_reads_the_matches_of_its_pairs_file(tmp_path, database, kind):
     summary = export_database(database, tmp_path, options=ExportOptions(matches=kind))
     features = stored(database)
     lines = (tmp_path / "pairs.txt").read_text().splitlines()
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         names = store.image_names()
         inliers = {pair: store.inlier_matches(*pair).tolist() for pair in store.done_pairs(verified=True)}
         pairs = {pair: store.matches(*pair).tolist() for pair in inliers}
@@ -118,7 +118,7 @@ def test_a_file_for_each_image(tmp_path, database, kind):
 def test_the_published_codes_frame(tmp_path, database):
     with FeatureStore(database) as store:
         features = random_features(0, image_size=(80, 60), input_size=(40, 30), convention=Convention.REFERENCE)
-        store.write("a.jpg", features, '{"convention": "reference"}', DescriptorDtype.FLOAT16)
+        store.write("a.jpg", features, '{"convention": "reference"}')
     export_database(database, tmp_path, options=ExportOptions(matches=ExportedMatches.NONE))
     found = keypoints_of_hloc(tmp_path / "features.h5", "a.jpg")
     np.testing.assert_allclose(found, features.keypoints[:, :2] + 5, rtol=1e-5)

@@ -16,11 +16,18 @@ from scipy.spatial import cKDTree
 from support.feature_records import random_features, write_as_hloc
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore, PairStore, RefinementStore, create_database, import_photographs
+from d2sfm.database import (
+    FeatureStore,
+    MatchStore,
+    RefinementStore,
+    cameras_given,
+    create_database,
+    import_photographs,
+)
 from d2sfm.exchange.export import export_database
 from d2sfm.exchange.import_features import import_features
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.formats import write_hloc_features
+from d2sfm.formats.hloc_features import write_hloc_features
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
@@ -61,7 +68,7 @@ def stored(path):
 
 def pairs_of(path):
     """Matches by the names of a pair."""
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         names, done = store.image_names(), store.done_pairs(verified=False)
         found = {}
         for i, j in done:
@@ -74,7 +81,7 @@ def pairs_of(path):
 
 def inliers_of(path):
     """How many inlier matches the pairs have."""
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return {pair: len(store.inlier_matches(*pair)) for pair in store.done_pairs(verified=True)}
 
 
@@ -107,8 +114,8 @@ def test_a_database_through_files_is_the_same(photographs, tmp_path_factory, cou
     }
     with FeatureStore(folder / "a.db") as store:
         for name, features in named.items():
-            store.write(name, features, FINGERPRINT, dtype)
-    with PairStore(folder / "a.db") as store:
+            store.write(name, features, FINGERPRINT)
+    with MatchStore(folder / "a.db") as store:
         for i in range(1, len(NAMES) + 1):
             for j in range(i + 1, len(NAMES) + 1):
                 of_i, of_j = (counts[NAMES.index(store.image_names()[image_id])] for image_id in (i, j))
@@ -147,9 +154,10 @@ def test_what_hlocs_d2net_wrote(tmp_path, photographs, from_hloc):
     assert json.loads(fingerprint)["extractor"] == "another, imported from feats-d2net-ss.h5"
     assert json.loads(fingerprint)["convention"] == "colmap, moved from reference"
     with FeatureStore(tmp_path / "db.db") as store:
-        assert {image.camera_id for image in store.images().values()} == store.cameras_given() == {1}
-        assert store.setting("images") == str(photographs)
+        assert {image.camera_id for image in store.images().values()} == {1}
+        assert store.notes.read("images") == str(photographs)
         assert set(store.resize_factors().values()) == {2}
+    assert cameras_given(tmp_path / "db.db") == {1}
 
 
 def test_an_unstated_frame_is_hlocs_own_and_that_is_said(tmp_path, photographs, from_hloc, caplog):
@@ -406,7 +414,7 @@ def test_imported_features_are_matched_refined_and_restored(tmp_path, caplog):
     assert inliers_of(tmp_path / "b.db") == geometries  # within refinement's threshold
     assert restore_database(tmp_path / "b.db") == 3
     assert_equal(stored(tmp_path / "b.db")[0], before, "float16")
-    with PairStore(tmp_path / "b.db") as store:
+    with MatchStore(tmp_path / "b.db") as store:
         assert len(store.done_pairs(verified=True)) == 3  # as it was noted how they had been verified
     again = match_database(tmp_path / "b.db", verification=verification)
     assert again.already_there == again.pairs == 3

@@ -19,20 +19,23 @@ from support.old_database import write_old_copy
 
 from d2sfm.database import (
     FeatureStore,
-    PairStore,
+    MatchStore,
     RefinementStore,
     begin_overwriting,
+    cameras_given,
     create_database,
     import_photographs,
+    mark_cameras_given,
     outdated_images,
     remove_photographs,
     stopped_overwriting,
 )
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.file import OUR_TABLES, exclusive, tables
-from d2sfm.database.removal import MAX_IMAGES, PAIR_TABLES
-from d2sfm.exchange.merge import REFINED_PARTS, RENUMBERED, SETTINGS, merge_databases
-from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype
+from d2sfm.database.lock import exclusive
+from d2sfm.database.removal import MAX_IMAGES
+from d2sfm.database.tables import OUR_TABLES, PAIR_TABLES, PARTS, SETTINGS, tables
+from d2sfm.exchange.merge import RENUMBERED, merge_databases
+from d2sfm.options import CameraMode, CameraOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})
 SIZE = (80, 60)
@@ -65,15 +68,15 @@ def write_database(path, photographs, names, fingerprint=FINGERPRINT, seed=0):
     with FeatureStore(path) as store:
         for index, name in enumerate(names):
             features = random_features(10 * seed + index, count=4 + index, image_size=SIZE, input_size=(40, 30))
-            store.write(name, features, fingerprint, DescriptorDtype.FLOAT16)
-        store.set_setting("images", str(photographs))
-        store.mark_cameras_given([1])
+            store.write(name, features, fingerprint)
+        store.notes.write("images", str(photographs))
+    mark_cameras_given(path, [1])
     with open_pycolmap(path) as colmap:
         for image in colmap.read_all_images():
             prior = pycolmap.PosePrior(position=np.array([seed, image.image_id, 0.0]))
             prior.corr_data_id = image.data_id
             colmap.write_pose_prior(prior)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         ids = list(store.image_names())
         for number, (i, j) in enumerate((i, j) for i in ids for j in ids if i < j):
             store.write(i, j, np.array([[0, 1], [2, 0], [3, 3 - number % 2]]), geometry(number + seed))
@@ -91,11 +94,11 @@ def parts(tmp_path, photographs):
 def content(path):
     """All that a database holds of its images, by name, as pycolmap and d2sfm read it."""
     with FeatureStore(path) as store:
-        images, fingerprints, given = store.images(), store.extracted(), store.cameras_given()
+        images, fingerprints = store.images(), store.extracted()
         features = {name: store.read(name) for name in fingerprints}
     with RefinementStore(path) as store:
         refined = store.refined()
-    found = {}
+    found, given = {}, cameras_given(path)
     with open_pycolmap(path) as colmap:
         cameras = {name: colmap.read_camera(image.camera_id) for name, image in images.items()}
         priors = {prior.corr_data_id.id: prior for prior in colmap.read_all_pose_priors()}
@@ -149,7 +152,7 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
     assert pairs == expected_pairs
     assert len(pairs) == 3 + 1 + 3
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.settings() == {"images": str(tmp_path / "photographs")}
+        assert store.notes.all() == {"images": str(tmp_path / "photographs")}
     with Connection(tmp_path / "merged.db") as connection:
         assert connection.rows("PRAGMA foreign_key_check") == []
         assert connection.rows("PRAGMA integrity_check") == [("ok",)]
@@ -166,7 +169,7 @@ def test_what_a_killed_merge_left_goes(tmp_path, parts):
 
 
 def names_by_id(path):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return list(store.image_names().values())
 
 
@@ -178,7 +181,7 @@ def test_ids_count_on(tmp_path, parts):
 def test_every_table_of_d2sfm_is_thought_of():
     assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | {
         SETTINGS,
-        REFINED_PARTS,
+        PARTS,
     }
 
 
@@ -282,12 +285,12 @@ def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
     set_setting(parts[0], "copy_of", "another")
     assert merge_databases(parts, tmp_path / "merged.db") == 8
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.settings() == {"images": str(tmp_path / "photographs")}
+        assert store.notes.all() == {"images": str(tmp_path / "photographs")}
 
 
 def test_names_in_both(tmp_path, photographs, parts):
     write_database(tmp_path / "d.db", photographs, ["c1.png", "sub/b 1.png"])
-    message = f"1 names of images are in several databases: sub/b 1.png in {parts[1]} and {tmp_path / 'd.db'}"
+    message = f"in several databases, as {parts[1]} and {tmp_path / 'd.db'}: 1 name (sub/b 1.png)"
     refuse(tmp_path, [parts[1], tmp_path / "d.db"], message)
 
 
@@ -328,17 +331,17 @@ def test_keypoints_of_another_extractor(tmp_path, parts):
 
 def set_setting(path, key, value):
     with FeatureStore(path) as store:
-        store.set_setting(key, value)
+        store.notes.write(key, value)
 
 
 def test_photographs_in_different_folders(tmp_path, photographs, parts, caplog):
     set_setting(parts[1], "images", "/elsewhere")
     refuse(tmp_path, parts, f"{parts[0]} has its photographs in {photographs}, {parts[1]} in /elsewhere: give --images")
     (tmp_path / "half").mkdir()
-    refuse(tmp_path, parts, "half lacks 8 photographs of the databases: A0.png the first", tmp_path / "half")
+    refuse(tmp_path, parts, "half lacks 8 photographs (A0.png the first) of the databases", tmp_path / "half")
     merge_databases(parts, tmp_path / "merged.db", photographs)
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.setting("images") == str(photographs)
+        assert store.notes.read("images") == str(photographs)
 
 
 def test_other_settings(tmp_path, parts, caplog):
@@ -348,8 +351,8 @@ def test_other_settings(tmp_path, parts, caplog):
     merge_databases(parts, tmp_path / "merged.db")
     assert f"pairs of {parts[0]} were made with" in caplog.text
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.setting("match") == '{"ratio": null}'
-        assert store.setting("alone") == "x"
+        assert store.notes.read("match") == '{"ratio": null}'
+        assert store.notes.read("alone") == "x"
     (tmp_path / "merged.db").unlink()
     set_setting(parts[0], "alone", "y")
     refuse(tmp_path, parts, f"{parts[0]} has the setting alone y, {parts[2]} has x")
@@ -396,7 +399,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts, share):
     for path, name in ((parts[0], "a0.png"), (parts[1], "A0.png")):
         with FeatureStore(path) as store:
             features = random_features(0, count=2000, image_size=SIZE, input_size=(40, 30))
-            store.write(name, features, FINGERPRINT, DescriptorDtype.FLOAT16)
+            store.write(name, features, FINGERPRINT)
     before = [path.read_bytes() for path in parts]
     limit = int(share * len(before[0]))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -8,7 +8,7 @@ import pytest
 from support.feature_records import random_features
 
 from d2sfm.features.published import in_colmap_frame
-from d2sfm.formats import FeatureFolder
+from d2sfm.formats.feature_folder import FeatureFolder
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.options import Convention, ImportOptions, OutputType
 

@@ -13,7 +13,7 @@ from support.hloc import keypoints_of_hloc
 
 from d2sfm.coordinates import image_from_input
 from d2sfm.features.published import in_colmap_frame
-from d2sfm.formats import HlocFeatures, write_hloc_features
+from d2sfm.formats.hloc_features import HlocFeatures, write_hloc_features
 from d2sfm.options import Convention, ImportOptions
 
 COLMAP, REFERENCE = Convention.COLMAP, Convention.REFERENCE

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.hloc import key_of_hloc, matches_of_hloc
 
-from d2sfm.formats import HlocMatches, require_distinct, write_hloc_matches
+from d2sfm.formats.hloc_matches import HlocMatches, require_distinct, write_hloc_matches
 
 NAMES = ["a.jpg", "A.jpg", "sub/a.jpg", "sub/deeper/a b.png", "Süd/ä_ö.jpg", "a_b.jpg", "写真/東.jpg"]
 

@@ -74,29 +74,23 @@ def test_what_is_written_is_read(count, seed, image_size, input_size, convention
 
 @pytest.mark.parametrize("count", [0, 3])
 @pytest.mark.parametrize("suffix", [".d2-net", ".npz", ".mat", ""])
-def test_npz_has_the_published_keys_and_the_name_that_was_asked_for(tmp_path, suffix, count):
-    features = make_features(count)
-    write_features(tmp_path / f"a.jpg{suffix}", features, NPZ, FLOAT32)
-    assert os.listdir(tmp_path) == [f"a.jpg{suffix}"]
-    with np.load(tmp_path / f"a.jpg{suffix}", allow_pickle=False) as archive:
-        assert archive["convention"] == "colmap"
-        assert set(archive.files) == {*plain_arrays(features), "convention"}
-        for key, array in plain_arrays(features).items():
-            assert archive[key].shape == array.shape
-            assert np.array_equal(archive[key], array)
-
-
-@pytest.mark.parametrize("count", [0, 3])
-@pytest.mark.parametrize("suffix", [".d2-net", ".npz", ".mat", ""])
-def test_mat_has_the_published_keys_and_the_name_that_was_asked_for(tmp_path, suffix, count):
-    features = make_features(count)
-    write_features(tmp_path / f"a.jpg{suffix}", features, MAT, FLOAT32)
-    assert os.listdir(tmp_path) == [f"a.jpg{suffix}"]
-    arrays = scipy.io.loadmat(tmp_path / f"a.jpg{suffix}", appendmat=False)
-    assert arrays["convention"] == ["colmap"]
-    for key, array in plain_arrays(features).items():
-        assert arrays[key].shape == np.atleast_2d(array).shape
-        assert np.array_equal(arrays[key], np.atleast_2d(array))
+@pytest.mark.parametrize("output_type", [NPZ, MAT])
+def test_a_file_has_the_published_keys_and_the_name_that_was_asked_for(tmp_path, output_type, suffix, count):
+    path, features = tmp_path / f"a.jpg{suffix}", make_features(count)
+    write_features(path, features, output_type, FLOAT32)
+    assert os.listdir(tmp_path) == [path.name]
+    expected = plain_arrays(features)
+    if output_type is NPZ:
+        with np.load(path, allow_pickle=False) as archive:
+            found = dict(archive)
+        assert set(found) == {*expected, "convention"}
+    else:
+        found = scipy.io.loadmat(path, appendmat=False)
+        expected = {key: np.atleast_2d(array) for key, array in expected.items()}
+    assert found["convention"] == "colmap"
+    for key, array in expected.items():
+        assert found[key].shape == array.shape
+        assert np.array_equal(found[key], array)
 
 
 @pytest.mark.parametrize("output_type", [NPZ, MAT])

@@ -1,7 +1,7 @@
 import pycolmap
 import pytest
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import SHARES, initial_pairs
 
 
@@ -26,7 +26,7 @@ def limits(**changes):
 
 
 def chosen(path, settings, without=(), most=100):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return initial_pairs(store, settings, without, most=most)
 
 
@@ -35,7 +35,7 @@ def test_each_pair_that_can_begin_a_model_is_given_once_and_the_best_first(datab
     pairs = chosen(path, limits())
     assert len(pairs) == len(set(pairs)) > 3
     assert all(a < b for a, b in pairs)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         inliers = [len(store.inlier_matches(*pair)) for pair in pairs]
     assert inliers == sorted(inliers, reverse=True)
     assert chosen(path, limits(), most=2) == pairs[:2]

@@ -5,7 +5,8 @@ import pycolmap
 import pytest
 
 from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, global_options, incremental_options, map_once
-from d2sfm.mapping.quality import compare_with_truth, statistics
+from d2sfm.mapping.quality import statistics
+from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper
 
 

@@ -10,9 +10,10 @@ import pycolmap
 import pytest
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore
-from d2sfm.mapping.quality import compare_with_truth, score
+from d2sfm.database import FeatureStore, mark_cameras_given
+from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
+from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
 
 ONE_START = {"min_starts": 1, "max_starts": 1}
@@ -92,8 +93,7 @@ def test_auto_holds_the_given_cameras_fixed(database, tmp_path):
     options = ReconstructionOptions(**ONE_START)
     result = reconstruct(database, tmp_path / "free", options=options)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) != database_params(database)
-    with FeatureStore(database) as store:
-        store.mark_cameras_given([1])
+    mark_cameras_given(database, [1])
     result = reconstruct(database, tmp_path / "given", options=options)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) == database_params(database)
 
@@ -107,8 +107,7 @@ def two_cameras(tmp_path_factory):
 
 def test_one_of_two_cameras_is_held_fixed(two_cameras, tmp_path):
     database = shutil.copy(two_cameras, tmp_path / "db.db")
-    with FeatureStore(database) as store:
-        store.mark_cameras_given([1])
+    mark_cameras_given(database, [1])
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(**ONE_START))
     found, stored = camera_params(pycolmap.Reconstruction(result.models[0])), database_params(database)
     assert found[1] == stored[1]
@@ -137,7 +136,7 @@ def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(databas
 
 def mark_refined(database):
     with FeatureStore(database) as store:
-        store.set_setting("refinement", json.dumps({"max_error": 2.0}))
+        store.notes.write("refinement", json.dumps({"max_error": 2.0}))
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("INSERT INTO d2sfm_original_keypoints SELECT image_id, data FROM keypoints")
 
@@ -183,7 +182,7 @@ def test_the_threshold_is_that_of_the_last_verification(database):
 
     assert max_error() == VerificationOptions().max_error
     with FeatureStore(database) as store:
-        store.set_setting("match", json.dumps({"max_error": 6.0}))
+        store.notes.write("match", json.dumps({"max_error": 6.0}))
     assert max_error() == 6
     mark_refined(database)
     assert max_error() == 2
@@ -242,7 +241,7 @@ def test_points_take_the_colours_of_the_photographs(database, tmp_path, caplog):
     assert colours.max() > 0
     assert "colours" not in caplog.text
     with FeatureStore(database) as store:
-        store.set_setting("images", str(tmp_path / "images"))
+        store.notes.write("images", str(tmp_path / "images"))
     recorded = reconstruct(database, tmp_path / "recorded", options=options)
     again = np.array([point.color for point in pycolmap.Reconstruction(recorded.models[0]).points3D.values()])
     assert np.array_equal(colours, again)

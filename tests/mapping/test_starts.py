@@ -94,13 +94,17 @@ def two_places(tmp_path_factory):
     return both, names, ids
 
 
+def input_of(database, names, mapper=Mapper.INCREMENTAL, **changes):
+    sizes = {"names": names, "connected": len(names)}
+    return MappingInput(database=database, mapper=mapper, max_error=2.0, **sizes, **changes)
+
+
 def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkeypatch):
     database, names, (first, second) = two_places
     database = shutil.copy(database, tmp_path / "db.db")
-    given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0)
+    given = input_of(database, names)
     options = ReconstructionOptions(max_starts=3)
-    given_names = {"names": names, "connected": len(names), "is_estimated": False}
-    found = best_of_starts(given, options, **given_names)
+    found = best_of_starts(given, options)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
     # Also where each start gives a single model.
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", lambda *arguments: map_once(*arguments)[:1])
@@ -108,7 +112,7 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
         "d2sfm.mapping.starts.initial_pairs",
         lambda *given, most: [p for p in initial_pairs(*given, most=99) if set(p) <= second],
     )
-    found = best_of_starts(given, options, **given_names)
+    found = best_of_starts(given, options)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
 
 
@@ -123,9 +127,9 @@ def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_pat
         return map_once(given, trial, on_image)
 
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
-    given = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0)
+    given = input_of(database, names)
     options = ReconstructionOptions(max_starts=3, time_budget=budget)
-    best_of_starts(given, options, names=names, connected=len(names), is_estimated=False)
+    best_of_starts(given, options)
     assert limits[0] == -1
     assert len(limits) > 1
     assert all(0 < limit <= budget for limit in limits[1:])
@@ -156,27 +160,19 @@ def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, mapper, is_r
 
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
     monkeypatch.setattr("d2sfm.mapping.starts.with_distortion", lambda *arguments: None)
-    given = MappingInput(database=database, mapper=mapper, max_error=2.0, is_refined=is_refined)
+    given = input_of(database, names, mapper, is_refined=is_refined, is_estimated=is_estimated)
     options = ReconstructionOptions(min_starts=4, max_starts=4)
-    best_of_starts(given, options, names=names, connected=len(names), is_estimated=is_estimated)
+    best_of_starts(given, options)
     assert [trial.is_cautious for trial in trials] == cautious
 
 
 def test_distortion_of_known_cameras_is_not_refined_afterwards(two_places, tmp_path):
     database, names, _ = two_places
     database = shutil.copy(database, tmp_path / "db.db")
-    cameras = frozenset(range(1, 3))
-    known = MappingInput(
-        database=database,
-        mapper=Mapper.INCREMENTAL,
-        max_error=2.0,
-        is_refined=True,
-        constant_cameras=cameras,
-        all_constant=True,
-    )
+    known = input_of(database, names, is_refined=True, constant_cameras=frozenset(range(1, 3)), all_constant=True)
     options = ReconstructionOptions(max_starts=1)
-    outcome = best_of_starts(known, options, names=names, connected=len(names), is_estimated=False)
+    outcome = best_of_starts(known, options)
     assert [start.way for start in outcome.starts] == ["cautious"]
-    free = MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0, is_refined=True)
-    outcome = best_of_starts(free, options, names=names, connected=len(names), is_estimated=False)
+    free = input_of(database, names, is_refined=True)
+    outcome = best_of_starts(free, options)
     assert [start.way for start in outcome.starts] == ["cautious", "distortion refined"]

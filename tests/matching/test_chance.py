@@ -1,13 +1,11 @@
-import sqlite3
-from contextlib import closing
 from math import comb, inf, isinf, log10
 
 import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.database import PairStore
-from d2sfm.matching.chance import chance_pairs, copy_for_mapping, false_alarms_log10, share_near_line
+from d2sfm.database import MatchStore
+from d2sfm.matching.chance import chance_pairs, false_alarms_log10, share_near_line
 
 
 @pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (60, 8, 0.3), (40, 40, 0.05)])
@@ -65,29 +63,7 @@ def database(tmp_path):
 
 def test_random_matches_are_chance_and_true_ones_are_not(database):
     path, pair = database
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         assert chance_pairs(store, 8.0, {}) == {pair}
         # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
         assert chance_pairs(store, 1.0, {pair[1]: 8.0}) >= {pair}
-
-
-def test_a_copy_has_all_that_mapping_reads_but_the_pairs_left_out(database, tmp_path):
-    path, pair = database
-    copy = tmp_path / "copy.db"
-    copy_for_mapping(path, copy, {pair})
-    with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(copy)) as new:
-        tables = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for name in tables:
-            if name.startswith("d2sfm_"):
-                continue
-            rows = [connection.execute(f'SELECT * FROM "{name}"').fetchall() for connection in (old, new)]
-            if name == "two_view_geometries":
-                left_out = {pycolmap.image_pair_to_pair_id(*pair)}
-                assert {row[0] for row in rows[0]} - {row[0] for row in rows[1]} == left_out
-            elif name == "descriptors":
-                assert rows[0]
-                assert not rows[1]
-            elif name != "sqlite_sequence":
-                assert rows[0] == rows[1]
-    with pycolmap.Database.open(copy) as colmap:
-        assert colmap.num_images() == 4

@@ -3,9 +3,9 @@ import pycolmap
 import pytest
 import torch
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.matching.inputs import ImageCache, LruCache, in_own_pages
+from d2sfm.matching.inputs import MatchingInputs
 
 CPU = torch.device("cpu")
 
@@ -24,13 +24,13 @@ def store(tmp_path):
             colmap.write_descriptors(
                 image_id, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.UNDEFINED, rows)
             )
-    with PairStore(tmp_path / "db.db") as opened:
+    with MatchStore(tmp_path / "db.db") as opened:
         yield opened
 
 
 @pytest.mark.parametrize(("image_id", "dtype"), [(1, torch.float16), (2, torch.float32)])
 def test_what_is_stored_comes_back(store, image_id, dtype):
-    cache = ImageCache(store, CPU, 1 << 20)
+    cache = MatchingInputs(store, CPU, 1 << 20)
     for _ in range(2):
         descriptors, (camera, keypoints) = cache.descriptors(image_id), cache.view(image_id)
         assert descriptors.dtype == dtype
@@ -42,11 +42,11 @@ def test_what_is_stored_comes_back(store, image_id, dtype):
 def test_each_is_read_once(store, monkeypatch):
     reads = []
     for name in ("descriptors", "camera"):
-        method = getattr(PairStore, name)
+        method = getattr(MatchStore, name)
         monkeypatch.setattr(
-            PairStore, name, lambda self, image_id, method=method: reads.append(image_id) or method(self, image_id)
+            MatchStore, name, lambda self, image_id, method=method: reads.append(image_id) or method(self, image_id)
         )
-    cache = ImageCache(store, CPU, 1 << 20)
+    cache = MatchingInputs(store, CPU, 1 << 20)
     for _ in range(3):
         for image_id in (1, 2):
             cache.descriptors(image_id), cache.view(image_id)
@@ -54,34 +54,7 @@ def test_each_is_read_once(store, monkeypatch):
 
 
 def test_descriptors_that_do_not_fit_the_keypoints(store):
-    cache = ImageCache(store, CPU, 1 << 20)
+    cache = MatchingInputs(store, CPU, 1 << 20)
     with pytest.raises(RuntimeError, match=r"^4\.jpg has 6 keypoints and 4 descriptors in .*db\.db: run d2sfm extract"):
         cache.descriptors(3)
     assert len(cache.view(3).keypoints) == 6
-
-
-@pytest.mark.parametrize("shape", [(0, 512), (1, 1), (300, 512)])
-@pytest.mark.parametrize("dtype", [None, torch.float16, torch.float32])
-def test_a_copy_in_its_own_pages(shape, dtype):
-    original = torch.randn(shape, generator=torch.Generator().manual_seed(1)).half()
-    copy = in_own_pages(original, dtype)
-    assert copy.dtype == (dtype or torch.float16)
-    torch.testing.assert_close(copy, original.to(copy.dtype), rtol=0, atol=0)
-    original.zero_()
-    assert copy.any() == (copy.numel() > 0)
-
-
-def test_the_cache_is_bounded_and_keeps_what_was_used_last():
-    loaded = []
-
-    def load(key):
-        loaded.append(key)
-        return torch.zeros(100 if key < 10 else 1000, dtype=torch.uint8)
-
-    cache = LruCache(load, capacity_bytes=250)
-    for key in (1, 2, 1, 3, 1, 2):
-        assert len(cache[key]) == 100
-    assert loaded == [1, 2, 3, 2]
-    assert len(cache[10]) == 1000  # larger than the capacity: held alone
-    cache[10], cache[1]
-    assert loaded == [1, 2, 3, 2, 10, 1]

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pycolmap
@@ -11,14 +12,16 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from d2sfm.database import FeatureStore, PairStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
+from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import verify
-from d2sfm.options import Convention, DescriptorDtype, MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.pairs import in_tiles
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)
@@ -42,7 +45,7 @@ def view_features(number, descriptors_of_points, count_outliers=40):
 def features(xy, descriptors, input_size=(WIDTH, HEIGHT)):
     return Features(
         keypoints=np.column_stack([xy, np.ones((len(xy), 2))]).astype(np.float32),
-        descriptors=(descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float32),
+        descriptors=(descriptors / np.linalg.norm(descriptors, axis=1, keepdims=True)).astype(np.float16),
         image_size=(WIDTH, HEIGHT),
         input_size=input_size,
         convention=Convention.COLMAP,
@@ -60,8 +63,8 @@ def make_database(tmp_path):
         points = np.random.default_rng(7).normal(size=(80, 512))
         with FeatureStore(path) as store:
             for number in range(4):
-                store.write(f"view {number}.jpg", view_features(number, points), "settings", DescriptorDtype.FLOAT16)
-            store.write(EMPTY, features(np.zeros((0, 2)), np.zeros((0, 512))), "settings", DescriptorDtype.FLOAT16)
+                store.write(f"view {number}.jpg", view_features(number, points), "settings")
+            store.write(EMPTY, features(np.zeros((0, 2)), np.zeros((0, 512))), "settings")
         return path
 
     return make
@@ -96,7 +99,7 @@ def run(path, **changes):
 
 def test_every_pair_is_matched_and_verified(database):
     summary = run(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         table = store.pairs_table()
         assert store.done_pairs(verified=True) == {(i, j) for i in range(1, 6) for j in range(i + 1, 6)}
     of_views = [row for row in table if EMPTY not in row]
@@ -117,7 +120,7 @@ def test_the_rows_do_not_depend_on_threads_or_order(make_database, monkeypatch):
     run(alone, num_threads=1)
     expected = rows(alone)
     for name, num_threads, tile in (("two.db", 2, 1), ("eight.db", 8, 2)):
-        monkeypatch.setattr(matching, "TILE_IMAGES", tile)
+        monkeypatch.setattr(matching, "in_tiles", partial(in_tiles, tile=tile))
         path = make_database(name)
         run(path, num_threads=num_threads)
         assert rows(path) == expected
@@ -138,7 +141,7 @@ def test_a_second_run_passes_over_what_is_there(database):
 
 def noted(path):
     with FeatureStore(path) as store:
-        return json.loads(store.setting("match"))["max_error"]
+        return json.loads(store.notes.read("match"))["max_error"]
 
 
 def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeypatch, caplog):
@@ -153,7 +156,7 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
     assert f"9 pairs that were not asked for stay, made with max_error {first} (now 1.0)" in caplog.text
     assert noted(database) == first
     with monkeypatch.context() as patch:
-        patch.setattr(PairStore, "write", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(MatchStore, "write", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(database, verification=tighter, overwrite=True)
     assert noted(database) == first
@@ -173,12 +176,12 @@ def test_matches_without_geometry_are_kept_and_verified(make_database):
     assert "verified" not in str(summary)
     assert rows(database)["two_view_geometries"] == []
     assert run(database, verification=None).already_there == 10
-    with PairStore(database) as store:  # matches that matching would not find again
+    with MatchStore(database) as store:  # matches that matching would not find again
         kept = store.matches(1, 2)[:40]
         store.write(1, 2, kept)
     assert run(database).already_there == 0
     run(at_once)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         np.testing.assert_array_equal(store.matches(1, 2), kept)
         assert store.pairs_table()[0][2] == 40
     changed, expected = rows(database), rows(at_once)
@@ -192,7 +195,7 @@ def test_pairs_from_a_file(database, tmp_path):
     written = tmp_path / "written.txt"
     assert run(database, pairs=PairSelectionOptions(pairs=str(pairs)), write_pairs_to=written).pairs == 2
     assert written.read_text() == "view 1.jpg\tview 3.jpg\nview 0.jpg\tview 1.jpg\n"
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=True) == {(1, 2), (2, 4)}
     assert run(database).already_there == 2
 
@@ -200,10 +203,10 @@ def test_pairs_from_a_file(database, tmp_path):
 def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch):
     seen, lock = {}, threading.Lock()
 
-    def watch(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair):
+    def watch(*given, max_error_px, names):
         with lock:
-            seen[pair] = resize_factor
-        return verify(camera_a, keypoints_a, camera_b, keypoints_b, matches, options, resize_factor, pair)
+            seen[names] = max_error_px / VERIFICATION.max_error
+        return verify(*given, max_error_px=max_error_px, names=names)
 
     monkeypatch.setattr(pair_tasks, "verify", watch)
     run(database)
@@ -219,8 +222,8 @@ def test_a_database_without_resize_factors_says_so(database, caplog):
     with caplog.at_level(logging.WARNING, logger="d2sfm"):
         assert run(database).verified == 6
     assert [record.getMessage() for record in caplog.records] == [
-        f"{database} holds no resize factor of 5 images, view 0.jpg the first: "
-        "for them, max_error is in pixels of the photograph"
+        f"{database} holds no resize factor of 5 images (view 0.jpg the first): "
+        "there, max_error is in pixels of the photograph"
     ]
 
 
@@ -229,7 +232,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
     expected = make_database("expected.db")
     run(expected)
     database = make_database()
-    write = PairStore.write
+    write = MatchStore.write
 
     def stop_at_the_fourth(store, *pair):
         if len(store.done_pairs(verified=True)) == 3:
@@ -237,7 +240,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
         write(store, *pair)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PairStore, "write", stop_at_the_fourth)
+        patch.setattr(MatchStore, "write", stop_at_the_fourth)
         with pytest.raises(stop, match="enough"):
             run(database)
     assert all(len(table) == 3 for table in rows(database).values())
@@ -246,7 +249,7 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
 
 
 def test_an_error_in_a_thread_comes_out(database, monkeypatch):
-    def fail(*arguments):
+    def fail(*arguments, **named):
         raise RuntimeError("no geometry today")
 
     monkeypatch.setattr(pair_tasks, "verify", fail)
@@ -258,7 +261,7 @@ def test_an_error_in_a_thread_comes_out(database, monkeypatch):
 def test_few_pairs_are_in_flight(database, monkeypatch):
     begun, ahead = [], []
     monkeypatch.setattr(pair_tasks, "PAIRS_IN_FLIGHT", 2)
-    write = PairStore.write
+    write = MatchStore.write
 
     class Pool(pair_tasks.ThreadPoolExecutor):
         def submit(self, *arguments):
@@ -270,7 +273,7 @@ def test_few_pairs_are_in_flight(database, monkeypatch):
         write(store, *pair)
 
     monkeypatch.setattr(pair_tasks, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(PairStore, "write", count)
+    monkeypatch.setattr(MatchStore, "write", count)
     run(database, num_threads=1)
     assert len(ahead) == 10
     assert max(ahead) == 2
@@ -291,7 +294,7 @@ def test_an_image_is_read_once(database, monkeypatch):
     asked = Counter()
 
     def counted(name):
-        method = getattr(PairStore, name)
+        method = getattr(MatchStore, name)
 
         def read(store, image_id):
             asked[name, image_id] += 1
@@ -300,7 +303,7 @@ def test_an_image_is_read_once(database, monkeypatch):
         return read
 
     for name in ("descriptors", "camera"):
-        monkeypatch.setattr(PairStore, name, counted(name))
+        monkeypatch.setattr(MatchStore, name, counted(name))
     run(database)
     assert asked == {(name, image_id): 1 for name in ("descriptors", "camera") for image_id in range(1, 6)}
 
@@ -308,7 +311,7 @@ def test_an_image_is_read_once(database, monkeypatch):
 def test_the_rows_do_not_depend_on_the_room_for_images(make_database, monkeypatch):
     expected, database = make_database("expected.db"), make_database()
     run(expected)
-    monkeypatch.setattr(matching, "CACHE_BYTES", 0)
+    monkeypatch.setattr(matching, "MatchingInputs", partial(MatchingInputs, capacity_bytes=0))
     run(database)
     assert rows(database) == rows(expected)
 
@@ -326,7 +329,7 @@ def test_too_few_images(tmp_path):
 def test_images_without_features_are_named_and_left_out(database, caplog):
     write_images(database, ["new.jpg", "newer.jpg"])
     assert run(database).pairs == 10
-    assert "2 images have no features and are left out, new.jpg the first" in caplog.text
+    assert "left out without features: 2 images (new.jpg the first)" in caplog.text
     assert len(rows(database)["matches"]) == 10
 
 
@@ -416,7 +419,7 @@ def test_only_pairs_without_geometry_are_verified_again(database):
 
 def test_moved_keypoints_are_verified_where_they_are(database):
     run(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         inliers = len(store.inlier_matches(1, 2))
     with sqlite3.connect(database) as connection:
         connection.execute("DELETE FROM two_view_geometries")
@@ -426,7 +429,7 @@ def test_moved_keypoints_are_verified_where_they_are(database):
         connection.execute("UPDATE keypoints SET data = ? WHERE image_id = 2", (keypoints.tobytes(),))
     connection.close()
     verify_again(database, VERIFICATION)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.inlier_matches(1, 2)) < inliers / 2
 
 

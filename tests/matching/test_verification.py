@@ -3,7 +3,7 @@ import pycolmap
 import pytest
 from scipy.spatial.transform import Rotation
 
-from d2sfm.matching.verification import pair_seed, verify
+from d2sfm.matching.verification import View, pair_seed, verify
 from d2sfm.options import VerificationOptions
 
 WIDTH, HEIGHT, FOCAL = 1600, 1200, 1500.0
@@ -50,7 +50,7 @@ def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
         defaults = pycolmap.TwoViewGeometryOptions()
         defaults.ransac.random_seed = seed
         theirs = pycolmap.estimate_two_view_geometry(view, a, view, b, matches, defaults)
-        ours = verify(view, a, view, b, matches, VerificationOptions(seed=seed))
+        ours = verify(View(view, a), View(view, b), matches, VerificationOptions(seed=seed))
         count_ours += found(ours, matches[true]) > 0.8
         count_defaults += found(theirs, matches[true]) > 0.8
     assert count_ours >= 4
@@ -62,7 +62,7 @@ def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
 def test_the_true_matches_are_found(known_focal_length, planar):
     a, b, matches, true = two_views(300, 180, seed=1, planar=planar)
     view = camera(known_focal_length)
-    geometry = verify(view, a, view, b, matches, VerificationOptions())
+    geometry = verify(View(view, a), View(view, b), matches, VerificationOptions())
     assert found(geometry, matches[true]) > 0.97
     assert len(geometry.inlier_matches) < 190
     assert geometry.inlier_matches.dtype == np.uint32
@@ -70,25 +70,25 @@ def test_the_true_matches_are_found(known_focal_length, planar):
 
 def test_the_geometry_is_the_true_one():
     a, b, matches, _ = two_views(300, 180, seed=2)
-    geometry = verify(camera(), a, camera(), b, matches, VerificationOptions())
+    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions())
     pycolmap.estimate_two_view_geometry_pose(camera(), a, camera(), b, geometry)
     b_from_a = geometry.cam2_from_cam1
     assert np.degrees(Rotation.from_matrix(b_from_a.rotation.matrix() @ ROTATION.T).magnitude()) < 0.3
     assert b_from_a.translation @ TRANSLATION / np.linalg.norm(TRANSLATION) > 0.999
 
 
-def test_max_error_is_in_pixels_of_the_network_input():
+def test_max_error_is_that_of_the_options_or_the_pair():
     a, b, matches, true = two_views(200, 200, seed=3, noise_px=6)
-    options = VerificationOptions(max_error=4.0)
-    assert found(verify(camera(), a, camera(), b, matches, options, 1.0), matches[true]) < 0.8
-    assert found(verify(camera(), a, camera(), b, matches, options, 5.0), matches[true]) > 0.97
+    views, options = (View(camera(), a), View(camera(), b)), VerificationOptions(max_error=4.0)
+    assert found(verify(*views, matches, options), matches[true]) < 0.8
+    assert found(verify(*views, matches, options, max_error_px=20.0), matches[true]) > 0.97
 
 
 def test_the_same_seed_gives_the_same_geometry():
     a, b, matches, _ = two_views(200, 60, seed=4)
 
     def run(seed, pair):
-        return verify(camera(), a, camera(), b, matches, VerificationOptions(seed=seed), 1.0, pair)
+        return verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(seed=seed), names=pair)
 
     first, again = run(0, ("a.jpg", "b.jpg")), run(0, ("a.jpg", "b.jpg"))
     np.testing.assert_array_equal(first.inlier_matches, again.inlier_matches)
@@ -109,14 +109,14 @@ def test_pair_seeds_stay_as_they_are():
 @pytest.mark.parametrize("count", [0, 1, 4, 14])
 def test_too_few_matches_are_degenerate(count):
     a, b, matches, _ = two_views(count, count, seed=5)
-    geometry = verify(camera(), a, camera(), b, matches, VerificationOptions(min_num_inliers=15))
+    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=15))
     assert geometry.config == DEGENERATE
     assert geometry.inlier_matches.shape == (0, 2)
 
 
 def test_too_few_inliers_are_degenerate():
     a, b, matches, _ = two_views(100, 0, seed=6)
-    geometry = verify(camera(), a, camera(), b, matches, VerificationOptions(min_num_inliers=60))
+    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=60))
     assert geometry.config == DEGENERATE
     assert geometry.inlier_matches.shape == (0, 2)
 
@@ -124,7 +124,7 @@ def test_too_few_inliers_are_degenerate():
 def test_few_trials():
     """Fewer than COLMAP's least number of trials, which it would refuse."""
     a, b, matches, true = two_views(50, 50, seed=7)
-    geometry = verify(camera(), a, camera(), b, matches, VerificationOptions(max_num_trials=10))
+    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(max_num_trials=10))
     assert found(geometry, matches[true]) > 0.9
 
 
@@ -132,14 +132,14 @@ def test_few_trials():
 def test_matches_of_keypoints_that_are_not_there(matches):
     keypoints = np.zeros((7, 2), np.float32)
     with pytest.raises(ValueError, match="of 7"):
-        verify(camera(), keypoints, camera(), keypoints, np.array(matches), VerificationOptions())
+        verify(View(camera(), keypoints), View(camera(), keypoints), np.array(matches), VerificationOptions())
 
 
 @pytest.mark.parametrize("shapes", [((7, 4), (7, 2), (1, 2)), ((7, 2), (7,), (1, 2)), ((7, 2), (7, 2), (2,))])
 def test_shapes_that_do_not_fit(shapes):
     a, b, matches = (np.zeros(shape, np.int64) for shape in shapes)
     with pytest.raises(ValueError, match=r"expected \(N, 2\)"):
-        verify(camera(), a, camera(), b, matches, VerificationOptions())
+        verify(View(camera(), a), View(camera(), b), matches, VerificationOptions())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from support.helpers import write_plane_scene
 
-from d2sfm.training.scene_info import SCENE_KEYS, read_scene_info
+from d2sfm.training.scene_info import SCENE_KEYS
+from d2sfm.training.scene_info_file import read_scene_info
 from megadepth_utils.convert_scene_info import main
 
 

@@ -41,7 +41,7 @@ def start_beating(path: Path) -> subprocess.Popen:
     """A process that waits for an isolated one, in a group of its own, as a shell starts it at a terminal."""
     module = Path(__file__).stem
     code = f"import {module} as t; from pathlib import Path; t.call_isolated(t.beat, Path({str(path)!r}))"
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'tests'}"}
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{Path(__file__).parent}"}
     process = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -8,7 +8,7 @@ import pytest
 
 from d2sfm.cli import make_parser
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 # What a number is, as --help shows it: N is a count or a seed, X a plain number without a unit.
 UNITS = {"N", "X", "PX", "GB", "S", "M", "DEG", "ID", "LR"}
 
@@ -95,7 +95,7 @@ def statements(path):
 @pytest.fixture(scope="module")
 def given_together():
     """What each statement of the test files, but for this one, has in it."""
-    files = [path for path in sorted(TESTS.glob("test_*.py")) if path.name != Path(__file__).name]
+    files = [path for path in sorted(TESTS.rglob("test_*.py")) if path.name != Path(__file__).name]
     return [found for path in files for found in statements(path)]
 
 

@@ -14,6 +14,7 @@ from d2sfm.options import (
     ExportOptions,
     ExtractionOptions,
     ImportOptions,
+    MapCacheOptions,
     MatchingOptions,
     OutputType,
     PairKind,
@@ -81,7 +82,7 @@ MODEL = Path("sparse/0")
         (VerificationOptions, {"seed": -1}, "seed must be between 0 and"),
         (RefinementOptions, {"max_error": NAN}, "max_error must be above 0"),
         (RefinementOptions, {"rounds": 0}, "rounds must be 1 or more"),
-        (RefinementOptions, {"cache_limit": -0.1}, "cache_limit must be 0 or more"),
+        (MapCacheOptions, {"cache_limit": -0.1}, "cache_limit must be 0 or more"),
         (RefinementOptions, {"seed": -1}, "seed must be between 0 and"),
         (RefinementOptions, {"mirror": ("https://a",)}, "mirror goes with weights d2_tf or"),
         (ReconstructionOptions, {"min_starts": 0}, "min_starts must be between 1 and 1000"),
@@ -123,7 +124,8 @@ def test_values_that_can_not_be_are_refused(kind, values, message):
         (PairSelectionOptions, {"pairs": "poses", "model": MODEL, "max_angle_deg": 180.0}),
         (MatchingOptions, {"ratio": 1.0, "max_distance": 2.0, "min_similarity": -1.0}),
         (VerificationOptions, {"min_inlier_ratio": 1.0, "max_num_trials": 1, "min_num_inliers": 1}),
-        (RefinementOptions, {"rounds": 1, "cache_limit": 0.0}),
+        (RefinementOptions, {"rounds": 1}),
+        (MapCacheOptions, {"cache_limit": 0.0}),
         (ReconstructionOptions, {"min_starts": 1, "max_starts": 1000, "seed": 2**31 - 1001, "num_threads": -1}),
         (ReconstructionOptions, {"time_budget": INFINITE}),
         (DemoOptions, {"views": 40}),
@@ -133,6 +135,12 @@ def test_values_that_can_not_be_are_refused(kind, values, message):
 def test_values_at_the_bounds_are_taken(kind, values):
     taken = kind(**values)
     assert all(getattr(taken, name) == value for name, value in values.items())
+
+
+def test_more_maps_are_kept_in_a_folder_than_in_memory():
+    assert MapCacheOptions().limit_bytes == 2e9
+    assert MapCacheOptions(cache=Path("maps")).limit_bytes == 20e9
+    assert MapCacheOptions(cache=Path("maps"), cache_limit=0.5).limit_bytes == 0.5e9
 
 
 def test_what_is_called_like_no_kind_is_a_file():

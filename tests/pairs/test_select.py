@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 from support.feature_database import descriptors_of_place, replace_descriptors, write_feature_database
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.options import PairSelectionOptions
 from d2sfm.pairs import select as selection
@@ -60,7 +60,7 @@ def model(tmp_path):
 
 
 def select(database, **options):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         pairs = select_pairs(store, PairSelectionOptions(**options))
     assert pairs.dtype == np.uint32
     return pairs.tolist()
@@ -103,7 +103,7 @@ def test_global_descriptors_from_a_file(database, tmp_path):
     assert select(database, pairs="retrieval", num_neighbours=2, global_descriptors=file) == expected
     del other[4]
     write_global_descriptors(file, other)
-    with pytest.raises(ValueError, match=r"has no global_descriptor of 1 images, my view 5\.jpg the first"):
+    with pytest.raises(ValueError, match=r"has no global_descriptor of 1 image \(my view 5\.jpg\)"):
         select(database, pairs="retrieval", global_descriptors=file)
 
 
@@ -126,14 +126,14 @@ def test_positions_and_what_images_without_one_get(database, caplog):
     with_position = [pair for pair in OF_PLACES if pair[1] < 7]
     assert spatial(num_neighbours=2, max_distance_m=50.0) == OF_PLACES  # 8 and 9 look like 7
     assert (
-        "2 images have no GPS position, my view 1.jpg the first: each gets the 2 that look most like it" in caplog.text
+        "no GPS position of 2 images (my view 1.jpg the first): each gets the 2 that look most like it" in caplog.text
     )
     by_looks = [[7, 8], [7, 9], [8, 9]]
     near = spatial(num_neighbours=2, max_distance_m=11.0)
     assert near == [pair for pair in with_position if pair[1] - pair[0] == 1] + by_looks
     assert "are in no pair" not in caplog.text
     assert spatial(num_neighbours=2, max_distance_m=50.0, use_altitude=True) == by_looks
-    assert "6 images are in no pair, my view 8.jpg the first" in caplog.text
+    assert "in no pair: 6 images (my view 8.jpg the first)" in caplog.text
     everything = spatial(num_neighbours=8, max_distance_m=1e6)
     assert everything == ALL
 
@@ -149,7 +149,7 @@ def test_pairs_from_a_model_by_name(database, model, caplog):
     others = [[7, 8], [7, 9], [8, 9]]
     found = select(database, pairs="covisibility", model=model, num_neighbours=2)
     assert found == [[1, 4], [2, 5], *others]
-    assert f"3 images are not in {model}, my view 2.jpg the first: each gets the 2 that look" in caplog.text
+    assert f"{model} lacks 3 images (my view 2.jpg the first): each gets the 2 that look" in caplog.text
     found = select(database, pairs="poses", model=model, num_neighbours=1)
     assert [pair for pair in found if pair[0] < 7] == [[1, 2], [2, 3], [3, 4], [4, 5]]
     found = select(database, pairs="poses", model=model, num_neighbours=1, max_angle_deg=180.0)
@@ -190,7 +190,7 @@ def test_images_without_features_are_left_out(database, caplog, tmp_path):
         for name in ("new.jpg", "newer.jpg"):
             colmap.write_image(pycolmap.Image(name=name, camera_id=1))
     assert select(database, pairs="retrieval", num_neighbours=2) == OF_PLACES
-    assert "2 images have no features and are left out, new.jpg the first" in caplog.text
+    assert "left out without features: 2 images (new.jpg the first)" in caplog.text
     (tmp_path / "pairs.txt").write_text("new.jpg\tmy view 0.jpg\nmy view 1.jpg\tmy view 0.jpg\n")
     assert select(database, pairs=str(tmp_path / "pairs.txt")) == [[8, 9]]
     (tmp_path / "pairs.txt").write_text("new.jpg\tmy view 0.jpg\n")

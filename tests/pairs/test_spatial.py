@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database import PairStore, create_database, import_photographs
+from d2sfm.database import MatchStore, create_database, import_photographs
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.pairs.spatial import BLOCK_ENTRIES, nearest_positions, positions_m, spatial
 from d2sfm.photographs.reading import list_photographs
@@ -94,7 +94,7 @@ def test_pairs_within_a_distance_are_those_of_colmap(tmp_path, max_distance_m):
         options = pycolmap.SpatialPairingOptions(max_distance=max_distance_m, max_num_neighbors=100)
         with quiet_pycolmap():
             expected = pycolmap.SpatialPairGenerator(options, colmap).all_pairs()
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         positions = positions_m(store.pose_priors(), use_altitude=False)
     assert len(positions) == 24
     found = spatial(np.array(list(positions), np.uint32), np.array(list(positions.values())), 100, max_distance_m)
@@ -108,7 +108,7 @@ def test_real_photographs(tmp_path, shared_data, folder, count, within_25_m):
     path, images = tmp_path / "db.db", shared_data / folder / "images"
     create_database(path)
     import_photographs(path, images, list_photographs(images))
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         positions = positions_m(store.pose_priors(), use_altitude=False)
     assert len(positions) == count
     ids, xyz = np.array(list(positions), np.uint32), np.array(list(positions.values()))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.feature_database import descriptors_of_place, unit, write_feature_database
 
-from d2sfm.database import PairStore
+from d2sfm.database import MatchStore
 from d2sfm.pairs import vlad as module
 from d2sfm.pairs.vlad import global_descriptors, make_vocabulary, vlad
 
@@ -51,7 +51,7 @@ def places(tmp_path_factory):
 
 
 def read(path, image_ids, **options):
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return global_descriptors(store, image_ids, **options)
 
 
@@ -74,8 +74,8 @@ def test_the_same_numbers_every_time_in_the_order_of_the_images(places):
 @pytest.mark.slow
 def test_the_same_numbers_with_any_number_of_threads(places):
     code = (
-        "import sys; from d2sfm.database import PairStore; from d2sfm.pairs.vlad import global_descriptors\n"
-        "with PairStore(sys.argv[1]) as store: "
+        "import sys; from d2sfm.database import MatchStore; from d2sfm.pairs.vlad import global_descriptors\n"
+        "with MatchStore(sys.argv[1]) as store: "
         "sys.stdout.buffer.write(global_descriptors(store, range(1, 14), words=8).tobytes())"
     )
     found = [
@@ -108,7 +108,7 @@ def test_words_come_from_a_bounded_sample(places, monkeypatch):
 
 
 def test_words_are_means_of_their_descriptors(places):
-    with PairStore(places) as store:
+    with MatchStore(places) as store:
         words = make_vocabulary(store, range(1, 14), 8)
         sample = np.concatenate([store.descriptors(image_id) for image_id in range(1, 14)]).astype(np.float64)
     nearest = ((sample[:, None] - words) ** 2).sum(axis=2).argmin(axis=1)

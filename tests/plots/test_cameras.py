@@ -4,7 +4,7 @@ import pytest
 from support.helpers import share_of
 
 from d2sfm.demo.scene import arc_of_views, look_at
-from d2sfm.plots.cameras import draw_cameras
+from d2sfm.plots.cameras import Poses, draw_cameras
 from d2sfm.plots.figure import RECOVERED, TRUE
 
 
@@ -13,9 +13,9 @@ def reconstruction(points: int = 400) -> dict:
     cameras = arc_of_views(np.array([0, 0, 2.0]), 9)
     generator = np.random.default_rng(0)
     xyz = generator.uniform((-5, 0, 0), (5, 0.2, 6), (points, 3))
+    centres, rotations = (np.array([getattr(camera, name) for camera in cameras]) for name in ("centre", "rotation"))
     return {
-        "centres": np.array([camera.centre for camera in cameras]),
-        "rotations": np.array([camera.rotation for camera in cameras]),
+        "recovered": Poses(centres, rotations),
         "points": xyz,
         "colours": np.full((points, 3), (230, 40, 200), np.uint8),
     }
@@ -28,8 +28,8 @@ def test_cameras_points_and_truth_are_in_the_picture():
     assert share_of(picture, RECOVERED) > 0.001
     assert share_of(picture, (250, 58, 230)) > 0.001
     assert share_of(picture, TRUE, 25) < 1e-4
-    moved = found["centres"] + (0.0, 0.0, 1.5)
-    with_truth = draw_cameras(**found, true_centres=moved, true_rotations=found["rotations"], size=(800, 380))
+    centres, rotations = found["recovered"]
+    with_truth = draw_cameras(**found, true=Poses(np.add(centres, (0.0, 0.0, 1.5)), rotations), size=(800, 380))
     assert share_of(with_truth, TRUE) > 0.001
     np.testing.assert_array_equal(picture, draw_cameras(**found, size=(800, 380)))
 
@@ -38,10 +38,10 @@ def test_cameras_points_and_truth_are_in_the_picture():
 def test_the_picture_does_not_depend_on_the_world_it_is_given_in(turn_deg):
     """Turned, moved and scaled, a reconstruction looks the same: up is found from the cameras."""
     found = reconstruction()
+    centres, rotations = found["recovered"]
     world_turn, _ = cv2.Rodrigues(np.radians(turn_deg) * np.array([0.6, 0.64, 0.48]))
     turned = {
-        "centres": 7 * found["centres"] @ world_turn.T + (3, -2, 50),
-        "rotations": found["rotations"] @ world_turn.T,
+        "recovered": Poses(7 * centres @ world_turn.T + (3, -2, 50), rotations @ world_turn.T),
         "points": 7 * found["points"] @ world_turn.T + (3, -2, 50),
         "colours": found["colours"],
     }
@@ -70,23 +70,23 @@ def test_a_far_stray_does_not_shrink_the_picture():
 
 @pytest.mark.parametrize("cameras", [0, 1, 2])
 def test_few_cameras_and_no_points(cameras):
-    found = {key: values[:cameras] for key, values in reconstruction().items()}
-    found["points"], found["colours"] = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
-    assert draw_cameras(**found, size=(400, 200)).shape == (200, 400, 3)
+    found = Poses(*(values[:cameras] for values in reconstruction()["recovered"]))
+    picture = draw_cameras(found, np.zeros((0, 3)), np.zeros((0, 3), np.uint8), size=(400, 200))
+    assert picture.shape == (200, 400, 3)
 
 
 @pytest.mark.parametrize("angles_deg", [range(0, 360, 40), [0] * 5])
 def test_up_is_found_from_cameras_all_around_and_from_cameras_in_a_row(angles_deg):
     """A tower on the point that the cameras circle, or on the line they move along, stands upright in the picture."""
-    found = {"centres": [], "rotations": []}
+    centres, rotations = [], []
     for step, angle in enumerate(np.radians(angles_deg)):
         centre = np.array([10 * np.sin(angle) + 0.7 * step, -10 * np.cos(angle), 3.0])
         rotation, _ = look_at(centre, centre + np.array([-np.sin(angle), np.cos(angle), -0.2]))
-        found["centres"].append(centre)
-        found["rotations"].append(rotation)
+        centres.append(centre)
+        rotations.append(rotation)
     tower = np.stack([np.zeros(200), np.zeros(200), np.linspace(0, 8, 200)], axis=1)
     colours = np.full((200, 3), (230, 40, 200), np.uint8)
-    picture = draw_cameras(np.array(found["centres"]), np.array(found["rotations"]), tower, colours, size=(800, 380))
+    picture = draw_cameras(Poses(np.array(centres), np.array(rotations)), tower, colours, size=(800, 380))
     rows, columns = np.nonzero(np.abs(picture[:, :440].astype(int) - (250, 58, 230)).max(axis=2) < 60)
     assert np.ptp(rows) > 60
     assert np.ptp(columns) < 0.15 * np.ptp(rows)

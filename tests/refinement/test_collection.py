@@ -5,10 +5,10 @@ import pycolmap
 import pytest
 
 from d2sfm.coordinates import image_from_input
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 from d2sfm.refinement import collection as collection_module
 from d2sfm.refinement.collection import read_collection, read_images
 from d2sfm.refinement.warps import local_warps
@@ -47,14 +47,14 @@ def database(tmp_path):
             colmap.write_image(pycolmap.Image(name=name, camera_id=colmap.write_camera(camera)))
     with FeatureStore(path) as store:
         for name in COUNTS:
-            store.write(name, make_features(name), "settings", DescriptorDtype.FLOAT32)
+            store.write(name, make_features(name), "settings")
     return path
 
 
 @pytest.fixture
 def matched(database):
     """Pairs c-a and d-c are verified, a-d has no geometry, b has no keypoints."""
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         for (id_a, a), (id_b, b), inliers in (((1, "c"), (2, "a"), 12), ((4, "d"), (1, "c"), 9)):
             matches = some_matches(id_a, f"{a}.jpg", f"{b}.jpg", 18)
             store.write(id_a, id_b, matches, pycolmap.TwoViewGeometry(inlier_matches=matches[:inliers]))
@@ -70,7 +70,7 @@ def images_of(path):
 
 def collection_of(path):
     images = images_of(path)
-    with PairStore(path) as store:
+    with MatchStore(path) as store:
         return read_collection(images, store)
 
 
@@ -99,7 +99,7 @@ def test_positions_and_scales_are_pixels_of_the_networks_input_and_lead_back(dat
 
 def test_keypoints_of_the_published_codes_frame_are_refused(database):
     with FeatureStore(database) as store:
-        store.write("d.jpg", make_features("d.jpg", Convention.REFERENCE), "settings", DescriptorDtype.FLOAT16)
+        store.write("d.jpg", make_features("d.jpg", Convention.REFERENCE), "settings")
         with pytest.raises(RuntimeError, match=r"db\.db holds features in the frame reference"):
             read_images(store)
 
@@ -137,7 +137,7 @@ def test_edges_are_the_verified_matches_with_cosine_and_warp(matched):
 
 def test_nothing_depends_on_the_room_for_descriptors(matched, monkeypatch):
     expected = collection_of(matched)
-    monkeypatch.setattr(collection_module, "CACHE_BYTES", 0)
+    monkeypatch.setattr(collection_module, "DESCRIPTOR_CACHE_BYTES", 0)
     found = collection_of(matched)
     for field, other in zip(found.edges, expected.edges, strict=True):
         assert np.array_equal(field, other)
@@ -147,7 +147,7 @@ def test_nothing_depends_on_the_room_for_descriptors(matched, monkeypatch):
 def test_no_verified_pairs_say_what_to_run(database):
     with pytest.raises(RuntimeError, match=r"db\.db holds no verified pairs of images: run d2sfm match first"):
         collection_of(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(1, 2, some_matches(1, "c.jpg", "a.jpg", 18))
         store.write(1, 4, some_matches(1, "c.jpg", "d.jpg", 3), pycolmap.TwoViewGeometry())
     with pytest.raises(RuntimeError, match="no verified pairs"):

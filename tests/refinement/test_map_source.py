@@ -11,7 +11,7 @@ from d2sfm.network.input import resize
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.trunk import Trunk
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import Precision, Preprocessing, RefinementOptions
+from d2sfm.options import MapCacheOptions, Precision, Preprocessing, RefinementOptions, map_cache
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.refinement import map_source as map_source_module
 from d2sfm.refinement.collection import Collection, ImageKeypoints
@@ -52,8 +52,8 @@ def a_collection():
 
 
 def source_of(folder, cache=None, cache_limit=1.0, device="cpu"):
-    options = RefinementOptions(device=device, precision=Precision.FLOAT32, cache_limit=cache_limit)
-    return MapSource(a_collection(), folder, options, cache)
+    options = RefinementOptions(device=device, precision=Precision.FLOAT32)
+    return MapSource(a_collection(), folder, options, MapCacheOptions(cache=cache, cache_limit=cache_limit))
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_what_the_folder_has_no_room_for_is_computed_again(folder, tmp_path, com
 
 
 def test_the_default_limit_is_larger_for_a_folder(folder, tmp_path, computed, monkeypatch):
-    monkeypatch.setattr(map_source_module, "MAPS_IN_MEMORY_GB", 0)
+    monkeypatch.setattr(map_cache, "MAPS_IN_MEMORY_GB", 0)
     for cache, expected in ((None, ["0.png", "1.png"] * 2), (tmp_path / "cache", ["0.png", "1.png"])):
         computed.clear()
         source = source_of(folder, cache, cache_limit=None)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from d2sfm.database import FeatureStore, PairStore, RefinementStore
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.demo.rendering import render, transfer
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import CENTRE, build_square
@@ -20,8 +20,8 @@ from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
-    DescriptorDtype,
     ExtractionOptions,
+    MapCacheOptions,
     Precision,
     RefinementOptions,
     VerificationOptions,
@@ -74,7 +74,7 @@ def database(matched, tmp_path):
 
 
 def refined(database, matched, **changes):
-    return refine_database(database, **{"options": OPTIONS, "cache": matched.cache, **changes})
+    return refine_database(database, **{"options": OPTIONS, "cache": MapCacheOptions(cache=matched.cache), **changes})
 
 
 def rows(path, *tables):
@@ -88,9 +88,9 @@ def errors_px(path, matched):
     """Distances of the inlier matches of ``match`` from where the scene says that they belong, in network pixels."""
     errors = []
     for a, b in PAIRS:
-        with PairStore(matched.database) as store:
+        with MatchStore(matched.database) as store:
             of_a, of_b = store.inlier_matches(a, b).T
-        with PairStore(path) as store:
+        with MatchStore(path) as store:
             xy_a, xy_b = store.keypoints(a)[of_a].astype(float), store.keypoints(b)[of_b]
         expected, visible = transfer(matched.scene, matched.cameras[a - 1], matched.cameras[b - 1], xy_a)
         errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible] * 320 / 400)
@@ -114,11 +114,11 @@ def test_refined_keypoints_are_nearer_to_the_truth(database, matched):
 
 def test_the_tight_threshold_is_that_of_the_new_geometries(database, matched):
     refined(database, matched)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         tight = {pair: len(store.inlier_matches(*pair)) for pair in PAIRS}
     restore_database(database)
     refined(database, matched, options=RefinementOptions(**CPU, max_error=0.3))
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert all(len(store.inlier_matches(*pair)) < tight[pair] for pair in PAIRS)
 
 
@@ -134,7 +134,7 @@ def test_a_second_call_says_that_keypoints_are_refined_already(database, matched
     refined(database, matched)
     tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints")
     before = rows(database, *tables)
-    summary = refined(database, matched, options=RefinementOptions(**CPU, cache_limit=1.0))
+    summary = refined(database, matched, cache=MapCacheOptions(cache_limit=1.0))
     assert (summary.images, summary.moved, summary.pairs, summary.verified) == (0, 0, 3, 0)
     assert "keypoints are refined already" in str(summary)
     assert rows(database, *tables) == before
@@ -143,7 +143,7 @@ def test_a_second_call_says_that_keypoints_are_refined_already(database, matched
 def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, matched, monkeypatch, tmp_path):
     whole = shutil.copy(database, tmp_path / "whole.db")
     refined(whole, matched)
-    write, written = PairStore.write, []
+    write, written = MatchStore.write, []
 
     def stop_at_the_second(store, *pair):
         if written:
@@ -152,7 +152,7 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
         write(store, *pair)
 
     with monkeypatch.context() as patch:
-        patch.setattr(PairStore, "write", stop_at_the_second)
+        patch.setattr(MatchStore, "write", stop_at_the_second)
         with pytest.raises(KeyboardInterrupt):
             refined(database, matched)
     assert len(rows(database, "two_view_geometries")["two_view_geometries"]) == 1
@@ -168,12 +168,10 @@ def test_other_options_and_later_images_are_refused(database, matched):
     with FeatureStore(database) as store:
         features = store.read("view_01.png")
         [settings] = set(store.extracted().values())
-        store.write("view_01.png", features, settings, DescriptorDtype.FLOAT16)
-    with pytest.raises(RuntimeError, match="was refined before, and 1 images came after that"):
+        store.write("view_01.png", features, settings)
+    with pytest.raises(RuntimeError, match=r"was refined before, and 1 image \(view_01\.png\) came after that"):
         refined(database, matched)
-    with pytest.raises(
-        RuntimeError, match=r"1 images, view_01\.png the first, that came after refinement: .*--restore"
-    ):
+    with pytest.raises(RuntimeError, match=r"1 image \(view_01\.png\) that came after refinement: .*--restore"):
         match_database(database, verification=VerificationOptions())
 
 
@@ -209,12 +207,12 @@ def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path)
 
 
 def test_pairs_are_verified_again_as_match_did_but_for_the_threshold(database, matched):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         counts = sorted(len(store.inlier_matches(*pair)) for pair in PAIRS)
     few = VerificationOptions(min_num_inliers=counts[1], max_error=6.0, seed=3)
     match_database(database, verification=few, overwrite=True)
     most = refined(database, matched).verified
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         inliers = [len(store.inlier_matches(*pair)) for pair in PAIRS]
     assert most == sum(count >= counts[1] for count in inliers) < 3
     assert all(count == 0 or count >= counts[1] for count in inliers)
@@ -234,7 +232,7 @@ def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite, c
     assert rows(database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
     restore_database(database)
     with FeatureStore(database) as store:
-        assert json.loads(store.setting("match"))["max_error"] == 6.0
+        assert json.loads(store.notes.read("match"))["max_error"] == 6.0
 
 
 def test_pairs_that_are_new_since_refinement_are_told(database, matched, caplog):
@@ -250,21 +248,21 @@ def test_pairs_that_are_new_since_refinement_are_told(database, matched, caplog)
 def test_features_that_are_written_again_are_not_refined(database, matched):
     refined(database, matched)
     with FeatureStore(database) as store:
-        assert store.refinement()["max_error"] == 2.0
+        assert store.notes.refinement()["max_error"] == 2.0
         assert store.unrefined() == []
         [settings] = set(store.extracted().values())
         for name in store.images():
-            store.write(name, store.read(name), settings, DescriptorDtype.FLOAT16)
-        assert store.refinement() == {}
+            store.write(name, store.read(name), settings)
+        assert store.notes.refinement() == {}
         assert len(store.unrefined()) == 3
 
 
 def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
     with FeatureStore(database) as store:
-        store.set_setting("match", "{}")
+        store.notes.write("match", "{}")
     refined(database, matched)
     restore_database(database)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=True) == set(PAIRS)
 
 
@@ -316,7 +314,7 @@ def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatc
     monkeypatch.setattr(Adjustment, "move", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         refined(database, matched)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(1, 2, store.matches(1, 2))  # without geometry: its matches are no edges any more
     monkeypatch.undo()
     changed = shutil.copy(database, f"{database}.changed")

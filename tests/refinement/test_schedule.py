@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from d2sfm.matching.inputs import LruCache
+from d2sfm.lru import LruCache
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.schedule import PART_VISITS, image_order, schedule
 from d2sfm.refinement.tracks import Edges, Tracks, build_tracks

@@ -9,7 +9,7 @@ import pycolmap
 from d2sfm.database import FeatureStore, create_database
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 SIZE = (80, 60)
 
@@ -37,13 +37,13 @@ def replace_descriptors(path: Path, descriptors: Mapping[str, np.ndarray]) -> No
             keypoints = np.random.default_rng(len(of_image)).uniform(0, SIZE[1], (len(of_image), 4))
             record = Features(
                 keypoints=keypoints.astype(np.float32),
-                descriptors=of_image,
+                descriptors=of_image.astype(np.float16),
                 image_size=SIZE,
                 input_size=SIZE,
                 convention=Convention.COLMAP,
                 scales=(1.0,),
             )
-            store.write(name, record, "settings", DescriptorDtype.FLOAT16)
+            store.write(name, record, "settings")
 
 
 def descriptors_of_place(place: int, seed: int) -> np.ndarray:

@@ -10,7 +10,8 @@ import torch
 from d2sfm.demo.scene import Camera, Quad, Scene
 from d2sfm.network.trunk import CONVOLUTIONS
 from d2sfm.network.weights.load import D2NET_PREFIX, LAYER_INDEX
-from d2sfm.training.scene_info import SceneInfo, write_scene_info
+from d2sfm.training.scene_info import SceneInfo
+from d2sfm.training.scene_info_file import write_scene_info
 
 
 def textured_picture(seed: int, size: tuple[int, int]) -> np.ndarray:

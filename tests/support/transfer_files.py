@@ -8,8 +8,7 @@ import numpy as np
 from support.feature_records import random_features
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore, PairStore, create_database, import_photographs
-from d2sfm.options import DescriptorDtype
+from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 
 NAMES = ["a.png", "b c.png", "sub/a.png"]
 SIZE, INPUT = (160, 120), (80, 60)
@@ -30,9 +29,9 @@ def write_database(path: Path, folder: Path, names: list[str] = NAMES) -> Path:
     import_photographs(path, folder, names)
     with FeatureStore(path) as store:
         for seed, name in enumerate(names):
-            store.write(name, random_features(seed), FINGERPRINT, DescriptorDtype.FLOAT16)
-        store.set_setting("images", str(folder))
-    with PairStore(path) as store:
+            store.write(name, random_features(seed), FINGERPRINT)
+        store.notes.write("images", str(folder))
+    with MatchStore(path) as store:
         ids = list(store.image_names())
         for i, j in ((i, j) for i in ids for j in ids if i < j):
             store.write(i, j, np.array([[0, 1], [1, 0], [2, 3], [3, 4], [5, 5]]))

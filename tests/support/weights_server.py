@@ -4,6 +4,13 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
+from d2sfm.network.weights.download import published_file
+
+CONTENT = b"weights " * 80_000  # in several pieces
+USED = ["d2_tf.pth", "d2_tf.pth.json", "d2_tf.pth.lock"]  # what is in the cache after a fetch
+
 
 class FileServer(ThreadingHTTPServer):
     """content: of the file, under every path. behaviours: for the first requests, whole answers later.
@@ -103,3 +110,21 @@ def running(server):
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def check(path):
+    """Stands for reading a checkpoint."""
+    if path.read_bytes()[:8] != b"weights ":
+        raise ValueError(f"{path} is no checkpoint")
+
+
+def get(*mirror, name="d2_tf"):
+    return published_file(name, mirror, check)
+
+
+def refused(kind, *mirror):
+    """The message of the error, which is one line."""
+    with pytest.raises(kind) as caught:
+        get(*mirror)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)

@@ -6,7 +6,7 @@ from support.helpers import save_plain_weights
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import TrainingOptions
-from d2sfm.training.checkpoints import RunState, read_run, restore_run, save_run, save_weights
+from d2sfm.training.checkpoints import Checkpoints, RunState
 from d2sfm.training.dataset import Batch
 from d2sfm.training.distributed import Processes
 from d2sfm.training.trainer import Sums, Trainer
@@ -25,48 +25,48 @@ def batch():
     return Batch(["a - b"], crops, [cells], [np.zeros((2, 130, 2))], [])
 
 
-def make_trainer(**options) -> Trainer:
-    weights = load_weights("d2_ots")
-    return Trainer(weights, Preprocessing.CAFFE, TrainingOptions(**options), torch.device("cpu"), Processes())
+def make(folder, settings=SETTINGS, preprocessing=Preprocessing.CAFFE, **options) -> Checkpoints:
+    """The checkpoints of a trainer that has taken no step."""
+    weights, device = load_weights("d2_ots"), torch.device("cpu")
+    trainer = Trainer(weights, preprocessing, TrainingOptions(**options), device, Processes())
+    return Checkpoints(folder, trainer, settings)
 
 
 def test_a_restored_run_takes_the_same_next_step(tmp_path, batch):
-    trainer = make_trainer()
-    trainer.step([batch])
-    save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
-    restored = make_trainer()
-    assert restore_run(tmp_path / "last.pth", restored, SETTINGS) == STATE
-    for each in (trainer, restored):
-        each.step([batch])
-    for name, tensor in trainer.trunk.state_dict().items():
-        assert torch.equal(tensor, restored.trunk.state_dict()[name]), name
+    first, second = make(tmp_path), make(tmp_path)
+    assert second.restore() is None
+    first.trainer.step([batch])
+    first.save_run(STATE)
+    assert second.restore() == STATE
+    for each in (first, second):
+        each.trainer.step([batch])
+    for name, tensor in first.trainer.trunk.state_dict().items():
+        assert torch.equal(tensor, second.trainer.trunk.state_dict()[name]), name
 
 
 def test_the_scale_of_float16_gradients_is_kept(tmp_path, batch):
-    trainer = make_trainer(precision="float16")
-    trainer.step([batch])
-    trainer.scaler.update(128.0)
-    save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
-    restored = make_trainer(precision="float16")
-    restore_run(tmp_path / "last.pth", restored, SETTINGS)
-    assert restored.scaler.get_scale() == 128.0
+    first, second = (make(tmp_path, precision="float16") for _ in range(2))
+    first.trainer.step([batch])
+    first.trainer.scaler.update(128.0)
+    first.save_run(STATE)
+    second.restore()
+    assert second.trainer.scaler.get_scale() == 128.0
 
 
 def test_both_kinds_load_as_weights_in_the_published_layout(tmp_path):
-    trainer = make_trainer()
-    save_weights(tmp_path / "weights.pth", trainer)
-    save_run(tmp_path / "run.pth", trainer, STATE, SETTINGS)
-    for name in ("weights.pth", "run.pth"):
+    checkpoints = make(tmp_path)
+    checkpoints.save_weights("weights.pth")
+    checkpoints.save_run(STATE)
+    for name in ("weights.pth", "last.pth"):
         loaded = load_weights(tmp_path / name)
-        assert all(torch.equal(loaded[key], tensor) for key, tensor in trainer.trunk.state_dict().items())
+        assert all(torch.equal(loaded[key], tensor) for key, tensor in checkpoints.trainer.trunk.state_dict().items())
         stored = torch.load(tmp_path / name, weights_only=True)["model"]
         assert "dense_feature_extraction.model.21.weight" in stored
         assert all(tensor.is_contiguous() for tensor in stored.values())
 
 
 def test_the_preprocessing_travels_with_the_weights(tmp_path, caplog):
-    trainer = Trainer(load_weights("d2_ots"), Preprocessing.TORCH, TrainingOptions(), torch.device("cpu"), Processes())
-    save_weights(tmp_path / "weights.pth", trainer)
+    make(tmp_path, preprocessing=Preprocessing.TORCH).save_weights("weights.pth")
     load_weights(tmp_path / "weights.pth", Preprocessing.TORCH)
     assert caplog.text == ""
     load_weights(tmp_path / "weights.pth", Preprocessing.CAFFE)
@@ -75,20 +75,29 @@ def test_the_preprocessing_travels_with_the_weights(tmp_path, caplog):
 
 def test_long_lists_are_told_in_short(tmp_path):
     scenes = " ".join(f"{index:04d}" for index in range(117))
-    save_run(tmp_path / "last.pth", make_trainer(), STATE, SETTINGS | {"scenes": scenes})
+    make(tmp_path, SETTINGS | {"scenes": scenes}).save_run(STATE)
     with pytest.raises(ValueError, match=r"with scenes 0000 ... 0116 \(117\), this one has none"):
-        restore_run(tmp_path / "last.pth", make_trainer(), SETTINGS)
+        make(tmp_path).restore()
 
 
 def test_other_settings_are_refused_with_both_values(tmp_path):
-    save_run(tmp_path / "last.pth", make_trainer(), STATE, SETTINGS)
+    make(tmp_path).save_run(STATE)
     with pytest.raises(ValueError, match="is of a run with seed 0, this one has 1"):
-        restore_run(tmp_path / "last.pth", make_trainer(), SETTINGS | {"seed": "1"})
+        make(tmp_path, SETTINGS | {"seed": "1"}).restore()
+
+
+def test_only_the_process_that_leads_writes(tmp_path):
+    trainer = make(tmp_path).trainer
+    trainer.processes = Processes(count=2, rank=1)
+    follower = Checkpoints(tmp_path, trainer, SETTINGS)
+    follower.save_weights("weights.pth")
+    follower.save_run(STATE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_write_leaves_the_last_whole_checkpoint(tmp_path, monkeypatch):
-    trainer = make_trainer()
-    save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
+    checkpoints = make(tmp_path)
+    checkpoints.save_run(STATE)
     before = (tmp_path / "last.pth").read_bytes()
 
     def cut_off(content, stream):
@@ -97,7 +106,7 @@ def test_a_killed_write_leaves_the_last_whole_checkpoint(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch, "save", cut_off)
     with pytest.raises(OSError, match="no space left"):
-        save_run(tmp_path / "last.pth", trainer, STATE, SETTINGS)
+        checkpoints.save_run(STATE)
     assert (tmp_path / "last.pth").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
 
@@ -110,4 +119,4 @@ def test_what_is_no_checkpoint_of_a_run(tmp_path, content):
     else:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
-        read_run(path)
+        make(tmp_path).restore()

@@ -11,7 +11,8 @@ from support.helpers import write_plane_scene
 
 from d2sfm.options.training import MIN_CORRESPONDENCES, PairOptions
 from d2sfm.training.dataset import PairDataset, SkippedPair, TrainingPair, collate, crop_corner, read_rgb
-from d2sfm.training.draws import Draw, load_scene
+from d2sfm.training.draws import Draw
+from d2sfm.training.scenes import load_scene
 
 OPTIONS = PairOptions(image_size=96)
 DRAW = Draw(0, 0, 2, (100.0, 72.0), (88.0, 72.0))  # view 2 sees the wall 12 px further on

@@ -4,56 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from support.helpers import write_plane_scene
 
 from d2sfm.options import PairOptions
-from d2sfm.training.draws import draw_epoch, eligible_pairs, load_scene
-from d2sfm.training.scene_info import write_scene_info
-
-
-@pytest.fixture
-def info(tmp_path):
-    return write_plane_scene(tmp_path, views=4)
-
-
-@given(
-    st.integers(0, 1000),
-    st.floats(0, 1),
-    st.floats(0, 1),
-    st.sampled_from([1.0, 1.5, float("inf")]),
-)
-@settings(max_examples=25)
-def test_eligible_pairs_are_those_within_all_limits(tmp_path_factory, seed, one, other, max_scale_ratio):
-    scene = write_plane_scene(tmp_path_factory.mktemp("scene"), views=6, size=(40, 40))
-    generator = np.random.default_rng(seed)
-    overlap = generator.choice([-1, 0, 0.25, 0.5, 1], (6, 6))
-    ratio = np.where(overlap > 0, generator.choice([1.0, 1.4, 2.0], (6, 6)), -1)
-    scene = replace(scene, overlap_matrix=overlap, scale_ratio_matrix=ratio)
-    options = PairOptions(min_overlap=min(one, other), max_overlap=max(one, other), max_scale_ratio=max_scale_ratio)
-    expected = [
-        [i, j]
-        for i in range(6)
-        for j in range(6)
-        if overlap[i, j] > 0
-        and options.min_overlap <= overlap[i, j] <= options.max_overlap
-        and ratio[i, j] <= max_scale_ratio
-    ]
-    assert eligible_pairs(scene, options).tolist() == expected
-
-
-def test_both_orders_of_a_pair_count_by_their_own_overlap(info):
-    overlap = info.overlap_matrix.copy()
-    overlap[0, 1] = 0.3
-    pairs = eligible_pairs(replace(info, overlap_matrix=overlap), PairOptions()).tolist()
-    assert [1, 0] in pairs
-    assert [0, 1] not in pairs
-
-
-def test_an_overlap_of_0_is_no_pair_even_where_it_is_asked_for(info):
-    none = replace(info, overlap_matrix=np.zeros((4, 4)), scale_ratio_matrix=np.full((4, 4), -1.0))
-    assert eligible_pairs(none, PairOptions(min_overlap=0)).shape == (0, 2)
+from d2sfm.training.draws import draw_epoch
+from d2sfm.training.scene_info_file import write_scene_info
+from d2sfm.training.scenes import load_scene
 
 
 @pytest.fixture

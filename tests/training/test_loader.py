@@ -7,8 +7,9 @@ from support.helpers import write_plane_scene
 from d2sfm.options import PairOptions
 from d2sfm.training.dataset import PairDataset
 from d2sfm.training.distributed import Processes
-from d2sfm.training.draws import draw_epoch, load_scene
+from d2sfm.training.draws import draw_epoch
 from d2sfm.training.loader import load, steps_of
+from d2sfm.training.scenes import load_scene
 
 
 @given(st.integers(0, 60), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))

@@ -1,24 +1,19 @@
-import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from support.helpers import write_plane_scene
+from support.training_runs import assert_same_weights, rows, run
 
 from d2sfm.network.weights.load import load_weights
-from d2sfm.options import PairOptions, TrainingOptions
+from d2sfm.options import PairOptions
 from d2sfm.training import dataset as dataset_module
 from d2sfm.training import epochs as epochs_module
 from d2sfm.training.checkpoints import BEST, LAST
-from d2sfm.training.train import train
 from d2sfm.training.trainer import Sums, Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-PAIRS = PairOptions(image_size=112, pairs_per_scene=4)
-OPTIONS = {"num_epochs": 2, "num_workers": 0, "validation_pairs_per_scene": 2, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -27,34 +22,6 @@ def root(tmp_path_factory):
     for name in ("0000", "0001"):
         write_plane_scene(root, name)
     return root
-
-
-def run(root, output, *, resume=False, pairs=PAIRS, train_scenes=("0000", "0001"), valid_scenes=("0001",), **options):
-    return train(
-        root,
-        root / "info",
-        output,
-        train_scenes=train_scenes,
-        valid_scenes=valid_scenes,
-        pairs=pairs,
-        options=TrainingOptions(**OPTIONS | options),
-        resume=resume,
-    )
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as stream:
-        return list(csv.DictReader(stream))
-
-
-def weights_in(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, weights_only=True)["model"]
-
-
-def assert_same_weights(path: Path, other: Path) -> None:
-    ours, theirs = weights_in(path), weights_in(other)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 def test_a_run_leaves_checkpoints_tables_and_pictures(root, tmp_path):
@@ -88,72 +55,6 @@ def test_the_loss_falls(root, tmp_path):
     assert str(tmp_path / "out" / BEST) in str(summary)
 
 
-def stop_after(monkeypatch, steps: int) -> None:
-    """The run is cut off in the middle of an epoch, after so many steps."""
-    whole_step, done = Trainer.step, []
-
-    def step(self, batches):
-        if len(done) == steps:
-            raise KeyboardInterrupt
-        done.append(None)
-        return whole_step(self, batches)
-
-    monkeypatch.setattr(Trainer, "step", step)
-
-
-RESUMABLE = {"use_validation": True, "checkpoint_interval": 3}
-
-
-@pytest.fixture(scope="module")
-def unbroken(root, tmp_path_factory, one_thread):
-    output = tmp_path_factory.mktemp("unbroken") / "out"
-    run(root, output, **RESUMABLE)
-    return output
-
-
-@pytest.mark.parametrize("stopped_after", [0, 5, 8, 13])
-def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(root, tmp_path, monkeypatch, unbroken, stopped_after):
-    broken = tmp_path / "broken"
-    with monkeypatch.context() as patch:
-        stop_after(patch, stopped_after)
-        with pytest.raises(KeyboardInterrupt):
-            run(root, broken, **RESUMABLE)
-    # Workers change nothing, so the run may go on with another number of them.
-    run(root, broken, resume=True, num_workers=2, **RESUMABLE)
-    assert_same_weights(unbroken / LAST, broken / LAST)
-
-    def timeless(path):
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in rows(path)]
-
-    for table in ("steps.csv", "epochs.csv"):
-        assert timeless(unbroken / table) == timeless(broken / table)
-    assert (unbroken / BEST).exists() == (broken / BEST).exists()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_a_gpu_a_resumed_run_comes_close_to_an_unbroken_one(root, tmp_path, monkeypatch):
-    settings = RESUMABLE | {"device": "cuda", "lr": 1e-4}
-    whole = run(root, tmp_path / "whole", **settings)
-    with monkeypatch.context() as patch:
-        stop_after(patch, 5)
-        with pytest.raises(KeyboardInterrupt):
-            run(root, tmp_path / "broken", **settings)
-    resumed = run(root, tmp_path / "broken", resume=True, **settings)
-    # Kernels add up in an order of their own, and Adam makes a step of the rounding where a gradient is near 0.
-    assert resumed.training_loss == pytest.approx(whole.training_loss, rel=0.01)
-    assert resumed.start_loss == pytest.approx(whole.start_loss, rel=1e-4)
-
-
-def test_a_finished_run_can_be_made_longer(root, tmp_path):
-    run(root, tmp_path / "long", num_epochs=2)
-    run(root, tmp_path / "grown", num_epochs=1)
-    summary = run(root, tmp_path / "grown", num_epochs=2, resume=True)
-    assert summary.epochs == 2
-    assert_same_weights(tmp_path / "long" / LAST, tmp_path / "grown" / LAST)
-    again = run(root, tmp_path / "grown", num_epochs=2, resume=True)
-    assert again.training_loss == summary.training_loss
-
-
 def test_an_output_that_is_a_file_is_told_at_once(root, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(ValueError, match="--output must be a folder, found the file"):
@@ -163,40 +64,6 @@ def test_an_output_that_is_a_file_is_told_at_once(root, tmp_path):
 def test_weights_of_torch_preprocessing_say_so(root, tmp_path):
     pairs = PairOptions(image_size=112, pairs_per_scene=2, preprocessing="torch")
     assert str(run(root, tmp_path / "out", pairs=pairs, num_epochs=1)).endswith("last.pth --preprocessing torch")
-
-
-def test_resume_without_a_checkpoint_begins(root, tmp_path):
-    assert run(root, tmp_path / "out", resume=True, num_epochs=1).epochs == 1
-
-
-def test_another_runs_output_is_refused(root, tmp_path):
-    run(root, tmp_path / "out", num_epochs=1)
-    with pytest.raises(ValueError, match="holds a run: go on with it by --resume"):
-        run(root, tmp_path / "out", num_epochs=1)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"lr": 0.5}, "a run with lr 0.001, this one has 0.5"),
-        ({"batch_size": 3}, "a run with pairs in a step 1, this one has 3"),
-        ({"pairs": PairOptions(image_size=104)}, "a run with image_size 112, this one has 104"),
-        ({"train_scenes": ("0001",)}, "a run with training scenes 0000 0001, this one has 0001"),
-        ({"use_validation": True}, "a run with validation scenes none, this one has 0001"),
-    ],
-)
-def test_resume_with_other_settings_is_refused(root, tmp_path, change, message):
-    run(root, tmp_path / "out", num_epochs=1)
-    with pytest.raises(ValueError, match=message):
-        run(root, tmp_path / "out", resume=True, **change)
-
-
-def test_a_damaged_checkpoint_is_told(root, tmp_path):
-    output = tmp_path / "out"
-    run(root, output, num_epochs=1)
-    (output / LAST).write_bytes((output / LAST).read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
-        run(root, output, resume=True)
 
 
 @pytest.mark.parametrize(

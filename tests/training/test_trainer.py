@@ -7,7 +7,7 @@ from torch import multiprocessing
 from d2sfm.options import Preprocessing
 from d2sfm.options.training import TrainingOptions, TrainingPrecision
 from d2sfm.training.dataset import Batch, SkippedPair
-from d2sfm.training.distributed import Processes, joined_processes
+from d2sfm.training.distributed import Processes
 from d2sfm.training.trainer import Sums, Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -231,24 +231,3 @@ def test_two_processes_with_unequal_skips_take_the_steps_of_one(tmp_path):
     # Adam divides by the gradient's size: where that is rounding, so is the direction.
     assert np.mean(np.abs(weights - weights_of(alone).numpy()) > 1e-3 * moved.max()) < 1e-3
     np.testing.assert_allclose(validation, alone.validate([*DEALT[0][0], *DEALT[1][0]]), rtol=1e-4)
-
-
-def test_several_processes_take_no_single_gpu(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="2 processes can't share 'cuda:0'"), joined_processes("cuda:0"):
-        pass
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_several_processes_without_a_gpu_are_told_in_our_words(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="torch finds no CUDA device here"), joined_processes("cuda"):
-        pass
-
-
-def test_alone_there_is_nothing_to_join(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined_processes("cpu") as (processes, device):
-        assert (processes.count, processes.rank, processes.leads, device) == (1, 0, True, "cpu")
-        assert processes.sum([1.5, 2], CPU) == [1.5, 2]
-        assert processes.gather("mine") == ["mine"]

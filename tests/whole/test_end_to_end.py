@@ -5,7 +5,8 @@ import pycolmap
 import pytest
 
 from d2sfm.cli import main
-from d2sfm.mapping.quality import compare_with_truth, statistics
+from d2sfm.mapping.quality import statistics
+from d2sfm.mapping.truth import compare_with_truth
 
 pytestmark = [pytest.mark.photographs, pytest.mark.slow]
 

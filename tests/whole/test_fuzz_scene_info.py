@@ -15,8 +15,9 @@ from support.published_scene_info import ARRAYS, Touch, objects, published_array
 
 from d2sfm.options import PairOptions
 from d2sfm.training.dataset import crop_corner
-from d2sfm.training.draws import draw_epoch, load_scene
+from d2sfm.training.draws import draw_epoch
 from d2sfm.training.scene_info import SCENE_KEYS
+from d2sfm.training.scenes import load_scene
 
 MARKER = Path("code-was-run")  # in the working folder
 OPTIONS = PairOptions(min_overlap=0.0)

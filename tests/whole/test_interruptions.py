@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from d2sfm.cli import main
 from d2sfm.console import EXIT_INTERRUPTED
-from d2sfm.database import FeatureStore, PairStore, RefinementStore, import_photographs, outdated_images
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
@@ -126,7 +126,7 @@ class Killer:
         # A pair is there when it has its row of matches, which is written last: the one in hand may lack it.
         assert found["matches"].keys() <= found["two_view_geometries"].keys()
         assert len(found["two_view_geometries"]) - len(found["matches"]) <= 1
-        with PairStore(self.database) as store:
+        with MatchStore(self.database) as store:
             assert len(store.done_pairs(verified=True)) == len(found["matches"])
         return len(found["keypoints"]), len(found["matches"])
 
@@ -253,7 +253,7 @@ def held(method, after, gate):
 
 
 def hold_pairs(gate):
-    PairStore.write = held(PairStore.write, 2, gate)
+    MatchStore.write = held(MatchStore.write, 2, gate)
 
 
 def interrupt(process):

@@ -14,7 +14,7 @@ from support.pictures import png_of_size
 from support.tiffs import LONG, tiff
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 
 SIZE = (96, 80)
 # Of what a line with two names can hold.
@@ -94,7 +94,7 @@ def test_all_names_are_extracted_and_matched_each_for_itself(photographs, databa
     found = keypoints(database)
     assert sorted(found) == sorted(NAMES)
     assert len({rows.tobytes() for rows in found.values()}) == len(NAMES)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.pairs_table()) == len(NAMES) * (len(NAMES) - 1) // 2
 
 
@@ -148,7 +148,7 @@ def test_features_of_all_names_come_back(photographs, database, tmp_path, kind):
     for name, rows in expected.items():
         np.testing.assert_allclose(found[name][:, :2], rows[:, :2], atol=1e-3, err_msg=name)
     if kind == "hloc":
-        with PairStore(tmp_path / "db.db") as imported, PairStore(database) as store:
+        with MatchStore(tmp_path / "db.db") as imported, MatchStore(database) as store:
             assert sorted(imported.pairs_table()) == sorted(store.pairs_table())
 
 
@@ -167,7 +167,7 @@ def test_names_with_line_ends_are_extracted_and_refused_where_a_line_names_image
     [line] = capsys.readouterr().err.splitlines()
     assert "can't be written into a pairs file" in line
     assert run(*match) == 0
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.pairs_table()) == 3
 
 
@@ -238,7 +238,7 @@ def test_broken_files_of_all_kinds_are_named_once_and_the_rest_is_done(tmp_path,
     with FeatureStore(database) as store:
         assert sorted(store.images()) == sorted(good)
     assert run("match", "--database", database, "--pairs", "exhaustive", "--no-verify", "--quiet") == 0
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert len(store.pairs_table()) == 6
     assert extract(folder, database) == 1  # they are still there
     assert [line for line in capsys.readouterr().err.splitlines() if "skipped" in line] == lines

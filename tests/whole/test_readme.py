@@ -10,14 +10,17 @@ from support.helpers import textured_picture
 from d2sfm.cli import make_parser
 from d2sfm.database import create_database, import_photographs
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"(?:^    .*\n)+", README.read_text(encoding="utf-8"), flags=re.MULTILINE)
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"(?:^    .*\n)+", TEXT, flags=re.MULTILINE)
 PYTHON = [block for block in BLOCKS if re.search(r"^    (from|import) ", block, re.MULTILINE)]
 CODE = [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in PYTHON]
 COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines() if line.strip().startswith("d2sfm ")]
-
-
-MODULES = sorted(set(re.findall(r"python -m (megadepth_utils\.\w+)", README.read_text(encoding="utf-8"))))
+MODULES = sorted(set(re.findall(r"python -m (megadepth_utils\.\w+)", TEXT)))
+LINKS = set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT))
+PROGRAMS = set(re.findall(r"\b(?:benchmarks|examples|tests|megadepth_utils)/[\w/]+\.\w+", TEXT))
+[WHERE] = re.findall(r"^## Where things are\n(.*?)^## ", TEXT, flags=re.MULTILINE | re.DOTALL)
+PARTS = set(re.findall(r"\b[\w/]+(?:\.py|/)(?=[` ]|$)", WHERE, flags=re.MULTILINE))
 
 
 def test_the_library_examples_run_one_after_the_other(tmp_path, monkeypatch):
@@ -38,6 +41,20 @@ def test_the_library_examples_run_one_after_the_other(tmp_path, monkeypatch):
 def test_commands_are_taken(command):
     arguments = shlex.split(command, comments=True)[1:]
     assert make_parser().parse_args(arguments).command == arguments[0]
+
+
+@pytest.mark.parametrize("path", sorted(LINKS | PROGRAMS))
+def test_files_that_are_named_are_there(path):
+    assert (ROOT / path).is_file()
+
+
+def test_every_package_is_told_of_by_its_name():
+    told = {part.split("/")[0] for part in PARTS if "/" in part}
+    packages = {path.parent.name for path in (ROOT / "d2sfm").glob("*/__init__.py")}
+    assert packages <= told <= packages | {"benchmarks", "d2sfm", "megadepth_utils"}
+    modules = [part for part in PARTS if part.endswith(".py")]
+    assert len(modules) > 5
+    assert all((ROOT / "d2sfm" / part).is_file() for part in modules)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -11,8 +11,8 @@ from d2sfm.network.weights.load import load_weights
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
 from d2sfm.training.dataset import PairDataset, TrainingPair, collate, crop_corner
 from d2sfm.training.distributed import Processes
-from d2sfm.training.draws import Draw, TrainingScene, eligible_pairs
-from d2sfm.training.scene_info import read_scene_info
+from d2sfm.training.draws import Draw
+from d2sfm.training.scenes import load_scene
 from d2sfm.training.trainer import Trainer
 
 pytestmark = [pytest.mark.photographs, pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -33,12 +33,7 @@ def golden(shared_data):
 
 @pytest.fixture(scope="module")
 def scene(shared_data):
-    path = shared_data.parent / "golden" / "mini_megadepth_scene_info.npz"
-    info = read_scene_info(path)
-    options = PairOptions()
-    return TrainingScene(
-        path, info.image_paths, info.depth_paths, info.intrinsics, info.poses, eligible_pairs(info, options)
-    )
+    return load_scene(shared_data.parent / "golden" / "mini_megadepth_scene_info.npz", PairOptions())
 
 
 @pytest.fixture(scope="module")

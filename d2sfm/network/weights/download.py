@@ -107,17 +107,10 @@ def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> 
                 logger.warning("%s: %s, next try in %g s", url, _reason(failures[url]), wait_s)
                 time.sleep(wait_s)
             logger.info("fetching %s to %s", url, path)
-            sha = hashlib.sha256()
             try:
-                with part.open("wb") as file:
-                    for piece in _pieces(url):
-                        sha.update(piece)
-                        file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    found = {"size": file.tell(), "sha256": sha.hexdigest()}
+                _download(url, part)
                 check(part)
-                if difference := _difference(found, known):
+                if difference := _difference(_measured(part), known):
                     raise ValueError(f"{difference}: delete {record} if it is meant to be another file now")
             except (URLError, HTTPException, ValueError) as error:
                 failures[url] = error
@@ -127,6 +120,13 @@ def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> 
     finally:
         part.unlink(missing_ok=True)
     raise _Failed("; ".join(f"{printable(url)}: {_reason(error)}" for url, error in failures.items()))
+
+
+def _download(url: str, path: Path) -> None:
+    with path.open("wb") as file:
+        file.writelines(_pieces(url))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _pieces(url: str) -> Iterator[bytes]:
@@ -172,8 +172,7 @@ def _compare(path: Path, check: Callable[[Path], object]) -> None:
     """Compare the file with its record, or check it and make the record. Raises ValueError."""
     record = _record(path)
     try:
-        with path.open("rb") as file:
-            found = {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        found = _measured(path)
     except OSError as error:
         raise ValueError(f"{path} can't be read ({error.strerror})") from error
     known = _recorded(record)
@@ -188,6 +187,11 @@ def _compare(path: Path, check: Callable[[Path], object]) -> None:
             raise ValueError(f"{one_line(error)}: delete it to have it fetched") from error
         with suppress(OSError), replacing(record) as file:  # weights in a cache that is read-only are good, too
             file.write(json.dumps(found).encode())
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"size": os.fstat(file.fileno()).st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _record(path: Path) -> Path:

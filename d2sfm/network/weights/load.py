@@ -8,8 +8,8 @@ import logging
 import os
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,11 +27,15 @@ BUNDLED = {"d2_ots": Path(__file__).parent / "d2_ots.float16.pth"}
 # Position of each convolution in the nn.Sequential of VGG16's features, which both layouts count by.
 LAYER_INDEX = dict(zip((name for name, _, _ in CONVOLUTIONS), (0, 2, 5, 7, 10, 12, 14, 17, 19, 21), strict=True))
 D2NET_PREFIX = "dense_feature_extraction.model."
+KINDS = ("weight", "bias")
+# Our name of each tensor, in forward order, and that in a D2-Net checkpoint.
+D2NET_KEYS = {
+    f"{name}.{kind}": f"{D2NET_PREFIX}{index}.{kind}" for name, index in LAYER_INDEX.items() for kind in KINDS
+}
 TORCHVISION_PREFIX = "features."
 # What VGG16 has beyond conv4_3: the fifth block and the classifier.
-VGG16_UNUSED = {f"features.{i}.{kind}" for i in (24, 26, 28) for kind in ("weight", "bias")} | {
-    f"classifier.{i}.{kind}" for i in (0, 3, 6) for kind in ("weight", "bias")
-}
+VGG16_UNUSED = {f"features.{i}.{kind}" for i in (24, 26, 28) for kind in KINDS}
+VGG16_UNUSED |= {f"classifier.{i}.{kind}" for i in (0, 3, 6) for kind in KINDS}
 # Filters of conv1_1 that are nearer than this to those of d2_ots are the same, rounded or tuned; these are 0.57 apart
 # for BGR and RGB, so that only one order is near.
 SAME_FILTERS = 0.25
@@ -67,25 +71,19 @@ def load_weights(
 
 def d2net_state(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights under the names of a D2-Net checkpoint's ``model``; the reverse of ``load_weights``."""
-    return {
-        f"{D2NET_PREFIX}{LAYER_INDEX[name]}.{kind}": weights[f"{name}.{kind}"]
-        for name, _, _ in CONVOLUTIONS
-        for kind in ("weight", "bias")
-    }
+    return {key: weights[name] for name, key in D2NET_KEYS.items()}
 
 
 def digest(weights: Mapping[str, Tensor], last: str = CONVOLUTIONS[-1][0]) -> str:
     """Sixteen hexadecimal digits that tell weights up to a layer apart by their float32 values."""
     sha = hashlib.sha256()
-    names = [name for name, _, _ in CONVOLUTIONS]
-    for name in names[: names.index(last) + 1]:
-        for kind in ("weight", "bias"):
-            sha.update(weights[f"{name}.{kind}"].contiguous().numpy().tobytes())
+    names = list(D2NET_KEYS)
+    for name in names[: names.index(f"{last}.bias") + 1]:
+        sha.update(weights[name].contiguous().numpy().tobytes())
     return sha.hexdigest()[:16]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Checkpoint:
+class _Checkpoint(NamedTuple):
     """What ``load_weights`` makes use of in a file."""
 
     weights: dict[str, Tensor]
@@ -111,35 +109,36 @@ class _Unused:
 # What the published trainer writes: its arguments, and losses as NumPy scalars, of NumPy 1 or 2.
 _UNUSED_GLOBALS = [
     (_Unused, name)
-    for name in (
-        *("argparse.Namespace", "numpy.dtype"),
-        *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
-    )
+    for name in ("argparse.Namespace", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
 ]
 
 
 def _read(path: Path) -> _Checkpoint:
     """Raises ValueError of one line, which begins with the path, where the file holds no weights."""
+    checkpoint = _unpickled(path)
+    state = _state_dict(checkpoint, path)
+    named = checkpoint.get("preprocessing")
+    expected = Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None
+    if not any(key.startswith(TORCHVISION_PREFIX) for key in state):
+        return _Checkpoint(_convolutions(state, D2NET_PREFIX, path), expected)
+    weights = _convolutions(state, TORCHVISION_PREFIX, path)
+    for_bgr, for_rgb = _distances(weights["conv1_1.weight"])
+    if for_rgb < SAME_FILTERS:
+        weights["conv1_1.weight"] = weights["conv1_1.weight"].flip(1)
+    found = Preprocessing.CAFFE if min(for_bgr, for_rgb) < SAME_FILTERS else Preprocessing.TORCH
+    return _Checkpoint(weights, expected or found)
+
+
+def _unpickled(path: Path) -> object:
     with torch.serialization.safe_globals(_UNUSED_GLOBALS):
         try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise ValueError(
                 f"{path} is no PyTorch checkpoint of weights alone (code from a checkpoint is never run)"
             ) from error
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
-    state = _state_dict(checkpoint, path)
-    named = checkpoint.get("preprocessing")
-    expected = Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None
-    if not any(key.startswith(TORCHVISION_PREFIX) for key in state):
-        return _Checkpoint(weights=_convolutions(state, D2NET_PREFIX, path), preprocessing=expected)
-    weights = _convolutions(state, TORCHVISION_PREFIX, path)
-    for_bgr, for_rgb = _distances(weights["conv1_1.weight"])
-    if for_rgb < SAME_FILTERS:
-        weights["conv1_1.weight"] = weights["conv1_1.weight"].flip(1)
-    found = Preprocessing.CAFFE if min(for_bgr, for_rgb) < SAME_FILTERS else Preprocessing.TORCH
-    return _Checkpoint(weights=weights, preprocessing=expected or found)
 
 
 def _distances(filters: Tensor) -> list[float]:
@@ -148,7 +147,7 @@ def _distances(filters: Tensor) -> list[float]:
     Both kinds of torchvision's weights have one layout. One is a port of those that d2_ots is made of; the other was
     trained from scratch, which comes to other filters in another order, for input of another range.
     """
-    original = torch.load(BUNDLED["d2_ots"], weights_only=True)["model"][f"{D2NET_PREFIX}0.weight"].double()
+    original = torch.load(BUNDLED["d2_ots"], weights_only=True)["model"][D2NET_KEYS["conv1_1.weight"]].double()
     return [((filters - order).norm() / order.norm()).item() for order in (original, original.flip(1))]
 
 

@@ -1,5 +1,6 @@
 import argparse
 import hashlib
+import io
 import os
 import zipfile
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from support.helpers import textured_picture
-from torchvision.models import VGG16_Weights, vgg16
+from torchvision.models.vgg import VGG16_Weights, cfgs, make_layers
 
 from d2sfm.network.input import normalise
 from d2sfm.network.trunk import CONVOLUTIONS, Trunk
@@ -41,12 +42,6 @@ def test_a_checkpoint_with_its_wrapper_and_without_are_the_same(tmp_path, publis
     wrapped = load_weights(save(tmp_path, {"model": published_layout}, "a.pth"))
     bare = load_weights(save(tmp_path, published_layout, "b.pth"))
     assert digest(wrapped) == digest(bare) == digest(load_weights("d2_ots"))
-
-
-def test_d2net_state_is_the_published_layout(published_layout):
-    state = d2net_state(load_weights("d2_ots"))
-    assert list(state) == list(published_layout)
-    assert all(torch.equal(state[key], published_layout[key].float()) for key in state)
 
 
 def test_d2net_state_is_the_reverse_of_loading(tmp_path):
@@ -88,13 +83,14 @@ def warnings_of(path, caplog):
 
 def test_torchvisions_classifier_loads_as_it_is_and_asks_for_its_preprocessing(tmp_path, caplog):
     """A network that was trained from scratch stands for it: it has none of the filters of d2_ots."""
-    network = vgg16(weights=None)
-    path = save(tmp_path, network.state_dict())
+    features = make_layers(cfgs["D"])
+    state = {f"features.{key}": tensor for key, tensor in features.state_dict().items()}
+    path = save(tmp_path, state | {"classifier.6.bias": torch.zeros(1000)})
     weights = load_weights(path)
     assert f"{path} was trained with --preprocessing torch, not caffe" in caplog.text
-    assert torch.equal(weights["conv1_1.weight"], network.features[0].weight)
-    assert torch.equal(weights["conv4_3.weight"], network.features[21].weight)
-    assert torch.equal(weights["conv1_1.bias"], network.features[0].bias)
+    assert torch.equal(weights["conv1_1.weight"], features[0].weight)
+    assert torch.equal(weights["conv4_3.weight"], features[21].weight)
+    assert torch.equal(weights["conv1_1.bias"], features[0].bias)
     assert warnings_of(path, caplog) == [Preprocessing.CAFFE]
 
 
@@ -165,13 +161,6 @@ def test_torchvisions_own_files_are_told_apart(published, warned, caplog):
     assert warnings_of(path, caplog) == [warned]
 
 
-def test_layer_indices_are_torchvisions():
-    features = vgg16(weights=None).features
-    for name, channels_in, channels_out in CONVOLUTIONS:
-        layer = features[LAYER_INDEX[name]]
-        assert (layer.in_channels, layer.out_channels) == (channels_in, channels_out)
-
-
 def test_digest_tells_weights_apart(published_layout):
     weights = load_weights("d2_ots")
     changed = weights | {"conv4_3.bias": weights["conv4_3.bias"] + 1e-6}
@@ -240,29 +229,30 @@ def test_code_in_a_checkpoint_is_never_run(tmp_path, published_layout):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights at all", b"\x80\x02garbage", bytes(range(256)) * 20])
+def zip_of(name):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(name, "hello")
+    return stream.getvalue()
+
+
+NO_CHECKPOINTS = {
+    "empty": b"",
+    "text": b"no weights at all",
+    "pickle": b"\x80\x02garbage",
+    "binary": bytes(range(256)) * 20,
+    "zip": zip_of("readme.txt"),
+    "cut": BUNDLED["d2_ots"].read_bytes()[: 2**20],
+}
+
+
+@pytest.mark.parametrize("content", NO_CHECKPOINTS.values(), ids=NO_CHECKPOINTS.keys())
 def test_files_that_are_no_checkpoint(tmp_path, content):
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
     with pytest.raises(ValueError) as caught:
         load_weights(path)
     assert str(path) in str(caught.value)
-
-
-def test_a_damaged_checkpoint(tmp_path, published_layout):
-    whole = save(tmp_path, {"model": published_layout}).read_bytes()
-    path = tmp_path / "cut.pth"
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"cut\.pth"):
-        load_weights(path)
-
-
-def test_a_zip_that_is_no_checkpoint(tmp_path):
-    path = tmp_path / "archive.pth"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("readme.txt", "hello")
-    with pytest.raises(ValueError, match=r"archive\.pth"):
-        load_weights(path)
 
 
 def test_missing_weights_name_what_is_bundled(tmp_path):

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database.connection import Connection, named_errors, open_pycolmap, patiently, require_room
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.file import require_database
 from d2sfm.database.migration import carry_pose_priors
 from d2sfm.database.overwriting import outdated_images
+from d2sfm.database.patience import named_errors, patiently, require_room
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
 
-class PairStore:
+class MatchStore:
     """Matches and two-view geometries of the pairs of a COLMAP database. Nothing of sqlite3 may touch the file
     while this is open.
 
@@ -39,6 +40,10 @@ class PairStore:
     def image_names(self) -> dict[int, str]:
         """Names by image_id, ids ascending."""
         return dict(self._names)
+
+    def image_ids(self) -> dict[str, int]:
+        """Ids of the images by name."""
+        return {name: image_id for image_id, name in self._names.items()}
 
     def camera(self, image_id: int) -> pycolmap.Camera:
         """The camera of an image. Raises ValueError where there is no such image."""
@@ -148,7 +153,7 @@ class PairStore:
     def close(self) -> None:
         self._stack.close()
 
-    def __enter__(self) -> "PairStore":
+    def __enter__(self) -> "MatchStore":
         return self
 
     def __exit__(self, *exception) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pycolmap
 import pytest
 
-from d2sfm.database import FeatureStore, PairStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.features.record import Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention
 
 MATCHES = np.array([[0, 1], [2, 0], [3, 3]], np.uint32)
 
@@ -24,16 +24,16 @@ def database(tmp_path):
             colmap.write_image(pycolmap.Image(name=f"{5 - number}.jpg", camera_id=colmap.write_camera(camera)))
         colmap.write_keypoints(3, np.ones((7, 2), np.float32))
     with FeatureStore(path) as store:
-        store.write("4.jpg", make_features(5), "settings", DescriptorDtype.FLOAT16)
-        store.write("3.jpg", make_features(0), "settings", DescriptorDtype.FLOAT32)
+        store.write("4.jpg", make_features(5, np.float16), "settings")
+        store.write("3.jpg", make_features(0, np.float32), "settings")
     return path
 
 
-def make_features(count):
+def make_features(count, dtype=np.float16):
     rng = np.random.default_rng(count)
     return Features(
         keypoints=rng.uniform(0, 40, (count, 4)).astype(np.float32),
-        descriptors=rng.uniform(-1, 1, (count, 512)).astype(np.float32),
+        descriptors=rng.uniform(-1, 1, (count, 512)).astype(dtype),
         image_size=(64, 48),
         input_size=(64, 48),
         convention=Convention.COLMAP,
@@ -50,8 +50,9 @@ def make_geometry(inliers=MATCHES[:2]):
 
 
 def test_images_and_cameras(database):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert list(store.image_names().items()) == [(1, "4.jpg"), (2, "3.jpg"), (3, "2.jpg"), (4, "1.jpg")]
+        assert store.image_ids() == {"4.jpg": 1, "3.jpg": 2, "2.jpg": 3, "1.jpg": 4}
         assert store.camera(3).params.tolist() == [63, 70, 32, 24]
         assert [store.has_features(image_id) for image_id in (1, 2, 3, 4)] == [True, True, False, False]
 
@@ -66,7 +67,7 @@ def test_pose_priors_of_the_images(database):
         colmap.write_pose_prior(pycolmap.PosePrior(corr_data_id=gone, **prior))
         imu = pycolmap.sensor_t(type=pycolmap.SensorType.IMU, id=1)
         colmap.write_pose_prior(pycolmap.PosePrior(corr_data_id=pycolmap.data_t(sensor_id=imu, id=1), **prior))
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         [(image_id, found)] = store.pose_priors().items()
     assert image_id == 3
     assert found.position.ravel().tolist() == [55.7, 13.2, 60.0]
@@ -75,7 +76,7 @@ def test_pose_priors_of_the_images(database):
 
 def test_keypoints_and_descriptors_are_those_that_were_written(database):
     features = make_features(5)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         keypoints, descriptors = store.keypoints(1), store.descriptors(1)
         no_keypoints, no_descriptors = store.keypoints(2), store.descriptors(2)
         two_columns = store.keypoints(3)
@@ -83,7 +84,7 @@ def test_keypoints_and_descriptors_are_those_that_were_written(database):
     assert np.array_equal(keypoints, features.keypoints[:, :2])
     assert descriptors.dtype == np.float16
     assert descriptors.flags.writeable  # torch warns of arrays that are not
-    assert np.array_equal(descriptors, features.descriptors.astype(np.float16))
+    assert np.array_equal(descriptors, features.descriptors)
     assert no_keypoints.shape == (0, 2)
     assert no_descriptors.shape == (0, 512)
     assert no_descriptors.dtype == np.float32
@@ -94,7 +95,7 @@ def test_missing_features_and_foreign_descriptors_are_named(database):
     with open_pycolmap(database) as colmap:
         sift = pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, np.ones((7, 128), np.uint8))
         colmap.write_descriptors(3, sift)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         with pytest.raises(RuntimeError, match=r"1\.jpg has no keypoints in .*db\.db"):
             store.keypoints(4)
         with pytest.raises(RuntimeError, match=r"1\.jpg has no descriptors in .*db\.db"):
@@ -105,7 +106,7 @@ def test_missing_features_and_foreign_descriptors_are_named(database):
 
 @pytest.mark.parametrize(("id_a", "id_b"), [(1, 3), (3, 1)])
 def test_a_pair_is_written_in_either_order(database, id_a, id_b):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(id_a, id_b, MATCHES.astype(np.int64), make_geometry())
         assert store.done_pairs(verified=True) == {(1, 3)}
     with open_pycolmap(database) as colmap:
@@ -119,18 +120,18 @@ def test_a_pair_is_written_in_either_order(database, id_a, id_b):
 
 def test_pairs_without_matches_are_done(database):
     nothing = np.zeros((0, 2), np.uint32)
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(1, 2, nothing, pycolmap.TwoViewGeometry())
         store.write(4, 2, nothing)
         assert store.done_pairs(verified=False) == {(1, 2), (2, 4)}
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=False) == {(1, 2), (2, 4)}
         assert store.done_pairs(verified=True) == {(1, 2)}
         assert store.pairs_table() == [("4.jpg", "3.jpg", 0, 0), ("3.jpg", "1.jpg", 0, 0)]
 
 
 def test_pairs_table_counts_matches_and_inliers(database):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(3, 4, MATCHES)
         store.write(3, 1, MATCHES, make_geometry())
         assert store.pairs_table() == [("4.jpg", "2.jpg", 3, 2), ("2.jpg", "1.jpg", 3, 0)]
@@ -140,11 +141,11 @@ def test_pairs_table_counts_matches_and_inliers(database):
 @pytest.mark.parametrize("geometry", [None, make_geometry(MATCHES[2:])])
 @pytest.mark.parametrize("matches", [MATCHES, MATCHES[1:], MATCHES[:0]])
 def test_writing_again_replaces_the_pair(database, matches, geometry, reopened):
-    store = PairStore(database)
+    store = MatchStore(database)
     store.write(1, 3, MATCHES, make_geometry())
     if reopened:
         store.close()
-        store = PairStore(database)
+        store = MatchStore(database)
     with store:
         store.write(3, 1, matches[:, ::-1], geometry)
         assert store.done_pairs(verified=False) == {(1, 3)}
@@ -159,7 +160,7 @@ def test_writing_again_replaces_the_pair(database, matches, geometry, reopened):
 def test_a_pair_that_a_killed_run_left_half_is_written_again(database):
     with open_pycolmap(database) as colmap:
         colmap.write_two_view_geometry(1, 2, make_geometry())
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         assert store.done_pairs(verified=False) == set()
         assert store.done_pairs(verified=True) == set()
         store.write(1, 2, MATCHES[2:], make_geometry(MATCHES[2:]))
@@ -169,7 +170,7 @@ def test_a_pair_that_a_killed_run_left_half_is_written_again(database):
 
 
 def test_the_row_of_matches_is_written_last(database):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(1, 2, MATCHES, make_geometry())
         order = []
 
@@ -188,7 +189,7 @@ def test_the_row_of_matches_is_written_last(database):
 
 
 def test_bad_pairs_are_refused(database):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         with pytest.raises(ValueError, match="no image with id 9"):
             store.write(1, 9, MATCHES)
         with pytest.raises(ValueError, match="no image with id 0"):
@@ -202,15 +203,15 @@ def test_bad_pairs_are_refused(database):
 
 def test_a_file_that_is_no_database_and_one_that_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"x\.db"):
-        PairStore(tmp_path / "x.db")
+        MatchStore(tmp_path / "x.db")
     (tmp_path / "x.db").write_bytes(b"hello, world " * 100)
     with pytest.raises(RuntimeError, match=r"x\.db is no COLMAP database"):
-        PairStore(tmp_path / "x.db")
+        MatchStore(tmp_path / "x.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.db"]
 
 
 def test_our_tables_and_rows_survive_pycolmap(database):
-    with PairStore(database) as store:
+    with MatchStore(database) as store:
         store.write(1, 2, MATCHES, make_geometry())
         store.write(1, 2, MATCHES[:1])  # a delete: pycolmap copies the file when it closes it
     with FeatureStore(database) as store:

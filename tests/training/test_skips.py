@@ -1,7 +1,7 @@
 import torch
 
 from d2sfm.training.dataset import Batch, SkippedPair
-from d2sfm.training.epochs import SkipReport
+from d2sfm.training.skips import SkipReport
 
 
 def batch_of(*skipped: SkippedPair) -> Batch:

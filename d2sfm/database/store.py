@@ -1,0 +1,31 @@
+"""What the stores by sqlite3 have in common."""
+
+from pathlib import Path
+from typing import Self
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.file import require_database
+from d2sfm.database.notes import Notes
+
+
+class Store:
+    """A COLMAP database that is open by sqlite3. Nothing else in this process may touch the file meanwhile.
+
+    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
+    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
+    """
+
+    def __init__(self, path: Path):
+        require_database(path)
+        self.path = Path(path)
+        self._connection = Connection(self.path)
+        self.notes = Notes(self._connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()

@@ -1,0 +1,52 @@
+"""The tables of the database: those that it has from COLMAP, and those that d2sfm adds."""
+
+from d2sfm.database.connection import Connection
+
+COLMAP_TABLES = {"cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries"}
+PAIR_TABLES = ("matches", "two_view_geometries")
+
+FEATURES = "d2sfm_features"
+SETTINGS = "d2sfm_settings"
+CAMERAS_GIVEN = "d2sfm_cameras_given"
+ORIGINALS = "d2sfm_original_keypoints"
+PARTS = "d2sfm_refined_parts"
+
+OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
+
+# COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
+OUR_TABLES = {
+    FEATURES: (
+        "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, "
+        "input_width INTEGER NOT NULL, input_height INTEGER NOT NULL, "
+        "scales TEXT NOT NULL, convention TEXT NOT NULL, fingerprint TEXT NOT NULL, scores BLOB NOT NULL"
+    ),
+    SETTINGS: "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL",
+    CAMERAS_GIVEN: "camera_id INTEGER PRIMARY KEY NOT NULL REFERENCES cameras(camera_id) ON DELETE CASCADE",
+    ORIGINALS: (
+        "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, data BLOB NOT NULL"
+    ),
+    PARTS: (
+        "number INTEGER PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, nodes BLOB NOT NULL, positions BLOB NOT NULL"
+    ),
+}
+
+
+def tables(connection: Connection, schema: str = "main") -> set[str]:
+    """Names of the tables in the file, or in an attached one."""
+    return {name for (name,) in connection.rows(f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table'")}
+
+
+def columns(connection: Connection, table: str, schema: str = "main") -> list[str]:
+    """Names of the columns of a table; empty where there is no such table. schema: that of an attached database."""
+    return [name for (name,) in connection.rows("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
+
+
+def has_rows(connection: Connection, table: str) -> bool:
+    """Whether a table that is there holds anything."""
+    return bool(connection.rows(f"SELECT NULL FROM {table} LIMIT 1"))
+
+
+def create_our_tables(connection: Connection) -> None:
+    """Make the tables of d2sfm where they are missing. Readers do without them, so that reading changes no file."""
+    for name in sorted(OUR_TABLES.keys() - tables(connection)):
+        connection.rows(f"CREATE TABLE {name} ({OUR_TABLES[name]})")

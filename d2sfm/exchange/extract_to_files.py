@@ -1,0 +1,77 @@
+"""Features of a list of photographs into files beside them, as the published tool writes them.
+
+d2sfm extract --image-list images.txt --output-type npz
+"""
+
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+from d2sfm.extraction.pipeline import extract_all
+from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.record import Features
+from d2sfm.formats.npz_mat import read_fingerprint, write_features
+from d2sfm.options import DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.photographs.photograph import read_headers
+from d2sfm.skipped import Skipped
+
+
+def extract_to_files(
+    image_list: Path,
+    *,
+    options: ExtractionOptions | None = None,
+    storage: StorageOptions | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> ExtractionSummary:
+    """Write a feature file beside each photograph of a list, as the published tool does.
+
+    image_list: a text file with a path in each line, relative to the current directory. A photograph whose file holds
+    features of the same settings is passed over, but with ``overwrite``; a file with others is replaced.
+
+    Raises FileNotFoundError or ValueError for a list that is missing, empty or no text.
+    """
+    started, skipped = time.perf_counter(), Skipped()
+    storage = storage or StorageOptions()
+    dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
+    names = read_image_list(image_list)
+    extractor = Extractor(options, dtype)
+    stored_as = {"output_type": storage.output_type, "descriptor_dtype": dtype}
+    fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
+    pending = [name for name in names if overwrite or not _has_features(_target(name, storage), fingerprint)]
+
+    def write(name: str, features: Features) -> None:
+        write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
+
+    photographs = read_headers(Path(), pending, skipped, lambda photograph: extractor.check_size(photograph.size))
+    found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
+    return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def _target(photograph: str, storage: StorageOptions) -> Path:
+    return Path(photograph + storage.output_extension)
+
+
+def _has_features(target: Path, fingerprint: str) -> bool:
+    try:
+        return target.exists() and read_fingerprint(target) == fingerprint
+    except OSError:  # writing will tell why
+        return False
+
+
+def read_image_list(path: Path) -> list[str]:
+    """The paths in a text file, one a line, in order and each once; blank lines are passed over."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image list at {path}")
+    try:
+        # Not splitlines: names may hold what Unicode counts as line ends. utf-8-sig: editors put a mark in front.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file") from error
+    photographs = list(dict.fromkeys(line for line in lines if line.strip()))
+    if not photographs:
+        raise ValueError(f"{path} names no photographs")
+    return photographs

@@ -1,0 +1,87 @@
+"""What is to be done: the photographs of a folder whose features its database lacks, or is to get anew."""
+
+import logging
+from pathlib import Path
+
+from d2sfm.database import FeatureStore, Note, begin_overwriting, stopped_overwriting
+from d2sfm.features.fingerprints import difference
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+def begin(database: Path, images: Path, names: list[str], fingerprint: str, overwrite: bool) -> list[str]:
+    """Note that a run begins, of all photographs of the folder ``images``. Returns the names that are to be extracted.
+
+    overwrite: whether features that are there count as none from now on. Raises as ``pending_names``,
+    ``names_to_overwrite`` and ``note_folder``; what is refused stays as it was.
+    """
+    if not overwrite:
+        pending = pending_names(database, names, fingerprint, ", --overwrite to extract all of them again")
+        note_folder(database, images)
+        return pending
+    pending = names_to_overwrite(database, names, fingerprint)
+    note_folder(database, images)
+    begin_overwriting(database, names, fingerprint)
+    return pending
+
+
+def pending_names(database: Path, names: list[str], fingerprint: str, way_out: str = "") -> list[str]:
+    """The names that have no features yet. RuntimeError where the database holds features of another kind.
+
+    way_out: what the caller has for that, in words, beside the same settings and another database.
+    """
+    extracted = _extracted(database)
+    differing = sorted(set(extracted.values()) - {fingerprint})
+    if differing:
+        raise RuntimeError(
+            f"{database} holds features with {difference(differing[0], fingerprint)}, asked for is "
+            f"{difference(fingerprint, differing[0])}: use the same settings{way_out} or another database"
+        )
+    return [name for name in names if name not in extracted]
+
+
+def names_to_overwrite(database: Path, names: list[str], fingerprint: str) -> list[str]:
+    """The names whose features are to be written (anew): all, or those that a stopped run of the fingerprint has left.
+
+    RuntimeError where the database holds features of another extractor, or of other settings for other images, with
+    which those of this run would be mixed.
+    """
+    extracted = _extracted(database)
+    others = sorted(name for name in extracted.keys() - set(names) if extracted[name] != fingerprint)
+    if others:
+        raise RuntimeError(
+            f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of "
+            f"{first_of(others, 'image')}, not among the {len(names)} photographs to be extracted with "
+            f"{difference(fingerprint, extracted[others[0]])}: give a folder that has them all, or another database"
+        )
+    is_begun = stopped_overwriting(database) == fingerprint
+    todo = [name for name in names if not (is_begun and extracted.get(name) == fingerprint)]
+    if len(todo) < len(names):
+        logger.info("a stopped run with --overwrite goes on: %d photographs are done", len(names) - len(todo))
+    return todo
+
+
+def _extracted(database: Path) -> dict[str, str]:
+    """Fingerprints by name. RuntimeError where there are keypoints that d2sfm did not write."""
+    with FeatureStore(database) as store:
+        other = store.foreign_extractor()
+        if other is not None:
+            images = store.foreign_images()
+            raise RuntimeError(
+                f"{database} holds keypoints of {other} for {first_of(images, 'image')}, not of d2sfm: "
+                "give D2 features a database of their own"
+            )
+        return store.extracted()
+
+
+def note_folder(database: Path, images: Path) -> None:
+    """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
+    folder = str(images.resolve())
+    if folder != folder.encode(errors="replace").decode():
+        raise ValueError(f"{folder!r} is not UTF-8, which the names of a database are")
+    with FeatureStore(database) as store:
+        noted = store.notes.read(Note.IMAGES)
+        if noted not in (None, folder) and store.extracted() and Path(noted).is_dir():
+            raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
+        store.notes.write(Note.IMAGES, folder)

@@ -1,0 +1,41 @@
+"""What a run of extraction says at its end."""
+
+import time
+from dataclasses import dataclass, field
+
+from d2sfm.skipped import Skipped
+
+
+@dataclass(kw_only=True)
+class ExtractionSummary:
+    """What a run did; ``skipped`` holds the reason for each photograph that could not be used. Names are in order."""
+
+    extracted: int = 0
+    already_there: int = 0
+    keypoints: int = 0
+    without_keypoints: list[str] = field(default_factory=list)
+    skipped: Skipped = field(default_factory=Skipped)
+    seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls, names: list[str], pending: int, keypoints: dict[str, int], skipped: Skipped, started: float
+    ) -> "ExtractionSummary":
+        """Of photographs in the order of ``names``, ``pending`` of them to be extracted, by time.perf_counter().
+
+        keypoints: how many there are by name, of those that were extracted.
+        """
+        return cls(
+            extracted=len(keypoints),
+            already_there=len(names) - pending,
+            keypoints=sum(keypoints.values()),
+            without_keypoints=[name for name in names if keypoints.get(name) == 0],
+            skipped=Skipped({name: skipped[name] for name in names if name in skipped}),
+            seconds=time.perf_counter() - started,
+        )
+
+    def __str__(self) -> str:
+        text = f"extract: {self.extracted} photographs, {self.keypoints} keypoints in {self.seconds:.1f} s"
+        text += f", {self.already_there} were there already" if self.already_there else ""
+        text += f", {len(self.without_keypoints)} without any keypoint" if self.without_keypoints else ""
+        return text + (f", {len(self.skipped)} skipped" if self.skipped else "")

@@ -1,0 +1,129 @@
+"""Errors of reconstructions against a known truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+
+NO_BASELINE = 1e-4  # of the truth's longest baseline; the direction of a shorter one is noise of the truth
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseErrors:
+    """Errors of the registered images against the truth, after a similarity alignment; arrays in order of ``names``."""
+
+    names: tuple[str, ...]
+    rotation_deg: np.ndarray  # [N]
+    centre: np.ndarray  # [N], in the truth's unit
+    centre_in_truth: np.ndarray  # [N, 3] the model's centres in the truth's world
+    truth_from_model: pycolmap.Sim3d
+
+
+def compare_with_truth(
+    model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction, max_centre_error: float | None = None
+) -> PoseErrors:
+    """Rotation and centre errors of the images that both have, by name.
+
+    The alignment is pycolmap's robust one over projection centres: RANSAC with centres within max_centre_error (in
+    the truth's unit; default: a twentieth of the extent of its centres), so a few images that are far off do not pull
+    the others along; their own errors are reported all the same.
+
+    Raises RuntimeError where no alignment is found, as for fewer than three common images.
+    """
+    centres = {image.name: image.projection_center() for image in truth.images.values() if image.has_pose}
+    if max_centre_error is None:
+        spread = np.ptp(list(centres.values()), axis=0) if centres else np.zeros(3)
+        max_centre_error = float(np.linalg.norm(spread)) / 20
+    images = {image.name: image for image in model.images.values() if image.has_pose and image.name in centres}
+    if len(images) < 3:
+        raise RuntimeError(f"{len(images)} images with poses in common with the truth, an alignment needs 3")
+    truth_from_model = pycolmap.align_reconstructions_via_proj_centers(model, truth, max_centre_error)
+    if truth_from_model is None:
+        raise RuntimeError("the model can't be aligned with the truth")
+    names = tuple(sorted(images))
+    truths = {image.name: image for image in truth.images.values()}
+    aligned_poses = [truth_from_model.transform_camera_world(images[name].cam_from_world()) for name in names]
+    true_poses = [truths[name].cam_from_world() for name in names]
+    found = np.array([_centre(pose) for pose in aligned_poses])
+    return PoseErrors(
+        names=names,
+        rotation_deg=np.array([_angle_deg(a, b) for a, b in zip(aligned_poses, true_poses, strict=True)]),
+        centre=np.linalg.norm(found - np.array([_centre(pose) for pose in true_poses]), axis=1),
+        centre_in_truth=found,
+        truth_from_model=truth_from_model,
+    )
+
+
+def pose_auc(
+    model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction, thresholds_deg: Sequence[float] = (1, 3, 5, 10)
+) -> tuple[float, ...]:
+    """Area under the recall curve of ``pair_errors_deg`` from 0 to each threshold, divided by it: 0 to 1.
+
+    The curve is that of the literature (SuperGlue, hloc): straight from 0, 0 through k of P pairs at the k-th smallest
+    error, and level from the last error below the threshold on. A model without any image of the truth has 0.
+
+    Raises ValueError for a threshold that is not above 0, and as ``pair_errors_deg``.
+    """
+    if not all(threshold > 0 for threshold in thresholds_deg):
+        raise ValueError(f"thresholds must be above 0, found {list(thresholds_deg)}")
+    errors = np.sort(pair_errors_deg(model, truth))
+    areas = []
+    for threshold in thresholds_deg:
+        below = errors[errors < threshold]
+        error = np.concatenate([[0.0], below, [threshold]])
+        recall = np.minimum(np.arange(len(error)), len(below)) / len(errors)
+        areas.append(float(np.sum(np.diff(error) * (recall[1:] + recall[:-1]) / 2) / threshold))
+    return tuple(areas)
+
+
+def pair_errors_deg(model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction) -> np.ndarray:
+    """Error of each pair of the truth's N images with poses, by name: [N (N - 1) / 2] degrees, no alignment needed.
+
+    A pair's error is the larger of two angles: of the relative rotation, and between the directions of the relative
+    translation (in the frame of the second image by name). It is infinite where the model lacks one of the images or
+    has both at one place. Unlike two views, which leave the sign open, a model with the opposite direction is wrong by
+    180 degrees. Where the truth has practically no baseline (NO_BASELINE) the rotation alone counts.
+
+    Raises ValueError where the truth has poses of fewer than two images.
+    """
+    true_poses, poses = _poses_by_name(truth), _poses_by_name(model)
+    if len(true_poses) < 2:
+        raise ValueError(f"the truth has poses of {len(true_poses)} images, pairs need 2")
+    names = sorted(true_poses)
+    first, second = np.triu_indices(len(names), 1)
+    true_rotation, true_translation = _relative_poses([true_poses[name] for name in names], first, second)
+    # What the model lacks gets some pose here and its infinite error below.
+    rotation, translation = _relative_poses([poses.get(name, pycolmap.Rigid3d()) for name in names], first, second)
+    # Chords and atan2 are exact for small angles, where arccos loses half of the digits.
+    chord = np.linalg.norm(rotation - true_rotation, axis=(1, 2)) / np.sqrt(8)
+    turned = 2 * np.arcsin(np.minimum(chord, 1))
+    across = np.linalg.norm(np.cross(translation, true_translation), axis=1)
+    aside = np.arctan2(across, np.sum(translation * true_translation, axis=1))
+    aside[~translation.any(axis=1)] = np.inf
+    baseline = np.linalg.norm(true_translation, axis=1)
+    aside[baseline <= NO_BASELINE * baseline.max()] = 0
+    has_pose = np.array([name in poses for name in names])
+    return np.where(has_pose[first] & has_pose[second], np.degrees(np.maximum(turned, aside)), np.inf)
+
+
+def _poses_by_name(model: pycolmap.Reconstruction) -> dict[str, pycolmap.Rigid3d]:
+    return {image.name: image.cam_from_world() for image in model.images.values() if image.has_pose}
+
+
+def _relative_poses(
+    poses: Sequence[pycolmap.Rigid3d], first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations [P, 3, 3] and translations [P, 3] from the frames of the first to those of the second images."""
+    rotations = np.array([pose.rotation.matrix() for pose in poses])
+    translations = np.array([pose.translation for pose in poses])
+    relative = rotations[second] @ rotations[first].transpose(0, 2, 1)
+    return relative, translations[second] - np.einsum("pij,pj->pi", relative, translations[first])
+
+
+def _centre(cam_from_world: pycolmap.Rigid3d) -> np.ndarray:
+    return -cam_from_world.rotation.matrix().T @ cam_from_world.translation
+
+
+def _angle_deg(a: pycolmap.Rigid3d, b: pycolmap.Rigid3d) -> float:
+    return float(np.degrees((a.rotation * b.rotation.inverse()).angle()))

@@ -1,0 +1,35 @@
+"""Options of which cameras photographs get."""
+
+from dataclasses import dataclass
+
+from d2sfm.options.choices import CameraMode
+from d2sfm.options.fields import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraOptions(Options):
+    """How photographs get their cameras on import (COLMAP's ImageReaderOptions)."""
+
+    TITLE = "cameras of new photographs (COLMAP's ImageReaderOptions)"
+
+    camera_mode: CameraMode = option(CameraMode.AUTO, help="which photographs share a camera")
+    camera_model: str = option(
+        "SIMPLE_RADIAL", metavar="MODEL", help="COLMAP camera model, for example PINHOLE or OPENCV"
+    )
+    camera_params: str = option(
+        "", metavar="P,P,...", help="known camera parameters in the model's order, in pixels; held fixed by reconstruct"
+    )
+    existing_camera: int | None = option(
+        None, metavar="ID", help="camera of the database that all new photographs get, in place of the options above"
+    )
+    default_focal_length_factor: float = option(
+        1.2, help="focal length over the longest edge, of photographs whose EXIF tells none"
+    )
+
+    def _check(self):
+        self._require_above_zero("default_focal_length_factor")
+        own = (self.camera_mode, self.camera_model, self.camera_params)
+        if self.existing_camera is not None and own != ("auto", "SIMPLE_RADIAL", ""):
+            raise ValueError(
+                "existing_camera has a model and parameters: leave out camera_mode, camera_model and camera_params"
+            )

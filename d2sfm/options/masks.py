@@ -1,0 +1,20 @@
+"""Options of what is left out of photographs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2sfm.options.fields import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions(Options):
+    """What is out of photographs: black pixels of masks in COLMAP's layout."""
+
+    TITLE = "masks"
+
+    masks: Path | None = option(
+        None,
+        metavar="DIR",
+        help="masks in COLMAP's layout: black in DIR/a.jpg.png is out of a.jpg (default: all is in)",
+    )
+    camera_mask: Path | None = option(None, metavar="FILE", help="one mask for all photographs (default: all is in)")

@@ -1,0 +1,48 @@
+"""A photograph as its header tells of it: a record that is made once and goes through all stages."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2sfm.coordinates import Size
+from d2sfm.photographs.headers import check_header
+from d2sfm.skipped import Skipped
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph on disk.
+
+    name: relative to its folder, with '/' between parts. size: (width, height) in pixels as they are stored, on
+    COLMAP's grid: of its header, or of the camera that a database has for it.
+    """
+
+    name: str
+    path: Path
+    size: Size
+
+
+def read_headers(
+    folder: Path, names: Iterable[str], skipped: Skipped, check: Callable[[Photograph], None] = lambda photograph: None
+) -> list[Photograph]:
+    """Those of the photographs that can be used, by their headers, in order; ``skipped`` gets the others.
+
+    check: what else they are to pass, called in threads; a ValueError or OSError tells why one can't be used. Pixels
+    are looked at once, when it is their turn: a large folder starts at once.
+    """
+
+    def read(name: str) -> Photograph | Skipped:
+        unusable = Skipped()
+        with unusable.catching(name):
+            photograph = Photograph(name, Path(folder, name), check_header(Path(folder, name)))
+            check(photograph)
+            return photograph
+        return unusable
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(read, names))
+    for unusable in found:
+        if isinstance(unusable, Skipped):
+            skipped.update(unusable)
+    return [photograph for photograph in found if isinstance(photograph, Photograph)]

@@ -1,0 +1,88 @@
+"""A list of photographs becomes files beside them."""
+
+import numpy as np
+import pytest
+from support.photograph_folder import SMALL, write_photograph_folder
+
+from d2sfm.exchange.extract_to_files import extract_to_files, read_image_list
+from d2sfm.features.extractor import Extractor
+from d2sfm.formats.npz_mat import read_features
+from d2sfm.options import (
+    Convention,
+    ExtractionOptions,
+    OutputType,
+    StorageOptions,
+)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return write_photograph_folder(tmp_path / "photographs")
+
+
+@pytest.mark.parametrize("output_type", list(OutputType))
+def test_a_list_becomes_files_beside_the_photographs(tmp_path, photographs, output_type, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("photographs/a.jpg\nphotographs/b c.png\n\n")
+    options = ExtractionOptions(max_edge=96, convention=Convention.REFERENCE)
+    storage = StorageOptions(output_type=output_type, output_extension=".feat")
+    summary = extract_to_files(tmp_path / "list.txt", options=options, storage=storage)
+    assert (summary.extracted, len(summary.skipped)) == (2, 0)
+    stored = read_features(photographs / "b c.png.feat")
+    fresh = Extractor(options).extract(photographs / "b c.png")
+    assert stored.convention is Convention.REFERENCE
+    assert np.array_equal(stored.keypoints, fresh.keypoints)
+    assert np.array_equal(stored.descriptors, fresh.descriptors)
+
+
+def test_files_of_the_same_settings_are_kept_and_others_replaced(tmp_path, photographs):
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    run = {"storage": StorageOptions(output_extension=".feat")}
+    extract_to_files(tmp_path / "list.txt", options=SMALL, **run)
+    again = extract_to_files(tmp_path / "list.txt", options=SMALL, **run)
+    assert (again.extracted, again.already_there) == (0, 1)
+    other = extract_to_files(tmp_path / "list.txt", options=ExtractionOptions(max_edge=64), **run)
+    assert (other.extracted, other.already_there) == (1, 0)
+    assert read_features(photographs / "a.jpg.feat").input_size[0] == 64
+
+
+def test_files_of_another_type_are_replaced(tmp_path, photographs):
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    for output_type in OutputType:
+        storage = StorageOptions(output_type=output_type, output_extension=".feat")
+        assert extract_to_files(tmp_path / "list.txt", options=SMALL, storage=storage).extracted == 1
+    assert (photographs / "a.jpg.feat").read_bytes().startswith(b"MATLAB")
+
+
+def test_lists_of_other_editors_are_read(tmp_path):
+    (tmp_path / "list.txt").write_bytes("\ufeffa b.jpg\r\n\u00fc\u2028.jpg\r\n".encode())
+    assert read_image_list(tmp_path / "list.txt") == ["a b.jpg", "\u00fc\u2028.jpg"]
+
+
+def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
+    whole = (photographs / "a.jpg").read_bytes()
+    (photographs / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    names = [str(photographs / name) for name in ("none.jpg", "cut.jpg", "a.jpg")]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    summary = extract_to_files(tmp_path / "list.txt", options=SMALL, storage=StorageOptions(output_extension=".x"))
+    assert sorted(summary.skipped) == sorted(names[:2])
+    assert (photographs / "a.jpg.x").exists()
+    assert not (photographs / "cut.jpg.x").exists()
+
+
+def test_lists_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_image_list(tmp_path / "none.txt")
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match="names no photographs"):
+        read_image_list(tmp_path / "empty.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="no text"):
+        read_image_list(tmp_path / "binary.txt")
+
+
+def test_files_of_the_same_settings_are_overwritten_on_request(tmp_path, photographs):
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    run = {"options": SMALL, "storage": StorageOptions(output_extension=".feat")}
+    for overwrite, extracted in ((False, 1), (False, 0), (True, 1)):
+        assert extract_to_files(tmp_path / "list.txt", overwrite=overwrite, **run).extracted == extracted

@@ -1,0 +1,105 @@
+"""Extraction with all options of cameras, and photographs that do not fit theirs."""
+
+import cv2
+import pycolmap
+import pytest
+from support.helpers import textured_picture
+from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
+
+from d2sfm.database import cameras_given, create_database, import_photographs
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.options import (
+    CameraMode,
+    CameraOptions,
+)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return write_photograph_folder(tmp_path / "photographs")
+
+
+def test_camera_options_that_come_too_late_are_mentioned(tmp_path, photographs, caplog):
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
+    caplog.clear()
+    cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    assert "keep their cameras" in caplog.text
+
+
+def test_bad_camera_options_leave_no_database(tmp_path, photographs):
+    with pytest.raises(ValueError, match="PIN"):
+        extract_to_database(tmp_path / "db.db", photographs, cameras=CameraOptions(camera_model="PIN"))
+    assert not (tmp_path / "db.db").exists()
+
+
+@pytest.mark.parametrize("mode", [CameraMode.SINGLE, CameraMode.PER_FOLDER])
+def test_a_broken_photograph_has_no_say_in_a_shared_camera(tmp_path, mode):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name, size in {"a.jpg": (112, 80), "b.jpg": (96, 80), "c.jpg": (96, 80)}.items():
+        cv2.imwrite(str(folder / name), textured_picture(1, size))
+    cut(folder / "a.jpg")
+    cameras = CameraOptions(camera_mode=mode)
+    summary = extract_to_database(tmp_path / "db.db", folder, options=SMALL, cameras=cameras)
+    assert summary.extracted == 2
+    assert list(summary.skipped) == ["a.jpg"]
+    assert "cut short" in summary.skipped["a.jpg"]
+
+
+def test_a_photograph_that_does_not_fit_the_single_camera_is_named(tmp_path, photographs):
+    cameras = CameraOptions(camera_mode=CameraMode.SINGLE)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    assert sorted(summary.skipped) == ["b c.png", "sub/a.jpg"]
+    assert "its size is not that of the camera" in summary.skipped["b c.png"]
+
+
+@pytest.mark.parametrize("mode", list(CameraMode))
+def test_a_photograph_that_was_replaced_by_one_of_another_size_is_named(tmp_path, photographs, mode):
+    """Its camera is in the database already, so that no camera mode makes another."""
+    database = tmp_path / "db.db"
+    create_database(database)
+    import_photographs(database, photographs, ["a.jpg", "b c.png"])
+    cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
+    (photographs / "sub/a.jpg").unlink()
+    cameras = CameraOptions(camera_mode=mode)
+    summary = extract_to_database(database, photographs, options=SMALL, cameras=cameras)
+    assert summary.skipped == {"b c.png": "is 64 x 80 px, expected 112 x 80 px"}
+    assert list(read_all(database)) == ["a.jpg"]
+
+
+def test_a_photograph_that_does_not_fit_the_existing_camera_is_named(tmp_path, photographs):
+    database, existing = tmp_path / "db.db", CameraOptions(existing_camera=1)
+    with pytest.raises(FileNotFoundError, match="no database"):
+        extract_to_database(database, photographs, options=SMALL, cameras=existing)
+    assert not database.exists()
+    create_database(database)
+    import_photographs(database, photographs, ["a.jpg"])
+    summary = extract_to_database(database, photographs, options=SMALL, cameras=existing)
+    assert summary.skipped == dict.fromkeys(["b c.png", "sub/a.jpg"], "its size is not that of camera 1")
+    with pytest.raises(RuntimeError, match="has no camera 5"):
+        extract_to_database(database, photographs, options=SMALL, cameras=CameraOptions(existing_camera=5))
+
+
+def test_given_cameras_are_imported_and_marked(tmp_path, photographs):
+    for name in ("b c.png", "sub/a.jpg"):
+        (photographs / name).unlink()
+    cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    given = cameras_given(tmp_path / "db.db")
+    with pycolmap.Database.open(tmp_path / "db.db") as colmap:
+        [camera] = colmap.read_all_cameras()
+    assert camera.params.tolist() == [90, 91, 48, 40]
+    assert given == {camera.camera_id}
+
+
+def test_many_photographs_without_focal_length_are_mentioned_once(tmp_path, caplog):
+    folder = tmp_path / "same"
+    folder.mkdir()
+    for index in range(4):
+        cv2.imwrite(str(folder / f"{index}.jpg"), textured_picture(index, (96, 80)))
+    extract_to_database(tmp_path / "db.db", folder, options=SMALL)
+    lines = [record.getMessage() for record in caplog.records if "focal length" in record.getMessage()]
+    assert len(lines) == 1
+    assert "4 photographs of 96 x 80 px" in lines[0]
+    assert "--camera-mode single" in lines[0]
