@@ -34,6 +34,7 @@ _PUBLIC = {
     "Masks": "photographs.masks",
     "MatchStore": "database",
     "MatchingOptions": "options",
+    "Orientation": "options",
     "PairOptions": "options",
     "PairSelectionOptions": "options",
     "ReconstructionOptions": "options",

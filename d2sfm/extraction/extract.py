@@ -21,6 +21,7 @@ from d2sfm.extraction.folder import (
 from d2sfm.extraction.pending import begin
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.extraction.upright import turned, warn_of_turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.weights.load import load_weights
@@ -30,6 +31,7 @@ from d2sfm.options import (
     ExtractionOptions,
     MapCacheOptions,
     MaskOptions,
+    Orientation,
     StorageOptions,
 )
 from d2sfm.photographs.masks import Masks
@@ -75,10 +77,11 @@ def extract_to_database(
         open_database(database, cameras)
         pending = begin(database, images, names, fingerprint, overwrite)
         masks.warn_of_lacking(pending)
-        photographs = read_headers(images, pending, skipped, lambda photograph: extractor.check_size(photograph.size))
+        photographs = read_headers(images, pending, skipped, lambda each: extractor.check_size(each.upright_size))
+        photographs = turned(photographs, extractor.options.orientation)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
-        warn_of_replaced(database, images, sorted(set(names) - set(pending)))
+        _warn_of_changes(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
         if photographs:
             photographs = import_folder(database, images, photographs, cameras, skipped)
         if len(pending) < len(names) and cameras != CameraOptions():
@@ -106,10 +109,17 @@ def _require_inputs(
     return names
 
 
+def _warn_of_changes(database: Path, images: Path, names: list[str], way: Orientation) -> None:
+    """Of the photographs that have features: in size, or in the way in which they are turned."""
+    there = read_headers(images, names, Skipped())  # of one that can't be read by now the features are there
+    warn_of_replaced(database, there)
+    warn_of_turned(database, there, way)
+
+
 def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:
     if not kept.cache:
         return None
     options = extractor.options
     weights = load_weights(options.weights, options.preprocessing, options.mirror)
     cache = MapCache(kept.cache, kept.limit_bytes, weights, extractor.precision, options.preprocessing)
-    return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps)
+    return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps, picture.orientation)

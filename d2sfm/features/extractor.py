@@ -30,7 +30,8 @@ from d2sfm.network.early_maps import FeatureMaps, MapRecorder
 from d2sfm.network.input import Prepared, input_size, resize
 from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.network.weights.load import digest, load_weights
-from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
+from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Orientation
+from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import visible
 from d2sfm.photographs.reading import load_photograph
 
@@ -82,13 +83,17 @@ class Extractor:
     def extract(self, image: np.ndarray | str | PathLike, mask: np.ndarray | None = None) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
-        image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid.
+        image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid and turned by its EXIF
+        orientation for the network, unless options.orientation is none; keypoints are those of the stored picture.
         mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
         if not isinstance(image, np.ndarray):
-            image = load_photograph(Path(image))
+            path, orientation = Path(image), 1
+            if self.options.orientation is not Orientation.NONE:
+                _, orientation = read_header(path)
+            return self.extract_batch([self.prepare(load_photograph(path), mask, orientation)])[0]
         return self.extract_batch([self.prepare(image, mask)])[0]
 
     def prepare(self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1) -> Prepared:
@@ -102,7 +107,7 @@ class Extractor:
         if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != bool):
             raise ValueError(f"mask is {mask.dtype} {mask.shape}, expected bool {image.shape[:2]}")
         image_size = (image.shape[1], image.shape[0])
-        self.check_size(image_size)
+        self.check_size(upright_size(image_size, orientation))
         upright = upright_array(image, orientation)  # first: antialiasing works along rows, then along columns
         size = self.input_size(upright_size(image_size, orientation))
         return Prepared(resize(upright, size), image_size, mask, orientation)
