@@ -22,26 +22,10 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
-from d2sfm.coordinates import (
-    Size,
-    hloc_from_image,
-    image_from_hloc,
-    image_from_input,
-    input_from_image,
-    resize_factor,
-)
+from d2sfm.coordinates import Size, hloc_from_image, image_from_hloc, image_from_input, input_from_image, resize_factor
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
-from d2sfm.formats.hdf5 import (
-    FLOATS,
-    INTEGERS,
-    Reader,
-    array,
-    groups_with,
-    member,
-    number_attribute,
-    text_attribute,
-)
+from d2sfm.formats.hdf5 import FLOATS, INTEGERS, Reader, array, groups_with, member, number_attribute, text_attribute
 from d2sfm.network.input import input_size
 from d2sfm.options import Convention, ImportOptions
 

@@ -190,11 +190,7 @@ def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store
 
 
 def _write_pairs(
-    copy: pycolmap.Database,
-    known: pycolmap.Reconstruction,
-    store: MatchStore,
-    limits: _Limits,
-    progress: bool,
+    copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore, limits: _Limits, progress: bool
 ) -> dict[str, int]:
     """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those, as
     ``TriangulationResult`` names them.

@@ -8,19 +8,7 @@ import numpy as np
 import pycolmap
 import pytest
 from PIL import Image, ImageFile
-from support.pictures import (
-    GREY,
-    GREY_RGB,
-    HEIGHT,
-    PIXELS,
-    RGB,
-    WIDTH,
-    of_colmap,
-    png_file,
-    png_of_size,
-    save,
-    shorten,
-)
+from support.pictures import GREY, GREY_RGB, HEIGHT, PIXELS, RGB, WIDTH, of_colmap, png_file, png_of_size, save, shorten
 
 from d2sfm.photographs.reading import check_photograph, list_photographs
 
@@ -42,8 +30,7 @@ def test_colmap_and_opencv_do_not_notice_a_truncated_jpeg(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
-    [("text.jpg", b"no picture at all"), ("text.png", b"\x00" * 500), ("pages.tif", b"II*\x00")],
+    ("name", "content"), [("text.jpg", b"no picture at all"), ("text.png", b"\x00" * 500), ("pages.tif", b"II*\x00")]
 )
 def test_what_is_no_picture_is_refused(tmp_path, name, content):
     path = tmp_path / name
@@ -58,10 +45,7 @@ def test_an_empty_file_is_refused(tmp_path):
         check_photograph(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("a.webp", "WebP"), ("a.gif", "GIF"), ("a.jp2", "JPEG2000")],
-)
+@pytest.mark.parametrize(("name", "kind"), [("a.webp", "WebP"), ("a.gif", "GIF"), ("a.jp2", "JPEG2000")])
 def test_formats_that_colmap_does_not_read_are_named(tmp_path, name, kind):
     RGB.save(tmp_path / name)
     reason = f"^{kind} is not read by COLMAP, convert it to JPEG or PNG$"
