@@ -37,10 +37,7 @@ def main() -> None:
     for count in arguments.counts:
         run = extract(arguments.folder, names, count, options)
         each = run.seconds / run.photographs
-        print(
-            f"{run.photographs:>11}{run.seconds:>9.1f}{each:>9.2f}{run.peak_bytes / 1e6:>7.0f}",
-            flush=True,
-        )
+        print(f"{run.photographs:>11}{run.seconds:>9.1f}{each:>9.2f}{run.peak_bytes / 1e6:>7.0f}", flush=True)
         runs.append(run)
     if arguments.plot:
         draw(runs, arguments.plot)

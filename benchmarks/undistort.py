@@ -43,11 +43,7 @@ def main() -> None:
         model.write_binary(source)
         began = time.perf_counter()
         pycolmap.undistort_images(
-            target,
-            source,
-            arguments.folder / "images",
-            undistort_options=options,
-            num_threads=arguments.threads,
+            target, source, arguments.folder / "images", undistort_options=options, num_threads=arguments.threads
         )
         seconds = time.perf_counter() - began
         sizes = [path.stat().st_size for path in (target / "images").rglob("*.*")]

@@ -44,9 +44,7 @@ class Extractor:
     """
 
     def __init__(
-        self,
-        options: ExtractionOptions | None = None,
-        descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
+        self, options: ExtractionOptions | None = None, descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32
     ):
         self.options = options or ExtractionOptions()
         self.device = resolve_device(self.options.device)
@@ -161,10 +159,7 @@ class Extractor:
         )
 
     def _keypoints(
-        self,
-        pictures: list[np.ndarray],
-        levels: list[tuple[float, Size]],
-        recorder: MapRecorder | None,
+        self, pictures: list[np.ndarray], levels: list[tuple[float, Size]], recorder: MapRecorder | None
     ) -> list[list[list[StripKeypoints]]]:
         """Keypoints by level, picture and strip, of pictures that have the size of the network's input.
 
@@ -190,11 +185,7 @@ class Extractor:
         return [level.keypoints for level in pyramid]
 
     def _features(
-        self,
-        strips: list[list[StripKeypoints]],
-        levels: list[tuple[float, Size]],
-        size: Size,
-        picture: Prepared,
+        self, strips: list[list[StripKeypoints]], levels: list[tuple[float, Size]], size: Size, picture: Prepared
     ) -> Features:
         """The record of one picture, from the strips of each of its levels; they are let go one by one."""
         convention, image_size, orientation = self.options.convention, picture.image_size, picture.orientation

@@ -36,16 +36,7 @@ from d2sfm.coordinates import (
 )
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
-from d2sfm.formats.hdf5 import (
-    FLOATS,
-    INTEGERS,
-    Reader,
-    array,
-    groups_with,
-    member,
-    number_attribute,
-    text_attribute,
-)
+from d2sfm.formats.hdf5 import FLOATS, INTEGERS, Reader, array, groups_with, member, number_attribute, text_attribute
 from d2sfm.network.input import input_size
 from d2sfm.options import Convention, ImportOptions
 

@@ -18,11 +18,7 @@ SHARES = ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5), (0.25, 0.5), (0.25, 0.25))
 
 
 def initial_pairs(
-    store: MatchStore,
-    limits: pycolmap.IncrementalMapperOptions,
-    without: Collection[tuple[int, int]],
-    *,
-    most: int,
+    store: MatchStore, limits: pycolmap.IncrementalMapperOptions, without: Collection[tuple[int, int]], *, most: int
 ) -> list[tuple[int, int]]:
     """Up to ``most`` pairs (smaller image id first) that pass the mapper's test of an initial pair, best first.
 

@@ -88,9 +88,12 @@ def triangulate(
                 _write_images(copy, common.model, store)
                 counts = _write_pairs(copy, common.model, store, limits, progress)
             model = _triangulated(work, common.model, options, limits)
-        written = _write(model, output, database, images, options)
+        folders = ()
+        if model.num_points3D():
+            colour([model], photographs_folder(database, images))
+            folders = write_models([model], output, text=options.text, ply=options.ply)
     return TriangulationResult(
-        model=written,
+        model=folders[0] if folders else None,
         statistics=statistics(model, limits.pixel_factor(common.model)),
         images=len(common.model.images),
         without_pose=common.without_pose,
@@ -187,11 +190,7 @@ def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store
 
 
 def _write_pairs(
-    copy: pycolmap.Database,
-    known: pycolmap.Reconstruction,
-    store: MatchStore,
-    limits: _Limits,
-    progress: bool,
+    copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore, limits: _Limits, progress: bool
 ) -> dict[str, int]:
     """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those, as
     ``TriangulationResult`` names them.
@@ -232,17 +231,3 @@ def _triangulated(
     with quiet_pycolmap():
         # Neither photographs nor its output are used: colours are added to the result, which is then written.
         return pycolmap.triangulate_points(known, work, work.parent, work.parent, options=settings)
-
-
-def _write(
-    model: pycolmap.Reconstruction,
-    output: Path,
-    database: Path,
-    images: Path | str | None,
-    options: TriangulationOptions,
-) -> Path | None:
-    """The folder of the model, None where it has no points."""
-    if not model.num_points3D():
-        return None
-    colour([model], photographs_folder(database, images))
-    return write_models([model], output, text=options.text, ply=options.ply)[0]

@@ -28,16 +28,16 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class MatchSummary:
     """What a run of ``match_database`` did. Its seconds are those of all threads together."""
 
     pairs: int  # asked for
     already_there: int  # of these, passed over
-    matches: int  # of the pairs of this run
+    matches: int = 0  # of the pairs of this run
     verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
-    matching_s: float
-    verification_s: float
+    matching_s: float = 0.0
+    verification_s: float = 0.0
 
     def __str__(self) -> str:
         text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
@@ -48,37 +48,17 @@ class MatchSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Way:
-    """How pairs are matched and verified.
-
-    verification: with refinement's threshold where keypoints are refined; factors: resize factors by image id.
-    overwrite: also pairs that are there, from their descriptors on.
-    """
+class _Work:
+    """Pairs of a database, and how they are matched and verified."""
 
     options: MatchingOptions
-    verification: VerificationOptions | None
-    factors: Mapping[int, float]
-    is_refined: bool = False  # the keypoints
-    overwrite: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """Pairs of a database.
-
-    asked: [A, 2]; todo: [P, 2], those of them that are not done, in tiles; has_matches: [P] bool, those of ``todo``
-    with matches in the database. others: how many pairs are there that were not asked for.
-    """
-
-    asked: np.ndarray
-    todo: np.ndarray
-    has_matches: np.ndarray
-    others: int
-
-    @property
-    def already_there(self) -> int:
-        """Pairs that were asked for and are passed over."""
-        return len(self.asked) - len(self.todo)
+    verification: VerificationOptions | None  # with refinement's threshold where keypoints are refined
+    factors: Mapping[int, float]  # resize factors by image id
+    overwrite: bool  # pairs that are there, too, from their descriptors on
+    asked: np.ndarray  # [A, 2]
+    todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
+    has_matches: np.ndarray  # [P] bool, of these, in the database
+    others: int  # pairs in the database that were not asked for
 
 
 def match_database(
@@ -112,18 +92,21 @@ def match_database(
     resolve_device(options.device)
     require_database(database)
     with exclusive(database):
-        way = _way(database, options, verification, overwrite)
+        with FeatureStore(database) as features:
+            within, is_refined = of_refined(features, verification), bool(features.notes.refinement())
+            factors = features.resize_factors()
         with MatchStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
-            work = _work(store, asked, way)
-        settings = _settings(options, verification)
+            work = _work(store, asked, options, within, factors, overwrite)
+        settings = asdict(options) | (asdict(verification) if verification else {})
+        del settings["device"]  # it does not change the result
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
         with MatchStore(database) as store:
-            _warn(store, work, way, differing)
-            summary = _match(store, work, way, num_threads, progress)
+            _warn(store, work, is_refined, differing)
+            summary = _match(store, work, num_threads, progress)
         if overwrite and not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
             with FeatureStore(database) as features:
                 features.notes.note_match_settings(settings)
@@ -137,53 +120,49 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     """
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-    way = _Way(options=MatchingOptions(device="cpu"), verification=verification, factors=factors)
     with MatchStore(database) as store:
         matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
-        return _match(store, _work(store, matched, way), way, None, progress)
+        work = _work(store, matched, MatchingOptions(device="cpu"), verification, factors)
+        return _match(store, work, None, progress)
 
 
-def _way(database: Path, options: MatchingOptions, verification: VerificationOptions | None, overwrite: bool) -> _Way:
-    """The way that the options tell, by what the database tells. RuntimeError where some keypoints are unrefined."""
-    with FeatureStore(database) as features:
-        return _Way(
-            options=options,
-            verification=of_refined(features, verification),
-            factors=features.resize_factors(),
-            is_refined=bool(features.notes.refinement()),
-            overwrite=overwrite,
-        )
-
-
-def _work(store: MatchStore, asked: np.ndarray, way: _Way) -> _Work:
-    """What is to be done of the pairs that are asked for, [A, 2]."""
+def _work(
+    store: MatchStore,
+    asked: np.ndarray,
+    options: MatchingOptions,
+    verification: VerificationOptions | None,
+    factors: Mapping[int, float],
+    overwrite: bool = False,
+) -> _Work:
     there = store.done_pairs(verified=False)
-    done = set() if way.overwrite else store.done_pairs(verified=way.verification is not None)
+    done = set() if overwrite else store.done_pairs(verified=verification is not None)
     todo = in_tiles(asked[~among(asked, done)])
-    others = len(there) - np.count_nonzero(among(asked, there))
-    return _Work(asked=asked, todo=todo, has_matches=among(todo, there), others=others)
+    return _Work(
+        options=options,
+        verification=verification,
+        factors=factors,
+        overwrite=overwrite,
+        asked=asked,
+        todo=todo,
+        has_matches=among(todo, there),
+        others=len(there) - np.count_nonzero(among(asked, there)),
+    )
 
 
-def _settings(options: MatchingOptions, verification: VerificationOptions | None) -> dict[str, object]:
-    """Those that decide the result."""
-    settings = asdict(options) | (asdict(verification) if verification else {})
-    return {name: value for name, value in settings.items() if name != "device"}
-
-
-def _warn(store: MatchStore, work: _Work, way: _Way, differing: str) -> None:
+def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
-    if differing and not way.overwrite and work.already_there:
+    if differing and not work.overwrite and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
-    if differing and way.overwrite and work.others:
+    if differing and work.overwrite and work.others:
         logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
-    if way.is_refined and not work.has_matches.all():
+    if is_refined and not work.has_matches.all():
         logger.warning(
             "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
             "d2sfm refine --restore, then d2sfm refine, aligns all",
             np.count_nonzero(~work.has_matches),
         )
-    without_factor = [] if way.verification is None else sorted(set(np.unique(work.todo).tolist()) - way.factors.keys())
-    if without_factor:
+    without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())
+    if work.verification is not None and without_factor:
         names = store.image_names()
         logger.warning(
             "%s holds no resize factor of %s: there, max_error is in pixels of the photograph",
@@ -192,40 +171,35 @@ def _warn(store: MatchStore, work: _Work, way: _Way, differing: str) -> None:
         )
 
 
-def _match(store: MatchStore, work: _Work, way: _Way, num_threads: int | None, progress: bool) -> MatchSummary:
+def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bool) -> MatchSummary:
     """Do the work, and write each pair as it comes."""
-    matches, verified, matching_s, verification_s = 0, 0, 0.0, 0.0
-    results = run_pairs(_tasks(store, work, way), way.options, way.verification, num_threads or processors())
+    verification, already_there = work.verification, len(work.asked) - len(work.todo)
+    verified = None if verification is None else 0
+    summary = MatchSummary(pairs=len(work.asked), already_there=already_there, verified=verified)
+    results = run_pairs(_tasks(store, work), work.options, verification, num_threads or processors())
     with (
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
         for result in results:
             store.write(*result.pair, result.matches, result.geometry)
-            matches += len(result.matches)
-            matching_s += result.matching_s
-            verification_s += result.verification_s
-            if way.verification is not None:
-                verified += len(result.geometry.inlier_matches) >= way.verification.min_num_inliers
+            summary.matches += len(result.matches)
+            summary.matching_s += result.matching_s
+            summary.verification_s += result.verification_s
+            if verification is not None:
+                summary.verified += len(result.geometry.inlier_matches) >= verification.min_num_inliers
             bar.update()
-    return MatchSummary(
-        pairs=len(work.asked),
-        already_there=work.already_there,
-        matches=matches,
-        verified=None if way.verification is None else verified,
-        matching_s=matching_s,
-        verification_s=verification_s,
-    )
+    return summary
 
 
-def _tasks(store: MatchStore, work: _Work, way: _Way) -> Iterator[PairTask]:
+def _tasks(store: MatchStore, work: _Work) -> Iterator[PairTask]:
     """What is to be done for each pair."""
-    device, names = resolve_device(way.options.device), store.image_names()
+    device, names = resolve_device(work.options.device), store.image_names()
     inputs = MatchingInputs(store, device)
     latest, descriptors_b = None, None
     for (a, b), has_matches in zip(map(np.ndarray.tolist, work.todo), work.has_matches, strict=True):
         task = PairTask(pair=(a, b), names=(names[a], names[b]))
-        if has_matches and not way.overwrite:
+        if has_matches and not work.overwrite:
             task = replace(task, matches=store.matches(a, b))
         else:
             if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
@@ -233,7 +207,7 @@ def _tasks(store: MatchStore, work: _Work, way: _Way) -> Iterator[PairTask]:
                 if device.type == "cpu":
                     descriptors_b = in_own_pages(descriptors_b, torch.float32)
             task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
-        if way.verification is not None:
-            max_error_px = pair_threshold_px(way.verification.max_error, way.factors, (a, b))
+        if work.verification is not None:
+            max_error_px = pair_threshold_px(work.verification.max_error, work.factors, (a, b))
             task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
         yield task

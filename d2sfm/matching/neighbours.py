@@ -80,7 +80,7 @@ def _nearest(a: torch.Tensor, b: torch.Tensor, *, with_second: bool, block_rows:
     blocks = []
     largest = torch.full((len(b),), -torch.inf, device=b.device)  # of each column, in the rows until now
     second = largest.clone()
-    with _product_precision(b.device, exact_in_tf32=a.dtype == b.dtype == torch.float16):
+    with product_precision(b.device, exact_in_tf32=a.dtype == b.dtype == torch.float16):
         b = b.to(torch.float32).contiguous()
         for start in range(0, len(a), block_rows):
             similarity = _product(b, a[start : start + block_rows].to(torch.float32))
@@ -186,7 +186,7 @@ def _distance(similarity: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _product_precision(device: torch.device, *, exact_in_tf32: bool) -> Iterator[None]:
+def product_precision(device: torch.device, *, exact_in_tf32: bool) -> Iterator[None]:
     """Let a GPU multiply in TF32 just where that changes no number: it has the 11 bits of a float16, and sums in
     float32. Elsewhere it is off, whatever the program around this asked for: it would change the neighbours.
     """

@@ -66,10 +66,7 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
 
 
 def run_pairs(
-    tasks: Iterable[PairTask],
-    options: MatchingOptions,
-    verification: VerificationOptions | None,
-    num_threads: int,
+    tasks: Iterable[PairTask], options: MatchingOptions, verification: VerificationOptions | None, num_threads: int
 ) -> Iterator[PairResult]:
     """The results of the tasks, in their order; threads work on the next ones meanwhile.
 

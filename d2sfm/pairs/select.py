@@ -1,7 +1,7 @@
 """The pairs that the options ask for, of the images of a database."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -32,22 +32,26 @@ def select_pairs(store: MatchStore, options: PairSelectionOptions) -> np.ndarray
     if len(names) < 2:
         raise RuntimeError(f"{store.path} has {len(names)} images, matching needs 2 or more: run d2sfm extract first")
     if options.kind is None:
-        pairs = read_pairs(options.pairs, {name: image_id for image_id, name in names.items()})
-        if not len(pairs):
-            raise RuntimeError(f"{options.pairs} names no pair of images")
-        pairs = pairs[np.isin(pairs, _with_features(store, np.unique(pairs).tolist())).all(axis=1)]
-        if not len(pairs):
-            raise RuntimeError(f"{options.pairs} names no pair of images that both have features")
-        return pairs
-    selection = _Selection(store, _with_features(store, names), options)
-    pairs = selection.of_kind(options.kind)
-    images = len(selection.image_ids)
+        return _named_in(options.pairs, store, names)
+    image_ids = _with_features(store, names)
+    pairs, images = _Selection(store, image_ids, options).of_kind(options.kind), len(image_ids)
     if not len(pairs):
         raise RuntimeError(f"--pairs {options.pairs} chooses no pair of the {images} images: loosen its limits")
     logger.info("%d of the %d pairs of %d images (%s)", len(pairs), images * (images - 1) // 2, images, options.pairs)
-    alone = np.setdiff1d(selection.image_ids, pairs)
+    alone = np.setdiff1d(image_ids, pairs)
     if len(alone):
         logger.warning("in no pair: %s", first_of([names[image_id] for image_id in alone.tolist()], "image"))
+    return pairs
+
+
+def _named_in(path: str, store: MatchStore, names: Mapping[int, str]) -> np.ndarray:
+    """The pairs of a file whose images both have features."""
+    pairs = read_pairs(path, {name: image_id for image_id, name in names.items()})
+    if not len(pairs):
+        raise RuntimeError(f"{path} names no pair of images")
+    pairs = pairs[np.isin(pairs, _with_features(store, np.unique(pairs).tolist())).all(axis=1)]
+    if not len(pairs):
+        raise RuntimeError(f"{path} names no pair of images that both have features")
     return pairs
 
 
@@ -56,7 +60,9 @@ class _Selection:
 
     def __init__(self, store: MatchStore, image_ids: np.ndarray, options: PairSelectionOptions):
         self.image_ids = image_ids  # [N] uint32, ascending
-        self._store, self._options, self._names = store, options, store.image_names()
+        self._store, self._options = store, options
+        names = store.image_names()
+        self._names = [names[image_id] for image_id in image_ids.tolist()]
 
     def of_kind(self, kind: PairKind) -> np.ndarray:
         """The pairs of one kind."""
@@ -75,7 +81,7 @@ class _Selection:
         return retrieval(self.image_ids, self._descriptors(), self._options.num_neighbours)
 
     def _sequential(self) -> np.ndarray:
-        order = sorted(range(len(self.image_ids)), key=lambda i: self._names[int(self.image_ids[i])])
+        order = sorted(range(len(self.image_ids)), key=self._names.__getitem__)
         in_order, options = self.image_ids[order], self._options
         pairs = sequential(in_order, options.overlap)
         if options.loop_candidates and options.overlap < len(order) - 1:
@@ -111,31 +117,24 @@ class _Selection:
         """Which images the model has with poses, [N] bool, and its records of these in their order."""
         self._model = model = read_model(self._options.model)  # kept: its records are part of it
         images = {image.name: image for image in map(model.image, model.reg_image_ids())}
-        names = [self._names[image_id] for image_id in self.image_ids.tolist()]
-        known = np.array([name in images for name in names])
+        known = np.array([name in images for name in self._names])
         if not known.any():
-            raise RuntimeError(f"{self._options.model} has none of the {len(names)} images of {self._store.path}")
-        return known, [images[name] for name in names if name in images]
+            raise RuntimeError(f"{self._options.model} has none of the {len(known)} images of {self._store.path}")
+        return known, [images[name] for name in self._names if name in images]
 
     def _with_others(self, pairs: np.ndarray, known: np.ndarray, lack: str) -> np.ndarray:
         """The pairs, and those of the images that they leave out because of what these lack."""
-        others = self.image_ids[~known]
-        if not len(others):
+        others = [name for name, is_known in zip(self._names, known, strict=True) if not is_known]
+        if not others:
             return pairs
         number = self._options.num_neighbours
-        logger.warning(
-            "%s %s: each gets the %d that look most like it",
-            lack,
-            first_of([self._names[image_id] for image_id in others.tolist()], "image"),
-            number,
-        )
+        logger.warning("%s %s: each gets the %d that look most like it", lack, first_of(others, "image"), number)
         return union(pairs, retrieval(self.image_ids, self._descriptors(), number, queries=~known))
 
     def _descriptors(self) -> np.ndarray:
         """A global descriptor of each image, [N, D]."""
         if self._options.global_descriptors is not None:
-            names = [self._names[image_id] for image_id in self.image_ids.tolist()]
-            return read_global_descriptors(self._options.global_descriptors, names)
+            return read_global_descriptors(self._options.global_descriptors, self._names)
         return global_descriptors(self._store, self.image_ids.tolist())
 
 

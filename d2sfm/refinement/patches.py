@@ -31,11 +31,6 @@ def _catmull_rom(share: Tensor) -> Tensor:
     """Weights of the four cells around a position that lies ``share`` of the way between the middle two, [..., 4]."""
     t = share
     return torch.stack(
-        [
-            ((2 - t) * t - 1) * t / 2,
-            ((3 * t - 5) * t * t + 2) / 2,
-            ((4 - 3 * t) * t + 1) * t / 2,
-            (t - 1) * t * t / 2,
-        ],
+        [((2 - t) * t - 1) * t / 2, ((3 * t - 5) * t * t + 2) / 2, ((4 - 3 * t) * t + 1) * t / 2, (t - 1) * t * t / 2],
         dim=-1,
     )

@@ -143,11 +143,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
 
 def _note(options: RefinementOptions, rounds: int) -> dict:
     """The options that decide positions and geometries after so many rounds."""
-    return _of_alignment(asdict(options)) | {
-        "max_error": options.max_error,
-        "seed": options.seed,
-        "rounds": rounds,
-    }
+    return _of_alignment(asdict(options)) | {"max_error": options.max_error, "seed": options.seed, "rounds": rounds}
 
 
 def _of_alignment(options: dict) -> dict:

@@ -115,7 +115,7 @@ def test_what_colmap_does_not_take_is_returned_without_a_word_of_colmap(folder, 
     (folder / "images" / "bad.jpg").write_bytes(b"no picture")
     level = pycolmap.logging.minloglevel
     assert take(folder, ["a.jpg", "missing.jpg", "bad.jpg", "big.jpg", "c.jpg"], SINGLE) == [
-        *("bad.jpg", "big.jpg", "missing.jpg"),
+        *("bad.jpg", "big.jpg", "missing.jpg")
     ]
     assert cameras(folder) == {"a.jpg": 1, "c.jpg": 1}
     assert capfd.readouterr() == ("", "")
@@ -137,7 +137,7 @@ def test_folders_share_cameras_within_and_across_imports(folder):
     assert take(folder, ["b.jpg", "sub/a.jpg", "sub/z.jpg"], PER_FOLDER) == []
     assert {name for name, camera_id in cameras(folder).items() if camera_id == 1} == {"a.jpg", "b.jpg", "z.jpg"}
     assert {name for name, camera_id in cameras(folder).items() if camera_id == 2} == {
-        *("sub/a.jpg", "sub/b.jpg", "sub/z.jpg"),
+        *("sub/a.jpg", "sub/b.jpg", "sub/z.jpg")
     }
 
 

@@ -7,12 +7,7 @@ from support.photograph_folder import SMALL, write_photograph_folder
 from d2sfm.exchange.extract_to_files import extract_to_files, read_image_list
 from d2sfm.features.extractor import Extractor
 from d2sfm.formats.npz_mat import read_features
-from d2sfm.options import (
-    Convention,
-    ExtractionOptions,
-    OutputType,
-    StorageOptions,
-)
+from d2sfm.options import Convention, ExtractionOptions, OutputType, StorageOptions
 
 
 @pytest.fixture

@@ -16,14 +16,7 @@ from scipy.spatial import cKDTree
 from support.feature_records import random_features, write_as_hloc
 from support.helpers import textured_picture
 
-from d2sfm.database import (
-    FeatureStore,
-    MatchStore,
-    RefinementStore,
-    cameras_given,
-    create_database,
-    import_photographs,
-)
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore, cameras_given, create_database, import_photographs
 from d2sfm.exchange.export import export_database
 from d2sfm.exchange.import_features import import_features
 from d2sfm.extraction.extract import extract_to_database

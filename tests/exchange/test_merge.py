@@ -179,10 +179,7 @@ def test_ids_count_on(tmp_path, parts):
 
 
 def test_every_table_of_d2sfm_is_thought_of():
-    assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | {
-        SETTINGS,
-        PARTS,
-    }
+    assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | {SETTINGS, PARTS}
 
 
 def test_every_table_of_colmap_is_thought_of(tmp_path):

@@ -13,18 +13,11 @@ from support.database_contents import require_whole
 from support.helpers import save_plain_weights, textured_picture
 from support.photograph_folder import SMALL, read_all, write_photograph_folder
 
-from d2sfm.database import (
-    FeatureStore,
-)
+from d2sfm.database import FeatureStore
 from d2sfm.extraction import extract
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features.extractor import Extractor
-from d2sfm.options import (
-    DescriptorDtype,
-    ExtractionOptions,
-    MapCacheOptions,
-    StorageOptions,
-)
+from d2sfm.options import DescriptorDtype, ExtractionOptions, MapCacheOptions, StorageOptions
 from d2sfm.photographs.reading import load_photograph
 
 

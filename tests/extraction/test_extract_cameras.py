@@ -8,10 +8,7 @@ from support.photograph_folder import SMALL, cut, read_all, write_photograph_fol
 
 from d2sfm.database import cameras_given, create_database, import_photographs
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.options import (
-    CameraMode,
-    CameraOptions,
-)
+from d2sfm.options import CameraMode, CameraOptions
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ from PIL import Image
 from support.photograph_folder import SMALL, read_all, write_photograph_folder
 
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.options import (
-    ExtractionOptions,
-    MaskOptions,
-)
+from d2sfm.options import ExtractionOptions, MaskOptions
 
 
 @pytest.fixture

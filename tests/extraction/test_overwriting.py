@@ -8,21 +8,11 @@ from support.database_contents import contents, require_whole
 from support.helpers import textured_picture
 from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
 
-from d2sfm.database import (
-    MatchStore,
-    RefinementStore,
-    begin_overwriting,
-    create_database,
-    import_photographs,
-)
+from d2sfm.database import MatchStore, RefinementStore, begin_overwriting, create_database, import_photographs
 from d2sfm.extraction import pipeline
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
-from d2sfm.options import (
-    ExtractionOptions,
-    MatchingOptions,
-    VerificationOptions,
-)
+from d2sfm.options import ExtractionOptions, MatchingOptions, VerificationOptions
 
 
 @pytest.fixture

@@ -208,11 +208,7 @@ def test_features_that_wait_to_be_written_are_bounded(run, monkeypatch):
 
 
 @settings(max_examples=60)
-@given(
-    st.lists(st.sampled_from([(8, 8), (16, 8), (8, 16)]), max_size=40),
-    st.integers(1, 5),
-    st.integers(1, 12),
-)
+@given(st.lists(st.sampled_from([(8, 8), (16, 8), (8, 16)]), max_size=40), st.integers(1, 5), st.integers(1, 12))
 def test_batches_hold_each_photograph_once_in_a_bounded_order(sizes, most, window):
     sizes = {str(index): size for index, size in enumerate(sizes)}
     planned = plan_batches(photographs_of(sizes), lambda size: most, window)

@@ -9,7 +9,6 @@ from support.helpers import gaussian_blobs, save_plain_weights, textured_picture
 
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.pyramid import level_sizes
-from d2sfm.network.strips import TrunkStrips, memory_bytes
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
 
 VARIANTS = [
@@ -93,82 +92,16 @@ def test_max_keypoints_keeps_the_best(extractor, textured):
     assert np.array_equal(best.descriptors, everything.descriptors[:5])
 
 
-def assert_equal_to_rounding(found, expected):
-    assert len(found) == len(expected) > 10
-    np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [(120, 88), (121, 91), (67, 150)])
-@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
-@pytest.mark.parametrize("limit", [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}])
-def test_a_tiled_run_gives_the_untiled_runs_features(size, scales, limit):
-    if "memory_limit" in limit:
-        limit = {"memory_limit": memory_bytes([level for _, level in level_sizes(size, scales)], 20, 4) / 1e9}
-    picture = textured_picture(5, size)
-    untiled = Extractor(ExtractionOptions(scales=scales, tile_size=1000)).extract(picture)
-    tiled = Extractor(ExtractionOptions(scales=scales, **limit))
-    assert tiled._strip_px([level for _, level in level_sizes(size, scales)], 1) < 64
-    assert_equal_to_rounding(tiled.extract(picture), untiled)
-
-
-def test_a_memory_limit_that_is_too_low_is_named(textured):
-    extractor = Extractor(ExtractionOptions(memory_limit=0.0001))
-    with pytest.raises(ValueError, match=r"of 120 px width need a memory limit of 0\.00\d+ GB or more, found 0.0001"):
-        extractor.extract(textured)
-    with pytest.raises(ValueError, match="of 1600 px width"):
-        extractor.check_size((3200, 2400))
-
-
-def test_a_batch_gives_what_each_picture_gives_alone(extractor):
-    pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
-    together = extractor.extract_batch([extractor.prepare(picture) for picture in pictures])
-    for picture, found in zip(pictures, together, strict=True):
-        assert_equal_to_rounding(found, extractor.extract(picture))
-
-
 def test_pictures_of_a_batch_have_one_size(extractor, textured):
     with pytest.raises(ValueError, match="2 different sizes"):
         extractor.extract_batch([extractor.prepare(textured), extractor.prepare(textured[1:])])
 
 
 def test_descriptors_of_half_the_memory(extractor, textured):
-    half, full = extractor.extract(textured, DescriptorDtype.FLOAT16), extractor.extract(textured)
+    half, full = Extractor(descriptor_dtype=DescriptorDtype.FLOAT16).extract(textured), extractor.extract(textured)
     assert half.descriptors.dtype == np.float16
     assert np.array_equal(half.descriptors, full.descriptors.astype(np.float16))
     assert np.array_equal(half.keypoints, full.keypoints)
-
-
-def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
-    """Memory that holds 20 rows of one picture, and no more."""
-    extractor = Extractor()
-    pictures = [extractor.prepare(textured_picture(seed, (96, 72))) for seed in range(3)]
-    expected = extractor.extract_batch(pictures)
-    push = TrunkStrips.push
-
-    def with_little_memory(self, rows, *, last):
-        if rows.shape[0] * rows.shape[2] > 20:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return push(self, rows, last=last)
-
-    monkeypatch.setattr(TrunkStrips, "push", with_little_memory)
-    for found, features in zip(extractor.extract_batch(pictures), expected, strict=True):
-        assert_equal_to_rounding(found, features)
-    assert "with 3 pictures at a time: going on with 1" in caplog.text
-    assert "with 64 rows at a time: going on with 32" in caplog.text
-    assert "with 32 rows at a time: going on with 16" in caplog.text
-    caplog.clear()
-    extractor.extract_batch(pictures)
-    assert not caplog.text  # what was learned is kept
-
-
-def test_where_no_strip_fits_the_error_stays(monkeypatch, textured):
-    def without_memory(self, rows, *, last):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(TrunkStrips, "push", without_memory)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        Extractor().extract(textured)
 
 
 def test_bfloat16_finds_most_of_the_keypoints(extractor, textured):
@@ -296,46 +229,6 @@ def test_a_gpu_gives_the_cpus_keypoints(extractor, textured):
     cpu, gpu = extractor.extract(textured), Extractor(ExtractionOptions(device="cuda")).extract(textured)
     distance, _ = cKDTree(gpu.keypoints[:, :2]).query(cpu.keypoints[:, :2])
     assert np.mean(distance > 0.01) < 0.02
-
-
-@pytest.fixture(scope="module")
-def mask():
-    """A checkerboard of squares of 9 px over ``textured``."""
-    rows, columns = np.indices((88, 120)) // 9
-    return (rows + columns) % 2 == 0
-
-
-@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
-@pytest.mark.parametrize(("border", "is_masked"), [(0, True), (13, False), (13, True)])
-def test_of_all_keypoints_those_on_pixels_that_are_in_are_left(textured, mask, scales, border, is_masked):
-    plain = Extractor(ExtractionOptions(scales=scales, max_edge=100)).extract(textured)
-    column, row = np.floor(plain.keypoints[:, :2]).astype(int).T
-    expected = (column >= border) & (column < 120 - border) & (row >= border) & (row < 88 - border)
-    expected &= mask[row, column] | (not is_masked)
-    assert 5 < expected.sum() < len(plain)
-    options = ExtractionOptions(scales=scales, max_edge=100, border=border)
-    found = Extractor(options).extract(textured, mask=mask if is_masked else None)
-    assert np.array_equal(found.keypoints, plain.keypoints[expected])
-    assert np.array_equal(found.descriptors, plain.descriptors[expected])
-    options = ExtractionOptions(scales=scales, max_edge=100, border=border, max_keypoints=5)
-    best = Extractor(options).extract(textured, mask=mask if is_masked else None)
-    assert np.array_equal(best.keypoints, found.keypoints[:5])  # counted after masking
-
-
-def test_each_picture_of_a_batch_has_its_own_mask(extractor, textured, mask):
-    masks = [mask, None, ~mask, np.zeros_like(mask)]
-    found = extractor.extract_batch([extractor.prepare(textured, each) for each in masks])
-    for each, features in zip(masks, found, strict=True):
-        alone = extractor.extract(textured, mask=each)
-        np.testing.assert_allclose(features.keypoints, alone.keypoints, atol=1e-4)
-    assert len(found[0]) + len(found[2]) == len(found[1])
-    assert len(found[3]) == 0
-
-
-@pytest.mark.parametrize("wrong", [np.ones((88, 119), bool), np.ones((88, 120), np.uint8)])
-def test_masks_of_another_shape_or_type_are_refused(extractor, textured, wrong):
-    with pytest.raises(ValueError, match=r"mask is .*, expected bool \(88, 120\)"):
-        extractor.prepare(textured, wrong)
 
 
 def test_a_border_is_another_setting_and_none_is_what_it_was():

@@ -190,7 +190,7 @@ def test_tf32_is_used_just_where_it_is_exact_and_is_then_as_it_was(exact):
     matmul = torch.backends.cuda.matmul
     setting, on = ("fp32_precision", "tf32") if hasattr(matmul, "fp32_precision") else ("allow_tf32", True)
     before = getattr(matmul, setting)
-    with neighbours._product_precision(torch.device("cuda"), exact_in_tf32=exact):
+    with neighbours.product_precision(torch.device("cuda"), exact_in_tf32=exact):
         assert (getattr(matmul, setting) == on) is exact
     assert getattr(matmul, setting) == before
 

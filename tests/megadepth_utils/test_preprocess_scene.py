@@ -163,10 +163,7 @@ def test_a_workspace_is_named_by_its_folder_or_its_id(workspace, tmp_path, monke
         (["--base-path", "{root}"], "--base-path and --scene-id are needed, or --workspace"),
         (["--scene-id", "0007"], "--base-path and --scene-id are needed, or --workspace"),
         (["--base-path", "{root}", "--scene-id", "0008"], "no COLMAP model in"),
-        (
-            ["--base-path", "{root}", "--scene-id", "../0007"],
-            "must be the name of a folder, found '../0007'",
-        ),
+        (["--base-path", "{root}", "--scene-id", "../0007"], "must be the name of a folder, found '../0007'"),
         (["--workspace", "{root}", "--scene-id", ".."], "a scene id must be the name of a folder"),
         (["--workspace", "{root}", "--base-path", "{root}/x"], "must lie below the base path"),
         (["--workspace", "{root}"], "no COLMAP model in"),

@@ -8,14 +8,7 @@ import pytest
 from PIL import Image
 from support.megadepth_scene import MegaDepthScene, write_megadepth_scene
 
-from megadepth_utils.undistortion import (
-    MARKER,
-    SceneState,
-    Undistorted,
-    discard_work,
-    scene_state,
-    undistort_scene,
-)
+from megadepth_utils.undistortion import MARKER, SceneState, Undistorted, discard_work, scene_state, undistort_scene
 
 MODEL = "MegaDepth_v1_SfM/0000/sparse/manhattan/0"
 IMAGES = "MegaDepth_v1_SfM/0000/images"

@@ -24,11 +24,7 @@ def in_strips(trunk, pictures, heights):
     return torch.cat([*rows, strips.push(pictures[:, :, begin:], last=True)], dim=2)
 
 
-@given(
-    height=st.integers(8, 61),
-    width=st.integers(8, 23),
-    heights=st.lists(st.integers(1, 40), max_size=20),
-)
+@given(height=st.integers(8, 61), width=st.integers(8, 23), heights=st.lists(st.integers(1, 40), max_size=20))
 @settings(max_examples=25)
 def test_strips_of_any_height_give_the_whole_map(trunk, height, width, heights):
     pictures = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height * 100 + width))

@@ -3,6 +3,8 @@
 import os
 import struct
 import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -107,4 +109,59 @@ def test_settings_of_pillow_are_back_after_an_error_and_no_two_threads_change_th
     for thread in threads:
         thread.join()
     assert np.cumsum(inside).tolist() == [1, 0] * 8
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("name", ["rgb.png", "rgb.tif", "lzw.tif", "rgb.jpg"])
+def test_pillows_limit_of_size_does_not_apply_and_stays(tmp_path, monkeypatch, name):
+    path = save(tmp_path, name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", WIDTH * HEIGHT // 4)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(path).load()
+    assert check_photograph(path) == (WIDTH, HEIGHT)
+    assert Image.MAX_IMAGE_PIXELS == WIDTH * HEIGHT // 4
+
+
+@pytest.mark.parametrize("name", ["palette_alpha.png", "palette_one_transparent.png"])
+def test_pillows_warnings_of_transparency_are_not_shown(tmp_path, recwarn, name):
+    check_photograph(save(tmp_path, name))
+    assert not recwarn.list
+
+
+def test_pillows_warnings_are_not_shown(tmp_path):
+    path = tmp_path / "resolution.tif"
+    RGB.save(path, dpi=(72, 72))
+    content = bytearray(path.read_bytes())
+    entry = content.index(struct.pack("<HH", 296, 3))  # ResolutionUnit, now with two values
+    content[entry : entry + 12] = struct.pack("<HHIHH", 296, 3, 2, 2, 2)
+    path.write_bytes(content)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Image.open(path).load()
+        assert caught
+        caught.clear()
+        check_photograph(path)
+        assert not caught
+
+
+def test_threads_give_what_one_gives(tmp_path):
+    names = [*EIGHT_BIT, "cut.jpg", "cut.tif", "a.webp"]
+    paths = [save(tmp_path, name) for name in EIGHT_BIT]
+    for name in ("cut.jpg", "cut.tif", "a.webp"):
+        RGB.save(tmp_path / name)
+        paths.append(shorten(tmp_path / name, 0.7))
+
+    def outcome(path):
+        try:
+            return check_photograph(path)
+        except ValueError as error:
+            return str(error)
+
+    filters, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
+    alone = [outcome(path) for path in paths]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(outcome, paths * 5))
+    assert together == alone * 5
+    assert sum(isinstance(result, str) for result in alone) == len(names) - len(EIGHT_BIT)
+    assert warnings.filters == filters
     assert limit == Image.MAX_IMAGE_PIXELS

@@ -85,8 +85,7 @@ CONTRADICTIONS = [  # changes of a file in strips, and of one in tiles
 
 
 @pytest.mark.parametrize(
-    ("changes", "tiled"),
-    [(changes, tiled) for pair in CONTRADICTIONS for tiled, changes in enumerate(pair) if changes],
+    ("changes", "tiled"), [(changes, tiled) for pair in CONTRADICTIONS for tiled, changes in enumerate(pair) if changes]
 )
 def test_files_that_lack_pixels_are_refused(tmp_path, reader, changes, tiled):
     (tmp_path / "a.tif").write_bytes(tiff(changes, tiled=bool(tiled)))

@@ -8,6 +8,7 @@ import torch
 
 from d2sfm.refinement import patch_store as patch_store_module
 from d2sfm.refinement.patch_store import PatchStore
+from d2sfm.system import reserve
 
 SHAPES = {"one": (9, 4), "other": (4, 6)}
 CPU = torch.device("cpu")
@@ -47,12 +48,11 @@ def test_the_file_has_no_name(store, tmp_path):
 
 def test_only_what_does_not_go_into_memory_lies_in_a_file(tmp_path, monkeypatch):
     made, nbytes = [], 2 * 20 * (9 * 4 + 4 * 6)
-    in_file = patch_store_module._in_file
-    monkeypatch.setattr(patch_store_module, "_in_file", lambda *given: made.append(given) or in_file(*given))
+    monkeypatch.setattr(patch_store_module, "reserve", lambda file, size: made.append(size) or reserve(file, size))
     for limit, folder, expected in ((nbytes, tmp_path, 0), (nbytes - 1, None, 0), (nbytes - 1, tmp_path, 1)):
         monkeypatch.setattr(patch_store_module, "MEMORY_BYTES", limit)
         PatchStore(SHAPES, 20, folder)
-        assert len(made) == expected
+        assert made == [nbytes] * expected
 
 
 def test_a_full_disk_is_named(tmp_path, monkeypatch):

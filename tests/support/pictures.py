@@ -5,12 +5,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 from PIL import Image
 
 WIDTH, HEIGHT = 61, 40
 
 
 ORIENTATION = 0x112  # EXIF tag
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
 def make_pixels() -> np.ndarray:
@@ -93,11 +95,29 @@ def shorten(path: Path, kept: float) -> Path:
     return path
 
 
+def png_file(pixels: np.ndarray, colour_type: int, chunks: dict[bytes, bytes], interlaced: bool) -> bytes:
+    """A PNG file of 8 bits, from [H, W, C], with chunks that stand before its pixels."""
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, interlaced)
+    passes = [(0, 0, 1, 1)]  # first row and column, steps down and across
+    if interlaced:
+        passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    rows = [row.tobytes() for top, left, down, across in passes for row in pixels[top::down, left::across]]
+    lines = b"".join(b"\x00" + row for row in rows if row)
+    head = b"".join(_chunk(kind, content) for kind, content in chunks.items())
+    return _PNG_MAGIC + _chunk(b"IHDR", header) + head + _chunk(b"IDAT", zlib.compress(lines)) + _chunk(b"IEND", b"")
+
+
 def png_of_size(width: int, height: int) -> bytes:
     """A PNG file that claims a size, without the pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+    return _PNG_MAGIC + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(b"0")) + _chunk(b"IEND", b"")
+
+
+def of_colmap(path: Path) -> np.ndarray:
+    """Pixels as COLMAP's own reader gives them."""
+    return pycolmap.Bitmap.read(path, as_rgb=True).to_array()
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -52,13 +52,7 @@ def test_a_crop_at_the_border_is_moved_inside(dataset):
     np.testing.assert_allclose(found.in_crop2, found.in_crop1 - [0, 6], atol=1e-5)
 
 
-@given(
-    st.floats(0, 300),
-    st.floats(0, 200),
-    st.integers(96, 300),
-    st.integers(96, 200),
-    st.sampled_from([8, 64, 96]),
-)
+@given(st.floats(0, 300), st.floats(0, 200), st.integers(96, 300), st.integers(96, 200), st.sampled_from([8, 64, 96]))
 def test_crop_corner_is_the_published_rule(x, y, width, height, size):
     row, column = crop_corner((x, y), (width, height), size)
 

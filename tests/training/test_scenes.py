@@ -85,12 +85,7 @@ def info(tmp_path):
     return write_plane_scene(tmp_path, views=4)
 
 
-@given(
-    st.integers(0, 1000),
-    st.floats(0, 1),
-    st.floats(0, 1),
-    st.sampled_from([1.0, 1.5, float("inf")]),
-)
+@given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1), st.sampled_from([1.0, 1.5, float("inf")]))
 @settings(max_examples=25)
 def test_eligible_pairs_are_those_within_all_limits(tmp_path_factory, seed, one, other, max_scale_ratio):
     scene = write_plane_scene(tmp_path_factory.mktemp("scene"), views=6, size=(40, 40))

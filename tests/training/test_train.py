@@ -67,8 +67,7 @@ def test_weights_of_torch_preprocessing_say_so(root, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("losses", "best_epoch"),
-    [([1.0, 0.9, 0.8], 2), ([1.0, 0.8, 0.9], 1), ([1.0, 1.0, 1.2], 0), ([1.0, 0.9, 0.9], 1)],
+    ("losses", "best_epoch"), [([1.0, 0.9, 0.8], 2), ([1.0, 0.8, 0.9], 1), ([1.0, 1.0, 1.2], 0), ([1.0, 0.9, 0.9], 1)]
 )
 def test_the_best_checkpoint_is_strictly_better_than_all_before(root, tmp_path, monkeypatch, losses, best_epoch):
     measured = iter(losses)

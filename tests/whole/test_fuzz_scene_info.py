@@ -148,10 +148,7 @@ contents = st.one_of(
     st.builds(
         with_names,
         keys,
-        st.lists(
-            st.one_of(keys, keys.map(lambda key: f"{key}.npy"), st.text().map("x".__add__)),
-            max_size=2,
-        ),
+        st.lists(st.one_of(keys, keys.map(lambda key: f"{key}.npy"), st.text().map("x".__add__)), max_size=2),
         st.none() | st.binary(max_size=50) | st.just(EVIL),
     ),
     st.builds(

@@ -83,8 +83,7 @@ def test_an_answer_that_is_no_weights_gets_no_name(site, cache, behaviour):
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
-    [(lambda content: content[:-1], "size"), (lambda content: b"weights!" + content[8:], "sha256")],
+    ("change", "what"), [(lambda content: content[:-1], "size"), (lambda content: b"weights!" + content[8:], "sha256")]
 )
 def test_a_file_that_changed_since_its_first_use_is_told(site, cache, change, what):
     path = get()

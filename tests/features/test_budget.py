@@ -1,0 +1,93 @@
+"""Strips, batches, and memory that runs out change no features."""
+
+import numpy as np
+import pytest
+import torch
+from support.helpers import textured_picture
+
+from d2sfm.features.budget import MAX_BATCH, Budget
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.pyramid import level_sizes
+from d2sfm.network.strips import TrunkStrips, memory_bytes
+from d2sfm.options import ExtractionOptions
+
+
+@pytest.fixture(scope="module")
+def textured():
+    return textured_picture(5, (120, 88))
+
+
+def assert_equal_to_rounding(found, expected):
+    assert len(found) == len(expected) > 10
+    np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(120, 88), (121, 91), (67, 150)])
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
+@pytest.mark.parametrize("limit", [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}])
+def test_a_tiled_run_gives_the_untiled_runs_features(size, scales, limit):
+    if "memory_limit" in limit:
+        limit = {"memory_limit": memory_bytes([level for _, level in level_sizes(size, scales)], 20, 4) / 1e9}
+    picture = textured_picture(5, size)
+    untiled = Extractor(ExtractionOptions(scales=scales, tile_size=1000)).extract(picture)
+    tiled = Extractor(ExtractionOptions(scales=scales, **limit))
+    budget = Budget(tiled.options, tiled.device, 4)
+    assert budget.strip_px([level for _, level in level_sizes(size, scales)], 1) < 64
+    assert_equal_to_rounding(tiled.extract(picture), untiled)
+
+
+def test_a_memory_limit_that_is_too_low_is_named(textured):
+    extractor = Extractor(ExtractionOptions(memory_limit=0.0001))
+    with pytest.raises(ValueError, match=r"of 120 px width need a memory limit of 0\.00\d+ GB or more, found 0.0001"):
+        extractor.extract(textured)
+    with pytest.raises(ValueError, match="of 1600 px width"):
+        extractor.check_size((3200, 2400))
+
+
+def test_a_batch_gives_what_each_picture_gives_alone():
+    extractor = Extractor()
+    pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
+    together = extractor.extract_batch([extractor.prepare(picture) for picture in pictures])
+    for picture, found in zip(pictures, together, strict=True):
+        assert_equal_to_rounding(found, extractor.extract(picture))
+
+
+def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
+    """Memory that holds 20 rows of one picture, and no more."""
+    extractor = Extractor()
+    pictures = [extractor.prepare(textured_picture(seed, (96, 72))) for seed in range(3)]
+    expected = extractor.extract_batch(pictures)
+    push = TrunkStrips.push
+
+    def with_little_memory(self, rows, *, last):
+        if rows.shape[0] * rows.shape[2] > 20:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return push(self, rows, last=last)
+
+    monkeypatch.setattr(TrunkStrips, "push", with_little_memory)
+    for found, features in zip(extractor.extract_batch(pictures), expected, strict=True):
+        assert_equal_to_rounding(found, features)
+    assert "with 3 pictures at a time: going on with 1" in caplog.text
+    assert "with 64 rows at a time: going on with 32" in caplog.text
+    assert "with 32 rows at a time: going on with 16" in caplog.text
+    caplog.clear()
+    extractor.extract_batch(pictures)
+    assert not caplog.text  # what was learned is kept
+
+
+def test_where_no_strip_fits_the_error_stays(monkeypatch, textured):
+    def without_memory(self, rows, *, last):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(TrunkStrips, "push", without_memory)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        Extractor().extract(textured)
+
+
+def test_pictures_that_go_together_fit_in_the_memory():
+    sizes, gpu = [(120, 88)], torch.device("cuda")
+    of_one = memory_bytes(sizes, 88, 4) / 1e9
+    assert Budget(ExtractionOptions(), torch.device("cpu"), 4).batch_size(sizes) == 1
+    for limit_gb, expected in ((0.5 * of_one, 1), (3.5 * of_one, 3), (1000 * of_one, MAX_BATCH)):
+        assert Budget(ExtractionOptions(memory_limit=limit_gb), gpu, 4).batch_size(sizes) == expected

@@ -1,0 +1,58 @@
+"""Keypoints of a picture with a mask or a border are those of the whole picture that are in."""
+
+import numpy as np
+import pytest
+from support.helpers import textured_picture
+
+from d2sfm.features.extractor import Extractor
+from d2sfm.options import ExtractionOptions
+
+
+@pytest.fixture(scope="module")
+def textured():
+    return textured_picture(5, (120, 88))
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return Extractor()
+
+
+@pytest.fixture(scope="module")
+def mask():
+    """A checkerboard of squares of 9 px over ``textured``."""
+    rows, columns = np.indices((88, 120)) // 9
+    return (rows + columns) % 2 == 0
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
+@pytest.mark.parametrize(("border", "is_masked"), [(0, True), (13, False), (13, True)])
+def test_of_all_keypoints_those_on_pixels_that_are_in_are_left(textured, mask, scales, border, is_masked):
+    plain = Extractor(ExtractionOptions(scales=scales, max_edge=100)).extract(textured)
+    column, row = np.floor(plain.keypoints[:, :2]).astype(int).T
+    expected = (column >= border) & (column < 120 - border) & (row >= border) & (row < 88 - border)
+    expected &= mask[row, column] | (not is_masked)
+    assert 5 < expected.sum() < len(plain)
+    options = ExtractionOptions(scales=scales, max_edge=100, border=border)
+    found = Extractor(options).extract(textured, mask=mask if is_masked else None)
+    assert np.array_equal(found.keypoints, plain.keypoints[expected])
+    assert np.array_equal(found.descriptors, plain.descriptors[expected])
+    options = ExtractionOptions(scales=scales, max_edge=100, border=border, max_keypoints=5)
+    best = Extractor(options).extract(textured, mask=mask if is_masked else None)
+    assert np.array_equal(best.keypoints, found.keypoints[:5])  # counted after masking
+
+
+def test_each_picture_of_a_batch_has_its_own_mask(extractor, textured, mask):
+    masks = [mask, None, ~mask, np.zeros_like(mask)]
+    found = extractor.extract_batch([extractor.prepare(textured, each) for each in masks])
+    for each, features in zip(masks, found, strict=True):
+        alone = extractor.extract(textured, mask=each)
+        np.testing.assert_allclose(features.keypoints, alone.keypoints, atol=1e-4)
+    assert len(found[0]) + len(found[2]) == len(found[1])
+    assert len(found[3]) == 0
+
+
+@pytest.mark.parametrize("wrong", [np.ones((88, 119), bool), np.ones((88, 120), np.uint8)])
+def test_masks_of_another_shape_or_type_are_refused(extractor, textured, wrong):
+    with pytest.raises(ValueError, match=r"mask is .*, expected bool \(88, 120\)"):
+        extractor.prepare(textured, wrong)

@@ -1,0 +1,40 @@
+"""Photographs by their headers: in order, each opened once."""
+
+import pytest
+from support.pictures import HEIGHT, WIDTH, save, save_turned, shorten
+
+from d2sfm.photographs import photograph as photograph_module
+from d2sfm.photographs.photograph import Photograph, read_headers
+from d2sfm.skipped import Skipped
+
+
+def test_what_can_be_used_comes_in_order_and_the_rest_is_skipped_in_order(tmp_path):
+    names = ["rgb.png", "none.jpg", "lzw.tif", "grey.png", "empty.jpg", "rgb.jpg"]
+    for name in ("rgb.png", "lzw.tif", "grey.png", "rgb.jpg"):
+        save(tmp_path, name)
+    save_turned(tmp_path / "rgb.jpg", 6)
+    shorten(tmp_path / "rgb.png", 0.9)  # its pixels are not looked at
+    (tmp_path / "empty.jpg").touch()
+    skipped = Skipped({"earlier": "reason"})
+
+    def check(photograph):
+        if photograph.name == "grey.png":
+            raise ValueError(f"is {photograph.size[0]} px wide")
+
+    found = read_headers(tmp_path, names, skipped, check)
+    assert found == [Photograph(name, tmp_path / name, (WIDTH, HEIGHT)) for name in ("rgb.png", "lzw.tif", "rgb.jpg")]
+    assert list(skipped.items()) == [
+        ("earlier", "reason"),
+        ("none.jpg", "No such file or directory"),
+        ("grey.png", f"is {WIDTH} px wide"),
+        ("empty.jpg", "is an empty file"),
+    ]
+
+
+def test_any_other_error_is_raised(tmp_path, monkeypatch):
+    def broken(path):
+        raise RuntimeError("no reason to skip")
+
+    monkeypatch.setattr(photograph_module, "check_header", broken)
+    with pytest.raises(RuntimeError, match="no reason to skip"):
+        read_headers(tmp_path, ["a.jpg"], Skipped())
