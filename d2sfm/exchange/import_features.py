@@ -13,12 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import (
-    FeatureStore,
-    PairStore,
-    exclusive,
-    given_camera,
-)
+from d2sfm.database import FeatureStore, PairStore, exclusive, given_camera
 from d2sfm.extraction.folder import import_folder, open_database, remove_skipped
 from d2sfm.extraction.pending import note_folder, pending_names
 from d2sfm.features.fingerprints import settings_of
@@ -108,16 +103,7 @@ def import_features(
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, [name for name in without if name in summary.skipped])
         if matches is not None:
-            differing = ""
-            with FeatureStore(database) as store:
-                if verification is not None:
-                    differing = note_settings(store, asdict(verification))
-                verification = of_refined(store, verification)
-            _import_matches(database, Path(matches), summary, progress)
-            if differing:
-                logger.warning("pairs that were there already were verified with %s, and stay", differing)
-            if verification is not None:
-                summary.verified = verify_again(database, verification, progress=progress).verified
+            _import_matches(database, Path(matches), verification, summary, progress)
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -218,7 +204,23 @@ def _check(features: Features, margin_px: float) -> None:
         raise ValueError("its descriptors are not all of length 1")
 
 
-def _import_matches(database: Path, path: Path, summary: ImportSummary, progress: bool) -> None:
+def _import_matches(
+    database: Path, path: Path, verification: VerificationOptions | None, summary: ImportSummary, progress: bool
+) -> None:
+    """Import what the database has no matches of, and verify the pairs without geometry."""
+    differing = ""
+    with FeatureStore(database) as store:
+        if verification is not None:
+            differing = note_settings(store, asdict(verification))
+        verification = of_refined(store, verification)
+    _write_matches(database, path, summary, progress)
+    if differing:
+        logger.warning("pairs that were there already were verified with %s, and stay", differing)
+    if verification is not None:
+        summary.verified = verify_again(database, verification, progress=progress).verified
+
+
+def _write_matches(database: Path, path: Path, summary: ImportSummary, progress: bool) -> None:
     with FeatureStore(database) as features:
         names = list(features.extracted())
     summary.pairs = 0
