@@ -28,6 +28,7 @@ from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
 
 REFINED_MARGIN_PX = 4 * LARGEST_MOVE_PX  # how far two rounds of refinement at half the size may lead out
 UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
@@ -119,12 +120,10 @@ def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
             f"none of the {len(photographs)} photographs below {images} has features among the {len(named)} images of "
             f"{source.path}: names are relative to the folder of the photographs"
         )
-    for others, what in (
-        (set(photographs) - named, f"photographs have no features in {source.path}"),
-        (named - set(photographs), f"images of {source.path} are no photographs below {images}"),
-    ):
-        if others:
-            logger.warning("%d %s: %s the first", len(others), what, min(others))
+    if others := sorted(set(photographs) - named):
+        logger.warning("no features in %s: %s", source.path, first_of(others, "photograph"))
+    if others := sorted(named - set(photographs)):
+        logger.warning("no photographs below %s for what %s has: %s", images, source.path, first_of(others, "image"))
     return names
 
 

@@ -58,7 +58,7 @@ class _Run:
     database: Path
     images: Path | str | None
     options: RefinementOptions
-    cache: Path | None
+    cache: MapCacheOptions
     progress: bool
 
 
@@ -84,7 +84,7 @@ def refine_database(
     use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
     """
     database, options = Path(database), options or RefinementOptions()
-    cache = Path(cache) if cache else None
+    cache = cache or MapCacheOptions()
     run = _Run(database=database, images=images, options=options, cache=cache, progress=progress)
     summary = RefinementSummary()
     with exclusive(database):

@@ -189,8 +189,8 @@ def test_what_has_no_partner_is_told(tmp_path, photographs, from_hloc, caplog):
         file.move("a.png", "elsewhere.png")
     summary = import_features(tmp_path / "db.db", photographs, from_hloc)
     assert (summary.imported, summary.skipped) == (4, {})
-    assert f"1 photographs have no features in {from_hloc}: a.png the first" in caplog.text
-    assert f"1 images of {from_hloc} are no photographs below {photographs}: elsewhere.png the first" in caplog.text
+    assert f"no features in {from_hloc}: 1 photograph (a.png)" in caplog.text
+    assert f"no photographs below {photographs} for what {from_hloc} has: 1 image (elsewhere.png)" in caplog.text
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["b.jpg/keypoints"] = np.zeros((1, 2))
     with pytest.raises(ValueError, match=r"none of the 5 photographs below .* has features among the 1 images of"):
