@@ -20,7 +20,7 @@ from d2sfm.text import printable
 
 NUM_NEIGHBOURS = 10
 
-Loader = Callable[[str], np.ndarray]
+Loader = Callable[[str], np.ndarray | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +62,15 @@ def find_turns(
 ) -> Turns:
     """By how many quarters each photograph is to be turned so that all of them stand upright, or at least alike.
 
-    load: gives a photograph as it is looked at now, uint8 [H, W, 3] RGB at any size; it is called once for each name.
+    load: gives a photograph as it is looked at now, uint8 [H, W, 3] RGB at any size, or None for one that can't be read
+        and so is unsure; called once for each name, in order.
     options: weights, arithmetic and device count. known: names that stay as they are; the others follow them.
     near: pairs of photographs that are likely to show the same (default: those that look alike).
     num_threads: default one for each processor; the result does not depend on it.
 
     Of photographs that hang together with no known one, most stay as they are. Takes about a megabyte of memory for
-    each. Raises what load raises, and ValueError for a picture of another shape or dtype or below 8 px on an edge when
-    its longest is EDGE_PX, or a name in known or near that is not among the names.
+    each. Raises what load raises, and ValueError for a picture of another shape or dtype, or a name in known or near
+    that is not among the names.
     """
     names, num_threads = list(names), num_threads or processors()
     extractor = small_extractor(options or ExtractionOptions())

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.options import MatchingOptions
 from d2sfm.orientation.turned_features import TURNS, TurnedFeatures
-from d2sfm.pairs.arrays import nearest, unique_pairs
+from d2sfm.pairs.arrays import exhaustive, nearest, unique_pairs
 from d2sfm.pairs.retrieval import similarities
 from d2sfm.pairs.vlad import global_descriptors
 
@@ -41,6 +41,8 @@ def likely_pairs(features: Sequence[Turned], num_neighbours: int) -> np.ndarray:
     processors.
     """
     count = len(features)
+    if count <= num_neighbours + 1:
+        return exhaustive(range(count))
     of_turns = global_descriptors(_Descriptors(features), range(len(TURNS) * count), WORDS)
     score = similarities(of_turns)
 

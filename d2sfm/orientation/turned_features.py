@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from d2sfm.coordinates import Size, upright_array
+from d2sfm.coordinates import upright_array
 from d2sfm.features.extractor import Extractor
-from d2sfm.network.input import input_size, resize
+from d2sfm.features.record import DESCRIPTOR_SIZE
+from d2sfm.network.input import resize
+from d2sfm.network.trunk import MIN_EDGE_PX
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
 
 TURNS = (1, 6, 3, 8)  # EXIF's orientations whose upright pictures are turned clockwise by 0, 1, 2 and 3 quarters
@@ -18,12 +20,14 @@ class TurnedFeatures:
     """Keypoints of a picture that was turned by some quarters, highest score first.
 
     xy: [N, 2] float32, pixels of the small picture as it was turned, COLMAP's frame; descriptors: [N, 512] float16,
-    unit length; size: (width, height) of that small picture in pixels.
+    unit length.
     """
 
     xy: np.ndarray
     descriptors: np.ndarray
-    size: Size
+
+
+NOTHING = TurnedFeatures(np.zeros((0, 2), np.float32), np.zeros((0, DESCRIPTOR_SIZE), np.float16))
 
 
 def small_extractor(options: ExtractionOptions, edge: int = EDGE_PX) -> Extractor:
@@ -45,15 +49,19 @@ def small_extractor(options: ExtractionOptions, edge: int = EDGE_PX) -> Extracto
     )
 
 
-def features_in_turns(extractor: Extractor, picture: np.ndarray) -> list[TurnedFeatures]:
+def features_in_turns(extractor: Extractor, picture: np.ndarray | None) -> list[TurnedFeatures]:
     """Features of a picture, uint8 [H, W, 3] RGB of any size, turned clockwise by 0, 1, 2 and 3 quarters.
 
-    Raises ValueError for another shape or dtype, or a picture that is below 8 px on an edge when it is small.
+    There are none where there is no picture, and of one that is below 8 px on an edge when it is small.
+    Raises ValueError for another shape or dtype.
     """
-    options, size = extractor.options, (picture.shape[1], picture.shape[0])
-    small = resize(picture, input_size(size, options.max_edge, options.max_sum_edges))
+    if picture is None:
+        return [NOTHING] * len(TURNS)
+    small = resize(picture, extractor.input_size((picture.shape[1], picture.shape[0])))
+    if min(small.shape[:2]) < MIN_EDGE_PX:
+        return [NOTHING] * len(TURNS)
     turned = [extractor.prepare(upright_array(small, orientation)) for orientation in TURNS]
     found = [None] * len(turned)
     for first in (0, 1):  # those of one size pass through the network together
         found[first::2] = extractor.extract_batch(turned[first::2], DescriptorDtype.FLOAT16)
-    return [TurnedFeatures(one.keypoints[:, :2].copy(), one.descriptors, one.image_size) for one in found]
+    return [TurnedFeatures(one.keypoints[:, :2].copy(), one.descriptors) for one in found]
