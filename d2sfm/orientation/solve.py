@@ -1,16 +1,19 @@
-"""From the relative turns of pairs to the turn of each picture: a spanning forest, then votes until nothing changes.
+"""From the relative turns of pairs to the turn of each picture: what agrees most is joined, then votes correct it.
 
 Turns are numbers of quarters, 0 to 3, clockwise.
 """
 
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
 QUARTERS = 4
-MIN_MARGIN = 10  # inliers between the best and the next turn, of a pair that counts and of a picture that is sure
+MIRRORED = -np.arange(QUARTERS) % QUARTERS
+# Inliers between the best and the next turn, by measurement. Of a pair that counts: pairs of different places hardly
+# ever reach it. Of what is known of a picture, or of two groups of pictures: chance pairs don't reach that together.
+PAIR_MARGIN = 4
+SURE_MARGIN = 10
 
 
 @dataclass(frozen=True)
@@ -26,21 +29,7 @@ class Solution:
     sure: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Relations:
-    """Pairs that are clear, each from both sides: quarters of picture ``to`` are those of ``of`` plus ``turn``.
-
-    Sorted by ``to``: those of picture i are start[i] to start[i + 1].
-    """
-
-    of: np.ndarray
-    to: np.ndarray
-    turn: np.ndarray
-    weight: np.ndarray
-    start: np.ndarray
-
-
-def solve(pairs: np.ndarray, inliers: np.ndarray, fixed: np.ndarray, min_margin: int = MIN_MARGIN) -> Solution:
+def solve(pairs: np.ndarray, inliers: np.ndarray, fixed: np.ndarray) -> Solution:
     """Turns of N pictures from the agreement of some pairs.
 
     pairs: [P, 2] indices of pictures, each pair once; inliers: [P, 4], of the first as it is with the second turned
@@ -49,77 +38,106 @@ def solve(pairs: np.ndarray, inliers: np.ndarray, fixed: np.ndarray, min_margin:
     Pictures that hang together have one turn in common that pairs do not tell: the fixed ones among them tell it, else
     it is the one that leaves most pictures as they are, and of several the one of the fewest quarters.
     """
-    relations = _relations(pairs, inliers, len(fixed), min_margin)
-    quarters, component = _along_forest(relations, fixed)
-    margin = _vote(relations, quarters, fixed)
-    sure = fixed | (margin >= min_margin)
-    for one in range(component.max(initial=-1) + 1):
-        members = component == one
-        if not (members & fixed).any():
-            quarters[members] += _least_turning(quarters[members & sure])
+    evidence = _evidence(pairs, inliers, len(fixed))
+    groups = _Groups(evidence, fixed)
+    groups.join()
+    quarters, group = groups.quarters, groups.group
+    margin = _vote(evidence, quarters, group, fixed)
+    sure = fixed | (margin >= SURE_MARGIN)
+    for one in np.unique(group):
+        members = group == one
+        known = quarters[members & fixed]  # all the same: they were joined first, and stay together
+        quarters[members] += -known[0] if len(known) else _least_turning(quarters[members & sure])
     return Solution(np.where(sure, quarters % QUARTERS, 0), margin, sure)
 
 
-def _relations(pairs: np.ndarray, inliers: np.ndarray, count: int, min_margin: int) -> _Relations:
-    least_first = np.sort(inliers, axis=1)
-    margin = least_first[:, -1] - least_first[:, -2]
-    clear = margin >= min_margin
-    first, second = pairs[clear].astype(np.int64).T
-    turn = inliers[clear].argmax(axis=1)
-    to = np.concatenate([first, second])
-    order = np.argsort(to, kind="stable")
-    return _Relations(
-        of=np.concatenate([second, first])[order],
-        to=to[order],
-        turn=np.concatenate([-turn, turn])[order],
-        weight=np.tile(margin[clear], 2)[order],
-        start=np.searchsorted(to[order], np.arange(count + 1)),
-    )
+Evidence = list[dict[int, np.ndarray]]  # of a: for each b, [4] inliers for turning b by 0 to 3 quarters more than a
 
 
-def _along_forest(relations: _Relations, fixed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Quarters of each picture along the pairs of the largest margins, and its component, both [N].
+def _evidence(pairs: np.ndarray, inliers: np.ndarray, count: int) -> Evidence:
+    """What the clear pairs tell of each picture and its neighbours: their margin, for the best of the turns."""
+    evidence = [{} for _ in range(count)]
+    for (first, second), of_turns in zip(pairs.tolist(), inliers, strict=True):
+        margin = _margin(of_turns)
+        if margin >= PAIR_MARGIN:
+            votes = np.zeros(QUARTERS, np.int64)
+            votes[of_turns.argmax()] = margin
+            evidence[first][second], evidence[second][first] = votes, votes[MIRRORED]
+    return evidence
 
-    One more node is a neighbour of all fixed pictures, so that they are in one tree and none is turned.
+
+def _margin(votes: np.ndarray) -> int:
+    *_, second, best = sorted(votes.tolist())
+    return best - second
+
+
+class _Groups:
+    """Pictures whose turns against each other are known. Two groups are joined by all pairs across them together.
+
+    A spanning tree would join them by their best pair, which between different places is one of chance.
+
+    quarters: [N] int64, turns of the pictures against their group; group: [N] int64.
     """
-    count = len(fixed)
-    anchors = np.flatnonzero(fixed)
-    strongest = relations.weight.max(initial=0) + 1
-    graph = coo_matrix(
-        (
-            -np.concatenate([relations.weight, np.full(len(anchors), strongest)]).astype(float),
-            (np.concatenate([relations.of, np.full(len(anchors), count)]), np.concatenate([relations.to, anchors])),
-        ),
-        (count + 1, count + 1),
-    )
-    forest = minimum_spanning_tree(graph)
-    _, component = connected_components(forest, directed=False)
-    turns = dict(zip(zip(relations.of.tolist(), relations.to.tolist(), strict=True), relations.turn, strict=True))
-    quarters = np.zeros(count + 1, np.int64)
-    _, roots = np.unique(component[::-1], return_index=True)  # of a component's nodes the last: of fixed ones, the node
-    for root in count - roots:
-        nodes, before = breadth_first_order(forest, root, directed=False)
-        for node in nodes[1:]:
-            quarters[node] = quarters[before[node]] + turns.get((before[node], node), 0)
-    return quarters[:count], component[:count]
+
+    def __init__(self, evidence: Evidence, fixed: np.ndarray):
+        self.quarters, self.group = np.zeros((2, len(fixed)), np.int64)
+        self.group[:] = np.arange(len(fixed))
+        self._evidence = [dict(of_picture) for of_picture in evidence]
+        self._members = [[picture] for picture in range(len(fixed))]
+        self._waiting = []
+        first, *others = np.flatnonzero(fixed).tolist() or [None]
+        for other in others:
+            self._take_in(first, other, 0)
+        self._waiting = [
+            (-_margin(votes), a, b) for a, others in enumerate(self._evidence) for b, votes in others.items() if a < b
+        ]
+        heapify(self._waiting)
+
+    def join(self) -> None:
+        """Join two groups after the other, those first that are surest, until none are sure."""
+        while self._waiting:
+            margin, a, b = heappop(self._waiting)
+            votes = self._evidence[a].get(b)
+            if votes is None or -margin != _margin(votes):
+                continue  # they have been joined, or know more of each other by now
+            if -margin < SURE_MARGIN:
+                return
+            if len(self._members[a]) < len(self._members[b]):
+                a, b, votes = b, a, votes[MIRRORED]
+            self._take_in(a, b, int(votes.argmax()))
+
+    def _take_in(self, a: int, b: int, quarters: int) -> None:
+        """Make group b a part of group a, turned by some quarters more."""
+        self.quarters[self._members[b]] += quarters
+        self.group[self._members[b]] = a
+        self._members[a] += self._members[b]
+        of_b, self._evidence[b] = self._evidence[b], {}
+        for other, votes in of_b.items():
+            del self._evidence[other][b]
+            if other != a:
+                together = self._evidence[a].get(other, 0) + np.roll(votes, quarters)
+                self._evidence[a][other], self._evidence[other][a] = together, together[MIRRORED]
+                heappush(self._waiting, (-_margin(together), *sorted((a, other))))
 
 
-def _vote(relations: _Relations, quarters: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """Give each picture the turn that its neighbours agree on most, in place, until nothing changes.
+def _vote(evidence: Evidence, quarters: np.ndarray, group: np.ndarray, fixed: np.ndarray) -> np.ndarray:
+    """Give each picture the group and the turn that its neighbours agree on most, in place, until nothing changes.
 
     Each change makes more inliers agree, so this ends. Returns margins, [N] int64: what the winner had more.
     """
     margin, changed = np.zeros(len(quarters), np.int64), True
     while changed:
         changed = False
-        for picture in range(len(quarters)):
-            own = slice(relations.start[picture], relations.start[picture + 1])
-            voted = (quarters[relations.of[own]] + relations.turn[own]) % QUARTERS
-            votes = np.bincount(voted, relations.weight[own], QUARTERS).astype(np.int64)
-            best, current = votes.argmax(), quarters[picture] % QUARTERS
-            margin[picture] = votes[best] - np.delete(votes, best).max()
-            if not fixed[picture] and votes[best] > votes[current]:
-                quarters[picture], changed = best, True
+        for picture, neighbours in enumerate(evidence):
+            votes = {int(group[picture]): np.zeros(QUARTERS, np.int64)}
+            for other, of_pair in neighbours.items():
+                of_group = votes.setdefault(int(group[other]), np.zeros(QUARTERS, np.int64))
+                of_group += np.roll(of_pair[MIRRORED], quarters[other])
+            best = max(votes, key=lambda one: votes[one].max())  # its own where others have no more
+            turn, current = votes[best].argmax(), votes[int(group[picture])][quarters[picture] % QUARTERS]
+            margin[picture] = _margin(np.concatenate(list(votes.values())))
+            if not fixed[picture] and votes[best][turn] > current:
+                group[picture], quarters[picture], changed = best, turn, True
     return margin
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2sfm.orientation.solve import MIN_MARGIN, solve
+from d2sfm.orientation.solve import PAIR_MARGIN, SURE_MARGIN, solve
 
 
-def agreement(pairs: np.ndarray, quarters: np.ndarray, margin: int = 3 * MIN_MARGIN) -> np.ndarray:
+def agreement(pairs: np.ndarray, quarters: np.ndarray, margin: int = 3 * SURE_MARGIN) -> np.ndarray:
     """Inliers, [P, 4], where pictures that were turned by so many quarters fit each other with a margin."""
     inliers = np.full((len(pairs), 4), 5)
     # The second one, turned by k, stands like the first where both were turned alike in the end.
@@ -46,7 +46,7 @@ def test_weaker_pairs_may_be_wrong(seed):
     strong = pairs[:, 1] - pairs[:, 0] <= 2
     wrong = ~strong & (generator.random(len(pairs)) < 0.3)
     inliers = agreement(pairs, turned)
-    inliers[~strong] = agreement(pairs[~strong], turned, margin=MIN_MARGIN)
+    inliers[~strong] = agreement(pairs[~strong], turned, margin=PAIR_MARGIN)
     inliers[wrong] = [np.roll(row, generator.integers(1, 4)) for row in inliers[wrong]]
     solution = solve(pairs, inliers, none_fixed(12))
     np.testing.assert_array_equal((turned + solution.quarters) % 4, np.full(12, turned[0]))
@@ -58,7 +58,7 @@ def test_votes_outweigh_the_strongest_pair_where_it_is_wrong(off, second):
     pairs = all_pairs(7)
     inliers = agreement(pairs, turned)
     strongest = np.flatnonzero((pairs == (second, 6)).all(axis=1))
-    inliers[strongest] = np.roll(agreement(pairs[strongest], turned, margin=4 * MIN_MARGIN), off, axis=1)
+    inliers[strongest] = np.roll(agreement(pairs[strongest], turned, margin=4 * SURE_MARGIN), off, axis=1)
     solution = solve(pairs, inliers, none_fixed(7))
     np.testing.assert_array_equal((turned + solution.quarters) % 4, np.full(7, 2))
 
@@ -85,7 +85,9 @@ def test_known_pictures_stay_and_the_others_follow(turned):
     fixed = none_fixed(len(turned))
     fixed[:2] = True
     pairs = all_pairs(len(turned))[1:]  # without the pair of the two known ones
-    solution = solve(pairs, agreement(pairs, turned), fixed)
+    inliers = agreement(pairs, turned)
+    inliers[(pairs > 1).all(axis=1)] *= 2  # the others hang together first
+    solution = solve(pairs, inliers, fixed)
     np.testing.assert_array_equal((turned + solution.quarters) % 4, np.full(len(turned), turned[0]))
 
 
@@ -95,6 +97,26 @@ def test_known_pictures_tie_together_what_does_not_hang_together():
     fixed = np.array([True, True, False, False, False, False, False])
     solution = solve(pairs, agreement(pairs, turned), fixed)
     np.testing.assert_array_equal(solution.quarters, [0, 0, 2, 0, 1, 1, 1])
+
+
+def test_groups_that_a_chance_pair_ties_together_keep_their_own_common_turns():
+    turned = np.array([0, 0, 0, 0, 1, 2, 2, 2, 3])
+    pairs = np.concatenate([all_pairs(5), all_pairs(4) + 5])
+    inliers = agreement(pairs, turned)
+    chance = np.array([[0, 5]])
+    pairs, inliers = np.append(pairs, chance, axis=0), np.append(inliers, [[5, 5, 5 + PAIR_MARGIN, 5]], axis=0)
+    solution = solve(pairs, inliers, none_fixed(9))
+    np.testing.assert_array_equal(solution.quarters, [0, 0, 0, 0, 3, 0, 0, 0, 3])
+
+
+def test_many_weak_pairs_tie_groups_together():
+    turned = np.array([0, 0, 0, 0, 0, 1, 1, 1])
+    pairs = all_pairs(8)
+    across = (pairs[:, 0] < 5) & (pairs[:, 1] >= 5)
+    inliers = agreement(pairs, turned)
+    inliers[across] = agreement(pairs[across], turned, margin=PAIR_MARGIN)
+    solution = solve(pairs, inliers, none_fixed(8))
+    np.testing.assert_array_equal(solution.quarters, [0, 0, 0, 0, 0, 3, 3, 3])
 
 
 def test_known_pictures_stay_where_pairs_contradict_them():
