@@ -18,7 +18,7 @@ from d2sfm.pairs.arrays import unique_pairs
 from d2sfm.system import processors
 from d2sfm.text import printable
 
-NUM_NEIGHBOURS = 10
+NUM_NEIGHBOURS = 10  # of 18 aerial photographs, 5 give 46 pairs that count, 10 give 61, all others 70
 
 Loader = Callable[[str], np.ndarray | None]
 
