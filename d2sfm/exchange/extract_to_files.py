@@ -47,7 +47,7 @@ def extract_to_files(
         write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
 
     photographs = read_headers(Path(), pending, skipped, lambda photograph: extractor.check_size(photograph.size))
-    photographs = turned(photographs, extractor.options.orientation)
+    photographs = turned(photographs, extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
 

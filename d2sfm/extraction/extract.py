@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
 from d2sfm.extraction.pending import begin
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.summary import ExtractionSummary
-from d2sfm.extraction.upright import turned, warn_of_turned
+from d2sfm.extraction.upright import as_extracted, turned, warn_of_turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.weights.load import load_weights
@@ -35,7 +35,7 @@ from d2sfm.options import (
     StorageOptions,
 )
 from d2sfm.photographs.masks import Masks
-from d2sfm.photographs.photograph import read_headers
+from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.skipped import Skipped
 
@@ -78,10 +78,10 @@ def extract_to_database(
         pending = begin(database, images, names, fingerprint, overwrite)
         masks.warn_of_lacking(pending)
         photographs = read_headers(images, pending, skipped, lambda each: extractor.check_size(each.upright_size))
-        photographs = turned(photographs, extractor.options.orientation)
+        known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
+        photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
-        _warn_of_changes(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
         if photographs:
             photographs = import_folder(database, images, photographs, cameras, skipped)
         if len(pending) < len(names) and cameras != CameraOptions():
@@ -109,11 +109,13 @@ def _require_inputs(
     return names
 
 
-def _warn_of_changes(database: Path, images: Path, names: list[str], way: Orientation) -> None:
-    """Of the photographs that have features: in size, or in the way in which they are turned."""
+def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:
+    """The photographs that have features, as they were turned; a warning where they changed, or would be otherwise."""
     there = read_headers(images, names, Skipped())  # of one that can't be read by now the features are there
     warn_of_replaced(database, there)
-    warn_of_turned(database, there, way)
+    known = as_extracted(database, there)
+    warn_of_turned(known, there, way)
+    return known
 
 
 def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:

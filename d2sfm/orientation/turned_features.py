@@ -45,7 +45,8 @@ def small_extractor(options: ExtractionOptions, edge: int = EDGE_PX) -> Extracto
             border=0,
             convention=Convention.COLMAP,
             tile_size=edge,  # at once: strips of so few rows cost a tenth more
-        )
+        ),
+        DescriptorDtype.FLOAT16,
     )
 
 
@@ -63,5 +64,5 @@ def features_in_turns(extractor: Extractor, picture: np.ndarray | None) -> list[
     turned = [extractor.prepare(upright_array(small, orientation)) for orientation in TURNS]
     found = [None] * len(turned)
     for first in (0, 1):  # those of one size pass through the network together
-        found[first::2] = extractor.extract_batch(turned[first::2], DescriptorDtype.FLOAT16)
+        found[first::2] = extractor.extract_batch(turned[first::2])
     return [TurnedFeatures(one.keypoints[:, :2].copy(), one.descriptors) for one in found]

@@ -149,3 +149,24 @@ def test_turned_photographs_share_batches_cameras_and_map_caches(tmp_path, folde
     cameras = CameraOptions(camera_mode="auto")
     extract_to_database(tmp_path / "db.db", folder, options=OPTIONS, cameras=cameras, cache=cache)
     assert len(list((tmp_path / "maps").iterdir())) == 8
+
+
+def test_the_rest_is_found_from_the_pictures(tmp_path, caplog):
+    """Views of one place without tags, one stored on its side, one with a tag; what the database knows stays."""
+    place, folder = textured_picture(3, (420, 300)), tmp_path / "photographs"
+    views = {f"{number}.png": place[:, 30 * number : 30 * number + 300] for number in range(5)}
+    folder.mkdir()
+    for number, (name, view) in enumerate(views.items()):
+        if number == 4:
+            save_stored(folder / name, view, 8)
+        elif number != 2:
+            cv2.imwrite(str(folder / name), view[..., ::-1])
+    options, database = ExtractionOptions(max_edge=256, orientation="auto"), tmp_path / "db.db"
+    caplog.set_level("INFO")
+    extract_to_database(database, folder, options=options)
+    assert "orientation: 0 of 4 photographs turned" in caplog.text
+    cv2.imwrite(str(folder / "2.png"), np.ascontiguousarray(stored_array(views["2.png"], 6))[..., ::-1])
+    extract_to_database(database, folder, options=options)
+    assert "orientation: 1 of 5 photographs turned (1 to the right)" in caplog.text
+    with FeatureStore(database) as store:
+        assert store.orientations() == {"0.png": 1, "1.png": 1, "2.png": 6, "3.png": 1, "4.png": 8}
