@@ -182,8 +182,8 @@ def _numbers(row: StepRow | EpochRow) -> list[float | None]:
     return [value if value is None else kind(value) for kind, value in zip(kinds, astuple(row), strict=True)]
 
 
-def _optional(text: str) -> float | None:
-    return float(text) if text else None
-
-
-_PARSERS: dict[Any, Callable[[str], Any]] = {int: int, float: float, float | None: _optional}
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    float | None: lambda text: float(text) if text else None,
+}
