@@ -20,52 +20,35 @@ from importlib import import_module
 
 __version__ = "0.1.0"
 
-# Public names and where they live. They are loaded at first use, so that importing d2sfm costs nothing.
+# Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
-    "CameraOptions": "options",
-    "Convention": "options",
-    "DescriptorDtype": "options",
-    "ExtractionOptions": "options",
-    "Extractor": "features.extractor",
-    "FeatureStore": "database",
-    "Features": "features.record",
-    "MapCacheOptions": "options",
-    "MaskOptions": "options",
-    "Masks": "photographs.masks",
-    "MatchStore": "database",
-    "MatchingOptions": "options",
-    "Orientation": "options",
-    "PairOptions": "options",
-    "PairSelectionOptions": "options",
-    "ReconstructionOptions": "options",
-    "RefinementOptions": "options",
-    "StorageOptions": "options",
-    "TrainingOptions": "options",
-    "TriangulationOptions": "options",
-    "VerificationOptions": "options",
-    "create_database": "database",
-    "extract_to_database": "extraction.extract",
-    "extract_to_files": "exchange.extract_to_files",
-    "import_photographs": "database",
-    "match_database": "matching.match",
-    "mutual_nearest_neighbours": "matching.neighbours",
-    "read_features": "formats.npz_mat",
-    "reconstruct": "mapping.reconstruct",
-    "refine_database": "refinement.refine",
-    "refine_matches": "refinement.refine_matches",
-    "restore_database": "refinement.refine",
-    "train": "training.train",
-    "triangulate": "mapping.triangulate",
-    "write_features": "formats.npz_mat",
+    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions MapCacheOptions MaskOptions MatchingOptions "
+    "Orientation PairOptions PairSelectionOptions ReconstructionOptions RefinementOptions StorageOptions "
+    "TrainingOptions TriangulationOptions VerificationOptions",
+    "photographs.masks": "Masks",
+    "features.extractor": "Extractor",
+    "features.record": "Features",
+    "extraction.extract": "extract_to_database",
+    "database": "FeatureStore MatchStore create_database import_photographs",
+    "matching.match": "match_database",
+    "matching.neighbours": "mutual_nearest_neighbours",
+    "refinement.refine": "refine_database restore_database",
+    "refinement.refine_matches": "refine_matches",
+    "mapping.reconstruct": "reconstruct",
+    "mapping.triangulate": "triangulate",
+    "training.train": "train",
+    "formats.npz_mat": "read_features write_features",
+    "exchange.extract_to_files": "extract_to_files",
 }
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 
-__all__ = sorted(_PUBLIC)
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
-    if name not in _PUBLIC:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 # What ends a line or steers a terminal, and the bytes of names that are not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -22,6 +20,8 @@ def first_of(names: Sequence[str], noun: str) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines of text, the first column to the left, the others to the right."""
+    from tabulate import tabulate  # --help can do without it
+
     sides = ("left", *["right"] * (len(rows[0]) - 1))
     return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides)
 

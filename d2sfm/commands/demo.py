@@ -17,7 +17,7 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm demo``."""
     options = parse_options(DemoOptions, arguments)
-    from d2sfm.demo.show import run as run_demo
+    from d2sfm.demo.show import show
 
-    result = run_demo(arguments.output, options=options, progress=shows_progress(arguments))
+    result = show(arguments.output, options=options, progress=shows_progress(arguments))
     return finish(arguments, result, is_whole=result.errors is not None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from d2sfm.commands.arguments import DATABASE, GOES_ON, add_command, add_database, add_options, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import CameraOptions, ExtractionOptions, MapCacheOptions, MaskOptions, StorageOptions
+from d2sfm.options.fields import Options
 from d2sfm.text import printable
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         "masks": parse_options(MaskOptions, arguments),
         "cache": parse_options(MapCacheOptions, arguments),
     }
-    _refuse_unused(arguments, **of_database, storage=common["storage"])
+    _refuse_unused(arguments, common["storage"], of_database)
     from d2sfm.exchange.extract_to_files import extract_to_files
     from d2sfm.extraction.extract import extract_to_database
 
@@ -67,20 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
     return finish(arguments, summary, skipped=summary.skipped)
 
 
-def _refuse_unused(
-    arguments: argparse.Namespace,
-    cameras: CameraOptions,
-    masks: MaskOptions,
-    cache: MapCacheOptions,
-    storage: StorageOptions,
-) -> None:
+def _refuse_unused(arguments: argparse.Namespace, storage: StorageOptions, of_database: dict[str, Options]) -> None:
     """An option that would be passed over in silence is a misunderstanding."""
     of_files = (storage.output_type, storage.output_extension)
-    if arguments.image_list and (cameras != CameraOptions() or arguments.database != DATABASE):
-        raise ValueError("--database and the options of cameras go with --images, not with --image-list")
-    if arguments.image_list and masks != MaskOptions():
-        raise ValueError("--masks and --camera-mask go with --images, not with --image-list")
-    if arguments.image_list and cache != MapCacheOptions():
-        raise ValueError("--cache and --cache-limit go with --images, not with --image-list")
     if arguments.images and of_files != (StorageOptions.output_type, StorageOptions.output_extension):
         raise ValueError("--output-type and --output-extension go with --image-list, not with --images")
+    given = {name for name, options in of_database.items() if options != type(options)()}
+    if arguments.image_list and ("cameras" in given or arguments.database != DATABASE):
+        raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    if arguments.image_list and "masks" in given:
+        raise ValueError("--masks and --camera-mask go with --images, not with --image-list")
+    if arguments.image_list and "cache" in given:
+        raise ValueError("--cache and --cache-limit go with --images, not with --image-list")

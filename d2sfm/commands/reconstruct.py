@@ -29,8 +29,8 @@ def add(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm reconstruct``."""
-    options = parse_options(ReconstructionOptions, arguments)
-    cache = parse_options(MapCacheOptions, arguments)
+    options, cache = parse_options(ReconstructionOptions, arguments), parse_options(MapCacheOptions, arguments)
+    database, images, progress = arguments.database, arguments.images, shows_progress(arguments)
     if cache != MapCacheOptions() and not arguments.refine:
         raise ValueError("--cache and --cache-limit go with --refine")
     from d2sfm.mapping.reconstruct import reconstruct
@@ -38,19 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.refine:
         from d2sfm.refinement.refine import refine_database
 
-        refined = refine_database(
-            arguments.database,
-            arguments.images,
-            options=RefinementOptions(seed=options.seed),
-            cache=cache,
-            progress=shows_progress(arguments),
-        )
+        refinement = RefinementOptions(seed=options.seed)
+        refined = refine_database(database, images, options=refinement, cache=cache, progress=progress)
         print_result(arguments, refined)
-    result = reconstruct(
-        arguments.database,
-        arguments.output,
-        images=arguments.images,
-        options=options,
-        progress=shows_progress(arguments),
-    )
+    result = reconstruct(database, arguments.output, images=images, options=options, progress=progress)
     return finish(arguments, result, is_whole=bool(result.models))

@@ -37,12 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
     options = parse_options(TriangulationOptions, arguments)
     from d2sfm.mapping.triangulate import triangulate
 
-    result = triangulate(
-        arguments.database,
-        arguments.reference,
-        arguments.output,
-        images=arguments.images,
-        options=options,
-        progress=shows_progress(arguments),
-    )
+    files, progress = (arguments.database, arguments.reference, arguments.output), shows_progress(arguments)
+    result = triangulate(*files, images=arguments.images, options=options, progress=progress)
     return finish(arguments, result, is_whole=bool(result.model))

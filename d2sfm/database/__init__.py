@@ -9,27 +9,3 @@ from d2sfm.database.notes import Note
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
 from d2sfm.database.photograph_import import by_camera_group, estimated_cameras, import_photographs, remove_photographs
 from d2sfm.database.refinement_store import RefinementStore
-
-__all__ = [
-    "FeatureStore",
-    "ImageRow",
-    "MatchStore",
-    "Note",
-    "RefinementStore",
-    "begin_overwriting",
-    "by_camera_group",
-    "cameras_given",
-    "create_database",
-    "end_overwriting",
-    "estimated_cameras",
-    "exclusive",
-    "given_camera",
-    "import_photographs",
-    "mark_cameras_given",
-    "outdated_images",
-    "remove_photographs",
-    "require_camera",
-    "require_database",
-    "stopped_overwriting",
-    "working_copy",
-]

@@ -10,7 +10,7 @@ Other runs of d2sfm are kept out by a lock of their own (``lock.exclusive``); CO
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -58,7 +58,17 @@ def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
                 database.close()
 
 
-class Connection:
+class Closing(AbstractContextManager):
+    """What is open, on the stack ``_stack``, until the block ends or it is closed by hand."""
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+
+class Connection(Closing):
     """One sqlite3 connection: statements outside of a transaction are on their own, errors name the file.
 
     Opening does not make a missing file. Raises RuntimeError where the file can't be opened, and every method does
@@ -126,12 +136,3 @@ class Connection:
             if self._connection.in_transaction:
                 self.rows("ROLLBACK")
             raise
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def __enter__(self) -> "Connection":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()

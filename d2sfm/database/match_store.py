@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.connection import Closing, Connection, open_pycolmap
 from d2sfm.database.file import require_database
 from d2sfm.database.migration import carry_pose_priors
 from d2sfm.database.overwriting import outdated_images
@@ -15,7 +15,7 @@ from d2sfm.database.patience import named_errors, patiently, require_room
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
 
-class MatchStore:
+class MatchStore(Closing):
     """Matches and two-view geometries of the pairs of a COLMAP database. Nothing of sqlite3 may touch the file
     while this is open.
 
@@ -47,7 +47,7 @@ class MatchStore:
 
     def camera(self, image_id: int) -> pycolmap.Camera:
         """The camera of an image. Raises ValueError where there is no such image."""
-        self._require_image(image_id)
+        self._require_images(image_id)
         return self._database.read_camera(self._camera_ids[image_id])
 
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
@@ -59,7 +59,7 @@ class MatchStore:
 
     def has_keypoints(self, image_id: int) -> bool:
         """Whether an image has keypoints (of any extractor; there may be 0 of them)."""
-        self._require_image(image_id)
+        self._require_images(image_id)
         return self._database.exists_keypoints(image_id)
 
     def has_features(self, image_id: int) -> bool:
@@ -67,7 +67,7 @@ class MatchStore:
 
         Not those that are to be written anew, see ``overwriting``.
         """
-        self._require_image(image_id)
+        self._require_images(image_id)
         if image_id in self._outdated:
             return False
         return self._database.exists_keypoints(image_id) and self._database.exists_descriptors(image_id)
@@ -77,7 +77,7 @@ class MatchStore:
 
         Raises ValueError where there is no such image, RuntimeError where it has no keypoints row.
         """
-        self._require_image(image_id)
+        self._require_images(image_id)
         if not self._database.exists_keypoints(image_id):
             raise RuntimeError(f"{self._names[image_id]} has no keypoints in {self.path}")
         return np.ascontiguousarray(self._database.read_keypoints(image_id)[:, :2])
@@ -87,7 +87,7 @@ class MatchStore:
 
         Raises ValueError where there is no such image, RuntimeError where it has no descriptors or other ones.
         """
-        self._require_image(image_id)
+        self._require_images(image_id)
         if not self._database.exists_descriptors(image_id):
             raise RuntimeError(f"{self._names[image_id]} has no descriptors in {self.path}")
         data = np.array(self._database.read_descriptors(image_id).data)  # a copy, which may be written to
@@ -107,8 +107,7 @@ class MatchStore:
 
         Raises ValueError where there is no such image.
         """
-        for image_id in (id_a, id_b):
-            self._require_image(image_id)
+        self._require_images(id_a, id_b)
         return self._database.read_matches(id_a, id_b).reshape(-1, 2)
 
     def inlier_matches(self, id_a: int, id_b: int) -> np.ndarray:
@@ -116,8 +115,7 @@ class MatchStore:
 
         Raises ValueError where there is no such image.
         """
-        for image_id in (id_a, id_b):
-            self._require_image(image_id)
+        self._require_images(id_a, id_b)
         return self._database.read_two_view_geometry(id_a, id_b).inlier_matches.reshape(-1, 2)
 
     def write(
@@ -129,8 +127,7 @@ class MatchStore:
         again. Raises ValueError where an image is missing, the images are one, or matches have another shape;
         RuntimeError where the file can't be written.
         """
-        for image_id in (id_a, id_b):
-            self._require_image(image_id)
+        self._require_images(id_a, id_b)
         if id_a == id_b:
             raise ValueError(f"a pair has two images, found {id_a} twice")
         matches = np.asarray(matches)
@@ -150,19 +147,11 @@ class MatchStore:
             if i in self._names and j in self._names
         ]
 
-    def close(self) -> None:
-        self._stack.close()
-
-    def __enter__(self) -> "MatchStore":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self.close()
-
-    def _require_image(self, image_id: int) -> None:
+    def _require_images(self, *image_ids: int) -> None:
         # pycolmap answers for a missing image with an empty record, and takes matches for one.
-        if image_id not in self._names:
-            raise ValueError(f"{self.path} has no image with id {image_id}")
+        for image_id in image_ids:
+            if image_id not in self._names:
+                raise ValueError(f"{self.path} has no image with id {image_id}")
 
     def _write(self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None) -> None:
         """The steps of ``write``. After one that failed they may be made again: each knows whether it is done."""

@@ -42,8 +42,7 @@ def import_photographs(
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"expected a name relative to {images_dir} and below it, found {name}")
-    with FeatureStore(path) as store:
-        known = {name: image.camera_id for name, image in store.images().items()}
+    known = _camera_ids(path)
     new = sorted(set(names) - known.keys())
     if options.existing_camera is None:
         mode, shared = options.camera_mode, _cameras_to_share(known, options.camera_mode)
@@ -59,11 +58,15 @@ def import_photographs(
         for group, members in groups.items():
             _import_group(path, images_dir, members, mode, _reader(options, shared.get(group)))
     complete_frames(path)
-    with FeatureStore(path) as store:
-        cameras = {name: image.camera_id for name, image in store.images().items()}
+    cameras = _camera_ids(path)
     if given is not None:
         mark_given(path, given, [cameras[name] for name in names if name in cameras])
     return [name for name in new if name not in cameras]
+
+
+def _camera_ids(path: Path) -> dict[str, int]:
+    with FeatureStore(path) as store:
+        return {name: image.camera_id for name, image in store.images().items()}
 
 
 def estimated_cameras(path: Path) -> list[tuple[int, int, int]]:
@@ -121,14 +124,9 @@ def _cameras_to_share(known: dict[str, int], mode: CameraMode) -> dict[str, int]
 
 
 def _reader(options: CameraOptions, shared: int | None) -> pycolmap.ImageReaderOptions:
-    reader = pycolmap.ImageReaderOptions(
-        camera_model=options.camera_model,
-        camera_params=options.camera_params,
-        default_focal_length_factor=options.default_focal_length_factor,
-    )
-    if shared is not None:
-        reader.existing_camera_id = shared
-    return reader
+    names = ("camera_model", "camera_params", "default_focal_length_factor")
+    existing = {} if shared is None else {"existing_camera_id": shared}
+    return pycolmap.ImageReaderOptions(**{name: getattr(options, name) for name in names}, **existing)
 
 
 def _import_group(

@@ -33,7 +33,7 @@ class RefinementStore(Store):
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
 
         positions: x, y in pixels of the photograph, [N, 2], by image_id. The two-view geometries of all pairs go, as
-        they are of the old positions; matches stay. Parts of unfinished runs go, too. note: kept as ``note()``.
+        they are of the old positions; matches stay. Parts of unfinished runs go, too. note: for ``notes.refinement``.
         Raises RuntimeError where an image has another number of keypoints.
         """
         create_our_tables(self._connection)
@@ -67,10 +67,6 @@ class RefinementStore(Store):
             self._connection.rows(f"DELETE FROM {ORIGINALS}")
             self.notes.remove(Note.REFINEMENT)
         return len(rows)
-
-    def note(self) -> dict:
-        """What ``replace`` was given with the keypoints that are there; empty where they are original."""
-        return self.notes.refinement()
 
     def verify_otherwise(self, note: Mapping) -> None:
         """Remove all two-view geometries of refined keypoints, and note how they are to be verified instead."""

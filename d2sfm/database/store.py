@@ -1,14 +1,14 @@
 """What the stores by sqlite3 have in common."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
 
 from d2sfm.database.connection import Connection
 from d2sfm.database.file import require_database
 from d2sfm.database.notes import Notes
 
 
-class Store:
+class Store(AbstractContextManager):
     """A COLMAP database that is open by sqlite3. Nothing else in this process may touch the file meanwhile.
 
     Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
@@ -23,9 +23,6 @@ class Store:
 
     def close(self) -> None:
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception) -> None:
         self.close()

@@ -109,7 +109,5 @@ class Builder:
         for side in (-1, 1):
             end = centre + side * (width / 2) * x
             for part, height in ((0.98, 0.5), (0.62, 1.05)):  # steps, as on many old gables
-                walls += self.box(
-                    end[:2], (0.36, part * depth, height * rise), ends, bottom_m=bottom_m, turn_deg=turn_deg
-                )
+                walls += self.box(end[:2], (0.36, part * depth, height * rise), ends, None, bottom_m, turn_deg)
         return [slope, *walls]

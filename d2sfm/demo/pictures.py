@@ -20,10 +20,9 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     name_a, name_b = names[middle], names[middle + 1]
     image_a, image_b = (load_photograph(output / "images" / name) for name in (name_a, name_b))
     with FeatureStore(output / "db.db") as store:
-        ids = {name: row.image_id for name, row in store.images().items()}
         save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
     with MatchStore(output / "db.db") as store:
-        id_a, id_b = ids[name_a], ids[name_b]
+        id_a, id_b = (store.image_ids()[name] for name in (name_a, name_b))
         matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
         xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
     verified = set(map(tuple, inliers.tolist()))

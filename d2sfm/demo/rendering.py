@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from d2sfm.demo.scene import Camera, Quad, Scene, project, unproject
+from d2sfm.demo.scene import Camera, Quad, Scene, project
 
 TILE_PX = 64  # small enough that a tile's arrays stay in the processor's cache
 EDGE_TOLERANCE = 1e-9  # in u and v, so that rounding opens no gap between rectangles that share an edge
@@ -37,7 +37,7 @@ def render(scene: Scene, camera: Camera, samples: int = 2) -> Rendering:
                 if x0 <= right and x1 >= left and y0 <= bottom and y1 >= top
             ]
             x, y = _grid(left, right, 1), _grid(top, bottom, 1)
-            _, inverse_depth = _cast(matrices, near, x[None], y[:, None])
+            _, inverse_depth = cast(matrices, near, x[None], y[:, None])
             tile = (slice(top, bottom), slice(left, right))
             depth[tile] = np.divide(1, inverse_depth, out=np.zeros_like(inverse_depth), where=inverse_depth > 0)
             x, y = np.meshgrid(_grid(left, right, samples), _grid(top, bottom, samples))
@@ -45,29 +45,6 @@ def render(scene: Scene, camera: Camera, samples: int = 2) -> Rendering:
             colours = colours.reshape(bottom - top, samples, right - left, samples, 3).mean(axis=(1, 3))
             image[tile] = np.rint(colours)
     return Rendering(image, depth)
-
-
-def depth_at(scene: Scene, camera: Camera, xy: np.ndarray) -> np.ndarray:
-    """Exact depth in metres at any pixels xy [N, 2], by casting a ray through each; 0 where it meets the sky. [N]."""
-    matrices = plane_matrices(scene, camera)
-    x, y = np.asarray(xy, np.float64).reshape(-1, 2).T
-    _, inverse_depth = _cast(matrices, range(len(matrices)), x, y)
-    return np.divide(1, inverse_depth, out=np.zeros_like(inverse_depth), where=inverse_depth > 0)
-
-
-def transfer(scene: Scene, camera_a: Camera, camera_b: Camera, xy_in_a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where camera_b sees the surface points that camera_a sees at xy_in_a [N, 2].
-
-    Returns xy_in_b [N, 2], NaN where a sees the sky or the point is behind b, and the mask of points that b really
-    sees, bool [N]: inside its picture, with nothing in front.
-    """
-    depth_in_a = depth_at(scene, camera_a, xy_in_a)
-    points = unproject(camera_a, xy_in_a, np.where(depth_in_a > 0, depth_in_a, np.nan))
-    xy_in_b = project(camera_b, points)
-    visible = camera_b.contains(xy_in_b)
-    expected = (points @ camera_b.rotation.T + camera_b.translation)[visible, 2]
-    visible[visible] = np.abs(depth_at(scene, camera_b, xy_in_b[visible]) - expected) <= 1e-6 * expected
-    return xy_in_b, visible
 
 
 def photograph(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -112,7 +89,7 @@ def _window(quad: Quad, camera: Camera) -> tuple[float, float, float, float]:
     return (*pixels.min(axis=0), *pixels.max(axis=0))
 
 
-def _cast(matrices: np.ndarray, candidates, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cast(matrices: np.ndarray, candidates, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of the candidate rectangles at pixels x, y of any shapes that broadcast.
 
     Returns its index (-1 for none) and 1/z (0 for none).
@@ -131,7 +108,7 @@ def _cast(matrices: np.ndarray, candidates, x: np.ndarray, y: np.ndarray) -> tup
 
 def _shade(scene, camera, matrices, candidates, x, y, samples) -> np.ndarray:
     """Colours at pixels x, y [h, w], each standing for a square of 1 / samples pixels: [h, w, 3] float32."""
-    nearest, _ = _cast(matrices, candidates, x, y)
+    nearest, _ = cast(matrices, candidates, x, y)
     colours = np.empty((*x.shape, 3), np.float32)
     for index in np.unique(nearest):
         mask = nearest == index

@@ -94,23 +94,12 @@ class Camera:
         """The matrix K, [3, 3]."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
 
-    def contains(self, xy: np.ndarray) -> np.ndarray:
-        """Which pixels lie inside the picture; xy [N, 2], NaN is outside. Returns bool [N]."""
-        return ((xy >= 0) & (xy <= (self.width, self.height))).all(axis=1)
-
 
 def project(camera: Camera, points: np.ndarray) -> np.ndarray:
     """Pixels of points in the world, [N, 3] -> [N, 2]; NaN for points that are not in front of the camera."""
     in_camera = np.asarray(points, np.float64) @ camera.rotation.T + camera.translation
     depth = np.where(in_camera[:, 2] > 0, in_camera[:, 2], np.nan)
     return in_camera[:, :2] / depth[:, None] * (camera.fx, camera.fy) + (camera.cx, camera.cy)
-
-
-def unproject(camera: Camera, xy: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Points in the world at pixels xy [N, 2] with depth [N], which is z in the camera in metres. Returns [N, 3]."""
-    depth = np.asarray(depth, np.float64)[:, None]
-    on_plane = (np.asarray(xy, np.float64) - (camera.cx, camera.cy)) / (camera.fx, camera.fy)
-    return (np.hstack([on_plane * depth, depth]) - camera.translation) @ camera.rotation
 
 
 def look_at(centre: np.ndarray, target: np.ndarray, roll_deg: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -66,7 +66,7 @@ class DemoResult:
         return "\n".join([*lines, f"demo: {self.seconds:.0f} s"])
 
 
-def run(output: Path | str, *, options: DemoOptions | None = None, progress: bool = False) -> DemoResult:
+def show(output: Path | str, *, options: DemoOptions | None = None, progress: bool = False) -> DemoResult:
     """Make ``output`` with the photographs, the database, the model, the true model and three pictures.
 
     A folder of an earlier demonstration is made anew. Raises ValueError where the folder holds anything else.

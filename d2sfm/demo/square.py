@@ -68,14 +68,8 @@ def _middle_house(b: Builder) -> list[Quad]:
         quads += b.box((2.7, -0.2 * (3 - step)), (2.0, 0.4 * (3 - step), 0.18), GREY_STONE, bottom_m=0.18 * step)
     quads += b.box((0, 1.9), (10.6, 4.6, 0.35), STONE, bottom_m=6.5)
     quads += b.roof((0, 2), (10, 4, 2.6), 6.85, 0, TILES, DARK_BRICK)
-    quads += b.box(
-        (1.7, 1.1),
-        (1.5, 1.9, 1.5),
-        BLUE,
-        SLATES,
-        7.3,
-        front=partial(b.windows, columns=1, sills_m=[0.3], size_m=(0.9, 0.9)),
-    )
+    dormer = partial(b.windows, columns=1, sills_m=[0.3], size_m=(0.9, 0.9))
+    quads += b.box((1.7, 1.1), (1.5, 1.9, 1.5), BLUE, SLATES, 7.3, front=dormer)
     for x in (-3.0, -0.6):
         quads += b.box((x, 1.9), (0.7, 0.7, 1.6), DARK_BRICK, bottom_m=8.6)
     return quads
@@ -94,14 +88,8 @@ def _left_house(b: Builder) -> list[Quad]:
     quads = b.box((-7.4, 0.5), (4.6, 7, 5), BRICK, SLATES, front=front, right=side, left=side)
     for step in range(4):
         quads += b.box((-7.4, -2.7), (4.8 - 1.15 * step, 0.7, 0.6), BRICK, STONE, 5 + 0.6 * step)
-    quads += b.box(
-        (-7.3, -3.3),
-        (1.3, 0.6, 1.7),
-        PALE_WOOD,
-        SLATES,
-        3.0,
-        front=partial(b.windows, columns=1, sills_m=[0.4], size_m=(0.8, 1.0), frame=RED),
-    )
+    oriel = partial(b.windows, columns=1, sills_m=[0.4], size_m=(0.8, 1.0), frame=RED)
+    quads += b.box((-7.3, -3.3), (1.3, 0.6, 1.7), PALE_WOOD, SLATES, 3.0, front=oriel)
     canvas = partial(awning, colour=RED)
     quads.append(b.quad((-9.3, -3.0, 2.35), (3.8, 0, 0), (0, -1.2, -0.45), canvas))
     return quads
@@ -177,9 +165,7 @@ def _column_and_crates(b: Builder) -> list[Quad]:
     quads += b.box((-3.7, -5.0), (1.2, 1.2, 0.18), WOOD, bottom_m=2.5, turn_deg=30)
     stamp = partial(b.sign, text="D2 SFM", bottom_m=0.25, height_m=0.3, colour=GOLD, ink=GREEN)
     for x, y, bottom, turn in ((2.0, -6.8, 0, 15), (2.9, -6.5, 0, -20), (2.4, -6.7, 0.75, 38)):
-        quads += b.box(
-            (x, y), (0.75, 0.75, 0.75), PALE_WOOD, bottom_m=bottom, turn_deg=turn, front=stamp, left=_tagged(b)
-        )
+        quads += b.box((x, y), (0.75, 0.75, 0.75), PALE_WOOD, None, bottom, turn, front=stamp, left=_tagged(b))
     quads += b.box((-6.9, -6.6), (3.2, 0.4, 0.85), BRICK, STONE, turn_deg=-38, front=_tagged(b))
     quads += b.box((8.6, -6.6), (2.4, 0.8, 0.55), GREY_STONE, turn_deg=38)
     quads += b.box((8.6, -6.6), (2.1, 0.5, 0.6), leaves, bottom_m=0.55, turn_deg=38)

@@ -1,1 +1,1 @@
-"""Databases and files of other tools, both ways: ``import_features``, ``export``, ``merge``."""
+"""Databases and files of other tools, both ways: ``import_features``, ``export``, ``merge``, ``extract_to_files``."""

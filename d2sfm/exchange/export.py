@@ -4,6 +4,7 @@ d2sfm export --database db.db --format hloc --output exported
 """
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,8 @@ from d2sfm.formats.hloc_matches import require_distinct, write_hloc_matches
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
-from d2sfm.pairs import in_tiles, require_writable, write_pairs
+from d2sfm.pairs.arrays import in_tiles
+from d2sfm.pairs.pair_files import require_writable, write_pairs
 
 logger = logging.getLogger(__name__)
 
@@ -92,24 +94,18 @@ def _names(database: Path) -> list[str]:
 
 def _write_features(database: Path, output: Path, names: list[str], options: ExportOptions, progress: bool) -> int:
     """Returns the number of keypoints."""
-    total = 0
-    with FeatureStore(database) as store:
+    total, for_hloc = 0, options.format is ExportFormat.HLOC
+    with FeatureStore(database) as store, created(output / "features.h5") if for_hloc else nullcontext() as file:
         fingerprints = store.extracted()
-        bar = tqdm(names, desc="export", unit="image", disable=not progress)
-        if options.format is ExportFormat.HLOC:
-            with created(output / "features.h5") as file:
-                for name in bar:
-                    features = store.read(name)
-                    write_hloc_features(file, name, features, fingerprints[name])
-                    total += len(features)
-            return total
-        for name in bar:
+        for name in tqdm(names, desc="export", unit="image", disable=not progress):
             features = store.read(name)
-            path = output / f"{name}{options.extension}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            output_type = OutputType(options.format)
-            write_features(path, features, output_type, _dtype(features, output_type), fingerprints[name])
             total += len(features)
+            if for_hloc:
+                write_hloc_features(file, name, features, fingerprints[name])
+                continue
+            path, output_type = output / f"{name}{options.extension}", OutputType(options.format)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_features(path, features, output_type, _dtype(features, output_type), fingerprints[name])
     return total
 
 
@@ -136,9 +132,7 @@ def _write_matches(
             of_a, of_b = descriptors[a], descriptors[b]
             pair = (name_of[a], name_of[b])
             if len(matches) and (matches >= (len(of_a), len(of_b))).any():
-                raise RuntimeError(
-                    f"{database} has matches of {pair[0]} and {pair[1]} for keypoints that are not there"
-                )
+                raise RuntimeError(f"{database} has matches of {' and '.join(pair)} for keypoints that are not there")
             cosine = np.einsum("md,md->m", of_a[matches[:, 0]], of_b[matches[:, 1]], dtype=np.float32)
             write_hloc_matches(file, pair, matches, len(of_a), (1 + cosine) / 2)
             written.append((a, b))

@@ -55,13 +55,11 @@ def import_folder(
     is_shared = cameras.existing_camera is not None or cameras.camera_mode in _SHARED_MODES
     for name in import_photographs(database, images, [photograph.name for photograph in whole], cameras):
         skipped[name] = of_shared if is_shared else "COLMAP can't import it"
-    for count, width, height in estimated_cameras(database) if whole else ():
+    for count_and_size in estimated_cameras(database) if whole else ():
         logger.warning(
             "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
             "(one camera took them all: --camera-mode single)",
-            count,
-            width,
-            height,
+            *count_and_size,
         )
     return _as_stored(database, [photograph for photograph in whole if photograph.name not in skipped])
 
@@ -79,8 +77,8 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
     for photograph in photographs:
         width, height = photograph.size
         if not (0 < x < width and 0 < y < height):
-            reason = f"is {width} x {height} px, the given camera has its principal point at {x:g}, {y:g}"
-            skipped[photograph.name] = reason
+            size = f"{width} x {height} px"
+            skipped[photograph.name] = f"is {size}, the given camera has its principal point at {x:g}, {y:g}"
 
 
 def _skip_broken_firsts(photographs: list[Photograph], mode: CameraMode, skipped: Skipped) -> None:

@@ -16,13 +16,13 @@ def begin(database: Path, images: Path, names: list[str], fingerprint: str, over
     overwrite: whether features that are there count as none from now on. Raises as ``pending_names``,
     ``names_to_overwrite`` and ``note_folder``; what is refused stays as it was.
     """
-    if not overwrite:
+    if overwrite:
+        pending = names_to_overwrite(database, names, fingerprint)
+    else:
         pending = pending_names(database, names, fingerprint, ", --overwrite to extract all of them again")
-        note_folder(database, images)
-        return pending
-    pending = names_to_overwrite(database, names, fingerprint)
     note_folder(database, images)
-    begin_overwriting(database, names, fingerprint)
+    if overwrite:
+        begin_overwriting(database, names, fingerprint)
     return pending
 
 

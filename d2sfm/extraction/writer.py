@@ -23,7 +23,7 @@ class _Pending(NamedTuple):
     done: Future
 
 
-class Writer:
+class Writer(AbstractContextManager):
     """Writes features in one thread of its own, in the order in which they come."""
 
     def __init__(self, store: Callable[[], AbstractContextManager[Write]], skipped: Skipped):
@@ -60,9 +60,6 @@ class Writer:
             while self._pending:  # the store is broken: the others would fail as well
                 self._pending.pop().done.cancel()
             raise
-
-    def __enter__(self) -> "Writer":
-        return self
 
     def __exit__(self, *exception) -> None:
         try:

@@ -20,7 +20,8 @@ from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
-from d2sfm.pairs import among, in_tiles, write_pairs
+from d2sfm.pairs.arrays import among, in_tiles
+from d2sfm.pairs.pair_files import write_pairs
 from d2sfm.pairs.select import select_pairs
 from d2sfm.system import processors
 from d2sfm.text import first_of
@@ -43,8 +44,8 @@ class MatchSummary:
         text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
         if self.verified is not None:
             text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
-        text += " (all threads)"
-        return text + (f", {self.already_there} pairs were there already" if self.already_there else "")
+        there = f", {self.already_there} pairs were there already" if self.already_there else ""
+        return f"{text} (all threads){there}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,14 +52,8 @@ def verify(
     settings.ransac.max_num_trials = options.max_num_trials
     settings.ransac.min_num_trials = min(settings.ransac.min_num_trials, options.max_num_trials)
     settings.ransac.random_seed = pair_seed(options.seed, *names)
-    return pycolmap.estimate_two_view_geometry(
-        a.camera,
-        keypoints_a.astype(np.float64),
-        b.camera,
-        keypoints_b.astype(np.float64),
-        matches.astype(np.uint32),
-        settings,
-    )
+    views = a.camera, keypoints_a.astype(np.float64), b.camera, keypoints_b.astype(np.float64)
+    return pycolmap.estimate_two_view_geometry(*views, matches.astype(np.uint32), settings)
 
 
 def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:

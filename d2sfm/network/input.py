@@ -58,27 +58,20 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
 
     Raises ValueError where image is not such an array.
     """
-    _check_picture(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise ValueError(f"picture is {image.dtype} {image.shape}, expected uint8 (H, W, 3) with H and W above 0")
     height, width = image.shape[:2]
     if (width, height) == tuple(size):
         return image
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def normalise(image: np.ndarray, preprocessing: Preprocessing) -> torch.Tensor:
-    """The network input made of a picture.
-
-    image: [h, w, 3] uint8, RGB. Returns [1, 3, h, w] float32: with ``caffe`` channels in the order BGR, 0..255, minus
-    the mean; with ``torch`` in the order RGB, 0..1, minus the mean, over the standard deviation.
-
-    Raises ValueError where image is not such an array, or for an unknown preprocessing.
-    """
-    _check_picture(image)
-    return normalise_batch(torch.from_numpy(np.require(image, requirements=["C", "W"]))[None], preprocessing)
-
-
 def normalise_batch(pictures: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
-    """The same for pictures of one size, [B, h, w, 3] uint8 on any device, to [B, 3, h, w] float32 there."""
+    """The network input made of pictures of one size, [B, h, w, 3] uint8 RGB on any device: [B, 3, h, w] float32 there.
+
+    With ``caffe`` channels are in the order BGR, 0..255, minus the mean; with ``torch`` in the order RGB, 0..1, minus
+    the mean, over the standard deviation. Raises ValueError for an unknown preprocessing.
+    """
     caffe = Preprocessing(preprocessing) is Preprocessing.CAFFE
     planes = pictures.permute(0, 3, 1, 2)
     planes = (planes.flip(1) if caffe else planes).contiguous().float()
@@ -90,8 +83,3 @@ def normalise_batch(pictures: torch.Tensor, preprocessing: Preprocessing) -> tor
         else:
             plane.div_(255).sub_(TORCH_MEAN_RGB[channel]).div_(TORCH_STD_RGB[channel])
     return planes
-
-
-def _check_picture(image: np.ndarray) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise ValueError(f"picture is {image.dtype} {image.shape}, expected uint8 (H, W, 3) with H and W above 0")

@@ -29,36 +29,3 @@ from d2sfm.options.pairs import EXHAUSTIVE_LIMIT, PairSelectionOptions
 from d2sfm.options.refinement import RefinementOptions
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.options.transfer import ExportOptions, ImportOptions
-
-__all__ = [
-    "EXHAUSTIVE_LIMIT",
-    "CameraMode",
-    "CameraOptions",
-    "Convention",
-    "DemoOptions",
-    "DescriptorDtype",
-    "ExportFormat",
-    "ExportOptions",
-    "ExportedMatches",
-    "ExtractionOptions",
-    "ImportOptions",
-    "MapCacheOptions",
-    "Mapper",
-    "MaskOptions",
-    "MatchingOptions",
-    "Orientation",
-    "OutputType",
-    "PairKind",
-    "PairOptions",
-    "PairSelectionOptions",
-    "Precision",
-    "Preprocessing",
-    "ReconstructionOptions",
-    "RefineCameras",
-    "RefinementOptions",
-    "StorageOptions",
-    "TrainingOptions",
-    "TrainingPrecision",
-    "TriangulationOptions",
-    "VerificationOptions",
-]

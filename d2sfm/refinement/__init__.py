@@ -1,1 +1,1 @@
-"""Refinement of keypoints to a fraction of a pixel, from the trunk's early layers; ``run`` holds its driver."""
+"""Refinement of keypoints to a fraction of a pixel, from the trunk's early layers; ``refine`` is the driver."""

@@ -18,7 +18,7 @@ from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import Convention
-from d2sfm.pairs import in_tiles
+from d2sfm.pairs.arrays import in_tiles
 from d2sfm.refinement.tracks import Edges
 from d2sfm.refinement.warps import local_warps
 

@@ -123,12 +123,10 @@ def _noted_verification(database: Path) -> dict[str, int | float]:
 
 def _rounds_done(database: Path, options: RefinementOptions) -> int:
     """How many rounds of alignment there were. Where pairs are to be verified otherwise, geometries are removed."""
-    with RefinementStore(database) as store:
-        note = store.note()
+    with FeatureStore(database) as features:
+        note, new = features.notes.refinement(), features.unrefined()
     if not note:
         return 0
-    with FeatureStore(database) as features:
-        new = features.unrefined()
     done = note.get("rounds", 1)
     if _of_alignment(note) != _of_alignment(asdict(options)) or done > options.rounds or new:
         what = f"and {first_of(new, 'image')} came after that" if new else f"with other options ({json.dumps(note)})"

@@ -10,6 +10,8 @@ import torch.distributed as dist
 
 from d2sfm.network.device import resolve_device
 
+_ENVIRONMENT = (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -67,6 +69,3 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
         yield processes, device
     finally:
         dist.destroy_process_group()
-
-
-_ENVIRONMENT = (("WORLD_SIZE", 1), ("RANK", 0), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from d2sfm.training.trainer import Sums, Trainer
 logger = logging.getLogger(__name__)
 
 
-class Journal:
+class Journal(AbstractContextManager):
     """Writes into the output folder in the process that leads, and does nothing in the others.
 
     resume_step: the step of the checkpoint that a run goes on from; None begins anew.
@@ -27,9 +28,6 @@ class Journal:
     def __init__(self, output: Path, options: TrainingOptions, leads: bool, resume_step: int | None):
         self.output, self.options = output, options
         self.record = LossRecord(output, resume_step=resume_step) if leads else None
-
-    def __enter__(self) -> "Journal":
-        return self
 
     def __exit__(self, *_) -> None:
         if self.record:

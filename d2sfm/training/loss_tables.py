@@ -7,9 +7,9 @@ import csv
 import logging
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from d2sfm.files import replacing_file
@@ -47,7 +47,7 @@ class EpochRow:
     seconds: float
 
 
-class LossRecord:
+class LossRecord(AbstractContextManager):
     """Writes ``steps.csv`` and ``epochs.csv`` in a folder, a row at a time, each on its way to disk at once.
 
     folder: created where missing. resume_step: None begins anew and replaces what an earlier run left; k goes on after
@@ -109,12 +109,7 @@ class LossRecord:
         if self._writer is not None:
             self._writer.close()
 
-    def __enter__(self) -> "LossRecord":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception) -> None:
         self.close()
 
     def _plot(self, tag: str, value: float | None, step: int) -> None:
@@ -187,8 +182,8 @@ def _numbers(row: StepRow | EpochRow) -> list[float | None]:
     return [value if value is None else kind(value) for kind, value in zip(kinds, astuple(row), strict=True)]
 
 
-def _optional(text: str) -> float | None:
-    return float(text) if text else None
-
-
-_PARSERS: dict[Any, Callable[[str], Any]] = {int: int, float: float, float | None: _optional}
+_PARSERS: dict[Any, Callable[[str], Any]] = {
+    int: int,
+    float: float,
+    float | None: lambda text: float(text) if text else None,
+}

@@ -49,7 +49,8 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
             raise ValueError(f"{path} is no scene info: it is not an npz file, or is damaged")
         stream.seek(0)
         try:
-            keys = _keys(stream)
+            with np.load(stream, allow_pickle=False) as archive:
+                keys = archive.files
         except Exception as error:  # the readers raise what they like on damaged files
             raise _damaged(path, error) from error
         published = _PUBLISHED_POINTS in keys
@@ -76,11 +77,6 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
 
 def _damaged(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path} is damaged: {one_line(error, _LONGEST_SHOWN)}")
-
-
-def _keys(stream: BinaryIO) -> list[str]:
-    with np.load(stream, allow_pickle=False) as archive:
-        return archive.files
 
 
 def _load(stream: BinaryIO, keys: tuple[str, ...], allow_pickle: bool) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.options import PairOptions
+from d2sfm.skipped import Skipped
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import read_scene_info
 
@@ -43,7 +44,7 @@ class Scenes:
     root: Path
     options: PairOptions
     usable: list[TrainingScene]
-    left_out: dict[str, str]
+    left_out: Skipped
 
 
 def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOptions, progress: bool = False) -> Scenes:
@@ -57,17 +58,11 @@ def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOpt
     for path, what in ((folder, "scene info"), (root, "dataset")):
         if not path.is_dir():
             raise FileNotFoundError(f"no folder {path} ({what})")
-    usable, left_out = [], {}
+    usable, left_out = [], Skipped()
     for name in tqdm(names, desc="scenes", unit="scene", disable=not progress, leave=False):
-        try:
+        with left_out.catching(name):
             scene = load_scene(folder / f"{name}.npz", options)
-        except (FileNotFoundError, ValueError) as error:
-            left_out[name] = str(error)
-            continue
-        reason = _why_not(scene, root, options)
-        if reason:
-            left_out[name] = reason
-        else:
+            _check(scene, root, options)
             usable.append(scene)
     if not usable:
         raise ValueError(_nothing_usable(folder, left_out))
@@ -93,16 +88,16 @@ def eligible_pairs(info: SceneInfo, options: PairOptions) -> np.ndarray:
     return np.argwhere(within & (info.scale_ratio_matrix <= options.max_scale_ratio))
 
 
-def _why_not(scene: TrainingScene, root: Path, options: PairOptions) -> str | None:
+def _check(scene: TrainingScene, root: Path, options: PairOptions) -> None:
+    """Raise ValueError where a scene has no pair to draw, or is of another dataset."""
     if not len(scene.pairs):
         limit = options.max_scale_ratio
         ratio = f" and a scale ratio up to {limit:g}" if limit < float("inf") else ""
-        return f"no pair with an overlap of {options.min_overlap:g} to {options.max_overlap:g}{ratio}"
+        raise ValueError(f"no pair with an overlap of {options.min_overlap:g} to {options.max_overlap:g}{ratio}")
     # A few photographs tell another dataset's root; files that are missing here and there are met when they are read.
     paths = [str(scene.image_paths[image]) for image in np.unique(scene.pairs)[:LOOKED_FOR]]
     if not any((root / path).is_file() for path in paths):
-        return f"{scene.path} is of another dataset: it names {paths[0]}, which is not below {root}"
-    return None
+        raise ValueError(f"{scene.path} is of another dataset: it names {paths[0]}, which is not below {root}")
 
 
 def _tell_left_out(folder: Path, left_out: dict[str, str], total: int) -> None:

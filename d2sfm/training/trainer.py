@@ -105,12 +105,11 @@ class Trainer:
         """The loss of each pair of a batch that is not empty, [P]. RuntimeError where one is not finite."""
         features = self._features(batch.crops, model or self.trunk)
         scores, pairs = soft_scores(features), len(batch.names)
-        losses = torch.stack(
-            [
-                pair_loss(features[k], features[pairs + k], scores[k], scores[pairs + k], cells.to(self.device))
-                for k, cells in enumerate(batch.cells)
-            ]
+        of_pairs = (
+            pair_loss(features[k], features[pairs + k], scores[k], scores[pairs + k], cells.to(self.device))
+            for k, cells in enumerate(batch.cells)
         )
+        losses = torch.stack(list(of_pairs))
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
             raise RuntimeError(f"the loss of {batch.names[bad[0].item()]} is {losses[bad[0]].item()}")

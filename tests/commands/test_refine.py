@@ -28,7 +28,7 @@ def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
     assert main(["refine", "--database", str(database), *options, *output]) == 0
     assert "keypoints of" in capsys.readouterr().out
     with RefinementStore(tmp_path / "copy.db") as store:
-        note = store.note()
+        note = store.notes.refinement()
     expected = {"max_error": 3.0, "seed": 4, "preprocessing": "torch", "precision": "float32", "weights": "d2_ots"}
     assert note == expected | {"rounds": 2}
 

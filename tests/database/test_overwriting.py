@@ -58,7 +58,7 @@ def extracted(path):
 
 def refinement(path):
     with RefinementStore(path) as store:
-        return store.note(), len(store.parts("run"))
+        return store.notes.refinement(), len(store.parts("run"))
 
 
 def test_they_count_as_none_and_nothing_is_removed(database):

@@ -72,10 +72,10 @@ def test_positions_replace_those_of_the_keypoints_and_nothing_else(database):
     with RefinementStore(database) as store:
         originals = {image_id: store.keypoints(image_id) for image_id in COUNTS}
         assert store.refined() == set()
-        assert store.note() == {}
+        assert store.notes.refinement() == {}
         store.replace(positions, NOTE)
         assert store.refined() == {1, 2, 3}
-        assert store.note() == NOTE
+        assert store.notes.refinement() == NOTE
         for image_id, xy in positions.items():
             found = store.keypoints(image_id)
             assert found.dtype == np.float32
@@ -97,7 +97,7 @@ def test_restored_keypoints_are_the_originals_bit_for_bit(database):
     with RefinementStore(database) as store:
         assert store.restore() == 3
         assert store.refined() == set()
-        assert store.note() == {}
+        assert store.notes.refinement() == {}
         assert store.restore() == 0
     assert rows(database, "keypoints") == before
     assert rows(database, "two_view_geometries") == []
@@ -110,7 +110,7 @@ def test_the_originals_survive_a_second_replacement(database):
     replaced(database, new_positions(1))
     replaced(database, new_positions(2), {"max_error": 3.0})
     with RefinementStore(database) as store:
-        assert store.note() == {"max_error": 3.0}
+        assert store.notes.refinement() == {"max_error": 3.0}
         assert np.array_equal(store.keypoints(2)[:, :2], new_positions(2)[2].astype(np.float32))
         assert store.restore() == 3
     assert rows(database, "keypoints") == before
@@ -120,7 +120,7 @@ def test_restoring_what_was_never_refined_changes_nothing(database):
     before = database.read_bytes()
     with RefinementStore(database) as store:
         assert store.restore() == 0
-        store.refined(), store.note(), store.parts("any"), store.keypoints(1)
+        store.refined(), store.notes.refinement(), store.parts("any"), store.keypoints(1)
     assert database.read_bytes() == before
 
 
@@ -162,7 +162,7 @@ def test_another_number_of_positions_is_refused_as_a_whole(database, count):
         with pytest.raises(RuntimeError, match=f"image 2 has 4 keypoints, found {count} positions"):
             store.replace(positions, NOTE)
         assert store.refined() == set()
-        assert store.note() == {}
+        assert store.notes.refinement() == {}
         assert list(store.parts("one")) == [0]
     assert {table: rows(database, table) for table in before} == before
 

@@ -2,9 +2,10 @@ import cv2
 import numpy as np
 import pytest
 from support.helpers import centroid, gaussian_blobs, scene_of, simple_camera, wall
+from support.rendered_truth import depth_at, transfer, unproject
 
-from d2sfm.demo.rendering import bilinear, depth_at, photograph, render, transfer
-from d2sfm.demo.scene import Quad, Scene, arc_of_views, box, look_at, project, unproject
+from d2sfm.demo.rendering import bilinear, photograph, render
+from d2sfm.demo.scene import Quad, Scene, arc_of_views, box, look_at, project
 from d2sfm.demo.square import CENTRE, build_square
 
 GREY = np.full((4, 4, 3), 128, np.uint8)

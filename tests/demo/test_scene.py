@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.helpers import scene_of, simple_camera, wall
+from support.rendered_truth import unproject
 
 from d2sfm.demo.rendering import plane_matrices
-from d2sfm.demo.scene import Quad, arc_of_views, box, look_at, project, unproject
+from d2sfm.demo.scene import Quad, arc_of_views, box, look_at, project
 
 GREY = np.full((4, 4, 3), 128, np.uint8)
 

@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 
 from d2sfm.demo.scene import arc_of_views, project
-from d2sfm.demo.show import run, truth_model
+from d2sfm.demo.show import show, truth_model
 from d2sfm.options import DemoOptions
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    return folder, run(folder, options=DemoOptions(views=8))
+    return folder, show(folder, options=DemoOptions(views=8))
 
 
 def test_the_whole_pipeline_finds_the_true_cameras(demo):
@@ -42,12 +42,12 @@ def test_the_folder_holds_photographs_models_and_pictures(demo):
 def test_a_demonstration_takes_no_other_folder(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(ValueError, match="something else"):
-        run(tmp_path)
+        show(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"mine\.txt"):
-        run(tmp_path)
+        show(tmp_path)
     with pytest.raises(ValueError, match="is a file"):
-        run(tmp_path / "mine.txt")
+        show(tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 

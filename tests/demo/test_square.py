@@ -2,9 +2,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from support.rendered_truth import depth_at, transfer, unproject
 
-from d2sfm.demo.rendering import depth_at, transfer
-from d2sfm.demo.scene import Scene, arc_of_views, unproject
+from d2sfm.demo.scene import Scene, arc_of_views
 from d2sfm.demo.square import EXTENT_M, build_square
 
 

@@ -255,7 +255,7 @@ def test_refined_keypoints_and_their_originals(tmp_path, parts):
     assert sum(image["is_refined"] for image in images.values()) == 3
     with RefinementStore(tmp_path / "merged.db") as store:
         assert store.parts("unfinished") == {}
-        assert store.note() == {"seed": 1}
+        assert store.notes.refinement() == {"seed": 1}
         assert store.restore() == 3
     images, _ = content(tmp_path / "merged.db")
     assert images == originals[parts[0]] | originals[parts[1]] | originals[parts[2]]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from d2sfm.coordinates import coarse_from_fine_grid
 from d2sfm.features.detection import detect, localise
 from d2sfm.features.pyramid import Level, LevelPictures, level_sizes, table_of
-from d2sfm.network.input import normalise
+from d2sfm.network.input import normalise_batch
 from d2sfm.network.sampling import inside, resample, sample
 from d2sfm.network.trunk import Trunk
 from d2sfm.options import Convention, Preprocessing
@@ -42,7 +42,7 @@ def in_strips(trunk, pictures, scales, convention, strip_px, descriptor_dtype=to
 
 def whole(trunk, picture, scales, convention):
     """The plain twin: level after level, each with its whole map."""
-    picture = normalise(picture, Preprocessing.CAFFE)
+    picture = normalise_batch(torch.from_numpy(picture)[None], Preprocessing.CAFFE)
     columns, previous = ([], [], [], []), None
     for _, size in level_sizes((picture.shape[3], picture.shape[2]), scales):
         features = trunk(F.interpolate(picture, size=size[::-1], mode="bilinear", align_corners=True))[0]
@@ -122,7 +122,10 @@ def test_rows_of_a_level_are_those_of_the_resized_picture(size):
     picture = textured_picture(3, (64, 80))
     level = LevelPictures([picture], size, Preprocessing.CAFFE, CPU)
     expected = F.interpolate(
-        normalise(picture, Preprocessing.CAFFE), size=size[::-1], mode="bilinear", align_corners=True
+        normalise_batch(torch.from_numpy(picture)[None], Preprocessing.CAFFE),
+        size=size[::-1],
+        mode="bilinear",
+        align_corners=True,
     )
     rows = torch.cat([level.rows(begin, min(begin + 7, size[1])) for begin in range(0, size[1], 7)], dim=2)
     torch.testing.assert_close(rows, expected, atol=2e-3, rtol=0)  # of values to 255; torch's positions are float32

@@ -21,7 +21,7 @@ from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import verify
 from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
-from d2sfm.pairs import in_tiles
+from d2sfm.pairs.arrays import in_tiles
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)

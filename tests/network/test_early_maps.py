@@ -7,7 +7,7 @@ from support.helpers import random_weights, save_plain_weights
 from torch.nn import functional as F
 
 from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, MapRecorder, feature_maps
-from d2sfm.network.input import normalise
+from d2sfm.network.input import normalise_batch
 from d2sfm.network.trunk import BLOCKS, CHANNELS, Trunk
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
@@ -27,7 +27,7 @@ def picture(width, height, seed=0):
 
 def plain_maps(pixels, weights, preprocessing):
     """conv2_2 and conv3_3 as VGG16 has them, each cell divided by its length: by layer, [H, W, C] float32."""
-    x, found = normalise(pixels, preprocessing), {}
+    x, found = normalise_batch(torch.from_numpy(pixels)[None], preprocessing), {}
     for number, block in enumerate(BLOCKS[:3]):
         x = F.max_pool2d(x, 2) if number else x
         for name, _, _ in block:

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from d2sfm.network.input import input_size, normalise, normalise_batch, resize
+from d2sfm.network.input import input_size, normalise_batch, resize
 from d2sfm.options import Preprocessing
 
 edges = st.integers(1, 60_000)
@@ -101,10 +101,15 @@ def test_resize_takes_any_memory_layout():
     assert np.array_equal(resize(image, (20, 10)), resize(image.copy(), (20, 10)))
 
 
+def normalised(image, preprocessing):
+    """One picture as a batch, [1, 3, H, W]."""
+    return normalise_batch(torch.from_numpy(image)[None], preprocessing)
+
+
 def test_caffe_normalisation():
     image = random_picture(7, 9)
     expected = image[:, :, [2, 1, 0]].astype(np.float64) - [103.939, 116.779, 123.68]
-    tensor = normalise(image, Preprocessing.CAFFE)
+    tensor = normalised(image, Preprocessing.CAFFE)
     assert tensor.shape == (1, 3, 7, 9)
     assert tensor.dtype == torch.float32
     assert tensor.is_contiguous()
@@ -114,19 +119,10 @@ def test_caffe_normalisation():
 def test_torch_normalisation():
     image = random_picture(7, 9)
     expected = (image / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    tensor = normalise(image, Preprocessing.TORCH)
+    tensor = normalised(image, Preprocessing.TORCH)
     assert tensor.shape == (1, 3, 7, 9)
     assert tensor.dtype == torch.float32
     np.testing.assert_allclose(tensor[0].permute(1, 2, 0).numpy(), expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("preprocessing", list(Preprocessing))
-def test_normalise_leaves_its_argument_alone(preprocessing):
-    image = random_picture(5, 6)
-    image.flags.writeable = False
-    before = image.copy()
-    normalise(image, preprocessing)
-    assert np.array_equal(image, before)
 
 
 @pytest.mark.parametrize("preprocessing", list(Preprocessing))
@@ -135,7 +131,7 @@ def test_a_batch_is_normalised_as_its_pictures_are(preprocessing):
     batch = normalise_batch(torch.from_numpy(pictures), preprocessing)
     assert batch.shape == (3, 3, 7, 9)
     assert batch.dtype == torch.float32
-    assert torch.equal(batch, torch.cat([normalise(picture, preprocessing) for picture in pictures]))
+    assert torch.equal(batch, torch.cat([normalised(picture, preprocessing) for picture in pictures]))
 
 
 @pytest.mark.parametrize("preprocessing", list(Preprocessing))
@@ -166,11 +162,9 @@ def test_an_empty_batch_keeps_its_shape(preprocessing):
 )
 def test_other_arrays_are_refused(image):
     with pytest.raises(ValueError, match="expected uint8"):
-        normalise(image, Preprocessing.CAFFE)
-    with pytest.raises(ValueError, match="expected uint8"):
         resize(image, (2, 2))
 
 
 def test_unknown_preprocessing_is_refused():
     with pytest.raises(ValueError, match="tensorflow"):
-        normalise(random_picture(4, 5), "tensorflow")
+        normalised(random_picture(4, 5), "tensorflow")

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.pairs import exhaustive, read_pairs, write_pairs
+from d2sfm.pairs.arrays import exhaustive
+from d2sfm.pairs.pair_files import read_pairs, write_pairs
 
 IDS = {"a.jpg": 3, "b.jpg": 1, "sub/c.png": 7, "my view 1.jpg": 4, "my view 2.jpg": 5}
 

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+from support.rendered_truth import transfer
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
-from d2sfm.demo.rendering import render, transfer
+from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import CENTRE, build_square
 from d2sfm.extraction.extract import extract_to_database

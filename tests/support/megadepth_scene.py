@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pycolmap
 from PIL import Image
+from support.rendered_truth import depth_at, sees, unproject
 
-from d2sfm.demo.rendering import depth_at, render
-from d2sfm.demo.scene import Camera, Scene, arc_of_views, project, unproject
+from d2sfm.demo.rendering import render
+from d2sfm.demo.scene import Camera, Scene, arc_of_views, project
 from d2sfm.demo.square import CENTRE, build_square
 from megadepth_utils.undistortion import undistort_scene
 
@@ -185,7 +186,7 @@ def _observe(world: Scene, shot: _View, points: np.ndarray) -> np.ndarray:
     xy = np.full((len(points), 2), np.nan)
     front = in_camera[:, 2] > 0
     xy[front] = shot.distorted.img_from_cam(in_camera[front])
-    seen = shot.plain.contains(xy)
+    seen = sees(shot.plain, xy)
     nearest = depth_at(world, shot.plain, project(shot.plain, points[seen]))
     seen[seen] = np.abs(nearest - in_camera[seen, 2]) <= 1e-6 * in_camera[seen, 2]
     xy[~seen] = np.nan

@@ -8,9 +8,9 @@ import pycolmap
 import pytest
 from PIL import Image
 from support.megadepth_scene import MegaDepthScene, write_megadepth_scene
+from support.rendered_truth import depth_at, sees, unproject
 
-from d2sfm.demo.rendering import depth_at
-from d2sfm.demo.scene import Camera, project, unproject
+from d2sfm.demo.scene import Camera, project
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_depth_maps_agree_with_the_models_points(scene, undistorted):
     """Exactly at the points themselves; a pixel's centre is up to 0.7 px away, on another surface at an outline."""
     for name, camera in scene.cameras.items():
         xy, points = observations(undistorted, name)
-        inside = camera.contains(xy)
+        inside = sees(camera, xy)
         xy, expected = xy[inside], depth_of(camera, points[inside])
         np.testing.assert_allclose(depth_at(scene.world, camera, xy), expected, rtol=1e-6)
         columns, rows = np.minimum(xy.astype(int), (camera.width - 1, camera.height - 1)).T
@@ -117,7 +117,7 @@ def common_pixels(scene: MegaDepthScene, first: str, second: str) -> tuple[np.nd
     pixels, depth = pixels[depth > 0], depth[depth > 0]
     points = unproject(camera, pixels + 0.5, depth)
     xy = project(other, points)
-    inside = other.contains(xy)
+    inside = sees(other, xy)
     pixels, xy, expected = pixels[inside], xy[inside], depth_of(other, points[inside])
     columns, rows = np.minimum(xy.astype(int), (other.width - 1, other.height - 1)).T
     seen = np.abs(scene.depth(second)[rows, columns] - expected) < 0.02 * expected

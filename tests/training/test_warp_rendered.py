@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from support.helpers import scene_of, simple_camera, wall
+from support.rendered_truth import depth_at, transfer
 
-from d2sfm.demo.rendering import depth_at, render, transfer
+from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import arc_of_views, look_at
 from d2sfm.demo.square import CENTRE, build_square
 from d2sfm.training.dataset import crop_corner

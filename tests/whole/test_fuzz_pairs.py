@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from d2sfm.pairs import read_pairs
+from d2sfm.pairs.pair_files import read_pairs
 
 IDS = {"a.jpg": 1, "b.jpg": 2, "my view.jpg": 3, "sub/é.png": 4, " a.jpg": 5, "#c": 6, "a.jpg b.jpg": 7}
 

@@ -19,8 +19,7 @@ COMMANDS = [line.strip() for block in BLOCKS for line in block.splitlines() if l
 MODULES = sorted(set(re.findall(r"python -m (megadepth_utils\.\w+)", TEXT)))
 LINKS = set(re.findall(r"\]\((?!https?:|#)([^)]+)\)", TEXT))
 PROGRAMS = set(re.findall(r"\b(?:benchmarks|examples|tests|megadepth_utils)/[\w/]+\.\w+", TEXT))
-[WHERE] = re.findall(r"^## Where things are\n(.*?)^## ", TEXT, flags=re.MULTILINE | re.DOTALL)
-PARTS = set(re.findall(r"\b[\w/]+(?:\.py|/)(?=[` ]|$)", WHERE, flags=re.MULTILINE))
+LAYOUT = (ROOT / "docs/layout.md").read_text(encoding="utf-8")
 
 
 def test_the_library_examples_run_one_after_the_other(tmp_path, monkeypatch):
@@ -48,13 +47,12 @@ def test_files_that_are_named_are_there(path):
     assert (ROOT / path).is_file()
 
 
-def test_every_package_is_told_of_by_its_name():
-    told = {part.split("/")[0] for part in PARTS if "/" in part}
+def test_every_package_and_every_module_beside_them_is_told_of_by_its_name():
     packages = {path.parent.name for path in (ROOT / "d2sfm").glob("*/__init__.py")}
-    assert packages <= told <= packages | {"benchmarks", "d2sfm", "megadepth_utils"}
-    modules = [part for part in PARTS if part.endswith(".py")]
-    assert len(modules) > 5
-    assert all((ROOT / "d2sfm" / part).is_file() for part in modules)
+    assert set(re.findall(r"^\| `(\w+)` \|", LAYOUT, flags=re.MULTILINE)) == packages
+    [ground] = re.findall(r"^Below all of these.*?\n\n", LAYOUT, flags=re.MULTILINE | re.DOTALL)
+    modules = {path.stem for path in (ROOT / "d2sfm").glob("*.py")} - {"__init__", "__main__", "cli"}
+    assert set(re.findall(r"`(\w+)`", ground)) == modules
 
 
 @pytest.mark.parametrize("module", MODULES)

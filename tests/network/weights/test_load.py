@@ -11,7 +11,7 @@ import torch
 from support.helpers import textured_picture
 from torchvision.models.vgg import VGG16_Weights, cfgs, make_layers
 
-from d2sfm.network.input import normalise
+from d2sfm.network.input import normalise_batch
 from d2sfm.network.trunk import CONVOLUTIONS, Trunk
 from d2sfm.network.weights.load import BUNDLED, D2NET_PREFIX, LAYER_INDEX, d2net_state, digest, load_weights
 from d2sfm.network.weights.pack import pack
@@ -105,7 +105,7 @@ def for_rgb(weights):
 @pytest.fixture(scope="module")
 def caffe_input():
     """A picture, [1, 3, H, W] in BGR, 0 to 255 less the mean."""
-    return normalise(textured_picture(0, (96, 64)), Preprocessing.CAFFE)
+    return normalise_batch(torch.from_numpy(textured_picture(0, (96, 64)))[None], Preprocessing.CAFFE)
 
 
 def test_torchvisions_weights_for_features_answer_as_those_that_they_are_a_port_of(
