@@ -1,6 +1,6 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
-    photographs -> network -> features -> extraction -> database
+    photographs -> network -> features -> orientation -> extraction -> database
                 -> pairs -> matching -> refinement -> mapping
 
     scenes with depth (megadepth_utils) -> training -> weights of the network
