@@ -127,7 +127,7 @@ def upright_from_stored(xy_in_stored: np.ndarray, stored_size: Size, orientation
     for axis, from_end in enumerate((_FROM_RIGHT, _FROM_BOTTOM)):
         if orientation in from_end:
             xy[:, axis] = stored_size[axis] - xy[:, axis]
-    return xy[:, ::-1] if orientation in _EXCHANGED else xy
+    return np.ascontiguousarray(xy[:, ::-1]) if orientation in _EXCHANGED else xy
 
 
 def upright_array(stored: np.ndarray, orientation: int) -> np.ndarray:

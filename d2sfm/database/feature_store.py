@@ -14,6 +14,7 @@ from d2sfm.database.removal import remove_features
 from d2sfm.database.store import Store
 from d2sfm.database.tables import (
     FEATURES,
+    ORIENTATION,
     ORIGINALS,
     OUTDATED,
     PAIR_TABLES,
@@ -58,8 +59,9 @@ class StoredKeypoints(NamedTuple):
 
     image: ImageRow
     keypoints: np.ndarray
-    input_size: Size
+    input_size: Size  # as the photograph is stored
     convention: Convention
+    orientation: int
 
 
 class FeatureStore(Store):
@@ -134,8 +136,8 @@ class FeatureStore(Store):
             self._connection.write_blob("descriptors", "data", image.image_id, pieces)
             self._connection.rows(
                 f"INSERT INTO {FEATURES} (image_id, input_width, input_height, scales, convention, fingerprint, "
-                "scores) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (image.image_id, *ours, str(features.convention), fingerprint, scores),
+                f"scores, {ORIENTATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (image.image_id, *ours, str(features.convention), fingerprint, scores, features.orientation),
             )
 
     def read(self, name: str) -> Features:
@@ -147,12 +149,12 @@ class FeatureStore(Store):
         with self._connection.transaction("DEFERRED"):
             rows = FEATURES in tables(self._connection) and self._connection.rows(
                 "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
-                f"descriptors.rows FROM {_WHOLE} WHERE images.image_id = ?",
+                f"descriptors.rows, {self._orientation()} FROM {_WHOLE} WHERE images.image_id = ?",
                 (image.image_id,),
             )
             if not rows:
                 raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
-            [(width, height, scales, convention, scores, keypoints, row_bytes, count)] = rows
+            [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation)] = rows
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
         keypoints = np.frombuffer(keypoints, "<f4").reshape(-1, 4).copy()
@@ -164,19 +166,26 @@ class FeatureStore(Store):
             input_size=(width, height),
             convention=Convention(convention),
             scales=tuple(json.loads(scales)),
+            orientation=orientation,
         )
 
     def keypoints(self) -> Iterator["StoredKeypoints"]:
         """Keypoints of the images whose features are whole, sorted by name."""
         images = self.images()
         for name in self.extracted():
-            [(*size, convention, data)] = self._connection.rows(
-                "SELECT input_width, input_height, convention, data "
+            [(*size, convention, orientation, data)] = self._connection.rows(
+                f"SELECT input_width, input_height, convention, {self._orientation()}, data "
                 f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
             keypoints = np.frombuffer(data, "<f4").reshape(-1, 4)
-            yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention))
+            yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
+
+    def orientations(self) -> dict[str, int]:
+        """By name, the EXIF orientation by which each photograph was turned before the network; 1 for none."""
+        if FEATURES not in tables(self._connection):
+            return {}
+        return dict(self._connection.rows(f"SELECT name, {self._orientation()} FROM {_WHOLE} ORDER BY name"))
 
     def resize_factors(self) -> dict[int, float]:
         """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
@@ -198,6 +207,10 @@ class FeatureStore(Store):
             return list(self.extracted())
         sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
         return sorted(name for (name,) in self._connection.rows(sql))
+
+    def _orientation(self) -> str:
+        """SQL of a photograph's orientation."""
+        return ORIENTATION if ORIENTATION in columns(self._connection, FEATURES) else "1"
 
     def _foreign_rows(self) -> list[tuple[str, int | None]]:
         """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""

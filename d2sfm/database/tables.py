@@ -11,6 +11,7 @@ CAMERAS_GIVEN = "d2sfm_cameras_given"
 ORIGINALS = "d2sfm_original_keypoints"
 PARTS = "d2sfm_refined_parts"
 
+ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
 OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
@@ -18,7 +19,8 @@ OUR_TABLES = {
     FEATURES: (
         "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, "
         "input_width INTEGER NOT NULL, input_height INTEGER NOT NULL, "
-        "scales TEXT NOT NULL, convention TEXT NOT NULL, fingerprint TEXT NOT NULL, scores BLOB NOT NULL"
+        "scales TEXT NOT NULL, convention TEXT NOT NULL, fingerprint TEXT NOT NULL, scores BLOB NOT NULL, "
+        f"{ORIENTATION} INTEGER NOT NULL DEFAULT 1"
     ),
     SETTINGS: "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL",
     CAMERAS_GIVEN: "camera_id INTEGER PRIMARY KEY NOT NULL REFERENCES cameras(camera_id) ON DELETE CASCADE",
@@ -50,3 +52,5 @@ def create_our_tables(connection: Connection) -> None:
     """Make the tables of d2sfm where they are missing. Readers do without them, so that reading changes no file."""
     for name in sorted(OUR_TABLES.keys() - tables(connection)):
         connection.rows(f"CREATE TABLE {name} ({OUR_TABLES[name]})")
+    if ORIENTATION not in columns(connection, FEATURES):
+        connection.rows(f"ALTER TABLE {FEATURES} ADD COLUMN {ORIENTATION} INTEGER NOT NULL DEFAULT 1")

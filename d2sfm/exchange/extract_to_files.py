@@ -10,6 +10,7 @@ from pathlib import Path
 
 from d2sfm.extraction.pipeline import extract_all
 from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.extraction.upright import turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
@@ -46,6 +47,7 @@ def extract_to_files(
         write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
 
     photographs = read_headers(Path(), pending, skipped, lambda photograph: extractor.check_size(photograph.size))
+    photographs = turned(photographs, extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
 

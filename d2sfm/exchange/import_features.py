@@ -24,7 +24,6 @@ from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.settings import note_settings, of_refined
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
-from d2sfm.photographs.headers import orientation
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
@@ -100,7 +99,7 @@ def import_features(
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]
         summary.already_there = len(names) - len(without)
-        photographs = read_headers(images, pending, summary.skipped, lambda photograph: _check_turn(photograph, source))
+        photographs = read_headers(images, pending, summary.skipped)
         photographs = import_folder(database, images, photographs, cameras, summary.skipped)
         try:
             _write_features(database, source, photographs, fingerprint, options, summary, progress)
@@ -165,12 +164,6 @@ def _foreign_settings(path: Path, options: ImportOptions) -> str:
     return json.dumps(settings)
 
 
-def _check_turn(photograph: Photograph, source: FeatureFolder | HlocFeatures) -> None:
-    is_of_hloc = isinstance(source, HlocFeatures) and not source.tells_convention(photograph.name)
-    if is_of_hloc and orientation(photograph.path) != 1:
-        raise ValueError("has an EXIF orientation, by which hloc turns a photograph and COLMAP does not")
-
-
 def _write_features(
     database: Path,
     source: FeatureFolder | HlocFeatures,
@@ -183,7 +176,8 @@ def _write_features(
     with FeatureStore(database) as store:
         for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
             with summary.skipped.catching(photograph.name):
-                features = source.read(photograph.name, photograph.size)
+                turn = {"orientation": photograph.orientation} if isinstance(source, HlocFeatures) else {}
+                features = source.read(photograph.name, photograph.size, **turn)
                 _check(features, REFINED_MARGIN_PX if source.tells_convention(photograph.name) else 1.0)
                 descriptors = features.descriptors.astype(str(options.descriptor_dtype), copy=False)
                 store.write(photograph.name, replace(features, descriptors=descriptors), fingerprint)

@@ -21,6 +21,7 @@ from d2sfm.extraction.folder import (
 from d2sfm.extraction.pending import begin
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.extraction.upright import as_extracted, turned, warn_of_turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.map_cache import MapCache
 from d2sfm.network.weights.load import load_weights
@@ -30,10 +31,11 @@ from d2sfm.options import (
     ExtractionOptions,
     MapCacheOptions,
     MaskOptions,
+    Orientation,
     StorageOptions,
 )
 from d2sfm.photographs.masks import Masks
-from d2sfm.photographs.photograph import read_headers
+from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.skipped import Skipped
 
@@ -75,10 +77,11 @@ def extract_to_database(
         open_database(database, cameras)
         pending = begin(database, images, names, fingerprint, overwrite)
         masks.warn_of_lacking(pending)
-        photographs = read_headers(images, pending, skipped, lambda photograph: extractor.check_size(photograph.size))
+        photographs = read_headers(images, pending, skipped, lambda each: extractor.check_size(each.upright_size))
+        known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
+        photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
-        warn_of_replaced(database, images, sorted(set(names) - set(pending)))
         if photographs:
             photographs = import_folder(database, images, photographs, cameras, skipped)
         if len(pending) < len(names) and cameras != CameraOptions():
@@ -106,10 +109,19 @@ def _require_inputs(
     return names
 
 
+def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:
+    """The photographs that have features, as they were turned; a warning where they changed, or would be otherwise."""
+    there = read_headers(images, names, Skipped())  # of one that can't be read by now the features are there
+    warn_of_replaced(database, there)
+    known = as_extracted(database, there)
+    warn_of_turned(known, there, way)
+    return known
+
+
 def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:
     if not kept.cache:
         return None
     options = extractor.options
     weights = load_weights(options.weights, options.preprocessing, options.mirror)
     cache = MapCache(kept.cache, kept.limit_bytes, weights, extractor.precision, options.preprocessing)
-    return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps)
+    return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps, picture.orientation)

@@ -20,7 +20,7 @@ from d2sfm.database import (
 )
 from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions
-from d2sfm.photographs.photograph import Photograph, read_headers
+from d2sfm.photographs.photograph import Photograph
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -117,10 +117,9 @@ def remove_skipped(database: Path, names: list[str]) -> None:
     remove_photographs(database, [name for name in names if name not in outdated])
 
 
-def warn_of_replaced(database: Path, images: Path, names: list[str]) -> None:
+def warn_of_replaced(database: Path, photographs: list[Photograph]) -> None:
     """Say which photographs have another size by now than those that their features are of."""
-    # Of one that can't be read by now the features are there: it is not needed.
-    replaced = [photograph.name for photograph in _replaced(database, read_headers(images, names, Skipped()))]
+    replaced = [photograph.name for photograph in _replaced(database, photographs)]
     if replaced:
         logger.warning(
             "another size than when extracted, --overwrite extracts again: %s", first_of(replaced, "photograph")

@@ -36,7 +36,7 @@ def extract_all(
     skipped: Skipped,
     *,
     on_maps: OnMaps | None = None,
-    mask: Callable[[str, Size], np.ndarray | None] = lambda name, size: None,
+    mask: Callable[[str, Size, int], np.ndarray | None] = lambda name, size, orientation: None,
     progress: bool = False,
 ) -> dict[str, int]:
     """Extract and write the features of photographs.
@@ -47,7 +47,8 @@ def extract_all(
     skipped: gets what can't be decoded, has another size than its record, or a mask that can't be used, or can't be
         written, also where the work ends with an error.
     on_maps: see ``Extractor.extract_batch``; given the photograph, too.
-    mask: from a name and a size to what is in, see ``Masks``; called in any thread. progress: whether to show a bar.
+    mask: from name, size and orientation to what is in, see ``Masks``; called in any thread.
+    progress: whether to show a bar.
 
     Pictures of equal size are given to the network together, as many as it asks for. Returns the number of keypoints
     by name, in the given order. Any other error of any thread, and Ctrl-C, end it and are raised; what the network has
@@ -58,7 +59,8 @@ def extract_all(
     def prepared(photograph: Photograph) -> Prepared:
         pixels = load_photograph(photograph.path)
         found, expected = (pixels.shape[1], pixels.shape[0]), photograph.size
-        picture = extractor.prepare(pixels, mask(photograph.name, found))
+        visible = mask(photograph.name, found, photograph.orientation)
+        picture = extractor.prepare(pixels, visible, photograph.orientation)
         if found != expected:  # the file changed since its header was read, or since its camera was made
             raise ValueError(f"is {found[0]} x {found[1]} px, expected {expected[0]} x {expected[1]} px")
         return picture
@@ -79,7 +81,7 @@ def extract_all(
 def plan_batches(
     photographs: Iterable[Photograph], batch_size: Callable[[Size], int], window: int = WINDOW
 ) -> Iterator[list[Photograph]]:
-    """Those of equal size together, at most ``batch_size(size)`` of them and half of what may be decoded ahead.
+    """Those of equal upright size together, at most ``batch_size(size)`` of them and half of what may be decoded ahead.
 
     The first that is left always comes next, with others of its size from among the next ``window``: each comes at
     most a window early, and batches of one keep the order.
@@ -88,8 +90,9 @@ def plan_batches(
     waiting = list(islice(coming, window))
     while waiting:
         first = waiting[0]
-        most = max(1, min(batch_size(first.size), AHEAD_BYTES // 2 // _bytes([first])))
-        batch = [each for each in waiting if each.size == first.size][:most]
+        size = first.upright_size
+        most = max(1, min(batch_size(size), AHEAD_BYTES // 2 // _bytes([first])))
+        batch = [each for each in waiting if each.upright_size == size][:most]
         yield batch
         waiting = [each for each in waiting if each not in batch]
         waiting += islice(coming, len(batch))

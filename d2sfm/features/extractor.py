@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d2sfm.coordinates import Size, image_from_input, input_from_level, level_from_grid, resize_factor
+from d2sfm.coordinates import (
+    Size,
+    image_from_input,
+    input_from_level,
+    level_from_grid,
+    resize_factor,
+    stored_from_upright,
+    upright_array,
+    upright_size,
+)
 from d2sfm.features.budget import Budget
 from d2sfm.features.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
@@ -21,7 +30,8 @@ from d2sfm.network.early_maps import FeatureMaps, MapRecorder
 from d2sfm.network.input import Prepared, input_size, resize
 from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.network.weights.load import digest, load_weights
-from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions
+from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Orientation
+from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import visible
 from d2sfm.photographs.reading import load_photograph
 
@@ -71,19 +81,23 @@ class Extractor:
     def extract(self, image: np.ndarray | str | PathLike, mask: np.ndarray | None = None) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
-        image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid.
+        image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid and turned by its EXIF
+        orientation for the network, unless options.orientation is none; keypoints are those of the stored picture.
         mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
         if not isinstance(image, np.ndarray):
-            image = load_photograph(Path(image))
+            path, orientation = Path(image), 1
+            if self.options.orientation is not Orientation.NONE:
+                _, orientation = read_header(path)
+            return self.extract_batch([self.prepare(load_photograph(path), mask, orientation)])[0]
         return self.extract_batch([self.prepare(image, mask)])[0]
 
-    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None) -> Prepared:
-        """A picture, uint8 [H, W, 3] RGB, at the size of the network's input. Safe to call from several threads.
+    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1) -> Prepared:
+        """A picture, uint8 [H, W, 3] RGB as it is stored, upright at the size of the network's input.
 
-        mask: see ``extract``.
+        mask: see ``extract``; orientation: EXIF's, by which the picture is turned. Safe to call from several threads.
         Raises ValueError for another shape or dtype, or a picture below 8 px on an edge at all scales.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -91,8 +105,10 @@ class Extractor:
         if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != bool):
             raise ValueError(f"mask is {mask.dtype} {mask.shape}, expected bool {image.shape[:2]}")
         image_size = (image.shape[1], image.shape[0])
-        self.check_size(image_size)
-        return Prepared(resize(image, self.input_size(image_size)), image_size, mask)
+        self.check_size(upright_size(image_size, orientation))
+        upright = upright_array(image, orientation)  # first: antialiasing works along rows, then along columns
+        size = self.input_size(upright_size(image_size, orientation))
+        return Prepared(resize(upright, size), image_size, mask, orientation)
 
     def check_size(self, image_size: Size) -> None:
         """Raise ValueError where a photograph of this size is too small at all scales, or too wide for memory_limit."""
@@ -114,10 +130,10 @@ class Extractor:
         on_maps: given the early layers' maps of each picture, for refinement, where a level has the input's own size.
         Raises ValueError where their sizes differ.
         """
-        sizes = {(picture.size, picture.image_size) for picture in pictures}
+        sizes = {picture.size for picture in pictures}
         if len(sizes) != 1:
             raise ValueError(f"pictures have {len(sizes)} different sizes, expected one")
-        [(size, _)] = sizes
+        [size] = sizes
         levels = level_sizes(size, self.options.scales)
 
         def extract(batch: list[Prepared]) -> list[Features]:
@@ -172,13 +188,15 @@ class Extractor:
         self, strips: list[list[StripKeypoints]], levels: list[tuple[float, Size]], size: Size, picture: Prepared
     ) -> Features:
         """The record of one picture, from the strips of each of its levels; they are let go one by one."""
-        convention, image_size = self.options.convention, picture.image_size
+        convention, image_size, orientation = self.options.convention, picture.image_size, picture.orientation
+        upright = upright_size(image_size, orientation)
         cells, keypoints = [], []
         for index, (of_level, (scale, level_size)) in enumerate(zip(strips, levels, strict=True)):
             table = table_of(of_level)
             xy = level_from_grid(table.cells + table.steps, convention)
-            xy = image_from_input(input_from_level(xy, level_size, size, convention), size, image_size, convention)
-            factor = resize_factor(size, image_size) if convention is Convention.COLMAP else 1.0
+            xy = image_from_input(input_from_level(xy, level_size, size, convention), size, upright, convention)
+            xy = stored_from_upright(xy, image_size, orientation)
+            factor = resize_factor(size, upright) if convention is Convention.COLMAP else 1.0
             # A coarser level weighs more: its response holds fewer summed maps (published pyramid).
             score = table.responses / (index + 1)
             keypoints.append(np.column_stack([xy, np.full(len(xy), factor / scale), score]))
@@ -193,9 +211,10 @@ class Extractor:
             keypoints=keypoints[order],
             descriptors=_in_order(strips, order),
             image_size=image_size,
-            input_size=size,
+            input_size=upright_size(size, orientation),
             convention=convention,
             scales=tuple(sorted(self.options.scales)),
+            orientation=orientation,
         )
 
 

@@ -17,8 +17,11 @@ class Features:
         photograph (centre of the top-left pixel at (0.5, 0.5)) and scale is in pixels of the photograph; in the
         ``reference`` convention x, y and scale are the published code's.
     descriptors: [N, 512] float32 (or float16 where they were stored so), unit length.
-    image_size, input_size: (width, height) of the photograph and of the network input, in pixels.
+    image_size, input_size: (width, height) of the photograph and of the network input, in pixels, both as the
+        photograph is stored.
     scales: scales of the network input that were asked for, ascending.
+    orientation: EXIF's, 1 to 8: how the photograph was turned before the network. Positions are those of the photograph
+        as it is stored.
 
     Raises ValueError where shapes do not fit each other.
     """
@@ -29,6 +32,7 @@ class Features:
     input_size: tuple[int, int]
     convention: Convention
     scales: tuple[float, ...]
+    orientation: int = 1
 
     def __post_init__(self):
         count = len(self.keypoints)

@@ -17,12 +17,23 @@ photograph, and in an attribute of the group what the frame, the network's input
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
 
-from d2sfm.coordinates import Size, hloc_from_image, image_from_hloc, image_from_input, input_from_image, resize_factor
+from d2sfm.coordinates import (
+    ORIENTATIONS,
+    Size,
+    hloc_from_image,
+    image_from_hloc,
+    image_from_input,
+    input_from_image,
+    resize_factor,
+    stored_from_upright,
+    upright_size,
+)
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.formats.hdf5 import FLOATS, INTEGERS, Reader, array, groups_with, member, number_attribute, text_attribute
@@ -61,11 +72,12 @@ class HlocFeatures(Reader):
         return _ours(self._group(name)) is not None
 
     @np.errstate(invalid="ignore")  # numbers that are none stay so, which is for the caller to judge
-    def read(self, name: str, image_size: Size) -> Features:
+    def read(self, name: str, image_size: Size, orientation: int = 1) -> Features:
         """Features of an image in COLMAP's frame, in the file's order; descriptors have the file's dtype.
 
-        image_size: (width, height) of the photograph in pixels. Raises ValueError where the file has no such image, its
-        photograph had another size, or a dataset is missing or does not fit the others.
+        image_size: (width, height) of the stored photograph in pixels; orientation: EXIF's, by which hloc turns: the
+        size in the file tells whether it did. Raises ValueError where the file has no such image, its photograph had
+        another size, the size does not tell, or a dataset is missing or does not fit the others.
         """
         group = self._group(name)
         keypoints = array(group, "keypoints", (None, 2), FLOATS, MAX_KEYPOINTS)
@@ -73,35 +85,38 @@ class HlocFeatures(Reader):
         scores = array(group, "scores", (count,), FLOATS, MAX_KEYPOINTS)
         descriptors = array(group, "descriptors", (DESCRIPTOR_SIZE, count), FLOATS, MAX_KEYPOINTS).T
         noted_size = tuple(array(group, "image_size", (2,), INTEGERS, 2).tolist())
-        if noted_size != tuple(image_size):
+        ours = _ours(group)
+        turn = 1 if ours is not None else _turn(noted_size, tuple(image_size), orientation)
+        if noted_size != upright_size(image_size, turn):
             raise ValueError(
                 f"{where} is of a picture of {noted_size[0]} x {noted_size[1]} px, the photograph has "
-                f"{image_size[0]} x {image_size[1]} as it is stored (hloc turns those with an EXIF orientation)"
+                f"{image_size[0]} x {image_size[1]} as it is stored"
             )
         if keypoints.dtype == np.float16 and not self._is_told:
             self._is_told = True
             logger.warning(
                 "%s has keypoints in float16, up to half a pixel off at 1600 px: %s the first", self.path, name
             )
-        xy, ours = image_from_hloc(keypoints), _ours(group)
+        xy = image_from_hloc(keypoints)
         if ours is not None:
             scales = array(group, "scales", (count,), FLOATS, MAX_KEYPOINTS)
-            frame = {"input_size": ours["input_size"], "scales": ours["scales"], "convention": Convention.COLMAP}
+            kept = ("input_size", "scales", "orientation")
+            frame = {key: ours[key] for key in kept} | {"convention": Convention.COLMAP}
         else:
-            size = self._network_input(group, image_size)
-            scales = np.full(count, resize_factor(size, image_size))
+            size = self._network_input(group, noted_size)
+            scales = np.full(count, resize_factor(size, noted_size))
             frame = {"input_size": size, "scales": (1.0,), "convention": self._options.convention or Convention.COLMAP}
             if frame["convention"] is Convention.REFERENCE:
                 # hloc's wrapper moves what the published code finds in the input by half pixels of both pictures
-                in_input = input_from_image(xy, size, image_size)
-                xy, scales = image_from_input(in_input, size, image_size, Convention.REFERENCE), np.ones(count)
+                in_input = input_from_image(xy, size, noted_size)
+                xy, scales = image_from_input(in_input, size, noted_size, Convention.REFERENCE), np.ones(count)
         found = Features(
             keypoints=np.column_stack([xy, scales, scores]).astype(np.float32),
             descriptors=descriptors,
-            image_size=tuple(image_size),
+            image_size=noted_size,
             **frame,
         )
-        return in_colmap_frame(found)
+        return _as_stored(in_colmap_frame(found), tuple(image_size), turn)
 
     def _group(self, name: str) -> h5py.Group:
         group = member(self._file, name)
@@ -135,7 +150,28 @@ def write_hloc_features(file: h5py.File, name: str, features: Features, fingerpr
     group["scales"] = features.keypoints[:, 2].astype(np.float32)
     size, scales = list(map(int, features.input_size)), list(map(float, features.scales))
     noted = {"input_size": size, "scales": scales, "fingerprint": colmap_fingerprint(fingerprint)}
+    if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
+        noted["orientation"] = features.orientation
     group.attrs[OURS] = np.bytes_(json.dumps(noted).encode())
+
+
+def _turn(noted_size: Size, image_size: Size, orientation: int) -> int:
+    """The orientation by which a picture of noted_size was turned. ValueError where sizes do not tell it."""
+    if orientation == 1 or noted_size == image_size != upright_size(image_size, orientation):
+        return 1
+    if upright_size(image_size, orientation) == image_size:
+        raise ValueError("has an EXIF orientation, and its size does not tell whether hloc turned it: store it upright")
+    return orientation
+
+
+def _as_stored(features: Features, image_size: Size, turn: int) -> Features:
+    """Features of a photograph from those of its upright picture; turn: the orientation that made it upright."""
+    if turn == 1:
+        return features
+    keypoints = features.keypoints.copy()
+    keypoints[:, :2] = stored_from_upright(keypoints[:, :2], image_size, turn)
+    size = upright_size(features.input_size, turn)
+    return replace(features, keypoints=keypoints, image_size=image_size, input_size=size, orientation=turn)
 
 
 def _ours(group: h5py.Group) -> dict | None:
@@ -147,9 +183,11 @@ def _ours(group: h5py.Group) -> dict | None:
         noted = json.loads(text)
         width, height = noted["input_size"]
         scales = tuple(float(scale) for scale in noted["scales"])
-        if not isinstance(noted["fingerprint"], str) or not min(width, height, *scales) > 0:
+        fingerprint, orientation = noted["fingerprint"], noted.get("orientation", 1)
+        if not isinstance(fingerprint, str) or not min(width, height, *scales) > 0 or orientation not in ORIENTATIONS:
             raise ValueError("a value is out of range")
-        return {"input_size": (int(width), int(height)), "scales": scales, "fingerprint": noted["fingerprint"]}
+        size = (int(width), int(height))
+        return {"input_size": size, "scales": scales, "fingerprint": fingerprint, "orientation": int(orientation)}
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{group.file.filename}: the attribute {OURS} of {group.name[1:]} is damaged: {error}"

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from d2sfm.coordinates import Size
+from d2sfm.coordinates import ORIENTATIONS, Size
 from d2sfm.features.record import Features
 from d2sfm.files import replacing
 from d2sfm.options import Convention, DescriptorDtype, OutputType
@@ -49,6 +49,8 @@ def write_features(
         "input_size": np.array(features.input_size, np.int64),
         "scales": np.array(features.scales, np.float64),
     }
+    if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
+        arrays["orientation"] = np.array(features.orientation, np.int64)
     if fingerprint is not None:
         arrays["fingerprint"] = fingerprint
     with replacing(path) as stream:
@@ -62,11 +64,14 @@ def read_features(path: Path) -> Features:
     file, ValueError where it is no feature file or lacks a key: those of the published tool don't tell the convention.
     """
     arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
+    turned = _load(path, ("orientation",)).get("orientation", np.array(1))
     try:
         _require_floats(arrays, ("keypoints", "descriptors", "scales"))
         scales = tuple(map(float, arrays["scales"].ravel()))
         if not scales or not all(0 < scale < np.inf for scale in scales):
             raise ValueError(f"scales {scales}, expected numbers above 0")
+        if turned.size != 1 or turned.item() not in ORIENTATIONS:
+            raise ValueError(f"orientation {turned.ravel().tolist()}, expected 1 to 8")
         return Features(
             keypoints=arrays["keypoints"],
             descriptors=arrays["descriptors"],
@@ -74,6 +79,7 @@ def read_features(path: Path) -> Features:
             input_size=_size(arrays["input_size"]),
             convention=Convention(arrays["convention"].item()),
             scales=scales,
+            orientation=int(turned.item()),
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

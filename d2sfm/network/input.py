@@ -17,13 +17,14 @@ TORCH_STD_RGB = (0.229, 0.224, 0.225)  # ImageNet standard deviation, in 0..1
 class Prepared(NamedTuple):
     """A picture at the size of the network's input."""
 
-    pixels: np.ndarray  # [h, w, 3] uint8, RGB
-    image_size: Size  # of the photograph
-    mask: np.ndarray | None = None  # [H, W] bool: the photograph's pixels that are in; None where all are
+    pixels: np.ndarray  # [h, w, 3] uint8, RGB, upright
+    image_size: Size  # of the photograph as it is stored
+    mask: np.ndarray | None = None  # [H, W] bool: the photograph's pixels that are in, as stored; None where all are
+    orientation: int = 1  # EXIF's, that made it upright
 
     @property
     def size(self) -> Size:
-        """(width, height) in pixels of the network's input."""
+        """(width, height) in pixels of the network's input, upright."""
         return self.pixels.shape[1], self.pixels.shape[0]
 
 

@@ -11,6 +11,7 @@ from d2sfm.options.choices import (
     ExportedMatches,
     ExportFormat,
     Mapper,
+    Orientation,
     OutputType,
     PairKind,
     Precision,

@@ -17,6 +17,14 @@ class Convention(StrEnum):
     REFERENCE = "reference"  # the numbers of the published code
 
 
+class Orientation(StrEnum):
+    """By what photographs are turned before the network; keypoints always belong to the stored pixels."""
+
+    EXIF = "exif"  # the orientation in their EXIF data
+    AUTO = "auto"  # that, and what the pictures themselves tell, in steps of 90 degrees
+    NONE = "none"  # as they are stored
+
+
 class Precision(StrEnum):
     """Arithmetic of the network; what is computed from its features is float32 throughout."""
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from d2sfm.options.choices import Convention, DescriptorDtype, OutputType, Precision, Preprocessing
+from d2sfm.options.choices import Convention, DescriptorDtype, Orientation, OutputType, Precision, Preprocessing
 from d2sfm.options.fields import (
     PUBLISHED_WEIGHTS,
     Options,
@@ -54,8 +54,17 @@ class ExtractionOptions(Options):
     convention: Convention = option(
         Convention.COLMAP, help="pixel frame of keypoints; reference repeats the published code's offsets"
     )
+    orientation: Orientation = option(
+        Orientation.EXIF,
+        help="how photographs are turned upright for the network: exif, by their EXIF orientation; auto, the rest in "
+        "steps of 90 degrees by the pictures themselves, too; none, as they are stored, as with --convention reference",
+    )
 
     def _check(self):
+        if self.convention is Convention.REFERENCE:  # whose numbers are those of the stored pixels
+            if self.orientation is Orientation.AUTO:
+                raise ValueError("orientation auto goes with convention colmap, not with reference")
+            object.__setattr__(self, "orientation", Orientation.NONE)
         check_mirror(self.weights, self.mirror)
         if not self.scales or not all(0.1 <= scale <= MAX_SCALE for scale in self.scales):
             raise ValueError(f"scales must be between 0.1 and {MAX_SCALE}, found {list(self.scales)}")

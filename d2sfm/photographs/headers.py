@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from d2sfm.coordinates import ORIENTATIONS
 from d2sfm.text import one_line
 
 READ_SUFFIXES = {
@@ -61,16 +62,18 @@ def check_header(path: Path) -> tuple[int, int]:
         return stored_size(picture)
 
 
-def orientation(path: Path) -> int:
-    """The EXIF orientation of a photograph, 1 to 8; 1 (as it is stored) also where it tells none. Raises as
-    ``check_header``."""
+def read_header(path: Path) -> tuple[tuple[int, int], int]:
+    """What ``check_header`` returns, and the EXIF orientation, 1 to 8; 1 (as it is stored) also where there is none.
+
+    Raises as ``check_header``.
+    """
     with opened(Path(path)) as picture:
         try:
             with pillow_settings():
                 found = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception:  # damaged EXIF, for which Pillow's reader raises what it likes
-            return 1
-    return found if found in range(1, 9) else 1
+            found = 1
+        return stored_size(picture), found if found in ORIENTATIONS else 1
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2sfm.coordinates import Size
+from d2sfm.coordinates import Size, stored_array, upright_size
 from d2sfm.photographs.headers import decoded, named_damage
 from d2sfm.text import first_of
 
@@ -31,7 +31,7 @@ class Masks:
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None and not self.folder.is_dir():
             raise FileNotFoundError(f"no folder of masks {folder}")
-        self._shared = None
+        self._shared, self._is_told = None, False
         if camera_mask is not None:
             try:
                 self._shared = read_mask(Path(camera_mask))
@@ -68,9 +68,11 @@ class Masks:
         """Those of the photographs that have no mask of their own; none without a folder of masks."""
         return [] if self.folder is None else [name for name in names if self._path(name) is None]
 
-    def __call__(self, name: str, size: Size) -> np.ndarray | None:
+    def __call__(self, name: str, size: Size, orientation: int = 1) -> np.ndarray | None:
         """What is in of a photograph of that size (width, height): [H, W] bool, None where that is all of it.
 
+        Size and result are those of the stored photograph. orientation: EXIF's; a mask may be stored as its photograph
+        is, or upright, which its size tells. Where it does not tell, the mask counts as stored, with a warning.
         Safe to call from several threads. Raises ValueError where a mask has another size or can't be read.
         """
         path = None if self.folder is None else self._path(name)
@@ -80,11 +82,20 @@ class Masks:
                 masks.append(("its mask", read_mask(path)))
             except (ValueError, OSError) as error:
                 raise ValueError(f"has a mask that can't be used: {path} {error}") from error
-        for what, mask in masks:
-            height, width = mask.shape
-            if (width, height) != tuple(size):
-                raise ValueError(f"is {size[0]} x {size[1]} px, {what} {width} x {height} px")
-        return np.logical_and.reduce([mask for _, mask in masks]) if masks else None
+        stored = [self._as_stored(name, what, mask, tuple(size), orientation) for what, mask in masks]
+        return np.logical_and.reduce(stored) if stored else None
+
+    def _as_stored(self, name: str, what: str, mask: np.ndarray, size: Size, orientation: int) -> np.ndarray:
+        height, width = mask.shape
+        upright = upright_size(size, orientation)
+        if (width, height) == upright != size:
+            return stored_array(mask, orientation)
+        if (width, height) != size:
+            raise ValueError(f"is {size[0]} x {size[1]} px, {what} {width} x {height} px")
+        if orientation != 1 and upright == size and not self._is_told:
+            self._is_told = True
+            logger.warning("%s has an EXIF orientation, and %s is taken as stored: its size does not tell", name, what)
+        return mask
 
     def _path(self, name: str) -> Path | None:
         paths = (self.folder / f"{name}.png", (self.folder / name).with_suffix(".png"))

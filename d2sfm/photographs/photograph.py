@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2sfm.coordinates import Size
-from d2sfm.photographs.headers import check_header
+from d2sfm.coordinates import Size, upright_size
+from d2sfm.photographs.headers import read_header
 from d2sfm.skipped import Skipped
 
 
@@ -15,12 +15,19 @@ class Photograph:
     """A photograph on disk.
 
     name: relative to its folder, with '/' between parts. size: (width, height) in pixels as they are stored, on
-    COLMAP's grid: of its header, or of the camera that a database has for it.
+    COLMAP's grid: of its header, or of the camera that a database has for it. orientation: EXIF's, 1 to 8, that makes
+    it upright.
     """
 
     name: str
     path: Path
     size: Size
+    orientation: int = 1
+
+    @property
+    def upright_size(self) -> Size:
+        """(width, height) in pixels of the upright picture."""
+        return upright_size(self.size, self.orientation)
 
 
 def read_headers(
@@ -35,7 +42,7 @@ def read_headers(
     def read(name: str) -> Photograph | Skipped:
         unusable = Skipped()
         with unusable.catching(name):
-            photograph = Photograph(name, Path(folder, name), check_header(Path(folder, name)))
+            photograph = Photograph(name, Path(folder, name), *read_header(Path(folder, name)))
             check(photograph)
             return photograph
         return unusable

@@ -5,7 +5,15 @@ from functools import cached_property
 
 import numpy as np
 
-from d2sfm.coordinates import Size, image_from_input, input_from_image, resize_factor
+from d2sfm.coordinates import (
+    Size,
+    image_from_input,
+    input_from_image,
+    resize_factor,
+    stored_from_upright,
+    upright_from_stored,
+    upright_size,
+)
 from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
@@ -21,14 +29,37 @@ class ImageKeypoints:
 
     image_id: int
     name: str
-    image_size: Size
-    input_size: Size
+    image_size: Size  # as it is stored
+    input_size: Size  # upright, as the network sees it
     xy: np.ndarray  # [N, 2] float64
     scale: np.ndarray  # [N] pixels of the input that one of the keypoint's level is
+    orientation: int = 1  # EXIF's, that makes the stored photograph upright
+
+    @classmethod
+    def of_stored(
+        cls, image_id: int, name: str, image_size: Size, input_size: Size, orientation: int, keypoints: np.ndarray
+    ) -> "ImageKeypoints":
+        """From keypoints as extraction gives them, [N, 3 or more] x, y, scale in pixels of the stored photograph.
+
+        input_size: (width, height) as the photograph is stored, as in ``Features``.
+        """
+        xy = upright_from_stored(keypoints[:, :2], image_size, orientation)
+        size = upright_size(input_size, orientation)
+        return cls(
+            image_id=image_id,
+            name=name,
+            image_size=image_size,
+            input_size=size,
+            xy=input_from_image(xy, size, upright_size(image_size, orientation)),
+            scale=keypoints[:, 2].astype(np.float64) / resize_factor(input_size, image_size),
+            orientation=orientation,
+        )
 
     def in_image(self, xy: np.ndarray) -> np.ndarray:
-        """Pixels of the photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
-        return image_from_input(xy, self.input_size, self.image_size, Convention.COLMAP)
+        """Pixels of the stored photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
+        upright = upright_size(self.image_size, self.orientation)
+        xy = image_from_input(xy, self.input_size, upright, Convention.COLMAP)
+        return stored_from_upright(xy, self.image_size, self.orientation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,17 +101,9 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
     for found in features.keypoints():
         if found.convention is not Convention.COLMAP:
             raise RuntimeError(f"{features.path} holds features in the frame {found.convention}: extract again without")
-        image_size = (found.image.width, found.image.height)
-        images.append(
-            ImageKeypoints(
-                image_id=found.image.image_id,
-                name=found.image.name,
-                image_size=image_size,
-                input_size=found.input_size,
-                xy=input_from_image(found.keypoints[:, :2], found.input_size, image_size),
-                scale=found.keypoints[:, 2].astype(np.float64) / resize_factor(found.input_size, image_size),
-            )
-        )
+        image, size = found.image, (found.image.width, found.image.height)
+        of_image = (image.image_id, image.name, size, found.input_size, found.orientation, found.keypoints)
+        images.append(ImageKeypoints.of_stored(*of_image))
     return images
 
 

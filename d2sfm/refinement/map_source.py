@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from d2sfm.coordinates import upright_array
 from d2sfm.lru import LruCache
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import FeatureMaps, feature_maps
@@ -39,10 +40,10 @@ class MapSource:
         photograph = self._folder / image.name
         if self._kept is None:
             return self._compute(image)
-        maps = self._kept.get(photograph, image.input_size)
+        maps = self._kept.get(photograph, image.input_size, image.orientation)
         if maps is None:
             maps = self._compute(image)
-            self._kept.put(photograph, image.input_size, maps)
+            self._kept.put(photograph, image.input_size, maps, image.orientation)
         return FeatureMaps(*(each.to(self._device) for each in maps))
 
     def _compute(self, image: ImageKeypoints) -> FeatureMaps:
@@ -57,4 +58,5 @@ class MapSource:
                 f"{path} is {size[0]} x {size[1]} px, at extraction it was "
                 f"{image.image_size[0]} x {image.image_size[1]}"
             )
-        return feature_maps(resize(pixels, image.input_size), self._trunk, self._options.preprocessing, self._device)
+        picture = resize(upright_array(pixels, image.orientation), image.input_size)
+        return feature_maps(picture, self._trunk, self._options.preprocessing, self._device)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from d2sfm.coordinates import input_from_image, resize_factor
+from d2sfm.coordinates import upright_array
 from d2sfm.features.record import Features
 from d2sfm.matching.verification import require_matches
 from d2sfm.network.device import resolve_device, resolve_precision
@@ -28,9 +28,10 @@ def refine_matches(
 ) -> np.ndarray:
     """Where the keypoints of a picture lie in another one: x, y in pixels of picture b (COLMAP's frame), [M, 2].
 
-    image_a, image_b: uint8 [H, W, 3] RGB, the pictures of the features; matches: [M, 2], indices of keypoints of a and
-    b, those that agree with a two-view geometry or a pose. Keypoints of a do not move, so that points of a model which
-    they see stay theirs. Matches that would move more than 12 px of the input on an axis keep b's keypoint.
+    image_a, image_b: uint8 [H, W, 3] RGB, the pictures of the features as they are stored; matches: [M, 2], indices of
+    keypoints of a and b, those that agree with a two-view geometry or a pose. Keypoints of a do not move, so that
+    points of a model which they see stay theirs. Matches that would move more than 12 px of the input on an axis keep
+    b's keypoint.
 
     Raises ValueError where shapes, or pictures and features, do not fit each other, matches name keypoints that are not
     there, or features are in the published code's frame.
@@ -55,7 +56,9 @@ def refine_matches(
     trunk = Trunk(load_weights(options.weights, options.preprocessing, options.mirror))
     trunk.to(device, resolve_precision(options.precision, device))
     maps = [
-        feature_maps(resize(picture, image.input_size), trunk, options.preprocessing, device)
+        feature_maps(
+            resize(upright_array(picture, image.orientation), image.input_size), trunk, options.preprocessing, device
+        )
         for picture, image in zip(pictures, images, strict=True)
     ]
     work, moved = schedule(collection, tracks), collection.xy.copy()
@@ -72,12 +75,5 @@ def _keypoints(picture: np.ndarray, features: Features, rows: np.ndarray) -> Ima
         raise ValueError(f"picture is {size[0]} x {size[1]} px, its features are of {features.image_size}")
     if features.convention is not Convention.COLMAP:
         raise ValueError(f"features are in the frame {features.convention}, expected {Convention.COLMAP}")
-    keypoints = features.keypoints[rows].astype(np.float64)
-    return ImageKeypoints(
-        image_id=0,
-        name="",
-        image_size=features.image_size,
-        input_size=features.input_size,
-        xy=input_from_image(keypoints[:, :2], features.input_size, features.image_size),
-        scale=keypoints[:, 2] / resize_factor(features.input_size, features.image_size),
-    )
+    of_picture = (features.image_size, features.input_size, features.orientation)
+    return ImageKeypoints.of_stored(0, "", *of_picture, features.keypoints[rows].astype(np.float64))

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 from support.helpers import save_plain_weights, textured_picture
 
 from d2sfm.cli import main
@@ -50,6 +51,15 @@ def test_the_frame_of_keypoints(photographs, tmp_path):
     _, theirs, _ = extract(photographs, tmp_path / "b.db", "--convention", "reference")
     assert theirs.convention is Convention.REFERENCE
     np.testing.assert_allclose(ours.keypoints[:, :2] - theirs.keypoints[:, :2], 2.5, atol=1e-4)
+
+
+def test_the_orientation(photographs, tmp_path):
+    picture, exif = Image.open(photographs / "a.png"), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture.save(photographs / "a.png", exif=exif)
+    _, turned, _ = extract(photographs, tmp_path / "a.db")
+    _, stored, _ = extract(photographs, tmp_path / "b.db", "--orientation", "none")
+    assert (turned.orientation, stored.orientation) == (6, 1)
 
 
 def test_memory_does_not_change_features(photographs, tmp_path):

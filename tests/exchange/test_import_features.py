@@ -254,7 +254,7 @@ def test_keypoints_that_refinement_led_out_of_the_picture_come_back(tmp_path, ph
     assert (summary.imported, summary.skipped) == (5, {})
 
 
-def test_damaged_photographs_and_those_that_hloc_turns(tmp_path, photographs, from_hloc):
+def test_damaged_photographs_and_those_that_hloc_may_have_turned(tmp_path, photographs, from_hloc):
     folder = tmp_path / "copy"
     shutil.copytree(photographs, folder)
     (folder / "a.jpg").write_text("no picture")
@@ -263,7 +263,9 @@ def test_damaged_photographs_and_those_that_hloc_turns(tmp_path, photographs, fr
     Image.open(photographs / "A.jpg").save(folder / "A.jpg", exif=exif)
     summary = import_features(tmp_path / "db.db", folder, from_hloc)
     assert summary.imported == 3
-    assert summary.skipped["A.jpg"].startswith("has an EXIF orientation, by which hloc turns a photograph")
+    assert summary.skipped["A.jpg"].startswith(
+        "has an EXIF orientation, and its size does not tell whether hloc turned"
+    )
     assert "a.jpg" in summary.skipped
 
 

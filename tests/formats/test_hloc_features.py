@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.feature_records import random_features, write_as_hloc
 from support.hloc import keypoints_of_hloc
 
-from d2sfm.coordinates import image_from_input
+from d2sfm.coordinates import image_from_input, stored_from_upright, upright_size
 from d2sfm.features.published import in_colmap_frame
 from d2sfm.formats.hloc_features import HlocFeatures, write_hloc_features
 from d2sfm.options import Convention, ImportOptions
@@ -210,3 +210,38 @@ def test_moved_features_are_those_of_the_record(tmp_path):
     with HlocFeatures(path) as file:
         found = file.read("a.jpg", SIZE)
     np.testing.assert_allclose(found.keypoints, in_colmap_frame(features).keypoints, rtol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_what_hloc_found_in_a_turned_picture_is_turned_back(tmp_path, orientation):
+    in_input = np.array([[3.0, 4.0], [50.5, 71.25]])
+    upright = upright_size(SIZE, orientation)
+    path = write_as_hloc(tmp_path / "f.h5", "a.jpg", in_input, ((60, 80), upright))
+    with HlocFeatures(path) as source:
+        features = source.read("a.jpg", SIZE, orientation)
+    in_upright = image_from_input(in_input, (60, 80), upright, COLMAP)
+    expected = stored_from_upright(in_upright, SIZE, orientation)
+    np.testing.assert_allclose(features.keypoints[:, :2], expected, rtol=1e-5)
+    assert (features.image_size, features.input_size, features.orientation) == (SIZE, (80, 60), orientation)
+
+
+def test_features_of_the_stored_picture_stay_and_sizes_must_tell(tmp_path):
+    in_input = np.array([[3.0, 4.0]])
+    path = write_as_hloc(tmp_path / "f.h5", "a.jpg", in_input, ((80, 60), SIZE))
+    write_as_hloc(path, "square.jpg", in_input, ((60, 60), (120, 120)))
+    with HlocFeatures(path) as source:
+        assert source.read("a.jpg", SIZE, 6).orientation == 1
+        for name, size, orientation in (("a.jpg", SIZE, 3), ("square.jpg", (120, 120), 6)):
+            with pytest.raises(ValueError, match="its size does not tell whether hloc turned it"):
+                source.read(name, size, orientation)
+        with pytest.raises(ValueError, match="is of a picture of 160 x 120 px, the photograph has 100 x 90"):
+            source.read("a.jpg", (100, 90), 6)
+
+
+def test_our_own_turned_features_come_back(tmp_path):
+    features = random_features(0, orientation=8)
+    path = write(tmp_path / "f.h5", {"a.jpg": features})
+    with HlocFeatures(path) as source:
+        found = source.read("a.jpg", SIZE, 8)
+    assert (found.orientation, found.input_size) == (8, features.input_size)
+    np.testing.assert_allclose(found.keypoints, features.keypoints, rtol=1e-6)

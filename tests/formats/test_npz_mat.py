@@ -269,3 +269,12 @@ def test_published_files_that_are_none(tmp_path, changes, message):
     path = write_published(tmp_path / "a.npz", **changes)
     with pytest.raises(ValueError, match=message):
         read_published(path, Convention.REFERENCE, (64, 48), (64, 48))
+
+
+@pytest.mark.parametrize("output_type", [NPZ, MAT])
+def test_the_orientation_of_a_turned_photograph_comes_back(tmp_path, output_type):
+    write_features(tmp_path / "f", make_features(orientation=6), output_type)
+    write_features(tmp_path / "g", make_features(), output_type)
+    assert (read_features(tmp_path / "f").orientation, read_features(tmp_path / "g").orientation) == (6, 1)
+    with np.load(tmp_path / "g") if output_type is NPZ else open(tmp_path / "g", "rb") as file:
+        assert "orientation" not in (file.files if output_type is NPZ else scipy.io.loadmat(file))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.pictures import EIGHT_BIT, HEIGHT, RGB, WIDTH, png_of_size, save, save_turned, shorten
 
-from d2sfm.photographs.headers import check_header, opened, orientation, pillow_settings
+from d2sfm.photographs.headers import check_header, opened, pillow_settings, read_header
 from d2sfm.photographs.reading import check_photograph
 
 
@@ -28,12 +28,13 @@ def test_orientation_does_not_turn_the_size(tmp_path, suffix):
 
 @pytest.mark.parametrize("value", [1, 3, 6])
 def test_the_orientation_is_told(tmp_path, value):
-    assert orientation(save_turned(tmp_path / "turned.jpg", value)) == value
+    _, orientation = read_header(save_turned(tmp_path / "turned.jpg", value))
+    assert orientation == value
 
 
 def test_no_orientation_and_one_that_is_none(tmp_path):
-    assert orientation(save(tmp_path, "rgb.png")) == 1
-    assert orientation(save_turned(tmp_path / "turned.jpg", 77)) == 1
+    assert read_header(save(tmp_path, "rgb.png"))[1] == 1
+    assert read_header(save_turned(tmp_path / "turned.jpg", 77))[1] == 1
 
 
 @pytest.mark.parametrize("name", ["rgb.jpg", "rgb.png", "rgb.bmp", "rgb.ppm"])

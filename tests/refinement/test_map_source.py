@@ -98,7 +98,7 @@ def test_with_a_folder_maps_are_computed_once_for_all_runs(folder, tmp_path, com
 
 def test_with_a_folder_maps_are_not_held_in_memory_as_well(folder, tmp_path, monkeypatch):
     get, read = MapCache.get, []
-    monkeypatch.setattr(MapCache, "get", lambda cache, path, size: read.append(path.name) or get(cache, path, size))
+    monkeypatch.setattr(MapCache, "get", lambda cache, path, *key: read.append(path.name) or get(cache, path, *key))
     source = source_of(folder, tmp_path / "cache")
     for number in (0, 1, 0, 1):
         source(number)

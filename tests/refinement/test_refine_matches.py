@@ -4,11 +4,12 @@ import torch
 from support.plane_views import plane_views, textured_places
 
 from d2sfm import refine_matches
+from d2sfm.coordinates import stored_array, stored_from_upright, upright_from_stored
 from d2sfm.features.record import Features
 from d2sfm.options import Convention
 
 
-def features_at(picture, xy, convention=Convention.COLMAP):
+def features_at(picture, xy, convention=Convention.COLMAP, **fields):
     size = picture.shape[1], picture.shape[0]
     keypoints = np.column_stack([xy, np.ones(len(xy)), np.ones(len(xy))]).astype(np.float32)
     descriptors = np.zeros((len(xy), 512), np.float32)
@@ -19,6 +20,7 @@ def features_at(picture, xy, convention=Convention.COLMAP):
         input_size=size,
         convention=convention,
         scales=(1.0,),
+        **fields,
     )
 
 
@@ -41,6 +43,21 @@ def test_partners_of_keypoints_that_stay_are_found(pair):
     before, after = (np.linalg.norm(xy - in_b, axis=1) for xy in (disturbed, found))
     assert np.median(before) > 2
     assert np.median(after) < 0.15
+
+
+@pytest.mark.parametrize("orientation", [6, 3])
+def test_pictures_that_are_stored_turned_are_looked_at_upright(pair, orientation):
+    """Positions come back in the stored picture, and are those of the upright one."""
+    views, in_a, _, disturbed = (each[:20] if isinstance(each, np.ndarray) else each for each in pair)
+    picture_a, picture_b = views.pictures[:2]
+    matches, a = np.column_stack([np.arange(20)] * 2), features_at(picture_a, in_a)
+    torch.set_num_threads(1)
+    upright = refine_matches(picture_a, a, picture_b, features_at(picture_b, disturbed), matches)
+    stored = stored_array(picture_b, orientation)
+    size = stored.shape[1], stored.shape[0]
+    turned = stored_from_upright(disturbed, size, orientation)
+    found = refine_matches(picture_a, a, stored, features_at(stored, turned, orientation=orientation), matches)
+    np.testing.assert_allclose(upright_from_stored(found, size, orientation), upright, atol=1e-3)
 
 
 def test_no_match_is_a_shape(pair):

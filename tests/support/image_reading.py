@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pycolmap
 
 from d2sfm.photographs.blank_copies import write_blank_copy
-from d2sfm.photographs.headers import check_header, orientation
+from d2sfm.photographs.headers import check_header, read_header
 from d2sfm.photographs.masks import read_mask
 from d2sfm.photographs.reading import load_photograph
 
@@ -95,4 +95,4 @@ def metadata(path: Path) -> tuple[int, int] | None:
     return bitmap.width, bitmap.height
 
 
-READERS = (check_header, orientation, pixels, mask, metadata)
+READERS = (check_header, read_header, pixels, mask, metadata)

@@ -1,0 +1,1 @@
+"""Turns of photographs by quarters, found from the pictures themselves."""

@@ -1,0 +1,100 @@
+"""Turns of photographs from their pictures."""
+
+import cv2
+import numpy as np
+import pytest
+from support.helpers import textured_picture
+
+from d2sfm.coordinates import stored_array, upright_array
+from d2sfm.options import ExtractionOptions, Precision
+from d2sfm.orientation.find import Turns, find_turns
+from d2sfm.photographs.reading import list_photographs, load_photograph
+
+AUTO = ExtractionOptions(precision=Precision.AUTO)
+
+
+def views(count: int, size: tuple[int, int] = (128, 96), step_px: int = 9) -> dict[str, np.ndarray]:
+    """Pictures of one textured plane, each seen a few pixels further on, by name."""
+    (width, height), plane = size, textured_picture(3, (size[0] + step_px * count, size[1] + step_px * count))
+    starts = {f"{k}.png": step_px * k for k in range(count)}
+    return {name: plane[start : start + height, start : start + width].copy() for name, start in starts.items()}
+
+
+def test_turned_pictures_of_a_plane_are_turned_back_on_any_number_of_threads():
+    pictures = views(4)
+    stored = {"0.png": 1, "1.png": 8, "2.png": 3, "3.png": 1}
+    turned = {name: stored_array(picture, stored[name]) for name, picture in pictures.items()}
+    looked_at = []
+
+    def load(name: str) -> np.ndarray:
+        looked_at.append(name)
+        return turned[name]
+
+    found = find_turns(list(turned), load, options=AUTO, num_threads=1)
+    assert found.orientation == stored
+    assert found.unsure == ()
+    assert looked_at == list(turned)
+    for name, picture in pictures.items():
+        np.testing.assert_array_equal(upright_array(turned[name], found.orientation[name]), picture)
+    assert find_turns(list(turned), turned.get, options=AUTO, num_threads=2) == found
+
+
+def test_known_photographs_are_followed_and_unlike_ones_stay():
+    pictures = views(3)
+    turned = {name: stored_array(picture, 6) for name, picture in pictures.items()}
+    turned["0.png"] = pictures["0.png"]
+    turned |= {
+        "other.png": textured_picture(77, (96, 128)),
+        "thin.png": textured_picture(5, (1000, 8)),
+        "damaged": None,
+    }
+    found = find_turns(list(turned), turned.get, options=AUTO, known=["0.png"])
+    assert [found.orientation[name] for name in pictures] == [1, 6, 6]
+    assert {found.orientation[name] for name in found.unsure} == {1}
+    assert found.unsure == ("other.png", "thin.png", "damaged")
+
+
+def test_only_pairs_that_are_named_are_looked_at():
+    turned = {"0": (pictures := views(2))["0.png"], "1": stored_array(pictures["1.png"], 3)}
+    turned["2"] = turned["1"].copy()
+    found = find_turns(list(turned), turned.get, options=AUTO, known=["0"], near=[("1", "0"), ("0", "1")])
+    assert found.orientation == {"0": 1, "1": 3, "2": 1}
+    assert found.unsure == ("2",)
+    assert found.margin["2"] == 0
+
+
+@pytest.mark.parametrize("named", [{"known": ["b"]}, {"near": [("a", "b")]}])
+def test_names_that_are_not_there_are_refused(named):
+    with pytest.raises(ValueError, match="has b, which is not among the photographs"):
+        find_turns(["a"], {"a": views(1)["0.png"]}.get, options=AUTO, **named)
+
+
+def test_no_photographs_give_no_turns():
+    assert find_turns([], {}.get, options=AUTO) == Turns(orientation={}, margin={}, unsure=())
+
+
+def test_the_text_says_how_many_were_turned_and_how_sure_that_is():
+    orientation = {"a": 1, "b": 6, "c": 6, "d": 3, "e\n": 1}
+    turns = Turns(orientation=orientation, margin={"a": 40, "b": 20, "c": 30, "d": 12, "e\n": 3}, unsure=("e\n",))
+    assert str(turns) == (
+        "orientation: 3 of 5 photographs turned (2 to the right, 1 upside down), by 12 matches or more (median 25); "
+        "1 are not sure and stay as they are, e\\n the first"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.photographs
+def test_photographs_are_turned_back(shared_data):
+    folder = shared_data / "fountain_p11" / "images"
+    names = list_photographs(folder)
+    generator = np.random.default_rng(0)
+    stored = dict(zip(names, generator.choice([1, 1, 6, 3, 8], len(names)).tolist(), strict=True))
+    stored |= dict.fromkeys(names[::2], 1)
+
+    def load(name: str) -> np.ndarray:
+        small = cv2.resize(load_photograph(folder / name), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+        return stored_array(small, stored[name])
+
+    found = find_turns(names, load, options=AUTO)
+    assert found.orientation == stored
+    assert found.unsure == ()
