@@ -4,6 +4,10 @@ import os
 import signal
 from pathlib import Path
 
+# Before torch and numpy are there, for the suite and the programs that it starts: the arrays of tests are small, and
+# threads that wait for each other's share of one burn more processor time than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
