@@ -31,6 +31,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def square():
+    """The demonstration's scene, built once: its light takes seconds, whatever the size of its texels."""
+    from d2sfm.demo.square import build_square
+
+    return build_square(seed=0, texels_per_m=24)
+
+
 @pytest.fixture(scope="module")
 def one_thread():
     """One torch thread, for numbers that are compared to the last bit."""

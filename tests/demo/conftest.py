@@ -1,15 +1,10 @@
-"""The town square, built once: its light takes seconds, whatever the size of its texels."""
+"""Town squares that several modules look at, built once."""
 
 import pytest
 
 from d2sfm.demo import lighting
 from d2sfm.demo.scene import Scene
 from d2sfm.demo.square import build_square
-
-
-@pytest.fixture(scope="session")
-def square() -> Scene:
-    return build_square(seed=0, texels_per_m=24)
 
 
 @pytest.fixture(scope="session")
