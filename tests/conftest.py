@@ -4,6 +4,10 @@ import os
 import signal
 from pathlib import Path
 
+# Before torch and numpy are there, for the suite and the programs that it starts: the arrays of tests are small, and
+# threads that wait for each other's share of one burn more processor time than they save.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -25,6 +29,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photographs: {folder} is missing")
     return folder
+
+
+@pytest.fixture(scope="session")
+def square():
+    """The demonstration's scene, built once: its light takes seconds, whatever the size of its texels."""
+    from d2sfm.demo.square import build_square
+
+    return build_square(seed=0, texels_per_m=24)
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,11 @@ def extract(photographs, database, *options):
 
 
 def test_settings_of_the_network_are_in_the_fingerprint(photographs, tmp_path):
-    options = ["--preprocessing", "torch", "--no-relu", "--precision", "bfloat16", "--multiscale", "--max-edge", "100"]
+    options = ["--preprocessing", "torch", "--no-relu", "--precision", "bfloat16", "--multiscale", "--max-edge", "48"]
     code, features, settings = extract(photographs, tmp_path / "db.db", *options)
     assert code == 0
     assert features.scales == (0.5, 1, 2)
-    assert features.input_size == (100, 73)
+    assert features.input_size == (48, 35)
     expected = {"preprocessing": "torch", "relu": False, "precision": "bfloat16", "scales": [0.5, 1, 2]}
     assert settings | expected == settings
 

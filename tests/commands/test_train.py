@@ -11,6 +11,7 @@ from support.helpers import write_plane_scene
 from d2sfm.cli import main
 
 QUICK = ("--image-size", "112", "--pairs-per-scene", "6", "--num-epochs", "1", "--device", "cpu", "--num-workers", "0")
+FEW = ("--pairs-per-scene", "2")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_every_option_is_taken(root, tmp_path):
     pairs = ("--max-scale-ratio", "4", "--depth-tolerance-relative", "0.02", "--preprocessing", "torch")
     steps = ("--accumulate", "2", "--batch-size", "1", "--lr", "0.002", "--precision", "bfloat16", "--seed", "3")
     log = ("--log-interval", "2", "--plot", "--checkpoint-interval", "1")
-    assert main(arguments(root, tmp_path / "out", *pairs, *steps, *log)) == 0
+    assert main(arguments(root, tmp_path / "out", *FEW, *pairs, *steps, *log)) == 0
     assert list((tmp_path / "out" / "pictures").iterdir())
     noted = torch.load(tmp_path / "out" / "last.pth", weights_only=True)["training"]["settings"]
     expected = {"max_scale_ratio": "4.0", "depth_tolerance_relative": "0.02", "preprocessing": "torch", "lr": "0.002"}
@@ -46,7 +47,7 @@ def test_every_option_is_taken(root, tmp_path):
 
 
 def test_scenes_left_out_make_the_exit_code_1(root, tmp_path, capsys):
-    assert main(arguments(root, tmp_path / "out", "--train-scenes", str(root / "two.txt"))) == 1
+    assert main(arguments(root, tmp_path / "out", *FEW, "--train-scenes", str(root / "two.txt"))) == 1
     assert "left out: 1 of 2 scenes have no file" in capsys.readouterr().err
 
 
@@ -71,7 +72,7 @@ def test_what_cannot_be_trained_on_is_told_in_one_line(root, tmp_path, capsys, c
 
 
 def test_the_default_lists_are_the_papers(root, tmp_path, capsys):
-    line = arguments(root, tmp_path / "out")
+    line = arguments(root, tmp_path / "out", *FEW)
     first = line.index("--train-scenes")
     del line[first : first + 2]
     assert main(line) == 1

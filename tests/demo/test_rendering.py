@@ -6,14 +6,9 @@ from support.rendered_truth import depth_at, transfer, unproject
 
 from d2sfm.demo.rendering import bilinear, photograph, render
 from d2sfm.demo.scene import Quad, Scene, arc_of_views, box, look_at, project
-from d2sfm.demo.square import CENTRE, build_square
+from d2sfm.demo.square import CENTRE
 
 GREY = np.full((4, 4, 3), 128, np.uint8)
-
-
-@pytest.fixture(scope="module")
-def square() -> Scene:
-    return build_square(seed=0, texels_per_m=24)
 
 
 def views(count: int):
@@ -194,9 +189,9 @@ def test_depth_of_neighbouring_views_agrees(square):
     assert visible.mean() > 0.4
 
 
-def test_rendering_repeats():
+def test_rendering_repeats(coarse_squares):
     camera = views(2)[0]
-    first, again, other = (render(build_square(seed, texels_per_m=6), camera).image for seed in (0, 0, 1))
+    first, again, other = (render(square, camera).image for square in coarse_squares)
     np.testing.assert_array_equal(first, again)
     assert (first != other).mean() > 0.5
 

@@ -1,40 +1,76 @@
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 
+from d2sfm.demo import show
 from d2sfm.demo.scene import arc_of_views, project
-from d2sfm.demo.show import show, truth_model
+from d2sfm.demo.show import show as show_square
+from d2sfm.demo.show import truth_model
 from d2sfm.options import DemoOptions
+
+FULL_VIEWS, SMALL_VIEWS, SMALL_SIZE = 8, 6, (200, 150)
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def full_demo(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "out"
-    return folder, show(folder, options=DemoOptions(views=8))
+    return folder, show_square(folder, options=DemoOptions(views=FULL_VIEWS))
 
 
-def test_the_whole_pipeline_finds_the_true_cameras(demo):
+@pytest.fixture(scope="module")
+def small_demo(tmp_path_factory, square):
+    """A run with photographs of a tenth of the pixels, and so with cameras that are not as exact."""
+    folder = tmp_path_factory.mktemp("demo") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(show, "build_square", lambda seed: square)
+        patch.setattr(show, "arc_of_views", partial(arc_of_views, size=SMALL_SIZE))
+        return folder, show_square(folder, options=DemoOptions(views=SMALL_VIEWS))
+
+
+@pytest.fixture(
+    params=[("small_demo", SMALL_VIEWS), pytest.param(("full_demo", FULL_VIEWS), marks=pytest.mark.slow)],
+    ids=["small", "full"],
+)
+def demo(request):
+    """(folder, result, number of views)."""
+    name, views = request.param
+    return *request.getfixturevalue(name), views
+
+
+@pytest.mark.slow
+def test_the_whole_pipeline_finds_the_true_cameras(full_demo):
     """Render, extract, match, verify, refine, map: cameras whose truth is exact."""
-    _, result = demo
-    assert result.reconstruction.statistics[0].images == 8
+    _, result = full_demo
+    assert result.reconstruction.statistics[0].images == FULL_VIEWS
     assert np.median(result.errors.rotation_deg) < 0.2
     assert np.median(result.errors.centre) < 0.003 * result.extent_m
     assert result.reconstruction.statistics[0].points > 500
 
 
+def test_the_pipeline_finds_the_cameras_of_small_photographs(small_demo):
+    _, result = small_demo
+    assert result.reconstruction.statistics[0].images == SMALL_VIEWS
+    assert np.median(result.errors.rotation_deg) < 3
+    assert np.median(result.errors.centre) < 0.01 * result.extent_m
+    assert result.reconstruction.statistics[0].points > 100
+
+
 def test_the_result_is_a_table_with_both_errors(demo):
-    text = str(demo[1])
-    assert "8 of 8" in text
+    _, result, views = demo
+    text = str(result)
+    assert f"{views} of {views}" in text
     assert "rotation, degrees" in text
     assert "% of the scene" in text
 
 
 def test_the_folder_holds_photographs_models_and_pictures(demo):
-    folder, _ = demo
+    folder, _, views = demo
     names = {path.name for path in folder.iterdir()}
     pictures = {"keypoints.png", "matches.png", "cameras.png"}
     assert names == {"images", "truth", "db.db", "sparse", "d2sfm_demo.txt"} | pictures
-    assert len(list((folder / "images").iterdir())) == 8
+    assert len(list((folder / "images").iterdir())) == views
     for name in ("keypoints.png", "matches.png", "cameras.png"):
         assert cv2.imread(str(folder / name)).std() > 10
 

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from support.rendered_truth import depth_at, transfer, unproject
 
-from d2sfm.demo.scene import Scene, arc_of_views
-from d2sfm.demo.square import EXTENT_M, build_square
-
-
-@pytest.fixture(scope="module")
-def square() -> Scene:
-    return build_square(texels_per_m=6)
+from d2sfm.demo.scene import arc_of_views
+from d2sfm.demo.square import EXTENT_M
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +57,8 @@ def test_what_views_show_is_about_as_large_as_stated(square, views):
     assert 0.6 * EXTENT_M < 2 * np.quantile(distances, 0.9) < 1.4 * EXTENT_M
 
 
-def test_the_seed_decides_every_texel(square):
-    again, other = (build_square(seed, texels_per_m=6) for seed in (0, 1))
+def test_the_seed_decides_every_texel(coarse_squares):
+    square, again, other = coarse_squares
     for first, second in zip(square.quads, again.quads, strict=True):
         np.testing.assert_array_equal(first.texture, second.texture)
     assert any((first.texture != third.texture).any() for first, third in zip(square.quads, other.quads, strict=True))

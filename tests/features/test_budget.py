@@ -1,5 +1,7 @@
 """Strips, batches, and memory that runs out change no features."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -23,10 +25,18 @@ def assert_equal_to_rounding(found, expected):
     np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(120, 88), (121, 91), (67, 150)])
-@pytest.mark.parametrize("scales", [(1.0,), (0.5, 1.0, 2.0)])
-@pytest.mark.parametrize("limit", [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}])
-def test_a_tiled_run_gives_the_untiled_runs_features(size, scales, limit):
+TILES = [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}]
+SIZES = [(120, 88), (121, 91), (67, 150)]
+THREE_SCALES = (0.5, 1.0, 2.0)
+# Three scales take seconds.
+QUICK = [*((*each, (1.0,)) for each in product(TILES, SIZES)), (TILES[0], SIZES[1], THREE_SCALES)]
+SLOW = [(*each, THREE_SCALES) for each in product(TILES, SIZES) if each != (TILES[0], SIZES[1])]
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "scales"), [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+)
+def test_a_tiled_run_gives_the_untiled_runs_features(limit, size, scales):
     if "memory_limit" in limit:
         limit = {"memory_limit": memory_bytes([level for _, level in level_sizes(size, scales)], 20, 4) / 1e9}
     picture = textured_picture(5, size)

@@ -11,13 +11,16 @@ from d2sfm.features.extractor import Extractor
 from d2sfm.features.pyramid import level_sizes
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision, Preprocessing
 
-VARIANTS = [
-    ("landscape_480x320", "singlescale", {}),
-    ("landscape_480x320", "multiscale", {"scales": (0.5, 1.0, 2.0)}),
-    ("landscape_480x320", "singlescale_norelu", {"relu": False}),
-    ("landscape_480x320", "singlescale_torch", {"preprocessing": Preprocessing.TORCH}),
-    ("portrait_351x479", "singlescale", {}),
-    ("portrait_351x479", "multiscale", {"scales": (0.5, 1.0, 2.0)}),
+LANDSCAPE = ("landscape_480x320", "singlescale", {})
+OTHER_VARIANTS = [
+    pytest.param(*variant, marks=pytest.mark.slow)
+    for variant in (
+        ("landscape_480x320", "multiscale", {"scales": (0.5, 1.0, 2.0)}),
+        ("landscape_480x320", "singlescale_norelu", {"relu": False}),
+        ("landscape_480x320", "singlescale_torch", {"preprocessing": Preprocessing.TORCH}),
+        ("portrait_351x479", "singlescale", {}),
+        ("portrait_351x479", "multiscale", {"scales": (0.5, 1.0, 2.0)}),
+    )
 ]
 
 
@@ -46,7 +49,7 @@ def compare(shared_data, picture, variant, options, tolerance_px):
 
 
 @pytest.mark.photographs
-@pytest.mark.parametrize(("picture", "variant", "options"), VARIANTS)
+@pytest.mark.parametrize(("picture", "variant", "options"), [LANDSCAPE, *OTHER_VARIANTS])
 def test_parity_with_the_published_code(shared_data, picture, variant, options):
     weights = str(shared_data.parent / "weights" / "d2_ots.pth")
     golden, features, matched, partner, missing, extra = compare(
@@ -60,7 +63,7 @@ def test_parity_with_the_published_code(shared_data, picture, variant, options):
 
 
 @pytest.mark.photographs
-@pytest.mark.parametrize(("picture", "variant", "options"), VARIANTS)
+@pytest.mark.parametrize(("picture", "variant", "options"), [LANDSCAPE, *OTHER_VARIANTS])
 def test_bundled_weights_stay_within_a_tenth_of_a_pixel(shared_data, picture, variant, options):
     *_, missing, extra = compare(shared_data, picture, variant, options, 0.1)
     # Rounded weights flip a few of the tests that decide whether a cell is a keypoint at all.
@@ -131,19 +134,26 @@ def test_a_resized_picture_keeps_its_frame_and_scales_its_keypoints(textured):
 
 
 @pytest.mark.parametrize(
-    ("scales", "sigma_px", "max_edge"),
+    ("size", "scales", "sigma_px", "max_edge"),
     [
-        pytest.param((1.0,), 10, 1600, id="as it is"),
-        pytest.param((1.0,), 14, 613, id="resized"),
-        pytest.param((0.75,), 10, 1600, id="a coarser scale"),
-        pytest.param((1.5,), 8, 1600, id="a finer scale"),
-        pytest.param((0.5, 1.0), 14, 1600, id="scales 0.5 and 1, coarse blobs"),
-        pytest.param((0.5, 1.0, 2.0), 14, 700, id="three scales of a resized picture"),
+        pytest.param((601, 483), (1.0,), 14, 384, id="small, resized"),
+        pytest.param((601, 483), (0.75,), 10, 1600, id="small, a coarser scale"),
+        *(
+            pytest.param((961, 723), *case, id=name, marks=pytest.mark.slow)
+            for name, case in {
+                "as it is": ((1.0,), 10, 1600),
+                "resized": ((1.0,), 14, 613),
+                "a coarser scale": ((0.75,), 10, 1600),
+                "a finer scale": ((1.5,), 8, 1600),
+                "scales 0.5 and 1, coarse blobs": ((0.5, 1.0), 14, 1600),
+                "three scales of a resized picture": ((0.5, 1.0, 2.0), 14, 700),
+            }.items()
+        ),
     ],
 )
-def test_a_blobs_keypoint_is_at_its_centre(tmp_path, scales, sigma_px, max_edge):
+def test_a_blobs_keypoint_is_at_its_centre(tmp_path, size, scales, sigma_px, max_edge):
     """In COLMAP's frame, to 0.1 px over the picture and 0.3 px in each third of it, at every scale."""
-    picture, centres = gaussian_blobs((961, 723), spacing_px=120, sigma_px=sigma_px)
+    picture, centres = gaussian_blobs(size, spacing_px=120, sigma_px=sigma_px)
     weights = save_plain_weights(tmp_path / "plain.pth", gain=1)
     features = Extractor(ExtractionOptions(weights=weights, scales=scales, max_edge=max_edge)).extract(picture)
     coarsest = features.keypoints[:, 2] == features.keypoints[:, 2].max()
@@ -152,7 +162,7 @@ def test_a_blobs_keypoint_is_at_its_centre(tmp_path, scales, sigma_px, max_edge)
     assert found.mean() > 0.85
     error = (features.keypoints[coarsest, :2][nearest] - centres)[found]
     assert np.abs(error.mean(axis=0)).max() < 0.1
-    for axis, edge in enumerate((961, 723)):
+    for axis, edge in enumerate(size):
         third = (3 * centres[found, axis] // edge).astype(int)
         assert all(abs(np.median(error[third == k, axis])) < 0.3 for k in range(3))
 

@@ -82,7 +82,9 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scales", SCALES)
 @pytest.mark.parametrize("convention", list(Convention))
-@pytest.mark.parametrize("strip_px", [8, 20, 1000])
+@pytest.mark.parametrize(
+    "strip_px", [pytest.param(8, marks=pytest.mark.slow), 20, pytest.param(1000, marks=pytest.mark.slow)]
+)
 def test_strips_give_the_keypoints_of_the_whole_picture(trunk, size, scales, convention, strip_px):
     picture = textured_picture(7, size)
     [found] = in_strips(trunk, [picture], scales, convention, strip_px)

@@ -83,10 +83,14 @@ def test_threads_work_side_by_side_with_one_thread_of_torch_each(task, monkeypat
 
     monkeypatch.setattr(pair_tasks, "mutual_nearest_neighbours", meet)
     before = torch.get_num_threads()
-    assert len(list(run_pairs(many(task, 6), CPU, None, 2))) == 6
-    assert len({thread for thread, _ in seen}) == 2
-    assert {threads for _, threads in seen} == {1}
-    assert torch.get_num_threads() == before
+    try:
+        torch.set_num_threads(3)
+        assert len(list(run_pairs(many(task, 6), CPU, None, 2))) == 6
+        assert len({thread for thread, _ in seen}) == 2
+        assert {threads for _, threads in seen} == {1}
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_error_ends_the_run_and_the_threads(task, monkeypatch):

@@ -15,7 +15,7 @@ from support.rendered_truth import transfer
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
-from d2sfm.demo.square import CENTRE, build_square
+from d2sfm.demo.square import CENTRE
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
@@ -49,12 +49,12 @@ class Matched(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def matched(tmp_path_factory):
+def matched(tmp_path_factory, square):
     root = tmp_path_factory.mktemp("square")
-    scene, cameras = build_square(texels_per_m=24), arc_of_views(CENTRE, 3, size=(400, 300))
+    cameras = arc_of_views(CENTRE, 3, size=(400, 300))
     (root / "images").mkdir()
     for camera in cameras:
-        cv2.imwrite(str(root / "images" / camera.name), render(scene, camera).image[..., ::-1])
+        cv2.imwrite(str(root / "images" / camera.name), render(square, camera).image[..., ::-1])
     first = cameras[0]
     given = CameraOptions(
         camera_mode=CameraMode.SINGLE,
@@ -65,7 +65,7 @@ def matched(tmp_path_factory):
     extract_to_database(root / "db.db", root / "images", options=options, cameras=given)
     # Not the default, so that restoring has to look up what match was given.
     match_database(root / "db.db", verification=VerificationOptions(max_error=6.0, seed=3))
-    return Matched(scene, cameras, root / "images", root / "db.db", root / "cache")
+    return Matched(square, cameras, root / "images", root / "db.db", root / "cache")
 
 
 @pytest.fixture

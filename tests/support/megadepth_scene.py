@@ -5,6 +5,7 @@ the renderer's depth, and the depth maps are those of the undistorted cameras.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -87,7 +88,7 @@ def write_megadepth_scene(
     size: (width, height) of the photographs and limit of the undistorted pictures' edges; those have a height and
     width of up to 4 % less. distorted: otherwise all k are 0. undistorted: run our undistortion as well.
     """
-    world = build_square(seed, TEXELS_PER_M)
+    world = _world(seed)
     shots = _views(views, size, distorted, np.random.default_rng(seed))
     scene = MegaDepthScene(
         root=Path(root),
@@ -106,6 +107,12 @@ def write_megadepth_scene(
     if undistorted:
         undistort_scene(scene.root, scene_id, num_threads=1)
     return scene
+
+
+@cache
+def _world(seed: int) -> Scene:
+    """The same for all tests: its light takes seconds."""
+    return build_square(seed, TEXELS_PER_M)
 
 
 def _views(count: int, size: tuple[int, int], distorted: bool, rng: np.random.Generator) -> list[_View]:

@@ -9,6 +9,7 @@ from d2sfm.options import PairOptions, TrainingOptions
 from d2sfm.training.train import train
 
 PAIRS = PairOptions(image_size=112, pairs_per_scene=4)
+FEW_PAIRS = PairOptions(image_size=112, pairs_per_scene=1)
 OPTIONS = {"num_epochs": 2, "num_workers": 0, "validation_pairs_per_scene": 2, "device": "cpu"}
 
 

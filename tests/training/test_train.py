@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from support.helpers import write_plane_scene
-from support.training_runs import assert_same_weights, rows, run
+from support.training_runs import FEW_PAIRS, assert_same_weights, rows, run
 
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import PairOptions
@@ -24,31 +24,41 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def one_epoch(root, tmp_path_factory, one_thread):
+    output = tmp_path_factory.mktemp("one epoch") / "out"
+    run(root, output, num_epochs=1)
+    return output
+
+
 def test_a_run_leaves_checkpoints_tables_and_pictures(root, tmp_path):
     output = tmp_path / "out"
-    summary = run(root, output, use_validation=True, plot=True, log_interval=5)
+    pairs = PairOptions(image_size=112, pairs_per_scene=2)
+    summary = run(root, output, pairs=pairs, use_validation=True, plot=True, log_interval=3)
     names = {path.relative_to(output).as_posix() for path in output.rglob("*.*") if "tfevents" not in path.name}
-    pictures = {f"pictures/step_{step:07d}.png" for step in (1, 6, 11, 16)}
+    pictures = {f"pictures/step_{step:07d}.png" for step in (1, 4, 7)}
     assert names - {BEST} == {"epoch_01.pth", "epoch_02.pth", LAST, "epochs.csv", "losses.png", "steps.csv", *pictures}
     steps, epochs = rows(output / "steps.csv"), rows(output / "epochs.csv")
-    assert [int(row["step"]) for row in steps] == list(range(1, 17))
+    assert [int(row["step"]) for row in steps] == list(range(1, 9))
     assert [row["epoch"] for row in epochs] == ["0", "1", "2"]
-    assert summary.training_loss == pytest.approx(np.mean([float(row["loss"]) for row in steps[8:]]))
+    assert summary.training_loss == pytest.approx(np.mean([float(row["loss"]) for row in steps[4:]]))
     assert summary.start_loss == float(epochs[0]["validation_loss"])
     assert summary.is_whole
     assert "2 epochs, training loss" in str(summary)
 
 
-def test_weights_load_for_extraction_and_only_conv4_3_differs(root, tmp_path):
-    run(root, tmp_path / "out", num_epochs=1)
-    start, trained = load_weights("d2_ots"), load_weights(tmp_path / "out" / LAST)
+def test_weights_load_for_extraction_and_only_conv4_3_differs(one_epoch):
+    start, trained = load_weights("d2_ots"), load_weights(one_epoch / LAST)
     assert {name for name in start if not torch.equal(start[name], trained[name])} == {"conv4_3.weight", "conv4_3.bias"}
-    assert_same_weights(tmp_path / "out" / LAST, tmp_path / "out" / "epoch_01.pth")
+    assert_same_weights(one_epoch / LAST, one_epoch / "epoch_01.pth")
 
 
-def test_the_loss_falls(root, tmp_path):
-    pairs = PairOptions(image_size=112, pairs_per_scene=8)
-    summary = run(root, tmp_path / "out", pairs=pairs, use_validation=True, num_epochs=3, lr=1e-4)
+@pytest.mark.parametrize(
+    ("pairs_per_scene", "epochs"), [(4, 2), pytest.param(8, 3, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_the_loss_falls(root, tmp_path, pairs_per_scene, epochs):
+    pairs = PairOptions(image_size=112, pairs_per_scene=pairs_per_scene)
+    summary = run(root, tmp_path / "out", pairs=pairs, use_validation=True, num_epochs=epochs, lr=1e-4)
     losses = [float(row["training_loss"]) for row in rows(tmp_path / "out" / "epochs.csv")[1:]]
     assert losses[-1] < losses[0]
     assert summary.best_loss < summary.start_loss
@@ -73,7 +83,7 @@ def test_the_best_checkpoint_is_strictly_better_than_all_before(root, tmp_path, 
     measured = iter(losses)
     monkeypatch.setattr(Trainer, "validate", lambda self, batches: Sums(next(measured), len(list(batches)), 0))
     # As many pairs as batches of one: the sums are the losses.
-    summary = run(root, tmp_path / "out", use_validation=True, validation_pairs_per_scene=1)
+    summary = run(root, tmp_path / "out", pairs=FEW_PAIRS, use_validation=True, validation_pairs_per_scene=1)
     assert (summary.best_epoch, summary.best_loss) == (best_epoch, min(losses))
     if best_epoch:
         assert_same_weights(tmp_path / "out" / BEST, tmp_path / "out" / f"epoch_{best_epoch:02d}.pth")
@@ -84,7 +94,8 @@ def test_the_best_checkpoint_is_strictly_better_than_all_before(root, tmp_path, 
 
 def test_validation_pairs_are_the_same_in_every_run(root, tmp_path):
     first, second = (
-        run(root, tmp_path / str(seed), use_validation=True, num_epochs=1, seed=seed).start_loss for seed in (0, 5)
+        run(root, tmp_path / str(seed), pairs=FEW_PAIRS, use_validation=True, num_epochs=1, seed=seed).start_loss
+        for seed in (0, 5)
     )
     assert first == second
 
@@ -117,7 +128,7 @@ def test_broken_files_are_skipped_and_named(tmp_path, caplog):
 
 
 def test_missing_scenes_are_left_out_and_named(root, tmp_path, caplog):
-    summary = run(root, tmp_path / "out", train_scenes=("0000", "0404"), num_epochs=1)
+    summary = run(root, tmp_path / "out", pairs=FEW_PAIRS, train_scenes=("0000", "0404"), num_epochs=1)
     assert list(summary.left_out) == ["0404"]
     assert not summary.is_whole
     assert "left out: 1 of 2 scenes have no file in" in caplog.text
@@ -139,8 +150,7 @@ def test_the_default_number_of_workers_keeps_to_the_cores(root, tmp_path, monkey
         assert asked[-1] == expected
 
 
-def test_settings_in_a_checkpoint_are_plain_text(root, tmp_path):
-    run(root, tmp_path / "out", num_epochs=1)
-    settings = torch.load(tmp_path / "out" / LAST, weights_only=True)["training"]["settings"]
+def test_settings_in_a_checkpoint_are_plain_text(one_epoch):
+    settings = torch.load(one_epoch / LAST, weights_only=True)["training"]["settings"]
     assert json.loads(json.dumps(settings)) == settings
     assert settings["precision"] == "float32"

@@ -1,9 +1,11 @@
 """Runs that go on from a checkpoint, and those that may not."""
 
+import shutil
+
 import pytest
 import torch
 from support.helpers import write_plane_scene
-from support.training_runs import assert_same_weights, rows, run
+from support.training_runs import FEW_PAIRS, assert_same_weights, rows, run
 
 from d2sfm.options import PairOptions
 from d2sfm.training.checkpoints import BEST, LAST
@@ -11,7 +13,9 @@ from d2sfm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-RESUMABLE = {"use_validation": True, "checkpoint_interval": 3}
+# Four steps in an epoch.
+FOUR_PAIRS = PairOptions(image_size=112, pairs_per_scene=2)
+RESUMABLE = {"use_validation": True, "checkpoint_interval": 2, "pairs": FOUR_PAIRS}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,15 @@ def unbroken(root, tmp_path_factory, one_thread):
     return output
 
 
-@pytest.mark.parametrize("stopped_after", [0, 5, 8, 13])
+@pytest.fixture(scope="module")
+def one_epoch(root, tmp_path_factory, one_thread):
+    """A run that no test goes on with."""
+    output = tmp_path_factory.mktemp("one epoch") / "out"
+    run(root, output, num_epochs=1)
+    return output
+
+
+@pytest.mark.parametrize("stopped_after", [3, *(pytest.param(steps, marks=pytest.mark.slow) for steps in (0, 4, 7))])
 def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(root, tmp_path, monkeypatch, unbroken, stopped_after):
     broken = tmp_path / "broken"
     with monkeypatch.context() as patch:
@@ -76,23 +88,22 @@ def test_on_a_gpu_a_resumed_run_comes_close_to_an_unbroken_one(root, tmp_path, m
 
 
 def test_a_finished_run_can_be_made_longer(root, tmp_path):
-    run(root, tmp_path / "long", num_epochs=2)
-    run(root, tmp_path / "grown", num_epochs=1)
-    summary = run(root, tmp_path / "grown", num_epochs=2, resume=True)
+    run(root, tmp_path / "long", pairs=FEW_PAIRS, num_epochs=2)
+    run(root, tmp_path / "grown", pairs=FEW_PAIRS, num_epochs=1)
+    summary = run(root, tmp_path / "grown", pairs=FEW_PAIRS, num_epochs=2, resume=True)
     assert summary.epochs == 2
     assert_same_weights(tmp_path / "long" / LAST, tmp_path / "grown" / LAST)
-    again = run(root, tmp_path / "grown", num_epochs=2, resume=True)
+    again = run(root, tmp_path / "grown", pairs=FEW_PAIRS, num_epochs=2, resume=True)
     assert again.training_loss == summary.training_loss
 
 
 def test_resume_without_a_checkpoint_begins(root, tmp_path):
-    assert run(root, tmp_path / "out", resume=True, num_epochs=1).epochs == 1
+    assert run(root, tmp_path / "out", resume=True, pairs=FEW_PAIRS, num_epochs=1).epochs == 1
 
 
-def test_another_runs_output_is_refused(root, tmp_path):
-    run(root, tmp_path / "out", num_epochs=1)
+def test_another_runs_output_is_refused(root, one_epoch):
     with pytest.raises(ValueError, match="holds a run: go on with it by --resume"):
-        run(root, tmp_path / "out", num_epochs=1)
+        run(root, one_epoch, num_epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -105,15 +116,13 @@ def test_another_runs_output_is_refused(root, tmp_path):
         ({"use_validation": True}, "a run with validation scenes none, this one has 0001"),
     ],
 )
-def test_resume_with_other_settings_is_refused(root, tmp_path, change, message):
-    run(root, tmp_path / "out", num_epochs=1)
+def test_resume_with_other_settings_is_refused(root, one_epoch, change, message):
     with pytest.raises(ValueError, match=message):
-        run(root, tmp_path / "out", resume=True, **change)
+        run(root, one_epoch, resume=True, **change)
 
 
-def test_a_damaged_checkpoint_is_told(root, tmp_path):
-    output = tmp_path / "out"
-    run(root, output, num_epochs=1)
+def test_a_damaged_checkpoint_is_told(root, one_epoch, tmp_path):
+    output = shutil.copytree(one_epoch, tmp_path / "out")
     (output / LAST).write_bytes((output / LAST).read_bytes()[:5000])
     with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
         run(root, output, resume=True)

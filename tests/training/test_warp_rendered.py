@@ -7,7 +7,7 @@ from support.rendered_truth import depth_at, transfer
 
 from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import arc_of_views, look_at
-from d2sfm.demo.square import CENTRE, build_square
+from d2sfm.demo.square import CENTRE
 from d2sfm.training.dataset import crop_corner
 from d2sfm.training.warp import DepthTolerance, View, corresponding_cells, interpolate_depth, warp
 
@@ -97,19 +97,19 @@ def is_smooth(scene, camera, xy, depth):
 
 
 @pytest.mark.parametrize(("first", "second"), [(3, 5), (6, 7)])
-def test_a_rendered_square_away_from_edges_of_depth(first, second):
+def test_a_rendered_square_away_from_edges_of_depth(square, first, second):
     """Boxes, walls and ground: what both see survives at its exact place, what one doesn't see is dropped."""
-    scene, cameras = build_square(seed=0, texels_per_m=1), arc_of_views(CENTRE, 14, size=(320, 240))
+    cameras = arc_of_views(CENTRE, 14, size=(320, 240))
     a, b = cameras[first], cameras[second]
-    view1, view2 = view_of(scene, a, (0, 40), (240, 240)), view_of(scene, b, (0, 80), (240, 240))
+    view1, view2 = view_of(square, a, (0, 40), (240, 240)), view_of(square, b, (0, 80), (240, 240))
     found = corresponding_cells(view1, view2, DepthTolerance(0.05))
     centres = np.stack(np.mgrid[0:30, 0:30], axis=-1).reshape(-1, 2) * 8 + 3.5
-    exact, visible = transfer(scene, a, b, image_xy(centres, (0, 40)))
+    exact, visible = transfer(square, a, b, image_xy(centres, (0, 40)))
     in_crop2 = exact[:, ::-1] - 0.5 - (0, 80)
-    sure = is_smooth(scene, a, image_xy(centres, (0, 40)), interpolate_depth(view1.depth, centres))
+    sure = is_smooth(square, a, image_xy(centres, (0, 40)), interpolate_depth(view1.depth, centres))
     sure &= ((in_crop2 >= 0) & (in_crop2 <= 239)).all(axis=1)
     depth2 = interpolate_depth(view2.depth, np.where(sure[:, None], in_crop2, 0))
-    sure &= is_smooth(scene, b, np.where(sure[:, None], exact, 0), depth2)
+    sure &= is_smooth(square, b, np.where(sure[:, None], exact, 0), depth2)
     kept = np.zeros(900, bool)
     kept[found.cells1] = True
     assert (sure & visible).sum() > 200

@@ -16,7 +16,7 @@ from support.tiffs import LONG, tiff
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, MatchStore
 
-SIZE = (96, 80)
+SIZE = (80, 56)
 # Of what a line with two names can hold.
 NAMES = [
     *(
