@@ -78,12 +78,12 @@ def test_the_folder_holds_photographs_models_and_pictures(demo):
 def test_a_demonstration_takes_no_other_folder(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(ValueError, match="something else"):
-        show(tmp_path)
+        show_square(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"mine\.txt"):
-        show(tmp_path)
+        show_square(tmp_path)
     with pytest.raises(ValueError, match="is a file"):
-        show(tmp_path / "mine.txt")
+        show_square(tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
