@@ -30,7 +30,7 @@ def arguments(root, output, *more):
 
 
 def test_training_from_the_command_line(root, tmp_path, capsys):
-    assert main(arguments(root, tmp_path / "out", "--use-validation", "--validation-pairs-per-scene", "2")) == 0
+    assert main(arguments(root, tmp_path / "out", *FEW, "--use-validation", "--validation-pairs-per-scene", "2")) == 0
     assert "use them with: d2sfm extract --weights" in capsys.readouterr().out
     assert (tmp_path / "out" / "last.pth").exists()
 

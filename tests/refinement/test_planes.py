@@ -75,6 +75,7 @@ def errors_before_and_after(trunk, seed, scale):
     return errors
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**20))
 @settings(max_examples=4, derandomize=True)
 def test_refined_keypoints_of_the_same_scale_are_exact_to_a_seventh_of_a_pixel(trunk, seed):
@@ -83,6 +84,13 @@ def test_refined_keypoints_of_the_same_scale_are_exact_to_a_seventh_of_a_pixel(t
     assert np.median(after) < 0.15
 
 
+def test_refined_keypoints_of_one_plane_are_exact_to_a_third_of_a_pixel(trunk):
+    before, after = errors_before_and_after(trunk, 0, 1.5)
+    assert np.median(before) > 4
+    assert np.median(after) < 0.3
+
+
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**20))
 @settings(max_examples=4, derandomize=True)
 def test_refined_keypoints_of_views_one_and_a_half_times_as_near_are_exact_to_a_third(trunk, seed):

@@ -78,6 +78,19 @@ def refined(database, matched, **changes):
     return refine_database(database, **{"options": OPTIONS, "cache": MapCacheOptions(cache=matched.cache), **changes})
 
 
+@pytest.fixture(scope="module")
+def refined_once(matched, tmp_path_factory, one_thread):
+    path = shutil.copy(matched.database, tmp_path_factory.mktemp("refined") / "db.db")
+    refined(path, matched)
+    return path
+
+
+@pytest.fixture
+def refined_database(refined_once, tmp_path):
+    """A copy of the matched database after refinement with the options of most tests."""
+    return shutil.copy(refined_once, tmp_path / "refined.db")
+
+
 def rows(path, *tables):
     connection = sqlite3.connect(path)
     found = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}
@@ -113,13 +126,12 @@ def test_refined_keypoints_are_nearer_to_the_truth(database, matched):
         assert store.refined() == {1, 2, 3}
 
 
-def test_the_tight_threshold_is_that_of_the_new_geometries(database, matched):
-    refined(database, matched)
-    with MatchStore(database) as store:
+def test_the_tight_threshold_is_that_of_the_new_geometries(refined_database, matched):
+    with MatchStore(refined_database) as store:
         tight = {pair: len(store.inlier_matches(*pair)) for pair in PAIRS}
-    restore_database(database)
-    refined(database, matched, options=RefinementOptions(**CPU, max_error=0.3))
-    with MatchStore(database) as store:
+    restore_database(refined_database)
+    refined(refined_database, matched, options=RefinementOptions(**CPU, max_error=0.3))
+    with MatchStore(refined_database) as store:
         assert all(len(store.inlier_matches(*pair)) < tight[pair] for pair in PAIRS)
 
 
@@ -131,14 +143,13 @@ def test_the_same_call_gives_the_same_database(database, matched, tmp_path):
     assert rows(database, *tables) == rows(again, *tables)
 
 
-def test_a_second_call_says_that_keypoints_are_refined_already(database, matched):
-    refined(database, matched)
+def test_a_second_call_says_that_keypoints_are_refined_already(refined_database, matched):
     tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints")
-    before = rows(database, *tables)
-    summary = refined(database, matched, cache=MapCacheOptions(cache_limit=1.0))
+    before = rows(refined_database, *tables)
+    summary = refined(refined_database, matched, cache=MapCacheOptions(cache_limit=1.0))
     assert (summary.images, summary.moved, summary.pairs, summary.verified) == (0, 0, 3, 0)
     assert "keypoints are refined already" in str(summary)
-    assert rows(database, *tables) == before
+    assert rows(refined_database, *tables) == before
 
 
 def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, matched, monkeypatch, tmp_path):
@@ -162,18 +173,17 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
     assert rows(database, *tables) == rows(whole, *tables)
 
 
-def test_other_options_and_later_images_are_refused(database, matched):
-    refined(database, matched)
+def test_other_options_and_later_images_are_refused(refined_database, matched):
     with pytest.raises(RuntimeError, match=r"was refined before, with other options .*: run d2sfm refine --restore"):
-        refined(database, matched, options=RefinementOptions(device="cpu", precision=Precision.BFLOAT16))
-    with FeatureStore(database) as store:
+        refined(refined_database, matched, options=RefinementOptions(device="cpu", precision=Precision.BFLOAT16))
+    with FeatureStore(refined_database) as store:
         features = store.read("view_01.png")
         [settings] = set(store.extracted().values())
         store.write("view_01.png", features, settings)
     with pytest.raises(RuntimeError, match=r"was refined before, and 1 image \(view_01\.png\) came after that"):
-        refined(database, matched)
+        refined(refined_database, matched)
     with pytest.raises(RuntimeError, match=r"1 image \(view_01\.png\) that came after refinement: .*--restore"):
-        match_database(database, verification=VerificationOptions())
+        match_database(refined_database, verification=VerificationOptions())
 
 
 def test_another_threshold_or_seed_only_verifies_again(database, matched, tmp_path):
@@ -220,35 +230,32 @@ def test_pairs_are_verified_again_as_match_did_but_for_the_threshold(database, m
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_match_keeps_the_threshold_of_refinement(database, matched, overwrite, caplog):
-    refined(database, matched)
-    before = rows(database, "two_view_geometries", "d2sfm_settings")
+def test_match_keeps_the_threshold_of_refinement(refined_database, matched, overwrite, caplog):
+    before = rows(refined_database, "two_view_geometries", "d2sfm_settings")
     if not overwrite:
-        with sqlite3.connect(database) as connection:
+        with sqlite3.connect(refined_database) as connection:
             connection.execute("DELETE FROM two_view_geometries")
         connection.close()
-    match_database(database, verification=VerificationOptions(max_error=6.0, seed=0), overwrite=overwrite)
+    match_database(refined_database, verification=VerificationOptions(max_error=6.0, seed=0), overwrite=overwrite)
     assert "keypoints are refined: pairs are verified within 2 px" in caplog.text
     assert "pairs are new" not in caplog.text
-    assert rows(database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
-    restore_database(database)
-    with FeatureStore(database) as store:
+    assert rows(refined_database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
+    restore_database(refined_database)
+    with FeatureStore(refined_database) as store:
         assert json.loads(store.notes.read("match"))["max_error"] == 6.0
 
 
-def test_pairs_that_are_new_since_refinement_are_told(database, matched, caplog):
-    refined(database, matched)
-    with sqlite3.connect(database) as connection:
+def test_pairs_that_are_new_since_refinement_are_told(refined_database, matched, caplog):
+    with sqlite3.connect(refined_database) as connection:
         for table in ("matches", "two_view_geometries"):
             connection.execute(f"DELETE FROM {table} WHERE pair_id = (SELECT max(pair_id) FROM {table})")
     connection.close()
-    match_database(database, verification=VerificationOptions())
+    match_database(refined_database, verification=VerificationOptions())
     assert "1 pairs are new since the keypoints were refined" in caplog.text
 
 
-def test_features_that_are_written_again_are_not_refined(database, matched):
-    refined(database, matched)
-    with FeatureStore(database) as store:
+def test_features_that_are_written_again_are_not_refined(refined_database, matched):
+    with FeatureStore(refined_database) as store:
         assert store.notes.refinement()["max_error"] == 2.0
         assert store.unrefined() == []
         [settings] = set(store.extracted().values())
@@ -327,13 +334,12 @@ def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatc
     assert rows(database, "keypoints") == rows(changed, "keypoints")
 
 
-def test_restoring_brings_back_what_match_made(database, matched):
-    refined(database, matched)
-    assert restore_database(database) == 3
+def test_restoring_brings_back_what_match_made(refined_database, matched):
+    assert restore_database(refined_database) == 3
     tables = ("keypoints", "matches", "two_view_geometries", "descriptors", "d2sfm_features", "d2sfm_settings")
-    assert rows(database, *tables) == rows(matched.database, *tables)
-    assert restore_database(database) == 0
-    again = refined(database, matched)
+    assert rows(refined_database, *tables) == rows(matched.database, *tables)
+    assert restore_database(refined_database) == 0
+    again = refined(refined_database, matched)
     assert again.images == 3
 
 

@@ -27,7 +27,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_epoch(root, tmp_path_factory, one_thread):
     output = tmp_path_factory.mktemp("one epoch") / "out"
-    run(root, output, num_epochs=1)
+    run(root, output, pairs=FEW_PAIRS, num_epochs=1)
     return output
 
 

@@ -1,6 +1,7 @@
 """Runs that go on from a checkpoint, and those that may not."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def unbroken(root, tmp_path_factory, one_thread):
 def one_epoch(root, tmp_path_factory, one_thread):
     """A run that no test goes on with."""
     output = tmp_path_factory.mktemp("one epoch") / "out"
-    run(root, output, num_epochs=1)
+    run(root, output, pairs=FEW_PAIRS, num_epochs=1)
     return output
 
 
@@ -111,14 +112,14 @@ def test_another_runs_output_is_refused(root, one_epoch):
     [
         ({"lr": 0.5}, "a run with lr 0.001, this one has 0.5"),
         ({"batch_size": 3}, "a run with pairs in a step 1, this one has 3"),
-        ({"pairs": PairOptions(image_size=104)}, "a run with image_size 112, this one has 104"),
+        ({"pairs": replace(FEW_PAIRS, image_size=104)}, "a run with image_size 112, this one has 104"),
         ({"train_scenes": ("0001",)}, "a run with training scenes 0000 0001, this one has 0001"),
         ({"use_validation": True}, "a run with validation scenes none, this one has 0001"),
     ],
 )
 def test_resume_with_other_settings_is_refused(root, one_epoch, change, message):
     with pytest.raises(ValueError, match=message):
-        run(root, one_epoch, resume=True, **change)
+        run(root, one_epoch, resume=True, **{"pairs": FEW_PAIRS} | change)
 
 
 def test_a_damaged_checkpoint_is_told(root, one_epoch, tmp_path):
