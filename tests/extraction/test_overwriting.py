@@ -134,7 +134,7 @@ def test_a_photograph_that_is_broken_by_now_keeps_its_features_until_it_is_mende
     for _ in range(2):  # the second run is asked for everything again, not just for what the first one left
         summary = extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
         assert (summary.extracted, list(summary.skipped)) == (2, ["a.jpg"])
-        assert "1 skipped photographs keep their old features, which d2sfm match leaves out, a.jpg" in caplog.text
+        assert "old features stay, which d2sfm match leaves out: those of 1 skipped photograph (a.jpg)" in caplog.text
     assert contents(matched)["keypoints"]["a.jpg"] == before["keypoints"]["a.jpg"]
     match_database(matched, verification=None)
     assert contents(matched)["matches"].keys() == {("b c.png", "sub/a.jpg")}

@@ -16,7 +16,7 @@ from support.tiffs import LONG, tiff
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, MatchStore
 
-SIZE = (80, 56)
+SIZE = (96, 80)
 # Of what a line with two names can hold.
 NAMES = [
     *(
@@ -81,7 +81,7 @@ def database(photographs, tmp_path_factory):
 
 
 def extract(photographs, database, *more):
-    options = ("--max-edge", 96, "--max-keypoints", 50, "--camera-mode", "single", "--quiet")
+    options = ("--max-edge", 64, "--max-keypoints", 50, "--camera-mode", "single", "--quiet")
     return run("extract", "--images", photographs, "--database", database, *options, *more)
 
 
