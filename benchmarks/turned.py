@@ -157,7 +157,8 @@ def rows_of(label: str, stored: StoredSet, scratch: Path, arguments: argparse.Na
         counts = inliers(of_seed)
         found, expected = of_unlike(counts, stored), of_unlike(upright.setdefault(seed, counts), stored)
         refine_database(of_seed, stored.folder, options=RefinementOptions(seed=seed))
-        row = [label, str(seed), str(found), f"{found / max(expected, 1):.3f}", f"{near_share(of_seed, stored):.3f}"]
+        share = f"{found / expected:.3f}" if expected else "-"
+        row = [label, str(seed), str(found), share, f"{near_share(of_seed, stored):.3f}"]
         if MIRRORED.isdisjoint(stored.orientations.values()):
             result = reconstruct(of_seed, scratch / f"{label}_{seed}", options=ReconstructionOptions(seed=seed))
             errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), turned_truth(stored))
