@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -165,14 +166,14 @@ def test_a_picture_without_any_keypoint_is_a_whole_row(tmp_path, photographs):
     assert features.descriptors.shape == (0, 512)
 
 
-def test_exif_orientation_does_not_turn_keypoints(tmp_path, photographs):
-    """A picture marked as turned has the keypoints of its stored pixels, and a camera of their size."""
+def test_on_request_exif_orientation_does_not_count(tmp_path, photographs):
+    """A picture marked as turned then has the keypoints of its stored pixels; its camera has always their size."""
     folder = tmp_path / "turned"
     folder.mkdir()
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.open(photographs / "b c.png").save(folder / "b c.png", exif=exif)
-    extract_to_database(tmp_path / "turned.db", folder, options=SMALL)
+    extract_to_database(tmp_path / "turned.db", folder, options=replace(SMALL, orientation="none"))
     extract_to_database(tmp_path / "plain.db", photographs, options=SMALL)
     turned, plain = read_all(tmp_path / "turned.db")["b c.png"], read_all(tmp_path / "plain.db")["b c.png"]
     assert np.array_equal(turned.keypoints, plain.keypoints)

@@ -46,7 +46,7 @@ def test_replaced_photographs_are_named_and_taken_out(database, photographs, cap
         cv2.imwrite(str(photographs / name), textured_picture(0, (64, 48)))
     cut(photographs / "b.jpg")
     (photographs / "sub/b.jpg").unlink()
-    warn_of_replaced(database, photographs, NAMES)
+    warn_of_replaced(database, read_headers(photographs, NAMES, Skipped()))
     assert "--overwrite extracts again: 2 photographs (a.jpg the first)" in caplog.text
     skipped = Skipped()
     left = remove_replaced(database, read_headers(photographs, NAMES[:3], skipped), skipped)

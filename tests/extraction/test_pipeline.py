@@ -248,7 +248,7 @@ def test_masks_come_with_their_pictures_and_bad_ones_skip_theirs(run):
             seen.update({picture.image_size: picture.mask for picture in pictures})
             return super().extract_batch(pictures)
 
-    def mask(name, size):
+    def mask(name, size, orientation):
         if name == "1.jpg":
             raise ValueError("bad mask")
         return None if name == "2.jpg" else np.zeros(size[::-1], bool)
