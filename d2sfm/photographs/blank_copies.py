@@ -16,7 +16,7 @@ from d2sfm.photographs.headers import named_damage, opened, pillow_settings, sto
 def write_blank_copy(source: Path, target: Path) -> None:
     """Write a black PNG of the size of a photograph in which COLMAP's import finds what it finds in the photograph.
 
-    COLMAP goes by content, whatever the suffix of target. Raises as ``check_header``.
+    COLMAP goes by content, whatever the suffix of target. Raises as ``read_header``.
     """
     with opened(Path(source)) as picture:
         with named_damage(), pillow_settings():

@@ -51,21 +51,12 @@ LONGEST_SHOWN = 120  # characters of an error of Pillow
 _pillow_lock = threading.Lock()
 
 
-def check_header(path: Path) -> tuple[int, int]:
-    """Whether a file looks like a photograph that can be used, by its name and header alone.
-
-    Returns (width, height) in pixels on COLMAP's grid. Safe to call from several threads. Whether the pixels are whole
-    shows when they are decoded: see ``load_photograph``, which raises the same errors.
-    """
-    path = Path(path)
-    with opened(path) as picture:
-        return stored_size(picture)
-
-
 def read_header(path: Path) -> tuple[tuple[int, int], int]:
-    """What ``check_header`` returns, and the EXIF orientation, 1 to 8; 1 (as it is stored) also where there is none.
+    """Size and EXIF orientation of a photograph that can be used, by its name and header alone.
 
-    Raises as ``check_header``.
+    Returns (width, height) in pixels on COLMAP's grid, and 1 to 8; 1 (as it is stored) also where there is none. Safe
+    to call from several threads. Whether the pixels are whole shows when they are decoded: see ``load_photograph``,
+    which raises the same errors.
     """
     with opened(Path(path)) as picture:
         try:
@@ -78,7 +69,7 @@ def read_header(path: Path) -> tuple[tuple[int, int], int]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture in a file, of which Pillow has read the header. ValueError as ``check_header``, and where the memory
+    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, and where the memory
     does not suffice for what is done with the picture."""
     _check_name(path)
     with named_memory_error(), _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from support.image_reading import check_header
 from support.pictures import EIGHT_BIT, HEIGHT, RGB, WIDTH, png_of_size, save, save_turned, shorten
 
-from d2sfm.photographs.headers import check_header, opened, pillow_settings, read_header
+from d2sfm.photographs.headers import opened, pillow_settings, read_header
 from d2sfm.photographs.reading import check_photograph
 
 

@@ -22,7 +22,9 @@ def test_what_can_be_used_comes_in_order_and_the_rest_is_skipped_in_order(tmp_pa
             raise ValueError(f"is {photograph.size[0]} px wide")
 
     found = read_headers(tmp_path, names, skipped, check)
-    assert found == [Photograph(name, tmp_path / name, (WIDTH, HEIGHT)) for name in ("rgb.png", "lzw.tif", "rgb.jpg")]
+    expected = {"rgb.png": 1, "lzw.tif": 1, "rgb.jpg": 6}
+    assert found == [Photograph(name, tmp_path / name, (WIDTH, HEIGHT), turn) for name, turn in expected.items()]
+    assert found[-1].upright_size == (HEIGHT, WIDTH)
     assert list(skipped.items()) == [
         ("earlier", "reason"),
         ("none.jpg", "No such file or directory"),
@@ -35,6 +37,6 @@ def test_any_other_error_is_raised(tmp_path, monkeypatch):
     def broken(path):
         raise RuntimeError("no reason to skip")
 
-    monkeypatch.setattr(photograph_module, "check_header", broken)
+    monkeypatch.setattr(photograph_module, "read_header", broken)
     with pytest.raises(RuntimeError, match="no reason to skip"):
         read_headers(tmp_path, ["a.jpg"], Skipped())

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pycolmap
 
 from d2sfm.photographs.blank_copies import write_blank_copy
-from d2sfm.photographs.headers import check_header, read_header
+from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import read_mask
 from d2sfm.photographs.reading import load_photograph
 
@@ -95,4 +95,14 @@ def metadata(path: Path) -> tuple[int, int] | None:
     return bitmap.width, bitmap.height
 
 
-READERS = (check_header, read_header, pixels, mask, metadata)
+def check_header(path):
+    """Its size."""
+    return read_header(path)[0]
+
+
+def orientation(path):
+    """EXIF's."""
+    return read_header(path)[1]
+
+
+READERS = (check_header, orientation, pixels, mask, metadata)
