@@ -13,7 +13,6 @@ import numpy as np
 from d2sfm.coordinates import joined_orientation, upright_array
 from d2sfm.database import FeatureStore
 from d2sfm.options import ExtractionOptions, Orientation
-from d2sfm.orientation.find import find_turns
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.skipped import Skipped
@@ -38,6 +37,8 @@ def turned(
         logger.info("turned upright by EXIF: %s", first_of(names, "photograph"))
     if options.orientation is Orientation.EXIF or not photographs:
         return photographs
+    from d2sfm.orientation.find import find_turns  # and with it SciPy, which plain extraction does without
+
     references = _next_to(photographs, known)
     seen = {photograph.name: photograph for photograph in (*photographs, *references)}
     turns = find_turns(
