@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from d2sfm.parts import part_of
-from d2sfm.parts import part_path as part_path
 
 
 @contextmanager

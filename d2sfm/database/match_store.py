@@ -10,6 +10,7 @@ from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.pair_rows import GEOMETRY, MATCHES, geometry_row, matches_row, read_matches
 from d2sfm.database.store import Store
+from d2sfm.database.tables import PAIRS_ANEW, tables
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
@@ -24,6 +25,7 @@ class MatchStore(Store):
         bring_up_to_date(path)
         super().__init__(path)
         images = self._connection.rows("SELECT image_id, name, camera_id FROM images ORDER BY image_id")
+        self._marks = PAIRS_ANEW in tables(self._connection)
         self._names = {image_id: name for image_id, name, _ in images}
         self._camera_ids = {image_id: camera_id for image_id, _, camera_id in images}
 
@@ -111,6 +113,13 @@ class MatchStore(Store):
         sql = f"SELECT pair_id FROM matches {also}ORDER BY pair_id"
         return self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]
 
+    def unverified_pairs(self) -> int:
+        """How many pairs have matches, one or more, and no two-view geometry."""
+        verified = "SELECT pair_id FROM two_view_geometries"
+        return self._connection.rows(f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})")[0][
+            0
+        ]
+
     def pair_counts(self) -> np.ndarray:
         """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers
         of ``matches`` and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""
@@ -136,12 +145,18 @@ class MatchStore(Store):
         return self._matches("two_view_geometries", id_a, id_b)
 
     def write(
-        self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None = None
+        self,
+        id_a: int,
+        id_b: int,
+        matches: np.ndarray,
+        geometry: pycolmap.TwoViewGeometry | None = None,
+        is_matched: bool = True,
     ) -> None:
         """Write a pair in place of what it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
 
-        All in one transaction. Raises ValueError where an image is missing, the images are one, or matches have another
-        shape; RuntimeError where the file can't be written.
+        All in one transaction. is_matched: whether the matches are new, so that a pair that was to be matched anew no
+        longer is; otherwise it was only verified. Raises ValueError where an image is missing, the images are one, or
+        matches have another shape; RuntimeError where the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:
@@ -156,6 +171,8 @@ class MatchStore(Store):
                 self._connection.rows("DELETE FROM two_view_geometries WHERE pair_id = ?", (pair_id,))
             else:
                 self._replace("two_view_geometries", GEOMETRY, geometry_row(pair_id, geometry, is_swapped))
+            if is_matched and self._marks:
+                self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
 
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""

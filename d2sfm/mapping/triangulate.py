@@ -24,6 +24,7 @@ from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import agreeing
 from d2sfm.matching.settings import allowed_error, pair_threshold_px
+from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
 
@@ -82,6 +83,7 @@ def triangulate(
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
         _require_output(output, reference)
+        warn_of_unfinished(database, "the model")
         poses, limits = read_model(reference), _limits(database, options)
         with scratch_folder() as folder:
             work = folder / "work.db"

@@ -13,12 +13,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database import (
+    FeatureStore,
+    MatchStore,
+    begin_overwriting_pairs,
+    end_overwriting_pairs,
+    exclusive,
+    pairs_anew,
+    require_database,
+)
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
 from d2sfm.matching.tasks import PairTask, run_pairs
+from d2sfm.matching.unfinished import warn_of_pairs_anew
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import among, in_tiles
@@ -28,6 +37,8 @@ from d2sfm.system import processors
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
+
+_NONE = np.zeros(0, np.int64)  # numbers of no pairs
 
 
 @dataclass(kw_only=True)
@@ -56,10 +67,10 @@ class _Work:
     options: MatchingOptions
     verification: VerificationOptions | None  # with refinement's threshold where keypoints are refined
     factors: Mapping[int, float]  # resize factors by image id
-    overwrite: bool  # pairs that are there, too, from their descriptors on
     asked: np.ndarray  # [A, 2]
     todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
-    has_matches: np.ndarray  # [P] bool, of these, in the database
+    has_matches: np.ndarray  # [P] bool, of these, which stay
+    is_new: np.ndarray  # [P] bool, whether the database has none
     others: int  # pairs in the database that were not asked for
 
 
@@ -101,18 +112,34 @@ def match_database(
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
-            work = _work(store, asked, options, within, factors, overwrite)
         settings = asdict(options) | (asdict(verification) if verification else {})
         del settings["device"]  # it does not change the result
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
+        if overwrite:
+            begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
+        anew = pairs_anew(database)
+        goes_on = anew is not None and anew.settings == settings
+        if anew and not goes_on:
+            warn_of_pairs_anew(database)
         with MatchStore(database) as store:
-            _warn(store, work, is_refined, differing)
+            work = _work(store, asked, options, within, factors, anew.pending if goes_on else _NONE)
+            _warn(store, work, is_refined, differing, goes_on)
             summary = _match(store, work, num_threads, progress)
-        if overwrite and not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
-            with FeatureStore(database) as features:
-                features.notes.note_match_settings(settings)
+        if goes_on:
+            _end_overwriting(database, settings, work)
         return summary
+
+
+def _end_overwriting(database: Path, settings: Mapping, work: _Work) -> None:
+    """After a run with ``overwrite``, or one that went on with a stopped one."""
+    if len(pairs_anew(database).pending):
+        warn_of_pairs_anew(database)  # of pairs that this run was not asked for
+        return
+    if not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
+        with FeatureStore(database) as features:
+            features.notes.note_match_settings(settings)
+    end_overwriting_pairs(database)
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
@@ -134,34 +161,35 @@ def _work(
     options: MatchingOptions,
     verification: VerificationOptions | None,
     factors: Mapping[int, float],
-    overwrite: bool = False,
+    anew: np.ndarray = _NONE,
 ) -> _Work:
+    """anew: numbers of the pairs that count as not matched."""
     there = store.done_pairs(verified=False)
-    is_done = among(asked, there if verification is None else store.done_pairs(verified=True))
-    todo = in_tiles(asked if overwrite else asked[~is_done])
+    done = there if verification is None else store.done_pairs(verified=True)
+    todo = in_tiles(asked[~among(asked, done) | among(asked, anew)])
     return _Work(
         options=options,
         verification=verification,
         factors=factors,
-        overwrite=overwrite,
         asked=asked,
         todo=todo,
-        has_matches=among(todo, there),
+        has_matches=among(todo, there) & ~among(todo, anew),
+        is_new=~among(todo, there),
         others=len(there) - np.count_nonzero(among(asked, there)),
     )
 
 
-def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str) -> None:
+def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str, overwrites: bool) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
-    if differing and not work.overwrite and len(work.todo) < len(work.asked):
+    if differing and not overwrites and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
-    if differing and work.overwrite and work.others:
+    if differing and overwrites and work.others:
         logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
-    if is_refined and not work.has_matches.all():
+    if is_refined and work.is_new.any():
         logger.warning(
             "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
             "d2sfm refine --restore, then d2sfm refine, aligns all",
-            np.count_nonzero(~work.has_matches),
+            np.count_nonzero(work.is_new),
         )
     without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())
     if work.verification is not None and without_factor:
@@ -183,8 +211,8 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
-        for result in results:
-            store.write(*result.pair, result.matches, result.geometry)
+        for result, has_matches in zip(results, work.has_matches.tolist(), strict=True):
+            store.write(*result.pair, result.matches, result.geometry, not has_matches)
             summary.matches += len(result.matches)
             summary.matching_s += result.matching_s
             summary.verification_s += result.verification_s
@@ -201,7 +229,7 @@ def _tasks(store: MatchStore, work: _Work) -> Iterator[PairTask]:
     latest, descriptors_b = None, None
     for (a, b), has_matches in zip(map(np.ndarray.tolist, work.todo), work.has_matches, strict=True):
         task = PairTask(pair=(a, b), names=(names[a], names[b]))
-        if has_matches and not work.overwrite:
+        if has_matches:
             task = replace(task, matches=store.matches(a, b))
         else:
             if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them

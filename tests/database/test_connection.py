@@ -81,7 +81,7 @@ def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(databas
     run = subprocess.run([sys.executable, "-c", script, database], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     error, done = run.stdout.splitlines()
-    assert error == f"{database} can't be read or written: the disk is full, over a quota or damaged"
+    assert error == f"{database} can't be written: the disk is full, over a quota or damaged"
     assert done == f"[{pycolmap.image_pair_to_pair_id(1, 2)}]"
 
 
