@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from d2sfm.files import replacing
-from d2sfm.network.weights.load import D2NET_KEYS, d2net_state
+from d2sfm.network.weights.load import D2NET_KEYS, check_checkpoint, d2net_state
 from d2sfm.training.trainer import Sums, Trainer
 
 LAST, BEST = "last.pth", "best.pth"
@@ -92,6 +92,7 @@ def _shown(value: str | None) -> str:
 def _read_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What ``save_run`` wrote, and its weights under the trunk's names."""
     try:
+        check_checkpoint(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return checkpoint["training"], {name: checkpoint["model"][key] for name, key in D2NET_KEYS.items()}
     except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where

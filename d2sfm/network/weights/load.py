@@ -10,10 +10,12 @@ import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from torch import Tensor
 
+from d2sfm.files import check_archive
 from d2sfm.network.trunk import CONVOLUTIONS
 from d2sfm.network.weights.download import published_file
 from d2sfm.options import Preprocessing
@@ -132,6 +134,7 @@ def _read(path: Path) -> _Checkpoint:
 def _unpickled(path: Path) -> object:
     with torch.serialization.safe_globals(_UNUSED_GLOBALS):
         try:
+            check_checkpoint(path)
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise ValueError(
@@ -139,6 +142,13 @@ def _unpickled(path: Path) -> object:
             ) from error
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
+
+
+def check_checkpoint(path: Path) -> None:
+    """Raise ValueError where a checkpoint would unpack to too much. torch packs none, but reads packed ones."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            check_archive(archive, path.stat().st_size)
 
 
 def _distances(filters: Tensor) -> list[float]:
