@@ -46,6 +46,15 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def sync(path: Path) -> None:
+    """Wait until the bytes of a file, or the names in a folder, are on the disk. Raises OSError where they can't be."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def part_path(path: Path) -> Path:
     """A name beside the file for what is to become it, unlike that of any other writer: process, thread or machine."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")

@@ -1,17 +1,20 @@
 """COLMAP's database file: making and checking it, and copies to work on."""
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.lock import exclusive
-from d2sfm.database.migration import carry_pose_priors
+from d2sfm.database.lock import exclusive, held_or_exclusive
+from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.patience import require_room
 from d2sfm.database.tables import COLMAP_TABLES, tables
-from d2sfm.files import part_path
+from d2sfm.files import part_path, sync
 
-DATABASE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # SQLite leaves the others where the disk is full, or at a kill
+_SIDE_SUFFIXES = ("-wal", "-shm", "-journal")  # SQLite leaves these where the disk is full, or at a kill
 
 
 def create_database(path: Path) -> None:
@@ -26,20 +29,16 @@ def create_database(path: Path) -> None:
         raise FileNotFoundError(f"no folder {path.parent} for the database {path.name}")
     if path.exists() and path.stat().st_size > 0:
         require_database(path)
-        carry_pose_priors(path)
-        with open_pycolmap(path):
-            return
+        bring_up_to_date(path)
+        return
     path = path.resolve()
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
-    require_room(path, 1_000_000)
-    part = part_path(path)
-    try:
+    with held_or_exclusive(path), unfinished(path) as part:
+        require_room(path, 1_000_000)
         with open_pycolmap(part):
             pass
-        part.replace(path)
-    finally:
-        remove_database(part)
+        put_in_place(part, path)
 
 
 def require_database(path: Path) -> None:
@@ -80,15 +79,11 @@ def working_copy(source: Path, target: Path) -> None:
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(f"no folder {target.parent} for the database {target.name}")
-    part = part_path(target)
-    try:
-        with exclusive(source), Connection(source) as connection:
-            connection.rows("VACUUM INTO ?", (str(part),))
+    with exclusive(source), exclusive(target), unfinished(target) as part:
+        copy_whole(source, part, target)
         with Connection(part) as connection:
             Notes(connection).write(Note.COPY_OF, str(source.resolve()))
-        part.rename(target)
-    finally:
-        remove_database(part)
+        put_in_place(part, target)
 
 
 def _matched(connection: Connection) -> set[tuple[int, int]]:
@@ -96,7 +91,56 @@ def _matched(connection: Connection) -> set[tuple[int, int]]:
     return set(connection.rows("SELECT pair_id, rows FROM matches"))
 
 
-def remove_database(part: Path) -> None:
-    """Remove an unfinished one where it is there, and what SQLite keeps beside it."""
-    for suffix in DATABASE_SUFFIXES:
-        Path(f"{part}{suffix}").unlink(missing_ok=True)
+def copy_whole(source: Path, part: Path, path: Path) -> None:
+    """A copy, also of what another connection has not yet brought into the file, for what is to be ``path``.
+
+    Raises RuntimeError that names ``path`` where the disk has no room for it.
+    """
+    require_room(path, sum(os.path.getsize(file) for file in _files_of(source)))
+    with Connection(source) as connection:
+        connection.rows("VACUUM INTO ?", (str(part),))
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` for a database that is to take it, see ``put_in_place``, or longer names that begin so.
+
+    Nothing of them stays in the end, nor of a killed run's. The caller holds the lock of ``path`` (``exclusive``).
+    Errors that name the part name ``path`` instead.
+    """
+    part = part_path(path)
+    _remove_parts(path)
+    try:
+        yield part
+    except RuntimeError as error:
+        if not str(error).startswith(str(part)):
+            raise
+        raise RuntimeError(f"{path}{str(error)[len(str(part)) :]}") from error
+    finally:
+        _remove_parts(path)
+
+
+def _remove_parts(path: Path) -> None:
+    names = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{16}}\.part.*")
+    for left in path.parent.iterdir():
+        if names.fullmatch(left.name) and left.is_file():
+            left.unlink()
+
+
+def _files_of(database: Path) -> list[str]:
+    return [file for suffix in ("", *_SIDE_SUFFIXES) if os.path.exists(file := f"{database}{suffix}")]
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a whole database, which is closed, the name ``path``. The caller holds the lock of that (``exclusive``).
+
+    No database is there, or an empty file. What SQLite left beside one that was is removed: it would be replayed into
+    this one. Raises RuntimeError where the disk is full.
+    """
+    with Connection(part) as connection:
+        connection.rows("PRAGMA journal_mode = WAL")  # COLMAP's: a copy has none, and a pair would wait for the disk
+    sync(part)
+    for suffix in _SIDE_SUFFIXES:
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    part.replace(path)
+    sync(path.parent)

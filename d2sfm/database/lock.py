@@ -2,10 +2,17 @@
 
 import errno
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+_held: set[Path] = set()  # by this process
+
+
+def held_or_exclusive(path: Path) -> AbstractContextManager[None]:
+    """``exclusive``, for what also runs inside of one: nothing more where this process holds the lock."""
+    return nullcontext() if Path(f"{Path(path).resolve()}.lock") in _held else exclusive(path)
 
 
 @contextmanager
@@ -37,8 +44,10 @@ def exclusive(path: Path) -> Iterator[None]:
                 f"{path} can't be locked: {file} has {size} bytes, expected an empty file or none: give it another name"
             )
         try:
+            _held.add(file)
             yield
         finally:
+            _held.discard(file)
             # While it is still locked: who opened it before finds in FileLock that it is gone, and takes it for in use.
             with suppress(OSError):  # Windows removes no open file: there it stays, empty
                 file.unlink()

@@ -23,11 +23,15 @@ logger = logging.getLogger(__name__)
 _HELD = "is held by another process: let it finish, or close the file there, and run this again"
 _REFUSED = "No registered database factory succeeded"  # all that pycolmap says of a file that it can't open
 _LOCKED = ("database is locked", "database table is locked")
+_NOT_WRITTEN = tuple(
+    f"SQLITE_IOERR_{what}" for what in ("WRITE", "FSYNC", "DIR_FSYNC", "TRUNCATE", "SHMSIZE", "SHMMAP")
+)
 _MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
     **dict.fromkeys(_LOCKED, _HELD),
     "attempt to write a readonly database": "can't be written: it is read-only",
     "database or disk is full": "can't be written: the disk is full",
-    "disk I/O error": "can't be read or written: the disk is full, over a quota or damaged",
+    **dict.fromkeys(_NOT_WRITTEN, "can't be written: the disk is full, over a quota or damaged"),
+    "disk I/O error": "can't be read: the disk is damaged",
     "file is not a database": "is no COLMAP database",
     "unable to open database file": "can't be opened",
     _REFUSED: "can't be opened by pycolmap",
@@ -42,7 +46,8 @@ def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
     except kinds as error:
         if str(error).startswith(f"{path} "):
             raise
-        found = next((ours for theirs, ours in _MESSAGES.items() if theirs in str(error)), None)
+        text = f"{getattr(error, 'sqlite_errorname', '')} {error}"
+        found = next((ours for theirs, ours in _MESSAGES.items() if theirs in text), None)
         raise RuntimeError(f"{path} {found}" if found else f"{path}: {error}") from error
 
 

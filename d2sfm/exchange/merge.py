@@ -4,19 +4,17 @@ pycolmap's own ``Database.merge`` leaves out the tables of d2sfm, and ends the p
 """
 
 import logging
-import os
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, Note, RefinementStore, create_database, exclusive, require_database
+from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_database
 from d2sfm.database.connection import Connection, sole_use
-from d2sfm.database.file import DATABASE_SUFFIXES, remove_database
-from d2sfm.database.migration import complete_frames
+from d2sfm.database.file import copy_whole, put_in_place, unfinished
+from d2sfm.database.migration import bring_up_to_date, complete_frames
 from d2sfm.database.notes import Notes
-from d2sfm.database.removal import MAX_IMAGES
+from d2sfm.database.pair_ids import MAX_IMAGES
 from d2sfm.database.tables import (
     CAMERAS_GIVEN,
     FEATURES,
@@ -77,19 +75,13 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
             stack.enter_context(exclusive(path))
         contents = _contents(sources)
         notes = _common_notes(contents, images)
-        part_name = re.compile(rf"\.{re.escape(output.name)}\.\d+\.\d+\.part({'|'.join(DATABASE_SUFFIXES)})")
-        for left in output.parent.iterdir():  # by a merge that was killed
-            if part_name.fullmatch(left.name) and left.is_file():
-                left.unlink()
-        parts = [output.with_name(f".{output.name}.{os.getpid()}.{number}.part") for number in range(len(sources))]
-        for part in parts:
-            stack.callback(remove_database, part)
-        _copy(sources[0], parts[0])
-        for source, part in zip(sources[1:], parts[1:], strict=True):
-            _append(parts[0], _of_same_schema(source, parts[0], part), source)
-        complete_frames(parts[0])
-        _replace_notes(parts[0], notes)
-        parts[0].rename(output)
+        part = stack.enter_context(unfinished(output))
+        _copy(sources[0], part, output)
+        for number, source in enumerate(sources[1:], 1):
+            _append(part, _of_same_schema(source, part, part.with_name(f"{part.name}.{number}"), output), source)
+        complete_frames(part)
+        _replace_notes(part, notes)
+        put_in_place(part, output)
     return sum(len(content.names) for content in contents)
 
 
@@ -176,7 +168,7 @@ def _replace_notes(merged: Path, notes: Mapping[str, str]) -> None:
             there.write(key, value)
 
 
-def _of_same_schema(source: Path, merged: Path, part: Path) -> Path:
+def _of_same_schema(source: Path, merged: Path, part: Path, output: Path) -> Path:
     """The source where its tables are those of pycolmap's version, else a copy that was brought to them."""
     versions = set()
     for path in (source, merged):
@@ -184,15 +176,14 @@ def _of_same_schema(source: Path, merged: Path, part: Path) -> Path:
             versions |= set(connection.rows("PRAGMA user_version"))
     if len(versions) == 1:
         return source
-    _copy(source, part)
+    _copy(source, part, output)
     return part
 
 
-def _copy(source: Path, part: Path) -> None:
+def _copy(source: Path, part: Path, output: Path) -> None:
     """A whole copy of a database that this run has locked, with the tables of pycolmap's version."""
-    with Connection(source) as connection:
-        connection.rows("VACUUM INTO ?", (str(part),))
-    create_database(part)
+    copy_whole(source, part, output)
+    bring_up_to_date(part)
     with Connection(part) as connection:  # with a log, a full disk would show only after the last transaction
         if (mode := connection.rows("PRAGMA journal_mode = DELETE")) != [("delete",)]:
             raise RuntimeError(f"{part} can't be written without a log: its journal mode stays {mode[0][0]}")

@@ -1,15 +1,19 @@
 """Making, checking and copying the database file."""
 
 import os
+import shutil
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+from filelock import FileLock
 
 from d2sfm.database import FeatureStore, create_database, exclusive, require_database, working_copy
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.tables import tables
+from d2sfm.database.tables import OUR_TABLES, tables
+from d2sfm.exchange.merge import merge_databases
 
 
 @pytest.fixture
@@ -110,3 +114,56 @@ def test_missing_files_and_folders(tmp_path):
     ):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def leave_log(path):
+    """Leave beside the name, of which there is no database, what a killed run left beside one that was there."""
+    create_database(path)
+    with Connection(path) as connection:
+        connection.rows("CREATE TABLE of_another (x)")
+        connection.run_many("INSERT INTO of_another VALUES (zeroblob(5000))", [()] * 10)
+        log = Path(f"{path}-wal").read_bytes()
+    path.unlink()
+    Path(f"{path}-wal").write_bytes(log)
+    Path(f"{path}-journal").write_bytes(b"journal")
+
+
+@pytest.mark.parametrize("way", ["new", "copy", "merged"])
+def test_what_is_left_beside_a_name_gets_into_no_database_that_takes_it(database, tmp_path, way):
+    path = tmp_path / "new.db"
+    leave_log(path)
+    create_database(tmp_path / "other.db")
+    if way == "new":
+        create_database(path)
+    elif way == "copy":
+        working_copy(database, path)
+    else:
+        merge_databases([database, tmp_path / "other.db"], path)
+    with Connection(path) as connection:
+        assert connection.rows("PRAGMA integrity_check") == [("ok",)]
+        assert tables(connection) - OUR_TABLES.keys() == tables_of(database)
+        assert connection.rows("PRAGMA journal_mode") == [("wal",)]
+    assert sorted(os.listdir(tmp_path)) == ["db.db", "new.db", "other.db"]
+
+
+def tables_of(path):
+    with Connection(path) as connection:
+        return tables(connection)
+
+
+def test_the_log_of_a_database_that_is_there_stays(database, tmp_path):
+    """A killed run's: what it wrote last is in it."""
+    with Connection(database) as connection:
+        connection.rows("CREATE TABLE last (x)")
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{database}{suffix}", tmp_path / f"killed.db{suffix}")
+    create_database(tmp_path / "killed.db")
+    assert "last" in tables_of(tmp_path / "killed.db")
+
+
+@pytest.mark.parametrize("way", [create_database, lambda path: working_copy(path.with_name("db.db"), path)])
+def test_a_name_that_another_run_is_about_to_give_is_not_taken(database, tmp_path, way):
+    with FileLock(tmp_path / "new.db.lock"), pytest.raises(RuntimeError, match=r"new\.db is in use by another run"):
+        way(tmp_path / "new.db")
+    with exclusive(tmp_path / "new.db"):
+        create_database(tmp_path / "new.db")  # of this process

@@ -160,8 +160,9 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
 
 
 def test_what_a_killed_merge_left_goes(tmp_path, parts):
-    left = [".merged.db.17.0.part", ".merged.db.17.1.part-wal"]
-    kept = [".merged.db.part", ".other.db.17.0.part", ".merged.db_2.db.17.0.part", ".merged.db.x.17.0.part"]
+    token = "0123456789abcdef"
+    left = [f".merged.db.{token}.part", f".merged.db.{token}.part.1-wal"]
+    kept = [".merged.db.part"] + [f".{name}.{token}.part" for name in ("other.db", "merged.db_2.db", "merged.db.x")]
     for name in left + kept:
         (tmp_path / name).touch()
     merge_databases(parts, tmp_path / "merged.db")
@@ -401,6 +402,6 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts, share):
     limit = int(share * len(before[0]))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         message = pool.submit(merge_beyond_the_limit, parts, tmp_path / "merged.db", limit).result()
-    assert re.search(r"(a\.db|\.part) can't be (read or )?written: the disk is full", message)
+    assert message.startswith(f"{tmp_path / 'merged.db'} can't be written: the disk is full")
     assert sorted(os.listdir(tmp_path)) == ["a.db", "b.db", "c.db", "photographs"]
     assert [path.read_bytes() for path in parts] == before
