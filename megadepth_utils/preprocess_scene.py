@@ -86,8 +86,8 @@ def _fault(path: Path, camera_size: tuple[int, int]) -> str | None:
             size = picture.size
     except FileNotFoundError:
         return f"{path}: missing"
-    except OSError:
-        return f"{path}: no picture"
+    except (OSError, Image.DecompressionBombError):
+        return f"{path}: no picture, or of too many pixels"
     if size != camera_size:
         return f"{path}: {size[0]} x {size[1]}, its camera {camera_size[0]} x {camera_size[1]}"
     return None

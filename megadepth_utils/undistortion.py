@@ -120,7 +120,7 @@ def _longest_edge(folder: Path) -> int:
         try:
             with Image.open(folder / name) as picture:
                 longest = max(longest, *picture.size)
-        except OSError as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise RuntimeError(f"{folder / name} is damaged: its size can't be read") from error
     return longest
 
@@ -137,13 +137,12 @@ def _faults(model: pycolmap.Reconstruction, folder: Path) -> dict[str, str]:
 
 def _fault(path: Path, camera: pycolmap.Camera) -> str | None:
     try:
-        width, height = _size_of_whole_jpeg(path) or check_photograph(path)
+        if _size_of_whole_jpeg(path) != (camera.width, camera.height):
+            check_photograph(path, (camera.width, camera.height))
     except FileNotFoundError:
         return "is missing"
     except ValueError as error:
         return str(error)
-    if (width, height) != (camera.width, camera.height):
-        return f"is {width} x {height} pixels, its camera {camera.width} x {camera.height}"
     return None
 
 
@@ -158,7 +157,7 @@ def _size_of_whole_jpeg(path: Path) -> tuple[int, int] | None:
             if not begins or stream.seek(-2, os.SEEK_END) < 3 or stream.read() != b"\xff\xd9":
                 return None
             return Image.open(stream).size
-    except OSError:
+    except (OSError, Image.DecompressionBombError):
         return None
 
 

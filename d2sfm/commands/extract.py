@@ -6,7 +6,14 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import DATABASE, GOES_ON, add_command, add_database, add_options, parse_options
 from d2sfm.console import finish, shows_progress
-from d2sfm.options import CameraOptions, ExtractionOptions, MapCacheOptions, MaskOptions, StorageOptions
+from d2sfm.options import (
+    CameraOptions,
+    ExtractionOptions,
+    MapCacheOptions,
+    MaskOptions,
+    PhotographOptions,
+    StorageOptions,
+)
 from d2sfm.options.fields import Options
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
@@ -36,7 +43,8 @@ def add(commands) -> None:
         default=argparse.SUPPRESS,
         help="short for --scales 0.5 1 2",
     )
-    add_options(parser, ExtractionOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions)
+    kinds = (ExtractionOptions, PhotographOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions)
+    add_options(parser, *kinds)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -44,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     common = {
         "options": parse_options(ExtractionOptions, arguments),
         "storage": parse_options(StorageOptions, arguments),
+        "limits": parse_options(PhotographOptions, arguments),
         "overwrite": arguments.overwrite,
         "progress": shows_progress(arguments),
     }

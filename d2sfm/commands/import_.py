@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_no_verify, add_options, parse_options
 from d2sfm.console import finish, shows_progress
-from d2sfm.options import CameraOptions, ImportOptions, VerificationOptions
+from d2sfm.options import CameraOptions, ImportOptions, PhotographOptions, VerificationOptions
 
 
 def add(commands) -> None:
@@ -24,7 +24,7 @@ def add(commands) -> None:
         "--matches", type=Path, metavar="FILE", help="HDF5 file of matches in hloc's layout (default: none)"
     )
     add_no_verify(parser)
-    add_options(parser, ImportOptions, CameraOptions, VerificationOptions)
+    add_options(parser, ImportOptions, PhotographOptions, CameraOptions, VerificationOptions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         matches=arguments.matches,
         options=options,
         cameras=cameras,
+        limits=parse_options(PhotographOptions, arguments),
         verification=verification if arguments.verify else None,
         progress=shows_progress(arguments),
     )

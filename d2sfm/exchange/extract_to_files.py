@@ -14,7 +14,7 @@ from d2sfm.extraction.upright import turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
-from d2sfm.options import DescriptorDtype, ExtractionOptions, StorageOptions
+from d2sfm.options import DescriptorDtype, ExtractionOptions, PhotographOptions, StorageOptions
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.skipped import Skipped
 
@@ -24,6 +24,7 @@ def extract_to_files(
     *,
     options: ExtractionOptions | None = None,
     storage: StorageOptions | None = None,
+    limits: PhotographOptions | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
@@ -31,6 +32,7 @@ def extract_to_files(
 
     image_list: a text file with a path in each line, relative to the current directory. A photograph whose file holds
     features of the same settings is passed over, but with ``overwrite``; a file with others is replaced.
+    limits: which photographs are read.
 
     Raises FileNotFoundError or ValueError for a list that is missing, empty or no text.
     """
@@ -46,7 +48,8 @@ def extract_to_files(
     def write(name: str, features: Features) -> None:
         write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
 
-    photographs = read_headers(Path(), pending, skipped, lambda photograph: extractor.check_size(photograph.size))
+    fits, largest = extractor.check_size, (limits or PhotographOptions()).max_megapixels
+    photographs = read_headers(Path(), pending, skipped, lambda photograph: fits(photograph.size), largest)
     photographs = turned(photographs, extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)

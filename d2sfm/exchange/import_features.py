@@ -23,7 +23,7 @@ from d2sfm.formats.hloc_features import HlocFeatures
 from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.settings import note_settings, of_refined
-from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
+from d2sfm.options import CameraOptions, Convention, ImportOptions, PhotographOptions, VerificationOptions
 from d2sfm.pairs.arrays import among
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
@@ -69,6 +69,7 @@ def import_features(
     matches: Path | str | None = None,
     options: ImportOptions | None = None,
     cameras: CameraOptions | None = None,
+    limits: PhotographOptions | None = None,
     verification: VerificationOptions | None = None,
     progress: bool = False,
 ) -> ImportSummary:
@@ -76,7 +77,8 @@ def import_features(
 
     features: HDF5 file in hloc's layout, or a folder of npz or mat files called as the photographs (which may be
     ``images`` itself). matches: HDF5 file in hloc's layout, for pairs that the database has no matches of;
-    verification: how all pairs without geometry are then verified, None for not at all.
+    verification: how all pairs without geometry are then verified, None for not at all. limits: which
+    photographs are read.
 
     Keypoints are brought to COLMAP's frame. A fingerprint that tells where they are from is kept with them; where d2sfm
     wrote the files it is that of the extraction. Photographs that have features already are passed over. What can't
@@ -100,7 +102,8 @@ def import_features(
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]
         summary.already_there = len(names) - len(without)
-        photographs = read_headers(images, pending, summary.skipped)
+        largest = (limits or PhotographOptions()).max_megapixels
+        photographs = read_headers(images, pending, summary.skipped, max_megapixels=largest)
         photographs = import_folder(database, images, photographs, cameras, summary.skipped)
         try:
             _write_features(database, source, photographs, fingerprint, options, summary, progress)

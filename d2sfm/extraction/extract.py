@@ -32,6 +32,7 @@ from d2sfm.options import (
     MapCacheOptions,
     MaskOptions,
     Orientation,
+    PhotographOptions,
     StorageOptions,
 )
 from d2sfm.photographs.masks import Masks
@@ -51,6 +52,7 @@ def extract_to_database(
     storage: StorageOptions | None = None,
     masks: MaskOptions | None = None,
     cache: MapCacheOptions | None = None,
+    limits: PhotographOptions | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
@@ -61,7 +63,7 @@ def extract_to_database(
     kept for refinement, and how many. overwrite: extract again what has features, of whatever settings. They count as
     none from the start of that run, but stay, with the pairs that hang on them, until the new ones are written; where
     it was stopped, the next run goes on. A photograph whose size changed gets a new camera; one that is broken by now
-    keeps what it had.
+    keeps what it had. limits: which photographs are read.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a cache without scale
     1, RuntimeError where the database is none, or holds features of another extractor or of other settings (with
@@ -69,7 +71,8 @@ def extract_to_database(
     """
     started, skipped = time.perf_counter(), Skipped()
     images, cameras, cache = Path(images), cameras or CameraOptions(), cache or MapCacheOptions()
-    masks = Masks(masks.masks, masks.camera_mask) if masks else Masks()
+    largest = (limits or PhotographOptions()).max_megapixels
+    masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
     names = _require_inputs(images, options or ExtractionOptions(), cameras, masks, cache)
     extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
@@ -77,7 +80,8 @@ def extract_to_database(
         open_database(database, cameras)
         pending = begin(database, images, names, fingerprint, overwrite)
         masks.warn_of_lacking(pending)
-        photographs = read_headers(images, pending, skipped, lambda each: extractor.check_size(each.upright_size))
+        fits = extractor.check_size
+        photographs = read_headers(images, pending, skipped, lambda each: fits(each.upright_size), largest)
         known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
         photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:

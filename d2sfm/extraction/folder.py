@@ -83,11 +83,11 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
 
 def _skip_broken_firsts(photographs: list[Photograph], mode: CameraMode, skipped: Skipped) -> None:
     """Skip the broken ones before the first whole one of those that share a camera."""
-    paths = {photograph.name: photograph.path for photograph in photographs}
-    for members in by_camera_group(list(paths), mode).values():
+    by_name = {photograph.name: photograph for photograph in photographs}
+    for members in by_camera_group(list(by_name), mode).values():
         for name in members:
             with skipped.catching(name):
-                load_photograph(paths[name])
+                load_photograph(by_name[name].path, by_name[name].size)
                 break
 
 
@@ -99,7 +99,7 @@ def remove_replaced(database: Path, photographs: list[Photograph], skipped: Skip
     whole = []
     for photograph in _replaced(database, photographs):
         with skipped.catching(photograph.name):
-            load_photograph(photograph.path)
+            load_photograph(photograph.path, photograph.size)
             whole.append(photograph.name)
     if whole:
         logger.warning("another size by now, so that cameras are new: %s", first_of(whole, "photograph"))

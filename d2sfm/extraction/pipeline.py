@@ -57,13 +57,10 @@ def extract_all(
     batches = plan_batches(photographs, extractor.batch_size)
 
     def prepared(photograph: Photograph) -> Prepared:
-        pixels = load_photograph(photograph.path)
-        found, expected = (pixels.shape[1], pixels.shape[0]), photograph.size
-        visible = mask(photograph.name, found, photograph.orientation)
-        picture = extractor.prepare(pixels, visible, photograph.orientation)
-        if found != expected:  # the file changed since its header was read, or since its camera was made
-            raise ValueError(f"is {found[0]} x {found[1]} px, expected {expected[0]} x {expected[1]} px")
-        return picture
+        # Another size: the file changed since its header was read, or since its camera was made.
+        pixels = load_photograph(photograph.path, photograph.size)
+        visible = mask(photograph.name, photograph.size, photograph.orientation)
+        return extractor.prepare(pixels, visible, photograph.orientation)
 
     decoders = 1 if extractor.device.type == "cpu" else processors()  # the network takes all cores
     writer = Writer(store, skipped)

@@ -73,7 +73,7 @@ def _next_to(photographs: list[Photograph], known: list[Photograph]) -> list[Pho
 def _as_looked_at(photograph: Photograph) -> np.ndarray | None:
     """The upright picture; None where it can't be read, which is told when it is its turn."""
     with Skipped().catching(photograph.name):
-        return upright_array(load_photograph(photograph.path), photograph.orientation)
+        return upright_array(load_photograph(photograph.path, photograph.size), photograph.orientation)
     return None
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from d2sfm.files import replacing_file
+from d2sfm.files import check_dataset, replacing_file
 from d2sfm.system import named_shortage, reserve
 from d2sfm.text import first_line
 
 FLOATS, INTEGERS = "f", "iu"  # kinds of NumPy's types
 FILE_BYTES, GROUP_BYTES, LETTER_BYTES = 10_000, 2_000, 8  # that HDF5 adds at the most: of a name, for each letter
+LONGEST_NAME = 4096  # no path is longer; names of groups in groups add up
 
 
 @contextmanager
@@ -77,9 +78,15 @@ def _empty_file() -> bytes:
 
 
 def links(group: h5py.Group) -> list[str]:
-    """Names of what a group holds, without a look at what they lead to. Those that are not UTF-8 are left out."""
+    """Names of what a group holds, without a look at what they lead to. Those that are not UTF-8 are left out.
+
+    Raises ValueError where one is longer than any photograph's.
+    """
     with _named(group.file.filename):
-        return [name for name in group if isinstance(name, str)]
+        names = [name for name in group if isinstance(name, str)]
+    if names and len(longest := max(names, key=len)) > LONGEST_NAME:
+        raise ValueError(f"{group.file.filename} has a name of {len(longest)} characters, {longest[:40]}...")
+    return names
 
 
 def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -113,6 +120,8 @@ def groups_with(file: h5py.File, dataset: str) -> list[str]:
             if address in visited:
                 continue
             visited.add(address)
+            if len(prefix) > LONGEST_NAME:
+                raise ValueError(f"groups in groups, with {len(prefix)} characters in their names, {prefix[:40]}...")
             names = links(group)
             if prefix and dataset in names and _is_hard(group, dataset) and isinstance(group[dataset], h5py.Dataset):
                 found.append(prefix.rstrip("/"))
@@ -153,6 +162,7 @@ def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: st
     if dataset.size and not stored:
         raise ValueError(f"{path}: {where} declares {dataset.size} values and holds none")
     with _named(path):
+        check_dataset(dataset)
         return dataset[()]
 
 

@@ -87,8 +87,8 @@ class HlocMatches(Reader):
             if "matches0" not in inside:
                 yield from ((False, first, second, f"{first}/{second}") for second in inside)
                 continue
-            places = [place for place, letter in enumerate(first) if letter == OLD_SEPARATOR]
-            halves = {(first[:place], first[place + 1 :]) for place in places}
+            places = (place for place, letter in enumerate(first) if letter == OLD_SEPARATOR)
+            halves = ((first[:place], first[place + 1 :]) for place in places)
             known = [(a, b) for a, b in halves if a in by_key and b in by_key]
             if len(known) > 1:
                 raise ValueError(f"{self.path}: {first} may be of {len(known)} pairs of images")

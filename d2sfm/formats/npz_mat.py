@@ -5,6 +5,10 @@ beside them what the published tool leaves out: ``convention``, ``image_size``, 
 ``fingerprint`` of the settings. The published tool's own files have ``keypoints`` [N, 3] (x, y, scale).
 """
 
+import math
+import os
+import struct
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +16,7 @@ import numpy as np
 
 from d2sfm.coordinates import ORIENTATIONS, Size
 from d2sfm.features.record import Features
-from d2sfm.files import replacing
+from d2sfm.files import ALWAYS_UNPACKED, MOST_UNPACKED, check_archive, check_unpacked, replacing
 from d2sfm.options import Convention, DescriptorDtype, OutputType
 
 REQUIRED = ("keypoints", "descriptors", "convention", "image_size", "input_size", "scales")
@@ -20,6 +24,9 @@ PUBLISHED = ("keypoints", "descriptors", "scores")
 
 _NPZ_MAGIC = b"PK\x03\x04"
 _MAT_MAGIC = b"MATLAB 5.0 MAT-file"
+_MAT_HEADER_BYTES, _MAT_COMPRESSED, _PIECE_BYTES = 128, 15, 1 << 20
+_MAT_ITEM_BYTES = {"double": 8, "single": 4}
+_MAT_ITEM_BYTES |= {f"{sign}int{8 * size}": size for sign in ("", "u") for size in (1, 2, 4, 8)}
 
 
 def write_features(
@@ -170,14 +177,43 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 def _load_npz(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     with np.load(stream, allow_pickle=False) as archive:
+        check_archive(archive.zip, stream.seek(0, os.SEEK_END))
         return {key: archive[key] for key in keys if key in archive.files}
 
 
 def _load_mat(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
+    check_unpacked(*_mat_bytes(stream))
+    stream.seek(0)
+    for key, shape, kind in whosmat(stream):  # cells are made before they are read
+        if key in keys and kind not in (*_MAT_ITEM_BYTES, "char"):
+            raise ValueError(f"{key} is {kind}, expected numbers or a text")
+        if key in keys:
+            check_unpacked(stream.seek(0, os.SEEK_END), math.prod(shape) * _MAT_ITEM_BYTES.get(kind, 4))
+    stream.seek(0)
     arrays = loadmat(stream, variable_names=list(keys))
     return {key: arrays[key] for key in keys if key in arrays}
+
+
+def _mat_bytes(stream: BinaryIO) -> tuple[int, int]:
+    """Bytes of a mat file, and what its elements unpack to, up to the first that tells it to be too many."""
+    stored, unpacked = stream.seek(0, os.SEEK_END), 0
+    stream.seek(_MAT_HEADER_BYTES - 2)
+    order, place = "<" if stream.read(2) == b"IM" else ">", _MAT_HEADER_BYTES
+    while place + 8 <= stored:
+        stream.seek(place)
+        kind, size = struct.unpack(f"{order}II", stream.read(8))
+        if kind == _MAT_COMPRESSED:
+            element = zlib.decompressobj()
+            waiting = stream.read(min(size, stored))
+            while waiting and unpacked <= MOST_UNPACKED * stored + ALWAYS_UNPACKED:
+                unpacked += len(element.decompress(waiting, _PIECE_BYTES))
+                waiting = element.unconsumed_tail
+        else:
+            unpacked += size
+        place += 8 + size
+    return stored, unpacked
 
 
 def _require_floats(arrays: dict[str, np.ndarray], keys: tuple[str, ...]) -> None:

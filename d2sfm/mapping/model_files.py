@@ -41,7 +41,7 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     unread = sorted(set().union(*(_colour(model, images) for model in models)))
     if unread:
         logger.warning(
-            "%s of %d not in %s or damaged: points that are seen nowhere else stay black (give --images)",
+            "%s of %d not in %s, damaged or of another size: points seen nowhere else stay black (give --images)",
             first_of(unread, "photograph"),
             len(names),
             images,
@@ -58,7 +58,7 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
     for image in (model.images[image_id] for image_id in model.reg_image_ids()):
         observed = image.get_observation_points2D()
         try:
-            pixels = load_photograph(folder / image.name)
+            pixels = load_photograph(folder / image.name, (image.camera.width, image.camera.height))
         except (ValueError, OSError):
             unread.add(image.name)
             continue

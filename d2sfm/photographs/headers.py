@@ -1,5 +1,6 @@
 """What the name and the header of a file tell of a photograph, before its pixels are decoded."""
 
+import math
 import os
 import stat
 import threading
@@ -12,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from d2sfm.coordinates import ORIENTATIONS
+from d2sfm.coordinates import ORIENTATIONS, Size
 from d2sfm.text import one_line
 
 READ_SUFFIXES = {
@@ -51,29 +52,49 @@ LONGEST_SHOWN = 120  # characters of an error of Pillow
 _pillow_lock = threading.Lock()
 
 
-def read_header(path: Path) -> tuple[tuple[int, int], int]:
+def read_header(path: Path, size: Size | None = None, max_megapixels: float = math.inf) -> tuple[Size, int]:
     """Size and EXIF orientation of a photograph that can be used, by its name and header alone.
+
+    size: (width, height) in pixels that it should have, where that is known; max_megapixels: see PhotographOptions.
 
     Returns (width, height) in pixels on COLMAP's grid, and 1 to 8; 1 (as it is stored) also where there is none. Safe
     to call from several threads. Whether the pixels are whole shows when they are decoded: see ``load_photograph``,
     which raises the same errors.
     """
-    with opened(Path(path)) as picture:
+    with opened(Path(path), size) as picture:
+        _check_megapixels(picture, max_megapixels)
         try:
-            with pillow_settings():
+            with pillow_settings():  # of a PNG, Pillow decodes all pixels to see what comes after them
                 found = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception:  # damaged EXIF, for which Pillow's reader raises what it likes
             found = 1
         return stored_size(picture), found if found in ORIENTATIONS else 1
 
 
+def read_size(path: Path, max_megapixels: float = math.inf) -> Size:
+    """(width, height) alone, as ``read_header``."""
+    with opened(Path(path)) as picture:
+        _check_megapixels(picture, max_megapixels)
+        return stored_size(picture)
+
+
+def _check_megapixels(picture: Image.Image, most: float) -> None:
+    width, height = stored_size(picture)
+    if width * height > most * 1e6:
+        raise ValueError(
+            f"is {width} x {height} px, {width * height / 1e6:.3g} megapixels: --max-megapixels allows {most:g}"
+        )
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, and where the memory
-    does not suffice for what is done with the picture."""
+def opened(path: Path, size: Size | None = None) -> Iterator[Image.Image]:
+    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, where it has another
+    size than the one it should have, and where the memory does not suffice for what is done with the picture."""
     _check_name(path)
     with named_memory_error(), _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
         width, height = stored_size(picture)
+        if size is not None and (width, height) != tuple(size):
+            raise ValueError(f"is {width} x {height} px, expected {size[0]} x {size[1]} px")
         if width * height > MAX_PIXELS:
             raise ValueError(f"is {width} x {height} pixels, expected {MAX_PIXELS} or fewer in all")
         if not picture.tile:
@@ -90,12 +111,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 @contextmanager
-def decoded(path: Path) -> Iterator[tuple[Image.Image, np.ndarray | None]]:
+def decoded(path: Path, size: Size | None = None) -> Iterator[tuple[Image.Image, np.ndarray | None]]:
     """The whole picture in a file, not turned, and its colours where they have 16 bits: [H, W, 3] uint16, RGB.
 
     Of those the picture has the high bytes alone. Raises as ``opened``, and where a part is missing or damaged.
     """
-    with opened(path) as picture:
+    with opened(path, size) as picture:
         if picture.format == "PNG":  # broken chunks, of which COLMAP makes black pixels, are forgiven by load()
             with opened(path) as again, named_damage():
                 again.verify()

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.coordinates import Size, stored_array, upright_size
-from d2sfm.photographs.headers import decoded, named_damage
+from d2sfm.options import PhotographOptions
+from d2sfm.photographs.headers import decoded, named_damage, read_size
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -22,18 +23,25 @@ _GREY_MODES = {"1", "L", "I", "I;16", "I;16B", "F"}  # Pillow's
 class Masks:
     """The masks of the photographs below a folder, and one that all photographs share.
 
-    folder: of the masks by photograph; camera_mask: the shared one, for what every picture shows (a bonnet, a logo).
+    folder: of the masks by photograph; camera_mask: the shared one, for what every picture shows (a bonnet, a logo);
+    max_megapixels: what it may have, before its photographs are known.
 
     Raises FileNotFoundError where either is missing, ValueError where the shared one can't be read.
     """
 
-    def __init__(self, folder: Path | str | None = None, camera_mask: Path | str | None = None):
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        camera_mask: Path | str | None = None,
+        max_megapixels: float = PhotographOptions.max_megapixels,
+    ):
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None and not self.folder.is_dir():
             raise FileNotFoundError(f"no folder of masks {folder}")
         self._shared, self._is_told = None, False
         if camera_mask is not None:
             try:
+                read_size(Path(camera_mask), max_megapixels)
                 self._shared = read_mask(Path(camera_mask))
             except ValueError as error:
                 raise ValueError(f"the mask {camera_mask} {error}") from error
@@ -79,19 +87,20 @@ class Masks:
         masks = [] if self._shared is None else [("the camera mask", self._shared)]
         if path is not None:
             try:
+                _require_fit("its mask", read_size(path), tuple(size), orientation)  # what does not fit is not decoded
                 masks.append(("its mask", read_mask(path)))
+            except _Misfit:
+                raise
             except (ValueError, OSError) as error:
                 raise ValueError(f"has a mask that can't be used: {path} {error}") from error
         stored = [self._as_stored(name, what, mask, tuple(size), orientation) for what, mask in masks]
         return np.logical_and.reduce(stored) if stored else None
 
     def _as_stored(self, name: str, what: str, mask: np.ndarray, size: Size, orientation: int) -> np.ndarray:
-        height, width = mask.shape
+        _require_fit(what, mask.shape[::-1], size, orientation)
         upright = upright_size(size, orientation)
-        if (width, height) == upright != size:
+        if mask.shape[::-1] == upright != size:
             return stored_array(mask, orientation)
-        if (width, height) != size:
-            raise ValueError(f"is {size[0]} x {size[1]} px, {what} {width} x {height} px")
         if orientation != 1 and upright == size and not self._is_told:
             self._is_told = True
             logger.warning("%s has an EXIF orientation, and %s is taken as stored: its size does not tell", name, what)
@@ -100,6 +109,15 @@ class Masks:
     def _path(self, name: str) -> Path | None:
         paths = (self.folder / f"{name}.png", (self.folder / name).with_suffix(".png"))
         return next((path for path in paths if path.is_file()), None)
+
+
+class _Misfit(ValueError):
+    """A mask of another size than its photograph."""
+
+
+def _require_fit(what: str, found: Size, size: Size, orientation: int) -> None:
+    if found not in (size, upright_size(size, orientation)):
+        raise _Misfit(f"is {size[0]} x {size[1]} px, {what} {found[0]} x {found[1]} px")
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -1,6 +1,7 @@
 """A photograph as its header tells of it: a record that is made once and goes through all stages."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,18 +32,25 @@ class Photograph:
 
 
 def read_headers(
-    folder: Path, names: Iterable[str], skipped: Skipped, check: Callable[[Photograph], None] = lambda photograph: None
+    folder: Path,
+    names: Iterable[str],
+    skipped: Skipped,
+    check: Callable[[Photograph], None] = lambda photograph: None,
+    max_megapixels: float = math.inf,
+    sizes: Mapping[str, Size] | None = None,
 ) -> list[Photograph]:
     """Those of the photographs that can be used, by their headers, in order; ``skipped`` gets the others.
 
     check: what else they are to pass, called in threads; a ValueError or OSError tells why one can't be used. Pixels
-    are looked at once, when it is their turn: a large folder starts at once.
+    are looked at once, when it is their turn: a large folder starts at once. max_megapixels: see
+    PhotographOptions; sizes: (width, height) that photographs should have, by name, where that is known.
     """
 
     def read(name: str) -> Photograph | Skipped:
         unusable = Skipped()
         with unusable.catching(name):
-            photograph = Photograph(name, Path(folder, name), *read_header(Path(folder, name)))
+            path = Path(folder, name)
+            photograph = Photograph(name, path, *read_header(path, sizes and sizes[name], max_megapixels))
             check(photograph)
             return photograph
         return unusable

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from d2sfm.coordinates import Size
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,10 @@ def list_photographs(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def load_photograph(path: Path) -> np.ndarray:
+def load_photograph(path: Path, size: Size | None = None) -> np.ndarray:
     """Check a photograph and decode it.
+
+    size: (width, height) in pixels that it should have, where that is known; what has another is not decoded.
 
     Returns [H, W, 3] uint8, RGB, the pixels that COLMAP's reader gives. EXIF orientation is ignored. Grey is repeated
     in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, an alpha channel is dropped and the
@@ -52,19 +55,19 @@ def load_photograph(path: Path) -> np.ndarray:
     Raises ValueError with the reason in one line (without the path) where the file cannot be used, a part of it is
     missing among others, FileNotFoundError where there is none.
     """
-    with decoded(Path(path)) as (picture, deep):
+    with decoded(Path(path), size) as (picture, deep):
         _check_range(picture)
         with named_damage():
             return _pixels(picture, deep)
 
 
-def check_photograph(path: Path) -> tuple[int, int]:
+def check_photograph(path: Path, size: Size | None = None) -> tuple[int, int]:
     """Whether a file can be used as a photograph, by decoding it; errors are those of ``load_photograph``.
 
     Call it before a file is given to COLMAP, which does not notice one that is cut short. Returns (width, height) in
     pixels on COLMAP's grid.
     """
-    height, width, _ = load_photograph(path).shape
+    height, width, _ = load_photograph(path, size).shape
     return width, height
 
 

@@ -49,14 +49,8 @@ class MapSource:
     def _compute(self, image: ImageKeypoints) -> FeatureMaps:
         path = self._folder / image.name
         try:
-            pixels = load_photograph(path)
+            pixels = load_photograph(path, image.image_size)
         except ValueError as error:
             raise ValueError(f"{path} {error}") from error
-        size = pixels.shape[1], pixels.shape[0]
-        if size != tuple(image.image_size):
-            raise ValueError(
-                f"{path} is {size[0]} x {size[1]} px, at extraction it was "
-                f"{image.image_size[0]} x {image.image_size[1]}"
-            )
         picture = resize(upright_array(pixels, image.orientation), image.input_size)
         return feature_maps(picture, self._trunk, self._options.preprocessing, self._device)

@@ -18,7 +18,7 @@ from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore, excl
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
-from d2sfm.photographs.photograph import Photograph, read_headers
+from d2sfm.photographs.photograph import read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
@@ -194,13 +194,7 @@ def _read(run: _Run) -> tuple[Path, Collection]:
 def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
     """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
     sizes, unusable = {image.name: tuple(image.image_size) for image in images}, Skipped()
-
-    def check(photograph: Photograph) -> None:
-        (width, height), expected = photograph.size, sizes[photograph.name]
-        if (width, height) != expected:
-            raise ValueError(f"is {width} x {height} px, not {expected[0]} x {expected[1]}")
-
-    read_headers(folder, sizes, unusable, check)
+    read_headers(folder, sizes, unusable, sizes=sizes)
     if unusable:
         faults = [f"{name} {reason}" for name, reason in unusable.items()]
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""

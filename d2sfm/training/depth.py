@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from d2sfm.coordinates import Size
+from d2sfm.files import check_dataset
 from d2sfm.network.sampling import resample
 from d2sfm.training.warp import where_known
 
@@ -63,6 +64,11 @@ def _open_megadepth(path: Path) -> h5py.Dataset:
     if not isinstance(depth, h5py.Dataset) or depth.ndim != 2 or depth.dtype.kind not in "fiu":
         file.close()
         raise ValueError(f"{path} holds no dataset 'depth' of two dimensions")
+    try:
+        check_dataset(depth)
+    except ValueError as error:
+        file.close()
+        raise ValueError(f"{path} is damaged: {error}") from error
     return depth
 
 

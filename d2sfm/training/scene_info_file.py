@@ -7,16 +7,14 @@ the D2-Net authors published is made of pickled dictionaries; it is read on requ
 import os
 from pathlib import Path
 from typing import BinaryIO
-from zipfile import ZipFile
 
 import numpy as np
 
-from d2sfm.files import replacing
+from d2sfm.files import check_archive, replacing
 from d2sfm.text import one_line
 from d2sfm.training.scene_info import SCENE_KEYS, SceneInfo
 
 _ZIP_MAGIC = b"PK\x03\x04"
-_MOST_UNPACKED = 100  # times the bytes of the file: what unpacks to more was made to fill memory
 _LONGEST_SHOWN = 200  # characters of an error, which may quote the file
 _PUBLISHED_POINTS, _PUBLISHED_DEPTHS = "points3D_id_to_2D", "points3D_id_to_ndepth"
 _PUBLISHED_KEYS = (
@@ -82,7 +80,7 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 def _load(stream: BinaryIO, keys: tuple[str, ...], allow_pickle: bool) -> dict[str, np.ndarray]:
     stream.seek(0)
     with np.load(stream, allow_pickle=allow_pickle) as archive:
-        _check_unpacked_size(archive.zip, keys, stream.seek(0, os.SEEK_END))
+        check_archive(archive.zip, stream.seek(0, os.SEEK_END))
         arrays = {key: archive[key] for key in keys}
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):  # NumPy gives what is no array as bytes
@@ -90,13 +88,6 @@ def _load(stream: BinaryIO, keys: tuple[str, ...], allow_pickle: bool) -> dict[s
         if array.dtype.kind == "U":
             array.tolist()  # raises where there is a character that is none
     return {key: array.astype(array.dtype.newbyteorder("="), copy=False) for key, array in arrays.items()}
-
-
-def _check_unpacked_size(archive: ZipFile, keys: tuple[str, ...], file_bytes: int) -> None:
-    names = set(archive.namelist())
-    unpacked = sum(archive.getinfo(key if key in names else f"{key}.npy").file_size for key in keys)
-    if unpacked > _MOST_UNPACKED * file_bytes:
-        raise ValueError(f"{file_bytes} bytes would unpack to {unpacked}")
 
 
 def _from_published(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

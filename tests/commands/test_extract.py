@@ -101,3 +101,15 @@ def test_of_many_photographs_without_keypoints_not_all_are_named(photographs, tm
     assert lines == [f"warning: {index:02}.png has no keypoints" for index in range(20)] + [
         "warning: 5 more have no keypoints"
     ]
+
+
+def test_larger_photographs_are_skipped_and_the_option_is_named(photographs, tmp_path, capsys):
+    cv2.imwrite(str(photographs / "large.png"), textured_picture(2, (200, 100)))
+    options = ["--max-edge", "64", "--quiet", "--max-megapixels"]
+    code, _, _ = extract(photographs, tmp_path / "db.db", *options, "0.015")
+    reason = "is 200 x 100 px, 0.02 megapixels: --max-megapixels allows 0.015"
+    assert (code, capsys.readouterr().err) == (1, f"warning: skipped large.png: {reason}\n")
+    assert extract(photographs, tmp_path / "db.db", *options, "0.02")[0] == 0
+    (tmp_path / "list.txt").write_text(f"{photographs / 'large.png'}\n")
+    assert main(["extract", "--image-list", str(tmp_path / "list.txt"), *options, "0.015"]) == 1
+    assert reason in capsys.readouterr().err

@@ -137,3 +137,9 @@ def test_more_and_less_is_said(from_hloc, capsys):
     assert capsys.readouterr().out == ""
     assert run_import("--features", "nowhere.h5", "--verbose") == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_larger_photographs_are_skipped(from_hloc, capsys):
+    assert run_import("--features", "f.h5", "--quiet", "--max-megapixels", "0.01") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "--max-megapixels allows 0.01" in line and NAMES[0] in line]

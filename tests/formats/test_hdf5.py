@@ -4,6 +4,7 @@ import multiprocessing
 import re
 import resource
 import signal
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 
 import h5py
@@ -249,3 +250,33 @@ def test_damaged_files_are_one_line(whole, tmp_path_factory, data):
         damaged[place] = data.draw(st.integers(0, 255))
     path.write_bytes(damaged)
     assert read_all(path) in ("", f"{path}")
+
+
+@pytest.mark.parametrize("chunks", [(1000, 2), (20_000_000, 2)], ids=["most is not there", "a chunk is larger"])
+def test_what_unpacks_to_gigabytes_is_not_read(tmp_path, chunks):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        rows = 10 if chunks[0] > 1000 else 20_000_000
+        kind = {"chunks": chunks, "maxshape": (None, 2), "compression": "gzip"}
+        made = file.create_dataset("a/keypoints", (rows, 2), np.float64, **kind)
+        made.id.write_direct_chunk((0, 0), zlib.compress(bytes(16_000)))
+    with opened(tmp_path / "f.h5") as file, pytest.raises(ValueError, match=r"f\.h5 .* would unpack to 320000000"):
+        array(file["a"], "keypoints", (None, 2), FLOATS, 30_000_000)
+
+
+def test_lists_of_few_matches_are_read_however_well_they_were_packed(tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        made = file.create_dataset("a/matches0", data=np.full(100_000, -1), compression="gzip")
+        assert made.nbytes > 300 * made.id.get_storage_size()
+    with opened(tmp_path / "f.h5") as file:
+        assert (array(file["a"], "matches0", (None,), INTEGERS, 100_000) == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("_" * 5000, "a name of 5000 characters, _{40}\\.\\.\\."), ("/".join(["abc"] * 1030), "groups in groups, with 4")],
+)
+def test_names_that_no_photograph_has_are_refused(tmp_path, name, message):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file.create_group(name)
+    with opened(tmp_path / "f.h5") as file, pytest.raises(ValueError, match=rf"f\.h5 .*{message}"):
+        groups_with(file, "keypoints")

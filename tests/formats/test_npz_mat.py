@@ -278,3 +278,23 @@ def test_the_orientation_of_a_turned_photograph_comes_back(tmp_path, output_type
     assert (read_features(tmp_path / "f").orientation, read_features(tmp_path / "g").orientation) == (6, 1)
     with np.load(tmp_path / "g") if output_type is NPZ else open(tmp_path / "g", "rb") as file:
         assert "orientation" not in (file.files if output_type is NPZ else scipy.io.loadmat(file))
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat"])
+def test_what_unpacks_to_much_more_is_refused_before_memory_is_taken(tmp_path, monkeypatch, kind):
+    arrays = {"keypoints": np.zeros((100_000, 3), np.float32)}
+    if kind == "npz":
+        np.savez_compressed(tmp_path / "f.npz", **arrays)
+    else:
+        scipy.io.savemat(tmp_path / "f.npz", arrays, do_compression=True)
+    for reader in (np.lib.format, "read_array"), (scipy.io, "loadmat"):
+        monkeypatch.setattr(*reader, None)
+    monkeypatch.setattr("d2sfm.files.ALWAYS_UNPACKED", 0)
+    with pytest.raises(ValueError, match=r"f\.npz is damaged: \d+ bytes would unpack to"):
+        read_published(tmp_path / "f.npz", Convention.REFERENCE, (640, 480), (320, 240))
+
+
+def test_cells_of_a_mat_file_are_not_made(tmp_path):
+    scipy.io.savemat(tmp_path / "f.mat", {"keypoints": np.array([[1, "a"]], object)})
+    with pytest.raises(ValueError, match=r"f\.mat is damaged: keypoints is cell, expected numbers or a text"):
+        read_published(tmp_path / "f.mat", Convention.REFERENCE, (640, 480), (320, 240))

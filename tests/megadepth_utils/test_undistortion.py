@@ -83,7 +83,7 @@ def test_size_limit_is_the_longest_edge_in_imgs(root, target):
         (lambda path: cut(path, 4), "is not a picture"),
         (lambda path: cut(path, 9000), "is damaged or cut short"),
         (lambda path: path.write_text("no picture"), "is not a picture"),
-        (lambda path: Image.new("RGB", (120, 160)).save(path), "is 120 x 160 pixels, its camera 160 x 120"),
+        (lambda path: Image.new("RGB", (120, 160)).save(path), "is 120 x 160 px, expected 160 x 120 px"),
     ],
     ids=["missing", "empty", "start only", "cut short", "text", "other size"],
 )

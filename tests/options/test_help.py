@@ -10,7 +10,7 @@ from d2sfm.cli import make_parser
 
 TESTS = Path(__file__).parents[1]
 # What a number is, as --help shows it: N is a count or a seed, X a plain number without a unit.
-UNITS = {"N", "X", "PX", "GB", "S", "M", "DEG", "ID", "LR"}
+UNITS = {"N", "X", "PX", "GB", "MP", "S", "M", "DEG", "ID", "LR"}
 
 
 def parsers():

@@ -197,3 +197,13 @@ def test_visible_is_what_a_loop_finds(mask, xy, border):
 
 def test_no_keypoints_are_visible_as_none():
     assert visible(np.empty((0, 4), np.float32), (3, 3), 1, np.ones((3, 3), bool)).shape == (0,)
+
+
+def test_masks_that_cannot_fit_are_not_decoded(tmp_path, monkeypatch):
+    for name in ("a.jpg.png", "shared.png"):
+        Image.new("L", (300, 200)).save(tmp_path / name)
+    monkeypatch.setattr("d2sfm.photographs.masks.read_mask", None)
+    with pytest.raises(ValueError, match="is 80 x 60 px, its mask 300 x 200 px"):
+        Masks(tmp_path)("a.jpg", (80, 60))
+    with pytest.raises(ValueError, match=r"shared\.png is .*, 0\.06 megapixels: --max-megapixels allows 0\.01"):
+        Masks(camera_mask=tmp_path / "shared.png", max_megapixels=0.01)

@@ -60,7 +60,9 @@ def source_of(folder, cache=None, cache_limit=1.0, device="cpu"):
 def computed(monkeypatch):
     """Names of the photographs whose maps were computed, in order."""
     names, load = [], map_source_module.load_photograph
-    monkeypatch.setattr(map_source_module, "load_photograph", lambda path: names.append(path.name) or load(path))
+    monkeypatch.setattr(
+        map_source_module, "load_photograph", lambda path, size: names.append(path.name) or load(path, size)
+    )
     return names
 
 
@@ -136,7 +138,7 @@ def test_a_gpu_gives_the_cpus_maps(folder, tmp_path, cached):
 def test_a_photograph_of_another_size_is_refused(folder, tmp_path):
     source = source_of(folder)
     cv2.imwrite(str(folder / name_of(1)), textured_picture(1, (64, 80)))
-    with pytest.raises(ValueError, match=r"sub/1\.png is 64 x 80 px, at extraction it was 80 x 64"):
+    with pytest.raises(ValueError, match=r"sub/1\.png is 64 x 80 px, expected 80 x 64 px"):
         source(1)
 
 

@@ -370,7 +370,7 @@ def test_changed_and_missing_photographs_are_refused(database, matched, tmp_path
     before = rows(database, "keypoints", "two_view_geometries")
     photograph = folder / "view_01.png"
     cv2.imwrite(str(photograph), np.zeros((200, 300, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, not 400 x 300"):
+    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, expected 400 x 300 px"):
         refined(database, matched, images=folder)
     photograph.unlink()
     (folder / "view_02.png").write_bytes(b"")

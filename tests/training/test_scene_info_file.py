@@ -97,6 +97,7 @@ def test_a_file_that_unpacks_to_much_more_is_refused_before_memory_is_taken(tmp_
     arrays = {**ARRAYS, **points, "normalised_depths": depths, "image_ptr": image_ptr, "n_points3D": lengths}
     np.savez_compressed(tmp_path / "0.npz", **{**arrays, "points3D_ids": np.zeros(200_000, np.int64)})
     with monkeypatch.context() as patch:
+        patch.setattr("d2sfm.files.ALWAYS_UNPACKED", 0)
         patch.setattr(np.lib.format, "read_array", None)
         with pytest.raises(ValueError, match=r"0\.npz is damaged: .* would unpack to"):
             read_scene_info(tmp_path / "0.npz")

@@ -1,0 +1,20 @@
+"""Options of which photographs are read."""
+
+from dataclasses import dataclass
+
+from d2sfm.options.fields import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographOptions(Options):
+    """Which photographs are read."""
+
+    TITLE = "photographs"
+
+    # The largest of one shot have 200; a file of 9 MB can make 650, which take 4.6 GB, and 10 GB with 16 bits.
+    max_megapixels: float = option(
+        250.0, metavar="MP", help="skip photographs, and refuse masks, of more; decoding takes 7 MB for each, or 16"
+    )
+
+    def _check(self):
+        self._require_above_zero("max_megapixels")
