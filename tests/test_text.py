@@ -63,7 +63,7 @@ def test_rows_of_cells_are_aligned_as_they_are():
 def test_natural_order_is_that_of_the_numbers(names):
     ordered = sorted(names, key=natural_order)
     assert sorted(ordered) == sorted(names)
-    assert sorted(reversed(names), key=natural_order) == ordered
+    assert sorted(set(names), key=natural_order) == list(dict.fromkeys(ordered))
 
 
 def test_natural_order_of_frames():

@@ -24,8 +24,8 @@ class PairSelectionOptions(Options):
         "auto",
         metavar="KIND|FILE",
         help=f"exhaustive (all), sequential (by name, each folder), spatial (by GPS), retrieval (what looks alike), "
-        f"covisibility or poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or a FILE with two "
-        "image names a line, given as ./FILE where it is called like a kind",
+        f"covisibility or poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or "
+        "a FILE with two image names a line, given as ./FILE where it is called like a kind",
     )
     overlap: int = option(
         10, help="sequential: images so many places apart or less are paired, and those 1, 2, 4, ... 2^(N - 1) apart"
