@@ -32,7 +32,7 @@ internet photographs) or with --camera-mode single; more photographs between tho
 
 ONLY_DROPPED = f"""\
 a model of {{images}} images and {{points}} points is left out, as none of its images sees {MIN_SUPPORT} points. Likely
-causes: the camera turned in one place, where depth can't be seen (photographs from several places help); wrong matches"""
+causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong matches"""
 
 
 @dataclass(frozen=True, kw_only=True)
