@@ -14,6 +14,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, Precision, VerificationOptions
@@ -61,7 +62,7 @@ def verified_matches(database: Path, min_num_inliers: int) -> Matches:
         factors = store.resize_factors()
     with MatchStore(database) as store:
         found = {}
-        for a, b in sorted(store.done_pairs(verified=True)):
+        for a, b in image_pairs(store.done_pairs(verified=True)).tolist():
             indices = store.inlier_matches(a, b)
             if len(indices) >= min_num_inliers:
                 sides = [store.keypoints(i)[indices[:, k], :2] / factors[i] for k, i in enumerate((a, b))]

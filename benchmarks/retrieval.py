@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from d2sfm.database import FeatureStore, MatchStore, Note
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.features.extractor import Extractor
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.network.input import normalise_batch
@@ -105,16 +106,14 @@ def cells(extractor: Extractor, photograph: np.ndarray) -> torch.Tensor:
     return torch.cat(found, dim=2)[0].flatten(1).T
 
 
-def verified_pairs(
-    store: MatchStore, by_chance: set[tuple[int, int]], min_num_inliers: int
-) -> dict[tuple[int, int], int]:
+def verified_pairs(store: MatchStore, by_chance: np.ndarray, min_num_inliers: int) -> dict[tuple[int, int], int]:
     """Inlier matches of the pairs that count as verified."""
-    names = store.image_names()
-    ids, table = {name: image_id for image_id, name in names.items()}, store.pairs_table()
-    if len(table) < len(names) * (len(names) - 1) // 2:
-        raise SystemExit(f"{store.path} has {len(table)} pairs of {len(names)} images: match all of them first")
-    found = {tuple(sorted((ids[a], ids[b]))): inliers for a, b, _, inliers in table if inliers >= min_num_inliers}
-    return {pair: inliers for pair, inliers in found.items() if pair not in by_chance}
+    images, counts = len(store.image_names()), store.pair_counts()
+    if len(counts) < images * (images - 1) // 2:
+        raise SystemExit(f"{store.path} has {len(counts)} pairs of {images} images: match all of them first")
+    counts = counts[(counts["inliers"] >= min_num_inliers) & ~np.isin(counts["pair_id"], by_chance)]
+    pairs = map(tuple, image_pairs(counts["pair_id"]).tolist())
+    return dict(zip(pairs, counts["inliers"].tolist(), strict=True))
 
 
 def measure(pairs: set[tuple[int, int]], truth: dict[tuple[int, int], int], total: int) -> tuple[str, ...]:

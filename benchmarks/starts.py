@@ -162,8 +162,8 @@ def observed_keypoints(database: Path, given: MappingInput) -> int:
     seen: set[tuple[int, int]] = set()
     with pycolmap.Database.open(database) as colmap:
         for pair_id, geometry in zip(*colmap.read_two_view_geometries(), strict=True):
-            pair = pycolmap.pair_id_to_image_pair(pair_id)
-            if tuple(sorted(pair)) not in given.chance_pairs:
+            if pair_id not in given.chance_pairs:
+                pair = pycolmap.pair_id_to_image_pair(pair_id)
                 for image_id, keypoints in zip(pair, np.asarray(geometry.inlier_matches).T, strict=True):
                     seen.update((image_id, int(keypoint)) for keypoint in keypoints)
     return len(seen)

@@ -21,6 +21,7 @@ from PIL import ExifTags, Image
 
 from d2sfm.coordinates import stored_array, stored_from_upright, upright_from_stored, upright_size
 from d2sfm.database import FeatureStore, MatchStore, mark_cameras_given
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.truth import compare_with_truth
@@ -108,7 +109,7 @@ def near_share(database: Path, stored: StoredSet) -> float:
     errors = []
     with MatchStore(database) as store:
         names = store.image_names()
-        for a, b in sorted(store.done_pairs(verified=True)):
+        for a, b in image_pairs(store.done_pairs(verified=True)).tolist():
             matches = store.inlier_matches(a, b)
             if not len(matches):
                 continue

@@ -10,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from support.database_contents import done_pairs
 from support.helpers import save_plain_weights, textured_picture
 
 from d2sfm import __version__
@@ -137,8 +138,8 @@ def test_pairs_of_a_file_and_no_verification(photographs, tmp_path):
     (tmp_path / "pairs.txt").write_text("0.png 2.png\n")
     assert run("match", "--database", tmp_path / "db.db", "--pairs", tmp_path / "pairs.txt", "--no-verify") == 0
     with MatchStore(tmp_path / "db.db") as store:
-        assert store.done_pairs(verified=False) == {(1, 3)}
-        assert store.done_pairs(verified=True) == set()
+        assert done_pairs(store, verified=False) == {(1, 3)}
+        assert done_pairs(store, verified=True) == set()
 
 
 def test_options_reach_the_features(photographs, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive
-from d2sfm.database.migration import carry_pose_priors
+from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.patience import require_room
 from d2sfm.database.tables import COLMAP_TABLES, tables
@@ -26,9 +26,8 @@ def create_database(path: Path) -> None:
         raise FileNotFoundError(f"no folder {path.parent} for the database {path.name}")
     if path.exists() and path.stat().st_size > 0:
         require_database(path)
-        carry_pose_priors(path)
-        with open_pycolmap(path):
-            return
+        bring_up_to_date(path)
+        return
     path = path.resolve()
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")

@@ -1,11 +1,9 @@
 """A copy of a database with what mapping reads of it."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
-
-import pycolmap
 
 from d2sfm.database.connection import sole_use
 from d2sfm.database.patience import named_errors
@@ -13,8 +11,9 @@ from d2sfm.database.patience import named_errors
 NOT_FOR_MAPPING = "descriptors"  # most of a database
 
 
-def copy_for_mapping(database: Path, copy: Path, without: Collection[tuple[int, int]] = ()) -> None:
-    """Write to ``copy`` what mapping reads of the database, less the geometries of the pairs in ``without``.
+def copy_for_mapping(database: Path, copy: Path, without: Iterable[int] = ()) -> None:
+    """Write to ``copy`` what mapping reads of the database, less the geometries of the pairs of the
+    numbers ``without``.
 
     Descriptors stay behind. Raises RuntimeError where the database can't be read.
     """
@@ -39,8 +38,7 @@ def copy_for_mapping(database: Path, copy: Path, without: Collection[tuple[int, 
         ).fetchall():
             connection.execute(sql)
         connection.executemany(
-            "DELETE FROM two_view_geometries WHERE pair_id = ?",
-            [(int(pycolmap.image_pair_to_pair_id(*pair)),) for pair in without],
+            "DELETE FROM two_view_geometries WHERE pair_id = ?", ((int(pair_id),) for pair_id in without)
         )
         version = connection.execute("PRAGMA source.user_version").fetchone()[0]
         connection.execute("COMMIT")

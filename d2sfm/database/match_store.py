@@ -1,41 +1,31 @@
-"""The pycolmap half of the database: what matching reads of images and writes of pairs."""
+"""What matching reads of images and writes of pairs."""
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 
-from d2sfm.database.connection import Closing, Connection, open_pycolmap
-from d2sfm.database.file import require_database
-from d2sfm.database.migration import carry_pose_priors
+from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
-from d2sfm.database.patience import named_errors, patiently, require_room
+from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.pair_rows import GEOMETRY, MATCHES, geometry_row, matches_row, read_matches
+from d2sfm.database.store import Store
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
 
-class MatchStore(Closing):
-    """Matches and two-view geometries of the pairs of a COLMAP database. Nothing of sqlite3 may touch the file
-    while this is open.
-
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database or is held by
-    another process. Images are named by their image_id.
+class MatchStore(Store):
+    """Matches and two-view geometries of the pairs of a COLMAP database, opened as every ``Store``; an older one is
+    brought to COLMAP's newest schema before. Images are named by their image_id.
     """
 
     def __init__(self, path: Path):
-        require_database(path)
-        self.path = Path(path)
-        carry_pose_priors(self.path)
-        self._matched, self._verified = _pairs_in(self.path)
-        self._deletes = False
-        self._outdated = set(outdated_images(self.path).values())
-        with ExitStack() as stack:
-            self._database = stack.enter_context(open_pycolmap(self.path))
-            images = self._database.read_all_images()
-            self._names = {image.image_id: image.name for image in sorted(images, key=lambda image: image.image_id)}
-            self._camera_ids = {image.image_id: image.camera_id for image in images}
-            self._stack = stack.pop_all()
+        self._outdated = set(outdated_images(path).values())
+        bring_up_to_date(path)
+        super().__init__(path)
+        images = self._connection.rows("SELECT image_id, name, camera_id FROM images ORDER BY image_id")
+        self._names = {image_id: name for image_id, name, _ in images}
+        self._camera_ids = {image_id: camera_id for image_id, _, camera_id in images}
 
     def image_names(self) -> dict[int, str]:
         """Names by image_id, ids ascending."""
@@ -48,19 +38,39 @@ class MatchStore(Closing):
     def camera(self, image_id: int) -> pycolmap.Camera:
         """The camera of an image. Raises ValueError where there is no such image."""
         self._require_images(image_id)
-        return self._database.read_camera(self._camera_ids[image_id])
+        camera_id = self._camera_ids[image_id]
+        [(model, width, height, params, is_prior)] = self._connection.rows(
+            "SELECT model, width, height, params, prior_focal_length FROM cameras WHERE camera_id = ?", (camera_id,)
+        )
+        return pycolmap.Camera(
+            camera_id=camera_id,
+            model=pycolmap.CameraModelId(model),
+            width=width,
+            height=height,
+            params=np.frombuffer(params or b"", "<f8"),
+            has_prior_focal_length=bool(is_prior),
+        )
 
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
-        """What is known beforehand of where images were taken, by image_id. It may lack a position."""
-        priors = self._database.read_all_pose_priors()
-        of_images = [(prior.corr_data_id, prior) for prior in priors]
-        camera = pycolmap.SensorType.CAMERA
-        return {data.id: prior for data, prior in of_images if data.sensor_id.type == camera and data.id in self._names}
+        """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
+        image_id. A position may be lacking."""
+        rows = self._connection.rows(
+            "SELECT image_id, position, coordinate_system FROM pose_priors JOIN images ON image_id = corr_data_id "
+            "WHERE corr_sensor_type = ? ORDER BY image_id",
+            (CAMERA_SENSOR,),
+        )
+        return {
+            image_id: pycolmap.PosePrior(
+                coordinate_system=pycolmap.PosePriorCoordinateSystem(system),
+                **({"position": np.frombuffer(position, "<f8")} if position else {}),
+            )
+            for image_id, position, system in rows
+        }
 
     def has_keypoints(self, image_id: int) -> bool:
         """Whether an image has keypoints (of any extractor; there may be 0 of them)."""
         self._require_images(image_id)
-        return self._database.exists_keypoints(image_id)
+        return self._has_row("keypoints", image_id)
 
     def has_features(self, image_id: int) -> bool:
         """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them).
@@ -68,64 +78,70 @@ class MatchStore(Closing):
         Not those that are to be written anew, see ``overwriting``.
         """
         self._require_images(image_id)
-        if image_id in self._outdated:
-            return False
-        return self._database.exists_keypoints(image_id) and self._database.exists_descriptors(image_id)
+        return image_id not in self._outdated and all(
+            self._has_row(table, image_id) for table in ("keypoints", "descriptors")
+        )
 
     def keypoints(self, image_id: int) -> np.ndarray:
         """Positions x, y in pixels of the photograph, [N, 2] float32.
 
         Raises ValueError where there is no such image, RuntimeError where it has no keypoints row.
         """
-        self._require_images(image_id)
-        if not self._database.exists_keypoints(image_id):
-            raise RuntimeError(f"{self._names[image_id]} has no keypoints in {self.path}")
-        return np.ascontiguousarray(self._database.read_keypoints(image_id)[:, :2])
+        rows, columns = self._shape("keypoints", image_id)
+        keypoints = self._read("keypoints", image_id, np.empty((rows, columns), "<f4"))
+        return np.ascontiguousarray(keypoints[:, :2])
 
     def descriptors(self, image_id: int) -> np.ndarray:
         """Descriptors, [N, 512] float16 or float32: the length of their rows tells which.
 
         Raises ValueError where there is no such image, RuntimeError where it has no descriptors or other ones.
         """
-        self._require_images(image_id)
-        if not self._database.exists_descriptors(image_id):
-            raise RuntimeError(f"{self._names[image_id]} has no descriptors in {self.path}")
-        data = np.array(self._database.read_descriptors(image_id).data)  # a copy, which may be written to
-        if data.shape[1] not in _DESCRIPTOR_DTYPES:
+        rows, row_bytes = self._shape("descriptors", image_id)
+        if row_bytes not in _DESCRIPTOR_DTYPES:
             raise RuntimeError(
-                f"descriptors of {self._names[image_id]} in {self.path} have {data.shape[1]} bytes, "
+                f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes, "
                 "those of D2-Net have 1024 (float16) or 2048 (float32)"
             )
-        return data.view(_DESCRIPTOR_DTYPES[data.shape[1]])
+        return self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
 
-    def done_pairs(self, verified: bool) -> set[tuple[int, int]]:
-        """Pairs (i, j), i < j, that have matches (there may be 0 of them) and, with verified, a two-view geometry."""
-        return self._matched & self._verified if verified else set(self._matched)
+    def done_pairs(self, verified: bool) -> np.ndarray:
+        """Numbers (see ``pair_ids``) of the pairs that have matches (there may be 0 of them) and, with verified, a
+        two-view geometry, [P] int64, ascending."""
+        also = "JOIN two_view_geometries USING (pair_id) " if verified else ""
+        sql = f"SELECT pair_id FROM matches {also}ORDER BY pair_id"
+        return self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]
+
+    def pair_counts(self) -> np.ndarray:
+        """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers
+        of ``matches`` and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""
+        counts = self._connection.table(
+            "SELECT pair_id, matches.rows, coalesce(two_view_geometries.rows, 0) FROM matches "
+            "LEFT JOIN two_view_geometries USING (pair_id) ORDER BY pair_id",
+            [("pair_id", np.int64), ("matches", np.int64), ("inliers", np.int64)],
+        )
+        return counts[np.isin(image_pairs(counts["pair_id"]), list(self._names)).all(axis=1)]
 
     def matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Matches of a pair, [M, 2] uint32, indices of keypoints of a and b; (0, 2) where the pair has none.
 
         Raises ValueError where there is no such image.
         """
-        self._require_images(id_a, id_b)
-        return self._database.read_matches(id_a, id_b).reshape(-1, 2)
+        return self._matches("matches", id_a, id_b)
 
     def inlier_matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) where there is none.
 
         Raises ValueError where there is no such image.
         """
-        self._require_images(id_a, id_b)
-        return self._database.read_two_view_geometry(id_a, id_b).inlier_matches.reshape(-1, 2)
+        return self._matches("two_view_geometries", id_a, id_b)
 
     def write(
         self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None = None
     ) -> None:
         """Write a pair in place of what it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
 
-        The row of matches comes last and marks the pair as done: a pair of a killed run lacks it and is written
-        again. Raises ValueError where an image is missing, the images are one, or matches have another shape;
-        RuntimeError where the file can't be written.
+        All in one transaction. Raises ValueError where an image is missing, the images are one, or matches have another
+        shape; RuntimeError where the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:
@@ -133,74 +149,50 @@ class MatchStore(Closing):
         matches = np.asarray(matches)
         if matches.ndim != 2 or matches.shape[1] != 2:
             raise ValueError(f"matches have shape {matches.shape}, expected (M, 2)")
-        matches = matches.astype(np.uint32)
-        with named_errors(self.path, RuntimeError):
-            patiently(self.path, lambda: self._write(id_a, id_b, matches, geometry))
+        pair_id, is_swapped = int(pair_ids(id_a, id_b)), id_a > id_b
+        with self._connection.transaction():
+            self._replace("matches", MATCHES, matches_row(pair_id, matches, is_swapped))
+            if geometry is None:
+                self._connection.rows("DELETE FROM two_view_geometries WHERE pair_id = ?", (pair_id,))
+            else:
+                self._replace("two_view_geometries", GEOMETRY, geometry_row(pair_id, geometry, is_swapped))
 
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
-        """Rows (name of a, name of b, matches, inliers of the two-view geometry) of all done pairs, in order of ids."""
-        matches = _by_pair(self._database.read_num_matches())
-        inliers = _by_pair(self._database.read_two_view_geometry_num_inliers())
+        """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""
+        counts = self.pair_counts()
+        pairs = image_pairs(counts["pair_id"]).tolist()
         return [
-            (self._names[i], self._names[j], matches.get((i, j), 0), inliers.get((i, j), 0))
-            for i, j in sorted(self._matched)
-            if i in self._names and j in self._names
+            (self._names[a], self._names[b], matches, inliers)
+            for (a, b), (_, matches, inliers) in zip(pairs, counts.tolist(), strict=True)
         ]
 
     def _require_images(self, *image_ids: int) -> None:
-        # pycolmap answers for a missing image with an empty record, and takes matches for one.
         for image_id in image_ids:
             if image_id not in self._names:
                 raise ValueError(f"{self.path} has no image with id {image_id}")
 
-    def _write(self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None) -> None:
-        """The steps of ``write``. After one that failed they may be made again: each knows whether it is done."""
-        self._remove_other_matches(id_a, id_b, matches)
-        self._write_geometry(id_a, id_b, geometry)
-        pair = (min(id_a, id_b), max(id_a, id_b))
-        if pair not in self._matched:
-            self._database.write_matches(id_a, id_b, matches)
-            self._matched.add(pair)
+    def _has_row(self, table: str, image_id: int) -> bool:
+        return bool(self._connection.rows(f"SELECT NULL FROM {table} WHERE image_id = ?", (image_id,)))
 
-    def _remove_other_matches(self, id_a: int, id_b: int, matches: np.ndarray) -> None:
-        """Remove the row of matches unless it holds these already, which would be a delete for nothing."""
-        pair = (min(id_a, id_b), max(id_a, id_b))
-        if pair in self._matched and not np.array_equal(self._database.read_matches(id_a, id_b), matches):
-            self._require_room_to_delete()
-            self._database.delete_matches(id_a, id_b)
-            self._matched.remove(pair)
+    def _shape(self, table: str, image_id: int) -> tuple[int, int]:
+        """Numbers of rows and columns of an image's keypoints or descriptors."""
+        self._require_images(image_id)
+        found = self._connection.rows(f"SELECT rows, cols FROM {table} WHERE image_id = ?", (image_id,))
+        if not found:
+            raise RuntimeError(f"{self._names[image_id]} has no {table} in {self.path}")
+        return found[0]
 
-    def _require_room_to_delete(self) -> None:
-        """After any delete, pycolmap copies the whole file (VACUUM) when it closes it, and ends the process where the
-        disk has no room for that."""
-        if not self._deletes:
-            require_room(self.path, self.path.stat().st_size)
-            self._deletes = True
+    def _read(self, table: str, image_id: int, out: np.ndarray) -> np.ndarray:
+        """An image's keypoints or descriptors, read into an array of their size; COLMAP writes NULL for none."""
+        if out.size:
+            self._connection.read_blob(table, "data", image_id, out)
+        return out
 
-    def _write_geometry(self, id_a: int, id_b: int, geometry: pycolmap.TwoViewGeometry | None) -> None:
-        pair = (min(id_a, id_b), max(id_a, id_b))
-        if geometry is None:
-            if pair in self._verified:
-                self._require_room_to_delete()
-                self._database.delete_two_view_geometry(id_a, id_b)
-                self._verified.remove(pair)
-        elif pair in self._verified:
-            self._database.update_two_view_geometry(id_a, id_b, geometry)
-        else:
-            self._database.write_two_view_geometry(id_a, id_b, geometry)
-            self._verified.add(pair)
+    def _matches(self, table: str, id_a: int, id_b: int) -> np.ndarray:
+        self._require_images(id_a, id_b)
+        rows = self._connection.rows(f"SELECT data FROM {table} WHERE pair_id = ?", (int(pair_ids(id_a, id_b)),))
+        return read_matches(rows[0][0] if rows else None, id_a > id_b)
 
-
-def _pairs_in(path: Path) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-    """Pairs with a row of matches, and with one of two-view geometry. By sqlite3, before pycolmap opens the file:
-    pycolmap's own lists leave out pairs without any match, and "done" means these too."""
-    with Connection(path) as connection:
-        return tuple(
-            {pycolmap.pair_id_to_image_pair(pair_id) for (pair_id,) in connection.rows(f"SELECT pair_id FROM {table}")}
-            for table in ("matches", "two_view_geometries")
-        )
-
-
-def _by_pair(listed: tuple[list[int], list[int]]) -> dict[tuple[int, int], int]:
-    """Counts by pair, from a list of pair ids and a list of counts."""
-    return {pycolmap.pair_id_to_image_pair(pair_id): count for pair_id, count in zip(*listed, strict=True)}
+    def _replace(self, table: str, columns: tuple[str, ...], values: tuple) -> None:
+        marks = ", ".join("?" * len(columns))
+        self._connection.rows(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})", values)

@@ -1,5 +1,6 @@
 """What databases of older COLMAP versions lack, and pycolmap does not add when it brings their tables up to date."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,22 @@ import pycolmap
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.tables import columns, has_rows
 
+# What COLMAP's newest version writes as user_version: 4020100 for 4.2.1.
+SCHEMA_VERSION = int("{:0>2}{:0>2}{:0>2}00".format(*re.findall(r"\d+", pycolmap.__version__)))
 CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
 
 
-def carry_pose_priors(path: Path) -> None:
+def bring_up_to_date(path: Path) -> None:
+    """Bring an older COLMAP's database to the newest schema. Raises RuntimeError where pycolmap can't open it."""
+    _carry_pose_priors(path)
+    with Connection(path) as connection:
+        [(version,)] = connection.rows("PRAGMA user_version")
+    if version != SCHEMA_VERSION:
+        with open_pycolmap(path):
+            pass
+
+
+def _carry_pose_priors(path: Path) -> None:
     """Bring GPS positions from where COLMAP 3.8 had them, columns of the images, to the table of pose priors.
 
     pycolmap makes that table and leaves it empty. Which coordinates they are was not noted: those that can be latitude

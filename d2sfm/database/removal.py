@@ -2,9 +2,8 @@
 
 from d2sfm.database.connection import Connection
 from d2sfm.database.notes import Note, Notes
+from d2sfm.database.pair_ids import MAX_IMAGES
 from d2sfm.database.tables import FEATURES, ORIGINALS, PAIR_TABLES, PARTS, SETTINGS, has_rows, tables
-
-MAX_IMAGES = 2147483647  # COLMAP's pair_id is MAX_IMAGES * smaller image_id + larger image_id
 
 _OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS)
 

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.features.record import Features
 from d2sfm.formats.hdf5 import created
 from d2sfm.formats.hloc_features import write_hloc_features
@@ -122,9 +123,9 @@ def _write_matches(
     only_verified, total, written = kind is ExportedMatches.VERIFIED, 0, []
     with MatchStore(database) as store, created(output / "matches.h5") as file:
         name_of = store.image_names()
-        done = [pair for pair in store.done_pairs(only_verified) if all(name_of.get(i) in names for i in pair)]
+        pairs = image_pairs(store.done_pairs(only_verified))
+        tiles = in_tiles(pairs[np.isin(pairs, [i for i, name in name_of.items() if name in names]).all(axis=1)])
         descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
-        tiles = in_tiles(np.array(sorted(done), np.uint32).reshape(-1, 2))
         for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
             matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
             if only_verified and not len(matches):

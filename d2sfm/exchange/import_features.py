@@ -24,6 +24,7 @@ from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.settings import note_settings, of_refined
 from d2sfm.options import CameraOptions, Convention, ImportOptions, VerificationOptions
+from d2sfm.pairs.arrays import among
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
@@ -223,16 +224,17 @@ def _import_matches(database: Path, path: Path, summary: ImportSummary, progress
     with HlocMatches(path, names) as source, MatchStore(database) as store:
         ids = store.image_ids()
         counts = {name: len(store.keypoints(ids[name])) for name in names}
-        done = store.done_pairs(verified=False)
-        for a, b in tqdm(source.pairs(), desc="import", unit="pair", disable=not progress):
-            if (min(ids[a], ids[b]), max(ids[a], ids[b])) in done:
-                continue
+        pairs = source.pairs()
+        numbered = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint32).reshape(-1, 2)
+        is_there = among(numbered, store.done_pairs(verified=False))
+        for number in tqdm(np.flatnonzero(~is_there), desc="import", unit="pair", disable=not progress):
+            a, b = pairs[number]
             with summary.skipped.catching(f"{a} - {b}"):
                 matches = source.read((a, b), (counts[a], counts[b]))
                 store.write(ids[a], ids[b], matches)
                 summary.pairs += 1
                 summary.matches += len(matches)
-        if source.unknown and not source.pairs():
+        if source.unknown and not pairs:
             summary.skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
         elif source.unknown:
             logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)

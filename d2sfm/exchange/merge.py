@@ -16,7 +16,7 @@ from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.file import DATABASE_SUFFIXES, remove_database
 from d2sfm.database.migration import complete_frames
 from d2sfm.database.notes import Notes
-from d2sfm.database.removal import MAX_IMAGES
+from d2sfm.database.pair_ids import MAX_IMAGES
 from d2sfm.database.tables import (
     CAMERAS_GIVEN,
     FEATURES,

@@ -65,9 +65,7 @@ def remove_images(
         of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
         if not dry_run:
             remove_photographs(database, chosen)
-    return RemovalSummary(
-        removed=tuple(chosen), of_model=of_model, left=len(known) - len(chosen), is_dry=dry_run
-    )
+    return RemovalSummary(removed=tuple(chosen), of_model=of_model, left=len(known) - len(chosen), is_dry=dry_run)
 
 
 def _known(names: list[str], known: list[str], database: Path) -> list[str]:

@@ -6,11 +6,12 @@ internet photographs, one gave nothing else, in all of twelve starts, while othe
 """
 
 import math
-from collections.abc import Collection
 
+import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore
+from d2sfm.database.pair_ids import image_pairs
 
 TRIED = 100  # most pairs that are looked at, a few ms each
 # What COLMAP asks of the number of inliers and of the angle, and what it goes down to where no pair has that.
@@ -18,19 +19,22 @@ SHARES = ((1.0, 1.0), (0.5, 1.0), (0.5, 0.5), (0.25, 0.5), (0.25, 0.25))
 
 
 def initial_pairs(
-    store: MatchStore, limits: pycolmap.IncrementalMapperOptions, without: Collection[tuple[int, int]], *, most: int
+    store: MatchStore, limits: pycolmap.IncrementalMapperOptions, without: np.ndarray, *, most: int
 ) -> list[tuple[int, int]]:
     """Up to ``most`` pairs (smaller image id first) that pass the mapper's test of an initial pair, best first.
 
-    limits: of the mapper, init_max_error in pixels of the photographs. without: pairs that are left out. Pairs with
-    enough inliers of a calibrated geometry and a wide enough angle come before those that only pass COLMAP's relaxed
-    limits; within each of these, those with more verified matches come first.
+    limits: of the mapper, init_max_error in pixels of the photographs. without: numbers (see ``pair_ids``) of pairs
+    that are left out. Pairs with enough inliers of a calibrated geometry and a wide enough angle come before those that
+    only pass COLMAP's relaxed limits; within each of these, those with more verified matches come first.
     """
-    ids = store.image_ids()
-    table = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
-    ranked = [tuple(sorted((ids[a], ids[b]))) for a, b, _, inliers in table if inliers]
+    counts = store.pair_counts()
+    counts = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], without)]
+    names = store.image_names()
+    places = np.searchsorted(list(names), image_pairs(counts["pair_id"]))
+    first, second = np.array(list(names.values()))[places].T
+    ranked = image_pairs(counts["pair_id"][np.lexsort((second, first, -counts["inliers"]))][:TRIED])
     by_share: list[list[tuple[int, int]]] = [[] for _ in SHARES]
-    for pair in [pair for pair in ranked if pair not in without][:TRIED]:
+    for pair in map(tuple, ranked.tolist()):
         found = _share(store, pair, limits)
         if found is not None:
             by_share[found].append(pair)

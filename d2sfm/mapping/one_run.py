@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
@@ -24,7 +25,7 @@ class MappingInput:
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
     max_error: largest epipolar error of verification, in pixels of the network input.
     is_refined: whether keypoints are exact to a fraction of a pixel.
-    chance_pairs: pairs of image ids that chance explains, see ``matching.chance``.
+    chance_pairs: numbers (see ``pair_ids``) of the pairs that chance explains, see ``matching.chance``.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
     names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
     is_estimated: whether some focal lengths are only estimated.
@@ -35,7 +36,7 @@ class MappingInput:
     pixel_factor: float = 1.0
     max_error: float = 8.0
     is_refined: bool = False
-    chance_pairs: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+    chance_pairs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way
     names: Mapping[int, str] = field(default_factory=dict)
@@ -71,7 +72,7 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
     """
     with tempfile.TemporaryDirectory() as folder, quiet_pycolmap():
         database, without = given.database, given.chance_pairs if trial.is_cautious else ()
-        if without or given.mapper is Mapper.GLOBAL:
+        if len(without) or given.mapper is Mapper.GLOBAL:
             database = Path(folder) / "copy.db"
             copy_for_mapping(given.database, database, without)
         # Neither pipeline reads photographs here: colours are added afterwards, to the model that is kept.

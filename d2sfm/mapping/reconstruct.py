@@ -4,14 +4,15 @@ d2sfm reconstruct --database db.db --output sparse
 """
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import pycolmap
 
 from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, statistics, table, uneven_focal_lengths
@@ -144,11 +145,12 @@ def read_input(
     given_cameras = cameras_given(database)
     with MatchStore(database) as store:
         names = store.image_names()
-        if not store.done_pairs(verified=True):
+        if not len(store.done_pairs(verified=True)):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
-        by_chance = chance_pairs(store, max_error, factors)
+        by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
+    verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
     given = MappingInput(
         database=database,
@@ -156,11 +158,11 @@ def read_input(
         pixel_factor=median(factors.values()) if factors else 1.0,
         max_error=max_error,
         is_refined=is_refined,
-        chance_pairs=frozenset(by_chance),
+        chance_pairs=by_chance,
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         names=names,
-        connected=_connected(pairs, {frozenset(names[image_id] for image_id in pair) for pair in by_chance}),
+        connected=len(np.unique(image_pairs(verified[~np.isin(verified, by_chance)]))),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )
@@ -174,8 +176,3 @@ def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: 
     if options.mapper is Mapper.GLOBAL and constant and constant != cameras:
         raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
     return constant
-
-
-def _connected(pairs: Iterable[tuple[str, str, int, int]], by_chance: set[frozenset[str]]) -> int:
-    """How many images verified pairs connect that chance does not explain."""
-    return len({name for a, b, _, inliers in pairs if inliers and {a, b} not in by_chance for name in (a, b)})

@@ -12,12 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
 import pycolmap
 from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
 from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -141,7 +143,7 @@ def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Pat
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
     ids = {name: image_id for name, image_id in store.image_ids().items() if store.has_keypoints(image_id)}
-    if not store.done_pairs(verified=True):
+    if not len(store.done_pairs(verified=True)):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
     without_pose = tuple(sorted(ids.keys() - posed.keys()))
@@ -198,7 +200,8 @@ def _write_pairs(
     All matches instead of the verified ones gave more points of two images, which nothing checks, and fewer of three:
     7241 and 7288 on fountain_p11, 738 and 754 on sacre_coeur.
     """
-    pairs = sorted(pair for pair in store.done_pairs(verified=True) if all(map(known.exists_image, pair)))
+    pairs = image_pairs(store.done_pairs(verified=True))
+    pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
     matched = kept = 0
     for pair in tqdm(pairs, desc="check", unit="pair", disable=not progress, leave=False):
         matches = store.inlier_matches(*pair)

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
@@ -122,7 +123,7 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     with FeatureStore(database) as features:
         factors = features.resize_factors()
     with MatchStore(database) as store:
-        matched = np.array(sorted(store.done_pairs(verified=False)), np.uint32).reshape(-1, 2)
+        matched = image_pairs(store.done_pairs(verified=False))
         work = _work(store, matched, MatchingOptions(device="cpu"), verification, factors)
         return _match(store, work, None, progress)
 
@@ -136,8 +137,8 @@ def _work(
     overwrite: bool = False,
 ) -> _Work:
     there = store.done_pairs(verified=False)
-    done = set() if overwrite else store.done_pairs(verified=verification is not None)
-    todo = in_tiles(asked[~among(asked, done)])
+    is_done = among(asked, there if verification is None else store.done_pairs(verified=True))
+    todo = in_tiles(asked if overwrite else asked[~is_done])
     return _Work(
         options=options,
         verification=verification,

@@ -3,9 +3,11 @@
 The two million pairs of 2000 images are 16 MB.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
+
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 
 BLOCK_BYTES = 64 << 20  # of the scores that are held at a time
 TILE_IMAGES = 32  # caches hold them as a rule, so an image is read at most once for each 32 others
@@ -19,7 +21,7 @@ def exhaustive(image_ids: Iterable[int]) -> np.ndarray:
 
 def unique_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The pairs of first[k] and second[k], [K] each, in whatever order: each once, ascending, [P, 2] uint32."""
-    return _from_codes(np.unique(codes_of(np.minimum(first, second), np.maximum(first, second))))
+    return image_pairs(np.unique(pair_ids(first, second)))
 
 
 def union(*parts: np.ndarray) -> np.ndarray:
@@ -69,22 +71,10 @@ def in_tiles(pairs: np.ndarray, tile: int = TILE_IMAGES) -> np.ndarray:
     return pairs[np.lexsort((ranks[:, 0], ranks[:, 1], ranks[:, 0] // tile))]
 
 
-def among(pairs: np.ndarray, others: Collection[tuple[int, int]]) -> np.ndarray:
-    """Which of the pairs, [P, 2], are among some others (i, j), i < j; [P] bool."""
-    codes = np.fromiter((i << 32 | j for i, j in others), np.uint64, len(others))
-    return np.isin(codes_of(*pairs.T), codes)
-
-
-def first_of_each(codes: np.ndarray) -> np.ndarray:
-    """The pairs of these codes, each once, in the order in which they first come, [P, 2] uint32."""
-    _, first = np.unique(codes, return_index=True)
-    return _from_codes(codes[np.sort(first)])
-
-
-def codes_of(smaller: np.ndarray, larger: np.ndarray) -> np.ndarray:
-    """One number for each pair, [P] uint64, in the order of pairs."""
-    return np.asarray(smaller).astype(np.uint64) << np.uint64(32) | np.asarray(larger).astype(np.uint64)
-
-
-def _from_codes(codes: np.ndarray) -> np.ndarray:
-    return np.stack([codes >> np.uint64(32), codes & np.uint64(0xFFFFFFFF)], axis=1).astype(np.uint32)
+def among(pairs: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of the pairs, [P, 2], are among some others, numbers (see ``pair_ids``) in ascending order; [P] bool."""
+    ids = pair_ids(*pairs.T)
+    places = np.searchsorted(others, ids)
+    found = places < len(others)
+    found[found] = others[places[found]] == ids[found]
+    return found

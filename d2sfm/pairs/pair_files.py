@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import pycolmap
 
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.files import replacing
-from d2sfm.pairs.arrays import first_of_each
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
     Raises FileNotFoundError where there is no such file, ValueError (with file and line) for a file that is not text,
     a line without two known names, a line that can be split in several ways, and an image paired with itself.
     """
-    codes = array("Q")
+    numbers = array("q")
     for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -41,8 +42,10 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
         if name_a == name_b:
             raise ValueError(f"{path}, line {number}: {name_a!r} is paired with itself")
         ids = ids_by_name[name_a], ids_by_name[name_b]
-        codes.append(min(ids) << 32 | max(ids))
-    return first_of_each(np.array(codes, np.uint64))
+        numbers.append(pycolmap.image_pair_to_pair_id(*ids))
+    numbers = np.frombuffer(numbers, np.int64)
+    _, first = np.unique(numbers, return_index=True)
+    return image_pairs(numbers[np.sort(first)])
 
 
 def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -> None:

@@ -16,6 +16,7 @@ from d2sfm.coordinates import (
 )
 from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import Convention
 from d2sfm.pairs.arrays import in_tiles
@@ -111,10 +112,11 @@ def read_collection(images: list[ImageKeypoints], store: MatchStore) -> Collecti
     """The images with the verified matches between them. RuntimeError where there are none."""
     index = {image.image_id: i for i, image in enumerate(images)}
     first = np.cumsum([0, *(len(image.xy) for image in images)])
-    pairs = [pair for pair in sorted(store.done_pairs(verified=True)) if pair[0] in index and pair[1] in index]
+    pairs = image_pairs(store.done_pairs(verified=True))
+    pairs = pairs[np.isin(pairs, list(index)).all(axis=1)]
     descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
     parts: list[tuple[np.ndarray, ...]] = []
-    for a, b in in_tiles(np.array(pairs, np.uint32).reshape(-1, 2)).tolist():
+    for a, b in in_tiles(pairs).tolist():
         matches = store.inlier_matches(a, b).astype(np.int64)
         if not len(matches):
             continue

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import done_pairs
 from support.feature_database import descriptors_of_place, write_feature_database
 from support.helpers import textured_picture
 
@@ -42,7 +43,7 @@ def match(*arguments):
 
 def matched():
     with MatchStore("db.db") as store:
-        return store.done_pairs(verified=False)
+        return done_pairs(store, verified=False)
 
 
 def test_retrieval(database, capsys):

@@ -44,8 +44,11 @@ def test_a_file_that_may_not_be_written(database):
 def test_pycolmap_needs_to_write(database, monkeypatch, place):
     place = (database.parent / place).resolve()
     monkeypatch.setattr(os, "access", lambda path, mode: path != place)
-    with pytest.raises(RuntimeError, match=f"{database} can't be opened by pycolmap: {place} is read-only"):
-        MatchStore(database)
+    with (
+        pytest.raises(RuntimeError, match=f"{database} can't be opened by pycolmap: {place} is read-only"),
+        open_pycolmap(database),
+    ):
+        pass
 
 
 def test_a_full_disk(database):
@@ -70,7 +73,7 @@ def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(databas
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())\n"
         "try:\n    store.write(1, 3, np.zeros((100_000, 2)))\nexcept RuntimeError as error:\n    print(error)\n"
-        "print(store.done_pairs(verified=True))\nstore.close()"
+        "print(store.done_pairs(verified=True).tolist())\nstore.close()"
     )
     with open_pycolmap(database) as colmap:
         colmap.write_image(pycolmap.Image(name="c.jpg", camera_id=1))
@@ -79,7 +82,7 @@ def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(databas
     assert run.returncode == 0, run.stderr
     error, done = run.stdout.splitlines()
     assert error == f"{database} can't be read or written: the disk is full, over a quota or damaged"
-    assert done == "{(1, 2)}"
+    assert done == f"[{pycolmap.image_pair_to_pair_id(1, 2)}]"
 
 
 def test_a_transaction_is_whole_or_nothing(database):

@@ -16,7 +16,7 @@ def test_a_copy_has_all_that_mapping_reads_but_the_pairs_left_out(tmp_path):
     )
     with open_pycolmap(path) as colmap:
         pycolmap.synthesize_dataset(options, colmap)
-    copy_for_mapping(path, copy, {pair})
+    copy_for_mapping(path, copy, [pycolmap.image_pair_to_pair_id(*pair)])
     with closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(copy)) as new:
         tables = [name for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for name in tables:

@@ -1,13 +1,18 @@
-"""Matches and two-view geometries through pycolmap."""
+"""Matches and two-view geometries."""
 
+import shutil
 import sqlite3
 
 import numpy as np
 import pycolmap
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.database_contents import done_pairs
 
 from d2sfm.database import FeatureStore, MatchStore
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs, pair_ids
 from d2sfm.features.record import Features
 from d2sfm.options import Convention
 
@@ -108,7 +113,7 @@ def test_missing_features_and_foreign_descriptors_are_named(database):
 def test_a_pair_is_written_in_either_order(database, id_a, id_b):
     with MatchStore(database) as store:
         store.write(id_a, id_b, MATCHES.astype(np.int64), make_geometry())
-        assert store.done_pairs(verified=True) == {(1, 3)}
+        assert done_pairs(store, verified=True) == {(1, 3)}
     with open_pycolmap(database) as colmap:
         assert np.array_equal(colmap.read_matches(id_a, id_b), MATCHES)
         geometry = colmap.read_two_view_geometry(id_a, id_b)
@@ -123,10 +128,10 @@ def test_pairs_without_matches_are_done(database):
     with MatchStore(database) as store:
         store.write(1, 2, nothing, pycolmap.TwoViewGeometry())
         store.write(4, 2, nothing)
-        assert store.done_pairs(verified=False) == {(1, 2), (2, 4)}
+        assert done_pairs(store, verified=False) == {(1, 2), (2, 4)}
     with MatchStore(database) as store:
-        assert store.done_pairs(verified=False) == {(1, 2), (2, 4)}
-        assert store.done_pairs(verified=True) == {(1, 2)}
+        assert done_pairs(store, verified=False) == {(1, 2), (2, 4)}
+        assert done_pairs(store, verified=True) == {(1, 2)}
         assert store.pairs_table() == [("4.jpg", "3.jpg", 0, 0), ("3.jpg", "1.jpg", 0, 0)]
 
 
@@ -148,8 +153,8 @@ def test_writing_again_replaces_the_pair(database, matches, geometry, reopened):
         store = MatchStore(database)
     with store:
         store.write(3, 1, matches[:, ::-1], geometry)
-        assert store.done_pairs(verified=False) == {(1, 3)}
-        assert store.done_pairs(verified=True) == (set() if geometry is None else {(1, 3)})
+        assert done_pairs(store, verified=False) == {(1, 3)}
+        assert done_pairs(store, verified=True) == (set() if geometry is None else {(1, 3)})
     with open_pycolmap(database) as colmap:
         assert np.array_equal(colmap.read_matches(1, 3), matches)
         assert colmap.exists_two_view_geometry(1, 3) == (geometry is not None)
@@ -157,35 +162,86 @@ def test_writing_again_replaces_the_pair(database, matches, geometry, reopened):
             assert np.array_equal(colmap.read_two_view_geometry(3, 1).inlier_matches, geometry.inlier_matches)
 
 
-def test_a_pair_that_a_killed_run_left_half_is_written_again(database):
+def test_a_pair_that_another_tool_left_half_is_written_again(database):
     with open_pycolmap(database) as colmap:
         colmap.write_two_view_geometry(1, 2, make_geometry())
     with MatchStore(database) as store:
-        assert store.done_pairs(verified=False) == set()
-        assert store.done_pairs(verified=True) == set()
+        assert done_pairs(store, verified=False) == set()
+        assert done_pairs(store, verified=True) == set()
         store.write(1, 2, MATCHES[2:], make_geometry(MATCHES[2:]))
-        assert store.done_pairs(verified=True) == {(1, 2)}
+        assert done_pairs(store, verified=True) == {(1, 2)}
     with open_pycolmap(database) as colmap:
         assert np.array_equal(colmap.read_two_view_geometry(1, 2).inlier_matches, MATCHES[2:])
 
 
-def test_the_row_of_matches_is_written_last(database):
+def pose():
+    turn = np.array([0.1, -0.2, 0.3, 0.9])
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(turn / np.linalg.norm(turn)), np.array([1.0, 2, 3]))
+
+
+MATRIX = np.arange(9.0).reshape(3, 3)
+CAMERAS = [
+    pycolmap.Camera(camera_id=7, model="SIMPLE_RADIAL", width=640, height=480, params=[600, 320, 240, 0.1]),
+    pycolmap.Camera(model="PINHOLE", width=64, height=48, params=[60, 70, 32, 24], has_prior_focal_length=True),
+]
+GEOMETRIES = {
+    "none": None,
+    "degenerate": pycolmap.TwoViewGeometry(config=pycolmap.TwoViewGeometryConfiguration.DEGENERATE),
+    "without inliers": make_geometry(MATCHES[:0]),
+    "all": pycolmap.TwoViewGeometry(
+        config=pycolmap.TwoViewGeometryConfiguration.CALIBRATED,
+        F=MATRIX,
+        E=MATRIX + 10,
+        H=MATRIX**2 + np.eye(3),
+        cam2_from_cam1=pose(),
+        inlier_matches=MATCHES,
+        camera1=CAMERAS[0],
+        camera2=CAMERAS[1],
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", [(1, 3), (3, 1)])
+@pytest.mark.parametrize("matches", [MATCHES, MATCHES[:0]])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_rows_are_those_of_pycolmap_byte_for_byte(database, tmp_path, pair, matches, geometry):
+    geometry, by_colmap = GEOMETRIES[geometry], shutil.copy(database, tmp_path / "colmap.db")
+    with open_pycolmap(by_colmap) as colmap:
+        colmap.write_matches(*pair, matches)
+        if geometry is not None:
+            colmap.write_two_view_geometry(*pair, geometry)
+    with MatchStore(database) as store:
+        store.write(*pair, matches, geometry)
+        assert np.array_equal(store.matches(*pair), matches)
+        assert np.array_equal(store.matches(*pair[::-1]), matches[:, ::-1])
+        expected = np.zeros((0, 2), np.uint32) if geometry is None else geometry.inlier_matches.reshape(-1, 2)
+        assert np.array_equal(store.inlier_matches(*pair), expected)
+    for table in ("matches", "two_view_geometries"):
+        rows = []
+        for path in (database, by_colmap):
+            with Connection(path) as connection:
+                rows.append(connection.rows(f"SELECT * FROM {table}"))
+                rows.append(connection.rows(f"SELECT typeof(data), typeof(cols), typeof(rows) FROM {table}"))
+        assert rows[:2] == rows[2:]
+        assert len(rows[0]) == (table == "matches" or geometry is not None)
+
+
+@given(st.lists(st.tuples(st.integers(1, MAX_IMAGES - 1), st.integers(1, MAX_IMAGES - 1))))
+def test_numbers_of_pairs_are_those_of_pycolmap(pairs):
+    numbers = pair_ids(*np.array(pairs, np.int64).reshape(-1, 2).T)
+    assert numbers.tolist() == [pycolmap.image_pair_to_pair_id(*pair) for pair in pairs]
+    assert list(map(tuple, image_pairs(numbers).tolist())) == [tuple(sorted(pair)) for pair in pairs]
+
+
+def test_a_pair_is_written_whole_or_not_at_all(database):
     with MatchStore(database) as store:
         store.write(1, 2, MATCHES, make_geometry())
-        order = []
-
-        class Recording:
-            def __getattr__(self, name):
-                order.append(name)
-                return getattr(inner, name)
-
-        inner, store._database = store._database, Recording()
-        store.write(1, 2, MATCHES[1:], make_geometry())
-        store.write(2, 3, MATCHES, make_geometry())
-    assert order == [
-        *("read_matches", "delete_matches", "update_two_view_geometry", "write_matches"),
-        *("write_two_view_geometry", "write_matches"),
-    ]
+        store._connection.rows(
+            "CREATE TRIGGER refuse BEFORE INSERT ON two_view_geometries BEGIN SELECT raise(FAIL, 'no'); END"
+        )
+        with pytest.raises(RuntimeError, match=r"db\.db: no"):
+            store.write(1, 2, MATCHES[1:], make_geometry())
+        assert np.array_equal(store.matches(1, 2), MATCHES)
 
 
 def test_bad_pairs_are_refused(database):
@@ -198,7 +254,7 @@ def test_bad_pairs_are_refused(database):
             store.write(2, 2, MATCHES)
         with pytest.raises(ValueError, match=r"shape \(3, 1\), expected \(M, 2\)"):
             store.write(1, 2, MATCHES[:, :1])
-        assert store.done_pairs(verified=False) == set()
+        assert done_pairs(store, verified=False) == set()
 
 
 def test_a_file_that_is_no_database_and_one_that_is_missing(tmp_path):
@@ -213,7 +269,7 @@ def test_a_file_that_is_no_database_and_one_that_is_missing(tmp_path):
 def test_our_tables_and_rows_survive_pycolmap(database):
     with MatchStore(database) as store:
         store.write(1, 2, MATCHES, make_geometry())
-        store.write(1, 2, MATCHES[:1])  # a delete: pycolmap copies the file when it closes it
+        store.write(1, 2, MATCHES[:1])
     with FeatureStore(database) as store:
         assert list(store.extracted()) == ["3.jpg", "4.jpg"]
         assert np.array_equal(store.read("4.jpg").keypoints, make_features(5).keypoints)

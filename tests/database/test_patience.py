@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import done_pairs
 from support.held_database import another_writer, write_two_images
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, MatchStore, import_photographs
 from d2sfm.database import patience as patience_module
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.database.patience import named_errors, patiently
@@ -28,12 +29,17 @@ def test_a_database_that_another_process_holds(database, monkeypatch):
             assert list(store.images()) == ["a.jpg", "b.jpg"]
             with pytest.raises(RuntimeError, match=words):
                 store.notes.write("key", "value")
-        with pytest.raises(RuntimeError, match=words):
-            MatchStore(database)
-        with pytest.raises(RuntimeError, match=words):
-            create_database(database)
+        with MatchStore(database) as store:
+            assert store.image_names() == {1: "a.jpg", 2: "b.jpg"}
+        with pytest.raises(RuntimeError, match=words), open_pycolmap(database):
+            pass
     with FeatureStore(database) as store:
         store.notes.write("key", "value")
+
+
+def open_by_pycolmap(database):
+    with open_pycolmap(database):
+        pass
 
 
 def photographs(folder):
@@ -46,7 +52,7 @@ def photographs(folder):
 
 WAYS_TO_WRITE = {
     "sqlite3": lambda database: FeatureStore(database).notes.write("key", "value"),
-    "pycolmap": lambda database: MatchStore(database).close(),
+    "pycolmap": open_by_pycolmap,
     "import": lambda database: import_photographs(database, photographs(database.parent / "new"), ["c.jpg", "d.jpg"]),
 }
 
@@ -62,7 +68,7 @@ def test_a_pair_waits_until_another_process_has_written(database, caplog):
     with MatchStore(database) as store:
         with another_writer(database, for_s=1.0):
             store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())
-        assert store.done_pairs(verified=True) == {(1, 2)}
+        assert done_pairs(store, verified=True) == {(1, 2)}
     assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
 
 
@@ -93,9 +99,9 @@ def test_a_pair_is_refused_while_another_process_writes_and_can_be_written_later
     with MatchStore(database) as store:
         with another_writer(database), pytest.raises(RuntimeError, match=r"db\.db is held by another process"):
             store.write(1, 2, np.zeros((3, 2)))
-        assert store.done_pairs(verified=False) == set()
+        assert done_pairs(store, verified=False) == set()
         store.write(1, 2, np.zeros((3, 2)))
-        assert store.done_pairs(verified=False) == {(1, 2)}
+        assert done_pairs(store, verified=False) == {(1, 2)}
 
 
 def test_errors_of_other_kinds_pass_as_they_are(tmp_path):

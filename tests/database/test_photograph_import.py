@@ -6,6 +6,7 @@ import numpy as np
 import pycolmap
 import pytest
 from PIL import Image
+from support.database_contents import done_pairs
 from support.photograph_import import EXIF_IFD, FOCAL_35MM, cameras, save, take
 
 from d2sfm.database import (
@@ -256,7 +257,7 @@ def test_removed_photographs_leave_no_row(folder):
     assert [row[0] for row in rows["cameras"]] == [1, 3]
     assert [row[0] for row in rows["frames"]] == [1, 3]
     with MatchStore(folder / "db.db") as store:
-        assert store.done_pairs(verified=True) == {(1, 3)}
+        assert done_pairs(store, verified=True) == {(1, 3)}
 
 
 def test_a_shared_camera_stays_until_its_last_photograph_goes(folder):

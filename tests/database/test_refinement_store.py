@@ -6,6 +6,7 @@ import sqlite3
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import done_pairs
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.database.connection import open_pycolmap
@@ -86,7 +87,7 @@ def test_positions_replace_those_of_the_keypoints_and_nothing_else(database):
     with MatchStore(database) as store:
         assert np.array_equal(store.keypoints(1), positions[1].astype(np.float32))
         assert np.array_equal(store.matches(1, 2), MATCHES)
-        assert store.done_pairs(verified=True) == set()
+        assert done_pairs(store, verified=True) == set()
 
 
 def test_restored_keypoints_are_the_originals_bit_for_bit(database):

@@ -8,6 +8,7 @@ import sqlite3
 import h5py
 import numpy as np
 import pytest
+from support.database_contents import done_pairs
 from support.feature_database import descriptors_of_place, write_feature_database
 from support.feature_records import random_features
 from support.hloc import keypoints_of_hloc, matches_of_hloc
@@ -65,7 +66,7 @@ def test_hloc_reads_the_matches_of_its_pairs_file(tmp_path, database, kind):
     lines = (tmp_path / "pairs.txt").read_text().splitlines()
     with MatchStore(database) as store:
         names = store.image_names()
-        inliers = {pair: store.inlier_matches(*pair).tolist() for pair in store.done_pairs(verified=True)}
+        inliers = {pair: store.inlier_matches(*pair).tolist() for pair in done_pairs(store, verified=True)}
         pairs = {pair: store.matches(*pair).tolist() for pair in inliers}
     if kind is ExportedMatches.VERIFIED:
         pairs = {pair: of_pair for pair, of_pair in inliers.items() if of_pair}

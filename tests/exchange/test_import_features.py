@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial import cKDTree
+from support.database_contents import done_pairs
 from support.feature_records import random_features, write_as_hloc
 from support.helpers import textured_picture
 
@@ -62,7 +63,7 @@ def stored(path):
 def pairs_of(path):
     """Matches by the names of a pair."""
     with MatchStore(path) as store:
-        names, done = store.image_names(), store.done_pairs(verified=False)
+        names, done = store.image_names(), done_pairs(store, verified=False)
         found = {}
         for i, j in done:
             matches, pair = store.matches(i, j), (names[i], names[j])
@@ -75,7 +76,7 @@ def pairs_of(path):
 def inliers_of(path):
     """How many inlier matches the pairs have."""
     with MatchStore(path) as store:
-        return {pair: len(store.inlier_matches(*pair)) for pair in store.done_pairs(verified=True)}
+        return {pair: len(store.inlier_matches(*pair)) for pair in done_pairs(store, verified=True)}
 
 
 def assert_equal(found, expected, dtype):

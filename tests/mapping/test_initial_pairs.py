@@ -1,3 +1,4 @@
+import numpy as np
 import pycolmap
 import pytest
 
@@ -26,8 +27,9 @@ def limits(**changes):
 
 
 def chosen(path, settings, without=(), most=100):
+    without = [pycolmap.image_pair_to_pair_id(*pair) for pair in without]
     with MatchStore(path) as store:
-        return initial_pairs(store, settings, without, most=most)
+        return initial_pairs(store, settings, np.array(without, np.int64), most=most)
 
 
 def test_each_pair_that_can_begin_a_model_is_given_once_and_the_best_first(database):

@@ -4,6 +4,7 @@ from contextlib import closing
 import pycolmap
 import pytest
 
+from d2sfm.database.pair_ids import pair_ids
 from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, global_options, incremental_options, map_once
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.truth import compare_with_truth
@@ -62,7 +63,7 @@ def scene(tmp_path_factory):
 def test_a_cautious_run_holds_distortion_and_leaves_chance_pairs_out(scene, mapper):
     given, truth = scene
     lonely = max(truth.reg_image_ids())
-    pairs = frozenset((image_id, lonely) for image_id in truth.reg_image_ids() if image_id != lonely)
+    pairs = pair_ids([image_id for image_id in truth.reg_image_ids() if image_id != lonely], lonely)
     given = MappingInput(database=given.database, mapper=mapper, chance_pairs=pairs)
     with closing(sqlite3.connect(given.database)) as connection:
         before = list(connection.iterdump())
@@ -122,8 +123,6 @@ def test_a_run_begins_with_the_given_pair_and_counts_its_images(scene):
     seen = []
     (model,) = map_once(given, Trial(seed=0, initial_pair=(first, second)), seen.append)
     assert sum(seen) == model.num_reg_images() == 7
-    nowhere = MappingInput(
-        database=given.database, mapper=Mapper.INCREMENTAL, chance_pairs=frozenset({(first, second)})
-    )
+    nowhere = MappingInput(database=given.database, mapper=Mapper.INCREMENTAL, chance_pairs=pair_ids([first], [second]))
     # Without matches between them the pair gives no model, whatever else would.
     assert map_once(nowhere, Trial(seed=0, is_cautious=True, initial_pair=(first, second)), seen.append) == []

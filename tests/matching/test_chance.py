@@ -63,7 +63,8 @@ def database(tmp_path):
 
 def test_random_matches_are_chance_and_true_ones_are_not(database):
     path, pair = database
+    number = pycolmap.image_pair_to_pair_id(*pair)
     with MatchStore(path) as store:
-        assert chance_pairs(store, 8.0, {}) == {pair}
+        assert chance_pairs(store, 8.0, {}).tolist() == [number]
         # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
-        assert chance_pairs(store, 1.0, {pair[1]: 8.0}) >= {pair}
+        assert number in chance_pairs(store, 1.0, {pair[1]: 8.0})

@@ -11,6 +11,7 @@ import pycolmap
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from support.database_contents import done_pairs
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
@@ -101,7 +102,7 @@ def test_every_pair_is_matched_and_verified(database):
     summary = run(database)
     with MatchStore(database) as store:
         table = store.pairs_table()
-        assert store.done_pairs(verified=True) == {(i, j) for i in range(1, 6) for j in range(i + 1, 6)}
+        assert done_pairs(store, verified=True) == {(i, j) for i in range(1, 6) for j in range(i + 1, 6)}
     of_views = [row for row in table if EMPTY not in row]
     assert len(of_views) == 6
     for name_a, name_b, matches, inliers in of_views:
@@ -196,7 +197,7 @@ def test_pairs_from_a_file(database, tmp_path):
     assert run(database, pairs=PairSelectionOptions(pairs=str(pairs)), write_pairs_to=written).pairs == 2
     assert written.read_text() == "view 1.jpg\tview 3.jpg\nview 0.jpg\tview 1.jpg\n"
     with MatchStore(database) as store:
-        assert store.done_pairs(verified=True) == {(1, 2), (2, 4)}
+        assert done_pairs(store, verified=True) == {(1, 2), (2, 4)}
     assert run(database).already_there == 2
 
 

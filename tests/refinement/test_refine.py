@@ -10,6 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+from support.database_contents import done_pairs
 from support.rendered_truth import transfer
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
@@ -271,7 +272,7 @@ def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
     refined(database, matched)
     restore_database(database)
     with MatchStore(database) as store:
-        assert store.done_pairs(verified=True) == set(PAIRS)
+        assert done_pairs(store, verified=True) == set(PAIRS)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])

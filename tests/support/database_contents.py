@@ -4,7 +4,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-MAX_IMAGES = 2147483647
+import numpy as np
+
+from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
+
 OF_ONE_RUN = {"images"}  # settings: folders differ from test to test
 
 
@@ -51,3 +54,10 @@ def require_whole(database: Path) -> dict:
         assert len(data or b"") == 8 * rows
         assert found["keypoints"].keys() >= set(pair)
     return found
+
+
+def done_pairs(store, verified):
+    """The pairs of image ids that ``MatchStore.done_pairs`` numbers."""
+    numbers = store.done_pairs(verified)
+    assert (np.diff(numbers) > 0).all()
+    return set(map(tuple, image_pairs(numbers).tolist()))
