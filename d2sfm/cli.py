@@ -9,7 +9,7 @@ import logging
 
 from d2sfm import __version__
 from d2sfm.commands import demo, export, extract, import_, match, merge, reconstruct, refine, train, triangulate
-from d2sfm.console import report
+from d2sfm.console import Parser, report
 
 COMMANDS = (extract, match, refine, reconstruct, triangulate, export, import_, merge, train, demo)
 
@@ -30,9 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="d2sfm", description="D2-Net features for COLMAP, from photographs to a model."
-    )
+    parser = Parser(prog="d2sfm", description="D2-Net features for COLMAP, from photographs to a model.")
     parser.add_argument("--version", action="version", version=f"d2sfm {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -1,16 +1,28 @@
-"""What a command and its terminal share: exit codes, the log on standard error, the result on standard output."""
+"""What a command and its terminal share: exit codes, the log on standard error, the result on standard output.
+
+Names of files and texts out of them may hold what steers a terminal. All that is printed goes through here, and is
+escaped here.
+"""
 
 import argparse
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
-from d2sfm.text import printable
+from d2sfm.text import first_line, printable, printable_lines
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 logger = logging.getLogger(__name__)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors, which repeat arguments, can be printed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
@@ -35,11 +47,16 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
 def print_result(arguments: argparse.Namespace, result: object) -> None:
     """Results go to standard output, progress and warnings to standard error."""
     if not arguments.quiet:
-        try:
-            print(result, flush=True)
-        except BrokenPipeError:
-            # The reader (head, say) has seen enough; the work is done, and Python's own flush must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        show(result)
+
+
+def show(result: object) -> None:
+    """Print a result."""
+    try:
+        print(printable_lines(str(result)), flush=True)
+    except BrokenPipeError:
+        # The reader (head, say) has seen enough; the work is done, and Python's own flush must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def finish(
@@ -47,17 +64,18 @@ def finish(
 ) -> int:
     """Name what was skipped with the reason, print the result, and return the exit code."""
     for name, reason in (skipped or {}).items():
-        logger.warning("skipped %s: %s", printable(name), reason)
+        logger.warning("skipped %s: %s", name, reason)
     print_result(arguments, result)
     return EXIT_DONE if is_whole and not skipped else EXIT_INCOMPLETE
 
 
 class _LevelFirst(logging.Formatter):
-    """Puts "warning: " or "error: " in front, and nothing before information."""
+    """One line for each message, with "warning: " or "error: " in front, and nothing before information."""
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        return prefix + super().format(record)
+        traceback = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        return prefix + printable(record.getMessage()) + printable_lines(traceback)
 
 
 def _exit_code(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
@@ -68,6 +86,5 @@ def _exit_code(log: logging.Logger, name: str, run: Callable[[], int], on_interr
         return EXIT_INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
         log.debug("traceback", exc_info=True)
-        message = str(error).strip().splitlines() or [type(error).__name__]
-        log.error("%s: %s", name, message[0])
+        log.error("%s: %s", name, first_line(error))
         return EXIT_ERROR

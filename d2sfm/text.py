@@ -1,4 +1,7 @@
-"""Names of files and errors of libraries as text for one line, and tables."""
+"""Names of files and errors of libraries as text for one line, and tables.
+
+What is printed is escaped where it is printed, see ``console``; texts in here are of one line by themselves.
+"""
 
 import re
 from collections.abc import Sequence
@@ -12,8 +15,21 @@ def printable(name: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 
+def printable_lines(text: str) -> str:
+    """The same for several lines, whose ends stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def first_line(error: object) -> str:
+    """The first line of an exception's text, which may go on for programmers; its kind where it has none."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
 def first_of(names: Sequence[str], noun: str) -> str:
-    """How many there are, and the first of them: "3 images (a.jpg the first)", "1 image (a.jpg)"."""
+    """How many there are, and the first of them: "3 images (a.jpg the first)", "1 image (a.jpg)".
+
+    In one line whatever the name is: of an error with several, only the first is shown.
+    """
     first = printable(names[0])
     return f"1 {noun} ({first})" if len(names) == 1 else f"{len(names)} {noun}s ({first} the first)"
 
@@ -25,11 +41,15 @@ def natural_order(name: str) -> tuple[list[str | int], str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines of text, the first column to the left, the others to the right."""
+    """Rows of cells as lines of text, the first column to the left, the others to the right.
+
+    Line ends in a cell are escaped, so that a row stays a line.
+    """
     from tabulate import tabulate  # --help can do without it
 
     sides = ("left", *["right"] * (len(rows[0]) - 1))
-    return tabulate(rows, tablefmt="plain", disable_numparse=True, colalign=sides)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    return tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=sides)
 
 
 def one_line(error: object, longest: int | None = None) -> str:

@@ -4,12 +4,12 @@ The published files are made of pickled dictionaries. Loading one runs whatever 
 here alone, once, and only where the user says so.
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
 
-from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, report
+from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, Parser, report, show
+from d2sfm.text import first_line
 from d2sfm.training.scene_info_file import read_scene_info, write_scene_info
 
 logger = logging.getLogger("megadepth_utils")
@@ -17,7 +17,7 @@ logger = logging.getLogger("megadepth_utils")
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m megadepth_utils.convert_scene_info",
         description="Convert published scene info to the layout that d2sfm train reads.",
     )
@@ -46,8 +46,8 @@ def _convert(files: list[Path], output: Path, allow_pickle: bool) -> int:
             write_scene_info(target, read_scene_info(path, allow_pickle=allow_pickle))
         except (ValueError, OSError) as error:
             failed += 1
-            logger.error("convert_scene_info: %s", str(error).splitlines()[0])
-    print(f"{len(files) - failed} of {len(files)} scenes converted")
+            logger.error("convert_scene_info: %s", first_line(error))
+    show(f"{len(files) - failed} of {len(files)} scenes converted")
     if failed == len(files):
         return EXIT_ERROR
     return EXIT_INCOMPLETE if failed else EXIT_DONE

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from d2sfm.console import EXIT_DONE, report
+from d2sfm.console import EXIT_DONE, Parser, report, show
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import write_scene_info
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m megadepth_utils.preprocess_scene", description="Write the scene info that training reads."
     )
     parser.add_argument("--base-path", type=Path, metavar="DIR", help="root of the dataset; paths are relative to it")
@@ -142,7 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
     path = arguments.output_path / f"{files.scene_id}.npz"
     write_scene_info(path, info)
     pairs = int(np.sum(info.overlap_matrix >= MIN_OVERLAP))
-    print(
+    show(
         f"{path}: {info.has_depth.size} images, {info.has_depth.sum()} with depth, "
         f"{pairs} ordered pairs with overlap >= {MIN_OVERLAP}"
     )

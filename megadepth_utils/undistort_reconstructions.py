@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, report
+from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, Parser, report, show
+from d2sfm.text import first_line
 from megadepth_utils.isolation import call_isolated
 from megadepth_utils.undistortion import (
     DENSE,
@@ -67,13 +68,13 @@ def _run_command(arguments: argparse.Namespace) -> int:
         num_threads=arguments.num_threads,
         progress=sys.stderr is not None and sys.stderr.isatty(),
     )
-    print(summary)
+    show(summary)
     return EXIT_INCOMPLETE if summary.failed or summary.left_out else EXIT_DONE
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of this command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m megadepth_utils.undistort_reconstructions",
         description="Undistorted pictures and models of MegaDepth's scenes. Scenes that are done are passed over.",
     )
@@ -139,7 +140,7 @@ def _run(summary: Summary, base_path: Path, scene_id: str, overwrite: bool, num_
     try:
         made = call_isolated(undistort_scene, base_path, scene_id, overwrite, num_threads)
     except Exception as error:  # one scene's trouble, of whatever kind, must not stop the others
-        _fail(summary, scene_id, (str(error).splitlines() or [type(error).__name__])[0])
+        _fail(summary, scene_id, first_line(error))
         return
     finally:
         discard_work(base_path, scene_id)

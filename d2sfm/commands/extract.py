@@ -8,7 +8,6 @@ from d2sfm.commands.arguments import DATABASE, GOES_ON, add_command, add_databas
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import CameraOptions, ExtractionOptions, MapCacheOptions, MaskOptions, StorageOptions
 from d2sfm.options.fields import Options
-from d2sfm.text import printable
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
 
@@ -62,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         summary = extract_to_database(arguments.database, arguments.images, **of_database, **common)
     for name in summary.without_keypoints[:NAMES_SHOWN]:
-        logger.warning("%s has no keypoints", printable(name))
+        logger.warning("%s has no keypoints", name)
     if len(summary.without_keypoints) > NAMES_SHOWN:
         logger.warning("%d more have no keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
     return finish(arguments, summary, skipped=summary.skipped)

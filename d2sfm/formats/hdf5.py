@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from d2sfm.files import replacing_file
+from d2sfm.text import first_line
 
 FLOATS, INTEGERS = "f", "iu"  # kinds of NumPy's types
 
@@ -55,7 +56,7 @@ def created(path: Path | str) -> Iterator[h5py.File]:
         with replacing_file(path) as part, h5py.File(part, "w") as file:
             yield file
     except OSError as error:
-        cause = os.strerror(error.errno) if error.errno else next(iter(str(error).splitlines()), "unknown error")
+        cause = os.strerror(error.errno) if error.errno else first_line(error)
         raise RuntimeError(f"{path} can't be written: {cause}") from error
 
 
@@ -174,5 +175,4 @@ def _named(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{path} is no HDF5 file, or damaged: {first}") from error
+        raise ValueError(f"{path} is no HDF5 file, or damaged: {first_line(error)}") from error

@@ -16,7 +16,6 @@ from d2sfm.orientation.solve import solve
 from d2sfm.orientation.turned_features import TURNS, features_in_turns, small_extractor
 from d2sfm.pairs.arrays import unique_pairs
 from d2sfm.system import processors
-from d2sfm.text import printable
 
 NUM_NEIGHBOURS = 10  # of 18 aerial photographs, 5 give 46 pairs that count, 10 give 61, all others 70
 
@@ -46,7 +45,7 @@ class Turns:
         if sure:
             text += f", by {min(sure)} matches or more (median {np.median(sure):.0f})"
         if self.unsure:
-            text += f"; {len(self.unsure)} are not sure and stay as they are, {printable(self.unsure[0])} the first"
+            text += f"; {len(self.unsure)} are not sure and stay as they are, {self.unsure[0]} the first"
         return text
 
 
@@ -115,5 +114,5 @@ def _positions(index: dict[str, int], names: Iterable[str], what: str) -> np.nda
     names = list(names)
     for name in names:
         if name not in index:
-            raise ValueError(f"{what} has {printable(name)}, which is not among the photographs")
+            raise ValueError(f"{what} has {name}, which is not among the photographs")
     return np.array([index[name] for name in names], np.int64)
