@@ -83,8 +83,11 @@ def working_copy(source: Path, target: Path) -> None:
     try:
         with exclusive(source), Connection(source) as connection:
             connection.rows("VACUUM INTO ?", (str(part),))
+            images = Notes(connection).images_folder()
         with Connection(part) as connection:
             Notes(connection).write(Note.COPY_OF, str(source.resolve()))
+            if images is not None:
+                Notes(connection).note_images_folder(images)
         part.rename(target)
     finally:
         remove_database(part)

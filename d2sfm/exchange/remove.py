@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, exclusive, photographs_noted, remove_photographs, require_database
-from d2sfm.mapping.model_files import remove_from_model
+from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
+from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
-
-MOST_MISSING = 0.5  # of the photographs: where more are gone, their disk is not mounted, or the folder is another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,28 +58,14 @@ def remove_images(
     with exclusive(database):
         with FeatureStore(database) as store:
             known = list(store.images())
-            folder = photographs_noted(store) if images is None else Path(images)
-        chosen = _missing(known, folder) if missing else _known(names, known, database)
-        of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
+            chosen = names if names else missing_photographs(store.notes.find_images_folder(images), known)
+        _require_known(names, known, database)
         if not dry_run:
             remove_photographs(database, chosen)
-    return RemovalSummary(removed=tuple(chosen), of_model=of_model, left=len(known) - len(chosen), is_dry=dry_run)
+    return RemovalSummary(removed=tuple(chosen), of_model=None, left=len(known) - len(chosen), is_dry=dry_run)
 
 
-def _known(names: list[str], known: list[str], database: Path) -> list[str]:
+def _require_known(names: list[str], known: list[str], database: Path) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise ValueError(f"{database} has no image of that name: {first_of(unknown, 'name')}")
-    return names
-
-
-def _missing(known: list[str], folder: Path | None) -> list[str]:
-    if folder is None or not folder.is_dir():
-        raise FileNotFoundError(f"no folder of photographs {folder or ''}: give --images")
-    missing = [name for name in known if not (folder / name).exists()]
-    if len(missing) > MOST_MISSING * len(known):
-        raise RuntimeError(
-            f"{len(missing)} of {len(known)} photographs are not in {folder}: is that the right folder, and its disk "
-            "there? (to remove so many, give their names)"
-        )
-    return missing
