@@ -1,18 +1,21 @@
 """Writing files so that a reader, and a run that is killed, find the old one or the new one, and never a part."""
 
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from d2sfm.parts import part_of
+from d2sfm.parts import part_path as part_path
 
 
 @contextmanager
 def replacing(path: Path | str, sync: bool = False) -> Iterator[BinaryIO]:
     """A stream that takes the file's place when the block ends, and is thrown away where it fails.
 
-    sync: whether the bytes are on the disk before that, which a power cut asks for and costs time. OSError as open.
+    sync: whether the bytes are on the disk before that, which a power cut asks for and costs time. OSError as open
+    and write, with the name of the file.
     """
     with replacing_file(path) as part, part.open("wb") as stream:
         yield stream
@@ -25,14 +28,6 @@ def replacing(path: Path | str, sync: bool = False) -> Iterator[BinaryIO]:
 def replacing_file(path: Path | str) -> Iterator[Path]:
     """``replacing`` for writers that open files themselves: the path of a file to make, which is not there yet."""
     path = Path(path)
-    part = part_path(path)
-    try:
+    with part_of(path) as part:
         yield part
         part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def part_path(path: Path) -> Path:
-    """A name beside the file for what is to become it, unlike that of any other writer: process, thread or machine."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")

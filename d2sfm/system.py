@@ -1,6 +1,12 @@
 """What the operating system gives this process; not every one has the calls that Linux has for it."""
 
+import errno
+import math
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 PIECE_BYTES = 1 << 20
@@ -19,3 +25,30 @@ def reserve(file: BinaryIO, size: int) -> None:
     for start in range(0, size, PIECE_BYTES):  # zeros, not only a length: that takes no room on macOS
         file.write(bytes(min(PIECE_BYTES, size - start)))
     file.flush()
+
+
+@contextmanager
+def named_shortage(path: Path, size: int) -> Iterator[None]:
+    """Turn what ``reserve`` raises on a full disk into a RuntimeError that names ``path`` and the bytes it takes.
+
+    Other errors pass in silence: there are file systems that can't tell, and what can't be written at all has words of
+    its own.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise RuntimeError(
+                f"{path} can't be written: the disk is full or over a quota, {math.ceil(size / 1e6)} MB are needed"
+            ) from error
+
+
+def require_room(path: Path, *sizes: int, folder: Path | None = None) -> None:
+    """Raise RuntimeError, which names ``path``, where files of so many bytes do not fit into a folder.
+
+    folder: default the one that ``path`` is in. For writers that say nothing where the disk is full, or end the
+    process.
+    """
+    with named_shortage(path, sum(sizes)), ExitStack() as stack:
+        for size in filter(None, sizes):
+            reserve(stack.enter_context(TemporaryFile(dir=folder or Path(path).resolve().parent)), size)

@@ -5,12 +5,13 @@ import os
 import re
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from d2sfm.parts import scratch_folder
 
 # A line of pycolmap's log that says what went wrong: level and date, time, thread, place in the source, message.
 LOGGED_ERROR = re.compile(r"^[EF]\d{4,8} [\d:.]+ +\d+ \S+\] (?P<message>.+)$", re.MULTILINE)
@@ -26,8 +27,8 @@ def call_isolated(function: Callable, *arguments: Any) -> Any:
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory() as folder, receiver:
-        log = Path(folder, "log")
+    with scratch_folder() as folder, receiver:
+        log = folder / "log"
         log.touch()
         process = context.Process(target=_answer, args=(sender, log, function, arguments))
         with sender:  # closed here, so that the pipe ends where the process dies

@@ -106,6 +106,7 @@ def undistort_reconstructions(
     chosen = _choose(Path(base_path), scenes)
     summary = Summary()
     for scene_id in tqdm(chosen, desc="undistorting", unit="scene", disable=not progress):
+        discard_work(base_path, scene_id)
         state = scene_state(base_path, scene_id)
         if state is SceneState.DONE and not overwrite:
             summary.done_before.append(scene_id)

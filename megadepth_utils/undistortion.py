@@ -18,6 +18,8 @@ import pycolmap
 from PIL import Image
 
 from d2sfm.colmap import model_files, quiet_pycolmap, read_model
+from d2sfm.models import require_whole, write_model
+from d2sfm.parts import finish_putting, put_in_place, sync
 from d2sfm.photographs.reading import check_photograph, list_photographs
 
 SFM = Path("MegaDepth_v1_SfM")
@@ -67,7 +69,7 @@ def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num
     inputs and failures of pycolmap.
     """
     base_path = Path(base_path)
-    target = base_path / UNDISTORTED / scene_id
+    target, work = base_path / UNDISTORTED / scene_id, discard_work(base_path, scene_id)
     if not overwrite and scene_state(base_path, scene_id) in (SceneState.DONE, SceneState.FOREIGN):
         raise ValueError(f"{target} is there already")
     images, source = base_path / SFM / scene_id / "images", base_path / SFM / scene_id / "sparse/manhattan/0"
@@ -78,7 +80,6 @@ def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num
         name, reason = next(iter(left_out.items()), ("the model", "has no images"))
         raise RuntimeError(f"no photograph in {images} can be used; {name} {reason}")
 
-    work = discard_work(base_path, scene_id)
     work.mkdir(parents=True)
     if left_out:
         source = work / "source"
@@ -88,16 +89,25 @@ def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num
     _tidy(work)
     made = Undistorted(model.num_reg_images(), left_out)
     _finish(work, {"max_image_size": max_edge, "images": made.images, "left_out": left_out})
-    _move(work, target)
+    put_in_place(work.parent, _there(target), scene_id)
     return made
 
 
 def discard_work(base_path: Path, scene_id: str) -> Path:
-    """Remove what an unfinished run has left of a scene. Returns the folder that a run works in."""
-    work = Path(base_path) / UNDISTORTED / f".{scene_id}.unfinished"
-    if work.exists():
-        shutil.rmtree(work)
-    return work
+    """Remove what an unfinished run has left of a scene, or put it in its place where it was whole.
+
+    Returns the folder that a run works in.
+    """
+    target = Path(base_path) / UNDISTORTED / scene_id
+    finish_putting(target.parent, _there(target), scene_id)
+    unfinished = target.with_name(f".{scene_id}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    return unfinished / scene_id
+
+
+def _there(target: Path) -> list[Path]:
+    return [target] if target.exists() else []
 
 
 def _longest_edge(folder: Path) -> int:
@@ -158,7 +168,7 @@ def _write_without(model: pycolmap.Reconstruction, names: Iterable[str], folder:
         if image.name in names:
             model.deregister_frame(image.frame_id)
     folder.mkdir()
-    model.write_binary(folder)
+    write_model(model, folder)
 
 
 def _undistort(work: Path, source: Path, images: Path, max_edge: int, num_threads: int) -> None:
@@ -170,6 +180,10 @@ def _undistort(work: Path, source: Path, images: Path, max_edge: int, num_thread
 
 def _check(work: Path, expected: int) -> None:
     """pycolmap does not say where a picture could not be written, on a full disk for example."""
+    try:
+        require_whole(work / "sparse")
+    except (ValueError, OSError) as error:
+        raise RuntimeError(f"undistortion failed: {error}") from error
     model = read_model(work / "sparse")
     faults = _faults(model, work / "images")
     if faults:
@@ -189,33 +203,12 @@ def _finish(work: Path, facts: dict) -> None:
     """Write the marker when all else is on the disk."""
     for parent, _, files in os.walk(work):
         for name in files:
-            _sync(Path(parent, name))
-        _sync(Path(parent))
+            sync(Path(parent, name))
+        sync(Path(parent))
     marker = work / MARKER
     marker.write_text(json.dumps(facts | {"pycolmap": pycolmap.__version__}, indent=1) + "\n", encoding="utf-8")
-    _sync(marker)
-    _sync(work)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders, and writes their entries itself
-        return
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _move(work: Path, target: Path) -> None:
-    """Put a whole scene in its place; what was there goes when the new one is in."""
-    replaced = target.with_name(f".{target.name}.replaced")
-    if target.exists():
-        _remove(replaced)
-        target.rename(replaced)
-    work.rename(target)
-    _sync(target.parent)
-    _remove(replaced)
+    sync(marker)
+    sync(work)
 
 
 def _remove(path: Path) -> None:

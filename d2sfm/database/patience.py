@@ -1,17 +1,14 @@
 """What becomes of SQLite's refusals: waiting for whoever holds the file, and one line of words that name it."""
 
-import errno
 import logging
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TypeVar
 
-from d2sfm.system import reserve
+from d2sfm.system import require_room as require_room
 
 BUSY_TIMEOUT_S = 30.0  # COLMAP's own writes take less; who holds the file longer is at work on it
 PAUSE_S, MOST_LOOKS = 0.2, 10  # between two tries
@@ -89,17 +86,3 @@ def _is_held(path: Path) -> bool:
             return True
         raise RuntimeError(str(error)) from error
     return False
-
-
-def require_room(path: Path, size: int) -> None:
-    """Raise RuntimeError where so many bytes more do not fit beside the database: pycolmap, where it makes or imports
-    something, ends the process when the disk is full."""
-    try:
-        with TemporaryFile(dir=Path(path).resolve().parent) as file:
-            reserve(file, size)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return  # of a file system that can't tell, or where nothing can be written: that has words of its own
-        raise RuntimeError(
-            f"{path} can't be written: the disk is full or over a quota, {math.ceil(size / 1e6)} MB are needed"
-        ) from error

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 import pycolmap
 
@@ -12,10 +11,12 @@ from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.given_camera import given_camera, mark_given, require_camera, require_given
 from d2sfm.database.migration import CAMERA_SENSOR, complete_frames
-from d2sfm.database.patience import named_errors, patiently, require_room
+from d2sfm.database.patience import named_errors, patiently
 from d2sfm.database.removal import remove_features
 from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.parts import scratch_folder
 from d2sfm.photographs.blank_copies import write_blank_copy
+from d2sfm.system import require_room
 
 IMPORT_BYTES, IMAGE_BYTES = 8_000_000, 4_000  # SQLite's log while photographs are imported, and the rows of one
 
@@ -135,7 +136,7 @@ def _import_group(
     # COLMAP's own mode for folders gives a picture the camera of another folder where names of folders and files
     # mix ("a.jpg", "sub/b.jpg", "z.jpg"), and starts anew in a second run: each folder is a group with one camera.
     theirs = {CameraMode.AUTO: pycolmap.CameraMode.AUTO, CameraMode.PER_IMAGE: pycolmap.CameraMode.PER_IMAGE}
-    with TemporaryDirectory(prefix="d2sfm-") as folder:
+    with scratch_folder() as folder:
         for name in names:
             Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
             with suppress(ValueError, FileNotFoundError):  # reported as not taken

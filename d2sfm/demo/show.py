@@ -21,6 +21,7 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.mapping.truth import PoseErrors, compare_with_truth
 from d2sfm.matching.match import match_database
+from d2sfm.models import write_model
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
@@ -79,7 +80,7 @@ def show(output: Path | str, *, options: DemoOptions | None = None, progress: bo
     _take_photographs(output / "images", scene, cameras, options.seed, progress)
     truth = truth_model(cameras)
     (output / "truth").mkdir()
-    truth.write_text(output / "truth")
+    write_model(truth, output / "truth", binary=False, text=True)
     result = _reconstruct(output, cameras[0], options.seed, progress)
     errors = None
     if result.models:

@@ -12,11 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.features.record import Features
-from d2sfm.formats.hdf5 import created
-from d2sfm.formats.hloc_features import write_hloc_features
-from d2sfm.formats.hloc_matches import require_distinct, write_hloc_matches
+from d2sfm.formats.hdf5 import FILE_BYTES, created
+from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
+from d2sfm.formats.hloc_matches import hloc_matches_size, require_distinct, write_hloc_matches
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
@@ -95,9 +96,11 @@ def _names(database: Path) -> list[str]:
 
 def _write_features(database: Path, output: Path, names: list[str], options: ExportOptions, progress: bool) -> int:
     """Returns the number of keypoints."""
-    total, for_hloc = 0, options.format is ExportFormat.HLOC
-    with FeatureStore(database) as store, created(output / "features.h5") if for_hloc else nullcontext() as file:
+    total, for_hloc, stored = 0, options.format is ExportFormat.HLOC, _stored(database)
+    with FeatureStore(database) as store:
         fingerprints = store.extracted()
+    size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
+    with FeatureStore(database) as store, created(output / "features.h5", size) if for_hloc else nullcontext() as file:
         for name in tqdm(names, desc="export", unit="image", disable=not progress):
             features = store.read(name)
             total += len(features)
@@ -110,6 +113,16 @@ def _write_features(database: Path, output: Path, names: list[str], options: Exp
     return total
 
 
+def _stored(database: Path) -> dict[str, tuple[int, int]]:
+    """How many keypoints each image has, by name, and how many bytes their descriptors."""
+    with Connection(database) as connection:
+        rows = connection.rows(
+            "SELECT name, keypoints.rows, length(descriptors.data) FROM images "
+            "JOIN keypoints USING (image_id) JOIN descriptors USING (image_id)"
+        )
+    return {name: (count, size) for name, count, size in rows}
+
+
 def _dtype(features: Features, output_type: OutputType) -> DescriptorDtype:
     """That of the database, as far as the format has it."""
     is_half = features.descriptors.dtype == np.float16 and output_type is not OutputType.MAT
@@ -120,11 +133,14 @@ def _write_matches(
     database: Path, output: Path, names: set[str], kind: ExportedMatches, progress: bool
 ) -> tuple[int, int]:
     """Returns the numbers of pairs and matches."""
-    only_verified, total, written = kind is ExportedMatches.VERIFIED, 0, []
-    with MatchStore(database) as store, created(output / "matches.h5") as file:
+    only_verified, total, written, stored = kind is ExportedMatches.VERIFIED, 0, [], _stored(database)
+    with MatchStore(database) as store:
         name_of = store.image_names()
         pairs = image_pairs(store.done_pairs(only_verified))
-        tiles = in_tiles(pairs[np.isin(pairs, [i for i, name in name_of.items() if name in names]).all(axis=1)])
+    pairs = pairs[np.isin(pairs, [i for i, name in name_of.items() if name in names]).all(axis=1)]
+    sizes = (hloc_matches_size((name_of[a], name_of[b]), stored[name_of[a]][0]) for a, b in pairs.tolist())
+    with MatchStore(database) as store, created(output / "matches.h5", FILE_BYTES + sum(sizes)) as file:
+        tiles = in_tiles(pairs)
         descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
         for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
             matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
+from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.text import first_of
 
@@ -60,9 +61,10 @@ def remove_images(
             known = list(store.images())
             chosen = names if names else missing_photographs(store.notes.find_images_folder(images), known)
         _require_known(names, known, database)
+        of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
         if not dry_run:
             remove_photographs(database, chosen)
-    return RemovalSummary(removed=tuple(chosen), of_model=None, left=len(known) - len(chosen), is_dry=dry_run)
+    return RemovalSummary(removed=tuple(chosen), of_model=of_model, left=len(known) - len(chosen), is_dry=dry_run)
 
 
 def _require_known(names: list[str], known: list[str], database: Path) -> None:

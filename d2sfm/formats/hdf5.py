@@ -13,9 +13,11 @@ import h5py
 import numpy as np
 
 from d2sfm.files import replacing_file
+from d2sfm.system import named_shortage, reserve
 from d2sfm.text import first_line
 
 FLOATS, INTEGERS = "f", "iu"  # kinds of NumPy's types
+FILE_BYTES, GROUP_BYTES, LETTER_BYTES = 10_000, 2_000, 8  # that HDF5 adds at the most: of a name, for each letter
 
 
 @contextmanager
@@ -44,8 +46,10 @@ class Reader(AbstractContextManager):
 
 
 @contextmanager
-def created(path: Path | str) -> Iterator[h5py.File]:
+def created(path: Path | str, size: int) -> Iterator[h5py.File]:
     """An HDF5 file to write, which takes the place of ``path`` when the block ends, and is thrown away where it fails.
+
+    size: bytes that it may come to. The disk must have them before: HDF5 ends the process where it is full.
 
     Raises FileNotFoundError where the folder is missing, RuntimeError where it can't be written.
     """
@@ -53,11 +57,23 @@ def created(path: Path | str) -> Iterator[h5py.File]:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} for {path.name}")
     try:
-        with replacing_file(path) as part, h5py.File(part, "w") as file:
-            yield file
+        with replacing_file(path) as part:
+            with part.open("wb") as stream, named_shortage(path, size):
+                stream.write(_empty_file())
+                stream.flush()
+                reserve(stream, size)
+            with h5py.File(part, "r+") as file:  # when it is closed, HDF5 gives back what it did not need
+                yield file
     except OSError as error:
         cause = os.strerror(error.errno) if error.errno else first_line(error)
-        raise RuntimeError(f"{path} can't be written: {cause}") from error
+        raise RuntimeError(cause if cause.startswith(f"{path} ") else f"{path} can't be written: {cause}") from error
+
+
+def _empty_file() -> bytes:
+    """An HDF5 file without content, made in memory."""
+    with h5py.File("empty", "w", driver="core", backing_store=False) as file:
+        file.flush()
+        return file.id.get_file_image()
 
 
 def links(group: h5py.Group) -> list[str]:

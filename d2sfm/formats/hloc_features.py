@@ -36,7 +36,18 @@ from d2sfm.coordinates import (
 )
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
-from d2sfm.formats.hdf5 import FLOATS, INTEGERS, Reader, array, groups_with, member, number_attribute, text_attribute
+from d2sfm.formats.hdf5 import (
+    FLOATS,
+    GROUP_BYTES,
+    INTEGERS,
+    LETTER_BYTES,
+    Reader,
+    array,
+    groups_with,
+    member,
+    number_attribute,
+    text_attribute,
+)
 from d2sfm.network.input import input_size
 from d2sfm.options import Convention, ImportOptions
 
@@ -153,6 +164,12 @@ def write_hloc_features(file: h5py.File, name: str, features: Features, fingerpr
     if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
         noted["orientation"] = features.orientation
     group.attrs[OURS] = np.bytes_(json.dumps(noted).encode())
+
+
+def hloc_features_size(name: str, fingerprint: str, count: int, descriptors: int) -> int:
+    """Bytes that ``write_hloc_features`` adds at the most. descriptors: the bytes of all; count: of keypoints."""
+    groups, letters = 4 + name.count("/"), len(name.encode()) + len(fingerprint)
+    return groups * GROUP_BYTES + letters * LETTER_BYTES + 16 * count + descriptors
 
 
 def _turn(noted_size: Size, image_size: Size, orientation: int) -> int:

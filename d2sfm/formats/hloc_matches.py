@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from d2sfm.formats.hdf5 import INTEGERS, Reader, array, links, member
+from d2sfm.formats.hdf5 import GROUP_BYTES, INTEGERS, LETTER_BYTES, Reader, array, links, member
 from d2sfm.formats.hloc_features import MAX_KEYPOINTS
 
 OLD_SEPARATOR = "_"
@@ -110,6 +110,11 @@ def write_hloc_matches(
     partners[first], of_partners[first] = second, scores
     group = file.create_group("/".join(map(_key, pair)))
     group["matches0"], group["matching_scores0"] = partners, of_partners
+
+
+def hloc_matches_size(pair: tuple[str, str], count: int) -> int:
+    """Bytes that ``write_hloc_matches`` adds at the most."""
+    return 2 * GROUP_BYTES + len("".join(pair).encode()) * LETTER_BYTES + 6 * count
 
 
 def require_distinct(names: Iterable[str]) -> dict[str, str]:

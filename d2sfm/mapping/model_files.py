@@ -2,8 +2,6 @@
 
 import logging
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,8 @@ import pycolmap
 from scipy.ndimage import map_coordinates
 
 from d2sfm.database import FeatureStore
+from d2sfm.models import write_model
+from d2sfm.parts import finish_putting, part_of, put_in_place, sync
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.text import first_of
 
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 MODEL_FILES = {"cameras", "images", "points3D", "rigs", "frames"}
 MODEL_SUFFIXES = {".bin", ".txt", ".ply"}
+_IN_OUTPUT = "models"  # in the names of hidden folders
 
 
 def photographs_folder(database: Path, images: Path | str | None) -> Path | None:
@@ -77,23 +78,19 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
 def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:
     """Write models to ``output``/0, 1, ... in place of the numbered models there; return the folders.
 
-    They are written beside first and moved when all are whole, so a full disk costs no earlier model.
+    They are written beside first and moved when all are whole: neither a full disk, of which a RuntimeError tells, nor
+    a kill costs an earlier model.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".partial-") as partial:
-        for number, model in enumerate(models):
-            folder = Path(partial) / str(number)
-            folder.mkdir()
-            model.write_binary(folder)
-            if text:
-                model.write_text(folder)
-            if ply:
-                model.export_PLY(folder / "points3D.ply")
-        for folder in numbered(output):
-            shutil.rmtree(folder)
-        folders = tuple(output / str(number) for number in range(len(models)))
-        for folder in folders:
-            (Path(partial) / folder.name).rename(folder)
+    finish_putting(output, numbered(output), _IN_OUTPUT)
+    folders = tuple(output / str(number) for number in range(len(models)))
+    with part_of(output / _IN_OUTPUT) as part:
+        part.mkdir()
+        for model, folder in zip(models, folders, strict=True):
+            (part / folder.name).mkdir()
+            write_model(model, part / folder.name, called=folder, text=text, ply=ply)
+        sync(part)
+        put_in_place(part, numbered(output), _IN_OUTPUT)
     return folders
 
 
@@ -103,7 +100,7 @@ def numbered(output: Path) -> list[Path]:
 
 
 def require_replaceable(output: Path) -> None:
-    """Find out before the long work whether its result can be written.
+    """Find out before the long work whether its result can be written, and put models in place that a killed run left.
 
     Raises ValueError or RuntimeError where it can't, or where a numbered folder holds files that are no model.
     """
@@ -112,6 +109,7 @@ def require_replaceable(output: Path) -> None:
         raise ValueError(f"{there} is a file, expected a folder for models")
     if not os.access(there, os.W_OK):
         raise RuntimeError(f"{output} can't be written: {there} is read-only")
+    finish_putting(output, numbered(output), _IN_OUTPUT)
     for folder in numbered(output):
         if folder.is_symlink():
             raise RuntimeError(f"{folder} is a link, which is not replaced: give another --output")

@@ -1,6 +1,5 @@
 """One mapping run of pycolmap, with seeds and fixed cameras set throughout its options, and its last adjustment."""
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,9 @@ import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.mapping_copy import copy_for_mapping
+from d2sfm.models import write_model
 from d2sfm.options import Mapper
+from d2sfm.parts import scratch_folder
 
 # Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
 MIN_INLIERS, MIN_ANGLE_DEG = 20, 0.7
@@ -70,10 +71,10 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
 
     The database is not changed: the global pipeline, which rewrites cameras and geometries, works on a copy.
     """
-    with tempfile.TemporaryDirectory() as folder, quiet_pycolmap():
+    with scratch_folder() as folder, quiet_pycolmap():
         database, without = given.database, given.chance_pairs if trial.is_cautious else ()
         if len(without) or given.mapper is Mapper.GLOBAL:
-            database = Path(folder) / "copy.db"
+            database = folder / "copy.db"
             copy_for_mapping(given.database, database, without)
         # Neither pipeline reads photographs here: colours are added afterwards, to the model that is kept.
         if given.mapper is Mapper.GLOBAL:
@@ -97,10 +98,10 @@ def with_distortion(
     given: MappingInput, model: pycolmap.Reconstruction, seed: int, most_seconds: int | None = None
 ) -> pycolmap.Reconstruction | None:
     """A model of a cautious run gone on with, lens distortion refined; None where that gives none."""
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as start, quiet_pycolmap():
-        database = Path(folder) / "copy.db"
+    with scratch_folder() as folder, scratch_folder() as start, quiet_pycolmap():
+        database = folder / "copy.db"
         copy_for_mapping(given.database, database, given.chance_pairs)
-        model.write_binary(start)
+        write_model(model, start, called=start.parent)
         options = incremental_options(given, Trial(seed=seed, most_seconds=most_seconds))
         options.multiple_models = False
         models = pycolmap.incremental_mapping(database, folder, folder, options, input_path=start)

@@ -4,7 +4,6 @@ d2sfm triangulate --reference model --database db.db --output triangulated
 """
 
 import logging
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import agreeing
 from d2sfm.matching.settings import allowed_error, pair_threshold_px
 from d2sfm.options import Mapper, TriangulationOptions
+from d2sfm.parts import scratch_folder
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ def triangulate(
     with exclusive(database):
         _require_output(output, reference)
         poses, limits = read_model(reference), _limits(database, options)
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder) / "work.db"
+        with scratch_folder() as folder:
+            work = folder / "work.db"
             with MatchStore(database) as store, open_pycolmap(work) as copy:
                 common = _in_common(store, poses, reference)
                 _write_images(copy, common.model, store)

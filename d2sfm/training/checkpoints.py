@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from d2sfm.files import replacing
-from d2sfm.network.weights.load import D2NET_KEYS, d2net_state
+from d2sfm.network.weights.load import d2net_state, load_weights, unpickled
 from d2sfm.training.trainer import Sums, Trainer
 
 LAST, BEST = "last.pth", "best.pth"
@@ -56,24 +55,31 @@ class Checkpoints:
     def restore(self) -> RunState | None:
         """Put the trainer where the last checkpoint left it; None where there is none.
 
-        Raises ValueError where the file is no checkpoint of a run, or one with other settings.
+        Raises ValueError where the file is no checkpoint of a run or a damaged one, or of one with other settings.
         """
         path = self.folder / LAST
         if not path.exists():
             return None
-        training, weights = _read_run(path)
-        found, wanted = training["settings"], self.settings
+        training = _training_in(path)
+        found, wanted = {str(name): str(value) for name, value in training["settings"].items()}, self.settings
         for name in sorted(wanted | found):
             if found.get(name) != wanted.get(name):
                 raise ValueError(
                     f"{path} is of a run with {name} {_shown(found.get(name))}, this one has "
                     f"{_shown(wanted.get(name))}: give the same options, or another --output"
                 )
-        self.trainer.trunk.load_state_dict(weights)
-        self.trainer.optimiser.load_state_dict(training["optimiser"])
-        self.trainer.scaler.load_state_dict(training["scaler"])
-        state = training["state"]
-        return RunState(**{**state, "sums": Sums(*state["sums"])})
+        self.trainer.trunk.load_state_dict(load_weights(path, self.trainer.preprocessing))
+        try:
+            self.trainer.optimiser.load_state_dict(training["optimiser"])
+            self.trainer.scaler.load_state_dict(training["scaler"])
+            state = training["state"]
+            state = RunState(**{**state, "sums": Sums(*state["sums"])})
+        except Exception as error:  # what no run wrote fails in any way: report where
+            raise ValueError(f"{path} is no checkpoint of a training run ({type(error).__name__})") from error
+        averages = [each for of_tensor in self.trainer.optimiser.state.values() for each in of_tensor.values()]
+        if not all(torch.as_tensor(each).isfinite().all() for each in averages):
+            raise ValueError(f"{path}: the optimiser's averages hold values that are not finite")
+        return state
 
     def _save(self, name: str, more: dict[str, Any]) -> None:
         if self.trainer.processes.leads:
@@ -89,13 +95,13 @@ def _shown(value: str | None) -> str:
     return value if len(names) < 6 else f"{names[0]} ... {names[-1]} ({len(names)})"
 
 
-def _read_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What ``save_run`` wrote, and its weights under the trunk's names."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return checkpoint["training"], {name: checkpoint["model"][key] for name, key in D2NET_KEYS.items()}
-    except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
-        raise ValueError(f"{path} is no checkpoint of a training run ({type(error).__name__})") from error
+def _training_in(path: Path) -> Mapping[str, Any]:
+    """What ``save_run`` wrote beside the weights."""
+    checkpoint = unpickled(path)
+    training = checkpoint.get("training") if isinstance(checkpoint, Mapping) else None
+    if not isinstance(training, Mapping) or not isinstance(training.get("settings"), Mapping):
+        raise ValueError(f"{path} is no checkpoint of a training run")
+    return training
 
 
 def _weights(trainer: Trainer) -> dict[str, Any]:

@@ -126,8 +126,12 @@ class Trainer:
             return model(pictures).float()
 
     def _take_part(self) -> None:
-        """A backward pass that adds nothing, for the other processes wait for this one's gradient."""
-        (self._shared(torch.zeros(1, 3, 8, 8, device=self.device)).sum() * 0).backward()
+        """A backward pass that adds nothing, for the other processes wait for this one's gradient.
+
+        Its loss of 0 is scaled, too: without a loss the scaler has no scale to take out of the others' gradient.
+        """
+        nothing = self._shared(torch.zeros(1, 3, 8, 8, device=self.device)).sum() * 0
+        self.scaler.scale(nothing).backward()
 
     def _scale_gradient(self, factor: float, names: str) -> None:
         for parameter in self.trained:

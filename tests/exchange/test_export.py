@@ -15,6 +15,9 @@ from support.hloc import keypoints_of_hloc, matches_of_hloc
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.exchange.export import export_database
+from d2sfm.formats.hdf5 import FILE_BYTES, created
+from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
+from d2sfm.formats.hloc_matches import hloc_matches_size, write_hloc_matches
 from d2sfm.formats.npz_mat import read_features, read_fingerprint
 from d2sfm.matching.match import match_database
 from d2sfm.options import Convention, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions
@@ -205,3 +208,21 @@ def test_a_file_in_the_way_of_the_folder(tmp_path, database, output):
     (tmp_path / "file").write_text("")
     message = f"{tmp_path / output} is no folder, and none can be made there: a file is in the way"
     refuse(database, tmp_path / output, ValueError, message)
+
+
+@pytest.mark.parametrize("names", [NAMES, [f"{number}.jpg" for number in range(40)], [f"{'a/' * 30}{'süd' * 60}.jpg"]])
+@pytest.mark.parametrize("count", [0, 5, 400])
+def test_files_are_no_larger_than_what_is_reserved(tmp_path, names, count):
+    """HDF5 ends the process where it finds no room for more."""
+    features, path = random_features(0, count), tmp_path / "f.h5"
+    size = FILE_BYTES + sum(hloc_features_size(name, FINGERPRINT, count, features.descriptors.nbytes) for name in names)
+    with created(path, size) as file:
+        for name in names:
+            write_hloc_features(file, name, features, FINGERPRINT)
+    assert path.stat().st_size <= size
+    pairs = [(a, b) for a in names for b in names if a < b]
+    size = FILE_BYTES + sum(hloc_matches_size(pair, count) for pair in pairs)
+    with created(path, size) as file:
+        for pair in pairs:
+            write_hloc_matches(file, pair, np.zeros((0, 2)), count, np.zeros(0))
+    assert path.stat().st_size <= size

@@ -162,7 +162,7 @@ def test_files_that_are_none(tmp_path):
         pass
     with pytest.raises(FileNotFoundError, match=r"no file .*nowhere.h5"), opened(tmp_path / "nowhere.h5"):
         pass
-    with pytest.raises(FileNotFoundError, match="no folder"), created(tmp_path / "nowhere" / "f.h5"):
+    with pytest.raises(FileNotFoundError, match="no folder"), created(tmp_path / "nowhere" / "f.h5", 1):
         pass
 
 
@@ -170,7 +170,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     write(tmp_path / "f.h5", x=1)
 
     def cut_off():
-        with created(tmp_path / "f.h5") as file:
+        with created(tmp_path / "f.h5", 10_000) as file:
             file["y"] = 2
             raise RuntimeError("cut off")
 
@@ -186,7 +186,7 @@ def write_beyond_the_limit(path):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
     try:
-        with created(path) as file:
+        with created(path, 8_010_000) as file:
             file["x"] = np.ones(10**6)
     except RuntimeError as error:
         return str(error)
@@ -197,9 +197,21 @@ def test_a_full_disk(tmp_path):
     (tmp_path / "f.h5").write_text("old")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         message = pool.submit(write_beyond_the_limit, tmp_path / "f.h5").result()
-    assert message == f"{tmp_path / 'f.h5'} can't be written: File too large"
+    assert message == f"{tmp_path / 'f.h5'} can't be written: the disk is full or over a quota, 9 MB are needed"
     assert [each.name for each in tmp_path.iterdir()] == ["f.h5"]
     assert (tmp_path / "f.h5").read_text() == "old"
+
+
+def test_the_disk_has_all_of_the_file_before_and_gets_back_the_rest(tmp_path):
+    with created(tmp_path / "f.h5", 1_000_000) as file:
+        [part] = tmp_path.glob("*.part")
+        for number in range(50):
+            file[f"{number}/x"] = np.arange(1000.0)
+        assert part.stat().st_size == 1_000_000
+        assert part.stat().st_blocks * 512 >= 1_000_000
+    assert 400_000 < (tmp_path / "f.h5").stat().st_size < 500_000
+    with opened(tmp_path / "f.h5") as file:
+        assert array(file, "49/x", (1000,), FLOATS, 1000)[-1] == 999
 
 
 @pytest.fixture(scope="module")

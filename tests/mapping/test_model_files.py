@@ -4,8 +4,10 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from support.full_disks import error_with_limited_files
 from support.helpers import textured_picture
 
+from d2sfm import models
 from d2sfm.mapping.model_files import colour, numbered, require_replaceable, write_models
 from d2sfm.photographs.reading import load_photograph
 
@@ -31,17 +33,32 @@ def test_models_are_numbered_and_replace_earlier_ones(tmp_path, model):
     assert np.array_equal(again.points3D[1].xyz, model.points3D[1].xyz)
 
 
-def test_a_failed_write_keeps_the_earlier_model(tmp_path):
-    class Unwritable:
-        def write_binary(self, folder):
-            raise OSError("disk is full")
-
+@pytest.mark.parametrize("limit", [400, 2000])
+@pytest.mark.parametrize("is_asked_before", [True, False])
+def test_a_full_disk_keeps_the_earlier_model(tmp_path, model, limit, is_asked_before):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "cameras.bin").write_bytes(b"old")
-    with pytest.raises(OSError, match="full"):
-        write_models([Unwritable()], tmp_path, text=False, ply=False)
+
+    def write():
+        if not is_asked_before:  # as where somebody else takes the room
+            models.require_room = lambda *arguments, **options: None
+        write_models([model], tmp_path, text=True, ply=True)
+
+    line = error_with_limited_files(write, limit)
+    assert line.startswith(f"{tmp_path / '0'} can't be written: ")
+    assert "the disk is full" in line
+    assert ("1 MB are needed" in line) == is_asked_before
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
     assert (tmp_path / "0" / "cameras.bin").read_bytes() == b"old"
+
+
+def test_models_that_a_killed_run_left_are_put_in_place_by_the_next(tmp_path, model):
+    write_models([model], tmp_path, text=False, ply=False)
+    (tmp_path / ".models.whole").mkdir()
+    (tmp_path / ".models.aside").mkdir()
+    (tmp_path / "0").rename(tmp_path / ".models.whole" / "0")
+    require_replaceable(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
 
 
 def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog):

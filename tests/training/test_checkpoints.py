@@ -111,12 +111,55 @@ def test_a_killed_write_leaves_the_last_whole_checkpoint(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["last.pth"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_what_is_no_checkpoint_of_a_run(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "can't be read as a PyTorch checkpoint"), (None, "is no checkpoint of a training run")],
+)
+def test_what_is_no_checkpoint_of_a_run(tmp_path, content, message):
     path = tmp_path / "last.pth"
     if content is None:
         save_plain_weights(path, 1.0)  # weights, but no run
     else:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
+    with pytest.raises(ValueError, match=rf"last\.pth {message}"):
         make(tmp_path).restore()
+
+
+def test_flipped_bits_are_told(tmp_path):
+    make(tmp_path).save_run(STATE)
+    path = tmp_path / "last.pth"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # in the middle of a tensor: any value is a good one
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^[^\n]*last\.pth is damaged: the check sum of [^\n]* is wrong[^\n]*$"):
+        make(tmp_path).restore()
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (lambda content: content["model"]["dense_feature_extraction.model.21.bias"], "21.bias holds values that are"),
+        (lambda content: content["training"]["optimiser"]["state"][0]["exp_avg"], "the optimiser's averages hold"),
+    ],
+    ids=["weights", "optimiser"],
+)
+def test_values_that_are_not_finite_are_told(tmp_path, batch, part, message):
+    checkpoints = make(tmp_path)
+    checkpoints.trainer.step([batch])
+    checkpoints.save_run(STATE)
+    content = torch.load(tmp_path / "last.pth", weights_only=True)
+    part(content)[0] = torch.nan
+    torch.save(content, tmp_path / "last.pth")
+    with pytest.raises(ValueError, match=rf"^[^\n]*last\.pth: [^\n]*{message}[^\n]*$"):
+        make(tmp_path).restore()
+
+
+def test_parts_that_no_run_wrote_are_told_in_a_line(tmp_path):
+    checkpoints = make(tmp_path, precision="float16")
+    checkpoints.save_run(STATE)
+    content = torch.load(tmp_path / "last.pth", weights_only=True)
+    odd_parts = (("optimiser", None), ("scaler", [1]), ("state", {"a": 1}), ("settings", [1]), ("settings", {1: 2}))
+    for part, odd in odd_parts:
+        torch.save(content | {"training": content["training"] | {part: odd}}, tmp_path / "last.pth")
+        with pytest.raises(ValueError, match=r"^[^\n]*last\.pth is (no checkpoint of|of a run with) [^\n]*$"):
+            checkpoints.restore()

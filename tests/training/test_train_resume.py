@@ -125,5 +125,5 @@ def test_resume_with_other_settings_is_refused(root, one_epoch, change, message)
 def test_a_damaged_checkpoint_is_told(root, one_epoch, tmp_path):
     output = shutil.copytree(one_epoch, tmp_path / "out")
     (output / LAST).write_bytes((output / LAST).read_bytes()[:5000])
-    with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
+    with pytest.raises(ValueError, match=r"last\.pth can't be read as a PyTorch checkpoint"):
         run(root, output, resume=True)

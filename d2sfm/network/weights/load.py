@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -115,7 +116,7 @@ _UNUSED_GLOBALS = [
 
 def _read(path: Path) -> _Checkpoint:
     """Raises ValueError of one line, which begins with the path, where the file holds no weights."""
-    checkpoint = _unpickled(path)
+    checkpoint = unpickled(path)
     state = _state_dict(checkpoint, path)
     named = checkpoint.get("preprocessing")
     expected = Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None
@@ -129,7 +130,13 @@ def _read(path: Path) -> _Checkpoint:
     return _Checkpoint(weights, expected or found)
 
 
-def _unpickled(path: Path) -> object:
+def unpickled(path: Path) -> object:
+    """What a checkpoint holds, its tensors on the CPU. Never runs code from the file.
+
+    Raises ValueError of one line, which begins with the path, where it is no checkpoint or a damaged one.
+    """
+    if damage := _damage(path):
+        raise ValueError(f"{path} is damaged: {damage}; take another copy of it")
     with torch.serialization.safe_globals(_UNUSED_GLOBALS):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -139,6 +146,24 @@ def _unpickled(path: Path) -> object:
             ) from error
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
+
+
+def _damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's archive, which has check sums that ``torch.load`` doesn't compare.
+
+    Those of before PyTorch 1.6 are no archives, and have none.
+    """
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # PyTorch compresses nothing, so what says that it grows is no checkpoint, and may grow beyond the memory.
+            if sum(member.file_size for member in archive.infolist()) > os.path.getsize(path):
+                return "it declares more bytes than it has"
+            member = archive.testzip()
+    except Exception as error:  # of any type, as the unpickler's
+        return f"its archive can't be read ({type(error).__name__})"
+    return None if member is None else f"the check sum of {member[:LONGEST_SHOWN]!r} in it is wrong"
 
 
 def _distances(filters: Tensor) -> list[float]:

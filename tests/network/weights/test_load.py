@@ -255,6 +255,22 @@ def test_files_that_are_no_checkpoint(tmp_path, content):
     assert str(path) in str(caught.value)
 
 
+def test_flipped_bits_are_told(tmp_path):
+    path, content = tmp_path / "weights.pth", bytearray(BUNDLED["d2_ots"].read_bytes())
+    content[len(content) // 2] ^= 1  # in the middle of a tensor: any value is a good one
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^[^\n]*weights\.pth is damaged: the check sum of [^\n]* is wrong[^\n]*$"):
+        load_weights(path)
+
+
+def test_archives_that_grow_are_refused_before_they_do(tmp_path):
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(10**6))
+    with pytest.raises(ValueError, match=r"weights\.pth is damaged: it declares more bytes than it has"):
+        load_weights(path)
+
+
 def test_missing_weights_name_what_is_bundled(tmp_path):
     with pytest.raises(FileNotFoundError, match="d2_ots"):
         load_weights(tmp_path / "d2_tf.pth")
