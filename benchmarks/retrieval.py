@@ -50,7 +50,7 @@ def main() -> None:
     for database in arguments.databases:
         with FeatureStore(database) as features:
             max_error, factors = json.loads(features.notes.read(Note.MATCH))["max_error"], features.resize_factors()
-            folder = Path(features.notes.read(Note.IMAGES))
+            folder = features.notes.images_folder()
             [settings] = {json.dumps(json.loads(text), sort_keys=True) for text in features.extracted().values()}
         with MatchStore(database) as store:
             ways = ways_of(store) | (dense_ways(store, folder, json.loads(settings)) if arguments.dense else {})

@@ -34,6 +34,12 @@ def first_of(names: Sequence[str], noun: str) -> str:
     return f"1 {noun} ({first})" if len(names) == 1 else f"{len(names)} {noun}s ({first} the first)"
 
 
+def natural_order(name: str) -> tuple[list[str | int], str]:
+    """A key for sorting by which frame_9 comes before frame_10."""
+    parts = re.split(r"(\d+)", name)  # text and digits in turns
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines of text, the first column to the left, the others to the right.
 

@@ -59,9 +59,27 @@ def test_whole_models_are_written(tmp_path, kind):
     assert again.num_reg_images() == MODELS[kind]().num_reg_images()
 
 
+def test_points_as_gaussian_splatting_reads_them(tmp_path):
+    """The case ply_without_normals_3dgs: nine properties, normals of zero."""
+    model = synthesized(points=5)
+    write_model(model, tmp_path, ply=True)
+    header, _, data = (tmp_path / "points3D.ply").read_bytes().partition(b"end_header\n")
+    assert header.decode().splitlines() == [
+        *("ply", "format binary_little_endian 1.0", "element vertex 5"),
+        *(f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
+        *(f"property uchar {name}" for name in ("red", "green", "blue")),
+    ]
+    found = [struct.unpack_from("<6f3B", data, 27 * number) for number in range(5)]
+    assert len(data) == 5 * 27
+    points = list(model.points3D.values())
+    np.testing.assert_allclose([row[:3] for row in found], [point.xyz for point in points], rtol=1e-6)
+    assert [row[3:6] for row in found] == [(0, 0, 0)] * 5
+    assert [row[6:] for row in found] == [tuple(point.color) for point in points]
+
+
 def writer_that_cuts(monkeypatch, name, left):
     """As on a disk that becomes full: pycolmap writes, says nothing, and the file is cut."""
-    for method in ("write_binary", "write_text", "export_PLY"):
+    for method in ("write_binary", "write_text"):
         real = getattr(pycolmap.Reconstruction, method)
 
         def write(model, path, real=real):
@@ -78,7 +96,7 @@ def test_what_is_cut_anywhere_is_noticed(tmp_path, monkeypatch):
     model, generator = synthesized(), random.Random(0)
     (tmp_path / "whole").mkdir()
     write_model(model, tmp_path / "whole", text=True, ply=True)
-    for path in (tmp_path / "whole").iterdir():
+    for path in (path for kind in KINDS for path in (tmp_path / "whole").glob(f"{kind}.[bt]*")):
         size = path.stat().st_size
         for left in {0, generator.randrange(size), size - 1}:
             folder = tmp_path / f"{path.name} {left}"

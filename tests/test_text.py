@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from d2sfm.text import aligned, first_of, one_line, printable
+from d2sfm.text import aligned, first_of, natural_order, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -54,4 +56,17 @@ def test_rows_of_cells_are_aligned_as_they_are():
         "         images  error px",
         "seed 0  7 of 10      0.50",
         "1e3          10     12.00",
+    ]
+
+
+@given(st.lists(st.text("ab01 ٣", max_size=4)))
+def test_natural_order_is_that_of_the_numbers(names):
+    ordered = sorted(names, key=natural_order)
+    assert sorted(ordered) == sorted(names)
+    assert sorted(set(names), key=natural_order) == list(dict.fromkeys(ordered))
+
+
+def test_natural_order_of_frames():
+    assert sorted(["f10.jpg", "f9.jpg", "f09.jpg", "e11", "10"], key=natural_order) == [
+        *("10", "e11", "f09.jpg", "f9.jpg", "f10.jpg")
     ]

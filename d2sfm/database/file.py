@@ -78,8 +78,12 @@ def working_copy(source: Path, target: Path) -> None:
         raise FileNotFoundError(f"no folder {target.parent} for the database {target.name}")
     with exclusive(source), exclusive(target), unfinished(target) as part:
         copy_whole(source, part, target)
+        with Connection(source) as connection:
+            images = Notes(connection).images_folder()
         with Connection(part) as connection:
             Notes(connection).write(Note.COPY_OF, str(source.resolve()))
+            if images is not None:
+                Notes(connection).note_images_folder(images)
         put_in_place(part, target)
 
 

@@ -1,17 +1,22 @@
 """What runs of d2sfm note in the database for later ones."""
 
 import json
+import os
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 
 from d2sfm.database.connection import Connection
 from d2sfm.database.tables import FEATURES, ORIGINALS, OUTDATED, SETTINGS, create_our_tables, tables
+
+NAMES_LOOKED_FOR = 10  # by which a folder is known; a few photographs may have been taken away
 
 
 class Note(StrEnum):
     """The keys of the notes."""
 
-    IMAGES = "images"  # the folder of photographs
+    IMAGES = "images"  # the folder of photographs, absolute
+    IMAGES_BESIDE = "images_beside"  # the same as it lies to the database's folder: a project may be copied or moved
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
     OVERWRITING = "overwriting"  # the fingerprint of a run of extract --overwrite that is not through
@@ -44,6 +49,38 @@ class Notes:
         """Remove a note where it is there."""
         if SETTINGS in tables(self._connection):
             self._connection.rows(f"DELETE FROM {SETTINGS} WHERE key = ?", (note,))
+
+    def images_folder(self) -> Path | None:
+        """The folder of the photographs that was noted; None where none was.
+
+        As it lies to the database where photographs of the database are there, else where it was: of a project that
+        was copied the copy counts, of a database that was moved alone the place of before.
+        """
+        notes = self.all()
+        if (beside := notes.get(Note.IMAGES_BESIDE)) is not None:
+            folder = Path(os.path.normpath(self._connection.path.resolve().parent / beside))
+            names = self._connection.rows("SELECT name FROM images LIMIT ?", (NAMES_LOOKED_FOR,))
+            if any((folder / str(name)).exists() for (name,) in names):
+                return folder
+        return Path(notes[Note.IMAGES]) if Note.IMAGES in notes else None
+
+    def find_images_folder(self, given: Path | str | None) -> Path:
+        """The given folder of the photographs, or else the noted one. FileNotFoundError where there is neither."""
+        folder = Path(given) if given is not None else self.images_folder()
+        if folder is None or not folder.is_dir():
+            raise FileNotFoundError(f"no folder of photographs{f' {folder}' if folder else ''}: give --images")
+        return folder
+
+    def note_images_folder(self, folder: Path) -> None:
+        """Keep the folder of the photographs. ValueError where its name is not UTF-8, as a database's texts are."""
+        folder = folder.resolve()
+        if str(folder) != str(folder).encode(errors="replace").decode():
+            raise ValueError(f"{str(folder)!r} is not UTF-8, which the names of a database are")
+        self.write(Note.IMAGES, str(folder))
+        try:
+            self.write(Note.IMAGES_BESIDE, os.path.relpath(folder, self._connection.path.resolve().parent))
+        except ValueError:  # on another drive of Windows
+            self.remove(Note.IMAGES_BESIDE)
 
     def match_settings(self) -> dict:
         """The settings of d2sfm's own matching and verification; empty where the pairs are not its own."""

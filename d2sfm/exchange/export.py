@@ -158,6 +158,4 @@ def _write_matches(
             total += len(matches)
     pairs = np.array(sorted(written), np.uint32).reshape(-1, 2)
     write_pairs(output / "pairs.txt", pairs, name_of)
-    if any(len(name_of[i].split()) > 1 for i in np.unique(pairs).tolist()):
-        logger.warning("names with spaces: hloc splits the lines of pairs.txt at them, d2sfm at tabs")
     return len(pairs), total

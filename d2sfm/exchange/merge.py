@@ -49,7 +49,8 @@ RENUMBERED = {
     CAMERAS_GIVEN: {"camera_id": "camera"},
     ORIGINALS: {"image_id": "image"},
 }
-OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW}  # what says nothing of a merged database
+# What says nothing of a merged database.
+OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.IMAGES_BESIDE}
 _ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
 
@@ -101,6 +102,8 @@ class _Content:
             self.fingerprints = sorted(set(store.extracted().values()))
             self.foreign = store.foreign_extractor()
             self.notes = {key: value for key, value in store.notes.all().items() if key not in OF_ONE_FILE}
+            if (folder := store.notes.images_folder()) is not None:
+                self.notes[Note.IMAGES] = str(folder)
         with RefinementStore(path) as store:
             if not store.refined():  # features that are extracted again lose the originals, the note stays
                 self.notes.pop(Note.REFINEMENT, None)
@@ -171,7 +174,10 @@ def _replace_notes(merged: Path, notes: Mapping[str, str]) -> None:
         for key in there.all():
             there.remove(key)
         for key, value in notes.items():
-            there.write(key, value)
+            if key == Note.IMAGES:
+                there.note_images_folder(Path(value))
+            else:
+                there.write(key, value)
 
 
 def _of_same_schema(source: Path, merged: Path, part: Path, output: Path) -> Path:

@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from d2sfm.database import end_overwriting, exclusive, given_camera
+from d2sfm.database import FeatureStore, end_overwriting, exclusive, given_camera
 from d2sfm.extraction.folder import (
     feature_writer,
     import_folder,
@@ -39,6 +39,7 @@ from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ def extract_to_database(
         masks.warn_of_lacking(pending)
         fits = extractor.check_size
         photographs = read_headers(images, pending, skipped, lambda each: fits(each.upright_size), largest)
+        _warn_of_missing(database, images, names)
         known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
         photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
@@ -111,6 +113,18 @@ def _require_inputs(
         raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
     masks.check(images, names)
     return names
+
+
+def _warn_of_missing(database: Path, images: Path, names: list[str]) -> None:
+    with FeatureStore(database) as store:
+        gone = sorted(store.images().keys() - set(names))
+    if gone:
+        logger.warning(
+            "in %s, and not in %s any more: %s (d2sfm remove --missing takes them out)",
+            database,
+            images,
+            first_of(gone, "photograph"),
+        )
 
 
 def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pycolmap
+
 from d2sfm.database import (
     FeatureStore,
     by_camera_group,
@@ -69,16 +71,22 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
     given = given_camera(cameras)
     if given is None:
         return
-    x, y = given.principal_point_x, given.principal_point_y
     sizes = Counter(photograph.size for photograph in photographs)
     if len(sizes) > 1:
         shown = ", ".join(f"{count} of {w} x {h} px" for (w, h), count in sizes.most_common())
         logger.warning("the given camera parameters are those of one size of photographs, there are %s", shown)
     for photograph in photographs:
         width, height = photograph.size
-        if not (0 < x < width and 0 < y < height):
-            size = f"{width} x {height} px"
-            skipped[photograph.name] = f"is {size}, the given camera has its principal point at {x:g}, {y:g}"
+        if reason := _misfit(given, width, height):
+            skipped[photograph.name] = f"is {width} x {height} px, the given camera {reason}"
+
+
+def _misfit(given: pycolmap.Camera, width: int, height: int) -> str | None:
+    """Why the camera can't be of photographs of that size; None where it can."""
+    if not len(given.principal_point_idxs()):  # a panorama: its parameters are its size
+        return None if given.params.tolist() == [width, height] else "is of {:g} x {:g} px".format(*given.params)
+    x, y = given.principal_point_x, given.principal_point_y
+    return None if 0 < x < width and 0 < y < height else f"has its principal point at {x:g}, {y:g}"
 
 
 def _skip_broken_firsts(photographs: list[Photograph], mode: CameraMode, skipped: Skipped) -> None:

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, Note, begin_overwriting, stopped_overwriting
+from d2sfm.database import FeatureStore, begin_overwriting, stopped_overwriting
 from d2sfm.features.fingerprints import difference
 from d2sfm.text import first_of
 
@@ -77,11 +77,9 @@ def _extracted(database: Path) -> dict[str, str]:
 
 def note_folder(database: Path, images: Path) -> None:
     """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
-    folder = str(images.resolve())
-    if folder != folder.encode(errors="replace").decode():
-        raise ValueError(f"{folder!r} is not UTF-8, which the names of a database are")
+    folder = images.resolve()
     with FeatureStore(database) as store:
-        noted = store.notes.read(Note.IMAGES)
-        if noted not in (None, folder) and store.extracted() and Path(noted).is_dir():
+        noted = store.notes.images_folder()
+        if noted not in (None, folder) and store.extracted() and noted.is_dir():
             raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
-        store.notes.write(Note.IMAGES, folder)
+        store.notes.note_images_folder(folder)

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 from scipy.ndimage import map_coordinates
 
-from d2sfm.database import FeatureStore, Note
+from d2sfm.database import FeatureStore
 from d2sfm.models import write_model
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
 from d2sfm.photographs.reading import load_photograph
@@ -25,7 +25,7 @@ def photographs_folder(database: Path, images: Path | str | None) -> Path | None
     """The folder of photographs, or None with a warning where there is none."""
     if images is None:
         with FeatureStore(database) as features:
-            images = features.notes.read(Note.IMAGES)
+            images = features.notes.images_folder()
     if images is None or not Path(images).is_dir():
         place = f"{images} is no folder" if images else "the database does not tell where they are"
         logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)

@@ -11,6 +11,7 @@ from d2sfm.text import aligned
 MIN_SUPPORT = 30  # triangulated points that an image needs before its pose can be relied on
 SHARP_PX = 0.5  # of the network input: the scale of Cauchy's loss, about the error of refined keypoints
 WRONG_PX = 4.0  # an observation that is so far off says nothing; COLMAP's mapper drops it
+MOST_UNEVEN = 1.05  # one focal length over the other: pixels of cameras are square, to some thousandths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,21 @@ def score(model: ModelStatistics) -> tuple[int, float, float]:
     the best few of a dozen models have about as many; weighted by their errors the more exact poses win.
     """
     return model.supported, model.agreement, -model.error_px
+
+
+def uneven_focal_lengths(model: pycolmap.Reconstruction) -> list[pycolmap.Camera]:
+    """Cameras of registered images whose focal lengths in x and y differ by more than those of square pixels can.
+
+    The two drift apart where they are free and the photographs do not hold them. A panorama has none.
+    """
+    used = {model.images[image_id].camera_id for image_id in model.reg_image_ids()}
+    cameras = [model.cameras[camera_id] for camera_id in sorted(used)]
+    return [
+        camera
+        for camera in cameras
+        if len(camera.focal_length_idxs()) == 2
+        and not 1 / MOST_UNEVEN <= camera.focal_length_x / camera.focal_length_y <= MOST_UNEVEN
+    ]
 
 
 def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[str]) -> str:

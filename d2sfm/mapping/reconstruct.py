@@ -3,17 +3,19 @@
 d2sfm reconstruct --database db.db --output sparse
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import pycolmap
 
 from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
-from d2sfm.mapping.quality import ModelStatistics, statistics, table
+from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, statistics, table, uneven_focal_lengths
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.matching.settings import allowed_error
@@ -21,12 +23,18 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
 
+logger = logging.getLogger(__name__)
+
 PAIRS_SHOWN = 20
 
 WHAT_TO_TRY = """\
 what to try: match again with a tighter threshold (match --max-error 4 --overwrite; of refined keypoints, refine
 --max-error 1); extract again, into a new database, with --multiscale, with another --max-edge (1024 suits small
 internet photographs) or with --camera-mode single; more photographs between those that share little"""
+
+ONLY_DROPPED = f"""\
+a model of {{images}} images and {{points}} points is left out, as none of its images sees {MIN_SUPPORT} points. Likely
+causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong matches"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,10 @@ class ReconstructionResult:
         lines = [aligned([("pairs, most inliers first", "matches", "inliers"), *shown[:PAIRS_SHOWN]])]
         lines += [f"and {len(shown) - PAIRS_SHOWN} more"] if len(shown) > PAIRS_SHOWN else []
         lines += [f"nothing could be reconstructed from {self.images} images"]
+        dropped = [start.dropped for start in self.starts if start.dropped is not None]
+        if dropped:
+            most = max(dropped, key=lambda model: model.points)
+            lines += [ONLY_DROPPED.format(images=most.images, points=most.points)]
         lines += [f"{folder} is of an earlier run" for folder in self.earlier]
         return [*lines, WHAT_TO_TRY]
 
@@ -97,6 +109,7 @@ def reconstruct(
         outcome = best_of_starts(given, options, progress=progress)
         models = outcome.models
         if models:
+            _warn_of_uneven_cameras(models[0])
             colour(models, photographs_folder(database, images))
         folders = write_models(models, output, text=options.text, ply=options.ply) if models else ()
         earlier = () if models else tuple(numbered(output))
@@ -109,6 +122,19 @@ def reconstruct(
         pairs=pairs,
         earlier=earlier,
     )
+
+
+def _warn_of_uneven_cameras(model: pycolmap.Reconstruction) -> None:
+    for camera in uneven_focal_lengths(model):
+        logger.warning(
+            "camera %d (%s): focal lengths of %.0f px in x and %.0f px in y, those of a lens differ by less than 1 %%: "
+            "extract again, into a new database, with a camera model of one focal length (--camera-model "
+            "SIMPLE_RADIAL), or give known --camera-params",
+            camera.camera_id,
+            camera.model_name,
+            camera.focal_length_x,
+            camera.focal_length_y,
+        )
 
 
 def read_input(

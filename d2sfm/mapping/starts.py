@@ -33,6 +33,7 @@ class Start:
     way: str = ""
     initial: tuple[str, ...] = ()
     best: ModelStatistics | None
+    dropped: ModelStatistics | None = None  # of the best one, where no image of any has support: that is no model
     seconds: float
 
     @property
@@ -174,12 +175,15 @@ def _run(given: MappingInput, trial: Trial, progress: bool) -> tuple[Start, list
     """The start that a trial makes, and its models, best first."""
     started, what = time.perf_counter(), f"map, seed {trial.seed}"
     with tqdm(total=len(given.names), desc=what, unit="image", disable=not progress, leave=False) as bar:
-        models = best_first(map_once(given, trial, bar.update), given.pixel_factor)
+        found = best_first(map_once(given, trial, bar.update), given.pixel_factor)
+    of_found = [statistics(model, given.pixel_factor) for model in found]
+    models = [model for model, numbers in zip(found, of_found, strict=True) if numbers.supported]
     start = Start(
         seed=trial.seed,
         way="cautious" if trial.is_cautious else "",
         initial=tuple(given.names[image_id] for image_id in trial.initial_pair),
-        best=statistics(models[0], given.pixel_factor) if models else None,
+        best=of_found[0] if models else None,
+        dropped=of_found[0] if found and not models else None,
         seconds=time.perf_counter() - started,
     )
     return start, models

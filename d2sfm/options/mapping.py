@@ -15,7 +15,7 @@ class _ModelOptions(Options):
         1, metavar="N", help="threads, -1 for all; only with 1 does the same seed give the same model"
     )
     text: bool = option(False, help="write COLMAP's text files, too")
-    ply: bool = option(False, help="write the points as PLY, too")
+    ply: bool = option(False, help="write the points as PLY with normals (zeros), too")
 
     def _check(self):
         check_seed(self.seed)

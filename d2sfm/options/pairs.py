@@ -13,7 +13,8 @@ EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, half an
 class PairSelectionOptions(Options):
     """Which images to match.
 
-    Sequences are in the order of names, as in COLMAP: numbers need leading zeros. An image that the way to choose knows
+    The photographs of a folder are a sequence, in the order of names, numbers in them by size: frame_9 comes before
+    frame_10. What looks alike elsewhere may lie in another folder. An image that the way to choose knows
     nothing of (no GPS position, not in the model) gets the neighbours that it would have by retrieval.
     """
 
@@ -22,15 +23,15 @@ class PairSelectionOptions(Options):
     pairs: str = option(
         "auto",
         metavar="KIND|FILE",
-        help=f"exhaustive (all), sequential (by name), spatial (by GPS), retrieval (what looks alike), covisibility or "
-        f"poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or a FILE with two "
-        "image names a line, given as ./FILE where it is called like a kind",
+        help=f"exhaustive (all), sequential (by name, each folder), spatial (by GPS), retrieval (what looks alike), "
+        f"covisibility or poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or "
+        "a FILE with two image names a line, given as ./FILE where it is called like a kind",
     )
     overlap: int = option(
         10, help="sequential: images so many places apart or less are paired, and those 1, 2, 4, ... 2^(N - 1) apart"
     )
     loop_candidates: int = option(
-        5, help="sequential: most similar images from elsewhere in the sequence that each is paired with; 0 for none"
+        5, help="sequential: most similar images from elsewhere, in any folder, that each is paired with; 0 for none"
     )
     num_neighbours: int = option(20, help="spatial, retrieval, covisibility, poses: images that each is paired with")
     max_distance_m: float = option(100.0, metavar="M", help="spatial: largest distance in metres")

@@ -1,5 +1,9 @@
-"""Pairs of images in text files, two names a line: COLMAP's and hloc's layout, with a tab between the names."""
+"""Pairs of images in text files, two names a line: COLMAP's and hloc's layout.
 
+Both split a line at its space, and find no pair where a tab stands. Names that hold spaces are theirs in no layout.
+"""
+
+import logging
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -9,6 +13,9 @@ import pycolmap
 
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.files import replacing
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
 
 MAX_LINE = 2 * 4096  # characters of two longest paths; a file of another kind may be one endless line
 
@@ -44,6 +51,7 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
 def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -> None:
     """Write pairs of image ids, [P, 2], as lines that ``read_pairs`` reads, in their order.
 
+    A space stands between the names, as COLMAP and hloc read them; a tab, with a warning, where one holds white space.
     names: by image id. Raises ValueError where a name can't stand in such a line, FileNotFoundError where the folder is
     missing.
     """
@@ -52,6 +60,12 @@ def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -
         raise FileNotFoundError(f"no folder {path.parent} for the pairs file {path.name}")
     with replacing(path) as file:
         file.writelines(f"{_line(names[a], names[b])}\n".encode() for a, b in pairs.tolist())
+    if spaced := [name for name in map(names.get, np.unique(pairs).tolist()) if _holds_space(name)]:
+        logger.warning(
+            "%s: a tab follows a name with a space, which COLMAP and hloc don't read: %s",
+            path,
+            first_of(spaced, "image"),
+        )
 
 
 def require_writable(names: Iterable[str]) -> None:
@@ -64,10 +78,15 @@ def require_writable(names: Iterable[str]) -> None:
 def _line(name_a: str, name_b: str) -> str:
     """The line of a pair. A name that looks like a comment, or like the mark of a text file, comes second."""
     require_writable((name_a, name_b))
+    separator = "\t" if _holds_space(name_a) or _holds_space(name_b) else " "
     for first, second in ((name_a, name_b), (name_b, name_a)):
         if not first.lstrip().startswith("#") and not first.startswith("\ufeff"):
-            return f"{first}\t{second}"
+            return f"{first}{separator}{second}"
     raise ValueError(f"{name_a!r} and {name_b!r} can't be written into a pairs file: either would be a comment")
+
+
+def _holds_space(name: str) -> bool:
+    return len(name.split()) > 1 or name != name.strip()
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.sequential import loop_candidates, sequential
 from d2sfm.pairs.spatial import positions_m, spatial
 from d2sfm.pairs.vlad import global_descriptors
-from d2sfm.text import first_of
+from d2sfm.text import first_of, natural_order
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +82,26 @@ class _Selection:
         return retrieval(self.image_ids, self._descriptors(), self._options.num_neighbours)
 
     def _sequential(self) -> np.ndarray:
-        order = sorted(range(len(self.image_ids)), key=self._names.__getitem__)
-        in_order, options = self.image_ids[order], self._options
-        pairs = sequential(in_order, options.overlap)
-        if options.loop_candidates and options.overlap < len(order) - 1:
+        sequences, options = self._sequences(), self._options
+        pairs = union(*(sequential(self.image_ids[members], options.overlap) for members in sequences))
+        order = np.concatenate(sequences)
+        in_order = self.image_ids[order]
+        if options.loop_candidates and (len(sequences) > 1 or options.overlap < len(order) - 1):
             candidates = loop_candidates(in_order, self._descriptors()[order], options.overlap, options.loop_candidates)
             pairs = union(pairs, candidates)
         return pairs
+
+    def _sequences(self) -> list[np.ndarray]:
+        """Indices of the images of each folder, in the natural order of their names; folders likewise."""
+        sequences = {}
+        for index in sorted(range(len(self._names)), key=lambda index: natural_order(self._names[index])):
+            sequences.setdefault(PurePosixPath(self._names[index]).parent, []).append(index)
+        shown = [self._names[index] for index in next(iter(sequences.values()))]
+        shown = [*shown[:2], "...", shown[-1]] if len(shown) > 3 else shown
+        logger.info(
+            "%d sequences, one a folder, in the order of numbers in names: %s", len(sequences), ", ".join(shown)
+        )
+        return [np.array(members) for members in sequences.values()]
 
     def _spatial(self) -> np.ndarray:
         options = self._options

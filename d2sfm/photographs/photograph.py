@@ -1,7 +1,7 @@
 """A photograph as its header tells of it: a record that is made once and goes through all stages."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,19 @@ class Photograph:
     def upright_size(self) -> Size:
         """(width, height) in pixels of the upright picture."""
         return upright_size(self.size, self.orientation)
+
+
+def missing_photographs(folder: Path, names: Collection[str]) -> list[str]:
+    """Those of the names that are not in the folder.
+
+    Raises RuntimeError where these are more than half: the disk is not mounted, or it is another folder.
+    """
+    missing = [name for name in names if not (folder / name).exists()]
+    if 2 * len(missing) > len(names):
+        raise RuntimeError(
+            f"{len(missing)} of {len(names)} photographs are not in {folder}: is it the right folder, its disk there?"
+        )
+    return missing
 
 
 def read_headers(

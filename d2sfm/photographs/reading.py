@@ -14,6 +14,7 @@ from PIL import Image
 
 from d2sfm.coordinates import Size
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ def list_photographs(folder: Path) -> list[str]:
 
     A photograph is told by its suffix (in any case). Formats that COLMAP cannot read are listed too, so that
     ``check_photograph`` can report them; other files, and files and folders with a leading dot, are passed over.
-    Links to folders are not followed, as in COLMAP's import. A subfolder that cannot be read is logged.
+    Links to folders are followed. Logged are a link that leads back to a folder which it lies in, a subfolder that
+    cannot be read, and files without a suffix.
 
     Raises FileNotFoundError where there is no such folder, ValueError where it is a file.
     """
@@ -34,11 +36,15 @@ def list_photographs(folder: Path) -> list[str]:
         raise FileNotFoundError(f"no such folder of photographs: {folder}")
     if not folder.is_dir():
         raise ValueError(f"expected a folder of photographs, found a file: {folder}")
-    names = []
-    for parent, subfolders, files in os.walk(folder, onerror=_log_unreadable_folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        relative = Path(parent).relative_to(folder)
-        names += [(relative / name).as_posix() for name in files if _is_photograph_name(name)]
+    names, without_suffix = [], []
+    for parent, subfolders, files in os.walk(folder, onerror=_log_unreadable_folder, followlinks=True):
+        visible = [name for name in subfolders if not name.startswith(".")]
+        subfolders[:] = [name for name in visible if not _leads_back(Path(parent, name), folder)]
+        below = [(Path(parent).relative_to(folder) / name).as_posix() for name in files if not name.startswith(".")]
+        names += [name for name in below if Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES]
+        without_suffix += [name for name in below if not Path(name).suffix]
+    if without_suffix:
+        logger.warning("left out without a suffix, as .jpg is one: %s", first_of(sorted(without_suffix), "file"))
     return sorted(names)
 
 
@@ -71,8 +77,13 @@ def check_photograph(path: Path, size: Size | None = None) -> tuple[int, int]:
     return width, height
 
 
-def _is_photograph_name(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether a link to a folder makes a circle, which is logged: a folder on the way from the root lies in it."""
+    target, way = folder.resolve(), folder.parents[: len(folder.relative_to(root).parts)]
+    if not folder.is_symlink() or not any(parent.resolve().is_relative_to(target) for parent in way):
+        return False
+    logger.warning("link passed over: %s leads back to %s", folder, target)
+    return True
 
 
 def _log_unreadable_folder(error: OSError) -> None:

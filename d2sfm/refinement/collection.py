@@ -1,6 +1,7 @@
 """What refinement reads of a database: keypoints of all images numbered through, and their verified matches."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -90,6 +91,14 @@ class Collection:
     def scale(self) -> np.ndarray:
         """[N] float64, see ``ImageKeypoints``."""
         return np.concatenate([np.zeros(0), *(image.scale for image in self.images)])
+
+    def without(self, names: Iterable[str]) -> "Collection":
+        """The same without the matches of these images, whose keypoints so are in no track."""
+        if not names:
+            return self
+        is_kept = np.array([image.name not in names for image in self.images])
+        kept = is_kept[self.image_of_node[self.edges.a]] & is_kept[self.image_of_node[self.edges.b]]
+        return replace(self, edges=Edges(*(column[kept] for column in self.edges)), warps=self.warps[kept])
 
 
 def read_images(features: FeatureStore) -> list[ImageKeypoints]:

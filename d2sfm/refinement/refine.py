@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
-from d2sfm.photographs.photograph import read_headers
+from d2sfm.photographs.photograph import missing_photographs, read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.map_source import MapSource
@@ -183,12 +183,14 @@ def _align(run: _Run, rounds: int, summary: RefinementSummary) -> None:
 def _read(run: _Run) -> tuple[Path, Collection]:
     """The folder of the photographs, and what the database holds of them."""
     with FeatureStore(run.database) as features:
-        folder = Path(run.images or features.notes.read(Note.IMAGES) or "")
+        folder = features.notes.find_images_folder(run.images)
         rows = read_images(features)
-    if not folder.is_dir() or folder == Path():
-        raise FileNotFoundError(f"no folder of photographs {folder}: give --images")
+    missing = missing_photographs(folder, [row.name for row in rows])
     with MatchStore(run.database) as store:
-        return folder, read_collection(rows, store)
+        collection = read_collection(rows, store)
+    if missing:
+        logger.warning("not in %s, keypoints stay as they are: %s", folder, first_of(missing, "photograph"))
+    return folder, collection.without(missing)
 
 
 def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:

@@ -1,9 +1,12 @@
 """What runs note for later ones."""
 
+import shutil
+
 import pycolmap
 import pytest
+from support.transfer_files import write_database, write_photographs
 
-from d2sfm.database import FeatureStore, Note, create_database
+from d2sfm.database import FeatureStore, Note, create_database, working_copy
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.notes import Notes
 
@@ -22,6 +25,32 @@ def test_settings_are_kept_and_replaced(database):
         assert store.notes.read(Note.COPY_OF) is None
     with FeatureStore(database) as store:
         assert store.notes.read(Note.IMAGES) == "/photos/Füße"
+
+
+def test_a_project_that_is_copied_or_moved_keeps_its_folder(tmp_path):
+    """The case copied_project: the copy's photographs are beside the copy, also while the original is there."""
+    project = tmp_path / "project"
+    write_photographs(project / "photos")
+    write_database(project / "db.db", project / "photos")
+    with FeatureStore(project / "db.db") as store:
+        store.notes.note_images_folder(project / "photos")
+    shutil.copytree(project, tmp_path / "copy")
+    shutil.copy(project / "db.db", tmp_path / "alone.db")  # photos lies elsewhere from here
+
+    def folder(path):
+        with FeatureStore(path) as store:
+            return store.notes.find_images_folder(None)
+
+    assert folder(tmp_path / "copy" / "db.db") == tmp_path / "copy" / "photos"
+    assert folder(tmp_path / "alone.db") == folder(project / "db.db") == project / "photos"
+    (tmp_path / "photos").mkdir()  # another one, of that name, which holds none of the photographs
+    assert folder(tmp_path / "alone.db") == project / "photos"
+    project.rename(tmp_path / "moved")
+    assert folder(tmp_path / "moved" / "db.db") == tmp_path / "moved" / "photos"
+    with pytest.raises(FileNotFoundError, match=r"no folder of photographs .*project/photos: give --images"):
+        folder(tmp_path / "alone.db")
+    working_copy(tmp_path / "moved" / "db.db", tmp_path / "work.db")
+    assert folder(tmp_path / "work.db") == tmp_path / "moved" / "photos"
 
 
 def test_settings_of_matching_are_kept_and_replaced(database):
@@ -66,4 +95,4 @@ def test_keys_are_stored_as_text(database):
         for note in Note:
             Notes(connection).write(note, note)
         found = connection.rows("SELECT key, value, typeof(key) FROM d2sfm_settings ORDER BY rowid")
-    assert found == [(key, key, "text") for key in ("images", "match", "refinement", "overwriting", "copy_of")]
+    assert found == [(key, key, "text") for key in Note]

@@ -7,8 +7,13 @@ from support.helpers import textured_picture
 from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
 
 from d2sfm.database import cameras_given, create_database, import_photographs
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.given_camera import CAMERA_MODELS
 from d2sfm.extraction.extract import extract_to_database
+from d2sfm.extraction.folder import import_folder
 from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.photographs.photograph import Photograph
+from d2sfm.skipped import Skipped
 
 
 @pytest.fixture
@@ -28,6 +33,34 @@ def test_bad_camera_options_leave_no_database(tmp_path, photographs):
     with pytest.raises(ValueError, match="PIN"):
         extract_to_database(tmp_path / "db.db", photographs, cameras=CameraOptions(camera_model="PIN"))
     assert not (tmp_path / "db.db").exists()
+
+
+@pytest.mark.parametrize("model", CAMERA_MODELS)
+def test_every_camera_model_with_right_missing_and_wrong_parameters(tmp_path, model):
+    """Panoramas, too (EQUIRECTANGULAR), whose parameters are their size: the case equirectangular_params."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), textured_picture(1, (96, 48)))
+
+    def take(params):
+        options, skipped = CameraOptions(camera_model=model, camera_params=",".join(map(str, params))), Skipped()
+        database = tmp_path / f"{len(params)} {sum(params)}.db"
+        create_database(database)
+        import_folder(database, folder, [Photograph("a.png", folder / "a.png", (96, 48))], options, skipped)
+        with open_pycolmap(database) as colmap:
+            return skipped, [(camera.model_name, camera.params.tolist()) for camera in colmap.read_all_cameras()]
+
+    right = pycolmap.Camera.create_from_model_name(1, model, 70.0, 96, 48).params.tolist()
+    assert take(right) == ({}, [(model, right)])
+    skipped, [(found, _)] = take([])
+    assert (skipped, found) == ({}, model)
+    skipped, cameras = take([number + 100 for number in right])  # of a larger picture
+    assert list(skipped) == ["a.png"]
+    assert "is 96 x 48 px, the given camera" in skipped["a.png"]
+    assert cameras == []
+    for wrong in (right[:-1], [*right, 1.0], [float("nan")] * len(right)):
+        with pytest.raises(ValueError, match="parameters"):
+            take(wrong)
 
 
 @pytest.mark.parametrize("mode", [CameraMode.SINGLE, CameraMode.PER_FOLDER])

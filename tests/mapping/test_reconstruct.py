@@ -11,6 +11,7 @@ import pytest
 from support.helpers import textured_picture
 
 from d2sfm.database import FeatureStore, mark_cameras_given
+from d2sfm.mapping import starts
 from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
 from d2sfm.mapping.truth import compare_with_truth
@@ -288,6 +289,34 @@ def test_nothing_reconstructed_is_said_with_the_pairs_and_loses_no_earlier_model
     assert "what to try" in text
     assert images[0].name in text
     assert (tmp_path / "sparse" / "0" / "cameras.bin").read_bytes() == b"old"
+
+
+def test_a_model_without_a_supported_image_is_none(database, tmp_path, monkeypatch):
+    """The case pure_rotation_one_point: COLMAP makes a model of a camera that only turned."""
+    with pycolmap.Database.open(tmp_path / "turned.db") as colmap:
+        options = pycolmap.SyntheticDatasetOptions()
+        options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 3, 1
+        few = pycolmap.synthesize_dataset(options, colmap)
+    monkeypatch.setattr(starts, "map_once", lambda given, trial, on_image: [few])
+    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=2))
+    assert result.models == ()
+    assert not list(tmp_path.glob("sparse/*"))
+    assert "a model of 3 images and 1 points is left out, as none of its images sees 30 points" in str(result)
+    assert "the camera turned in one place" in str(result)
+
+
+def test_focal_lengths_that_drift_apart_are_told(database, tmp_path, caplog):
+    """The case pinhole_aspect_ratio. A camera that is as it should be is not named."""
+    with closing(sqlite3.connect(database)) as connection:
+        pinhole = np.array([1000.0, 1200.0, 512.0, 384.0]).tobytes()
+        connection.execute("UPDATE cameras SET model = 1, params = ?", (pinhole,))
+        connection.commit()
+    known = ReconstructionOptions(refine_cameras=RefineCameras.NO, **ONE_START)
+    assert reconstruct(database, tmp_path / "sparse", options=known).models
+    assert "focal lengths of 1000 px in x and 1200 px in y" in caplog.text
+    caplog.clear()
+    assert reconstruct(database, tmp_path / "free", options=ReconstructionOptions(**ONE_START)).models
+    assert "focal lengths" not in caplog.text
 
 
 def test_a_database_without_verified_pairs_says_what_to_run(tmp_path):

@@ -1,8 +1,12 @@
 import numpy as np
+import pycolmap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2sfm.colmap import quiet_pycolmap
+from d2sfm.database import MatchStore, create_database
+from d2sfm.database.connection import open_pycolmap
 from d2sfm.pairs.arrays import exhaustive
 from d2sfm.pairs.pair_files import read_pairs, write_pairs
 
@@ -148,6 +152,35 @@ def test_written_pairs_are_read_again(tmp_path_factory, data):
     else:
         write_pairs(path, pairs, dict(enumerate(listed, start=1)))
         np.testing.assert_array_equal(read_pairs(path, ids), pairs)
+
+
+def test_colmap_verifies_the_pairs_of_a_written_file(tmp_path):
+    """COLMAP and hloc split at a space: with a tab they find no pair. The case export_pairs_tab_hloc."""
+    path = tmp_path / "db.db"
+    create_database(path)
+    with open_pycolmap(path) as colmap:
+        camera_id = colmap.write_camera(pycolmap.Camera(model="PINHOLE", width=80, height=60, params=[90, 90, 40, 30]))
+        ids = [
+            colmap.write_image(pycolmap.Image(name=name, camera_id=camera_id)) for name in ("sub/a.jpg", "sub/b.jpg")
+        ]
+        keypoints = np.random.default_rng(0).uniform(5, 55, (40, 2)).astype(np.float32)
+        for image_id, shift in zip(ids, (0, 5), strict=True):
+            colmap.write_keypoints(image_id, keypoints + np.float32(shift))
+        colmap.write_matches(*ids, np.repeat(np.arange(40, dtype=np.uint32)[:, None], 2, axis=1))
+    write_pairs(
+        tmp_path / "pairs.txt", np.array([ids], np.uint32), dict(zip(ids, ("sub/a.jpg", "sub/b.jpg"), strict=True))
+    )
+    with quiet_pycolmap():
+        pycolmap.verify_matches(path, tmp_path / "pairs.txt")
+    with MatchStore(path) as store:
+        assert len(store.inlier_matches(*ids)) == 40
+
+
+def test_a_name_with_a_space_gets_a_tab_and_a_warning(tmp_path, caplog):
+    path = tmp_path / "pairs.txt"
+    write_pairs(path, np.array([[1, 2], [2, 3], [1, 3]], np.uint32), {1: "a", 2: "b c", 3: "d"})
+    assert path.read_text() == "a\tb c\nb c\td\na d\n"
+    assert "a tab follows a name with a space, which COLMAP and hloc don't read: 1 image (b c)" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\rb", "a\0b", " "])

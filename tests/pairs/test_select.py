@@ -119,6 +119,25 @@ def test_a_sequence_in_the_order_of_names(database):
     assert all(again[a] == again[b] for a, b in loops)
 
 
+def test_numbers_in_names_count_and_each_folder_is_a_sequence(tmp_path, caplog):
+    """The case sequential_unpadded: frame_9 and frame_10 are neighbours, a/frame_10 and b/frame_1 are none."""
+    names = ["a/frame_10.jpg", "a/frame_9.jpg", "b/frame_1.jpg", "b/frame_2.jpg", "b/frame_10.jpg", "b/frame_11.jpg"]
+    path = write_feature_database(
+        tmp_path / "db.db", {name: descriptors_of_place(i, i) for i, name in enumerate(names)}
+    )
+    with MatchStore(path) as store:
+        of = store.image_ids()
+    chain = [("a/frame_9", "a/frame_10"), ("b/frame_1", "b/frame_2"), ("b/frame_2", "b/frame_10")]
+    chain += [("b/frame_10", "b/frame_11")]
+    expected = sorted(sorted(of[f"{name}.jpg"] for name in pair) for pair in chain)
+    with caplog.at_level(logging.INFO, logger="d2sfm"):
+        assert select(path, pairs="sequential", overlap=1, loop_candidates=0) == expected
+    assert "2 sequences, one a folder, in the order of numbers in names: a/frame_9.jpg, a/frame_10.jpg" in caplog.text
+    with_loops = select(path, pairs="sequential", overlap=1, loop_candidates=5)
+    folder = {of[name]: name[0] for name in names}
+    assert any(folder[a] != folder[b] for a, b in with_loops)
+
+
 def test_positions_and_what_images_without_one_get(database, caplog):
     def spatial(**options):
         return select(database, pairs="spatial", **options)

@@ -26,14 +26,41 @@ def test_a_hidden_folder_may_itself_be_the_folder_of_photographs(tmp_path):
     assert list_photographs(tmp_path / ".cache") == ["a.jpg"]
 
 
-def test_links_to_files_are_photographs_and_links_to_folders_are_not_followed(tmp_path):
+def test_links_are_followed_where_they_make_no_circle(tmp_path, caplog):
+    """The case symlinked_folder: photographs of several days, collected by links to folders."""
     photographs, elsewhere = tmp_path / "photographs", tmp_path / "elsewhere"
-    photographs.mkdir()
-    elsewhere.mkdir()
-    (elsewhere / "a.jpg").touch()
+    (photographs / "day1").mkdir(parents=True)
+    (elsewhere / "sub").mkdir(parents=True)
+    for path in (elsewhere / "a.jpg", elsewhere / "sub" / "b.jpg", photographs / "day1" / "c.jpg"):
+        path.touch()
     (photographs / "link.jpg").symlink_to(elsewhere / "a.jpg")
-    (photographs / "folder").symlink_to(elsewhere)
-    assert list_photographs(photographs) == ["link.jpg"]
+    (photographs / "day2").symlink_to("../elsewhere")
+    assert list_photographs(photographs) == ["day1/c.jpg", "day2/a.jpg", "day2/sub/b.jpg", "link.jpg"]
+    assert not caplog.records
+    # Circles: to itself, to a parent, and by way of another folder.
+    (photographs / "day1" / "up").symlink_to(photographs)
+    (elsewhere / "sub" / "round").symlink_to(elsewhere)
+    assert list_photographs(photographs) == ["day1/c.jpg", "day2/a.jpg", "day2/sub/b.jpg", "link.jpg"]
+    assert [record.getMessage().partition(" leads back to ")[0] for record in caplog.records] == [
+        f"link passed over: {photographs / 'day1' / 'up'}",
+        f"link passed over: {photographs / 'day2' / 'sub' / 'round'}",
+    ]
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    for one, other in ("ab", "ba"):
+        (tmp_path / one).mkdir()
+        (tmp_path / one / f"{one}.jpg").touch()
+        (tmp_path / one / "link").symlink_to(tmp_path / other)
+    assert list_photographs(tmp_path) == ["a/a.jpg", "a/link/b.jpg", "b/b.jpg", "b/link/a.jpg"]
+
+
+def test_files_without_a_suffix_are_named(tmp_path, caplog):
+    for name in ("a.jpg", "IMG_1", "sub/IMG_0", ".hidden", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert list_photographs(tmp_path) == ["a.jpg"]
+    assert "left out without a suffix, as .jpg is one: 2 files (IMG_1 the first)" in caplog.text
 
 
 def test_a_folder_without_photographs_gives_an_empty_list(tmp_path):

@@ -365,16 +365,32 @@ def test_missing_folders_databases_and_matches_are_named(database, matched, tmp_
         refined(database, matched, images=matched.folder)
 
 
-def test_changed_and_missing_photographs_are_refused(database, matched, tmp_path):
+def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tmp_path, caplog):
+    """The case deleted_photograph: the others are refined among themselves."""
+    folder = shutil.copytree(matched.folder, tmp_path / "images")
+    (folder / "view_01.png").unlink()
+    with FeatureStore(database) as store:
+        before = {name: store.read(name).keypoints for name in store.extracted()}
+    refined(database, matched, images=folder)
+    assert "keypoints stay as they are: 1 photograph (view_01.png)" in caplog.text
+    with FeatureStore(database) as store:
+        moved = {name: (store.read(name).keypoints != keypoints).any() for name, keypoints in before.items()}
+    # Of two images those of the first are the references, which stay.
+    assert moved == {"view_00.png": False, "view_01.png": False, "view_02.png": True}
+    (folder / "view_02.png").unlink()
+    with pytest.raises(RuntimeError, match=r"2 of 3 photographs are not in .*: is it the right folder"):
+        refined(shutil.copy(matched.database, tmp_path / "other.db"), matched, images=folder)
+
+
+def test_changed_photographs_are_refused(database, matched, tmp_path):
     folder = shutil.copytree(matched.folder, tmp_path / "images")
     before = rows(database, "keypoints", "two_view_geometries")
     photograph = folder / "view_01.png"
     cv2.imwrite(str(photograph), np.zeros((200, 300, 3), np.uint8))
     with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, expected 400 x 300 px"):
         refined(database, matched, images=folder)
-    photograph.unlink()
     (folder / "view_02.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"view_01\.png No such file or directory; view_02\.png"):
+    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, not 400 x 300; view_02\.png is an empty file"):
         refined(database, matched, images=folder)
     assert rows(database, "keypoints", "two_view_geometries") == before
 

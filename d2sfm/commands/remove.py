@@ -1,0 +1,35 @@
+"""The command ``d2sfm remove``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.commands.arguments import add_command, add_database, add_images
+from d2sfm.console import finish
+
+ON_INTERRUPT = "the database is as it was"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(commands, "remove", run, "photographs taken out of a database and a model", ON_INTERRUPT)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="images, as the database names them")
+    parser.add_argument("--missing", action="store_true", help="those whose photographs are gone, in place of names")
+    parser.add_argument("--dry-run", action="store_true", help="only tell which")
+    add_database(parser)
+    add_images(parser, "folder of the photographs, for --missing")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="COLMAP model that they leave, too (default: none)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm remove``."""
+    from d2sfm.exchange.remove import remove_images
+
+    summary = remove_images(
+        arguments.database,
+        arguments.names,
+        missing=arguments.missing,
+        images=arguments.images,
+        model=arguments.model,
+        dry_run=arguments.dry_run,
+    )
+    return finish(arguments, summary)

@@ -1,0 +1,73 @@
+"""Photographs out of a database and a model, with all that hangs on them.
+
+d2sfm remove blurred.jpg --database db.db --model sparse/0
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
+from d2sfm.mapping.model_removal import remove_from_model
+from d2sfm.photographs.photograph import missing_photographs
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovalSummary:
+    """What was taken out, or would be (``is_dry``): names in the database, and how many images of the model."""
+
+    removed: tuple[str, ...]
+    of_model: int | None  # None without a model
+    left: int
+    is_dry: bool
+
+    def __str__(self) -> str:
+        what = f"{len(self.removed)} images"
+        what += f", {self.of_model} of the model" if self.of_model is not None else ""
+        if self.is_dry:
+            return "\n".join([*self.removed, f"remove: would take out {what}, {self.left} stay"])
+        return f"remove: took out {what}, {self.left} stay"
+
+
+def remove_images(
+    database: Path | str,
+    names: Sequence[str] = (),
+    *,
+    missing: bool = False,
+    images: Path | str | None = None,
+    model: Path | str | None = None,
+    dry_run: bool = False,
+) -> RemovalSummary:
+    """Take images out of a database: features, pairs, frames, GPS position, cameras that no other image has.
+
+    names: as the database has them; or missing: those whose photographs are not in the folder ``images`` (default: the
+    one that extraction recorded). model: folder of a COLMAP model that they leave, too, with the points that fewer than
+    two images see then. dry_run: only tell. All else stays as it is.
+
+    Raises FileNotFoundError where there is no database, model or folder, ValueError where a name is none of the
+    database's, or no names are given, RuntimeError where more than half of the photographs are missing, or the database
+    is in use.
+    """
+    database, names = Path(database), list(dict.fromkeys(names))
+    if bool(names) == missing:
+        raise ValueError("expected names of images, or --missing")
+    require_database(database)
+    with exclusive(database):
+        with FeatureStore(database) as store:
+            known = list(store.images())
+            chosen = names if names else missing_photographs(store.notes.find_images_folder(images), known)
+        _require_known(names, known, database)
+        of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
+        if not dry_run:
+            remove_photographs(database, chosen)
+    return RemovalSummary(removed=tuple(chosen), of_model=of_model, left=len(known) - len(chosen), is_dry=dry_run)
+
+
+def _require_known(names: list[str], known: list[str], database: Path) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise ValueError(f"{database} has no image of that name: {first_of(unknown, 'name')}")

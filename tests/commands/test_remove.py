@@ -1,0 +1,58 @@
+"""The command d2sfm remove and its options."""
+
+import pycolmap
+import pytest
+from support.transfer_files import NAMES, write_database, write_photographs
+
+from d2sfm.cli import main
+from d2sfm.colmap import read_model
+from d2sfm.database import FeatureStore
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_database(tmp_path / "db.db", write_photographs(tmp_path / "photographs"))
+
+
+def names(database):
+    with FeatureStore(database) as store:
+        return list(store.images())
+
+
+def test_by_name_and_by_what_is_missing(database, tmp_path, capsys):
+    (tmp_path / "photographs").rename(tmp_path / "moved")
+    (tmp_path / "moved" / "a.png").unlink()
+    found = ["--database", "db.db", "--missing", "--images", "moved"]
+    assert main(["remove", *found, "--dry-run"]) == 0
+    assert capsys.readouterr().out == "a.png\nremove: would take out 1 images, 2 stay\n"
+    assert names(database) == NAMES
+    assert main(["remove", *found]) == 0
+    assert main(["remove", "b c.png", "--quiet"]) == 0
+    assert capsys.readouterr().out == "remove: took out 1 images, 2 stay\n"
+    assert names(database) == ["sub/a.png"]
+
+
+def test_out_of_a_model_too(database, tmp_path, capsys):
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 3, 9
+    model = pycolmap.synthesize_dataset(options)
+    (tmp_path / "model").mkdir()
+    for image, name in zip(model.images.values(), NAMES, strict=True):
+        image.name = name
+    model.write_binary(tmp_path / "model")
+    assert main(["remove", "a.png", "--model", "model"]) == 0
+    assert capsys.readouterr().out == "remove: took out 1 images, 1 of the model, 2 stay\n"
+    assert sorted(image.name for image in read_model(tmp_path / "model").images.values()) == NAMES[1:]
+    assert names(database) == NAMES[1:]
+    assert main(["remove", "b c.png", "--model", "nowhere"]) == 2
+    assert names(database) == NAMES[1:]
+
+
+def test_no_names_and_unknown_ones(database, capsys):
+    assert main(["remove"]) == 2
+    assert main(["remove", "x.png", "--verbose"]) == 2
+    error = capsys.readouterr().err
+    assert "expected names of images, or --missing" in error
+    assert "db.db has no image of that name: 1 name (x.png)" in error
+    assert names(database) == NAMES

@@ -1,0 +1,74 @@
+"""Images out of a model on disk."""
+
+import pycolmap
+import pytest
+
+from d2sfm.colmap import read_model
+from d2sfm.mapping.model_removal import remove_from_model
+
+
+def synthesize(folder, cameras_a_rig=1):
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = (
+        *(1, cameras_a_rig, 5),
+        40,
+    )
+    model = pycolmap.synthesize_dataset(options)
+    folder.mkdir()
+    model.write_binary(folder)
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path):
+    synthesize(tmp_path / "0")
+    return tmp_path / "0"
+
+
+def names_of(model):
+    return sorted(image.name for image in model.images.values())
+
+
+def test_an_image_goes_and_the_rest_keeps_its_bits(tmp_path, folder):
+    before = read_model(folder)
+    gone, *kept = names_of(before)
+    before.write_text(folder)
+    (folder / "notes.md").write_text("mine")
+    assert remove_from_model(folder, [gone, "unknown"]) == 1
+    for suffix in ("bin", "txt"):  # both are written
+        for path in folder.glob(f"*.{suffix}"):
+            (tmp_path / suffix).mkdir(exist_ok=True)
+            path.rename(tmp_path / suffix / path.name)
+        after = read_model(tmp_path / suffix)
+        assert names_of(after) == kept
+        assert len(after.points3D) == len(before.points3D) == 40
+        assert {point.track.length() for point in after.points3D.values()} == {4}
+        if suffix == "bin":
+            for image_id, image in after.images.items():
+                assert (image.cam_from_world().matrix() == before.images[image_id].cam_from_world().matrix()).all()
+    assert (folder / "notes.md").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "bin", "txt"]
+
+
+def test_points_that_too_few_images_see_go(folder):
+    names = names_of(read_model(folder))
+    assert remove_from_model(folder, names[:3]) == 3
+    assert len(read_model(folder).points3D) == 40
+    assert remove_from_model(folder, names[3:4]) == 1
+    assert len(read_model(folder).points3D) == 0
+
+
+def test_a_dry_run_writes_nothing(folder):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert remove_from_model(folder, names_of(read_model(folder))[:2], dry_run=True) == 2
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_images_of_one_frame_of_a_rig_go_together(tmp_path):
+    model = synthesize(tmp_path / "rig", cameras_a_rig=2)
+    frame = next(iter(model.frames.values()))
+    both = [model.images[data.id].name for data in frame.image_ids]
+    with pytest.raises(RuntimeError, match="was taken in one frame of a rig with an image that is to go"):
+        remove_from_model(tmp_path / "rig", both[:1])
+    assert remove_from_model(tmp_path / "rig", both) == 2
+    assert len(read_model(tmp_path / "rig").images) == 8
