@@ -152,7 +152,7 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
     assert pairs == expected_pairs
     assert len(pairs) == 3 + 1 + 3
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.notes.all() == {"images": str(tmp_path / "photographs")}
+        assert store.notes.all() == {"images": str(tmp_path / "photographs"), "images_beside": "photographs"}
     with Connection(tmp_path / "merged.db") as connection:
         assert connection.rows("PRAGMA foreign_key_check") == []
         assert connection.rows("PRAGMA integrity_check") == [("ok",)]
@@ -160,13 +160,13 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
 
 
 def test_what_a_killed_merge_left_goes(tmp_path, parts):
-    token = "0123456789abcdef"
-    left = [f".merged.db.{token}.part", f".merged.db.{token}.part.1-wal"]
-    kept = [".merged.db.part"] + [f".{name}.{token}.part" for name in ("other.db", "merged.db_2.db", "merged.db.x")]
-    for name in left + kept:
-        (tmp_path / name).touch()
-    merge_databases(parts, tmp_path / "merged.db")
-    assert set(kept) == {name for name in os.listdir(tmp_path) if ".part" in name}
+    folder, token = tmp_path / "merged", "0123456789abcdef"
+    folder.mkdir()
+    for suffix in ("lock", "part", "part-wal"):
+        (folder / f".merged.db.{token}.{suffix}").touch()
+    (folder / ".merged.db.part").touch()  # somebody else's
+    merge_databases(parts, folder / "merged.db")
+    assert [name for name in os.listdir(folder) if name.startswith(".")] == [".merged.db.part"]
 
 
 def names_by_id(path):
@@ -284,7 +284,7 @@ def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
     set_setting(parts[0], "copy_of", "another")
     assert merge_databases(parts, tmp_path / "merged.db") == 8
     with FeatureStore(tmp_path / "merged.db") as store:
-        assert store.notes.all() == {"images": str(tmp_path / "photographs")}
+        assert store.notes.all() == {"images": str(tmp_path / "photographs"), "images_beside": "photographs"}
 
 
 def test_names_in_both(tmp_path, photographs, parts):
