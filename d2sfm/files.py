@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from d2sfm.parts import part_of
 from d2sfm.parts import part_path as part_path
+from d2sfm.parts import sync as sync
 
 
 @contextmanager
