@@ -60,9 +60,9 @@ def error_of(arguments, folder, prepare=None):
     return line
 
 
-def write_cut_outs(folder: Path) -> Path:
-    """Write eight overlapping cut-outs of one picture, 0.png to 7.png; returns the folder."""
+def write_cut_outs(folder: Path, count: int = 8) -> Path:
+    """Write so many overlapping cut-outs of one picture, 0.png to 7.png; returns the folder."""
     whole = textured_picture(3, (208, 80))
-    for index in range(8):
+    for index in range(count):
         cv2.imwrite(str(folder / f"{index}.png"), whole[:, 16 * index : 16 * index + 96])
     return folder
