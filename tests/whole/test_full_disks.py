@@ -21,8 +21,9 @@ from support.database_contents import contents, require_whole
 from support.full_disks import small_disk
 from support.runs import finish, start, write_cut_outs
 
-from d2sfm.database import remove_photographs
+from d2sfm.database import create_database, import_photographs, remove_photographs
 from d2sfm.models import require_whole as require_whole_model
+from d2sfm.options import CameraMode, CameraOptions
 
 pytestmark = pytest.mark.slow
 
@@ -36,6 +37,7 @@ class Inputs:
     """What commands read, on another disk."""
 
     photographs: Path
+    imported: Path  # database of them without features: their import reserves more than anything else needs
     extracted: Path
     matched: Path
     halves: tuple[Path, Path]  # databases of two photographs each
@@ -52,6 +54,10 @@ def inputs(tmp_path_factory):
     for name in ("photographs", "reference", "pictures", "earlier"):
         (folder / name).mkdir()
     photographs = write_cut_outs(folder / "photographs", 4)
+    create_database(folder / "imported.db")
+    single = CameraOptions(camera_mode=CameraMode.SINGLE)
+    import_photographs(folder / "imported.db", photographs, sorted(os.listdir(photographs)), single)
+    shutil.copy(folder / "imported.db", folder / "extracted.db")
     finish([*EXTRACT, photographs, "--database", folder / "extracted.db"])
     shutil.copy(folder / "extracted.db", folder / "matched.db")
     finish(["match", "--database", folder / "matched.db"])
@@ -71,6 +77,7 @@ def inputs(tmp_path_factory):
     pycolmap.Reconstruction().write_binary(folder / "earlier")
     return Inputs(
         photographs=photographs,
+        imported=folder / "imported.db",
         extracted=folder / "extracted.db",
         matched=folder / "matched.db",
         halves=(folder / "half 0.db", folder / "half 1.db"),
@@ -84,6 +91,10 @@ def inputs(tmp_path_factory):
 
 def nothing_before(inputs, disk):
     pass
+
+
+def imported_before(inputs, disk):
+    shutil.copy(inputs.imported, disk / "db.db")
 
 
 def extracted_before(inputs, disk):
@@ -113,7 +124,7 @@ class Case:
 
 
 CASES = {
-    "extract": Case(lambda given, disk: [*EXTRACT, given.photographs, "--database", disk / "db.db"]),
+    "extract": Case(lambda given, disk: [*EXTRACT, given.photographs, "--database", disk / "db.db"], imported_before),
     "match": Case(lambda given, disk: ["match", "--database", disk / "db.db"], extracted_before),
     "refine": Case(lambda given, disk: ["refine", "--database", disk / "db.db"], matched_before),
     "refine --output": Case(
@@ -137,7 +148,8 @@ CASES = {
         lambda given, disk: [
             *("import", "--images", given.photographs, "--features", given.exported / "features.h5"),
             *("--matches", given.exported / "matches.h5", "--database", disk / "db.db"),
-        ]
+        ],
+        imported_before,
     ),
     "export": Case(
         lambda given, disk: ["export", "--database", given.matched, "--output", disk / "exported"], export_before
@@ -213,8 +225,10 @@ def test_a_full_disk_damages_nothing_and_with_room_again_the_command_goes_on(tmp
             continue
         assert process.exitcode == 2
         [line] = lines
-        assert re.match(rf"error: d2sfm {command.split()[0]}: .*{re.escape(str(disk.folder))}", line)
-        assert re.search("full|No space|too large", line)
+        found = re.fullmatch(rf"error: d2sfm {command.split()[0]}: {re.escape(str(disk.folder))}/(\S+) (.*)", line)
+        assert found, line
+        assert not found[1].startswith("."), line  # the name of what is to become of a part
+        assert re.search("full|No space|too large", found[2]), line
         require_undamaged(disk.folder, before)
         finish(arguments, disk.in_process())
         assert outcome(disk.folder) == unbroken
