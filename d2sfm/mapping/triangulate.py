@@ -5,8 +5,10 @@ d2sfm triangulate --reference model --database db.db --output triangulated
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -19,6 +21,7 @@ from d2sfm.colmap import quiet_pycolmap, read_model
 from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.patience import named_errors
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -27,10 +30,14 @@ from d2sfm.matching.settings import allowed_error, pair_threshold_px
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
+from d2sfm.system import require_room
 
 logger = logging.getLogger(__name__)
 
 NAMES_SHOWN = 20
+WORK_BYTES = 1_000_000  # of an empty database: pycolmap does not say that there is no room for one
+
+_NamedErrors = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +94,12 @@ def triangulate(
         poses, limits = read_model(reference), _limits(database, options)
         with scratch_folder() as folder:
             work = folder / "work.db"
+            require_room(folder.parent, WORK_BYTES, folder=folder)
             with MatchStore(database) as store, open_pycolmap(work) as copy:
                 common = _in_common(store, poses, reference)
-                _write_images(copy, common.model, store)
-                counts = _write_pairs(copy, common.model, store, limits, progress)
+                writes = partial(named_errors, folder.parent, RuntimeError, ValueError)
+                _write_images(copy, common.model, store, writes)
+                counts = _write_pairs(copy, common, store, writes, limits, progress)
             model = _triangulated(work, common.model, options, limits)
         folders = ()
         if model.num_points3D():
@@ -182,19 +191,23 @@ def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, referen
     return known
 
 
-def _write_images(copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore) -> None:
+def _write_images(
+    copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore, writes: _NamedErrors
+) -> None:
     """Cameras of the reference, images and keypoints. COLMAP does without rigs and frames in a database."""
     for camera in known.cameras.values():
-        copy.write_camera(camera, use_camera_id=True)
+        with writes():
+            copy.write_camera(camera, use_camera_id=True)
     for image_id, image in known.images.items():
-        copy.write_image(
-            pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id), use_image_id=True
-        )
-        copy.write_keypoints(image_id, store.keypoints(image_id))
+        keypoints = store.keypoints(image_id)
+        image = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id)
+        with writes():
+            copy.write_image(image, use_image_id=True)
+            copy.write_keypoints(image_id, keypoints)
 
 
 def _write_pairs(
-    copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore, limits: _Limits, progress: bool
+    copy: pycolmap.Database, common: _Common, store: MatchStore, writes: _NamedErrors, limits: _Limits, progress: bool
 ) -> dict[str, int]:
     """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those, as
     ``TriangulationResult`` names them.
@@ -202,6 +215,7 @@ def _write_pairs(
     All matches instead of the verified ones gave more points of two images, which nothing checks, and fewer of three:
     7241 and 7288 on fountain_p11, 738 and 754 on sacre_coeur.
     """
+    known = common.model
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
     matched = kept = 0
@@ -216,7 +230,8 @@ def _write_pairs(
         geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
         geometry.cam2_from_cam1 = b_from_a
         geometry.inlier_matches = inliers
-        copy.write_two_view_geometry(*pair, geometry)
+        with writes():
+            copy.write_two_view_geometry(*pair, geometry)
         matched, kept = matched + len(matches), kept + len(inliers)
     return {"pairs": len(pairs), "matches": matched, "agreeing": kept}
 

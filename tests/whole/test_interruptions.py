@@ -1,14 +1,10 @@
 """Runs that are killed or interrupted: the database is whole, and the finished run equals an unbroken one."""
 
-import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
 import sqlite3
-import sys
-import threading
 import time
 from contextlib import closing
 from functools import partial
@@ -19,57 +15,19 @@ import cv2
 import pytest
 import torch
 from support.database_contents import contents, require_whole
+from support.full_disks import limit_files
 from support.helpers import textured_picture
-from tqdm import tqdm
+from support.runs import PRELOADED, PROCESSES, error_of, finish, start, write_cut_outs
 
-from d2sfm.cli import main
 from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
 
-# Its processes begin with everything imported: kills fall into the work, not into imports.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["d2sfm.extraction.extract", "d2sfm.matching.match", "d2sfm.refinement.refine", __name__]
-)
-
-
+PROCESSES.set_forkserver_preload([*PRELOADED, __name__])
 KILLS = 20
 EXTRACT = ["extract", "--camera-mode", "single", "--images"]
-
-
-def run(arguments, prepare, errors):
-    """In a process of its own: the command, with its exit code, and its standard error in a file."""
-    if errors is not None:
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
-    tqdm.set_lock(threading.RLock())  # its own would outlive a process that is killed
-    if prepare is not None:
-        prepare()
-    sys.exit(main([*map(str, arguments), "--quiet"]))
-
-
-def start(arguments, prepare=None, errors=None):
-    """prepare: called in the process before the command."""
-    process = PROCESSES.Process(target=run, args=(arguments, prepare, errors))
-    process.start()
-    return process
-
-
-def finish(arguments, prepare=None):
-    process = start(arguments, prepare)
-    process.join()
-    assert process.exitcode == 0
-
-
-def error_of(arguments, folder, prepare=None):
-    """The one line that the command, which fails, writes."""
-    process = start(arguments, prepare, folder / "errors.txt")
-    process.join()
-    assert process.exitcode == 2
-    [line] = (folder / "errors.txt").read_text().splitlines()
-    return line
 
 
 class Killer:
@@ -158,12 +116,7 @@ def kill_extraction_and_matching(folder, photographs, options, times):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Eight overlapping cut-outs of one picture."""
-    folder = tmp_path_factory.mktemp("photographs")
-    whole = textured_picture(3, (208, 80))
-    for index in range(8):
-        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 16 * index : 16 * index + 96])
-    return folder
+    return write_cut_outs(tmp_path_factory.mktemp("photographs"))
 
 
 @pytest.fixture(scope="module")
@@ -313,11 +266,6 @@ def test_a_second_run_is_told_so_and_the_first_loses_nothing(photographs, extrac
     first.join()
     assert first.exitcode == 0
     assert contents(database) == contents(matched)
-
-
-def limit_files(size):
-    """No file may grow further: writing fails where it would on a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def test_a_full_disk_ends_extraction_with_one_line_and_what_is_done(photographs, extracted, database, tmp_path):
