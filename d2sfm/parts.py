@@ -88,9 +88,10 @@ def put_in_place(entries: Path, old: Sequence[Path], name: str) -> None:
 def finish_putting(parent: Path, old: Sequence[Path], name: str) -> None:
     """End what a killed run has begun with ``put_in_place``; nothing to do is no error. old: as it is there now."""
     whole, entering, aside = states = _states(parent, name)
-    if not any(map(Path.exists, states)):
+    lock = parent / f".{name}.lock"
+    if not any(path.exists() for path in (*states, lock)):
         return
-    with _locked(parent / f".{name}.lock", blocking=True):
+    with _locked(lock, blocking=True):
         if whole.exists():
             for path in old:
                 path.rename(aside / path.name)
