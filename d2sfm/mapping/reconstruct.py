@@ -3,6 +3,7 @@
 d2sfm reconstruct --database db.db --output sparse
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -11,6 +12,7 @@ import numpy as np
 
 from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.unusable import unusable_geometries
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -28,6 +30,9 @@ what to try: match again with a tighter threshold (match --max-error 4 --overwri
 internet photographs) or with --camera-mode single; more photographs between those that share little"""
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionResult:
     """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
@@ -38,6 +43,7 @@ class ReconstructionResult:
     kept: Start | None
     images: int  # in the database
     pairs: tuple[tuple[str, str, int, int], ...]  # name, name, matches, inliers; most inliers first
+    unusable: int = 0  # verified pairs that were left out, as their rows can't be used
     earlier: tuple[Path, ...] = ()  # models of another run that are still there, where this one found nothing
 
     @property
@@ -105,6 +111,7 @@ def reconstruct(
         kept=outcome.kept,
         images=len(given.names),
         pairs=pairs,
+        unusable=len(given.unusable),
         earlier=earlier,
     )
 
@@ -116,7 +123,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
-    given_cameras = cameras_given(database)
+    given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
         names = store.image_names()
         if not len(store.done_pairs(verified=True)):
@@ -124,6 +131,10 @@ def read_input(
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
         by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
+    for reason in dict.fromkeys(unusable.values()):
+        logger.warning("left out: %s", reason)
+    left_out = np.array(sorted(unusable), np.int64)
+    by_chance = np.union1d(by_chance, left_out)
     verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
     given = MappingInput(
@@ -133,6 +144,7 @@ def read_input(
         max_error=max_error,
         is_refined=is_refined,
         chance_pairs=by_chance,
+        unusable=left_out,
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         names=names,
