@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import pycolmap
 from d2sfm.coordinates import Size, resize_factor
 from d2sfm.database.connection import PIECE_BYTES
 from d2sfm.database.removal import remove_features
+from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales
 from d2sfm.database.store import Store
 from d2sfm.database.tables import (
     FEATURES,
@@ -38,6 +40,8 @@ _WHOLE = (  # images whose rows fit each other: another tool may have cleared or
     f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
     "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
     "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
+    "AND coalesce(length(keypoints.data), 0) = 16 * keypoints.rows "
+    "AND coalesce(length(descriptors.data), 0) = descriptors.cols * descriptors.rows "
     f"AND fingerprint != '{OUTDATED}'"
 )
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
@@ -143,7 +147,8 @@ class FeatureStore(Store):
     def read(self, name: str) -> Features:
         """The features that ``write`` stored; descriptors have the dtype that they are stored in.
 
-        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features.
+        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features,
+        UnusableRow where they hold numbers that are none.
         """
         image = self._image(name)
         with self._connection.transaction("DEFERRED"):
@@ -157,7 +162,9 @@ class FeatureStore(Store):
             [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation)] = rows
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
-        keypoints = np.frombuffer(keypoints, "<f4").reshape(-1, 4).copy()
+        keypoints = np.frombuffer(keypoints or b"", "<f4").reshape(-1, 4).copy()
+        check_keypoints(self.path, name, keypoints)
+        check_descriptors(self.path, name, descriptors)
         keypoints[:, 3] = np.frombuffer(scores, "<f4")
         return Features(
             keypoints=keypoints,
@@ -165,12 +172,12 @@ class FeatureStore(Store):
             image_size=(image.width, image.height),
             input_size=(width, height),
             convention=Convention(convention),
-            scales=tuple(json.loads(scales)),
+            scales=read_scales(self.path, name, scales),
             orientation=orientation,
         )
 
     def keypoints(self) -> Iterator["StoredKeypoints"]:
-        """Keypoints of the images whose features are whole, sorted by name."""
+        """Keypoints of the images whose features are whole, sorted by name, less those that can't be used."""
         images = self.images()
         for name in self.extracted():
             [(*size, convention, orientation, data)] = self._connection.rows(
@@ -178,8 +185,10 @@ class FeatureStore(Store):
                 f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
-            keypoints = np.frombuffer(data, "<f4").reshape(-1, 4)
-            yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
+            keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
+            with suppress(UnusableRow):  # the verification of its pairs names it
+                check_keypoints(self.path, name, keypoints)
+                yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
 
     def orientations(self) -> dict[str, int]:
         """By name, the EXIF orientation by which each photograph was turned before the network; 1 for none."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from d2sfm.database.connection import Connection
+from d2sfm.database.rows import json_object
 from d2sfm.database.tables import FEATURES, ORIGINALS, OUTDATED, SETTINGS, create_our_tables, tables
 
 NAMES_LOOKED_FOR = 10  # by which a folder is known; a few photographs may have been taken away
@@ -84,7 +85,7 @@ class Notes:
 
     def match_settings(self) -> dict:
         """The settings of d2sfm's own matching and verification; empty where the pairs are not its own."""
-        return json.loads(self.read(Note.MATCH) or "{}")
+        return self._settings(Note.MATCH)
 
     def note_match_settings(self, settings: Mapping[str, object]) -> None:
         """Keep them in place of those that were noted."""
@@ -100,4 +101,7 @@ class Notes:
             return {}
         outdated = f"SELECT image_id FROM {FEATURES} WHERE fingerprint = '{OUTDATED}'"
         of_current = f"SELECT NULL FROM {ORIGINALS} WHERE image_id NOT IN ({outdated}) LIMIT 1"
-        return json.loads(self.read(Note.REFINEMENT) or "{}") if self._connection.rows(of_current) else {}
+        return self._settings(Note.REFINEMENT) if self._connection.rows(of_current) else {}
+
+    def _settings(self, note: Note) -> dict:
+        return json_object(self._connection.path, note, self.read(note) or "{}")

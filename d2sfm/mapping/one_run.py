@@ -26,7 +26,8 @@ class MappingInput:
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
     max_error: largest epipolar error of verification, in pixels of the network input.
     is_refined: whether keypoints are exact to a fraction of a pixel.
-    chance_pairs: numbers (see ``pair_ids``) of the pairs that chance explains, see ``matching.chance``.
+    chance_pairs: numbers (see ``pair_ids``) of the pairs that chance explains, see ``matching.chance``; with
+        the ``unusable`` ones, of whose rows something can't be.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
     names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
     is_estimated: whether some focal lengths are only estimated.
@@ -38,6 +39,7 @@ class MappingInput:
     max_error: float = 8.0
     is_refined: bool = False
     chance_pairs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way
     names: Mapping[int, str] = field(default_factory=dict)
@@ -72,7 +74,7 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
     The database is not changed: the global pipeline, which rewrites cameras and geometries, works on a copy.
     """
     with scratch_folder() as folder, quiet_pycolmap():
-        database, without = given.database, given.chance_pairs if trial.is_cautious else ()
+        database, without = given.database, given.chance_pairs if trial.is_cautious else given.unusable
         if len(without) or given.mapper is Mapper.GLOBAL:
             database = folder / "copy.db"
             copy_for_mapping(given.database, database, without)

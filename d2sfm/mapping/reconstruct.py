@@ -13,6 +13,7 @@ import pycolmap
 
 from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.unusable import unusable_geometries
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, statistics, table, uneven_focal_lengths
@@ -37,6 +38,9 @@ a model of {{images}} images and {{points}} points is left out, as none of its i
 causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong matches"""
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionResult:
     """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
@@ -47,6 +51,7 @@ class ReconstructionResult:
     kept: Start | None
     images: int  # in the database
     pairs: tuple[tuple[str, str, int, int], ...]  # name, name, matches, inliers; most inliers first
+    unusable: int = 0  # verified pairs that were left out, as their rows can't be used
     earlier: tuple[Path, ...] = ()  # models of another run that are still there, where this one found nothing
 
     @property
@@ -120,6 +125,7 @@ def reconstruct(
         kept=outcome.kept,
         images=len(given.names),
         pairs=pairs,
+        unusable=len(given.unusable),
         earlier=earlier,
     )
 
@@ -144,7 +150,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
-    given_cameras = cameras_given(database)
+    given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
         names = store.image_names()
         if not len(store.done_pairs(verified=True)):
@@ -152,6 +158,10 @@ def read_input(
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
         by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
+    for reason in dict.fromkeys(unusable.values()):
+        logger.warning("left out: %s", reason)
+    left_out = np.array(sorted(unusable), np.int64)
+    by_chance = np.union1d(by_chance, left_out)
     verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
     given = MappingInput(
@@ -161,6 +171,7 @@ def read_input(
         max_error=max_error,
         is_refined=is_refined,
         chance_pairs=by_chance,
+        unusable=left_out,
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         names=names,

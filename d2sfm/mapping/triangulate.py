@@ -22,6 +22,7 @@ from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.patience import named_errors
+from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -52,6 +53,7 @@ class TriangulationResult:
     pairs: int  # verified
     matches: int  # verified
     agreeing: int  # of these, matches that the poses agree with
+    unusable: int = 0  # pairs that were left out, as their rows can't be used
     seconds: float
 
     def __str__(self) -> str:
@@ -153,7 +155,7 @@ def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Pat
     """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for name, image_id in store.image_ids().items() if store.has_keypoints(image_id)}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if _has_usable(store, image_id)}
     if not len(store.done_pairs(verified=True)):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
@@ -171,6 +173,15 @@ def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Pat
         raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, triangulation needs two")
     model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
     return _Common(model, without_pose, without_features)
+
+
+def _has_usable(store: MatchStore, image_id: int) -> bool:
+    """Whether an image has keypoints that can be used; a warning where it has others."""
+    try:
+        return store.has_keypoints(image_id) and store.keypoints(image_id) is not None
+    except UnusableRow as error:
+        warn_once(f"left out: {error}")
+        return False
 
 
 def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
@@ -218,9 +229,14 @@ def _write_pairs(
     known = common.model
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
-    matched = kept = 0
+    matched = kept = unusable = 0
     for pair in tqdm(pairs, desc="check", unit="pair", disable=not progress, leave=False):
-        matches = store.inlier_matches(*pair)
+        try:
+            matches = store.inlier_matches(*pair)
+        except UnusableRow as error:
+            logger.warning("left out: %s", error)
+            unusable += 1
+            continue
         a, b = (known.images[image_id] for image_id in pair)
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
         xy_a, xy_b = (store.keypoints(image_id)[column] for image_id, column in zip(pair, matches.T, strict=True))
@@ -233,7 +249,7 @@ def _write_pairs(
         with writes():
             copy.write_two_view_geometry(*pair, geometry)
         matched, kept = matched + len(matches), kept + len(inliers)
-    return {"pairs": len(pairs), "matches": matched, "agreeing": kept}
+    return {"pairs": len(pairs) - unusable, "matches": matched, "agreeing": kept, "unusable": unusable}
 
 
 def _triangulated(

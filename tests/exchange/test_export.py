@@ -182,8 +182,10 @@ def test_names_that_a_pairs_file_can_not_hold_show_before_the_work(tmp_path, dat
 def test_matches_of_keypoints_that_are_not_there(tmp_path, database):
     match = np.array([[0, 60]], np.uint32).tobytes()
     run_sql(database, ("UPDATE matches SET data = ?, rows = 1", (match,)))
-    refuse(database, tmp_path, RuntimeError, "has matches of A.jpg and a.jpg for keypoints that are not there")
-    assert not (tmp_path / "matches.h5").exists()
+    summary = export_database(database, tmp_path)
+    assert "A.jpg - a.jpg" in summary.skipped
+    assert set(summary.skipped.values()) == {"has matches of keypoints that are not there: d2sfm match --overwrite"}
+    assert summary.pairs == 0
 
 
 def test_what_is_there_is_replaced_whole(tmp_path, database):
