@@ -10,9 +10,11 @@ from torch import Tensor
 
 from d2sfm.files import replacing
 from d2sfm.network.weights.load import D2NET_KEYS, check_checkpoint, d2net_state
+from d2sfm.text import one_line
 from d2sfm.training.trainer import Sums, Trainer
 
 LAST, BEST = "last.pth", "best.pth"
+_LONGEST_SHOWN = 200  # characters of an error
 
 
 @dataclass
@@ -63,17 +65,22 @@ class Checkpoints:
             return None
         training, weights = _read_run(path)
         found, wanted = training["settings"], self.settings
+        if not isinstance(found, dict) or not all(isinstance(each, str) for pair in found.items() for each in pair):
+            raise ValueError(f"{path} is no checkpoint of a training run (its settings are none)")
         for name in sorted(wanted | found):
             if found.get(name) != wanted.get(name):
                 raise ValueError(
                     f"{path} is of a run with {name} {_shown(found.get(name))}, this one has "
                     f"{_shown(wanted.get(name))}: give the same options, or another --output"
                 )
-        self.trainer.trunk.load_state_dict(weights)
-        self.trainer.optimiser.load_state_dict(training["optimiser"])
-        self.trainer.scaler.load_state_dict(training["scaler"])
-        state = training["state"]
-        return RunState(**{**state, "sums": Sums(*state["sums"])})
+        try:
+            self.trainer.trunk.load_state_dict(weights)
+            self.trainer.optimiser.load_state_dict(training["optimiser"])
+            self.trainer.scaler.load_state_dict(training["scaler"])
+            state = training["state"]
+            return RunState(**{**state, "sums": Sums(*state["sums"])})
+        except Exception as error:  # torch and Python raise what they like of what does not fit
+            raise ValueError(f"{path} is of a run that can't go on here: {one_line(error, _LONGEST_SHOWN)}") from error
 
     def _save(self, name: str, more: dict[str, Any]) -> None:
         if self.trainer.processes.leads:
@@ -94,7 +101,8 @@ def _read_run(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         check_checkpoint(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return checkpoint["training"], {name: checkpoint["model"][key] for name, key in D2NET_KEYS.items()}
+        training = {key: checkpoint["training"][key] for key in ("optimiser", "scaler", "state", "settings")}
+        return training, {name: checkpoint["model"][key] for name, key in D2NET_KEYS.items()}
     except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
         raise ValueError(f"{path} is no checkpoint of a training run ({type(error).__name__})") from error
 

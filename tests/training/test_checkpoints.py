@@ -120,3 +120,20 @@ def test_what_is_no_checkpoint_of_a_run(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"last\.pth is no checkpoint of a training run"):
         make(tmp_path).restore()
+
+
+def test_odd_checkpoints_are_one_line(tmp_path):
+    checkpoints = make(tmp_path)
+    checkpoints.save_run(STATE)
+    whole = torch.load(tmp_path / "last.pth", weights_only=True)
+    for changes in (
+        {"settings": [1, 2]},
+        {"settings": {1: 2}},
+        {"optimiser": "text"},
+        {"state": {"unknown": 1, "sums": []}},
+        {"state": None},
+    ):
+        torch.save({"model": whole["model"], "training": whole["training"] | changes}, tmp_path / "last.pth")
+        with pytest.raises(ValueError, match=r"last\.pth is (no checkpoint of a training run|of a run)") as caught:
+            checkpoints.restore()
+        assert "\n" not in str(caught.value)
