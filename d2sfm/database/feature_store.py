@@ -10,7 +10,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import Size, resize_factor
-from d2sfm.database.connection import PIECE_BYTES
+from d2sfm.database.descriptor_rows import DTYPES, check_count, pieces
 from d2sfm.database.removal import remove_features
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales
 from d2sfm.database.store import Store
@@ -31,11 +31,6 @@ from d2sfm.options import Convention, DescriptorDtype
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
 _SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
-MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, where it is not built with another
-_ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
-
-_DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
-
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
     f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
     "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
@@ -115,10 +110,10 @@ class FeatureStore(Store):
                 f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
                 f"the camera in {self.path} has {image.width} x {image.height}"
             )
-        if features.descriptors.dtype.name not in _DTYPES:
+        if features.descriptors.dtype.name not in DTYPES:
             raise ValueError(f"has descriptors of {features.descriptors.dtype}, expected float16 or float32")
         descriptor_dtype = DescriptorDtype(features.descriptors.dtype.name)
-        dtype = _DTYPES[descriptor_dtype]
+        dtype = DTYPES[descriptor_dtype]
         row_bytes = DESCRIPTOR_SIZE * dtype.itemsize
         check_count(len(features), descriptor_dtype)
         create_our_tables(self._connection)
@@ -136,8 +131,7 @@ class FeatureStore(Store):
                 "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, zeroblob(?))",
                 (image.image_id, _UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
             )
-            pieces = _pieces(features.descriptors, dtype)
-            self._connection.write_blob("descriptors", "data", image.image_id, pieces)
+            self._connection.write_blob("descriptors", "data", image.image_id, pieces(features.descriptors, dtype))
             self._connection.rows(
                 f"INSERT INTO {FEATURES} (image_id, input_width, input_height, scales, convention, fingerprint, "
                 f"scores, {ORIENTATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -242,22 +236,3 @@ class FeatureStore(Store):
 
 def _image_row(row: tuple) -> ImageRow:
     return ImageRow(**dict(zip(("image_id", "name", "camera_id", "width", "height"), row, strict=True)))
-
-
-def check_count(count: int, descriptor_dtype: DescriptorDtype) -> None:
-    """Raise ValueError where the descriptors of that many keypoints are more than a row of the database can hold."""
-    row_bytes = DESCRIPTOR_SIZE * _DTYPES[DescriptorDtype(descriptor_dtype)].itemsize
-    most = (MAX_ROW_BYTES - _ROW_HEAD_BYTES) // row_bytes
-    if count > most:
-        or_half = " or --descriptor-dtype float16" if descriptor_dtype is DescriptorDtype.FLOAT32 else ""
-        raise ValueError(
-            f"has {count} keypoints, of which a database holds {most} for an image as {descriptor_dtype}: "
-            f"use --max-keypoints {most}{or_half}"
-        )
-
-
-def _pieces(descriptors: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """The descriptors in the dtype, some rows at a time."""
-    rows = PIECE_BYTES // (DESCRIPTOR_SIZE * dtype.itemsize)
-    for start in range(0, len(descriptors), rows):
-        yield descriptors[start : start + rows].astype(dtype, copy=False)

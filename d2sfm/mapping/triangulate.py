@@ -211,9 +211,9 @@ def _write_images(
             copy.write_camera(camera, use_camera_id=True)
     for image_id, image in known.images.items():
         keypoints = store.keypoints(image_id)
-        image = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id)
+        row = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id)
         with writes():
-            copy.write_image(image, use_image_id=True)
+            copy.write_image(row, use_image_id=True)
             copy.write_keypoints(image_id, keypoints)
 
 
@@ -229,13 +229,12 @@ def _write_pairs(
     known = common.model
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
-    matched = kept = unusable = 0
+    used = matched = kept = 0
     for pair in tqdm(pairs, desc="check", unit="pair", disable=not progress, leave=False):
         try:
             matches = store.inlier_matches(*pair)
         except UnusableRow as error:
-            logger.warning("left out: %s", error)
-            unusable += 1
+            warn_once(f"left out: {error}")
             continue
         a, b = (known.images[image_id] for image_id in pair)
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
@@ -248,8 +247,8 @@ def _write_pairs(
         geometry.inlier_matches = inliers
         with writes():
             copy.write_two_view_geometry(*pair, geometry)
-        matched, kept = matched + len(matches), kept + len(inliers)
-    return {"pairs": len(pairs) - unusable, "matches": matched, "agreeing": kept, "unusable": unusable}
+        used, matched, kept = used + 1, matched + len(matches), kept + len(inliers)
+    return {"pairs": used, "matches": matched, "agreeing": kept, "unusable": len(pairs) - used}
 
 
 def _triangulated(

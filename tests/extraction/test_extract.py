@@ -148,7 +148,7 @@ def test_names_in_the_summary_are_in_order_and_nothing_of_a_broken_photograph_st
 
 
 def test_more_keypoints_than_a_row_can_hold_skip_the_photograph(tmp_path, photographs, monkeypatch):
-    monkeypatch.setattr("d2sfm.database.feature_store.MAX_ROW_BYTES", 2000)
+    monkeypatch.setattr("d2sfm.database.descriptor_rows.MAX_ROW_BYTES", 2000)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
     assert list(summary.skipped) == ["a.jpg", "b c.png", "sub/a.jpg"]
     assert all("use --max-keypoints 1" in reason for reason in summary.skipped.values())

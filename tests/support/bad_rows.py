@@ -9,7 +9,6 @@ import numpy as np
 import pycolmap
 from support.feature_database import unit
 from support.helpers import textured_picture
-from support.transfer_files import SIZE
 
 from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database.connection import Connection
@@ -17,8 +16,8 @@ from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions, Convention
 
 NAMES = ["a.png", "b.png", "c.png", "d.png"]
-COUNT = 40
-FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 160})
+COUNT, SIZE = 24, (80, 64)
+FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})
 ALL = ("match", "refine", "reconstruct", "export", "triangulate")
 
 
@@ -43,7 +42,7 @@ def write_base(folder: Path) -> Path:
     import_photographs(path, images, NAMES, CameraOptions(camera_mode=CameraMode.PER_IMAGE))
     generator = np.random.default_rng(0)
     descriptors = unit(generator.normal(size=(COUNT, 512)))
-    places = generator.uniform(10, 110, (COUNT, 2))
+    places = generator.uniform(10, 50, (COUNT, 2))
     with FeatureStore(path) as store:
         for index, name in enumerate(NAMES):
             xy = places + index * np.array([3, 1]) + generator.normal(scale=0.3, size=places.shape)
