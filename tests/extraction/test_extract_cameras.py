@@ -10,6 +10,8 @@ from d2sfm.database import cameras_given, create_database, import_photographs
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.options import CameraMode, CameraOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture
 def photographs(tmp_path):
