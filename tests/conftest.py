@@ -63,3 +63,13 @@ def narrow_network(narrow_weights):
     with pytest.MonkeyPatch.context() as patch:
         use_narrow_network(patch, narrow_weights)
         yield
+
+
+@pytest.fixture(scope="module")
+def narrow_training(narrow_network):
+    """The same for training."""
+    from support.narrow_network import use_narrow_training_trunk
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_training_trunk(patch)
+        yield
