@@ -21,6 +21,8 @@ from d2sfm.features.extractor import Extractor
 from d2sfm.options import DescriptorDtype, ExtractionOptions, MapCacheOptions, StorageOptions
 from d2sfm.photographs.reading import load_photograph
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture
 def photographs(tmp_path):

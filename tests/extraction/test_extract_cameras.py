@@ -15,6 +15,8 @@ from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.skipped import Skipped
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture
 def photographs(tmp_path):

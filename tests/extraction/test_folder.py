@@ -17,6 +17,8 @@ from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.skipped import Skipped
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 FINGERPRINT = "{}"
 
 

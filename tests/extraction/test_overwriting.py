@@ -14,6 +14,8 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, MatchingOptions, VerificationOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture
 def photographs(tmp_path):
