@@ -8,10 +8,22 @@ import argparse
 import logging
 
 from d2sfm import __version__
-from d2sfm.commands import demo, export, extract, import_, match, merge, reconstruct, refine, train, triangulate
+from d2sfm.commands import (
+    demo,
+    export,
+    extract,
+    import_,
+    match,
+    merge,
+    prepare,
+    reconstruct,
+    refine,
+    train,
+    triangulate,
+)
 from d2sfm.console import report
 
-COMMANDS = (extract, match, refine, reconstruct, triangulate, export, import_, merge, train, demo)
+COMMANDS = (prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

@@ -1,7 +1,9 @@
 """Writing files so that a reader, and a run that is killed, find the old one or the new one, and never a part."""
 
+import glob
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,24 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """``replacing`` for a folder that is not there yet: an empty one to fill. What killed runs left of it goes.
+
+    OSError where somebody else has made the folder by the end.
+    """
+    path = Path(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        shutil.rmtree(left)
+    part = part_path(path)
+    part.mkdir(parents=True)
+    try:
+        yield part
+        part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def part_path(path: Path) -> Path:

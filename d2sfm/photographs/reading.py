@@ -23,8 +23,16 @@ def list_photographs(folder: Path) -> list[str]:
     """Names of the photographs below a folder, relative to it, with '/' between parts, sorted.
 
     A photograph is told by its suffix (in any case). Formats that COLMAP cannot read are listed too, so that
-    ``check_photograph`` can report them; other files, and files and folders with a leading dot, are passed over.
-    Links to folders are not followed, as in COLMAP's import. A subfolder that cannot be read is logged.
+    ``check_photograph`` can report them; other files are passed over. Raises as ``list_files``.
+    """
+    return [name for name in list_files(folder) if Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES]
+
+
+def list_files(folder: Path) -> list[str]:
+    """Names of the files below a folder of photographs, relative to it, with '/' between parts, sorted.
+
+    Files and folders with a leading dot are passed over. Links to folders are not followed, as in COLMAP's import. A
+    subfolder that cannot be read is logged.
 
     Raises FileNotFoundError where there is no such folder, ValueError where it is a file.
     """
@@ -37,7 +45,7 @@ def list_photographs(folder: Path) -> list[str]:
     for parent, subfolders, files in os.walk(folder, onerror=_log_unreadable_folder):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         relative = Path(parent).relative_to(folder)
-        names += [(relative / name).as_posix() for name in files if _is_photograph_name(name)]
+        names += [(relative / name).as_posix() for name in files if not name.startswith(".")]
     return sorted(names)
 
 
@@ -66,10 +74,6 @@ def check_photograph(path: Path) -> tuple[int, int]:
     """
     height, width, _ = load_photograph(path).shape
     return width, height
-
-
-def _is_photograph_name(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES
 
 
 def _log_unreadable_folder(error: OSError) -> None:
