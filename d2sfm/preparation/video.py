@@ -90,7 +90,7 @@ class _Video:
         self.stream.thread_type = "AUTO"
         self.container, self.error = container, av.FFmpegError
         self.reformatter = av.video.reformatter.VideoReformatter()
-        self.damaged, self.seconds = 0, Fraction(0)
+        self.damaged, self.seconds, self.orientation = 0, Fraction(0), None
 
     def sharpest(self, options: PreparationOptions) -> Iterator[tuple[int, np.ndarray]]:
         """Number and upright pixels, [H, W, 3] uint8, of the sharpest frame of each interval; one is held at a time."""
@@ -102,6 +102,8 @@ class _Video:
             if interval != current and best is not None:
                 yield best_number, self._pixels(best)
                 best = None
+            if self.orientation is None:  # of the first only: a frame that was asked lives on until Python looks for cycles
+                self.orientation = _orientation(frame)
             current, sharpness = interval, self._sharpness(frame)
             if best is None or sharpness > best_sharpness:
                 best, best_number, best_sharpness = frame, number, sharpness
@@ -147,7 +149,7 @@ class _Video:
         return float(cv2.Laplacian(grey, cv2.CV_32F).var())
 
     def _pixels(self, frame) -> np.ndarray:
-        return np.ascontiguousarray(upright_array(frame.to_ndarray(format="rgb24"), _orientation(frame)))
+        return np.ascontiguousarray(upright_array(frame.to_ndarray(format="rgb24"), self.orientation))
 
 
 def _orientation(frame) -> int:

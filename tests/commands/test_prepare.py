@@ -52,7 +52,7 @@ def test_a_phones_folder_is_used_or_named_whole_and_extracted(phone, capsys):
         "warning: skipped 100APPLE/IMG_6.MOV: is damaged, or no video that FFmpeg knows: invalid data found when "
         "processing input",
     ]
-    assert main(["extract", "--images", "photos", "--max-edge", "96", "--quiet"]) == 0
+    assert main(["extract", "--images", "photos", "--max-edge", "48", "--quiet"]) == 0
     with FeatureStore("db.db") as store:
         images, extracted = store.images(), set(store.extracted())
     assert {name.removeprefix("100APPLE/") for name in extracted} == set(

@@ -1,5 +1,6 @@
 """Frames of videos: which are taken, how they lie, and what a second run does."""
 
+import gc
 import json
 import os
 import sys
@@ -70,15 +71,29 @@ def test_more_intervals_than_frames_take_all_frames(tmp_path):
     assert frames_in(tmp_path / "photos" / "a.mp4") == names(*range(5))
 
 
-def test_one_frame_is_held_at_a_time(tmp_path, monkeypatch):
-    """A frame is written when its interval is over, not at the end of the video."""
-    decoded, written = [], []
-    sharpness, write = video._Video._sharpness, video.write_image
-    monkeypatch.setattr(video._Video, "_sharpness", lambda self, frame: decoded.append(1) or sharpness(self, frame))
-    monkeypatch.setattr(video, "write_image", lambda *a, **k: written.append(len(decoded)) or write(*a, **k))
-    write_video(tmp_path / "a.mp4", [SHARP] * 20)
-    prepare([tmp_path], tmp_path / "photos", options=PreparationOptions(every=5))
-    assert written == [5, 10, 15, 20]
+def test_frames_are_written_when_their_interval_is_over_and_let_go_then(tmp_path, monkeypatch):
+    """An hour of video takes the memory of a second. Python's search for cycles must not be needed for that."""
+    sharpness, write, judged, held = video._Video._sharpness, video.write_image, [], []
+
+    def judge(self, frame):
+        judged.append(1)
+        return sharpness(self, frame)
+
+    def count_and_write(*arguments, **settings):
+        held.append((len(judged), sum(type(thing) is av.VideoFrame for thing in gc.get_objects())))
+        write(*arguments, **settings)
+
+    monkeypatch.setattr(video._Video, "_sharpness", judge)
+    monkeypatch.setattr(video, "write_image", count_and_write)
+    write_video(tmp_path / "a.mp4", [SHARP] * 60)
+    gc.collect()
+    gc.disable()
+    try:
+        prepare([tmp_path], tmp_path / "photos", options=PreparationOptions(every=5))
+    finally:
+        gc.enable()
+    assert [number for number, _ in held] == [*range(5, 61, 5)]
+    assert max(frames for _, frames in held) <= min(frames for _, frames in held) + 1
 
 
 def test_a_second_run_passes_over_what_is_whole(tmp_path):
