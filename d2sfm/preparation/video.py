@@ -90,7 +90,8 @@ class _Video:
         self.stream.thread_type = "AUTO"
         self.container, self.error = container, av.FFmpegError
         self.reformatter = av.video.reformatter.VideoReformatter()
-        self.damaged, self.seconds, self.orientation = 0, Fraction(0), None
+        self.damaged, self.orientation = 0, None
+        self.seconds, self.end_s = Fraction(0), Fraction(0)  # of the current frame, from the start of the first
 
     def sharpest(self, options: PreparationOptions) -> Iterator[tuple[int, np.ndarray]]:
         """Number and upright pixels, [H, W, 3] uint8, of the sharpest frame of each interval; one is held at a time."""
@@ -102,7 +103,7 @@ class _Video:
             if interval != current and best is not None:
                 yield best_number, self._pixels(best)
                 best = None
-            if self.orientation is None:  # of the first only: a frame that was asked lives on until Python looks for cycles
+            if self.orientation is None:  # not of each: one that was asked lives on until Python looks for cycles
                 self.orientation = _orientation(frame)
             current, sharpness = interval, self._sharpness(frame)
             if best is None or sharpness > best_sharpness:
@@ -115,12 +116,12 @@ class _Video:
         """What of the video is missing, in words."""
         stream, length = self.stream, self.container.duration
         length_s = stream.duration * stream.time_base if stream.duration else Fraction(length or 0, 1_000_000)
-        if length_s - self.seconds > _MISSING_S:
-            return f"is cut short: its frames end after {float(self.seconds):.1f} of {float(length_s):.1f} s"
+        if length_s - self.end_s > _MISSING_S:
+            return f"is cut short: its frames end after {float(self.end_s):.1f} of {float(length_s):.1f} s"
         return f"is damaged: {self.damaged} of its frames could not be decoded" if self.damaged else None
 
     def _decoded(self) -> Iterator[tuple[int, object]]:
-        """Whole frames with their numbers; ``seconds`` is the time of the current one, of the start of the video."""
+        """Whole frames with their numbers."""
         number, first = 0, None
         for packet in self.container.demux(self.stream):
             try:
@@ -131,14 +132,18 @@ class _Video:
             for frame in frames:
                 if frame.is_corrupt:
                     self.damaged += 1
-                elif frame.pts is None:
-                    self.seconds = number / (self.stream.average_rate or Fraction(30))
-                    yield number, frame
                 else:
-                    first = frame.pts if first is None else first
-                    self.seconds = max((frame.pts - first) * frame.time_base, Fraction(0))
+                    start = self._start_s(frame, number)
+                    first = start if first is None else first
+                    self.seconds = max(start - first, Fraction(0))
+                    self.end_s = self.seconds + (frame.duration or 0) * frame.time_base
                     yield number, frame
                 number += 1
+
+    def _start_s(self, frame, number: int) -> Fraction:
+        if frame.pts is None:  # as in some AVI files, which have one rate throughout
+            return number / (self.stream.average_rate or Fraction(30))
+        return frame.pts * frame.time_base
 
     def _sharpness(self, frame) -> float:
         import cv2  # slow to import, and only for videos

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import sys
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -151,6 +152,12 @@ def test_a_video_that_is_cut_short_gives_what_it_has_and_is_named(tmp_path):
         assert summary.remarks["a.mkv"].startswith("is cut short: its frames end after ")
         assert summary.remarks["a.mkv"].endswith(" of 4.0 s")
     assert 3 <= len(frames_in(tmp_path / "photos" / "a.mkv")) <= 5
+
+
+def test_a_video_of_few_frames_is_not_taken_for_one_that_is_cut_short(tmp_path):
+    write_video(tmp_path / "a.mp4", [SHARP] * 3, rate=Fraction(1, 4))
+    summary = prepare([tmp_path], tmp_path / "photos")
+    assert (summary.frames, summary.remarks) == (3, {})
 
 
 def test_a_video_with_damage_in_it_gives_the_rest_and_is_named(tmp_path):
