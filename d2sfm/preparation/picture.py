@@ -1,6 +1,6 @@
 """A picture on its way from a format that COLMAP does not read to JPEG or PNG, with what EXIF tells of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +14,8 @@ from d2sfm.files import replacing
 from d2sfm.photographs.headers import pillow_settings
 
 JPEG_SETTINGS = {"format": "JPEG", "quality": 95, "subsampling": 0}  # 0: colours as fine as brightness
+
+ExifParts = tuple[Mapping, Mapping, Mapping]  # values by tag: of the picture, of the exposure, of the place
 
 _BASE = ExifTags.Base
 _KEPT_TAGS = (_BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.Software, _BASE.DateTime)
@@ -80,7 +82,12 @@ def stored_picture(upright: np.ndarray, exif: Image.Exif, icc_profile: bytes | N
     return Picture(pixels=np.ascontiguousarray(pixels), exif=exif, icc_profile=icc_profile)
 
 
-def kept_exif(read: Callable[[], Image.Exif]) -> Image.Exif:
+def exif_parts(exif: Image.Exif) -> ExifParts:
+    """The parts of EXIF that Pillow has read."""
+    return exif, exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
+
+
+def kept_exif(read: Callable[[], ExifParts]) -> Image.Exif:
     """What of EXIF a converted photograph keeps: what tells of its camera, lens, exposure, time, place and orientation.
 
     Nothing where it is damaged, as in ``read_header``.
@@ -88,15 +95,15 @@ def kept_exif(read: Callable[[], Image.Exif]) -> Image.Exif:
     kept = Image.Exif()
     try:
         with pillow_settings():
-            found = read()
+            found, exposure, place = read()
             for tag in _KEPT_TAGS:
                 if tag in found:
                     kept[tag] = found[tag]
-            for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-                if entries := found.get_ifd(ifd):
-                    kept[ifd] = {tag: value for tag, value in entries.items() if tag not in _LEFT_TAGS}
             if found.get(_BASE.Orientation) in ORIENTATIONS:
                 kept[_BASE.Orientation] = found[_BASE.Orientation]
+            for ifd, entries in ((ExifTags.IFD.Exif, exposure), (ExifTags.IFD.GPSInfo, place)):
+                if entries:
+                    kept[ifd] = {tag: value for tag, value in entries.items() if tag not in _LEFT_TAGS}
             kept.tobytes()
     except Exception:  # Pillow's reader and writer raise what they like
         return Image.Exif()

@@ -13,7 +13,7 @@ from d2sfm.files import replacing
 from d2sfm.photographs.headers import MAX_PIXELS, named_damage, named_memory_error, open_file, pillow_settings
 from d2sfm.preparation.extras import require
 from d2sfm.preparation.origin import not_of, read
-from d2sfm.preparation.picture import Picture, kept_exif, stored_picture
+from d2sfm.preparation.picture import Picture, exif_parts, kept_exif, stored_picture
 
 _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 
@@ -55,7 +55,7 @@ def decode(path: Path) -> Picture:
         with named_damage():
             found.load()
             pixels, profile = _pixels(found), found.info.get("icc_profile")
-        exif = kept_exif(found.getexif)
+        exif = kept_exif(lambda: exif_parts(found.getexif()))
         if found.format != "HEIF":
             return Picture(pixels=pixels, exif=exif, icc_profile=profile)
         if found.info["original_orientation"] in ORIENTATIONS:  # the decoder has turned the picture, and reset its tag

@@ -1,6 +1,7 @@
 """Camera raw: how it lies when it is developed, and what EXIF tells of it."""
 
 import io
+import struct
 import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pycolmap
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from support.phone_files import dng, exif_of, require_upright, upright_picture
 
 from d2sfm.coordinates import stored_array, upright_array
@@ -43,27 +44,56 @@ def test_exif_is_kept_as_colmap_reads_it(tmp_path):
     assert found.exif_camera_model().startswith("Maker-Camera")
 
 
-def test_makers_that_write_another_number_into_the_head_of_their_tiff(tmp_path, monkeypatch):
-    """As ORF and RW2; LibRaw, which knows them by more than that, reads the DNG in their place."""
-    whole, imread = dng(UPRIGHT, 1), rawpy.imread
-    monkeypatch.setattr(rawpy, "imread", lambda stream: imread(io.BytesIO(whole)))
-    path = prepared(tmp_path, "a.orf", b"IIRO" + whole[4:])
-    assert Image.open(path).getexif() == Image.open(prepared(tmp_path, "a.dng", whole)).getexif()
-    assert pycolmap.Bitmap.read(path, True).exif_latitude() == pytest.approx(48 + 8 / 60)
+def box(name, content):
+    return struct.pack(">I", len(content) + 8) + name + content
 
 
-def test_of_a_file_that_is_no_tiff_exif_is_that_of_its_preview(tmp_path, monkeypatch):
-    preview = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(preview, "JPEG", exif=exif_of(6))
-    raw = SimpleNamespace(
-        postprocess=lambda use_camera_wb: UPRIGHT,
-        extract_thumb=lambda: SimpleNamespace(format=rawpy.ThumbFormat.JPEG, data=preview.getvalue()),
+def tiff_of(tags):
+    exif = Image.Exif()
+    exif.update(tags)
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+def cr3():
+    """The boxes of a CR3 file that hold EXIF."""
+    exif = exif_of()
+    parts = [
+        box(b"CMT1", tiff_of({ExifTags.Base.Make: "Maker", ExifTags.Base.Model: "Phone", 274: 6})),
+        box(b"CMT2", tiff_of(exif[ExifTags.IFD.Exif])),
+        box(b"CMT3", b"notes of the maker"),
+        box(b"CMT4", tiff_of(exif[ExifTags.IFD.GPSInfo])),
+    ]
+    return box(b"ftyp", b"crx \0\0\0\1crx isom") + box(b"moov", box(b"uuid", bytes(16) + b"".join(parts)))
+
+
+def raf():
+    """A RAF file's head, and the JPEG that it tells of."""
+    jpeg = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(jpeg, "JPEG", exif=exif_of(6))
+    return (b"FUJIFILMCCD-RAW ".ljust(84, b"0") + struct.pack(">II", 100, len(jpeg.getvalue()))).ljust(100) + (
+        jpeg.getvalue()
     )
-    monkeypatch.setattr(rawpy, "imread", lambda stream: nullcontext(raw))
-    path = prepared(tmp_path, "a.raf", b"FUJIFILM")
+
+
+def orf():
+    """As ORF and RW2, which have another number than 42 in the head of their TIFF."""
+    tiff = tiff_of(exif_of(6))
+    return {b"II": b"IIRO", b"MM": b"MMOR"}[tiff[:2]] + tiff[4:]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.cr3", cr3()), ("a.raf", raf()), ("a.orf", orf())])
+def test_exif_of_makers_with_ways_of_their_own(tmp_path, monkeypatch, name, content):
+    """LibRaw knows their files by more than a test can make: what it gives is put in its place."""
+    developed = SimpleNamespace(postprocess=lambda use_camera_wb: UPRIGHT)
+    monkeypatch.setattr(rawpy, "imread", lambda stream: nullcontext(developed))
+    path = prepared(tmp_path, name, content)
     assert read_header(path) == ((64, 96), 6)
     require_upright(upright_array(load_photograph(path), 6))
-    assert pycolmap.Bitmap.read(path, True).exif_latitude() == pytest.approx(48 + 8 / 60)
+    found = pycolmap.Bitmap.read(path, True)
+    assert found.exif_latitude() == pytest.approx(48 + 8 / 60)
+    assert found.exif_longitude() == pytest.approx(11 + 34 / 60)
+    assert found.exif_focal_length() == pytest.approx(69.33, rel=1e-3)
+    assert found.exif_camera_model().startswith("Maker-Phone")
 
 
 def test_what_is_broken_is_named(tmp_path, capfd):
