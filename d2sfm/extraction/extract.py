@@ -107,7 +107,7 @@ def _require_inputs(
     """Sorted names of the photographs. Raises where an argument is wrong, before anything is made."""
     names = list_photographs(images)
     if not names:
-        raise ValueError(f"{images} holds no photographs")
+        raise ValueError(f"{images} holds no photographs (of videos, d2sfm prepare makes some)")
     given_camera(cameras)  # raises where it is none
     if cache.cache and 1.0 not in options.scales:
         raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
