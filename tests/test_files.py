@@ -49,11 +49,12 @@ def test_writers_that_open_files_themselves_get_a_name(tmp_path):
 
 
 def test_a_folder_gets_its_name_when_all_is_in_it(tmp_path):
-    (tmp_path / ".a.mp4.0123.part").mkdir()  # of a run that was killed
-    (tmp_path / ".a.mp4.0123.part" / "1.jpg").touch()
+    killed = tmp_path / ".a.mp4.0123456789abcdef.part"
+    killed.mkdir()
+    killed.with_suffix(".lock").touch()
     with replacing_folder(tmp_path / "a.mp4") as part:
         (part / "1.jpg").touch()
-        assert os.listdir(tmp_path) == [part.name]
+        assert not killed.exists()
     assert os.listdir(tmp_path) == ["a.mp4"]
     assert os.listdir(tmp_path / "a.mp4") == ["1.jpg"]
 

@@ -106,24 +106,21 @@ def test_a_second_run_passes_over_what_is_whole(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "photos").rglob("*")} == before
 
 
-def test_a_run_that_was_killed_leaves_no_part_that_counts_as_a_video(tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_leaves_no_part_that_counts_as_a_video(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mp4", [SHARP] * 10)
     write = video.write_image
 
     def write_and_stop(target, *arguments, **settings):
         write(target, *arguments, **settings)
-        os.link(target, target.parent.parent / "kept.jpg")
-        # What a kill leaves: the folder as it is by then.
-        os.rename(target.parent, target.parent.with_name(".a.mp4.0123456789abcdef.part"))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(video, "write_image", write_and_stop)
     with pytest.raises(KeyboardInterrupt):
         prepare([tmp_path / "a.mp4"], tmp_path / "photos")
-    assert sorted(os.listdir(tmp_path / "photos")) == [".a.mp4.0123456789abcdef.part", "kept.jpg"]
+    assert os.listdir(tmp_path / "photos") == []
     monkeypatch.setattr(video, "write_image", write)
     assert prepare([tmp_path / "a.mp4"], tmp_path / "photos").frames == 2
-    assert sorted(os.listdir(tmp_path / "photos")) == ["a.mp4", "kept.jpg"]
+    assert os.listdir(tmp_path / "photos") == ["a.mp4"]
     assert len(frames_in(tmp_path / "photos" / "a.mp4")) == 2
 
 
