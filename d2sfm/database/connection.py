@@ -19,8 +19,10 @@ import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.patience import PAUSE_S, named_errors, patiently
+from d2sfm.system import require_room
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
+OPENING_BYTES = 1_000_000  # of an empty database, or of what SQLite keeps beside one that is open
 
 _in_use: set[Path] = set()
 
@@ -50,7 +52,11 @@ def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
             raise RuntimeError(f"{path} can't be opened by pycolmap: {place} is read-only")
     with sole_use(path):
         with named_errors(path, RuntimeError), quiet_pycolmap():
-            database = patiently(path, lambda: pycolmap.Database.open(path))
+            try:
+                database = patiently(path, lambda: pycolmap.Database.open(path))
+            except RuntimeError:
+                require_room(path, OPENING_BYTES)  # pycolmap does not tell that this is why
+                raise
         try:
             yield database
         finally:

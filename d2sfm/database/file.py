@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.connection import OPENING_BYTES, Connection, open_pycolmap
 from d2sfm.database.lock import exclusive, held_or_exclusive
 from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.notes import Note, Notes
-from d2sfm.database.patience import require_room
 from d2sfm.database.tables import COLMAP_TABLES, tables
 from d2sfm.parts import SQLITE_SUFFIXES, part_of, sync
+from d2sfm.system import require_room
 
 
 def create_database(path: Path) -> None:
@@ -32,7 +32,7 @@ def create_database(path: Path) -> None:
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
     with held_or_exclusive(path), unfinished(path) as part:
-        require_room(path, 1_000_000)
+        require_room(path, OPENING_BYTES)
         with open_pycolmap(part):
             pass
         put_in_place(part, path)

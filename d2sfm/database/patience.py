@@ -8,8 +8,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from d2sfm.system import require_room as require_room
-
 BUSY_TIMEOUT_S = 30.0  # COLMAP's own writes take less; who holds the file longer is at work on it
 PAUSE_S, MOST_LOOKS = 0.2, 10  # between two tries
 

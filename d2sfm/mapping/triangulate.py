@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
 from d2sfm.database import FeatureStore, MatchStore, exclusive
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import OPENING_BYTES, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.patience import named_errors
 from d2sfm.database.rows import UnusableRow, warn_once
@@ -36,7 +36,6 @@ from d2sfm.system import require_room
 logger = logging.getLogger(__name__)
 
 NAMES_SHOWN = 20
-WORK_BYTES = 1_000_000  # of an empty database: pycolmap does not say that there is no room for one
 
 _NamedErrors = Callable[[], AbstractContextManager[None]]
 
@@ -92,15 +91,15 @@ def triangulate(
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
         _require_output(output, reference)
-        warn_of_unfinished(database, "the model")
         poses, limits = read_model(reference), _limits(database, options)
+        warn_of_unfinished(database, "the model")
         with scratch_folder() as folder:
             work = folder / "work.db"
-            require_room(folder.parent, WORK_BYTES, folder=folder)
+            require_room(folder.parent, OPENING_BYTES, folder=folder)
             with MatchStore(database) as store, open_pycolmap(work) as copy:
                 common = _in_common(store, poses, reference)
                 writes = partial(named_errors, folder.parent, RuntimeError, ValueError)
-                _write_images(copy, common.model, store, writes)
+                _write_images(copy, common, store, writes)
                 counts = _write_pairs(copy, common, store, writes, limits, progress)
             model = _triangulated(work, common.model, options, limits)
         folders = ()
@@ -202,14 +201,12 @@ def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, referen
     return known
 
 
-def _write_images(
-    copy: pycolmap.Database, known: pycolmap.Reconstruction, store: MatchStore, writes: _NamedErrors
-) -> None:
+def _write_images(copy: pycolmap.Database, common: _Common, store: MatchStore, writes: _NamedErrors) -> None:
     """Cameras of the reference, images and keypoints. COLMAP does without rigs and frames in a database."""
-    for camera in known.cameras.values():
+    for camera in common.model.cameras.values():
         with writes():
             copy.write_camera(camera, use_camera_id=True)
-    for image_id, image in known.images.items():
+    for image_id, image in common.model.images.items():
         keypoints = store.keypoints(image_id)
         row = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id)
         with writes():

@@ -63,7 +63,8 @@ class SmallDisk:
         """Leave room for so many bytes, None for all that there is."""
         self._filler.unlink(missing_ok=True)
         if not self.is_mounted:
-            self._limit = size
+            # Not less than what SQLite needs to open a database, which may be elsewhere.
+            self._limit = None if size is None else max(size, 40_000)
         elif size is not None:
             with self._filler.open("wb") as file:
                 reserve(file, max(1, self._free() - size))

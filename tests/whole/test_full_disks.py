@@ -137,6 +137,13 @@ CASES = {
         ],
         model_before,
     ),
+    "reconstruct globally": Case(  # on a copy of the database among temporary files
+        lambda given, disk: [
+            *("reconstruct", "--database", given.scene, "--images", given.pictures, "--output", disk / "models"),
+            *("--mapper", "global", *ONE_START),
+        ],
+        model_before,
+    ),
     "triangulate": Case(
         lambda given, disk: [
             *("triangulate", "--database", given.scene, "--images", given.pictures, "--output", disk / "models"),
