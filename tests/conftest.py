@@ -33,10 +33,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def square():
-    """The demonstration's scene, built once: its light takes seconds, whatever the size of its texels."""
-    from d2sfm.demo.square import build_square
+    """The demonstration's scene."""
+    from support.town_square import town_square
 
-    return build_square(seed=0, texels_per_m=24)
+    return town_square()
 
 
 @pytest.fixture(scope="module")

@@ -133,6 +133,7 @@ def database(tmp_path):
     return tmp_path / "db.db"
 
 
+@pytest.mark.slow
 def test_killed_runs(tmp_path, photographs):
     kill_extraction_and_matching(tmp_path, photographs, [], 6)
 
@@ -147,6 +148,7 @@ def test_killed_runs_of_real_photographs(tmp_path, shared_data):
     assert len(set(found)) > 4  # they fell into different stages
 
 
+@pytest.mark.slow
 def test_killed_overwriting_leaves_each_image_with_its_old_or_its_new_features(photographs, matched, database):
     shutil.copy(matched, database)
     smaller = [*EXTRACT, photographs, "--max-edge", "80", "--database"]
