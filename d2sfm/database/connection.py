@@ -97,7 +97,7 @@ class Connection(Closing):
         with named_errors(self.path, sqlite3.Error):
             return patiently(self.path, lambda: np.fromiter(self._connection.execute(sql), np.dtype(dtype)))
 
-    def run_many(self, sql: str, values: Sequence[tuple]) -> None:
+    def run_many(self, sql: str, values: Iterable[tuple]) -> None:
         """Run one statement for each tuple of values."""
         with named_errors(self.path, sqlite3.Error):
             self._connection.executemany(sql, values)

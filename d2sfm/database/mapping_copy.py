@@ -1,45 +1,31 @@
 """A copy of a database with what mapping reads of it."""
 
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 
-from d2sfm.database.connection import sole_use
-from d2sfm.database.patience import named_errors
+from d2sfm.database.connection import Connection, open_pycolmap, sole_use
+from d2sfm.database.tables import columns, tables
 
-NOT_FOR_MAPPING = "descriptors"  # most of a database
+NOT_FOR_MAPPING = {"descriptors", "sqlite_sequence"}  # the former are most of a database
 
 
 def copy_for_mapping(database: Path, copy: Path, without: Iterable[int] = ()) -> None:
-    """Write to ``copy`` what mapping reads of the database, less the geometries of the pairs of the
-    numbers ``without``.
+    """Write to ``copy`` what mapping reads of the database, less the geometries of pairs, by numbers in ``without``.
 
-    Descriptors stay behind. Raises RuntimeError where the database can't be read.
+    These are the rows of COLMAP's own tables but for descriptors; those of other programs stay behind, whatever they
+    are. Raises RuntimeError where the database can't be read.
     """
-    with (
-        sole_use(database),
-        named_errors(database, sqlite3.Error),
-        closing(sqlite3.connect(copy, isolation_level=None)) as connection,
-    ):
-        connection.execute("ATTACH DATABASE ? AS source", (str(database),))
-        connection.execute("BEGIN")
-        tables = connection.execute(
-            "SELECT name, sql FROM source.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
-        ).fetchall()
-        for name, sql in tables:
-            if name.startswith("d2sfm_"):
-                continue
-            connection.execute(sql)
-            if name != NOT_FOR_MAPPING:
-                connection.execute(f'INSERT INTO main."{name}" SELECT * FROM source."{name}"')
-        for (sql,) in connection.execute(
-            "SELECT sql FROM source.sqlite_master WHERE type = 'index' AND sql NOT NULL AND tbl_name NOT LIKE 'd2sfm_%'"
-        ).fetchall():
-            connection.execute(sql)
-        connection.executemany(
-            "DELETE FROM two_view_geometries WHERE pair_id = ?", ((int(pair_id),) for pair_id in without)
-        )
-        version = connection.execute("PRAGMA source.user_version").fetchone()[0]
-        connection.execute("COMMIT")
-        connection.execute(f"PRAGMA user_version = {version}")
+    with open_pycolmap(copy):
+        pass
+    with sole_use(database), Connection(copy) as connection:
+        connection.rows("PRAGMA foreign_keys = OFF")  # as rows are that the database holds, they are copied
+        connection.rows("ATTACH DATABASE ? AS source", (f"{database.resolve().as_uri()}?mode=rw",))
+        with connection.transaction():
+            for name in tables(connection) - NOT_FOR_MAPPING:
+                there = set(columns(connection, name, "source"))
+                shared = ", ".join(f'"{column}"' for column in columns(connection, name) if column in there)
+                if shared:
+                    connection.rows(f"INSERT INTO main.{name} ({shared}) SELECT {shared} FROM source.{name}")
+            connection.run_many(
+                "DELETE FROM two_view_geometries WHERE pair_id = ?", ((int(pair_id),) for pair_id in without)
+            )

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.database.camera_rows import read_camera
 from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.pair_ids import image_pairs, pair_ids
@@ -20,6 +21,7 @@ from d2sfm.database.rows import (
     warn_once,
 )
 from d2sfm.database.store import Store
+from d2sfm.database.tables import PAIRS_ANEW, tables
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
@@ -34,6 +36,7 @@ class MatchStore(Store):
         bring_up_to_date(path)
         super().__init__(path)
         images = self._connection.rows("SELECT image_id, name, camera_id FROM images ORDER BY image_id")
+        self._marks = PAIRS_ANEW in tables(self._connection)
         self._names = {image_id: name for image_id, name, _ in images}
         self._camera_ids = {image_id: camera_id for image_id, _, camera_id in images}
         self._counts = dict(
@@ -52,27 +55,10 @@ class MatchStore(Store):
         """The camera of an image. Raises ValueError where there is no such image, RuntimeError where it can't be."""
         self._require_images(image_id)
         camera_id = self._camera_ids[image_id]
-        [(model, width, height, params, is_prior)] = self._connection.rows(
+        [row] = self._connection.rows(
             "SELECT model, width, height, params, prior_focal_length FROM cameras WHERE camera_id = ?", (camera_id,)
         )
-        try:
-            camera = pycolmap.Camera(
-                camera_id=camera_id,
-                model=pycolmap.CameraModelId(model),
-                width=width,
-                height=height,
-                params=np.frombuffer(params or b"", "<f8"),
-                has_prior_focal_length=bool(is_prior),
-            )
-            is_whole = camera.verify_params() and np.isfinite(camera.params).all()
-        except (ValueError, TypeError, IndexError, RuntimeError):  # no such model, no such parameters
-            is_whole = False
-        if not is_whole:
-            raise RuntimeError(
-                f"{self.path}: the camera {camera_id} of {self._names[image_id]} is of no model of COLMAP's, or lacks "
-                "its parameters: take both out of the database"
-            )
-        return camera
+        return read_camera(self.path, self._names[image_id], camera_id, row)
 
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
         """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
@@ -145,6 +131,12 @@ class MatchStore(Store):
         pairs = self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]
         return pairs[self._are_pairs(pairs)]
 
+    def unverified_pairs(self) -> int:
+        """How many pairs have matches, one or more, and no two-view geometry."""
+        verified = "SELECT pair_id FROM two_view_geometries"
+        sql = f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})"
+        return self._connection.rows(sql)[0][0]
+
     def pair_counts(self) -> np.ndarray:
         """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers
         of ``matches`` and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""
@@ -171,12 +163,18 @@ class MatchStore(Store):
         return self._matches("two_view_geometries", id_a, id_b)
 
     def write(
-        self, id_a: int, id_b: int, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry | None = None
+        self,
+        id_a: int,
+        id_b: int,
+        matches: np.ndarray,
+        geometry: pycolmap.TwoViewGeometry | None = None,
+        is_matched: bool = True,
     ) -> None:
         """Write a pair in place of what it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
 
-        All in one transaction. Raises ValueError where an image is missing, the images are one, or matches have another
-        shape; RuntimeError where the file can't be written.
+        All in one transaction. is_matched: whether the matches are new, so that a pair that was to be matched anew no
+        longer is; otherwise it was only verified. Raises ValueError where an image is missing, the images are one, or
+        matches have another shape; RuntimeError where the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:
@@ -191,6 +189,8 @@ class MatchStore(Store):
                 self._connection.rows("DELETE FROM two_view_geometries WHERE pair_id = ?", (pair_id,))
             else:
                 self._replace("two_view_geometries", GEOMETRY, geometry_row(pair_id, geometry, is_swapped))
+            if is_matched and self._marks:
+                self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
 
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""

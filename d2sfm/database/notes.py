@@ -15,7 +15,8 @@ class Note(StrEnum):
     IMAGES = "images"  # the folder of photographs
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
-    OVERWRITING = "overwriting"  # the fingerprint of a run that was begun and is not through
+    OVERWRITING = "overwriting"  # the fingerprint of a run of extract --overwrite that is not through
+    MATCHING_ANEW = "matching_anew"  # the settings of a run of match --overwrite that is not through, as JSON
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
 

@@ -10,6 +10,7 @@ SETTINGS = "d2sfm_settings"
 CAMERAS_GIVEN = "d2sfm_cameras_given"
 ORIGINALS = "d2sfm_original_keypoints"
 PARTS = "d2sfm_refined_parts"
+PAIRS_ANEW = "d2sfm_pairs_anew"
 
 ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
 OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
@@ -27,6 +28,7 @@ OUR_TABLES = {
     ORIGINALS: (
         "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, data BLOB NOT NULL"
     ),
+    PAIRS_ANEW: "pair_id INTEGER PRIMARY KEY NOT NULL, is_written INTEGER NOT NULL",
     PARTS: (
         "number INTEGER PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, nodes BLOB NOT NULL, positions BLOB NOT NULL"
     ),

@@ -20,6 +20,7 @@ from d2sfm.formats.hloc_features import write_hloc_features
 from d2sfm.formats.hloc_matches import require_distinct, write_hloc_matches
 from d2sfm.formats.npz_mat import write_features
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
+from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import require_writable, write_pairs
@@ -66,6 +67,7 @@ def export_database(
         if with_matches:
             require_distinct(names)
             require_writable(names)
+            warn_of_unfinished(database, "the files" if options.matches is ExportedMatches.VERIFIED else None)
         try:
             output.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):

@@ -21,12 +21,14 @@ from d2sfm.database.tables import (
     ORIGINALS,
     OUR_TABLES,
     PAIR_TABLES,
+    PAIRS_ANEW,
     PARTS,
     columns,
     create_our_tables,
     tables,
 )
 from d2sfm.features.fingerprints import difference
+from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -47,15 +49,16 @@ RENUMBERED = {
     CAMERAS_GIVEN: {"camera_id": "camera"},
     ORIGINALS: {"image_id": "image"},
 }
-OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING}  # what says nothing of a merged database
+OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW}  # what says nothing of a merged database
 _ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
 
 def merge_databases(sources: Sequence[Path], output: Path, images: Path | None = None) -> int:
     """Write all that some databases hold into a new one, and return how many images these are.
 
-    Ids count on from one database to the next. Cameras stay apart, also where they are equal; parts of unfinished
-    refinements are left out. images: the folder of all photographs (default: the one that the databases have noted).
+    Ids count on from one database to the next. Cameras stay apart, also where they are equal; what is noted of
+    unfinished refinement and of pairs to be matched anew is left out, the latter with a warning. images: the folder of
+    all photographs (default: the one that the databases have noted).
 
     The sources stay as they are. Raises FileNotFoundError where one, or the output's folder, is missing; RuntimeError
     where the output exists, a source is no database or in use, or they contradict each other: an image of the same
@@ -73,6 +76,8 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
     with ExitStack() as stack:
         for path in (*sources, output):
             stack.enter_context(exclusive(path))
+        for source in sources:
+            warn_of_unfinished(source, None)
         contents = _contents(sources)
         notes = _common_notes(contents, images)
         part = stack.enter_context(unfinished(output))
@@ -208,8 +213,8 @@ def _append(merged: Path, other: Path, source: Path) -> None:
             )
             for table in PAIR_TABLES:
                 _add_rows(connection, table, {"pair_id": f"({first}) * {MAX_IMAGES} + {second}"}, are_there)
-            if PARTS in tables(connection):
-                connection.rows(f"DELETE FROM {PARTS}")
+            for table in {PARTS, PAIRS_ANEW} & tables(connection):
+                connection.rows(f"DELETE FROM {table}")
 
 
 def _shifts(connection: Connection) -> dict[str, int]:

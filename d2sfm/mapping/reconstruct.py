@@ -19,6 +19,7 @@ from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.matching.settings import allowed_error
+from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
 
@@ -97,6 +98,7 @@ def reconstruct(
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
         require_replaceable(output)
+        warn_of_unfinished(database, "the model")
         given, pairs = read_input(database, options)
         outcome = best_of_starts(given, options, progress=progress)
         models = outcome.models

@@ -26,6 +26,7 @@ from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import agreeing
 from d2sfm.matching.settings import allowed_error, pair_threshold_px
+from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, TriangulationOptions
 
 logger = logging.getLogger(__name__)
@@ -49,10 +50,8 @@ class TriangulationResult:
     seconds: float
 
     def __str__(self) -> str:
-        text = (
-            f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree with the "
-            f"poses, {self.seconds:.1f} s"
-        )
+        text = f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree "
+        text += f"with the poses, {self.seconds:.1f} s"
         if self.model is None:
             return f"{text}\nno point could be triangulated from {self.images} images"
         return f"{table([self.statistics], self.images, [str(self.model)])}\n{text}"
@@ -84,6 +83,7 @@ def triangulate(
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
         _require_output(output, reference)
+        warn_of_unfinished(database, "the model")
         poses, limits = read_model(reference), _limits(database, options)
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "work.db"

@@ -6,20 +6,30 @@ d2sfm match --database db.db [--pairs retrieval]
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database import (
+    FeatureStore,
+    MatchStore,
+    begin_overwriting_pairs,
+    end_overwriting_pairs,
+    exclusive,
+    pairs_anew,
+    require_database,
+)
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import UnusableRow
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
+from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.tasks import PairTask, run_pairs
+from d2sfm.matching.unfinished import warn_of_pairs_anew
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import among, in_tiles
@@ -31,26 +41,7 @@ from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(kw_only=True)
-class MatchSummary:
-    """What a run of ``match_database`` did. Its seconds are those of all threads together."""
-
-    pairs: int  # asked for
-    already_there: int  # of these, passed over
-    matches: int = 0  # of the pairs of this run
-    verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
-    matching_s: float = 0.0
-    verification_s: float = 0.0
-    skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
-
-    def __str__(self) -> str:
-        text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
-        if self.verified is not None:
-            text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
-        there = f", {self.already_there} pairs were there already" if self.already_there else ""
-        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"{text} (all threads){there}{skipped}"
+_NONE = np.zeros(0, np.int64)  # numbers of no pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +51,10 @@ class _Work:
     options: MatchingOptions
     verification: VerificationOptions | None  # with refinement's threshold where keypoints are refined
     factors: Mapping[int, float]  # resize factors by image id
-    overwrite: bool  # pairs that are there, too, from their descriptors on
     asked: np.ndarray  # [A, 2]
     todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
-    has_matches: np.ndarray  # [P] bool, of these, in the database
+    has_matches: np.ndarray  # [P] bool, of these, which stay
+    is_new: np.ndarray  # [P] bool, whether the database has none
     others: int  # pairs in the database that were not asked for
 
 
@@ -105,18 +96,34 @@ def match_database(
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
-            work = _work(store, asked, options, within, factors, overwrite)
         settings = asdict(options) | (asdict(verification) if verification else {})
         del settings["device"]  # it does not change the result
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
+        if overwrite:
+            begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
+        anew = pairs_anew(database)
+        goes_on = anew is not None and anew.settings == settings
+        if anew and not goes_on:
+            warn_of_pairs_anew(database)
         with MatchStore(database) as store:
-            _warn(store, work, is_refined, differing)
+            work = _work(store, asked, options, within, factors, anew.pending if goes_on else _NONE)
+            _warn(store, work, is_refined, differing, goes_on)
             summary = _match(store, work, num_threads, progress)
-        if overwrite and not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
-            with FeatureStore(database) as features:
-                features.notes.note_match_settings(settings)
+        if goes_on:
+            _end_overwriting(database, settings, work)
         return summary
+
+
+def _end_overwriting(database: Path, settings: Mapping, work: _Work) -> None:
+    """After a run with ``overwrite``, or one that went on with a stopped one."""
+    if len(pairs_anew(database).pending):
+        warn_of_pairs_anew(database)  # of pairs that this run was not asked for
+        return
+    if not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
+        with FeatureStore(database) as features:
+            features.notes.note_match_settings(settings)
+    end_overwriting_pairs(database)
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
@@ -142,34 +149,35 @@ def _work(
     options: MatchingOptions,
     verification: VerificationOptions | None,
     factors: Mapping[int, float],
-    overwrite: bool = False,
+    anew: np.ndarray = _NONE,
 ) -> _Work:
+    """anew: numbers of the pairs that count as not matched."""
     there = store.done_pairs(verified=False)
-    is_done = among(asked, there if verification is None else store.done_pairs(verified=True))
-    todo = in_tiles(asked if overwrite else asked[~is_done])
+    done = there if verification is None else store.done_pairs(verified=True)
+    todo = in_tiles(asked[~among(asked, done) | among(asked, anew)])
     return _Work(
         options=options,
         verification=verification,
         factors=factors,
-        overwrite=overwrite,
         asked=asked,
         todo=todo,
-        has_matches=among(todo, there),
+        has_matches=among(todo, there) & ~among(todo, anew),
+        is_new=~among(todo, there),
         others=len(there) - np.count_nonzero(among(asked, there)),
     )
 
 
-def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str) -> None:
+def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str, overwrites: bool) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
-    if differing and not work.overwrite and len(work.todo) < len(work.asked):
+    if differing and not overwrites and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
-    if differing and work.overwrite and work.others:
+    if differing and overwrites and work.others:
         logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
-    if is_refined and not work.has_matches.all():
+    if is_refined and work.is_new.any():
         logger.warning(
             "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
             "d2sfm refine --restore, then d2sfm refine, aligns all",
-            np.count_nonzero(~work.has_matches),
+            np.count_nonzero(work.is_new),
         )
     without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())
     if work.verification is not None and without_factor:
@@ -191,8 +199,8 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
-        for result in results:
-            store.write(*result.pair, result.matches, result.geometry)
+        for result, has_matches in zip(results, work.has_matches.tolist(), strict=True):
+            store.write(*result.pair, result.matches, result.geometry, not has_matches)
             summary.matches += len(result.matches)
             summary.matching_s += result.matching_s
             summary.verification_s += result.verification_s
@@ -212,7 +220,7 @@ def _tasks(store: MatchStore, work: _Work, skipped: Skipped) -> Iterator[PairTas
         if not skipped.keys().isdisjoint(task.names):
             continue
         try:
-            if has_matches and not work.overwrite:
+            if has_matches:
                 task = replace(task, matches=store.matches(a, b))
             else:
                 if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them

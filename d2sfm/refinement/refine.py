@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore, exclusive
 from d2sfm.matching.match import verify_again
+from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
@@ -94,6 +95,7 @@ def refine_database(
         verification = replace(noted, max_error=options.max_error, seed=options.seed)
         if done:  # what a stopped run has left of its pairs
             _verify(run, verification, summary)
+        warn_of_unfinished(database, "the alignment")
         for rounds in range(done + 1, options.rounds + 1):
             _align(run, rounds, summary)
             _verify(run, verification, summary)

@@ -33,3 +33,27 @@ def test_a_copy_has_all_that_mapping_reads_but_the_pairs_left_out(tmp_path):
                 assert rows[0] == rows[1]
     with pycolmap.Database.open(copy) as colmap:
         assert colmap.num_images() == 4
+
+
+def test_tables_of_other_programs_stay_behind(tmp_path):
+    path, copy = tmp_path / "db.db", tmp_path / "copy.db"
+    with open_pycolmap(path) as colmap:
+        colmap.write_camera(pycolmap.Camera(model="PINHOLE", width=4, height=4, params=[1, 1, 2, 2]))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """
+            CREATE VIRTUAL TABLE words USING fts5(text); INSERT INTO words VALUES ('one two');
+            CREATE VIRTUAL TABLE boxes USING rtree(id, x0, x1); INSERT INTO boxes VALUES (1, 2, 3);
+            CREATE TABLE "of ""others"", too" (a, b AS (a + 1)); INSERT INTO "of ""others"", too" VALUES (1);
+            CREATE INDEX "their ""index" ON "of ""others"", too" (a); CREATE INDEX widths ON cameras (width + 1);
+            CREATE VIEW seen AS SELECT * FROM cameras; ALTER TABLE cameras ADD COLUMN "of the user" TEXT;
+            CREATE TRIGGER no_more BEFORE INSERT ON cameras BEGIN SELECT raise(FAIL, 'no'); END;
+            """
+        )
+    copy_for_mapping(path, copy)
+    with pycolmap.Database.open(copy) as colmap:
+        assert [camera.width for camera in colmap.read_all_cameras()] == [4]
+    with closing(sqlite3.connect(copy)) as connection, closing(sqlite3.connect(tmp_path / "new.db")) as new:
+        pycolmap.Database.open(tmp_path / "new.db").close()
+        names = "SELECT name FROM sqlite_master ORDER BY name"
+        assert connection.execute(names).fetchall() == new.execute(names).fetchall()

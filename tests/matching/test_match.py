@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pycolmap
@@ -13,8 +14,9 @@ import torch
 from scipy.spatial.transform import Rotation
 from support.database_contents import done_pairs
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, exclusive, pairs_anew
 from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
@@ -161,8 +163,8 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
         with pytest.raises(KeyboardInterrupt):
             run(database, verification=tighter, overwrite=True)
     assert noted(database) == first
-    run(database, verification=tighter)
-    assert f"were made with max_error {first} (now 1.0): --overwrite makes them anew" in caplog.text
+    run(database, verification=VerificationOptions(max_error=2.0, max_num_trials=500))
+    assert f"were made with max_error {first} (now 2.0): --overwrite makes them anew" in caplog.text
     caplog.clear()
     run(database, verification=tighter, overwrite=True)
     assert noted(database) == 1.0
@@ -247,6 +249,86 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
     assert all(len(table) == 3 for table in rows(database).values())
     assert run(database).already_there == 3
     assert rows(database) == rows(expected)
+
+
+def stopped_at(method, number):
+    """The method, which is interrupted at the call of that number."""
+    calls = count(1)
+
+    def stopping(*arguments):
+        if next(calls) == number:
+            raise KeyboardInterrupt
+        method(*arguments)
+
+    return stopping
+
+
+TIGHTER = VerificationOptions(max_error=1.0, max_num_trials=500)
+SEVEN_LEFT = (
+    "7 pairs of {} are still to be matched anew, with max_error 1.0: "
+    "run d2sfm match --overwrite again, with its options"
+)
+
+
+@pytest.fixture
+def half_overwritten(database, monkeypatch, caplog):
+    """All ten pairs, of which three were matched anew when the run was stopped."""
+    run(database)
+    with monkeypatch.context() as patch:
+        patch.setattr(MatchStore, "write", stopped_at(MatchStore.write, 4))
+        with pytest.raises(KeyboardInterrupt):
+            run(database, verification=TIGHTER, overwrite=True)
+    caplog.clear()
+    return database
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_stopped_run_that_overwrites_goes_on(half_overwritten, make_database, overwrite, caplog):
+    expected = make_database("expected.db")
+    run(expected, verification=TIGHTER)
+    assert rows(half_overwritten)["two_view_geometries"] != rows(expected)["two_view_geometries"]
+    assert noted(half_overwritten) == VERIFICATION.max_error
+    assert run(half_overwritten, verification=TIGHTER, overwrite=overwrite).already_there == 3
+    assert caplog.messages == []
+    assert rows(half_overwritten) == rows(expected)
+    assert noted(half_overwritten) == 1.0
+    assert pairs_anew(half_overwritten) is None
+    for _ in range(2):  # once through, each is another run
+        assert run(half_overwritten, verification=TIGHTER, overwrite=True).already_there == 0
+
+
+def test_another_run_leaves_pairs_that_are_to_be_matched_anew_and_says_so(half_overwritten, caplog):
+    before = rows(half_overwritten)
+    assert run(half_overwritten).already_there == 10
+    assert caplog.messages == [SEVEN_LEFT.format(half_overwritten)]
+    assert rows(half_overwritten) == before
+    assert run(half_overwritten, overwrite=True).already_there == 0  # all anew, with its own settings
+    assert caplog.messages[1:] == []
+
+
+def names_of(path, numbers):
+    with MatchStore(path) as store:
+        return [[store.image_names()[image_id] for image_id in pair] for pair in image_pairs(numbers).tolist()]
+
+
+def test_some_of_the_pairs_that_are_to_be_matched_anew(half_overwritten, tmp_path, caplog):
+    [last] = names_of(half_overwritten, pairs_anew(half_overwritten).pending[-1:])
+    (tmp_path / "pairs.txt").write_text("\t".join(last))
+    one = PairSelectionOptions(pairs=str(tmp_path / "pairs.txt"))
+    assert run(half_overwritten, verification=TIGHTER, overwrite=True, pairs=one).already_there == 0
+    assert caplog.messages[-1] == SEVEN_LEFT.format(half_overwritten).replace("7 pairs", "6 pairs")
+    assert run(half_overwritten, verification=TIGHTER, overwrite=True).already_there == 4
+
+
+def test_pairs_that_were_matched_anew_and_lost_since_are_matched_again(half_overwritten):
+    pending = pairs_anew(half_overwritten).pending
+    with MatchStore(half_overwritten) as store:
+        anew = np.setdiff1d(store.done_pairs(verified=True), pending)
+    name, _ = names_of(half_overwritten, anew)[0]
+    with FeatureStore(half_overwritten) as store:
+        store.write(name, store.read(name), "settings")
+    assert run(half_overwritten, verification=TIGHTER, overwrite=True).already_there < 3
+    assert len(rows(half_overwritten)["matches"]) == 10
 
 
 def test_an_error_in_a_thread_comes_out(database, monkeypatch):

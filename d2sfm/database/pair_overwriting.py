@@ -1,0 +1,67 @@
+"""Pairs that are matched anew: which are still to be, through any number of stopped runs.
+
+They stay as they are until ``MatchStore.write`` puts new matches in their place, pair by pair.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.notes import Note, Notes
+from d2sfm.database.rows import json_object
+from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
+
+
+class PairsAnew(NamedTuple):
+    """What a stopped run has left.
+
+    settings: with which it matches anew. pending: numbers (see ``pair_ids``) of the pairs whose matches are still those
+    of before, [P] int64, ascending.
+    """
+
+    settings: dict
+    pending: np.ndarray
+
+
+def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> None:
+    """Note, all at once, that the pairs of these numbers are to be matched anew.
+
+    A stopped run of the same settings goes on: what it has written is not noted again. Raises as every ``Store``.
+    """
+    noted = json.dumps(settings, sort_keys=True)
+    with Connection(path) as connection:
+        create_our_tables(connection)
+        with connection.transaction():
+            if Notes(connection).read(Note.MATCHING_ANEW) != noted:
+                connection.rows(f"DELETE FROM {PAIRS_ANEW}")
+                Notes(connection).write(Note.MATCHING_ANEW, noted)
+            values = ((pair_id,) for pair_id in ids.tolist())
+            connection.run_many(f"INSERT OR IGNORE INTO {PAIRS_ANEW} (pair_id, is_written) VALUES (?, FALSE)", values)
+
+
+def pairs_anew(path: Path) -> PairsAnew | None:
+    """What a run that is not through has left; None where there is none."""
+    with Connection(path) as connection:
+        noted = Notes(connection).read(Note.MATCHING_ANEW)
+        if noted is None or PAIRS_ANEW not in tables(connection):
+            return None
+        sql = f"SELECT pair_id FROM {PAIRS_ANEW} JOIN matches USING (pair_id) WHERE NOT is_written ORDER BY pair_id"
+        settings = json_object(path, Note.MATCHING_ANEW, noted)
+        return PairsAnew(settings, connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+
+
+def end_overwriting_pairs(path: Path) -> None:
+    """Note that no pair is to be matched anew any more."""
+    with Connection(path) as connection, connection.transaction():
+        forget_overwriting_pairs(connection)
+
+
+def forget_overwriting_pairs(connection: Connection) -> None:
+    """The same in a transaction of the caller."""
+    if PAIRS_ANEW in tables(connection):
+        connection.rows(f"DELETE FROM {PAIRS_ANEW}")
+    Notes(connection).remove(Note.MATCHING_ANEW)
