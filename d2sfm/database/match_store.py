@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.database.camera_rows import read_camera
 from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.pair_ids import image_pairs, pair_ids
@@ -54,27 +55,10 @@ class MatchStore(Store):
         """The camera of an image. Raises ValueError where there is no such image, RuntimeError where it can't be."""
         self._require_images(image_id)
         camera_id = self._camera_ids[image_id]
-        [(model, width, height, params, is_prior)] = self._connection.rows(
+        [row] = self._connection.rows(
             "SELECT model, width, height, params, prior_focal_length FROM cameras WHERE camera_id = ?", (camera_id,)
         )
-        try:
-            camera = pycolmap.Camera(
-                camera_id=camera_id,
-                model=pycolmap.CameraModelId(model),
-                width=width,
-                height=height,
-                params=np.frombuffer(params or b"", "<f8"),
-                has_prior_focal_length=bool(is_prior),
-            )
-            is_whole = camera.verify_params() and np.isfinite(camera.params).all()
-        except (ValueError, TypeError, IndexError, RuntimeError):  # no such model, no such parameters
-            is_whole = False
-        if not is_whole:
-            raise RuntimeError(
-                f"{self.path}: the camera {camera_id} of {self._names[image_id]} is of no model of COLMAP's, or lacks "
-                "its parameters: take both out of the database"
-            )
-        return camera
+        return read_camera(self.path, self._names[image_id], camera_id, row)
 
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
         """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
@@ -150,9 +134,8 @@ class MatchStore(Store):
     def unverified_pairs(self) -> int:
         """How many pairs have matches, one or more, and no two-view geometry."""
         verified = "SELECT pair_id FROM two_view_geometries"
-        return self._connection.rows(f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})")[0][
-            0
-        ]
+        sql = f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})"
+        return self._connection.rows(sql)[0][0]
 
     def pair_counts(self) -> np.ndarray:
         """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers

@@ -13,6 +13,7 @@ import numpy as np
 from d2sfm.database.connection import Connection
 from d2sfm.database.file import require_database
 from d2sfm.database.notes import Note, Notes
+from d2sfm.database.rows import json_object
 from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
 
 
@@ -51,7 +52,8 @@ def pairs_anew(path: Path) -> PairsAnew | None:
         if noted is None or PAIRS_ANEW not in tables(connection):
             return None
         sql = f"SELECT pair_id FROM {PAIRS_ANEW} JOIN matches USING (pair_id) WHERE NOT is_written ORDER BY pair_id"
-        return PairsAnew(json.loads(noted), connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+        settings = json_object(path, Note.MATCHING_ANEW, noted)
+        return PairsAnew(settings, connection.table(sql, [("pair_id", np.int64)])["pair_id"])
 
 
 def end_overwriting_pairs(path: Path) -> None:

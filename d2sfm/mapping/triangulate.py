@@ -56,10 +56,8 @@ class TriangulationResult:
     seconds: float
 
     def __str__(self) -> str:
-        text = (
-            f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree with the "
-            f"poses, {self.seconds:.1f} s"
-        )
+        text = f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree "
+        text += f"with the poses, {self.seconds:.1f} s"
         if self.model is None:
             return f"{text}\nno point could be triangulated from {self.images} images"
         return f"{table([self.statistics], self.images, [str(self.model)])}\n{text}"

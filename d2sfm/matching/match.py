@@ -6,7 +6,7 @@ d2sfm match --database db.db [--pairs retrieval]
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from d2sfm.database.rows import UnusableRow
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
+from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.matching.unfinished import warn_of_pairs_anew
 from d2sfm.network.device import resolve_device
@@ -41,27 +42,6 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 _NONE = np.zeros(0, np.int64)  # numbers of no pairs
-
-
-@dataclass(kw_only=True)
-class MatchSummary:
-    """What a run of ``match_database`` did. Its seconds are those of all threads together."""
-
-    pairs: int  # asked for
-    already_there: int  # of these, passed over
-    matches: int = 0  # of the pairs of this run
-    verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
-    matching_s: float = 0.0
-    verification_s: float = 0.0
-    skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
-
-    def __str__(self) -> str:
-        text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
-        if self.verified is not None:
-            text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
-        there = f", {self.already_there} pairs were there already" if self.already_there else ""
-        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"{text} (all threads){there}{skipped}"
 
 
 @dataclass(frozen=True, kw_only=True)
