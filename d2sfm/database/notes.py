@@ -19,7 +19,7 @@ class Note(StrEnum):
     IMAGES_BESIDE = "images_beside"  # the same as it lies to the database's folder: a project may be copied or moved
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
-    OVERWRITING = "overwriting"  # the fingerprint of a run that was begun and is not through
+    OVERWRITING = "overwriting"  # a run that was begun and is not through: its fingerprint, and patterns if it has any
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
 
