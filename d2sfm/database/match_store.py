@@ -137,6 +137,15 @@ class MatchStore(Store):
         sql = f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})"
         return self._connection.rows(sql)[0][0]
 
+    def frame_pairs(self) -> np.ndarray:
+        """Numbers (see ``pair_ids``) of the pairs of images that a rig took at one time, [P] int64."""
+        rows = self._connection.rows(
+            "SELECT a.data_id, b.data_id FROM frame_data AS a JOIN frame_data AS b USING (frame_id) "
+            "WHERE a.data_id < b.data_id AND a.sensor_type = ? AND b.sensor_type = ?",
+            (CAMERA_SENSOR,) * 2,
+        )
+        return pair_ids(*np.array(rows, np.int64).reshape(-1, 2).T)
+
     def pair_counts(self) -> np.ndarray:
         """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers
         of ``matches`` and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""

@@ -20,7 +20,8 @@ class Note(StrEnum):
     IMAGES_BESIDE = "images_beside"  # the same as it lies to the database's folder: a project may be copied or moved
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
-    OVERWRITING = "overwriting"  # the fingerprint of a run of extract --overwrite that is not through
+    # Of a run of extract --overwrite that is not through: its fingerprint, and patterns if it has any.
+    OVERWRITING = "overwriting"
     MATCHING_ANEW = "matching_anew"  # the settings of a run of match --overwrite that is not through, as JSON
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 import pycolmap
 
-from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
+from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive, read_rigs
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.unusable import unusable_geometries
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
@@ -103,8 +103,9 @@ def reconstruct(
     it is gone a warning says so and points are black. For the starts see ``starts.best_of_starts``.
     Numbered model folders of an earlier run are replaced once the new ones are whole; other files stay.
 
-    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use or holds no verified
-    pairs, and where ``output`` holds a numbered folder with files that are no model.
+    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no verified
+    pairs, or rigs that the mapper can't take, and where ``output`` holds a numbered folder with files that are no
+    model.
     """
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
@@ -174,6 +175,7 @@ def read_input(
         unusable=left_out,
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
+        constant_rigs=_constant_rigs(options, database),
         names=names,
         connected=len(np.unique(image_pairs(verified[~np.isin(verified, by_chance)]))),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
@@ -189,3 +191,19 @@ def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: 
     if options.mapper is Mapper.GLOBAL and constant and constant != cameras:
         raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
     return constant
+
+
+def _constant_rigs(options: ReconstructionOptions, database: Path) -> dict[int, pycolmap.Rig]:
+    """The rigs with known poses of cameras, which are held. RuntimeError where the mapper needs those that are not."""
+    rigs = {rig_id: rig for rig_id, rig in read_rigs(database).items() if rig.non_ref_sensors}
+    unknown = [rig_id for rig_id, rig in rigs.items() if None in rig.non_ref_sensors.values()]
+    if unknown and options.mapper is not Mapper.GLOBAL:
+        raise RuntimeError(
+            f"the incremental mapper needs cam_from_rig of all cameras, which rig {min(unknown)} of {database} lacks: "
+            "give it to d2sfm extract --rig-config, or --mapper global, which finds it"
+        )
+    known = {rig_id: rig for rig_id, rig in rigs.items() if any(rig.non_ref_sensors.values())}
+    if options.refine_rigs or not known:
+        return {}
+    logger.info("the known poses of cameras in %d rigs are held (--refine-rigs refines them)", len(known))
+    return known

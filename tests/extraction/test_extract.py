@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.database_contents import require_whole
 from support.helpers import save_plain_weights, textured_picture
-from support.photograph_folder import SMALL, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, TINY, read_all, write_photograph_folder
 
 from d2sfm.database import FeatureStore
 from d2sfm.extraction import extract
@@ -277,3 +277,19 @@ def test_photographs_that_change_during_the_run_are_named(tmp_path, photographs,
     monkeypatch.undo()
     again = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
     assert (again.extracted, len(again.skipped)) == {"replaced": (1, 0), "broken": (0, 1), "deleted": (0, 0)}[change]
+
+
+def test_only_a_part_of_the_folder_is_extracted_and_the_rest_is_not_called_missing(tmp_path, photographs, caplog):
+    database = tmp_path / "db.db"
+    summary = extract_to_database(database, photographs, options=TINY, only=["sub/*"])
+    assert (summary.extracted, list(read_all(database))) == (1, ["sub/a.jpg"])
+    summary = extract_to_database(database, photographs, options=TINY, only=["b*", "sub"])
+    assert (summary.extracted, summary.already_there) == (1, 1)
+    for name in ("b c.png", "sub/a.jpg"):
+        (photographs / name).unlink()
+    shutil.copy(photographs / "a.jpg", photographs / "sub/d.jpg")
+    assert "not in" not in caplog.text
+    extract_to_database(database, photographs, options=TINY, only=["sub"])
+    assert "any more: 1 photograph (sub/a.jpg)" in caplog.text
+    with pytest.raises(ValueError, match=r"none of the 2 photographs below .* fits 'usb/\*' of --only"):
+        extract_to_database(database, photographs, options=TINY, only=["sub/*", "usb/*"])
