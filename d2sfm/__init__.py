@@ -1,6 +1,6 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
-    photographs -> network -> features -> orientation -> extraction -> database
+    preparation -> photographs -> network -> features -> orientation -> extraction -> database
                 -> pairs -> matching -> refinement -> mapping
 
     scenes with depth (megadepth_utils) -> training -> weights of the network
@@ -23,8 +23,9 @@ __version__ = "0.1.0"
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
     "options": "CameraOptions Convention DescriptorDtype ExtractionOptions MapCacheOptions MaskOptions MatchingOptions "
-    "Orientation PairOptions PairSelectionOptions ReconstructionOptions RefinementOptions StorageOptions "
-    "TrainingOptions TriangulationOptions VerificationOptions",
+    "Orientation PairOptions PairSelectionOptions PreparationOptions ReconstructionOptions RefinementOptions "
+    "StorageOptions TrainingOptions TriangulationOptions VerificationOptions",
+    "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
     "features.record": "Features",

@@ -8,10 +8,23 @@ import argparse
 import logging
 
 from d2sfm import __version__
-from d2sfm.commands import demo, export, extract, import_, match, merge, reconstruct, refine, remove, train, triangulate
+from d2sfm.commands import (
+    demo,
+    export,
+    extract,
+    import_,
+    match,
+    merge,
+    prepare,
+    reconstruct,
+    refine,
+    remove,
+    train,
+    triangulate,
+)
 from d2sfm.console import Parser, report
 
-COMMANDS = (extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
+COMMANDS = (prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

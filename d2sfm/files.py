@@ -45,6 +45,20 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
         part.replace(path)
 
 
+@contextmanager
+def replacing_folder(path: Path | str) -> Iterator[Path]:
+    """``replacing`` for a folder that is not there yet: an empty one to fill.
+
+    OSError where somebody else has made the folder by the end.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part_of(path) as part:
+        part.mkdir()
+        yield part
+        part.rename(path)
+
+
 def check_unpacked(stored: int, unpacked: int) -> None:
     """Raise ValueError where so few bytes can't be data that are so many once they are unpacked."""
     if unpacked > max(ALWAYS_UNPACKED, MOST_UNPACKED * stored):

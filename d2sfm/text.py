@@ -5,6 +5,8 @@ What is printed is escaped where it is printed, see ``console``; texts in here a
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 # What ends a line or steers a terminal, and the bytes of names that are not UTF-8.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -32,6 +34,17 @@ def first_of(names: Sequence[str], noun: str) -> str:
     """
     first = printable(names[0])
     return f"1 {noun} ({first})" if len(names) == 1 else f"{len(names)} {noun}s ({first} the first)"
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a pattern is for the photograph of a name: it is like the name, or like a folder that the name lies in.
+
+    As in a shell (``*``, ``?``, ``[abc]``, in which case counts), but that ``*`` also stands for '/'. What is the very
+    name or folder fits, too, whatever characters are in it.
+    """
+    above = (parent.as_posix() for parent in PurePosixPath(name).parents)
+    wanted = pattern.rstrip("/")
+    return any(each == wanted or fnmatchcase(each, wanted) for each in (name, *above) if each != ".")
 
 
 def natural_order(name: str) -> tuple[list[str | int], str]:

@@ -33,10 +33,10 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def square():
-    """The demonstration's scene, built once: its light takes seconds, whatever the size of its texels."""
-    from d2sfm.demo.square import build_square
+    """The demonstration's scene."""
+    from support.town_square import town_square
 
-    return build_square(seed=0, texels_per_m=24)
+    return town_square()
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,30 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def narrow_weights(tmp_path_factory):
+    from support.narrow_network import write_narrow_weights
+
+    return write_narrow_weights(tmp_path_factory.mktemp("weights") / "narrow.pth")
+
+
+@pytest.fixture(scope="module")
+def narrow_network(narrow_weights):
+    """A network with few channels, for tests of what is done with features, whatever they are."""
+    from support.narrow_network import use_narrow_network
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_network(patch, narrow_weights)
+        yield
+
+
+@pytest.fixture(scope="module")
+def narrow_training(narrow_network):
+    """The same for training."""
+    from support.narrow_network import use_narrow_training_trunk
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_narrow_training_trunk(patch)
+        yield

@@ -1,11 +1,7 @@
 import json
 import logging
-import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -15,8 +11,9 @@ from support.helpers import save_plain_weights, textured_picture
 
 from d2sfm import __version__
 from d2sfm.cli import main
-from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, MatchStore
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
 
 COMMANDS = ["extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]
 SMALL = ["--max-edge", "96"]
@@ -56,29 +53,6 @@ def test_the_three_commands_one_after_the_other(photographs, tmp_path, capsys, m
         assert len(store.done_pairs(verified=True)) == 3
 
 
-def test_refine_in_place_in_a_copy_and_back(photographs, tmp_path, capsys):
-    database, copy = tmp_path / "db.db", tmp_path / "copy.db"
-    assert extract(photographs, database, "--cache", tmp_path / "maps") == 0
-    assert len(list((tmp_path / "maps").iterdir())) == 3
-    assert run("match", "--database", database) == 0
-    with MatchStore(database) as store:
-        original = store.keypoints(1)
-    capsys.readouterr()
-    assert run("refine", "--database", database, "--output", copy, "--cache", tmp_path / "maps") == 0
-    assert "keypoints of" in capsys.readouterr().out
-    with MatchStore(database) as store:
-        assert np.array_equal(store.keypoints(1), original)
-    with MatchStore(copy) as store:
-        assert not np.array_equal(store.keypoints(1), original)
-        assert len(store.done_pairs(verified=True)) == 3
-    assert run("reconstruct", "--database", copy, "--output", tmp_path / "sparse", "--refine") == 1
-    assert "keypoints are refined already" in capsys.readouterr().out
-    assert run("refine", "--database", copy, "--restore") == 0
-    assert "original keypoints of 3 images restored" in capsys.readouterr().out
-    with MatchStore(copy) as store:
-        assert np.array_equal(store.keypoints(1), original)
-
-
 def test_second_runs_have_nothing_to_do(photographs, tmp_path, capsys):
     for _ in range(2):
         assert extract(photographs, tmp_path / "db.db") == 0
@@ -103,14 +77,6 @@ def test_pairs_of_other_settings_stay_with_a_warning_until_overwrite(photographs
     assert "already" not in captured.out
     assert run(*match, "--max-error", "3") == 0
     assert "warning" not in capsys.readouterr().err
-
-
-def test_a_reader_that_has_seen_enough_is_no_error(photographs, tmp_path):
-    command = f"{sys.executable} -m d2sfm extract --images '{photographs}' --database '{tmp_path}/db.db' --max-edge 96"
-    piped = f"set -o pipefail; {command} | true"
-    finished = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
-    assert finished.returncode == 0
-    assert "rror" not in finished.stderr
 
 
 def test_a_wrong_choice_is_answered_with_the_choices(capsys):
@@ -336,37 +302,3 @@ def test_help_names_every_option(command, capsys):
 def test_the_module_is_the_command():
     output = subprocess.run([sys.executable, "-m", "d2sfm", "--version"], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == f"d2sfm {__version__}"
-
-
-def test_an_interrupted_run_says_so_and_keeps_what_is_done(photographs, tmp_path):
-    for index in range(3, 24):
-        shutil.copy(photographs / "0.png", photographs / f"{index}.png")
-    command = [sys.executable, "-m", "d2sfm", "extract", "--images", photographs, "--database", tmp_path / "db.db"]
-    process = subprocess.Popen([*command, *SMALL], stderr=subprocess.PIPE, text=True, env={**os.environ})
-    wait_for_features(tmp_path / "db.db")
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=60)[1]
-    assert process.returncode == EXIT_INTERRUPTED
-    assert "goes on from there" in error
-    with FeatureStore(tmp_path / "db.db") as store:
-        done = list(store.extracted())
-        assert 0 < len(done) < 24
-        assert all(len(store.read(name)) > 0 for name in done)
-    assert extract(photographs, tmp_path / "db.db", "--quiet") == 0
-    with FeatureStore(tmp_path / "db.db") as store:
-        assert len(store.extracted()) == 24
-
-
-def wait_for_features(database, timeout_s=60):
-    """Until another process has written features of at least one image."""
-    give_up = time.monotonic() + timeout_s
-    while time.monotonic() < give_up:
-        if database.exists() and database.stat().st_size > 0:
-            try:
-                with FeatureStore(database) as store:
-                    if store.extracted():
-                        return
-            except RuntimeError:
-                pass  # it is being made just now
-        time.sleep(0.02)
-    raise AssertionError("no features were written")

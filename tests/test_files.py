@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from d2sfm.files import replacing, replacing_file
+from d2sfm.files import replacing, replacing_file, replacing_folder
 
 
 @pytest.mark.parametrize("sync", [False, True])
@@ -46,6 +46,36 @@ def test_writers_that_open_files_themselves_get_a_name(tmp_path):
         assert path.read_bytes() == b"old"
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_folder_gets_its_name_when_all_is_in_it(tmp_path):
+    killed = tmp_path / ".a.mp4.0123456789abcdef.part"
+    killed.mkdir()
+    killed.with_suffix(".lock").touch()
+    with replacing_folder(tmp_path / "a.mp4") as part:
+        (part / "1.jpg").touch()
+        assert not killed.exists()
+    assert os.listdir(tmp_path) == ["a.mp4"]
+    assert os.listdir(tmp_path / "a.mp4") == ["1.jpg"]
+
+
+def test_a_folder_that_fails_or_comes_too_late_leaves_nothing(tmp_path):
+    def fail():
+        with replacing_folder(tmp_path / "a") as part:
+            (part / "1.jpg").touch()
+            raise RuntimeError
+
+    def come_late():
+        with replacing_folder(tmp_path / "b"):
+            (tmp_path / "b").mkdir()
+            (tmp_path / "b" / "theirs.jpg").touch()
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with pytest.raises(OSError, match="not empty"):
+        come_late()
+    assert os.listdir(tmp_path) == ["b"]
+    assert os.listdir(tmp_path / "b") == ["theirs.jpg"]
 
 
 def test_threads_that_write_at_once_leave_the_whole_file_of_one(tmp_path):

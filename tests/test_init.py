@@ -56,6 +56,7 @@ def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
     assert not {"pycolmap", "torchvision", "cv2", "matplotlib"} & loaded
 
 
+@pytest.mark.slow
 def test_torchvision_is_of_training_alone():
     """Every other module leaves it alone: it takes a second to load."""
     loaded = modules_after(
@@ -67,6 +68,7 @@ def test_torchvision_is_of_training_alone():
     assert "torchvision" in modules_after("import d2sfm.training.trainer")
 
 
+@pytest.mark.slow
 def test_training_needs_no_pycolmap():
     loaded = modules_after("import d2sfm.training.train, d2sfm.commands.train")
     assert {"torch", "h5py"} <= loaded
@@ -84,6 +86,7 @@ def test_compressed_writes_after_pycolmap_do_not_abort():
     modules_after("import d2sfm.database; import zlib; zlib.compress(b'x' * 10000)")
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_without_pyplot():
     loaded = modules_after("import d2sfm.demo.show, d2sfm.training.journal")
     assert "matplotlib.figure" in loaded

@@ -68,12 +68,14 @@ def without_posix(code, folder):
     return run.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_every_module_can_be_imported(tmp_path):
     assert {"d2sfm.network.weights.download", "d2sfm.training.train", "d2sfm.colmap"} <= {
         *without_posix(MODULES, tmp_path)
     }
 
 
+@pytest.mark.slow
 def test_what_differs_between_systems_works(tmp_path):
     expected = ["db.db is in use by another run of d2sfm", "3000000", "True", "(3, 2)", "0"]
     assert without_posix(WHAT_DIFFERS, tmp_path) == expected

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2sfm.text import aligned, first_of, natural_order, one_line, printable
+from d2sfm.text import aligned, first_of, fits, natural_order, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,28 @@ from d2sfm.text import aligned, first_of, natural_order, one_line, printable
 )
 def test_errors_in_one_line(error, expected):
     assert one_line(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "expected"),
+    [
+        ("left/a.jpg", "left/*", True),
+        ("left/b/a.jpg", "left/*", True),
+        ("left/b/a.jpg", "left", True),
+        ("left/b/a.jpg", "left/", True),
+        ("left/b/a.jpg", "*/b", True),
+        ("left.jpg", "left", False),
+        ("a/left/a.jpg", "left", False),
+        ("a.jpg", "*.jpg", True),
+        ("a.JPG", "*.jpg", False),
+        ("b/a.jpg", "a.jpg", False),
+        ("img[1].jpg", "img[1].jpg", True),
+        ("img1.jpg", "img[12].jpg", True),
+        ("a.jpg", ".", False),
+    ],
+)
+def test_patterns_are_for_names_and_for_folders(name, pattern, expected):
+    assert fits(name, pattern) is expected
 
 
 def test_long_errors_are_cut():

@@ -23,4 +23,5 @@ def run(arguments: argparse.Namespace) -> int:
     from d2sfm.exchange.export import export_database
 
     progress = shows_progress(arguments)
-    return finish(arguments, export_database(arguments.database, arguments.output, options=options, progress=progress))
+    summary = export_database(arguments.database, arguments.output, options=options, progress=progress)
+    return finish(arguments, summary, skipped=summary.skipped)

@@ -31,6 +31,14 @@ def add(commands) -> None:
         "--image-list", type=Path, metavar="FILE", help="write a feature file beside each photograph named in this file"
     )
     parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        metavar="PATTERN",
+        help="only photographs with names (relative to --images) or folders like one of these, for example 'left/*' "
+        "(default: all)",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="extract photographs again that have features; matches and geometries of their pairs go with these",
@@ -68,7 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.image_list:
         summary = extract_to_files(arguments.image_list, **common)
     else:
-        summary = extract_to_database(arguments.database, arguments.images, **of_database, **common)
+        summary = extract_to_database(
+            arguments.database, arguments.images, only=arguments.only, **of_database, **common
+        )
     for name in summary.without_keypoints[:NAMES_SHOWN]:
         logger.warning("%s has no keypoints", name)
     if len(summary.without_keypoints) > NAMES_SHOWN:
@@ -84,6 +94,8 @@ def _refuse_unused(arguments: argparse.Namespace, storage: StorageOptions, of_da
     given = {name for name, options in of_database.items() if options != type(options)()}
     if arguments.image_list and ("cameras" in given or arguments.database != DATABASE):
         raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    if arguments.image_list and arguments.only:
+        raise ValueError("--only goes with --images, not with --image-list")
     if arguments.image_list and "masks" in given:
         raise ValueError("--masks and --camera-mask go with --images, not with --image-list")
     if arguments.image_list and "cache" in given:

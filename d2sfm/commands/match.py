@@ -39,4 +39,4 @@ def run(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
         progress=shows_progress(arguments),
     )
-    return finish(arguments, summary)
+    return finish(arguments, summary, skipped=summary.skipped)

@@ -42,4 +42,4 @@ def run(arguments: argparse.Namespace) -> int:
         refined = refine_database(database, images, options=refinement, cache=cache, progress=progress)
         print_result(arguments, refined)
     result = reconstruct(database, arguments.output, images=images, options=options, progress=progress)
-    return finish(arguments, result, is_whole=bool(result.models))
+    return finish(arguments, result, is_whole=bool(result.models) and not result.unusable)

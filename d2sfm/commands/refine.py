@@ -41,4 +41,4 @@ def run(arguments: argparse.Namespace) -> int:
         restored = restore_database(database, progress=progress)
         return finish(arguments, f"refine: original keypoints of {restored} images restored")
     refined = refine_database(database, arguments.images, options=options, cache=cache, progress=progress)
-    return finish(arguments, refined)
+    return finish(arguments, refined, is_whole=not refined.skipped)

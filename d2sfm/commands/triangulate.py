@@ -39,4 +39,4 @@ def run(arguments: argparse.Namespace) -> int:
 
     files, progress = (arguments.database, arguments.reference, arguments.output), shows_progress(arguments)
     result = triangulate(*files, images=arguments.images, options=options, progress=progress)
-    return finish(arguments, result, is_whole=bool(result.model))
+    return finish(arguments, result, is_whole=bool(result.model) and not result.unusable)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import Size, resize_factor
-from d2sfm.database.connection import PIECE_BYTES
+from d2sfm.database.descriptor_rows import DTYPES, check_count, pieces
 from d2sfm.database.removal import remove_features
+from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales
 from d2sfm.database.store import Store
 from d2sfm.database.tables import (
     FEATURES,
@@ -29,15 +31,12 @@ from d2sfm.options import Convention, DescriptorDtype
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
 _SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
-MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, where it is not built with another
-_ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
-
-_DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
-
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
     f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
     "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
     "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
+    "AND coalesce(length(keypoints.data), 0) = 16 * keypoints.rows "
+    "AND coalesce(length(descriptors.data), 0) = descriptors.cols * descriptors.rows "
     f"AND fingerprint != '{OUTDATED}'"
 )
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
@@ -111,10 +110,10 @@ class FeatureStore(Store):
                 f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
                 f"the camera in {self.path} has {image.width} x {image.height}"
             )
-        if features.descriptors.dtype.name not in _DTYPES:
+        if features.descriptors.dtype.name not in DTYPES:
             raise ValueError(f"has descriptors of {features.descriptors.dtype}, expected float16 or float32")
         descriptor_dtype = DescriptorDtype(features.descriptors.dtype.name)
-        dtype = _DTYPES[descriptor_dtype]
+        dtype = DTYPES[descriptor_dtype]
         row_bytes = DESCRIPTOR_SIZE * dtype.itemsize
         check_count(len(features), descriptor_dtype)
         create_our_tables(self._connection)
@@ -132,8 +131,7 @@ class FeatureStore(Store):
                 "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, zeroblob(?))",
                 (image.image_id, _UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
             )
-            pieces = _pieces(features.descriptors, dtype)
-            self._connection.write_blob("descriptors", "data", image.image_id, pieces)
+            self._connection.write_blob("descriptors", "data", image.image_id, pieces(features.descriptors, dtype))
             self._connection.rows(
                 f"INSERT INTO {FEATURES} (image_id, input_width, input_height, scales, convention, fingerprint, "
                 f"scores, {ORIENTATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -143,7 +141,8 @@ class FeatureStore(Store):
     def read(self, name: str) -> Features:
         """The features that ``write`` stored; descriptors have the dtype that they are stored in.
 
-        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features.
+        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features,
+        UnusableRow where they hold numbers that are none.
         """
         image = self._image(name)
         with self._connection.transaction("DEFERRED"):
@@ -157,7 +156,9 @@ class FeatureStore(Store):
             [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation)] = rows
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
-        keypoints = np.frombuffer(keypoints, "<f4").reshape(-1, 4).copy()
+        keypoints = np.frombuffer(keypoints or b"", "<f4").reshape(-1, 4).copy()
+        check_keypoints(self.path, name, keypoints)
+        check_descriptors(self.path, name, descriptors)
         keypoints[:, 3] = np.frombuffer(scores, "<f4")
         return Features(
             keypoints=keypoints,
@@ -165,12 +166,12 @@ class FeatureStore(Store):
             image_size=(image.width, image.height),
             input_size=(width, height),
             convention=Convention(convention),
-            scales=tuple(json.loads(scales)),
+            scales=read_scales(self.path, name, scales),
             orientation=orientation,
         )
 
     def keypoints(self) -> Iterator["StoredKeypoints"]:
-        """Keypoints of the images whose features are whole, sorted by name."""
+        """Keypoints of the images whose features are whole, sorted by name, less those that can't be used."""
         images = self.images()
         for name in self.extracted():
             [(*size, convention, orientation, data)] = self._connection.rows(
@@ -178,8 +179,10 @@ class FeatureStore(Store):
                 f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
-            keypoints = np.frombuffer(data, "<f4").reshape(-1, 4)
-            yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
+            keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
+            with suppress(UnusableRow):  # the verification of its pairs names it
+                check_keypoints(self.path, name, keypoints)
+                yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
 
     def orientations(self) -> dict[str, int]:
         """By name, the EXIF orientation by which each photograph was turned before the network; 1 for none."""
@@ -233,22 +236,3 @@ class FeatureStore(Store):
 
 def _image_row(row: tuple) -> ImageRow:
     return ImageRow(**dict(zip(("image_id", "name", "camera_id", "width", "height"), row, strict=True)))
-
-
-def check_count(count: int, descriptor_dtype: DescriptorDtype) -> None:
-    """Raise ValueError where the descriptors of that many keypoints are more than a row of the database can hold."""
-    row_bytes = DESCRIPTOR_SIZE * _DTYPES[DescriptorDtype(descriptor_dtype)].itemsize
-    most = (MAX_ROW_BYTES - _ROW_HEAD_BYTES) // row_bytes
-    if count > most:
-        or_half = " or --descriptor-dtype float16" if descriptor_dtype is DescriptorDtype.FLOAT32 else ""
-        raise ValueError(
-            f"has {count} keypoints, of which a database holds {most} for an image as {descriptor_dtype}: "
-            f"use --max-keypoints {most}{or_half}"
-        )
-
-
-def _pieces(descriptors: np.ndarray, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """The descriptors in the dtype, some rows at a time."""
-    rows = PIECE_BYTES // (DESCRIPTOR_SIZE * dtype.itemsize)
-    for start in range(0, len(descriptors), rows):
-        yield descriptors[start : start + rows].astype(dtype, copy=False)

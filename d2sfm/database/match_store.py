@@ -5,10 +5,21 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.database.camera_rows import read_camera
 from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.pair_rows import GEOMETRY, MATCHES, geometry_row, matches_row, read_matches
+from d2sfm.database.rows import (
+    UnusableRow,
+    check_descriptors,
+    check_keypoints,
+    check_matches,
+    check_size,
+    declared_bytes,
+    of_images,
+    warn_once,
+)
 from d2sfm.database.store import Store
 from d2sfm.database.tables import PAIRS_ANEW, tables
 
@@ -28,6 +39,9 @@ class MatchStore(Store):
         self._marks = PAIRS_ANEW in tables(self._connection)
         self._names = {image_id: name for image_id, name, _ in images}
         self._camera_ids = {image_id: camera_id for image_id, _, camera_id in images}
+        self._counts = dict(
+            self._connection.rows("SELECT image_id, rows FROM keypoints WHERE typeof(rows) = 'integer'")
+        )
 
     def image_names(self) -> dict[int, str]:
         """Names by image_id, ids ascending."""
@@ -38,20 +52,13 @@ class MatchStore(Store):
         return {name: image_id for image_id, name in self._names.items()}
 
     def camera(self, image_id: int) -> pycolmap.Camera:
-        """The camera of an image. Raises ValueError where there is no such image."""
+        """The camera of an image. Raises ValueError where there is no such image, RuntimeError where it can't be."""
         self._require_images(image_id)
         camera_id = self._camera_ids[image_id]
-        [(model, width, height, params, is_prior)] = self._connection.rows(
+        [row] = self._connection.rows(
             "SELECT model, width, height, params, prior_focal_length FROM cameras WHERE camera_id = ?", (camera_id,)
         )
-        return pycolmap.Camera(
-            camera_id=camera_id,
-            model=pycolmap.CameraModelId(model),
-            width=width,
-            height=height,
-            params=np.frombuffer(params or b"", "<f8"),
-            has_prior_focal_length=bool(is_prior),
-        )
+        return read_camera(self.path, self._names[image_id], camera_id, row)
 
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
         """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
@@ -87,60 +94,80 @@ class MatchStore(Store):
     def keypoints(self, image_id: int) -> np.ndarray:
         """Positions x, y in pixels of the photograph, [N, 2] float32.
 
-        Raises ValueError where there is no such image, RuntimeError where it has no keypoints row.
+        Raises ValueError where there is no such image, RuntimeError where it has no keypoints row, UnusableRow where
+        that can't be used.
         """
-        rows, columns = self._shape("keypoints", image_id)
+        rows, columns, found = self._shape("keypoints", image_id)
+        name = self._names[image_id]
+        if columns not in (2, 4, 6):
+            raise UnusableRow(self.path, name, f"has keypoints of {columns} numbers, expected 2, 4 or 6: make it anew")
+        check_size(self.path, name, "keypoints", declared_bytes(rows, 4 * columns), found)
         keypoints = self._read("keypoints", image_id, np.empty((rows, columns), "<f4"))
+        check_keypoints(self.path, name, keypoints)
         return np.ascontiguousarray(keypoints[:, :2])
 
     def descriptors(self, image_id: int) -> np.ndarray:
         """Descriptors, [N, 512] float16 or float32: the length of their rows tells which.
 
-        Raises ValueError where there is no such image, RuntimeError where it has no descriptors or other ones.
+        Raises ValueError where there is no such image, RuntimeError where it has no descriptors or other ones,
+        UnusableRow where they can't be used.
         """
-        rows, row_bytes = self._shape("descriptors", image_id)
+        rows, row_bytes, found = self._shape("descriptors", image_id)
         if row_bytes not in _DESCRIPTOR_DTYPES:
             raise RuntimeError(
                 f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes, "
                 "those of D2-Net have 1024 (float16) or 2048 (float32)"
             )
-        return self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
+        check_size(self.path, self._names[image_id], "descriptors", declared_bytes(rows, row_bytes), found)
+        descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
+        check_descriptors(self.path, self._names[image_id], descriptors)
+        return descriptors
 
     def done_pairs(self, verified: bool) -> np.ndarray:
-        """Numbers (see ``pair_ids``) of the pairs that have matches (there may be 0 of them) and, with verified, a
-        two-view geometry, [P] int64, ascending."""
+        """Numbers (see ``pair_ids``) of the pairs of images that are there that have matches (there may be 0 of them)
+        and, with verified, a two-view geometry, [P] int64, ascending."""
         also = "JOIN two_view_geometries USING (pair_id) " if verified else ""
         sql = f"SELECT pair_id FROM matches {also}ORDER BY pair_id"
-        return self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]
+        pairs = self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]
+        return pairs[self._are_pairs(pairs)]
 
     def unverified_pairs(self) -> int:
         """How many pairs have matches, one or more, and no two-view geometry."""
         verified = "SELECT pair_id FROM two_view_geometries"
-        return self._connection.rows(f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})")[0][
-            0
-        ]
+        sql = f"SELECT count(*) FROM matches WHERE rows > 0 AND pair_id NOT IN ({verified})"
+        return self._connection.rows(sql)[0][0]
+
+    def frame_pairs(self) -> np.ndarray:
+        """Numbers (see ``pair_ids``) of the pairs of images that a rig took at one time, [P] int64."""
+        rows = self._connection.rows(
+            "SELECT a.data_id, b.data_id FROM frame_data AS a JOIN frame_data AS b USING (frame_id) "
+            "WHERE a.data_id < b.data_id AND a.sensor_type = ? AND b.sensor_type = ?",
+            (CAMERA_SENSOR,) * 2,
+        )
+        return pair_ids(*np.array(rows, np.int64).reshape(-1, 2).T)
 
     def pair_counts(self) -> np.ndarray:
         """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers
         of ``matches`` and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""
         counts = self._connection.table(
-            "SELECT pair_id, matches.rows, coalesce(two_view_geometries.rows, 0) FROM matches "
+            "SELECT pair_id, max(CAST(matches.rows AS INTEGER), 0), "
+            "max(coalesce(CAST(two_view_geometries.rows AS INTEGER), 0), 0) FROM matches "
             "LEFT JOIN two_view_geometries USING (pair_id) ORDER BY pair_id",
             [("pair_id", np.int64), ("matches", np.int64), ("inliers", np.int64)],
         )
-        return counts[np.isin(image_pairs(counts["pair_id"]), list(self._names)).all(axis=1)]
+        return counts[self._are_pairs(counts["pair_id"])]
 
     def matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Matches of a pair, [M, 2] uint32, indices of keypoints of a and b; (0, 2) where the pair has none.
 
-        Raises ValueError where there is no such image.
+        Raises ValueError where there is no such image, UnusableRow where the row can't be used.
         """
         return self._matches("matches", id_a, id_b)
 
     def inlier_matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) where there is none.
 
-        Raises ValueError where there is no such image.
+        Raises ValueError where there is no such image, UnusableRow where the row can't be used.
         """
         return self._matches("two_view_geometries", id_a, id_b)
 
@@ -191,10 +218,20 @@ class MatchStore(Store):
     def _has_row(self, table: str, image_id: int) -> bool:
         return bool(self._connection.rows(f"SELECT NULL FROM {table} WHERE image_id = ?", (image_id,)))
 
-    def _shape(self, table: str, image_id: int) -> tuple[int, int]:
-        """Numbers of rows and columns of an image's keypoints or descriptors."""
+    def _are_pairs(self, pairs: np.ndarray) -> np.ndarray:
+        are_pairs = of_images(pairs, list(self._names))
+        if not are_pairs.all():
+            others = pairs[~are_pairs]
+            warn_once(
+                f"{self.path}: passed over, as no pairs of its images: {len(others)} (pair_id {others[0]} the first)"
+            )
+        return are_pairs
+
+    def _shape(self, table: str, image_id: int) -> tuple[int, int, int]:
+        """Declared numbers of rows and columns of an image's keypoints or descriptors, and the bytes that are there."""
         self._require_images(image_id)
-        found = self._connection.rows(f"SELECT rows, cols FROM {table} WHERE image_id = ?", (image_id,))
+        sql = f"SELECT rows, cols, coalesce(length(CAST(data AS BLOB)), 0) FROM {table} WHERE image_id = ?"
+        found = self._connection.rows(sql, (image_id,))
         if not found:
             raise RuntimeError(f"{self._names[image_id]} has no {table} in {self.path}")
         return found[0]
@@ -207,8 +244,14 @@ class MatchStore(Store):
 
     def _matches(self, table: str, id_a: int, id_b: int) -> np.ndarray:
         self._require_images(id_a, id_b)
-        rows = self._connection.rows(f"SELECT data FROM {table} WHERE pair_id = ?", (int(pair_ids(id_a, id_b)),))
-        return read_matches(rows[0][0] if rows else None, id_a > id_b)
+        sql = f"SELECT rows, cols, CAST(data AS BLOB) FROM {table} WHERE pair_id = ?"
+        [(rows, columns, data)] = self._connection.rows(sql, (int(pair_ids(id_a, id_b)),)) or [(0, 2, None)]
+        name = f"{self._names[id_a]} - {self._names[id_b]}"
+        expected = declared_bytes(rows, 8) if columns == 2 or not rows else None
+        check_size(self.path, name, "matches", expected, len(data or b""))
+        matches = read_matches(data, id_a > id_b)
+        check_matches(self.path, name, matches, [self._counts.get(id_, np.inf) for id_ in (id_a, id_b)])
+        return matches
 
     def _replace(self, table: str, columns: tuple[str, ...], values: tuple) -> None:
         marks = ", ".join("?" * len(columns))

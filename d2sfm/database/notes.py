@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from d2sfm.database.connection import Connection
+from d2sfm.database.rows import json_object
 from d2sfm.database.tables import FEATURES, ORIGINALS, OUTDATED, SETTINGS, create_our_tables, tables
 
 NAMES_LOOKED_FOR = 10  # by which a folder is known; a few photographs may have been taken away
@@ -19,7 +20,8 @@ class Note(StrEnum):
     IMAGES_BESIDE = "images_beside"  # the same as it lies to the database's folder: a project may be copied or moved
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
-    OVERWRITING = "overwriting"  # the fingerprint of a run of extract --overwrite that is not through
+    # Of a run of extract --overwrite that is not through: its fingerprint, and patterns if it has any.
+    OVERWRITING = "overwriting"
     MATCHING_ANEW = "matching_anew"  # the settings of a run of match --overwrite that is not through, as JSON
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
@@ -84,7 +86,7 @@ class Notes:
 
     def match_settings(self) -> dict:
         """The settings of d2sfm's own matching and verification; empty where the pairs are not its own."""
-        return json.loads(self.read(Note.MATCH) or "{}")
+        return self._settings(Note.MATCH)
 
     def note_match_settings(self, settings: Mapping[str, object]) -> None:
         """Keep them in place of those that were noted."""
@@ -100,4 +102,7 @@ class Notes:
             return {}
         outdated = f"SELECT image_id FROM {FEATURES} WHERE fingerprint = '{OUTDATED}'"
         of_current = f"SELECT NULL FROM {ORIGINALS} WHERE image_id NOT IN ({outdated}) LIMIT 1"
-        return json.loads(self.read(Note.REFINEMENT) or "{}") if self._connection.rows(of_current) else {}
+        return self._settings(Note.REFINEMENT) if self._connection.rows(of_current) else {}
+
+    def _settings(self, note: Note) -> dict:
+        return json_object(self._connection.path, note, self.read(note) or "{}")

@@ -13,25 +13,26 @@ from d2sfm.database.notes import Note, Notes
 from d2sfm.database.tables import FEATURES, OUTDATED, create_our_tables, tables
 
 
-def begin_overwriting(path: Path, names: Iterable[str], fingerprint: str) -> None:
+def begin_overwriting(path: Path, names: Iterable[str], run: str) -> None:
     """Note, all at once, that the features of these images are to be written anew.
 
-    A stopped run of the same fingerprint goes on: what it has written is not noted again. Raises as ``FeatureStore``.
+    run: what tells it from others, its fingerprint among it. A stopped one goes on: what it has written is not noted
+    again. Raises as ``FeatureStore``.
     """
     with Connection(path) as connection:
         create_our_tables(connection)
         with connection.transaction():
-            if Notes(connection).read(Note.OVERWRITING) == fingerprint:
+            if Notes(connection).read(Note.OVERWRITING) == run:
                 return
             of_image = "image_id = (SELECT image_id FROM images WHERE name = ?)"
             connection.run_many(
                 f"UPDATE {FEATURES} SET fingerprint = '{OUTDATED}' WHERE {of_image}", [(name,) for name in names]
             )
-            Notes(connection).write(Note.OVERWRITING, fingerprint)
+            Notes(connection).write(Note.OVERWRITING, run)
 
 
 def stopped_overwriting(path: Path) -> str | None:
-    """The fingerprint of an overwriting run that is not through; None where there is none."""
+    """What was noted of an overwriting run that is not through; None where there is none."""
     with Connection(path) as connection:
         return Notes(connection).read(Note.OVERWRITING)
 

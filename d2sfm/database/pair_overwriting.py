@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.database.connection import Connection
+from d2sfm.database.file import require_database
 from d2sfm.database.notes import Note, Notes
+from d2sfm.database.rows import json_object
 from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
 
 
@@ -43,13 +45,15 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
 
 
 def pairs_anew(path: Path) -> PairsAnew | None:
-    """What a run that is not through has left; None where there is none."""
+    """What a run that is not through has left; None where there is none. Raises as ``require_database``."""
+    require_database(path)
     with Connection(path) as connection:
         noted = Notes(connection).read(Note.MATCHING_ANEW)
         if noted is None or PAIRS_ANEW not in tables(connection):
             return None
         sql = f"SELECT pair_id FROM {PAIRS_ANEW} JOIN matches USING (pair_id) WHERE NOT is_written ORDER BY pair_id"
-        return PairsAnew(json.loads(noted), connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+        settings = json_object(path, Note.MATCHING_ANEW, noted)
+        return PairsAnew(settings, connection.table(sql, [("pair_id", np.int64)])["pair_id"])
 
 
 def end_overwriting_pairs(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
+from d2sfm.database.camera_rules import by_rule
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.given_camera import given_camera, mark_given, require_camera, require_given
@@ -29,7 +30,8 @@ def import_photographs(
     names are relative to images_dir, with '/' between parts. Only their headers are looked at, so damaged pixels
     are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
     database has for them (the one of most images), with ``existing_camera`` all of them that one. Cameras with the
-    parameters that options give are marked as given.
+    parameters that options give are marked as given. Of options that hold files of cameras or rigs, photographs share
+    cameras with those of the same rule, see ``camera_rules``.
 
     Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
     that they were to share. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out
@@ -37,7 +39,6 @@ def import_photographs(
     is not the one that options give, or is missing.
     """
     options = options or CameraOptions()
-    given = given_camera(options)
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"no folder of photographs {images_dir}")
     for name in names:
@@ -45,24 +46,39 @@ def import_photographs(
             raise ValueError(f"expected a name relative to {images_dir} and below it, found {name}")
     known = _camera_ids(path)
     new = sorted(set(names) - known.keys())
+    rules = [(rule.options, of_rule) for rule, of_rule in by_rule(options, sorted({*names, *known}))]
+    groups = [group for of_rule, members in rules for group in _groups(path, of_rule, members, known)]
+    if new:
+        require_room(path, IMPORT_BYTES + IMAGE_BYTES * len(new))
+    with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
+        for members, mode, reader in groups:
+            _import_group(path, images_dir, members, mode, reader)
+    complete_frames(path)
+    cameras, wanted = _camera_ids(path), set(names)
+    for of_rule, members in rules:
+        if (given := given_camera(of_rule)) is not None:
+            mark_given(path, given, [cameras[name] for name in members if name in wanted and name in cameras])
+    return [name for name in new if name not in cameras]
+
+
+def _groups(
+    path: Path, options: CameraOptions, names: list[str], known: dict[str, int]
+) -> list[tuple[list[str], CameraMode, pycolmap.ImageReaderOptions]]:
+    """The new ones of the names that the same options are for, each group of one call of pycolmap with what it takes.
+
+    known: camera_id by name of all photographs that are there. Raises as ``require_camera`` and ``require_given``.
+    """
+    new = [name for name in names if name not in known]
     if options.existing_camera is None:
-        mode, shared = options.camera_mode, _cameras_to_share(known, options.camera_mode)
+        there = {name: known[name] for name in names if name in known}
+        mode, shared = options.camera_mode, _cameras_to_share(there, options.camera_mode)
     else:
         require_camera(path, options.existing_camera)
         mode, shared = CameraMode.SINGLE, {_camera_group("", CameraMode.SINGLE): options.existing_camera}
     groups = by_camera_group(new, mode)
-    if given is not None:
+    if (given := given_camera(options)) is not None:
         require_given(path, given, [shared[group] for group in groups if group in shared])
-    if new:
-        require_room(path, IMPORT_BYTES + IMAGE_BYTES * len(new))
-    with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
-        for group, members in groups.items():
-            _import_group(path, images_dir, members, mode, _reader(options, shared.get(group)))
-    complete_frames(path)
-    cameras = _camera_ids(path)
-    if given is not None:
-        mark_given(path, given, [cameras[name] for name in names if name in cameras])
-    return [name for name in new if name not in cameras]
+    return [(members, mode, _reader(options, shared.get(group))) for group, members in groups.items()]
 
 
 def _camera_ids(path: Path) -> dict[str, int]:

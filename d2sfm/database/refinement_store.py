@@ -25,9 +25,9 @@ class RefinementStore(Store):
         Raises RuntimeError where the image has none, or others.
         """
         rows = self._connection.rows("SELECT cols, data FROM keypoints WHERE image_id = ?", (image_id,))
-        if not rows or rows[0][0] != 4:
+        if not rows or rows[0][0] != 4 or len(rows[0][1] or b"") % 16:
             raise RuntimeError(f"{self.path} has no keypoints of d2sfm for image {image_id}")
-        return np.frombuffer(rows[0][1], "<f4").reshape(-1, 4).copy()
+        return np.frombuffer(rows[0][1] or b"", "<f4").reshape(-1, 4).copy()
 
     def replace(self, positions: Mapping[int, np.ndarray], note: Mapping) -> None:
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
@@ -92,9 +92,10 @@ class RefinementStore(Store):
         rows = self._connection.rows(
             f"SELECT number, nodes, positions FROM {PARTS} WHERE fingerprint = ?", (fingerprint,)
         )
-        return {
+        return {  # others are computed again
             number: (np.frombuffer(nodes, "<i8"), np.frombuffer(positions, "<f8").reshape(-1, 2))
             for number, nodes, positions in rows
+            if len(nodes) % 8 == 0 and len(positions) == 2 * len(nodes)
         }
 
     def _remove_geometries(self) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from d2sfm.database.connection import Connection
 from d2sfm.database.file import require_database
 from d2sfm.database.notes import Notes
+from d2sfm.database.rows import require_sane
 
 
 class Store(AbstractContextManager):
     """A COLMAP database that is open by sqlite3. Nothing else in this process may touch the file meanwhile.
 
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database; every method
-    raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
+    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database or a row can't be;
+    every method raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
     """
 
     def __init__(self, path: Path):
@@ -20,6 +21,11 @@ class Store(AbstractContextManager):
         self.path = Path(path)
         self._connection = Connection(self.path)
         self.notes = Notes(self._connection)
+        try:
+            require_sane(self._connection)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._connection.close()

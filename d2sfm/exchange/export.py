@@ -5,7 +5,7 @@ d2sfm export --database db.db --format hloc --output exported
 
 import logging
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.rows import UnusableRow
 from d2sfm.features.record import Features
 from d2sfm.formats.hdf5 import FILE_BYTES, created
 from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
@@ -24,6 +25,7 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import require_writable, write_pairs
+from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class ExportSummary:
     pairs: int | None = None  # None where matches were not asked for
     matches: int = 0
     output: Path
+    skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
 
     def __str__(self) -> str:
         text = f"export: {self.images} images, {self.keypoints} keypoints"
@@ -54,7 +57,7 @@ def export_database(
     nearest neighbours.
 
     Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no features of
-    d2sfm or matches of keypoints that are not there, ValueError where a name or a match does not fit into the layout,
+    d2sfm, ValueError where a name or a match does not fit into the layout,
     or ``output`` is no folder.
     """
     database, output, options = Path(database), Path(output), options or ExportOptions()
@@ -70,12 +73,14 @@ def export_database(
             output.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"{output} is no folder, and none can be made there: a file is in the way") from None
-        keypoints = _write_features(database, output, names, options, progress)
-        found = {"images": len(names), "keypoints": keypoints, "output": output}
+        skipped = Skipped()
+        keypoints = _write_features(database, output, names, options, skipped, progress)
+        names = [name for name in names if name not in skipped]
+        found = {"images": len(names), "keypoints": keypoints, "output": output, "skipped": skipped}
         if not with_matches:
             _warn_of_others(output)
             return ExportSummary(**found)
-        pairs, matches = _write_matches(database, output, set(names), options.matches, progress)
+        pairs, matches = _write_matches(database, output, set(names), options.matches, skipped, progress)
         return ExportSummary(**found, pairs=pairs, matches=matches)
 
 
@@ -96,7 +101,9 @@ def _names(database: Path) -> list[str]:
     return names
 
 
-def _write_features(database: Path, output: Path, names: list[str], options: ExportOptions, progress: bool) -> int:
+def _write_features(
+    database: Path, output: Path, names: list[str], options: ExportOptions, skipped: Skipped, progress: bool
+) -> int:
     """Returns the number of keypoints."""
     total, for_hloc, stored = 0, options.format is ExportFormat.HLOC, _stored(database)
     with FeatureStore(database) as store:
@@ -104,7 +111,11 @@ def _write_features(database: Path, output: Path, names: list[str], options: Exp
     size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
     with FeatureStore(database) as store, created(output / "features.h5", size) if for_hloc else nullcontext() as file:
         for name in tqdm(names, desc="export", unit="image", disable=not progress):
-            features = store.read(name)
+            try:
+                features = store.read(name)
+            except UnusableRow as error:
+                skipped[name] = error.reason
+                continue
             total += len(features)
             if for_hloc:
                 write_hloc_features(file, name, features, fingerprints[name])
@@ -132,7 +143,7 @@ def _dtype(features: Features, output_type: OutputType) -> DescriptorDtype:
 
 
 def _write_matches(
-    database: Path, output: Path, names: set[str], kind: ExportedMatches, progress: bool
+    database: Path, output: Path, names: set[str], kind: ExportedMatches, skipped: Skipped, progress: bool
 ) -> tuple[int, int]:
     """Returns the numbers of pairs and matches."""
     only_verified, total, written, stored = kind is ExportedMatches.VERIFIED, 0, [], _stored(database)
@@ -145,13 +156,15 @@ def _write_matches(
         tiles = in_tiles(pairs)
         descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
         for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
-            matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
+            try:
+                matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
+            except UnusableRow as error:
+                skipped[error.name] = error.reason
+                continue
             if only_verified and not len(matches):
                 continue
             of_a, of_b = descriptors[a], descriptors[b]
             pair = (name_of[a], name_of[b])
-            if len(matches) and (matches >= (len(of_a), len(of_b))).any():
-                raise RuntimeError(f"{database} has matches of {' and '.join(pair)} for keypoints that are not there")
             cosine = np.einsum("md,md->m", of_a[matches[:, 0]], of_b[matches[:, 1]], dtype=np.float32)
             write_hloc_matches(file, pair, matches, len(of_a), (1 + cosine) / 2)
             written.append((a, b))

@@ -13,8 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, MatchStore, exclusive, given_camera
-from d2sfm.extraction.folder import import_folder, open_database, remove_skipped
+from d2sfm.database import FeatureStore, MatchStore, exclusive
+from d2sfm.extraction.folder import check_cameras, import_folder, open_database, remove_skipped
 from d2sfm.extraction.pending import note_folder, pending_names
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.features.record import Features
@@ -90,9 +90,9 @@ def import_features(
     started = time.perf_counter()
     database, images, features = Path(database), Path(images), Path(features)
     options, cameras, summary = options or ImportOptions(), cameras or CameraOptions(), ImportSummary()
-    given_camera(cameras)  # raises where it is none
     with (FeatureFolder if features.is_dir() else HlocFeatures)(features, options) as source, exclusive(database):
         names = _names(images, source)
+        check_cameras(cameras, names)
         if matches is not None:
             with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
                 pass

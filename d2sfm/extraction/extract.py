@@ -6,11 +6,14 @@ d2sfm extract --database db.db --images photos
 import json
 import logging
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, end_overwriting, exclusive, given_camera
+from d2sfm.database import FeatureStore, end_overwriting, exclusive
 from d2sfm.extraction.folder import (
+    check_cameras,
     feature_writer,
     import_folder,
     open_database,
@@ -39,7 +42,7 @@ from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of
+from d2sfm.text import first_of, fits
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,7 @@ def extract_to_database(
     masks: MaskOptions | None = None,
     cache: MapCacheOptions | None = None,
     limits: PhotographOptions | None = None,
+    only: Sequence[str] = (),
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
@@ -61,36 +65,37 @@ def extract_to_database(
 
     A database is made where there is none. Photographs that have features are passed over; what can't be used is named
     in the summary and leaves no row behind. masks: what of the photographs is out. cache: where early feature maps are
-    kept for refinement, and how many. overwrite: extract again what has features, of whatever settings. They count as
-    none from the start of that run, but stay, with the pairs that hang on them, until the new ones are written; where
-    it was stopped, the next run goes on. A photograph whose size changed gets a new camera; one that is broken by now
-    keeps what it had. limits: which photographs are read.
+    kept for refinement, and how many. limits: which photographs are read. only: patterns (see ``text.fits``) of the
+    photographs that this run is about; all others stay as they are (default: it is about all). overwrite: extract again
+    what has features, of whatever settings. They count as none from the start of that run, but stay, with the pairs
+    that hang on them, until the new ones are written; where it was stopped, the next run goes on. A photograph whose
+    size changed gets a new camera; one that is broken by now keeps what it had.
 
-    Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a cache without scale
-    1, RuntimeError where the database is none, or holds features of another extractor or of other settings (with
-    overwrite: of photographs that are not in the folder).
+    Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a pattern that no
+    photograph fits and for a cache without scale 1, RuntimeError where the database is none, or holds features of
+    another extractor or of other settings (with overwrite: of photographs that this run is not about).
     """
     started, skipped = time.perf_counter(), Skipped()
     images, cameras, cache = Path(images), cameras or CameraOptions(), cache or MapCacheOptions()
     largest = (limits or PhotographOptions()).max_megapixels
     masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
-    names = _require_inputs(images, options or ExtractionOptions(), cameras, masks, cache)
+    names = _require_inputs(images, only, options or ExtractionOptions(), cameras, masks, cache)
     extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
     with exclusive(database):
         open_database(database, cameras)
-        pending = begin(database, images, names, fingerprint, overwrite)
+        pending = begin(database, images, names, fingerprint, overwrite, only)
         masks.warn_of_lacking(pending)
-        fits = extractor.check_size
-        photographs = read_headers(images, pending, skipped, lambda each: fits(each.upright_size), largest)
-        _warn_of_missing(database, images, names)
+        is_of_size = extractor.check_size
+        photographs = read_headers(images, pending, skipped, lambda each: is_of_size(each.upright_size), largest)
+        _warn_of_missing(database, images, names, only)
         known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
         photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
-        if photographs:
+        if photographs or cameras.rig_config is not None:
             photographs = import_folder(database, images, photographs, cameras, skipped)
-        if len(pending) < len(names) and cameras != CameraOptions():
+        if len(pending) < len(names) and replace(cameras, rig_config=None) != CameraOptions():
             logger.warning("photographs that are in the database already keep their cameras: give others a new one")
         try:
             keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint)
@@ -102,22 +107,35 @@ def extract_to_database(
 
 
 def _require_inputs(
-    images: Path, options: ExtractionOptions, cameras: CameraOptions, masks: Masks, cache: MapCacheOptions
+    images: Path,
+    only: Sequence[str],
+    options: ExtractionOptions,
+    cameras: CameraOptions,
+    masks: Masks,
+    cache: MapCacheOptions,
 ) -> list[str]:
     """Sorted names of the photographs. Raises where an argument is wrong, before anything is made."""
     names = list_photographs(images)
     if not names:
-        raise ValueError(f"{images} holds no photographs")
-    given_camera(cameras)  # raises where it is none
+        raise ValueError(f"{images} holds no photographs (of videos, d2sfm prepare makes some)")
+    check_cameras(cameras, names)
+    for pattern in only:
+        if not any(fits(name, pattern) for name in names):
+            raise ValueError(f"none of the {len(names)} photographs below {images} fits {pattern!r} of --only")
+    names = [name for name in names if _is_among(only, name)]
     if cache.cache and 1.0 not in options.scales:
         raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
     masks.check(images, names)
     return names
 
 
-def _warn_of_missing(database: Path, images: Path, names: list[str]) -> None:
+def _is_among(only: Sequence[str], name: str) -> bool:
+    return not only or any(fits(name, pattern) for pattern in only)
+
+
+def _warn_of_missing(database: Path, images: Path, names: list[str], only: Sequence[str]) -> None:
     with FeatureStore(database) as store:
-        gone = sorted(store.images().keys() - set(names))
+        gone = sorted(name for name in store.images().keys() - set(names) if _is_among(only, name))
     if gone:
         logger.warning(
             "in %s, and not in %s any more: %s (d2sfm remove --missing takes them out)",

@@ -11,12 +11,16 @@ import pycolmap
 
 from d2sfm.database import (
     FeatureStore,
+    apply_rig_config,
     by_camera_group,
+    by_rule,
+    camera_rules,
     create_database,
     estimated_cameras,
     given_camera,
     import_photographs,
     outdated_images,
+    read_rigs,
     remove_photographs,
     require_camera,
 )
@@ -32,10 +36,20 @@ logger = logging.getLogger(__name__)
 _SHARED_MODES = (CameraMode.SINGLE, CameraMode.PER_FOLDER)
 
 
+def check_cameras(cameras: CameraOptions, names: list[str]) -> None:
+    """Raise as ``camera_rules``; warn of a table of the file of cameras that is for none of the photographs."""
+    for rule, members in by_rule(cameras, names):
+        if rule.pattern is not None and not members:
+            logger.warning(
+                '%s: no photograph fits ["%s"], or those that do fit a table before it', cameras.cameras, rule.pattern
+            )
+
+
 def open_database(database: Path, cameras: CameraOptions) -> None:
     """``create_database``, but where photographs are to get a camera that is there: raises as ``require_camera``."""
-    if cameras.existing_camera is not None:
-        require_camera(database, cameras.existing_camera)
+    for rule in camera_rules(cameras):
+        if rule.options.existing_camera is not None:
+            require_camera(database, rule.options.existing_camera)
     create_database(database)
 
 
@@ -45,18 +59,27 @@ def import_folder(
     """Import photographs below ``images`` whose headers are sound, with their cameras; what is left out is skipped.
 
     Returns the others, in the size of their cameras. Pixels are looked at only where a photograph would bring the
-    camera that others share: the first whole one does.
+    camera that others share: the first whole one does. Rigs are made of what is in the database then.
     """
-    _skip_misfits(photographs, cameras, skipped)
-    if cameras.camera_mode in _SHARED_MODES:
-        _skip_broken_firsts([each for each in photographs if each.name not in skipped], cameras.camera_mode, skipped)
+    named, options_of = {photograph.name: photograph for photograph in photographs}, {}
+    for rule, names in by_rule(cameras, named):
+        of_rule = [named[name] for name in names]
+        _skip_misfits(of_rule, rule.options, skipped)
+        if rule.options.camera_mode in _SHARED_MODES:
+            whole = [each for each in of_rule if each.name not in skipped]
+            _skip_broken_firsts(whole, rule.options.camera_mode, skipped)
+        options_of |= dict.fromkeys(names, rule.options)
     whole = [photograph for photograph in photographs if photograph.name not in skipped]
-    of_shared = f"its size is not that of the camera that --camera-mode {cameras.camera_mode} shares"
-    if cameras.existing_camera is not None:
-        of_shared = f"its size is not that of camera {cameras.existing_camera}"
-    is_shared = cameras.existing_camera is not None or cameras.camera_mode in _SHARED_MODES
     for name in import_photographs(database, images, [photograph.name for photograph in whole], cameras):
-        skipped[name] = of_shared if is_shared else "COLMAP can't import it"
+        skipped[name] = _not_imported(options_of[name])
+    if cameras.rig_config is not None:
+        apply_rig_config(database, cameras.rig_config)
+    elif any(len(rig.sensor_ids()) > 1 for rig in read_rigs(database).values()):
+        logger.warning(
+            "%s has rigs of several cameras, new photographs are in frames of their own: --rig-config makes the rigs "
+            "of all of them",
+            database,
+        )
     for count_and_size in estimated_cameras(database) if whole else ():
         logger.warning(
             "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
@@ -64,6 +87,15 @@ def import_folder(
             *count_and_size,
         )
     return _as_stored(database, [photograph for photograph in whole if photograph.name not in skipped])
+
+
+def _not_imported(cameras: CameraOptions) -> str:
+    """Why COLMAP did not take a photograph."""
+    if cameras.existing_camera is not None:
+        return f"its size is not that of camera {cameras.existing_camera}"
+    if cameras.camera_mode in _SHARED_MODES:
+        return f"its size is not that of the camera that camera mode {cameras.camera_mode} shares"
+    return "COLMAP can't import it"
 
 
 def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped: Skipped) -> None:

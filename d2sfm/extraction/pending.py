@@ -1,6 +1,7 @@
 """What is to be done: the photographs of a folder whose features its database lacks, or is to get anew."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, begin_overwriting, stopped_overwriting
@@ -10,19 +11,22 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 
-def begin(database: Path, images: Path, names: list[str], fingerprint: str, overwrite: bool) -> list[str]:
+def begin(
+    database: Path, images: Path, names: list[str], fingerprint: str, overwrite: bool, only: Sequence[str] = ()
+) -> list[str]:
     """Note that a run begins, of all photographs of the folder ``images``. Returns the names that are to be extracted.
 
-    overwrite: whether features that are there count as none from now on. Raises as ``pending_names``,
+    overwrite: whether features that are there count as none from now on. only: the patterns that chose the names; a
+    stopped run with ``overwrite`` goes on with the same ones. Raises as ``pending_names``,
     ``names_to_overwrite`` and ``note_folder``; what is refused stays as it was.
     """
     if overwrite:
-        pending = names_to_overwrite(database, names, fingerprint)
+        pending = names_to_overwrite(database, names, fingerprint, only)
     else:
         pending = pending_names(database, names, fingerprint, ", --overwrite to extract all of them again")
     note_folder(database, images)
     if overwrite:
-        begin_overwriting(database, names, fingerprint)
+        begin_overwriting(database, names, _run(fingerprint, only))
     return pending
 
 
@@ -41,8 +45,10 @@ def pending_names(database: Path, names: list[str], fingerprint: str, way_out: s
     return [name for name in names if name not in extracted]
 
 
-def names_to_overwrite(database: Path, names: list[str], fingerprint: str) -> list[str]:
+def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only: Sequence[str] = ()) -> list[str]:
     """The names whose features are to be written (anew): all, or those that a stopped run of the fingerprint has left.
+
+    only: the patterns that chose the names; the stopped run had the same ones.
 
     RuntimeError where the database holds features of another extractor, or of other settings for other images, with
     which those of this run would be mixed.
@@ -53,13 +59,18 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str) -> li
         raise RuntimeError(
             f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of "
             f"{first_of(others, 'image')}, not among the {len(names)} photographs to be extracted with "
-            f"{difference(fingerprint, extracted[others[0]])}: give a folder that has them all, or another database"
+            f"{difference(fingerprint, extracted[others[0]])}: extract them all, or into another database"
         )
-    is_begun = stopped_overwriting(database) == fingerprint
+    is_begun = stopped_overwriting(database) == _run(fingerprint, only)
     todo = [name for name in names if not (is_begun and extracted.get(name) == fingerprint)]
     if len(todo) < len(names):
         logger.info("a stopped run with --overwrite goes on: %d photographs are done", len(names) - len(todo))
     return todo
+
+
+def _run(fingerprint: str, only: Sequence[str]) -> str:
+    """What tells an overwriting run from others."""
+    return f"{fingerprint} of {sorted(only)}" if only else fingerprint
 
 
 def _extracted(database: Path) -> dict[str, str]:

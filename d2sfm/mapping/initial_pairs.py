@@ -24,10 +24,12 @@ def initial_pairs(
     """Up to ``most`` pairs (smaller image id first) that pass the mapper's test of an initial pair, best first.
 
     limits: of the mapper, init_max_error in pixels of the photographs. without: numbers (see ``pair_ids``) of pairs
-    that are left out. Pairs with enough inliers of a calibrated geometry and a wide enough angle come before those that
-    only pass COLMAP's relaxed limits; within each of these, those with more verified matches come first.
+    that are left out; so are pairs of one frame of a rig, with which COLMAP begins nothing. Pairs with enough inliers
+    of a calibrated geometry and a wide enough angle come before those that only pass COLMAP's relaxed limits; within
+    each of these, those with more verified matches come first.
     """
     counts = store.pair_counts()
+    without = np.concatenate([without, store.frame_pairs()])
     counts = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], without)]
     names = store.image_names()
     places = np.searchsorted(list(names), image_pairs(counts["pair_id"]))

@@ -26,8 +26,10 @@ class MappingInput:
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
     max_error: largest epipolar error of verification, in pixels of the network input.
     is_refined: whether keypoints are exact to a fraction of a pixel.
-    chance_pairs: numbers (see ``pair_ids``) of the pairs that chance explains, see ``matching.chance``.
+    chance_pairs: numbers (see ``pair_ids``) of the pairs that chance explains, see ``matching.chance``; with
+        the ``unusable`` ones, of whose rows something can't be.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
+    constant_rigs: by id, the rigs in which the poses of cameras stay as they are, those that are known.
     names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
     is_estimated: whether some focal lengths are only estimated.
     """
@@ -38,8 +40,10 @@ class MappingInput:
     max_error: float = 8.0
     is_refined: bool = False
     chance_pairs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way
+    constant_rigs: Mapping[int, pycolmap.Rig] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     connected: int = 0
     is_estimated: bool = False
@@ -72,7 +76,7 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
     The database is not changed: the global pipeline, which rewrites cameras and geometries, works on a copy.
     """
     with scratch_folder() as folder, quiet_pycolmap():
-        database, without = given.database, given.chance_pairs if trial.is_cautious else ()
+        database, without = given.database, given.chance_pairs if trial.is_cautious else given.unusable
         if len(without) or given.mapper is Mapper.GLOBAL:
             database = folder / "copy.db"
             copy_for_mapping(given.database, database, without)
@@ -115,9 +119,12 @@ def with_distortion(
 def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_distortion: bool = False) -> None:
     """Bundle adjustment with Cauchy's loss, in place, then the mapper's filter of observations.
 
+    Cameras in constant rigs then have their very poses; the incremental pipeline, too, changes these by its rounding.
+
     The pipelines' own last adjustment is least squares, which wrong matches that survived (D2 has many) pull away: the
     focal lengths of photographs with long lenses grow together, up to twice too large, at hardly larger errors.
     """
+    held = _put_back_rigs(model, given)
     if not model.num_points3D():
         return
     options = pycolmap.BundleAdjustmentOptions()
@@ -131,7 +138,12 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
         config.add_image(image_id)
     for camera_id in given.constant_cameras:
         config.set_constant_cam_intrinsics(camera_id)
-    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    for sensor in held:
+        config.set_constant_sensor_from_rig_pose(sensor)
+    if held:  # which tell the size; two cameras would hold it at what it was
+        config.set_constant_rig_from_world_pose(min(model.reg_frame_ids()))
+    else:
+        config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     with quiet_pycolmap():
         pycolmap.create_default_bundle_adjuster(options, config, model).solve()
         limits = incremental_options(given, Trial(seed=0)).mapper
@@ -139,6 +151,17 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
             limits.filter_max_reproj_error, limits.filter_min_tri_angle
         )
         model.update_point_3d_errors()
+
+
+def _put_back_rigs(model: pycolmap.Reconstruction, given: MappingInput) -> list[pycolmap.sensor_t]:
+    """Give cameras in constant rigs their known poses, in place. Returns the sensors that these are of."""
+    held = []
+    for rig_id in given.constant_rigs.keys() & model.rigs.keys():
+        for sensor, cam_from_rig in given.constant_rigs[rig_id].non_ref_sensors.items():
+            if cam_from_rig is not None:
+                model.rig(rig_id).set_sensor_from_rig(sensor, cam_from_rig)
+                held.append(sensor)
+    return held
 
 
 def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.IncrementalPipelineOptions:
@@ -160,6 +183,7 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
         for name in names:
             setattr(part, name, getattr(part, name) * given.pixel_factor)
     options.constant_cameras = options.mapper.constant_cameras = set(given.constant_cameras)
+    options.constant_rigs = options.mapper.constant_rigs = set(given.constant_rigs)
     if given.all_constant:
         options.ba_refine_focal_length = options.mapper.abs_pose_refine_focal_length = False
     if given.all_constant or trial.is_cautious:
@@ -174,7 +198,11 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
 
 
 def global_options(given: MappingInput, trial: Trial) -> pycolmap.GlobalPipelineOptions:
-    """COLMAP's defaults, with the seed and threads in every part; its thresholds are angles, whatever the resizing."""
+    """COLMAP's defaults, with the seed and threads in every part; its thresholds are angles, whatever the resizing.
+
+    Rigs are left free until ``adjust_robustly`` holds them: its models with held ones were 1.7 to 2 times too large, at
+    three times the error, as their size hardly changes in its adjustments.
+    """
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed = options.mapper.random_seed = trial.seed
     options.num_threads = options.mapper.num_threads = given.num_threads

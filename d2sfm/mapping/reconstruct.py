@@ -11,8 +11,9 @@ from statistics import median
 import numpy as np
 import pycolmap
 
-from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive
+from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive, read_rigs
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.unusable import unusable_geometries
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, statistics, table, uneven_focal_lengths
@@ -37,6 +38,9 @@ a model of {{images}} images and {{points}} points is left out, as none of its i
 causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong matches"""
 
 
+logger = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionResult:
     """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
@@ -47,6 +51,7 @@ class ReconstructionResult:
     kept: Start | None
     images: int  # in the database
     pairs: tuple[tuple[str, str, int, int], ...]  # name, name, matches, inliers; most inliers first
+    unusable: int = 0  # verified pairs that were left out, as their rows can't be used
     earlier: tuple[Path, ...] = ()  # models of another run that are still there, where this one found nothing
 
     @property
@@ -98,8 +103,9 @@ def reconstruct(
     it is gone a warning says so and points are black. For the starts see ``starts.best_of_starts``.
     Numbered model folders of an earlier run are replaced once the new ones are whole; other files stay.
 
-    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use or holds no verified
-    pairs, and where ``output`` holds a numbered folder with files that are no model.
+    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no verified
+    pairs, or rigs that the mapper can't take, and where ``output`` holds a numbered folder with files that are no
+    model.
     """
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
@@ -120,6 +126,7 @@ def reconstruct(
         kept=outcome.kept,
         images=len(given.names),
         pairs=pairs,
+        unusable=len(given.unusable),
         earlier=earlier,
     )
 
@@ -144,7 +151,7 @@ def read_input(
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
-    given_cameras = cameras_given(database)
+    given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
         names = store.image_names()
         if not len(store.done_pairs(verified=True)):
@@ -152,6 +159,10 @@ def read_input(
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
         by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
+    for reason in dict.fromkeys(unusable.values()):
+        logger.warning("left out: %s", reason)
+    left_out = np.array(sorted(unusable), np.int64)
+    by_chance = np.union1d(by_chance, left_out)
     verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
     given = MappingInput(
@@ -161,8 +172,10 @@ def read_input(
         max_error=max_error,
         is_refined=is_refined,
         chance_pairs=by_chance,
+        unusable=left_out,
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
+        constant_rigs=_constant_rigs(options, database),
         names=names,
         connected=len(np.unique(image_pairs(verified[~np.isin(verified, by_chance)]))),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
@@ -178,3 +191,19 @@ def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: 
     if options.mapper is Mapper.GLOBAL and constant and constant != cameras:
         raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
     return constant
+
+
+def _constant_rigs(options: ReconstructionOptions, database: Path) -> dict[int, pycolmap.Rig]:
+    """The rigs with known poses of cameras, which are held. RuntimeError where the mapper needs those that are not."""
+    rigs = {rig_id: rig for rig_id, rig in read_rigs(database).items() if rig.non_ref_sensors}
+    unknown = [rig_id for rig_id, rig in rigs.items() if None in rig.non_ref_sensors.values()]
+    if unknown and options.mapper is not Mapper.GLOBAL:
+        raise RuntimeError(
+            f"the incremental mapper needs cam_from_rig of all cameras, which rig {min(unknown)} of {database} lacks: "
+            "give it to d2sfm extract --rig-config, or --mapper global, which finds it"
+        )
+    known = {rig_id: rig for rig_id, rig in rigs.items() if any(rig.non_ref_sensors.values())}
+    if options.refine_rigs or not known:
+        return {}
+    logger.info("the known poses of cameras in %d rigs are held (--refine-rigs refines them)", len(known))
+    return known

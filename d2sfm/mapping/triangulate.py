@@ -22,6 +22,7 @@ from d2sfm.database import FeatureStore, MatchStore, exclusive
 from d2sfm.database.connection import OPENING_BYTES, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.patience import named_errors
+from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -51,13 +52,12 @@ class TriangulationResult:
     pairs: int  # verified
     matches: int  # verified
     agreeing: int  # of these, matches that the poses agree with
+    unusable: int = 0  # pairs that were left out, as their rows can't be used
     seconds: float
 
     def __str__(self) -> str:
-        text = (
-            f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree with the "
-            f"poses, {self.seconds:.1f} s"
-        )
+        text = f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree "
+        text += f"with the poses, {self.seconds:.1f} s"
         if self.model is None:
             return f"{text}\nno point could be triangulated from {self.images} images"
         return f"{table([self.statistics], self.images, [str(self.model)])}\n{text}"
@@ -152,7 +152,7 @@ def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Pat
     """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for name, image_id in store.image_ids().items() if store.has_keypoints(image_id)}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if _has_usable(store, image_id)}
     if not len(store.done_pairs(verified=True)):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
@@ -170,6 +170,15 @@ def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Pat
         raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, triangulation needs two")
     model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
     return _Common(model, without_pose, without_features)
+
+
+def _has_usable(store: MatchStore, image_id: int) -> bool:
+    """Whether an image has keypoints that can be used; a warning where it has others."""
+    try:
+        return store.has_keypoints(image_id) and store.keypoints(image_id) is not None
+    except UnusableRow as error:
+        warn_once(f"left out: {error}")
+        return False
 
 
 def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
@@ -197,9 +206,9 @@ def _write_images(copy: pycolmap.Database, common: _Common, store: MatchStore, w
             copy.write_camera(camera, use_camera_id=True)
     for image_id, image in common.model.images.items():
         keypoints = store.keypoints(image_id)
-        image = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id)
+        row = pycolmap.Image(name=image.name, camera_id=image.camera_id, image_id=image_id)
         with writes():
-            copy.write_image(image, use_image_id=True)
+            copy.write_image(row, use_image_id=True)
             copy.write_keypoints(image_id, keypoints)
 
 
@@ -215,9 +224,13 @@ def _write_pairs(
     known = common.model
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
-    matched = kept = 0
+    used = matched = kept = 0
     for pair in tqdm(pairs, desc="check", unit="pair", disable=not progress, leave=False):
-        matches = store.inlier_matches(*pair)
+        try:
+            matches = store.inlier_matches(*pair)
+        except UnusableRow as error:
+            warn_once(f"left out: {error}")
+            continue
         a, b = (known.images[image_id] for image_id in pair)
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
         xy_a, xy_b = (store.keypoints(image_id)[column] for image_id, column in zip(pair, matches.T, strict=True))
@@ -229,8 +242,8 @@ def _write_pairs(
         geometry.inlier_matches = inliers
         with writes():
             copy.write_two_view_geometry(*pair, geometry)
-        matched, kept = matched + len(matches), kept + len(inliers)
-    return {"pairs": len(pairs), "matches": matched, "agreeing": kept}
+        used, matched, kept = used + 1, matched + len(matches), kept + len(inliers)
+    return {"pairs": used, "matches": matched, "agreeing": kept, "unusable": len(pairs) - used}
 
 
 def _triangulated(

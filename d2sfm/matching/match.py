@@ -23,9 +23,11 @@ from d2sfm.database import (
     require_database,
 )
 from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.rows import UnusableRow
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
+from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.matching.unfinished import warn_of_pairs_anew
 from d2sfm.network.device import resolve_device
@@ -33,31 +35,13 @@ from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOpt
 from d2sfm.pairs.arrays import among, in_tiles
 from d2sfm.pairs.pair_files import write_pairs
 from d2sfm.pairs.select import select_pairs
+from d2sfm.skipped import Skipped
 from d2sfm.system import processors
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
 _NONE = np.zeros(0, np.int64)  # numbers of no pairs
-
-
-@dataclass(kw_only=True)
-class MatchSummary:
-    """What a run of ``match_database`` did. Its seconds are those of all threads together."""
-
-    pairs: int  # asked for
-    already_there: int  # of these, passed over
-    matches: int = 0  # of the pairs of this run
-    verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
-    matching_s: float = 0.0
-    verification_s: float = 0.0
-
-    def __str__(self) -> str:
-        text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
-        if self.verified is not None:
-            text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
-        there = f", {self.already_there} pairs were there already" if self.already_there else ""
-        return f"{text} (all threads){there}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +129,18 @@ def _end_overwriting(database: Path, settings: Mapping, work: _Work) -> None:
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
     """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved.
 
-    The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file can't be written.
+    What is skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
+    can't be written.
     """
     with FeatureStore(database) as features:
         factors = features.resize_factors()
     with MatchStore(database) as store:
         matched = image_pairs(store.done_pairs(verified=False))
         work = _work(store, matched, MatchingOptions(device="cpu"), verification, factors)
-        return _match(store, work, None, progress)
+        summary = _match(store, work, None, progress)
+    for name, reason in summary.skipped.items():
+        logger.warning("skipped %s: %s", name, reason)
+    return summary
 
 
 def _work(
@@ -206,13 +194,13 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
     verification, already_there = work.verification, len(work.asked) - len(work.todo)
     verified = None if verification is None else 0
     summary = MatchSummary(pairs=len(work.asked), already_there=already_there, verified=verified)
-    results = run_pairs(_tasks(store, work), work.options, verification, num_threads or processors())
+    results = run_pairs(_tasks(store, work, summary.skipped), work.options, verification, num_threads or processors())
     with (
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
-        for result, has_matches in zip(results, work.has_matches.tolist(), strict=True):
-            store.write(*result.pair, result.matches, result.geometry, not has_matches)
+        for result in results:
+            store.write(*result.pair, result.matches, result.geometry, result.is_new)
             summary.matches += len(result.matches)
             summary.matching_s += result.matching_s
             summary.verification_s += result.verification_s
@@ -222,22 +210,28 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
     return summary
 
 
-def _tasks(store: MatchStore, work: _Work) -> Iterator[PairTask]:
-    """What is to be done for each pair."""
+def _tasks(store: MatchStore, work: _Work, skipped: Skipped) -> Iterator[PairTask]:
+    """What is to be done for each pair. skipped: gets images and pairs whose rows can't be used."""
     device, names = resolve_device(work.options.device), store.image_names()
     inputs = MatchingInputs(store, device)
     latest, descriptors_b = None, None
     for (a, b), has_matches in zip(map(np.ndarray.tolist, work.todo), work.has_matches, strict=True):
         task = PairTask(pair=(a, b), names=(names[a], names[b]))
-        if has_matches:
-            task = replace(task, matches=store.matches(a, b))
-        else:
-            if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
-                latest, descriptors_b = b, inputs.descriptors(b)
-                if device.type == "cpu":
-                    descriptors_b = in_own_pages(descriptors_b, torch.float32)
-            task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
-        if work.verification is not None:
-            max_error_px = pair_threshold_px(work.verification.max_error, work.factors, (a, b))
-            task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
+        if not skipped.keys().isdisjoint(task.names):
+            continue
+        try:
+            if has_matches:
+                task = replace(task, matches=store.matches(a, b))
+            else:
+                if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
+                    latest, descriptors_b = b, inputs.descriptors(b)
+                    if device.type == "cpu":
+                        descriptors_b = in_own_pages(descriptors_b, torch.float32)
+                task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
+            if work.verification is not None:
+                max_error_px = pair_threshold_px(work.verification.max_error, work.factors, (a, b))
+                task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
+        except UnusableRow as error:
+            skipped[error.name], latest = error.reason, None
+            continue
         yield task

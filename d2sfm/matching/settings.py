@@ -40,13 +40,14 @@ def of_refined(features: FeatureStore, verification: VerificationOptions | None)
             f"{features.path} has {first_of(new, 'image')} that came after refinement: "
             "run d2sfm refine --restore, then match, then refine"
         )
+    allowed = refinement.get("max_error", verification.max_error)
     is_default = verification.max_error == VerificationOptions().max_error
     logger.log(
         logging.INFO if is_default else logging.WARNING,
         "keypoints are refined: pairs are verified within %g px, as d2sfm refine does",
-        refinement["max_error"],
+        allowed,
     )
-    return replace(verification, max_error=refinement["max_error"])
+    return replace(verification, max_error=allowed)
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

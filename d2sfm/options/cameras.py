@@ -1,6 +1,7 @@
 """Options of which cameras photographs get."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from d2sfm.options.choices import CameraMode
 from d2sfm.options.fields import Options, option
@@ -24,6 +25,17 @@ class CameraOptions(Options):
     )
     default_focal_length_factor: float = option(
         1.2, help="focal length over the longest edge, of photographs whose EXIF tells none"
+    )
+    cameras: Path | None = option(
+        None,
+        metavar="FILE",
+        help="TOML file with such options for folders or names: tables called by patterns, the first that fits counts; "
+        "other photographs get the options above (default: all do)",
+    )
+    rig_config: Path | None = option(
+        None,
+        metavar="FILE",
+        help="COLMAP's JSON file of rigs; photographs of each of its prefixes share a camera (default: no rigs)",
     )
 
     def _check(self):

@@ -37,6 +37,9 @@ class ReconstructionOptions(_ModelOptions):
     refine_cameras: RefineCameras = option(
         RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
     )
+    refine_rigs: bool = option(
+        False, help="refine the known poses of cameras in rigs; otherwise they are held, and only unknown ones found"
+    )
     min_starts: int = option(
         6,
         metavar="N",

@@ -13,6 +13,8 @@ from scipy.cluster.vq import kmeans2, vq
 from scipy.sparse import csr_matrix
 
 from d2sfm.database import MatchStore
+from d2sfm.database.rows import UnusableRow, warn_once
+from d2sfm.features.record import DESCRIPTOR_SIZE
 
 WORDS = 32
 SAMPLE_IMAGES, SAMPLE_DESCRIPTORS = 500, 100_000  # that k-means sees: what it needs does not grow with the collection
@@ -34,8 +36,17 @@ def global_descriptors(store: MatchStore, image_ids: Sequence[int], words: int =
     if not len(vocabulary):
         return found
     for row, image_id in zip(found, image_ids, strict=True):
-        row[:] = vlad(store.descriptors(image_id).astype(np.float32), vocabulary)
+        row[:] = vlad(_descriptors(store, image_id).astype(np.float32), vocabulary)
     return found
+
+
+def _descriptors(store: MatchStore, image_id: int) -> np.ndarray:
+    """Descriptors of an image; none, and a warning, where they can't be used."""
+    try:
+        return store.descriptors(image_id)
+    except UnusableRow as error:
+        warn_once(f"looks like no other: {error}")
+        return np.zeros((0, DESCRIPTOR_SIZE), np.float16)
 
 
 def vlad(descriptors: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
@@ -62,7 +73,7 @@ def make_vocabulary(store: MatchStore, image_ids: Sequence[int], words: int = WO
     of_each = -(-SAMPLE_DESCRIPTORS // len(chosen))
     parts = []
     for index in chosen:
-        descriptors = store.descriptors(image_ids[index])
+        descriptors = _descriptors(store, image_ids[index])
         parts.append(descriptors[generator.permutation(len(descriptors))[:of_each]])
     sample = np.concatenate(parts).astype(np.float32)
     first = sample[generator.permutation(len(sample))[:words]]

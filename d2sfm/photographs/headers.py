@@ -22,7 +22,7 @@ READ_SUFFIXES = {
 }
 # Camera raw files are TIFF inside: COLMAP and Pillow would take the thumbnail in them for the photograph.
 RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
-UNREAD_SUFFIXES = {".webp", ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".qoi"}
+UNREAD_SUFFIXES = {".webp", ".gif", ".heic", ".heif", ".hif", ".avif", ".jxl", ".jp2", ".j2k", ".jpx", ".qoi"}
 PHOTOGRAPH_SUFFIXES = READ_SUFFIXES | RAW_SUFFIXES | UNREAD_SUFFIXES
 
 READ_FORMATS = {"JPEG", "MPO", "PNG", "TIFF", "BMP", "PPM", "TGA"}  # Pillow's names
@@ -50,6 +50,10 @@ _COLOURS = {"RGB", "RGBA", "LA"}  # Pillow's modes of which OpenCV reads 16 bits
 LONGEST_SHOWN = 120  # characters of an error of Pillow
 
 _pillow_lock = threading.Lock()
+
+
+class UnreadFormat(ValueError):
+    """A picture of a format that COLMAP does not read. Whether it is whole was not looked at."""
 
 
 def read_header(path: Path, size: Size | None = None, max_megapixels: float = math.inf) -> tuple[Size, int]:
@@ -90,8 +94,9 @@ def _check_megapixels(picture: Image.Image, most: float) -> None:
 def opened(path: Path, size: Size | None = None) -> Iterator[Image.Image]:
     """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, where it has another
     size than the one it should have, and where the memory does not suffice for what is done with the picture."""
-    _check_name(path)
-    with named_memory_error(), _open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
+    if path.suffix.lower() in RAW_SUFFIXES:
+        raise _unread("camera raw")
+    with named_memory_error(), open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
         width, height = stored_size(picture)
         if size is not None and (width, height) != tuple(size):
             raise ValueError(f"is {width} x {height} px, expected {size[0]} x {size[1]} px")
@@ -163,16 +168,13 @@ def named_memory_error() -> Iterator[None]:
         raise ValueError("takes more memory than there is") from error
 
 
-def _check_name(path: Path) -> None:
+def open_file(path: Path) -> BinaryIO:
+    """A file that is to hold a picture, for reading. ValueError where there is nothing to read, or COLMAP could not by
+    its name, FileNotFoundError where there is none."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise ValueError("has a name that is not UTF-8, rename it") from error
-    if path.suffix.lower() in RAW_SUFFIXES:
-        raise ValueError(_unread("camera raw"))
-
-
-def _open_file(path: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for a writer
             raise ValueError("cannot be opened: it is no regular file")
@@ -195,15 +197,15 @@ def _open_with_pillow(stream: BinaryIO, suffix: str) -> Image.Image:
             picture = Image.open(stream)
     except UnidentifiedImageError as error:
         if suffix.lower() in UNREAD_SUFFIXES:
-            raise ValueError(_unread(suffix[1:].upper())) from error
+            raise _unread(suffix[1:].upper()) from error
         raise ValueError("is not a picture, or of a kind that Pillow cannot read") from error
     if picture.format not in READ_FORMATS:
-        raise ValueError(_unread(picture.format))
+        raise _unread(picture.format)
     return picture
 
 
-def _unread(kind: str) -> str:
-    return f"{'WebP' if kind == 'WEBP' else kind} is not read by COLMAP, convert it to JPEG or PNG"
+def _unread(kind: str) -> UnreadFormat:
+    return UnreadFormat(f"{'WebP' if kind == 'WEBP' else kind} is not read by COLMAP, convert it (d2sfm prepare)")
 
 
 def stored_size(picture: Image.Image) -> tuple[int, int]:

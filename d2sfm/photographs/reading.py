@@ -25,9 +25,20 @@ def list_photographs(folder: Path) -> list[str]:
     """Names of the photographs below a folder, relative to it, with '/' between parts, sorted.
 
     A photograph is told by its suffix (in any case). Formats that COLMAP cannot read are listed too, so that
-    ``check_photograph`` can report them; other files, and files and folders with a leading dot, are passed over.
-    Links to folders are followed. Logged are a link that leads back to a folder which it lies in, a subfolder that
-    cannot be read, and files without a suffix.
+    ``check_photograph`` can report them; other files are passed over. Files without a suffix are logged. Raises as
+    ``list_files``.
+    """
+    below = list_files(folder)
+    if without_suffix := [name for name in below if not Path(name).suffix]:
+        logger.warning("left out without a suffix, as .jpg is one: %s", first_of(without_suffix, "file"))
+    return [name for name in below if Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES]
+
+
+def list_files(folder: Path) -> list[str]:
+    """Names of the files below a folder of photographs, relative to it, with '/' between parts, sorted.
+
+    Files and folders with a leading dot are passed over. Links to folders are followed. Logged are a link that leads
+    back to a folder which it lies in, and a subfolder that cannot be read.
 
     Raises FileNotFoundError where there is no such folder, ValueError where it is a file.
     """
@@ -36,15 +47,12 @@ def list_photographs(folder: Path) -> list[str]:
         raise FileNotFoundError(f"no such folder of photographs: {folder}")
     if not folder.is_dir():
         raise ValueError(f"expected a folder of photographs, found a file: {folder}")
-    names, without_suffix = [], []
+    names = []
     for parent, subfolders, files in os.walk(folder, onerror=_log_unreadable_folder, followlinks=True):
         visible = [name for name in subfolders if not name.startswith(".")]
         subfolders[:] = [name for name in visible if not _leads_back(Path(parent, name), folder)]
-        below = [(Path(parent).relative_to(folder) / name).as_posix() for name in files if not name.startswith(".")]
-        names += [name for name in below if Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES]
-        without_suffix += [name for name in below if not Path(name).suffix]
-    if without_suffix:
-        logger.warning("left out without a suffix, as .jpg is one: %s", first_of(sorted(without_suffix), "file"))
+        relative = Path(parent).relative_to(folder)
+        names += [(relative / name).as_posix() for name in files if not name.startswith(".")]
     return sorted(names)
 
 

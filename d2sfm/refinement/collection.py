@@ -18,6 +18,7 @@ from d2sfm.coordinates import (
 from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import Convention
 from d2sfm.pairs.arrays import in_tiles
@@ -126,11 +127,15 @@ def read_collection(images: list[ImageKeypoints], store: MatchStore) -> Collecti
     descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
     parts: list[tuple[np.ndarray, ...]] = []
     for a, b in in_tiles(pairs).tolist():
-        matches = store.inlier_matches(a, b).astype(np.int64)
-        if not len(matches):
+        try:
+            matches = store.inlier_matches(a, b).astype(np.int64)
+            if not len(matches):
+                continue
+            of_a, of_b = matches.T
+            cosine = np.einsum("md,md->m", descriptors[a][of_a], descriptors[b][of_b], dtype=np.float32)
+        except UnusableRow as error:
+            warn_once(f"left out: {error}")
             continue
-        of_a, of_b = matches.T
-        cosine = np.einsum("md,md->m", descriptors[a][of_a], descriptors[b][of_b], dtype=np.float32)
         i, j = index[a], index[b]
         warps = local_warps(images[i].xy[of_a], images[j].xy[of_b])
         # Everything of a match is kept small: there are millions.

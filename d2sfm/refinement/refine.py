@@ -42,6 +42,7 @@ class RefinementSummary:
     pairs: int = 0
     alignment_s: float = 0.0  # of all rounds, as the next one
     verification_s: float = 0.0
+    skipped: int = 0  # images and pairs that could not be verified, as their rows can't be used
 
     def __str__(self) -> str:
         text = (
@@ -155,7 +156,7 @@ def _verify(run: _Run, verification: VerificationOptions, summary: RefinementSum
     """Verify the pairs that have no geometry."""
     started = time.perf_counter()
     found = verify_again(run.database, verification, progress=run.progress)
-    summary.verified, summary.pairs = found.verified, found.pairs
+    summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)
     summary.verification_s += time.perf_counter() - started
 
 

@@ -12,6 +12,7 @@ from d2sfm.network.weights.load import d2net_state, load_weights, unpickled
 from d2sfm.training.trainer import Sums, Trainer
 
 LAST, BEST = "last.pth", "best.pth"
+_LONGEST_SHOWN = 200  # characters of an error
 
 
 @dataclass

@@ -1,7 +1,11 @@
 """The options of d2sfm reconstruct, on a scene without photographs."""
 
+import sqlite3
+from contextlib import closing
+
 import pycolmap
 import pytest
+from support.synthetic_model import synthetic_rig
 
 from d2sfm.cli import main
 
@@ -51,3 +55,24 @@ def test_a_cache_goes_with_refinement(database, tmp_path, capsys):
     for option in (("--cache", str(tmp_path / "maps")), ("--cache-limit", "1")):
         assert reconstruct(database, tmp_path / "sparse", *option) == 2
         assert "--cache and --cache-limit go with --refine" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_known_rigs_are_held_or_refined_and_unknown_ones_are_found_by_the_global_mapper(tmp_path, capsys):
+    database = tmp_path / "db.db"
+    truth = synthetic_rig(database, num_frames=4)
+    [(sensor, expected)] = truth.rigs[1].non_ref_sensors.items()
+
+    def baseline_of(*options):
+        assert reconstruct(database, tmp_path / "sparse", "--max-starts", "1", *options) == 0
+        found = pycolmap.Reconstruction(tmp_path / "sparse" / "0").rigs[1].sensor_from_rig(sensor)
+        return found.translation.tolist()
+
+    assert baseline_of() == expected.translation.tolist()
+    assert "the known poses of cameras in 1 rigs are held (--refine-rigs refines them)" in capsys.readouterr().err
+    assert baseline_of("--refine-rigs") != expected.translation.tolist()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE rig_sensors SET sensor_from_rig = NULL")
+    assert reconstruct(database, tmp_path / "sparse") == 2
+    assert "the incremental mapper needs cam_from_rig of all cameras, which rig 1 of " in capsys.readouterr().err
+    assert baseline_of("--mapper", "global")

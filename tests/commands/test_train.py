@@ -10,6 +10,8 @@ from support.helpers import write_plane_scene
 
 from d2sfm.cli import main
 
+pytestmark = pytest.mark.usefixtures("narrow_training")
+
 QUICK = ("--image-size", "112", "--pairs-per-scene", "6", "--num-epochs", "1", "--device", "cpu", "--num-workers", "0")
 FEW = ("--pairs-per-scene", "2")
 

@@ -11,11 +11,10 @@ import pytest
 from support.database_contents import done_pairs
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database import FeatureStore, MatchStore, descriptor_rows
 from d2sfm.database import connection as connection_module
-from d2sfm.database import feature_store as features_module
 from d2sfm.database.connection import Connection, open_pycolmap
-from d2sfm.database.feature_store import MAX_ROW_BYTES, check_count
+from d2sfm.database.descriptor_rows import MAX_ROW_BYTES, check_count
 from d2sfm.features.record import Features
 from d2sfm.options import Convention, DescriptorDtype
 
@@ -217,7 +216,7 @@ def test_a_failed_write_leaves_what_was_there(database, monkeypatch):
 @pytest.mark.parametrize("descriptor_dtype", list(DescriptorDtype))
 def test_descriptors_pass_in_pieces(database, monkeypatch, descriptor_dtype, count):
     features = make_features(count, dtype=descriptor_dtype)
-    for module in (features_module, connection_module):
+    for module in (descriptor_rows, connection_module):
         monkeypatch.setattr(module, "PIECE_BYTES", 4096)  # four rows of float16, two of float32
     with FeatureStore(database) as store:
         store.write("a.jpg", features, "settings")
@@ -260,7 +259,7 @@ def test_more_than_a_row_can_hold_is_refused_with_the_way_out(database, monkeypa
         check_count(976_563, FLOAT16)
     with pytest.raises(ValueError, match=r"use --max-keypoints 488281 or --descriptor-dtype float16$"):
         check_count(600_000, FLOAT32)
-    monkeypatch.setattr(features_module, "MAX_ROW_BYTES", 5 * 1024 + 100)
+    monkeypatch.setattr(descriptor_rows, "MAX_ROW_BYTES", 5 * 1024 + 100)
     with FeatureStore(database) as store:
         store.write("a.jpg", make_features(5), "old")
         with pytest.raises(ValueError, match="has 6 keypoints, of which a database holds 5"):

@@ -235,13 +235,13 @@ def test_numbers_of_pairs_are_those_of_pycolmap(pairs):
 
 def test_a_pair_is_written_whole_or_not_at_all(database):
     with MatchStore(database) as store:
-        store.write(1, 2, MATCHES, make_geometry())
+        store.write(1, 3, MATCHES, make_geometry())
         store._connection.rows(
             "CREATE TRIGGER refuse BEFORE INSERT ON two_view_geometries BEGIN SELECT raise(FAIL, 'no'); END"
         )
         with pytest.raises(RuntimeError, match=r"db\.db: no"):
-            store.write(1, 2, MATCHES[1:], make_geometry())
-        assert np.array_equal(store.matches(1, 2), MATCHES)
+            store.write(1, 3, MATCHES[1:], make_geometry())
+        assert np.array_equal(store.matches(1, 3), MATCHES)
 
 
 def test_bad_pairs_are_refused(database):

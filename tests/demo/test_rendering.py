@@ -189,6 +189,7 @@ def test_depth_of_neighbouring_views_agrees(square):
     assert visible.mean() > 0.4
 
 
+@pytest.mark.slow
 def test_rendering_repeats(coarse_squares):
     camera = views(2)[0]
     first, again, other = (render(square, camera).image for square in coarse_squares)

@@ -30,7 +30,10 @@ def small_demo(tmp_path_factory, square):
 
 
 @pytest.fixture(
-    params=[("small_demo", SMALL_VIEWS), pytest.param(("full_demo", FULL_VIEWS), marks=pytest.mark.slow)],
+    params=[
+        pytest.param(("small_demo", SMALL_VIEWS), marks=pytest.mark.slow),
+        pytest.param(("full_demo", FULL_VIEWS), marks=pytest.mark.slow),
+    ],
     ids=["small", "full"],
 )
 def demo(request):
@@ -49,6 +52,7 @@ def test_the_whole_pipeline_finds_the_true_cameras(full_demo):
     assert result.reconstruction.statistics[0].points > 500
 
 
+@pytest.mark.slow
 def test_the_pipeline_finds_the_cameras_of_small_photographs(small_demo):
     _, result = small_demo
     assert result.reconstruction.statistics[0].images == SMALL_VIEWS

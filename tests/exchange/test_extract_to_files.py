@@ -9,6 +9,8 @@ from d2sfm.features.extractor import Extractor
 from d2sfm.formats.npz_mat import read_features
 from d2sfm.options import Convention, ExtractionOptions, OutputType, StorageOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture
 def photographs(tmp_path):

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scipy.spatial import cKDTree
 from support.database_contents import done_pairs
 from support.feature_records import random_features, write_as_hloc
 from support.helpers import textured_picture
@@ -36,6 +35,8 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.refinement.refine import refine_database, restore_database
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
 
 SIZE, INPUT = (160, 120), (80, 60)
 NAMES = ["A.jpg", "a.jpg", "a.png", "sub/a.jpg", "süd/東 1.jpg"]
@@ -414,42 +415,3 @@ def test_imported_features_are_matched_refined_and_restored(tmp_path, caplog):
         assert len(store.done_pairs(verified=True)) == 3  # as it was noted how they had been verified
     again = match_database(tmp_path / "b.db", verification=verification)
     assert again.already_there == again.pairs == 3
-
-
-@pytest.fixture(scope="module")
-def extracted_portrait(tmp_path_factory, shared_data):
-    """What d2sfm finds in the golden portrait."""
-    root = tmp_path_factory.mktemp("portrait")
-    (root / "photographs").mkdir()
-    shutil.copy(shared_data.parent / "golden" / "portrait_351x479.png", root / "photographs")
-    extract_to_database(root / "db.db", root / "photographs")
-    return stored(root / "db.db")[0]["portrait_351x479.png"]
-
-
-@pytest.mark.photographs
-@pytest.mark.parametrize("layout", ["npz", "hloc"])
-def test_the_published_codes_own_numbers_come_to_where_d2sfm_finds_them(
-    tmp_path, shared_data, extracted_portrait, layout
-):
-    """Golden keypoints of the published code, in the files that it and hloc would write of them."""
-    golden, name = shared_data.parent / "golden", "portrait_351x479.png"
-    (tmp_path / "photographs").mkdir()
-    shutil.copy(golden / name, tmp_path / "photographs")
-    published = np.load(golden / "portrait_351x479.singlescale.npz")
-    if layout == "npz":
-        source = tmp_path / "photographs"
-        shutil.copy(golden / "portrait_351x479.singlescale.npz", source / f"{name}.d2-net")
-    else:
-        found = {"scores": published["scores"], "descriptors": np.ascontiguousarray(published["descriptors"].T)}
-        source = tmp_path / "f.h5"
-        write_as_hloc(source, name, published["keypoints"][:, :2], ((351, 479),) * 2, **found)
-    options = ImportOptions(convention=Convention.REFERENCE, descriptor_dtype=DescriptorDtype.FLOAT32)
-    assert import_features(tmp_path / "a.db", tmp_path / "photographs", source, options=options).imported == 1
-    imported, extracted = stored(tmp_path / "a.db")[0][name], extracted_portrait
-    assert len(imported) == len(extracted) > 500
-    distance, nearest = cKDTree(extracted.keypoints[:, :2]).query(imported.keypoints[:, :2])
-    assert distance.max() < 0.1  # the bundled weights are those of the golden numbers in half precision
-    assert np.median(distance) < 2e-3
-    assert len(np.unique(nearest)) == len(nearest)
-    cosine = np.einsum("nd,nd->n", imported.descriptors, extracted.descriptors[nearest], dtype=np.float64)
-    assert cosine.min() > 0.999

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.database_contents import require_whole
 from support.helpers import save_plain_weights, textured_picture
-from support.photograph_folder import SMALL, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, TINY, read_all, write_photograph_folder
 
 from d2sfm.database import FeatureStore
 from d2sfm.extraction import extract
@@ -20,6 +20,8 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import DescriptorDtype, ExtractionOptions, MapCacheOptions, StorageOptions
 from d2sfm.photographs.reading import load_photograph
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
 
 
 @pytest.fixture
@@ -148,7 +150,7 @@ def test_names_in_the_summary_are_in_order_and_nothing_of_a_broken_photograph_st
 
 
 def test_more_keypoints_than_a_row_can_hold_skip_the_photograph(tmp_path, photographs, monkeypatch):
-    monkeypatch.setattr("d2sfm.database.feature_store.MAX_ROW_BYTES", 2000)
+    monkeypatch.setattr("d2sfm.database.descriptor_rows.MAX_ROW_BYTES", 2000)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
     assert list(summary.skipped) == ["a.jpg", "b c.png", "sub/a.jpg"]
     assert all("use --max-keypoints 1" in reason for reason in summary.skipped.values())
@@ -275,3 +277,19 @@ def test_photographs_that_change_during_the_run_are_named(tmp_path, photographs,
     monkeypatch.undo()
     again = extract_to_database(tmp_path / "db.db", photographs, options=SMALL)
     assert (again.extracted, len(again.skipped)) == {"replaced": (1, 0), "broken": (0, 1), "deleted": (0, 0)}[change]
+
+
+def test_only_a_part_of_the_folder_is_extracted_and_the_rest_is_not_called_missing(tmp_path, photographs, caplog):
+    database = tmp_path / "db.db"
+    summary = extract_to_database(database, photographs, options=TINY, only=["sub/*"])
+    assert (summary.extracted, list(read_all(database))) == (1, ["sub/a.jpg"])
+    summary = extract_to_database(database, photographs, options=TINY, only=["b*", "sub"])
+    assert (summary.extracted, summary.already_there) == (1, 1)
+    for name in ("b c.png", "sub/a.jpg"):
+        (photographs / name).unlink()
+    shutil.copy(photographs / "a.jpg", photographs / "sub/d.jpg")
+    assert "not in" not in caplog.text
+    extract_to_database(database, photographs, options=TINY, only=["sub"])
+    assert "any more: 1 photograph (sub/a.jpg)" in caplog.text
+    with pytest.raises(ValueError, match=r"none of the 2 photographs below .* fits 'usb/\*' of --only"):
+        extract_to_database(database, photographs, options=TINY, only=["sub/*", "usb/*"])

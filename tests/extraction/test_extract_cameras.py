@@ -1,10 +1,12 @@
 """Extraction with all options of cameras, and photographs that do not fit theirs."""
 
+import json
+
 import cv2
 import pycolmap
 import pytest
 from support.helpers import textured_picture
-from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, TINY, cut, read_all, write_photograph_folder
 
 from d2sfm.database import cameras_given, create_database, import_photographs
 from d2sfm.database.connection import open_pycolmap
@@ -14,6 +16,8 @@ from d2sfm.extraction.folder import import_folder
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.skipped import Skipped
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
 
 
 @pytest.fixture
@@ -133,3 +137,45 @@ def test_many_photographs_without_focal_length_are_mentioned_once(tmp_path, capl
     assert len(lines) == 1
     assert "4 photographs of 96 x 80 px" in lines[0]
     assert "--camera-mode single" in lines[0]
+
+
+def test_a_file_of_cameras_is_for_folders_of_two_cameras_in_one_run(tmp_path, photographs, caplog):
+    """Sizes and principal points are checked against each table's own camera."""
+    cv2.imwrite(str(photographs / "sub/b.jpg"), textured_picture(3, (60, 80)))
+    (tmp_path / "cameras.toml").write_text(
+        '["sub/*"]\nmodel = "PINHOLE"\nparams = [90, 91, 64, 40]\nmode = "single"\n["usb"]\nmode = "single"'
+    )
+    cameras = CameraOptions(cameras=tmp_path / "cameras.toml", camera_model="SIMPLE_PINHOLE")
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=TINY, cameras=cameras)
+    assert summary.skipped == {"sub/b.jpg": "is 60 x 80 px, the given camera has its principal point at 64, 40"}
+    assert 'no photograph fits ["usb"], or those that do fit a table before it' in caplog.text
+    assert '["sub/*"]' not in caplog.text
+    with open_pycolmap(tmp_path / "db.db") as colmap:
+        found = {image.name: colmap.read_camera(image.camera_id) for image in colmap.read_all_images()}
+    models = {name: camera.model_name for name, camera in found.items()}
+    assert models == {"a.jpg": "SIMPLE_PINHOLE", "b c.png": "SIMPLE_PINHOLE", "sub/a.jpg": "PINHOLE"}
+    assert cameras_given(tmp_path / "db.db") == {found["sub/a.jpg"].camera_id}
+
+
+@pytest.mark.slow
+def test_rigs_are_made_again_as_photographs_come(tmp_path, caplog):
+    folder, database = tmp_path / "photographs", tmp_path / "db.db"
+
+    def extract(*names, **options):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / name), textured_picture(len(name), (64, 48)))
+        extract_to_database(database, folder, options=TINY, cameras=CameraOptions(**options))
+        with open_pycolmap(database) as colmap:
+            return sorted(len(list(frame.data_ids)) for frame in colmap.read_all_frames())
+
+    rig = [{"image_prefix": "left/", "ref_sensor": True}, {"image_prefix": "right/"}]
+    (tmp_path / "rig.json").write_text(json.dumps([{"cameras": rig}]))
+    assert extract("left/1.png", "left/2.png", "right/1.png", rig_config=tmp_path / "rig.json") == [1, 2]
+    assert extract("right/2.png", camera_mode=CameraMode.PER_FOLDER) == [1, 1, 2]
+    assert "new photographs are in frames of their own: --rig-config makes the rigs of all of them" in caplog.text
+    assert extract(rig_config=tmp_path / "rig.json") == [2, 2]
+    assert extract("left/3.png", "right/3.png", rig_config=tmp_path / "rig.json") == [2, 2, 2]
+    (tmp_path / "rig.json").write_text("[]")
+    with pytest.raises(ValueError, match="is no rig configuration"):
+        extract(rig_config=tmp_path / "rig.json")

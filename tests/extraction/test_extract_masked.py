@@ -8,6 +8,8 @@ from support.photograph_folder import SMALL, read_all, write_photograph_folder
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.options import ExtractionOptions, MaskOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture
 def photographs(tmp_path):

@@ -17,6 +17,8 @@ from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.skipped import Skipped
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 FINGERPRINT = "{}"
 
 
@@ -105,7 +107,7 @@ def test_the_shared_camera_is_that_of_the_first_whole_photograph(database, photo
 def test_another_size_than_the_shared_cameras_is_named(database, photographs):
     left_out = imported(database, photographs, NAMES, CameraOptions(camera_mode=CameraMode.SINGLE))
     assert sorted(left_out) == ["sub/a.jpg", "sub/b.jpg"]
-    assert "--camera-mode single shares" in left_out["sub/a.jpg"]
+    assert "camera mode single shares" in left_out["sub/a.jpg"]
 
 
 def test_many_cameras_that_are_only_estimated_are_mentioned(database, photographs, caplog):

@@ -6,13 +6,15 @@ import pycolmap
 import pytest
 from support.database_contents import contents, require_whole
 from support.helpers import textured_picture
-from support.photograph_folder import SMALL, cut, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, TINY, cut, read_all, write_photograph_folder
 
 from d2sfm.database import MatchStore, RefinementStore, begin_overwriting, create_database, import_photographs
 from d2sfm.extraction import pipeline
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, MatchingOptions, VerificationOptions
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
 
 
 @pytest.fixture
@@ -167,3 +169,18 @@ def test_a_photograph_replaced_by_a_broken_one_keeps_its_camera_and_features(pho
     summary = extract_to_database(matched, photographs, options=SMALL, overwrite=True)
     assert list(summary.skipped) == ["b c.png"]
     assert contents(matched)["keypoints"]["b c.png"] == before["keypoints"]["b c.png"]
+
+
+@pytest.mark.slow
+def test_a_stopped_run_of_one_part_is_not_taken_for_one_of_another(tmp_path, photographs, monkeypatch):
+    database, counts = tmp_path / "db.db", []
+    extract_to_database(database, photographs, options=TINY)
+    with monkeypatch.context() as patched:
+        stop_at(patched, "a.jpg")
+        with pytest.raises(KeyboardInterrupt):
+            extract_to_database(database, photographs, options=TINY, overwrite=True, only=["[bs]*"])
+    assert list(read_all(database)) == ["a.jpg", "b c.png"]
+    for only in (["a.jpg"], ["a.jpg"], []):
+        counts += [extract_to_database(database, photographs, options=TINY, overwrite=bool(only), only=only).extracted]
+    assert counts == [1, 1, 1]
+    assert list(read_all(database)) == ["a.jpg", "b c.png", "sub/a.jpg"]

@@ -8,6 +8,8 @@ from support.two_sizes import NAMES, imported, write_some_features, write_two_si
 from d2sfm.database import begin_overwriting, create_database
 from d2sfm.extraction.pending import names_to_overwrite, note_folder, pending_names
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 96})
 
 

@@ -17,6 +17,8 @@ from d2sfm.extraction.pipeline import extract_all, plan_batches
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.skipped import Skipped
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 SIZES = {f"{index}.jpg": (8 + 4 * (index % 3), 10) for index in range(12)}
 
 

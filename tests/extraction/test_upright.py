@@ -14,7 +14,7 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import CameraOptions, Convention, ExtractionOptions, MapCacheOptions, MaskOptions
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "narrow_network")
 SIZE = (112, 80)
 OPTIONS = ExtractionOptions(max_edge=96)
 

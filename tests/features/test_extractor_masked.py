@@ -7,6 +7,8 @@ from support.helpers import textured_picture
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import ExtractionOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture(scope="module")
 def textured():

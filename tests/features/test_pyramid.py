@@ -12,6 +12,8 @@ from d2sfm.network.sampling import inside, resample, sample
 from d2sfm.network.trunk import Trunk
 from d2sfm.options import Convention, Preprocessing
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 CPU = torch.device("cpu")
 SIZES = [(64, 80), (61, 83), (97, 46)]
 SCALES = [(1.0,), (0.5, 1.0), (0.5, 1.0, 1.7)]

@@ -1,6 +1,7 @@
 import numpy as np
 import pycolmap
 import pytest
+from support.synthetic_model import synthetic_rig
 
 from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import SHARES, initial_pairs
@@ -67,3 +68,10 @@ def test_pairs_with_a_narrow_angle_come_after_the_others_and_at_a_quarter_not_at
 def test_too_few_inliers_begin_nothing(database):
     path, _ = database
     assert chosen(path, limits(init_min_num_inliers=100_000)) == []
+
+
+def test_images_of_one_frame_begin_nothing(tmp_path):
+    truth = synthetic_rig(tmp_path / "db.db", num_frames=3)
+    pairs = chosen(tmp_path / "db.db", limits(init_min_tri_angle=1e-3))
+    assert pairs
+    assert all(truth.images[a].frame_id != truth.images[b].frame_id for a, b in pairs)

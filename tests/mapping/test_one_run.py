@@ -3,9 +3,19 @@ from contextlib import closing
 
 import pycolmap
 import pytest
+from support.synthetic_model import synthetic_rig
 
+from d2sfm.database import read_rigs
 from d2sfm.database.pair_ids import pair_ids
-from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, global_options, incremental_options, map_once
+from d2sfm.mapping.one_run import (
+    MappingInput,
+    Trial,
+    adjust_robustly,
+    global_options,
+    incremental_options,
+    map_once,
+    with_distortion,
+)
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper
@@ -126,3 +136,45 @@ def test_a_run_begins_with_the_given_pair_and_counts_its_images(scene):
     nowhere = MappingInput(database=given.database, mapper=Mapper.INCREMENTAL, chance_pairs=pair_ids([first], [second]))
     # Without matches between them the pair gives no model, whatever else would.
     assert map_once(nowhere, Trial(seed=0, is_cautious=True, initial_pair=(first, second)), seen.append) == []
+
+
+def poses_in_rigs(rigs):
+    """What cam_from_rig is made of, by rig and camera."""
+    return {
+        (rig_id, sensor.id): (pose.rotation.quat.tolist(), pose.translation.tolist())
+        for rig_id, rig in rigs.items()
+        for sensor, pose in rig.non_ref_sensors.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def stereo(tmp_path_factory):
+    """(database, truth): five frames of a rig of two cameras, noise of half a pixel."""
+    database = tmp_path_factory.mktemp("stereo") / "db.db"
+    return database, synthetic_rig(database)
+
+
+@pytest.mark.parametrize("mapper", list(Mapper))
+def test_known_poses_in_a_rig_are_held_to_the_bit_and_tell_the_size(stereo, mapper):
+    """The case rig_calibration."""
+    database, truth = stereo
+    rigs = read_rigs(database)
+    assert list(poses_in_rigs(rigs)) == [(1, 2)]
+    given = MappingInput(database=database, mapper=mapper, max_error=2.0, constant_rigs=rigs)
+    (model,) = map_once(given, Trial(seed=0, is_cautious=True), lambda images: None)
+    assert model.num_reg_images() == 10
+    models = [model] if mapper is Mapper.GLOBAL else [model, with_distortion(given, model, seed=0)]
+    for model in models:
+        assert poses_in_rigs(model.rigs) == poses_in_rigs(rigs)
+        assert pycolmap.align_reconstructions_via_proj_centers(model, truth, 0.1).scale == pytest.approx(1, abs=0.005)
+        assert model.compute_mean_reprojection_error() < 0.6
+
+
+@pytest.mark.parametrize("mapper", list(Mapper))
+def test_poses_in_a_rig_that_are_not_held_are_refined(stereo, mapper):
+    database, _ = stereo
+    (model,) = map_once(MappingInput(database=database, mapper=mapper, max_error=2.0), Trial(seed=0), lambda n: None)
+    ((_, found),) = poses_in_rigs(model.rigs).values()
+    ((_, stored),) = poses_in_rigs(read_rigs(database)).values()
+    assert found != stored
+    assert found == pytest.approx(stored, abs=0.01)

@@ -111,7 +111,7 @@ def exact_unit_vectors(draw):
     st.sampled_from([None, 0.5, 0.9, 1.0]),
     st.sampled_from([None, 0.0, 0.5, 0.75]),
 )
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_ties_equal_brute_force(a, b, block_rows, ratio, min_similarity):
     options = MatchingOptions(device="cpu", ratio=ratio, min_similarity=min_similarity)
     expected = brute_force(a, b, ratio=ratio, min_similarity=min_similarity)
@@ -141,8 +141,8 @@ def test_sets_of_one_descriptor_many_times_have_one_pair(count_a, count_b):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_real_numbers_give_the_pairs_of_float64_to_the_rounding_of_float32(dtype):
     generator, rounding = np.random.default_rng(4), 1e-6
-    a = generator.normal(size=512) + 0.01 * generator.normal(size=(700, 512))  # much alike: many are nearly tied
-    b = np.concatenate([a, a[:200]]) + 0.01 * generator.normal(size=(900, 512))
+    a = generator.normal(size=512) + 0.01 * generator.normal(size=(350, 512))  # much alike: many are nearly tied
+    b = np.concatenate([a, a[:100]]) + 0.01 * generator.normal(size=(450, 512))
     a, b = ((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(dtype) for x in (a, b))
     similarity = a.astype(np.float64) @ b.T.astype(np.float64)
     found = mutual_nearest_neighbours(a, b, CPU)
@@ -151,7 +151,7 @@ def test_real_numbers_give_the_pairs_of_float64_to_the_rounding_of_float32(dtype
     assert (of_pairs >= similarity.max(0)[found[:, 1]] - rounding).all()
     clear_a, clear_b = (np.diff(np.sort(s, axis=1)[:, -2:]).ravel() > 2 * rounding for s in (similarity, similarity.T))
     clear = {(i, j) for i, j in brute_force(a, b).tolist() if clear_a[i] and clear_b[j]}
-    assert 100 < len(clear) < len(found)
+    assert 50 < len(clear) < len(found)
     assert clear <= set(map(tuple, found.tolist()))
 
 

@@ -42,6 +42,7 @@ def found(geometry, true_matches):
     return np.mean([tuple(match) in inliers for match in true_matches])
 
 
+@pytest.mark.slow
 def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
     """D2 matches are often like that. A wall, and cameras whose focal length is not known."""
     view, count_ours, count_defaults = camera(known_focal_length=False), 0, 0

@@ -7,6 +7,8 @@ from support.helpers import random_weights
 from d2sfm.network.strips import MIN_STRIP_PX, TrunkStrips, memory_bytes, strip_px
 from d2sfm.network.trunk import Trunk
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 
 @pytest.fixture(scope="module")
 def trunk():

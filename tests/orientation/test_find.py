@@ -10,10 +10,11 @@ from d2sfm.options import ExtractionOptions, Precision
 from d2sfm.orientation.find import Turns, find_turns
 from d2sfm.photographs.reading import list_photographs, load_photograph
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
 AUTO = ExtractionOptions(precision=Precision.AUTO)
 
 
-def views(count: int, size: tuple[int, int] = (128, 96), step_px: int = 9) -> dict[str, np.ndarray]:
+def views(count: int, size: tuple[int, int] = (224, 168), step_px: int = 9) -> dict[str, np.ndarray]:
     """Pictures of one textured plane, each seen a few pixels further on, by name."""
     (width, height), plane = size, textured_picture(3, (size[0] + step_px * count, size[1] + step_px * count))
     starts = {f"{k}.png": step_px * k for k in range(count)}

@@ -48,7 +48,7 @@ def test_an_empty_file_is_refused(tmp_path):
 @pytest.mark.parametrize(("name", "kind"), [("a.webp", "WebP"), ("a.gif", "GIF"), ("a.jp2", "JPEG2000")])
 def test_formats_that_colmap_does_not_read_are_named(tmp_path, name, kind):
     RGB.save(tmp_path / name)
-    reason = f"^{kind} is not read by COLMAP, convert it to JPEG or PNG$"
+    reason = rf"^{kind} is not read by COLMAP, convert it \(d2sfm prepare\)$"
     with pytest.raises(ValueError, match=reason):
         check_photograph(tmp_path / name)
     (tmp_path / name).rename(tmp_path / "disguised.jpg")

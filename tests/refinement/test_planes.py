@@ -84,6 +84,7 @@ def test_refined_keypoints_of_the_same_scale_are_exact_to_a_seventh_of_a_pixel(t
     assert np.median(after) < 0.15
 
 
+@pytest.mark.slow
 def test_refined_keypoints_of_one_plane_are_exact_to_a_third_of_a_pixel(trunk):
     before, after = errors_before_and_after(trunk, 0, 1.5)
     assert np.median(before) > 4

@@ -198,6 +198,7 @@ def test_another_threshold_or_seed_only_verifies_again(database, matched, tmp_pa
     assert rows(database, *tables) == rows(at_once, *tables)
 
 
+@pytest.mark.slow
 def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path):
     first, at_once = shutil.copy(database, tmp_path / "first.db"), shutil.copy(database, tmp_path / "at_once.db")
     refined(first, matched)

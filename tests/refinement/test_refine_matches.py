@@ -27,7 +27,7 @@ def features_at(picture, xy, convention=Convention.COLMAP, **fields):
 @pytest.fixture(scope="module")
 def pair():
     """Two views of a plane, positions in the first and their disturbed partners, all in COLMAP's frame."""
-    views, random = plane_views(0, scale=1.0, count=2), np.random.default_rng(0)
+    views, random = plane_views(0, scale=1.0, count=2, size=(320, 240)), np.random.default_rng(0)
     in_a = textured_places(views, 120)
     in_b = views.transfer(in_a, 0, 1)
     disturbed = in_b + random.uniform(-4, 4, in_b.shape)
@@ -45,7 +45,7 @@ def test_partners_of_keypoints_that_stay_are_found(pair):
     assert np.median(after) < 0.15
 
 
-@pytest.mark.parametrize("orientation", [6, 3])
+@pytest.mark.parametrize("orientation", [6, pytest.param(3, marks=pytest.mark.slow)])
 def test_pictures_that_are_stored_turned_are_looked_at_upright(pair, orientation):
     """Positions come back in the stored picture, and are those of the upright one."""
     views, in_a, _, disturbed = (each[:20] if isinstance(each, np.ndarray) else each for each in pair)

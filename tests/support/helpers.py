@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from d2sfm.demo.scene import Camera, Quad, Scene
-from d2sfm.network.trunk import CONVOLUTIONS
+from d2sfm.network import trunk
 from d2sfm.network.weights.load import D2NET_PREFIX, LAYER_INDEX
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import write_scene_info
@@ -29,7 +29,7 @@ def random_weights() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {
         f"{name}.{kind}": torch.randn(shape, generator=generator) * (2 / (9 * channels_in)) ** 0.5
-        for name, channels_in, channels_out in CONVOLUTIONS
+        for name, channels_in, channels_out in trunk.CONVOLUTIONS
         for kind, shape in (("weight", (channels_out, channels_in, 3, 3)), ("bias", (channels_out,)))
     }
 
@@ -41,7 +41,7 @@ def save_plain_weights(path: Path, gain: float) -> str:
     a network that answers 0 everywhere and has no keypoint in any picture.
     """
     model = {}
-    for name, channels_in, channels_out in CONVOLUTIONS:
+    for name, channels_in, channels_out in trunk.CONVOLUTIONS:
         weight, bias = torch.zeros(channels_out, channels_in, 3, 3), torch.zeros(channels_out)
         weight[0, : 3 if channels_in == 3 else 1, 1, 1] = gain / 3 if channels_in == 3 else gain
         if channels_in == 3:

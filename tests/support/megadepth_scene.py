@@ -5,7 +5,6 @@ the renderer's depth, and the depth maps are those of the undistorted cameras.
 """
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -14,13 +13,13 @@ import numpy as np
 import pycolmap
 from PIL import Image
 from support.rendered_truth import depth_at, sees, unproject
+from support.town_square import town_square
 
 from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import Camera, Scene, arc_of_views, project
-from d2sfm.demo.square import CENTRE, build_square
+from d2sfm.demo.square import CENTRE
 from megadepth_utils.undistortion import undistort_scene
 
-TEXELS_PER_M = 24.0
 SUPERSAMPLING = 2  # the picture from which a distorted one is resampled is finer by this factor
 POINTS_PER_VIEW = 400
 RADIAL = (-0.08, 0.04)  # range of k over the views: barrel to pincushion, up to 7 px at a corner of 320 x 240
@@ -83,12 +82,12 @@ def write_megadepth_scene(
     undistorted: bool = False,
     seed: int = 0,
 ) -> MegaDepthScene:
-    """Write a scene below ``root`` (about 3 s for six views, half of it the scene itself) and return its record.
+    """Write a scene below ``root`` (about 2 s for six views) and return its record.
 
     size: (width, height) of the photographs and limit of the undistorted pictures' edges; those have a height and
     width of up to 4 % less. distorted: otherwise all k are 0. undistorted: run our undistortion as well.
     """
-    world = _world(seed)
+    world = town_square(seed)
     shots = _views(views, size, distorted, np.random.default_rng(seed))
     scene = MegaDepthScene(
         root=Path(root),
@@ -107,12 +106,6 @@ def write_megadepth_scene(
     if undistorted:
         undistort_scene(scene.root, scene_id, num_threads=1)
     return scene
-
-
-@cache
-def _world(seed: int) -> Scene:
-    """The same for all tests: its light takes seconds."""
-    return build_square(seed, TEXELS_PER_M)
 
 
 def _views(count: int, size: tuple[int, int], distorted: bool, rng: np.random.Generator) -> list[_View]:

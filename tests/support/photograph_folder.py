@@ -10,6 +10,7 @@ from d2sfm.features.record import Features
 from d2sfm.options import ExtractionOptions
 
 SMALL = ExtractionOptions(max_edge=96)
+TINY = ExtractionOptions(max_edge=32)
 
 
 def write_photograph_folder(folder: Path) -> Path:

@@ -19,6 +19,11 @@ class PlaneViews(NamedTuple):
     pictures: list[np.ndarray]
     from_first: list[np.ndarray]  # [3, 3]
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels of each view."""
+        return self.pictures[0].shape[1::-1]
+
     def transfer(self, xy: np.ndarray, a: int, b: int) -> np.ndarray:
         """Positions in view b, [N, 2], of positions (x, y) in view a."""
         return apply(self.from_first[b] @ np.linalg.inv(self.from_first[a]), xy)
@@ -30,18 +35,18 @@ def apply(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
     return mapped[:, :2] / mapped[:, 2:]
 
 
-def plane_views(seed: int, scale: float, count: int = 4) -> PlaneViews:
+def plane_views(seed: int, scale: float, count: int = 4, size: tuple[int, int] = SIZE) -> PlaneViews:
     """A view from straight ahead, then others up to 15 degrees aside, rolled by up to 10 and ``scale`` times nearer."""
     random = np.random.default_rng(seed)
     texture = _texture(random)
-    centre = (np.array(SIZE) - 1) / 2
+    centre = (np.array(size) - 1) / 2
     from_first = [np.eye(3)]
     for _ in range(count - 1):
         from_first.append(_shift(centre) @ _from_aside(random, scale) @ _shift(-centre))
     # Texel u is at (u + 0.5) / FINER - 0.5 in a first view as large as the texture, both about the same centre.
     texels = (np.array(texture.shape[1::-1]) - 1) / 2
     first_from_texel = _shift(centre) @ np.diag([1 / FINER, 1 / FINER, 1]) @ _shift(-texels)
-    return PlaneViews([_view(texture, change @ first_from_texel) for change in from_first], from_first)
+    return PlaneViews([_view(texture, change @ first_from_texel, size) for change in from_first], from_first)
 
 
 def textured_places(views: PlaneViews, count: int) -> np.ndarray:
@@ -53,7 +58,7 @@ def textured_places(views: PlaneViews, count: int) -> np.ndarray:
     seen = np.ones(len(places), bool)
     for view in range(len(views.pictures)):
         xy = views.transfer(places, 0, view)
-        seen &= ((xy > MARGIN_PX) & (xy < np.array(SIZE) - MARGIN_PX)).all(axis=1)
+        seen &= ((xy > MARGIN_PX) & (xy < np.array(views.size) - MARGIN_PX)).all(axis=1)
     return places[seen][:count]
 
 
@@ -67,13 +72,13 @@ def _from_aside(random: np.random.Generator, scale: float) -> np.ndarray:
     return np.diag([FOCAL_PX, FOCAL_PX, 1]) @ homography
 
 
-def _view(texture: np.ndarray, view_from_texel: np.ndarray) -> np.ndarray:
+def _view(texture: np.ndarray, view_from_texel: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Samples of a third of a pixel, averaged: a plain warp aliases where the view is coarser than the texture."""
     times = 3
     fine = np.array([[times, 0, (times - 1) / 2], [0, times, (times - 1) / 2], [0, 0, 1]])
-    size = times * SIZE[0], times * SIZE[1]
-    picture = cv2.warpPerspective(texture, fine @ view_from_texel, size, flags=cv2.INTER_CUBIC)
-    return cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA)
+    finer = times * size[0], times * size[1]
+    picture = cv2.warpPerspective(texture, fine @ view_from_texel, finer, flags=cv2.INTER_CUBIC)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def _shift(offset: np.ndarray) -> np.ndarray:

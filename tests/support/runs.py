@@ -14,18 +14,19 @@ from d2sfm.cli import main
 
 # Processes begin with everything imported: kills fall into the work, not into imports.
 PROCESSES = multiprocessing.get_context("forkserver")
-PRELOADED = [
-    "d2sfm.exchange.export",
-    "d2sfm.exchange.import_features",
-    "d2sfm.exchange.merge",
-    "d2sfm.extraction.extract",
-    "d2sfm.mapping.reconstruct",
-    "d2sfm.mapping.triangulate",
-    "d2sfm.matching.match",
-    "d2sfm.refinement.refine",
-    __name__,
-]
-PROCESSES.set_forkserver_preload(PRELOADED)
+PROCESSES.set_forkserver_preload(
+    [
+        "d2sfm.exchange.export",
+        "d2sfm.exchange.import_features",
+        "d2sfm.exchange.merge",
+        "d2sfm.extraction.extract",
+        "d2sfm.mapping.reconstruct",
+        "d2sfm.mapping.triangulate",
+        "d2sfm.matching.match",
+        "d2sfm.refinement.refine",
+        __name__,
+    ]
+)
 
 
 def run(arguments, prepare, errors):

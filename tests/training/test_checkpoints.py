@@ -11,6 +11,8 @@ from d2sfm.training.dataset import Batch
 from d2sfm.training.distributed import Processes
 from d2sfm.training.trainer import Sums, Trainer
 
+pytestmark = pytest.mark.usefixtures("narrow_training")
+
 SETTINGS = {"lr": "0.001", "seed": "0"}
 STATE = RunState(
     epoch=3, steps_in_epoch=7, step=47, sums=Sums(3.25, 6, 1), seconds=1.5, training_loss=0.1 + 0.2, best_epoch=1

@@ -13,7 +13,7 @@ from d2sfm.training import epochs as epochs_module
 from d2sfm.training.checkpoints import BEST, LAST
 from d2sfm.training.trainer import Sums, Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "narrow_training")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from d2sfm.options import PairOptions
 from d2sfm.training.checkpoints import BEST, LAST
 from d2sfm.training.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "narrow_training")
 
 # Four steps in an epoch.
 FOUR_PAIRS = PairOptions(image_size=112, pairs_per_scene=2)

@@ -1,42 +1,14 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
-from support.helpers import random_weights
-from torch import multiprocessing
+from support.trainers import SIZE, batch_of, make_trainer, weights_of
 
-from d2sfm.options import Preprocessing
-from d2sfm.options.training import TrainingOptions, TrainingPrecision
-from d2sfm.training.dataset import Batch, SkippedPair
-from d2sfm.training.distributed import Processes
+from d2sfm.options.training import TrainingPrecision
 from d2sfm.training.trainer import Sums, Trainer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-CPU = torch.device("cpu")
-SIZE = 96
-CELLS = (SIZE // 8) ** 2
-
-
-def batch_of(*seeds: int, skipped: int = 0) -> Batch:
-    """A batch of random pairs, one for each seed."""
-    crops = [np.random.default_rng(seed).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8) for seed in seeds]
-    firsts, seconds = [pair[0] for pair in crops], [pair[1] for pair in crops]
-    cells = [torch.from_numpy(np.random.default_rng(seed).choice(CELLS, (2, 130), replace=True)) for seed in seeds]
-    return Batch(
-        [f"pair {seed}" for seed in seeds],
-        torch.from_numpy(np.stack([*firsts, *seconds])) if seeds else torch.zeros(0, 0, 0, 3, dtype=torch.uint8),
-        cells,
-        [np.zeros((2, 130, 2))] * len(seeds),
-        [SkippedPair(f"skipped {index}", "no reason") for index in range(skipped)],
-    )
-
-
-def make_trainer(processes: Processes | None = None, device: torch.device = CPU, **options) -> Trainer:
-    return Trainer(random_weights(), Preprocessing.CAFFE, TrainingOptions(**options), device, processes or Processes())
-
-
-def weights_of(trainer: Trainer) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.trained])
+pytestmark = pytest.mark.usefixtures("one_thread", "narrow_training")
 
 
 def gradients_seen_by(trainer: Trainer) -> list[torch.Tensor]:
@@ -50,6 +22,7 @@ def gradients_seen_by(trainer: Trainer) -> list[torch.Tensor]:
     return seen
 
 
+@cache
 def mean_gradient(*seeds: int) -> torch.Tensor:
     """The gradient of the mean loss over single pairs, one after the other."""
     trainer = make_trainer()
@@ -149,22 +122,7 @@ def test_validation_changes_nothing_and_sums_over_batches():
     assert all(parameter.grad is None for parameter in trainer.trained)
 
 
-def test_the_memory_of_a_batch_of_8_pairs_fits_a_small_gpu():
-    # What autograd keeps of 8 pairs of 256 px between forward and backward pass, which is most of what a step takes.
-    trainer, generator = make_trainer(), np.random.default_rng(0)
-    crops = torch.from_numpy(generator.integers(0, 256, (16, 256, 256, 3), np.uint8))
-    cells = [torch.from_numpy(generator.integers(0, 1024, (2, 1000))) for _ in range(8)]
-    kept: dict[int, int] = {}
-
-    def pack(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        trainer.losses(Batch([str(k) for k in range(8)], crops, cells, [], []))
-    assert sum(kept.values()) < 1e9
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [TrainingPrecision.BFLOAT16, TrainingPrecision.FLOAT16])
 def test_lower_precision_comes_close_to_float32(precision):
     expected, trainer = mean_gradient(1, 2), make_trainer(precision=precision)
@@ -196,49 +154,3 @@ def test_scores_are_those_of_the_loss():
 def test_sums_add_up():
     assert Sums(1.5, 2, 1).plus(Sums(0.5, 2, 3)) == Sums(2.0, 4, 4)
     assert Sums(1.5, 2, 1).mean_loss == 0.75
-
-
-# Unequal on purpose: in the second step one process has nothing but skipped pairs, in the third neither has a pair.
-DEALT = {
-    0: [[batch_of(1, 2), batch_of(skipped=2)], [batch_of(4, skipped=1), batch_of(5)], [batch_of(), batch_of()]],
-    1: [[batch_of(skipped=1), batch_of(3)], [batch_of(skipped=2), batch_of(skipped=1)], [batch_of(skipped=1)] * 2],
-}
-
-
-def _run_process(rank: int, store: str, results) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
-    trainer = make_trainer(Processes(2, rank, rank))
-    sums = [tuple(trainer.step(batches)) for batches in DEALT[rank]]
-    validation = tuple(trainer.validate(DEALT[rank][0]))
-    results[rank] = (sums, validation, weights_of(trainer).numpy(), _float16_from_skipped_pairs(rank))
-    torch.distributed.destroy_process_group()
-
-
-def _float16_from_skipped_pairs(rank: int) -> np.ndarray:
-    """The weights after the first float16 step of a run that goes on, in which one process skips all its pairs."""
-    trainer = make_trainer(Processes(2, rank, rank), precision=TrainingPrecision.FLOAT16)
-    trainer.scaler.load_state_dict(trainer.scaler.state_dict())
-    trainer.step([batch_of(skipped=1) if rank else batch_of(4)])
-    return weights_of(trainer).numpy()
-
-
-def test_two_processes_with_unequal_skips_take_the_steps_of_one(tmp_path):
-    with multiprocessing.Manager() as manager:
-        results = manager.dict()
-        multiprocessing.spawn(_run_process, args=(str(tmp_path / "store"), results), nprocs=2)
-        (sums, validation, weights, in_float16), (other_sums, other_validation, *others) = results[0], results[1]
-    for mine, other in zip((weights, in_float16), others, strict=True):
-        np.testing.assert_array_equal(mine, other)
-    assert (sums, validation) == (other_sums, other_validation)
-
-    alone = make_trainer()
-    expected = [alone.step([*DEALT[0][step], *DEALT[1][step]]) for step in range(3)]
-    assert [each[1:] for each in sums] == [each[1:] for each in expected] == [(3, 3), (2, 4), (0, 2)]
-    np.testing.assert_allclose([each[0] for each in sums], [each[0] for each in expected], rtol=1e-5)
-    before = weights_of(make_trainer()).numpy()
-    assert not np.array_equal(in_float16, before)
-    moved = np.abs(weights_of(alone).numpy() - before)
-    # Adam divides by the gradient's size: where that is rounding, so is the direction.
-    assert np.mean(np.abs(weights - weights_of(alone).numpy()) > 1e-3 * moved.max()) < 1e-3
-    np.testing.assert_allclose(validation, alone.validate([*DEALT[0][0], *DEALT[1][0]]), rtol=1e-4)

@@ -1,8 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from support.helpers import random_weights
+from support.trainers import make_trainer
 from torch.nn import functional as F
 
+from d2sfm.training.dataset import Batch
 from d2sfm.training.training_trunk import TrainingTrunk
 
 
@@ -84,3 +87,20 @@ def test_a_picture_is_not_changed_by_the_training_forward_pass(weights):
     before = picture.clone()
     TrainingTrunk(weights)(picture)
     assert torch.equal(picture, before)
+
+
+def test_the_memory_of_a_batch_of_8_pairs_fits_a_small_gpu():
+    # What autograd keeps of a pair of 256 px between forward and backward pass, which is most of what a step takes:
+    # eight times that is what it keeps of eight, and the weights, which it keeps once.
+    trainer, generator = make_trainer(), np.random.default_rng(0)
+    crops = torch.from_numpy(generator.integers(0, 256, (2, 256, 256, 3), np.uint8))
+    cells = torch.from_numpy(generator.integers(0, 1024, (2, 1000)))
+    kept: dict[int, int] = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        trainer.losses(Batch(["a pair"], crops, [cells], [], []))
+    assert 8 * sum(kept.values()) < 1e9

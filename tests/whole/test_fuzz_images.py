@@ -18,7 +18,7 @@ PATIENCE_S = 20
 
 # What may follow the name of the file, so that an exception of a library is told from a reason of ours.
 REASON = re.compile(
-    r"(is|has|takes|holds|cannot be opened:) [^\n]+|[^\n]+ is not read by COLMAP, convert it to JPEG or PNG"
+    r"(is|has|takes|holds|cannot be opened:) [^\n]+|[^\n]+ is not read by COLMAP, convert it \(d2sfm prepare\)"
 )
 
 

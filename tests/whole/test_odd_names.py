@@ -16,6 +16,8 @@ from support.tiffs import LONG, tiff
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, MatchStore
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
 SIZE = (96, 80)
 # Of what a line with two names can hold.
 NAMES = [
@@ -118,8 +120,8 @@ def test_each_photograph_has_the_mask_of_its_own_name(photographs, tmp_path):
     for index, name in enumerate(NAMES):
         mask = np.zeros(SIZE[::-1], np.uint8)
         left = 2 * (index % 20)
-        mask[:, left : left + 40] = 255
-        inside[name] = (left, left + 40)
+        mask[:, left : left + 56] = 255
+        inside[name] = (left, left + 56)
         if len(Path(name).name.encode()) < 250:  # a longer name there can't be
             write_mask(masks / f"{name}.png", mask)
     assert extract(photographs, tmp_path / "db.db", "--masks", masks) == 0

@@ -1,0 +1,32 @@
+"""Cameras as COLMAP's rows hold them."""
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+
+def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.Camera:
+    """The camera of a row (model, width, height, params, prior_focal_length). name: of an image that has it.
+
+    Raises RuntimeError where it is of no model, or its parameters are not those of the model, or not finite.
+    """
+    model, width, height, params, is_prior = row
+    try:
+        camera = pycolmap.Camera(
+            camera_id=camera_id,
+            model=pycolmap.CameraModelId(model),
+            width=width,
+            height=height,
+            params=np.frombuffer(params or b"", "<f8"),
+            has_prior_focal_length=bool(is_prior),
+        )
+        is_whole = camera.verify_params() and np.isfinite(camera.params).all()
+    except (ValueError, TypeError, IndexError, RuntimeError):  # no such model, no such parameters
+        is_whole = False
+    if not is_whole:
+        raise RuntimeError(
+            f"{path}: the camera {camera_id} of {name} is of no model of COLMAP's, or lacks its parameters: take both "
+            "out of the database"
+        )
+    return camera

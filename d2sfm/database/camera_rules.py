@@ -1,0 +1,116 @@
+"""Which options of cameras are for which photographs: by patterns in a TOML file, and by the prefixes of rigs."""
+
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from d2sfm.database.given_camera import given_camera
+from d2sfm.database.rig_config import RigCamera, read_rig_config
+from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.text import fits, one_line
+
+# Keys of a table: the option that each stands for, and its kind, in Python and in words.
+_KEYS = {
+    "model": ("camera_model", str, "a string"),
+    "params": ("camera_params", list, "a list of numbers"),
+    "mode": ("camera_mode", str, "a string"),
+    "focal_length_factor": ("default_focal_length_factor", (int, float), "a number"),
+    "existing_camera": ("existing_camera", int, "a whole number"),
+}
+
+
+@dataclass(frozen=True)
+class CameraRule:
+    """Options for the photographs that no rule before this one is for.
+
+    pattern: that the file has for it; None where the rule is of a rig or of what nothing else is for.
+    """
+
+    options: CameraOptions
+    is_for: Callable[[str], bool]
+    pattern: str | None = None
+
+
+def camera_rules(options: CameraOptions) -> list[CameraRule]:
+    """The rules of all photographs in the order in which they count: of the file, of rigs, and last one for the rest.
+
+    Raises FileNotFoundError for a file that is missing, ValueError for one that can't be read, for an unknown camera
+    model or wrong parameters.
+    """
+    others = replace(options, cameras=None, rig_config=None)
+    given_camera(others)
+    rules = [] if options.cameras is None else _read_rules(options.cameras)
+    if options.rig_config is not None:
+        for camera in (camera for rig in read_rig_config(options.rig_config) for camera in rig):
+            rules.append(CameraRule(_of_rig(others, camera), camera.has))
+    return [*rules, CameraRule(others, lambda name: True)]
+
+
+def by_rule(options: CameraOptions, names: Iterable[str]) -> list[tuple[CameraRule, list[str]]]:
+    """Each rule with those of the names that it is for, in their order. Raises as ``camera_rules``."""
+    found = [(rule, []) for rule in camera_rules(options)]
+    for name in names:
+        next(members for rule, members in found if rule.is_for(name)).append(name)
+    return found
+
+
+def _of_rig(others: CameraOptions, camera: RigCamera) -> CameraOptions:
+    """Photographs of one camera of a rig share it; what the configuration leaves open, the others' options tell."""
+    if camera.camera is not None:
+        params = ",".join(map(repr, camera.camera.params.tolist()))
+        return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=camera.camera.model_name, camera_params=params)
+    return others if others.existing_camera is not None else replace(others, camera_mode=CameraMode.SINGLE)
+
+
+def _read_rules(path: Path) -> list[CameraRule]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of cameras {path}")
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no TOML: {one_line(error)}") from error
+    if not tables:
+        raise ValueError(f'{path} is empty: expected tables, each below the pattern that it is for as ["left/*"]')
+    return [
+        CameraRule(_options(path, pattern, table), lambda name, pattern=pattern: fits(name, pattern), pattern)
+        for pattern, table in tables.items()
+    ]
+
+
+def _options(path: Path, pattern: str, table: object) -> CameraOptions:
+    """The options of one table, each key checked by itself: what is refused is named."""
+    if not isinstance(table, dict):
+        raise ValueError(f'{path}: the key {pattern} is in no table, expected a pattern above it as ["left/*"]')
+    values = {}
+    for key, value in table.items():
+        with _named(path, pattern, key):
+            name, value = _option(key, value)
+            values[name] = value
+            if key != "params":  # which are those of a model
+                given_camera(CameraOptions(**{name: value}))
+    with _named(path, pattern, "existing_camera"):
+        options = CameraOptions(**values)
+    with _named(path, pattern, "params"):
+        given_camera(options)
+    return options
+
+
+def _option(key: str, value: object) -> tuple[str, object]:
+    """Name and value of the option that a key stands for."""
+    if key not in _KEYS:
+        quoted = ' (patterns are quoted: ["left/*"])' if isinstance(value, dict) else ""
+        raise ValueError(f"unknown key, expected one of {', '.join(_KEYS)}{quoted}")
+    name, kind, words = _KEYS[key]
+    if not isinstance(value, kind) or isinstance(value, bool) or value == []:
+        raise ValueError(f"expected {words}, found {value!r}")
+    return name, ",".join(map(repr, value)) if isinstance(value, list) else value
+
+
+@contextmanager
+def _named(path: Path, pattern: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f'{path}, ["{pattern}"], {key}: {error}') from error

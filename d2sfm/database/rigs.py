@@ -1,0 +1,133 @@
+"""Rigs of the database: a configuration applied to its images, and what it knows of them."""
+
+import logging
+from pathlib import Path
+
+import pycolmap
+
+from d2sfm.colmap import quiet_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap, sole_use
+from d2sfm.database.feature_store import FeatureStore, ImageRow
+from d2sfm.database.file import create_database
+from d2sfm.database.patience import named_errors
+from d2sfm.database.rig_config import RigCamera, read_rig_config
+from d2sfm.database.tables import columns
+from d2sfm.parts import scratch_folder
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+_READ = {
+    "cameras": "camera_id, model, width, height, params, prior_focal_length",
+    "images": "image_id, name, camera_id",
+}
+_WRITTEN = ("rigs", "rig_sensors", "frames", "frame_data")  # in the order that foreign keys ask for
+
+
+def apply_rig_config(path: Path, config: Path) -> None:
+    """Make the rigs of a configuration and frames of all images, in place of the rigs and frames of before.
+
+    Images of a frame have the same name but for the prefixes of their cameras. Others get a frame of their own. All of
+    it is written at once or, after an error, nothing. A second time the same images get the same.
+
+    Raises as ``read_rig_config``, and RuntimeError where a prefix is of no image or of images with several cameras, or
+    two of them have an image or a camera in common.
+    """
+    rigs = read_rig_config(config)
+    with FeatureStore(path) as store:
+        images = list(store.images().values())
+    _require_fitting([camera for rig in rigs for camera in rig], images, config)
+    before = sum(len(rig.sensor_ids()) > 1 for rig in read_rigs(path).values())
+    with scratch_folder() as folder:
+        # pycolmap clears rigs before it finds what is wrong, and copies the whole file when it closes a database of
+        # which it deleted anything.
+        scratch = folder / "rigs.db"
+        create_database(scratch)
+        with sole_use(scratch), Connection(path) as connection:
+            connection.rows("ATTACH DATABASE ? AS scratch", (str(scratch),))
+            with connection.transaction():
+                for table, names in _READ.items():
+                    connection.rows(f"INSERT INTO scratch.{table} ({names}) SELECT {names} FROM main.{table}")
+        with open_pycolmap(scratch) as database, named_errors(path, ValueError, RuntimeError), quiet_pycolmap():
+            pycolmap.apply_rig_config([_as_pycolmap(rig) for rig in rigs], database)
+        _replace(path, scratch)
+    after = sum(len(rig.sensor_ids()) > 1 for rig in read_rigs(path).values())
+    if after < before:
+        logger.warning("%s had %d rigs of several cameras, now it has the %d of %s", path, before, after, config)
+    _tell_frames(path, rigs, images)
+
+
+def read_rigs(path: Path) -> dict[int, pycolmap.Rig]:
+    """The rigs by rig_id. Raises RuntimeError where pycolmap can't open the database."""
+    with open_pycolmap(path) as database:
+        return {rig.rig_id: rig for rig in database.read_all_rigs()}
+
+
+def _require_fitting(cameras: list[RigCamera], images: list[ImageRow], config: Path) -> None:
+    """RuntimeError where COLMAP would stop in the middle, or give an image two frames."""
+    prefix_of: dict[int, str] = {}
+    seen: dict[str, str] = {}
+    for camera in cameras:
+        of_camera = [image for image in images if camera.has(image.name)]
+        ids = sorted({image.camera_id for image in of_camera})
+        if not of_camera:
+            raise RuntimeError(f"{config}: no image's name begins with {camera.prefix!r}, COLMAP needs one or more")
+        if len(ids) > 1:
+            raise RuntimeError(
+                f"{config}: the {len(of_camera)} images of {camera.prefix!r} have {len(ids)} cameras, expected one: "
+                "extract with --rig-config, which makes it, into a new database"
+            )
+        for image in of_camera:
+            if image.name in seen:
+                raise RuntimeError(
+                    f"{config}: {image.name} begins with {seen[image.name]!r} and {camera.prefix!r}, expected one"
+                )
+            seen[image.name] = camera.prefix
+        if ids[0] in prefix_of:
+            raise RuntimeError(
+                f"{config}: {prefix_of[ids[0]]!r} and {camera.prefix!r} have one camera ({ids[0]}), expected one each: "
+                "extract with --rig-config, which makes them, into a new database"
+            )
+        prefix_of[ids[0]] = camera.prefix
+
+
+def _as_pycolmap(rig: list[RigCamera]) -> pycolmap.RigConfig:
+    """Without intrinsics: images got these when they were imported."""
+    return pycolmap.RigConfig(
+        cameras=[
+            pycolmap.RigConfigCamera(
+                image_prefix=camera.prefix, ref_sensor=camera.is_reference, cam_from_rig=camera.cam_from_rig
+            )
+            for camera in rig
+        ]
+    )
+
+
+def _replace(path: Path, scratch: Path) -> None:
+    """Put the rigs and frames of another database in the place of those that are there."""
+    with sole_use(scratch), Connection(path) as connection:
+        connection.rows("ATTACH DATABASE ? AS scratch", (str(scratch),))
+        with connection.transaction():
+            for table in reversed(_WRITTEN):
+                connection.rows(f"DELETE FROM main.{table}")
+            for table in _WRITTEN:
+                names = ", ".join(columns(connection, table, "scratch"))
+                connection.rows(f"INSERT INTO main.{table} ({names}) SELECT {names} FROM scratch.{table}")
+
+
+def _tell_frames(path: Path, rigs: list[list[RigCamera]], images: list[ImageRow]) -> None:
+    """Log how many frames the rigs have, and warn of those whose cameras never took one together."""
+    for number, rig in enumerate(rigs, start=1):
+        frames: dict[str, int] = {}
+        for camera in rig:
+            for image in filter(lambda image: camera.has(image.name), images):
+                of_frame = image.name.removeprefix(camera.prefix)
+                frames[of_frame] = frames.get(of_frame, 0) + 1
+        whole = sum(count == len(rig) for count in frames.values())
+        logger.info("rig %d: %d frames of %d cameras, %d of them whole", number, len(frames), len(rig), whole)
+        if len(rig) > 1 and max(frames.values()) == 1:
+            logger.warning(
+                "rig %d has no frame with images of two cameras: their names differ after the prefixes, %s",
+                number,
+                first_of(sorted(frames), "name"),
+            )

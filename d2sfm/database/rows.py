@@ -1,0 +1,139 @@
+"""Rows that others wrote, checked where they are read.
+
+What no database has at all is refused when it is opened: ``require_sane``. What is wrong with one image or one pair is
+an ``UnusableRow``, and the others go on.
+"""
+
+import json
+import logging
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
+from d2sfm.database.tables import FEATURES, ORIENTATION, SETTINGS, columns, tables
+
+logger = logging.getLogger(__name__)
+
+FARTHEST_PX = 1e6  # of a keypoint from the corner of its photograph: COLMAP's verification crashes on numbers like 1e30
+
+# Of the settings of verification and refinement.
+_NUMBERS = {"max_error", "min_inlier_ratio", "max_num_trials", "min_num_inliers", "seed", "rounds"}
+_EDGES = "typeof({0}width) != 'integer' OR typeof({0}height) != 'integer' OR NOT min({0}width, {0}height) > 0"
+# Names of rows that can't be, and what they are then said to be.
+_INSANE = (
+    (
+        "SELECT coalesce(quote(name), image_id) FROM images WHERE typeof(name) != 'text' OR name = ''",
+        "an image whose name is no text",
+    ),
+    (
+        f"SELECT name FROM images WHERE NOT image_id BETWEEN 1 AND {MAX_IMAGES - 1}",
+        f"an image with an id that is not from 1 to {MAX_IMAGES - 1}",
+    ),
+    (
+        f"SELECT name FROM images LEFT JOIN cameras USING (camera_id) WHERE width IS NULL OR {_EDGES.format('')}",
+        "an image without a camera of 1 x 1 px or more",
+    ),
+)
+_INSANE_FEATURES = (
+    f"SELECT name FROM {FEATURES} JOIN images USING (image_id) WHERE {_EDGES.format('input_')} "
+    "OR typeof(scores) != 'blob' OR typeof(fingerprint) != 'text' OR typeof(scales) != 'text' "
+    "OR convention NOT IN ('colmap', 'reference')",
+    "an image whose features d2sfm did not write so",
+)
+
+
+class UnusableRow(RuntimeError):
+    """A row of an image, or of a pair ("a.jpg - b.jpg"), that can't be used: its name, and the reason in words."""
+
+    def __init__(self, path: Path, name: str, reason: str):
+        super().__init__(f"{path}: {name} {reason}")
+        self.name, self.reason = name, reason
+
+
+@cache
+def warn_once(message: str) -> None:
+    """What is read several times in a run is told once."""
+    logger.warning("%s", message)
+
+
+def require_sane(connection: Connection) -> None:
+    """Raise RuntimeError that names the image where a database holds what none can."""
+    checks = list(_INSANE)
+    there = tables(connection)
+    if FEATURES in there:
+        checks.append(_INSANE_FEATURES)
+        if ORIENTATION in columns(connection, FEATURES):
+            turned = f"typeof({ORIENTATION}) = 'integer' AND {ORIENTATION} BETWEEN 1 AND 8"
+            sql = f"SELECT name FROM {FEATURES} JOIN images USING (image_id) WHERE NOT ({turned})"
+            checks.append((sql, "an image whose EXIF orientation is not 1 to 8"))
+    if SETTINGS in there:
+        checks.append((f"SELECT key FROM {SETTINGS} WHERE typeof(value) != 'text'", f"no text in {SETTINGS}"))
+    if "corr_data_id" in columns(connection, "pose_priors"):
+        wrong = "length(position) != 24 OR NOT coordinate_system BETWEEN -1 AND 1"
+        sql = f"SELECT name FROM pose_priors JOIN images ON image_id = corr_data_id WHERE {wrong}"
+        checks.append((sql, "an image whose position is not three numbers in a known system"))
+    for sql, what in checks:
+        if found := connection.rows(f"{sql} LIMIT 1"):
+            raise RuntimeError(f"{connection.path} holds {what}: {found[0][0]}; take it out of the database")
+
+
+def json_object(path: Path, what: str, text: str) -> dict:
+    """The settings that a note is. Raises RuntimeError where it is none of d2sfm's."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    numbers = {"max_error": 1, **found} if isinstance(found, dict) else {}
+    numbers = [numbers[key] for key in _NUMBERS & numbers.keys()]
+    if not numbers or not all(type(each) in (int, float) and 0 <= each < np.inf for each in numbers):
+        raise RuntimeError(
+            f"{path}: the note {what} in {SETTINGS} is no JSON object of d2sfm's settings: take it out of the database"
+        )
+    return found
+
+
+def check_size(path: Path, name: str, what: str, expected: int | None, found: int) -> None:
+    """Raise UnusableRow where the bytes of a row are not those that it declares; None where it declares none."""
+    if expected is None or found != expected:
+        declared = "no size" if expected is None else f"{expected} bytes"
+        raise UnusableRow(path, name, f"declares {declared} of {what} and has {found}: make it anew")
+
+
+def declared_bytes(rows: object, row_bytes: object) -> int | None:
+    """Bytes of so many rows; None where either is no number of things."""
+    return rows * row_bytes if all(isinstance(each, int) and each >= 0 for each in (rows, row_bytes)) else None
+
+
+def check_keypoints(path: Path, name: str, keypoints: np.ndarray) -> None:
+    """Raise UnusableRow where positions are not finite, or nowhere near a photograph."""
+    if not (np.abs(keypoints[:, :2]) <= FARTHEST_PX).all():
+        raise UnusableRow(path, name, "has keypoints that are not finite or far out: extract or import it again")
+
+
+def check_descriptors(path: Path, name: str, descriptors: np.ndarray) -> None:
+    """Raise UnusableRow where a number is not finite."""
+    if not np.isfinite(descriptors).all():
+        raise UnusableRow(path, name, "has descriptors that are not finite: extract or import it again")
+
+
+def check_matches(path: Path, name: str, matches: np.ndarray, counts: list[float]) -> None:
+    """Raise UnusableRow where the indices [M, 2] of a pair are not those of so many keypoints."""
+    if len(matches) and (matches.max(axis=0) >= counts).any():
+        raise UnusableRow(path, name, "has matches of keypoints that are not there: d2sfm match --overwrite")
+
+
+def read_scales(path: Path, name: str, text: str) -> tuple[float, ...]:
+    """The scales of an image's features, from their JSON."""
+    try:
+        return tuple(float(scale) for scale in json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        raise UnusableRow(path, name, "has no list of scales: extract or import it again") from None
+
+
+def of_images(pair_ids: np.ndarray, image_ids: list[int]) -> np.ndarray:
+    """Which numbers, [P] int64, are pairs of two of these images, [P] bool: COLMAP takes any number."""
+    pairs = image_pairs(pair_ids)
+    return (pair_ids > 0) & (pairs[:, 0] < pairs[:, 1]) & np.isin(pairs, image_ids).all(axis=1)

@@ -1,0 +1,26 @@
+"""What a run of matching says at its end."""
+
+from dataclasses import dataclass, field
+
+from d2sfm.skipped import Skipped
+
+
+@dataclass(kw_only=True)
+class MatchSummary:
+    """What a run of ``match_database`` did. Its seconds are those of all threads together."""
+
+    pairs: int  # asked for
+    already_there: int  # of these, passed over
+    matches: int = 0  # of the pairs of this run
+    verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
+    matching_s: float = 0.0
+    verification_s: float = 0.0
+    skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
+
+    def __str__(self) -> str:
+        text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
+        if self.verified is not None:
+            text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
+        there = f", {self.already_there} pairs were there already" if self.already_there else ""
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return f"{text} (all threads){there}{skipped}"

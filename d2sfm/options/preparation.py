@@ -1,0 +1,26 @@
+"""Options of preparation."""
+
+from dataclasses import dataclass
+
+from d2sfm.options.fields import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparationOptions(Options):
+    """Which frames of videos become photographs."""
+
+    TITLE = "frames of videos"
+
+    fps: float = option(2.0, help="intervals a second, of each of which the sharpest frame is taken")
+    every: int | None = option(None, help="number of frames in an interval, instead (default: by --fps)")
+
+    def _check(self):
+        self._require_above_zero("fps")
+        self._require_at_least(1, "every")
+        if self.every is not None and self.fps != PreparationOptions.fps:
+            raise ValueError("--fps and --every say the same in two ways: give one of them")
+
+    @property
+    def as_given(self) -> str:
+        """The intervals as the command line says them."""
+        return f"--fps {self.fps:g}" if self.every is None else f"--every {self.every}"

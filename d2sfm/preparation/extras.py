@@ -1,0 +1,12 @@
+"""Libraries that not everybody needs, and that are installed on demand."""
+
+from importlib import import_module
+from types import ModuleType
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """The module of an extra of d2sfm. ValueError that tells how to install it where it is missing."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ValueError(f'needs {module.replace("_", "-")}: pip install "d2sfm[{extra}]"') from error
