@@ -22,7 +22,7 @@ from d2sfm.database.patience import PAUSE_S, named_errors, patiently
 from d2sfm.system import require_room
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
-OPENING_BYTES = 1_000_000  # of an empty database, or of what SQLite keeps beside one that is open
+OPENING_BYTES = 1_000_000  # more than pycolmap writes to make a database or bring an older one up to date
 
 _in_use: set[Path] = set()
 
@@ -51,12 +51,9 @@ def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
         if place.exists() and not os.access(place, os.W_OK):
             raise RuntimeError(f"{path} can't be opened by pycolmap: {place} is read-only")
     with sole_use(path):
+        require_room(path, OPENING_BYTES)  # pycolmap would not tell that this is why
         with named_errors(path, RuntimeError), quiet_pycolmap():
-            try:
-                database = patiently(path, lambda: pycolmap.Database.open(path))
-            except RuntimeError:
-                require_room(path, OPENING_BYTES)  # pycolmap does not tell that this is why
-                raise
+            database = patiently(path, lambda: pycolmap.Database.open(path))
         try:
             yield database
         finally:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from d2sfm.database.connection import OPENING_BYTES, Connection, open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive, held_or_exclusive
 from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.notes import Note, Notes
@@ -32,7 +32,6 @@ def create_database(path: Path) -> None:
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
     with held_or_exclusive(path), unfinished(path) as part:
-        require_room(path, OPENING_BYTES)
         with open_pycolmap(part):
             pass
         put_in_place(part, path)

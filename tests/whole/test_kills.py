@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from itertools import count
 from random import Random
 
 import cv2
@@ -61,7 +62,7 @@ class Work:
 
     def __init__(self, folder, given, source, command):
         folder.mkdir()
-        self.folder, self._lock = folder, folder / "db.db.lock"
+        self.folder = folder
         self._command = [each.format(work=folder, given=given) for each in command]
         self._is_of_d2sfm = source != "scene"
         if source:
@@ -69,9 +70,10 @@ class Work:
 
     def begin(self):
         """The process, when it is at work on the database."""
-        self._lock.unlink(missing_ok=True)  # a killed run leaves it behind
+        for left in self._locks():  # by a killed run
+            left.unlink()
         process = start(self._command, errors=os.devnull)
-        while process.is_alive() and not self._lock.exists():
+        while process.is_alive() and not self._locks():
             time.sleep(0.001)
         return process
 
@@ -83,15 +85,19 @@ class Work:
         return time.monotonic() - started
 
     def kill(self, seconds):
-        """Whether it was still at work."""
+        """Whether it was still at work, and not through but for its last words."""
         process = self.begin()
         process.join(seconds)
+        is_through = not self._locks()
         process.kill()
         process.join()
         for database in self.folder.glob("*.db"):
             if self._is_of_d2sfm:
                 require_whole(database)
-        return process.exitcode != 0
+        return process.exitcode != 0 and not is_through
+
+    def _locks(self):
+        return list(self.folder.glob("*.lock"))
 
     def made(self):
         """What is there, by path: rows of databases, bytes of other files."""
@@ -109,11 +115,11 @@ KILLED_ELSEWHERE = {"extract", "match", "refine"}  # in test_interruptions
 @pytest.mark.parametrize("command", [each for each in COMMANDS if ROUNDS or each not in KILLED_ELSEWHERE])
 def test_a_killed_command_that_is_repeated_ends_as_an_unbroken_run(given, tmp_path, command):
     random, unbroken = Random(command), Work(tmp_path / "unbroken", given, *COMMANDS[command])
-    seconds, hits = unbroken.finish(), 0
+    seconds, folders = unbroken.finish(), (tmp_path / str(number) for number in count())
     for number in range(ROUNDS or 1):
-        broken = Work(tmp_path / str(number), given, *COMMANDS[command])
-        for _ in range(1 + number % 2):  # also a run that goes on
-            hits += broken.kill(random.uniform(0, seconds))
+        times = 1 + number % 2  # also a run that goes on
+        broken = Work(next(folders), given, *COMMANDS[command])
+        while not all(broken.kill(random.uniform(0, seconds)) for _ in range(times)):  # it was through before
+            broken = Work(next(folders), given, *COMMANDS[command])
         broken.finish()
         assert broken.made() == unbroken.made()
-    print(f"{command}: {hits} kills at work of {seconds:.2f} s")
