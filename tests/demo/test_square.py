@@ -57,6 +57,7 @@ def test_what_views_show_is_about_as_large_as_stated(square, views):
     assert 0.6 * EXTENT_M < 2 * np.quantile(distances, 0.9) < 1.4 * EXTENT_M
 
 
+@pytest.mark.slow
 def test_the_seed_decides_every_texel(coarse_squares):
     square, again, other = coarse_squares
     for first, second in zip(square.quads, again.quads, strict=True):

@@ -29,6 +29,7 @@ def extracted_portrait(tmp_path_factory, shared_data):
     return features_in(root / "db.db")["portrait_351x479.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.photographs
 @pytest.mark.parametrize("layout", ["npz", "hloc"])
 def test_the_published_codes_own_numbers_come_to_where_d2sfm_finds_them(

@@ -393,9 +393,8 @@ def merge_beyond_the_limit(sources, output, limit):
     return "merged"
 
 
-@pytest.mark.parametrize(
-    "share", [pytest.param(0.3, marks=pytest.mark.slow), 1.2]
-)  # while the first is copied, while the others are added
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.3, 1.2])  # while the first is copied, while the others are added
 def test_a_full_disk_leaves_nothing_behind(tmp_path, photographs, parts, share):
     for path, name in ((parts[0], "a0.png"), (parts[1], "A0.png")):
         with FeatureStore(path) as store:

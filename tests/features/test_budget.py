@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from support.all_tests import ALL_TESTS
 from support.helpers import textured_picture
 
 from d2sfm.features.budget import MAX_BATCH, Budget
@@ -28,13 +29,14 @@ def assert_equal_to_rounding(found, expected):
 TILES = [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}]
 SIZES = [(120, 88), (121, 91), (67, 150)]
 THREE_SCALES = (0.5, 1.0, 2.0)
-# Each of them once, though not with each other.
+# Each of them once, though not with each other; a third of the other combinations, or all with D2SFM_ALL_TESTS.
 QUICK = [(*each, (1.0,)) for each in zip(TILES, SIZES, strict=True)]
 SLOW = [each for each in product(TILES, SIZES, [(1.0,), THREE_SCALES]) if each not in QUICK]
 
 
 @pytest.mark.parametrize(
-    ("limit", "size", "scales"), [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW)]
+    ("limit", "size", "scales"),
+    [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW[:: 1 if ALL_TESTS else 3])],
 )
 def test_a_tiled_run_gives_the_untiled_runs_features(limit, size, scales):
     if "memory_limit" in limit:

@@ -40,7 +40,7 @@ OPTIONS = RefinementOptions(**CPU)
 
 
 class Matched(NamedTuple):
-    """Three views of the square, 400 x 300 px, of which the network saw 320 x 240."""
+    """Three views of the square, 320 x 240 px, of which the network saw 256 x 192."""
 
     scene: Scene
     cameras: list[Camera]
@@ -52,7 +52,7 @@ class Matched(NamedTuple):
 @pytest.fixture(scope="module")
 def matched(tmp_path_factory, square):
     root = tmp_path_factory.mktemp("square")
-    cameras = arc_of_views(CENTRE, 3, size=(400, 300))
+    cameras = arc_of_views(CENTRE, 3, size=(320, 240))
     (root / "images").mkdir()
     for camera in cameras:
         cv2.imwrite(str(root / "images" / camera.name), render(square, camera).image[..., ::-1])
@@ -62,7 +62,7 @@ def matched(tmp_path_factory, square):
         camera_model="PINHOLE",
         camera_params=f"{first.fx},{first.fy},{first.cx},{first.cy}",
     )
-    options = ExtractionOptions(max_edge=320, **CPU)
+    options = ExtractionOptions(max_edge=256, **CPU)
     extract_to_database(root / "db.db", root / "images", options=options, cameras=given)
     # Not the default, so that restoring has to look up what match was given.
     match_database(root / "db.db", verification=VerificationOptions(max_error=6.0, seed=3))
@@ -108,7 +108,7 @@ def errors_px(path, matched):
         with MatchStore(path) as store:
             xy_a, xy_b = store.keypoints(a)[of_a].astype(float), store.keypoints(b)[of_b]
         expected, visible = transfer(matched.scene, matched.cameras[a - 1], matched.cameras[b - 1], xy_a)
-        errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible] * 320 / 400)
+        errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible] * 256 / 320)
     return np.concatenate(errors)
 
 
@@ -388,10 +388,12 @@ def test_changed_photographs_are_refused(database, matched, tmp_path):
     before = rows(database, "keypoints", "two_view_geometries")
     photograph = folder / "view_01.png"
     cv2.imwrite(str(photograph), np.zeros((200, 300, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, expected 400 x 300 px"):
+    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, expected 320 x 240 px"):
         refined(database, matched, images=folder)
     (folder / "view_02.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, not 400 x 300; view_02\.png is an empty file"):
+    with pytest.raises(
+        ValueError, match=r"view_01\.png is 300 x 200 px, expected 320 x 240 px; view_02\.png is an empty file"
+    ):
         refined(database, matched, images=folder)
     assert rows(database, "keypoints", "two_view_geometries") == before
 

@@ -12,6 +12,8 @@ from support.rendered_truth import depth_at, sees, unproject
 
 from d2sfm.demo.scene import Camera, project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory) -> MegaDepthScene:
@@ -148,7 +150,6 @@ def test_views_overlap_strongly(distorted):
     assert np.mean(np.array(overlap) >= 0.5) == 1
 
 
-@pytest.mark.slow
 def test_size_seed_and_no_distortion(tmp_path):
     scene = write_megadepth_scene(tmp_path, "0042", views=2, size=(180, 240), distorted=False, seed=3)
     model = pycolmap.Reconstruction(tmp_path / "MegaDepth_v1_SfM/0042/sparse/manhattan/0")

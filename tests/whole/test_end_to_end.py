@@ -1,8 +1,12 @@
-"""The three commands on real photographs, against their ground truth."""
+"""The three commands on real photographs, against their ground truth.
+
+With D2SFM_ALL_TESTS on both sets of known cameras, and with three seeds on photographs of the internet.
+"""
 
 import numpy as np
 import pycolmap
 import pytest
+from support.all_tests import ALL_TESTS
 
 from d2sfm.cli import main
 from d2sfm.mapping.quality import statistics
@@ -21,7 +25,7 @@ def truth_of(shared_data, name):
     return pycolmap.Reconstruction(shared_data / name / "ground_truth")
 
 
-@pytest.mark.parametrize(("name", "images"), [("fountain_p11", 11), ("herz_jesus_p8", 8)])
+@pytest.mark.parametrize(("name", "images"), [("herz_jesus_p8", 8), *([("fountain_p11", 11)] if ALL_TESTS else [])])
 def test_known_cameras_are_located_and_refined_keypoints_reproject_better(shared_data, tmp_path, name, images):
     database, sparse = tmp_path / "db.db", tmp_path / "sparse"
     camera = ["--camera-mode", "single", "--camera-model", "PINHOLE", "--camera-params", PINHOLE]
@@ -70,12 +74,12 @@ def test_points_are_triangulated_for_true_cameras(shared_data, tmp_path):
 
 
 def test_internet_photographs_become_one_model(shared_data, tmp_path):
-    """Without focal lengths, refined: for the default seed and at least two of the seeds 0, 1 and 2."""
+    """Without focal lengths, refined: for the default seed and, of the seeds 0, 1 and 2, at least two."""
     folder, database = shared_data / "sacre_coeur" / "images", tmp_path / "db.db"
     command("extract", "--images", folder, "--database", database, "--max-edge", 1024)
     features = database.read_bytes()
     good = {}
-    for seed in (0, 1, 2):
+    for seed in (0, 1, 2) if ALL_TESTS else (0,):
         database.write_bytes(features)
         for stale in tmp_path.glob("db.db-*"):
             stale.unlink()
@@ -86,4 +90,4 @@ def test_internet_photographs_become_one_model(shared_data, tmp_path):
         errors = compare_with_truth(model, truth_of(shared_data, "sacre_coeur"))
         good[seed] = found.images == 10 and found.error_px < 0.75 and np.mean(errors.rotation_deg) < 3
     assert good[0], good
-    assert sum(good.values()) >= 2, good
+    assert sum(good.values()) >= 2 or not ALL_TESTS, good

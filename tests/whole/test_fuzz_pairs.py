@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.all_tests import ALL_TESTS
 
 from d2sfm.pairs.pair_files import read_pairs
 
@@ -50,8 +51,10 @@ def test_bad_pairs_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_ten_thousand_bad_pairs_files(tmp_path):
-    fuzz(tmp_path, 10_000)
+def test_many_bad_pairs_files(tmp_path):
+    """Ten thousand with D2SFM_ALL_TESTS."""
+    examples = 10_000 if ALL_TESTS else 1500
+    fuzz(tmp_path, examples)
 
 
 @pytest.mark.parametrize("path", ["", ".", "nowhere.txt", "nowhere/pairs.txt", "x" * 300, "nul\0byte"])

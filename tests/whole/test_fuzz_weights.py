@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.all_tests import ALL_TESTS
 from support.mutations import cut, mutated
 
 import d2sfm.network.weights.load
@@ -247,6 +248,8 @@ def test_bad_checkpoints(folder):
 
 
 @pytest.mark.slow
-def test_ten_thousand_bad_checkpoints(folder):
-    loaded = fuzz(folder, 10_000)
-    assert loaded.count(False) > 5000
+def test_many_bad_checkpoints(folder):
+    """Ten thousand with D2SFM_ALL_TESTS."""
+    examples = 10_000 if ALL_TESTS else 1500
+    loaded = fuzz(folder, examples)
+    assert loaded.count(False) > examples // 2

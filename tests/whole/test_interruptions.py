@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from support.all_tests import ALL_TESTS
 from support.database_contents import contents, require_whole
 from support.full_disks import limit_files
 from support.helpers import textured_picture
@@ -25,7 +26,7 @@ from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
 
-KILLS = 20
+KILLS = 20 if ALL_TESTS else 8
 EXTRACT = ["extract", "--camera-mode", "single", "--images"]
 
 
@@ -145,7 +146,7 @@ def test_killed_runs_of_real_photographs(tmp_path, shared_data):
     )
     print("images and pairs after each kill:", *found)
     assert len(found) == KILLS
-    assert len(set(found)) > 4  # they fell into different stages
+    assert len(set(found)) > KILLS // 5  # they fell into different stages
 
 
 @pytest.mark.slow
