@@ -199,8 +199,8 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
-        for result, has_matches in zip(results, work.has_matches.tolist(), strict=True):
-            store.write(*result.pair, result.matches, result.geometry, not has_matches)
+        for result in results:
+            store.write(*result.pair, result.matches, result.geometry, result.is_matched)
             summary.matches += len(result.matches)
             summary.matching_s += result.matching_s
             summary.verification_s += result.verification_s

@@ -37,10 +37,14 @@ class PairTask:
 
 @dataclass(frozen=True, kw_only=True)
 class PairResult:
-    """Matches of a pair, [M, 2] uint32, its geometry where it was verified, and the seconds that both took."""
+    """Matches of a pair, [M, 2] uint32, its geometry where it was verified, and the seconds that both took.
+
+    is_matched: whether the matches are new, and not those of the task.
+    """
 
     pair: tuple[int, int]
     matches: np.ndarray
+    is_matched: bool
     geometry: pycolmap.TwoViewGeometry | None
     matching_s: float
     verification_s: float
@@ -59,6 +63,7 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
     return PairResult(
         pair=task.pair,
         matches=matches,
+        is_matched=task.matches is None,
         geometry=geometry,
         matching_s=matched - started,
         verification_s=time.perf_counter() - matched,
