@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 FARTHEST_PX = 1e6  # of a keypoint from the corner of its photograph: COLMAP's verification crashes on numbers like 1e30
 
+TORN = "has features whose rows do not fit each other: extract or import it again"
 # Of the settings of verification and refinement.
 _NUMBERS = {"max_error", "min_inlier_ratio", "max_num_trials", "min_num_inliers", "seed", "rounds"}
 _EDGES = "typeof({0}width) != 'integer' OR typeof({0}height) != 'integer' OR NOT min({0}width, {0}height) > 0"

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.database.rows import UnusableRow
+from d2sfm.database.rows import TORN, UnusableRow
 from d2sfm.features.record import Features
 from d2sfm.formats.hdf5 import created
 from d2sfm.formats.hloc_features import write_hloc_features
@@ -107,6 +107,7 @@ def _write_features(
     total, for_hloc = 0, options.format is ExportFormat.HLOC
     with FeatureStore(database) as store, created(output / "features.h5") if for_hloc else nullcontext() as file:
         fingerprints = store.extracted()
+        skipped.update(dict.fromkeys(store.torn(), TORN))
         for name in tqdm(names, desc="export", unit="image", disable=not progress):
             try:
                 features = store.read(name)
