@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import pycolmap
 from d2sfm.coordinates import Size, resize_factor
 from d2sfm.database.descriptor_rows import DTYPES, check_count, pieces
 from d2sfm.database.removal import remove_features
-from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales
+from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales, warn_once
 from d2sfm.database.store import Store
 from d2sfm.database.tables import (
     FEATURES,
@@ -80,6 +79,14 @@ class FeatureStore(Store):
             return {}
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
         return dict(sorted(rows))
+
+    def torn(self) -> list[str]:
+        """Sorted names of the images with features of d2sfm that are not whole, by what another tool did to them."""
+        if FEATURES not in tables(self._connection):
+            return []
+        whole = f"SELECT images.image_id FROM {_WHOLE}"
+        sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id) WHERE fingerprint != '{OUTDATED}'"
+        return sorted(name for (name,) in self._connection.rows(f"{sql} AND image_id NOT IN ({whole})"))
 
     def foreign_images(self) -> list[str]:
         """Sorted names of the images with keypoints that another extractor wrote."""
@@ -171,7 +178,7 @@ class FeatureStore(Store):
         )
 
     def keypoints(self) -> Iterator["StoredKeypoints"]:
-        """Keypoints of the images whose features are whole, sorted by name, less those that can't be used."""
+        """Keypoints of the images whose features are whole, sorted by name; a warning where they can't be used."""
         images = self.images()
         for name in self.extracted():
             [(*size, convention, orientation, data)] = self._connection.rows(
@@ -180,8 +187,11 @@ class FeatureStore(Store):
                 (images[name].image_id,),
             )
             keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
-            with suppress(UnusableRow):  # the verification of its pairs names it
+            try:
                 check_keypoints(self.path, name, keypoints)
+            except UnusableRow as error:
+                warn_once(f"left out: {error}")
+            else:
                 yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
 
     def orientations(self) -> dict[str, int]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.database.rows import UnusableRow
+from d2sfm.database.rows import TORN, UnusableRow
 from d2sfm.features.record import Features
 from d2sfm.formats.hdf5 import FILE_BYTES, created
 from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
@@ -108,6 +108,7 @@ def _write_features(
     total, for_hloc, stored = 0, options.format is ExportFormat.HLOC, _stored(database)
     with FeatureStore(database) as store:
         fingerprints = store.extracted()
+        skipped.update(dict.fromkeys(store.torn(), TORN))
     size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
     with FeatureStore(database) as store, created(output / "features.h5", size) if for_hloc else nullcontext() as file:
         for name in tqdm(names, desc="export", unit="image", disable=not progress):

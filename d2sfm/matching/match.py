@@ -200,7 +200,7 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
         for result in results:
-            store.write(*result.pair, result.matches, result.geometry, result.is_new)
+            store.write(*result.pair, result.matches, result.geometry, result.is_matched)
             summary.matches += len(result.matches)
             summary.matching_s += result.matching_s
             summary.verification_s += result.verification_s

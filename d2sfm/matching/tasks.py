@@ -39,12 +39,12 @@ class PairTask:
 class PairResult:
     """Matches of a pair, [M, 2] uint32, its geometry where it was verified, and the seconds that both took.
 
-    is_new: whether the matches are, or were there already.
+    is_matched: whether the matches are new, and not those of the task.
     """
 
     pair: tuple[int, int]
     matches: np.ndarray
-    is_new: bool
+    is_matched: bool
     geometry: pycolmap.TwoViewGeometry | None
     matching_s: float
     verification_s: float
@@ -63,7 +63,7 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
     return PairResult(
         pair=task.pair,
         matches=matches,
-        is_new=task.matches is None,
+        is_matched=task.matches is None,
         geometry=geometry,
         matching_s=matched - started,
         verification_s=time.perf_counter() - matched,

@@ -18,7 +18,7 @@ from d2sfm.coordinates import (
 from d2sfm.database import MatchStore
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.database.rows import UnusableRow, warn_once
+from d2sfm.database.rows import TORN, UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.options import Convention
 from d2sfm.pairs.arrays import in_tiles
@@ -109,6 +109,8 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
     from what the network saw there.
     """
     images = []
+    for name in features.torn():
+        warn_once(f"left out: {features.path}: {name} {TORN}")
     for found in features.keypoints():
         if found.convention is not Convention.COLMAP:
             raise RuntimeError(f"{features.path} holds features in the frame {found.convention}: extract again without")

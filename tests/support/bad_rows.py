@@ -31,7 +31,7 @@ class BadRow(NamedTuple):
 
 
 def write_base(folder: Path) -> Path:
-    """A database of four photographs. Pairs 1-2 and 1-3 are verified, 2-3 is matched alone, 4 is in no pair."""
+    """A database of four photographs. Pairs 1-2, 1-3 and 2-4 are verified, 2-3 is matched alone."""
     import cv2
 
     images, path = folder / "images", folder / "db.db"
@@ -54,7 +54,7 @@ def write_base(folder: Path) -> Path:
     matches = np.stack([np.arange(COUNT)] * 2, axis=1)
     calibrated = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
     with MatchStore(path) as store:
-        for pair in ((1, 2), (1, 3)):
+        for pair in ((1, 2), (1, 3), (2, 4)):
             geometry = pycolmap.TwoViewGeometry(config=calibrated, inlier_matches=matches.astype(np.uint32))
             store.write(*pair, matches, geometry)
         store.write(2, 3, matches)
@@ -120,34 +120,33 @@ def of_note(key: str, value: str) -> BadRow:
     return BadRow(sql, value, f"the note {key}", ("match", "reconstruct"))
 
 
-_PLACES = ("match", "reconstruct", "triangulate", "export")
-_SIZES = ("match", "reconstruct", "triangulate")
+_DESCRIPTORS = ("match", "export", "refine")
 _CAMERA = ("match", "reconstruct", "triangulate")
 BAD_ROWS = {
-    "keypoint 1e30": BadRow(*keypoints(1e30), "a.png", _PLACES),
-    "keypoint NaN": BadRow(*keypoints(np.nan), "a.png", _PLACES),
-    "keypoint inf": BadRow(*keypoints(np.inf), "a.png", _PLACES),
+    "keypoint 1e30": BadRow(*keypoints(1e30), "a.png", ALL),
+    "keypoint NaN": BadRow(*keypoints(np.nan), "a.png", ALL),
+    "keypoint inf": BadRow(*keypoints(np.inf), "a.png", ALL),
     "keypoints all 1e30": BadRow(
-        of_image("keypoints", "data = ?"), np.full(4 * COUNT, 1e30, "<f4").tobytes(), "a.png", _PLACES
+        of_image("keypoints", "data = ?"), np.full(4 * COUNT, 1e30, "<f4").tobytes(), "a.png", ALL
     ),
-    "keypoints cut": BadRow(of_image("keypoints", "data = substr(data, 1, 100)"), None, "a.png", _SIZES),
-    "keypoints of an odd length": BadRow(of_image("keypoints", "data = substr(data, 1, 101)"), None, "a.png", _SIZES),
-    "keypoints without data": BadRow(of_image("keypoints", "data = NULL"), None, "a.png", _SIZES),
-    "keypoints that are a text": BadRow(of_image("keypoints", "data = 'text'"), None, "a.png", _SIZES),
-    "keypoints of 3 columns": BadRow(of_image("keypoints", "cols = 3"), None, "a.png", _SIZES),
-    "negative number of keypoints": BadRow(of_image("keypoints", "rows = -1"), None, "a.png", _SIZES),
-    "a billion keypoints": BadRow(of_image("keypoints", "rows = 1000000000000"), None, "a.png", _SIZES),
-    "number of keypoints is a text": BadRow(of_image("keypoints", "rows = 'many'"), None, "a.png", _SIZES),
+    "keypoints cut": BadRow(of_image("keypoints", "data = substr(data, 1, 100)"), None, "a.png", ALL),
+    "keypoints of an odd length": BadRow(of_image("keypoints", "data = substr(data, 1, 101)"), None, "a.png", ALL),
+    "keypoints without data": BadRow(of_image("keypoints", "data = NULL"), None, "a.png", ALL),
+    "keypoints that are a text": BadRow(of_image("keypoints", "data = 'text'"), None, "a.png", ALL),
+    "keypoints of 3 columns": BadRow(of_image("keypoints", "cols = 3"), None, "a.png", ALL),
+    "negative number of keypoints": BadRow(of_image("keypoints", "rows = -1"), None, "a.png", ALL),
+    "a billion keypoints": BadRow(of_image("keypoints", "rows = 1000000000000"), None, "a.png", ALL),
+    "number of keypoints is a text": BadRow(of_image("keypoints", "rows = 'many'"), None, "a.png", ALL),
     "descriptor NaN": BadRow(
-        of_image("descriptors", "data = ?"), floats(np.nan, "<f4", 512 * COUNT), "a.png", ("match", "export", "refine")
+        of_image("descriptors", "data = ?"), floats(np.nan, "<f4", 512 * COUNT), "a.png", _DESCRIPTORS
     ),
     "descriptor inf": BadRow(
-        of_image("descriptors", "data = ?"), floats(np.inf, "<f4", 512 * COUNT), "a.png", ("match", "export", "refine")
+        of_image("descriptors", "data = ?"), floats(np.inf, "<f4", 512 * COUNT), "a.png", _DESCRIPTORS
     ),
-    "descriptors cut": BadRow(of_image("descriptors", "data = substr(data, 1, 100)"), None, "a.png", ("match",)),
-    "descriptors that are a text": BadRow(of_image("descriptors", "data = 'text'"), None, "a.png", ("match",)),
-    "negative number of descriptors": BadRow(of_image("descriptors", "rows = -1"), None, "a.png", ("match",)),
-    "a billion descriptors": BadRow(of_image("descriptors", "rows = 1000000000000"), None, "a.png", ("match",)),
+    "descriptors cut": BadRow(of_image("descriptors", "data = substr(data, 1, 100)"), None, "a.png", _DESCRIPTORS),
+    "descriptors that are a text": BadRow(of_image("descriptors", "data = 'text'"), None, "a.png", _DESCRIPTORS),
+    "negative number of descriptors": BadRow(of_image("descriptors", "rows = -1"), None, "a.png", _DESCRIPTORS),
+    "a billion descriptors": BadRow(of_image("descriptors", "rows = 1000000000000"), None, "a.png", _DESCRIPTORS),
     "scales are a text": BadRow(of_image("d2sfm_features", "scales = 'x'"), None, "a.png", ("export",)),
     "scales are an object": BadRow(of_image("d2sfm_features", "scales = '{\"a\": 1}'"), None, "a.png", ("export",)),
     "input 0 x 0": BadRow(of_image("d2sfm_features", "input_width = 0, input_height = 0"), None, "a.png", ALL),
@@ -168,7 +167,13 @@ BAD_ROWS = {
     "name is a blob": BadRow("UPDATE images SET name = x'612e' WHERE image_id = 4", None, "X'612E'", ALL),
     "name is a number": BadRow("UPDATE images SET name = '' WHERE image_id = 4", None, "name is no text", ALL),
     "negative image id": BadRow("UPDATE images SET image_id = -3 WHERE image_id = 4", None, "d.png", ALL),
-    "position of 5 bytes": BadRow("UPDATE pose_priors SET position = x'0001020304'", None, "a.png", ()),
+    "position of 5 bytes": BadRow(
+        "INSERT INTO pose_priors (corr_data_id, corr_sensor_id, corr_sensor_type, position, coordinate_system) "
+        "VALUES (1, 1, 0, x'0001020304', 1)",
+        None,
+        "a.png",
+        ALL,
+    ),
     "matches past the keypoints": BadRow(of_matches("data = ?"), indices(COUNT), "b.png - c.png", ("match", "export")),
     "matches cut": BadRow(of_matches("data = substr(data, 1, 99)"), None, "b.png - c.png", ("match", "export")),
     "matches are a text": BadRow(of_matches("data = 'text'"), None, "b.png - c.png", ("match", "export")),
