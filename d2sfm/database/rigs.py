@@ -34,6 +34,8 @@ def apply_rig_config(path: Path, config: Path) -> None:
     two of them have an image or a camera in common.
     """
     rigs = read_rig_config(config)
+    if passed_over := sorted({key for rig in rigs for camera in rig for key in camera.passed_over}):
+        logger.warning("%s: passed over, as COLMAP does not know them: %s", config, ", ".join(passed_over))
     with FeatureStore(path) as store:
         images = list(store.images().values())
     _require_fitting([camera for rig in rigs for camera in rig], images, config)

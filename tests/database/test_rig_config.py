@@ -35,11 +35,6 @@ def test_it_is_read_as_colmap_reads_it(tmp_path):
     assert ours[1].camera.params.tolist() == theirs.cameras[1].camera.params.tolist()
 
 
-def test_a_key_that_colmap_does_not_know_is_named(tmp_path, caplog):
-    read_rig_config(written(tmp_path / "rig.json", {**LEFT, "name": "Left"}))
-    assert "rig.json, rig 1, camera 1: passed over, as COLMAP does not know it: name" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
