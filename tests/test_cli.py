@@ -198,6 +198,10 @@ BAD = {
     "an error of nothing": (["refine", "--max-error", "0"], "max_error"),
     "a cache for files": (["extract", "--image-list", "text.txt", "--cache", "maps"], "--images"),
     "masks for files": (["extract", "--image-list", "text.txt", "--masks", "empty"], "--images"),
+    "a part of files": (["extract", "--image-list", "text.txt", "--only", "a"], "--images"),
+    "a part of nothing": (["extract", "--images", "photographs", "--only", "a"], "fits 'a' of --only"),
+    "no file of cameras": (["extract", "--images", "photographs", "--cameras", "none"], "no file of cameras none"),
+    "no rigs": (["extract", "--images", "photographs", "--rig-config", "none"], "no rig configuration none"),
     "no masks": (["extract", "--images", "photographs", "--masks", "none"], "no folder of masks none"),
     "masks of nothing": (["extract", "--images", "photographs", "--masks", "empty"], "no mask for any photograph"),
     "a camera mask that is none": (

@@ -1,7 +1,6 @@
 """COLMAP's rig configuration: a JSON file of rigs, whose cameras are known by what names of their images begin with."""
 
 import json
-import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from d2sfm.database.given_camera import given_camera
 from d2sfm.options import CameraOptions
 from d2sfm.text import one_line
 
-logger = logging.getLogger(__name__)
-
 _PREFIX, _IS_REFERENCE = "image_prefix", "ref_sensor"
 _POSE = {"cam_from_rig_rotation": 4, "cam_from_rig_translation": 3}  # w, x, y, z; x, y, z
 _CAMERA = ("camera_model_name", "camera_params")
@@ -23,12 +20,17 @@ UNIT_TOLERANCE = 1e-3  # of a rotation's quaternion, which files may give rounde
 
 @dataclass(frozen=True)
 class RigCamera:
-    """A camera of a rig. cam_from_rig: None for the reference, and where it is not known; camera: None likewise."""
+    """A camera of a rig.
+
+    cam_from_rig: None for the reference, and where it is not known; camera: its model and parameters, None where they
+    are not given; passed_over: keys that COLMAP does not know.
+    """
 
     prefix: str
     is_reference: bool
     cam_from_rig: pycolmap.Rigid3d | None
     camera: pycolmap.Camera | None
+    passed_over: tuple[str, ...] = ()
 
     def has(self, name: str) -> bool:
         """Whether the image of a name is of this camera."""
@@ -38,8 +40,8 @@ class RigCamera:
 def read_rig_config(path: Path) -> list[list[RigCamera]]:
     """The cameras of each rig. pycolmap's own reader checks little: a rotation of five numbers is written past its end.
 
-    Keys that COLMAP does not know are passed over, with a warning. Raises FileNotFoundError where there is no such
-    file, ValueError with the rig and the camera (counted from 1) where it is none.
+    Raises FileNotFoundError where there is no such file, ValueError with the rig and the camera (counted from 1) where
+    it is none.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no rig configuration {path}")
@@ -65,15 +67,14 @@ def _rig(where: str, rig: object) -> list[RigCamera]:
 def _camera(where: str, values: object) -> RigCamera:
     if not isinstance(values, dict) or not isinstance(values.get(_PREFIX), str):
         raise ValueError(f'{where}: expected {{"{_PREFIX}": "left/", ...}}')
-    if unknown := sorted(values.keys() - _KEYS):
-        logger.warning("%s: passed over, as COLMAP does not know it: %s", where, ", ".join(unknown))
     is_reference = values.get(_IS_REFERENCE, False)
     if not isinstance(is_reference, bool):
         raise ValueError(f"{where}: {_IS_REFERENCE} is true or false, found {is_reference!r}")
     cam_from_rig = _pose(where, values)
     if is_reference and cam_from_rig is not None:
         raise ValueError(f"{where}: cam_from_rig of the reference is none: leave it out")
-    return RigCamera(values[_PREFIX], is_reference, cam_from_rig, _intrinsics(where, values))
+    passed_over = tuple(sorted(values.keys() - _KEYS))
+    return RigCamera(values[_PREFIX], is_reference, cam_from_rig, _intrinsics(where, values), passed_over)
 
 
 def _pose(where: str, values: dict) -> pycolmap.Rigid3d | None:

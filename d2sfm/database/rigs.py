@@ -34,10 +34,12 @@ def apply_rig_config(path: Path, config: Path) -> None:
     two of them have an image or a camera in common.
     """
     rigs = read_rig_config(config)
+    if passed_over := sorted({key for rig in rigs for camera in rig for key in camera.passed_over}):
+        logger.warning("%s: passed over, as COLMAP does not know them: %s", config, ", ".join(passed_over))
     with FeatureStore(path) as store:
         images = list(store.images().values())
     _require_fitting([camera for rig in rigs for camera in rig], images, config)
-    before = sum(len(rig.sensor_ids()) > 1 for rig in read_rigs(path).values())
+    before = sum(bool(rig.non_ref_sensors) for rig in read_rigs(path).values())
     with scratch_folder() as folder:
         # pycolmap clears rigs before it finds what is wrong, and copies the whole file when it closes a database of
         # which it deleted anything.
@@ -51,7 +53,7 @@ def apply_rig_config(path: Path, config: Path) -> None:
         with open_pycolmap(scratch) as database, named_errors(path, ValueError, RuntimeError), quiet_pycolmap():
             pycolmap.apply_rig_config([_as_pycolmap(rig) for rig in rigs], database)
         _replace(path, scratch)
-    after = sum(len(rig.sensor_ids()) > 1 for rig in read_rigs(path).values())
+    after = sum(bool(rig.non_ref_sensors) for rig in read_rigs(path).values())
     if after < before:
         logger.warning("%s had %d rigs of several cameras, now it has the %d of %s", path, before, after, config)
     _tell_frames(path, rigs, images)

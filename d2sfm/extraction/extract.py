@@ -65,11 +65,11 @@ def extract_to_database(
 
     A database is made where there is none. Photographs that have features are passed over; what can't be used is named
     in the summary and leaves no row behind. masks: what of the photographs is out. cache: where early feature maps are
-    kept for refinement, and how many. limits: which photographs are read. only: patterns (see ``text.fits``) of the
-    photographs that this run is about; all others stay as they are (default: it is about all). overwrite: extract again
-    what has features, of whatever settings. They count as none from the start of that run, but stay, with the pairs
-    that hang on them, until the new ones are written; where it was stopped, the next run goes on. A photograph whose
-    size changed gets a new camera; one that is broken by now keeps what it had.
+    kept for refinement, and how many. limits: which photographs are read. only: patterns (see ``text.fits``) of what
+    this run is about, all else stays as it is. overwrite: extract again what has features, of whatever settings. They
+    count as none from the start of that run, but stay, with the pairs that hang on them, until the new ones are
+    written; where it was stopped, the next run goes on. A photograph whose size changed gets a new camera; one that is
+    broken by now keeps what it had.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a pattern that no
     photograph fits and for a cache without scale 1, RuntimeError where the database is none, or holds features of
@@ -93,10 +93,7 @@ def extract_to_database(
         photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
-        if photographs or cameras.rig_config is not None:
-            photographs = import_folder(database, images, photographs, cameras, skipped)
-        if len(pending) < len(names) and replace(cameras, rig_config=None) != CameraOptions():
-            logger.warning("photographs that are in the database already keep their cameras: give others a new one")
+        photographs = _imported(database, images, photographs, cameras, skipped, is_all=len(pending) == len(names))
         try:
             keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint)
             found = extract_all(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
@@ -143,6 +140,17 @@ def _warn_of_missing(database: Path, images: Path, names: list[str], only: Seque
             images,
             first_of(gone, "photograph"),
         )
+
+
+def _imported(
+    database: Path, images: Path, photographs: list[Photograph], cameras: CameraOptions, skipped: Skipped, is_all: bool
+) -> list[Photograph]:
+    """``import_folder``, where there is anything to do; a warning where others (not is_all) keep their cameras."""
+    if photographs or cameras.rig_config is not None:
+        photographs = import_folder(database, images, photographs, cameras, skipped)
+    if not is_all and replace(cameras, rig_config=None) != CameraOptions():
+        logger.warning("photographs that are in the database already keep their cameras: give others a new one")
+    return photographs
 
 
 def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:

@@ -70,11 +70,12 @@ def import_folder(
             _skip_broken_firsts(whole, rule.options.camera_mode, skipped)
         options_of |= dict.fromkeys(names, rule.options)
     whole = [photograph for photograph in photographs if photograph.name not in skipped]
+    there = _as_stored(database, whole)
     for name in import_photographs(database, images, [photograph.name for photograph in whole], cameras):
         skipped[name] = _not_imported(options_of[name])
     if cameras.rig_config is not None:
         apply_rig_config(database, cameras.rig_config)
-    elif any(len(rig.sensor_ids()) > 1 for rig in read_rigs(database).values()):
+    elif len(there) < len(whole) and any(rig.non_ref_sensors for rig in read_rigs(database).values()):
         logger.warning(
             "%s has rigs of several cameras, new photographs are in frames of their own: --rig-config makes the rigs "
             "of all of them",

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 def begin(
     database: Path, images: Path, names: list[str], fingerprint: str, overwrite: bool, only: Sequence[str] = ()
 ) -> list[str]:
-    """Note that a run begins, of all photographs of the folder ``images``. Returns the names that are to be extracted.
+    """Note that a run begins, of photographs of the folder ``images``. Returns the names that are to be extracted.
 
     overwrite: whether features that are there count as none from now on. only: the patterns that chose the names; a
     stopped run with ``overwrite`` goes on with the same ones. Raises as ``pending_names``,

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 from support.helpers import save_plain_weights, textured_picture
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, cameras_given, read_rigs
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import Convention, ExtractionOptions
 
@@ -119,3 +119,28 @@ def test_larger_photographs_are_skipped_and_the_option_is_named(photographs, tmp
     (tmp_path / "list.txt").write_text(f"{photographs / 'large.png'}\n")
     assert main(["extract", "--image-list", str(tmp_path / "list.txt"), *options, "0.015"]) == 1
     assert reason in capsys.readouterr().err
+
+
+STEREO = [
+    {"image_prefix": "left/", "ref_sensor": True},
+    {"image_prefix": "right/", "cam_from_rig_rotation": [1, 0, 0, 0], "cam_from_rig_translation": [-0.15, 0, 0]},
+]
+
+
+def test_cameras_rigs_and_a_part_of_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for index, name in enumerate(["left/1.png", "right/1.png", "phone/1.png"]):
+        (tmp_path / name).parent.mkdir()
+        cv2.imwrite(name, textured_picture(index, (64, 48)))
+    (tmp_path / "cameras.toml").write_text('["right"]\nmodel = "PINHOLE"\nparams = [70, 71, 32, 24]\nmode = "single"')
+    (tmp_path / "rig.json").write_text(json.dumps([{"cameras": STEREO}]))
+    options = ["--cameras", "cameras.toml", "--rig-config", "rig.json", "--max-edge", "32"]
+    assert main(["extract", "--images", ".", "--only", "left", "right/*", *options]) == 0
+    assert "extract: 2 photographs" in capsys.readouterr().out
+    with FeatureStore("db.db") as store:
+        assert list(store.extracted()) == ["left/1.png", "right/1.png"]
+        right = store.images()["right/1.png"].camera_id
+    assert cameras_given("db.db") == {right}
+    [rig] = read_rigs("db.db").values()
+    [(sensor, pose)] = rig.non_ref_sensors.items()
+    assert (sensor.id, pose.translation.tolist()) == (right, [-0.15, 0, 0])

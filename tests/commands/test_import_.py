@@ -8,7 +8,7 @@ from support.feature_records import write_as_hloc
 from support.transfer_files import INPUT, NAMES, SIZE, write_database, write_photographs
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, MatchStore, cameras_given
+from d2sfm.database import FeatureStore, MatchStore, cameras_given, read_rigs
 
 
 @pytest.fixture
@@ -143,3 +143,16 @@ def test_larger_photographs_are_skipped(from_hloc, capsys):
     assert run_import("--features", "f.h5", "--quiet", "--max-megapixels", "0.01") == 1
     lines = capsys.readouterr().err.splitlines()
     assert [line for line in lines if "--max-megapixels allows 0.01" in line and NAMES[0] in line]
+
+
+def test_cameras_and_rigs_are_those_of_their_files(photographs, tmp_path, from_hloc, caplog):
+    (tmp_path / "cameras.toml").write_text('["sub"]\nmodel = "PINHOLE"\nparams = [90, 91, 80, 60]\n["usb"]')
+    rig = [{"image_prefix": "a", "ref_sensor": True}, {"image_prefix": "sub/a"}]
+    (tmp_path / "rig.json").write_text(json.dumps([{"cameras": rig}]))
+    arguments = ["--features", "f.h5", "--cameras", "cameras.toml", "--rig-config", "rig.json"]
+    assert run_import(*arguments) == 0
+    assert 'cameras.toml: no photograph fits ["usb"]' in caplog.text
+    with FeatureStore("new.db") as store:
+        of_sub = store.images()["sub/a.png"].camera_id
+    assert cameras_given("new.db") == {of_sub}
+    assert [sensor.id for rig in read_rigs("new.db").values() for sensor in rig.non_ref_sensors] == [of_sub]

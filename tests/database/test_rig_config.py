@@ -1,11 +1,15 @@
 """COLMAP's rig configuration, as it is and as it should not be."""
 
 import json
+import re
+from pathlib import Path
 
 import pycolmap
 import pytest
 
+from d2sfm.database import camera_rules
 from d2sfm.database.rig_config import read_rig_config
+from d2sfm.options import CameraOptions
 
 LEFT = {"image_prefix": "left/", "ref_sensor": True}
 POSE = {"cam_from_rig_rotation": [0.8, 0, 0.6, 0], "cam_from_rig_translation": [-0.15, 0, 0]}
@@ -29,11 +33,6 @@ def test_it_is_read_as_colmap_reads_it(tmp_path):
     assert ours[1].cam_from_rig.matrix().tolist() == theirs.cameras[1].cam_from_rig.matrix().tolist()
     assert ours[1].camera.model == theirs.cameras[1].camera.model
     assert ours[1].camera.params.tolist() == theirs.cameras[1].camera.params.tolist()
-
-
-def test_a_key_that_colmap_does_not_know_is_named(tmp_path, caplog):
-    read_rig_config(written(tmp_path / "rig.json", {**LEFT, "name": "Left"}))
-    assert "rig.json, rig 1, camera 1: passed over, as COLMAP does not know it: name" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -75,3 +74,12 @@ def test_one_camera_is_the_reference(tmp_path):
             read_rig_config(written(tmp_path / "rig.json", *cameras))
     with pytest.raises(FileNotFoundError, match="no rig configuration"):
         read_rig_config(tmp_path / "none.json")
+
+
+def test_the_examples_of_the_docs_are_read(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/collections.md").read_text(encoding="utf-8")
+    for name, kind in (("cameras.toml", "toml"), ("rig.json", "json")):
+        [example] = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+        (tmp_path / name).write_text(example)
+    rules = camera_rules(CameraOptions(cameras=tmp_path / "cameras.toml", rig_config=tmp_path / "rig.json"))
+    assert [rule.pattern for rule in rules] == ["left/*", "drone/*.jpg", "*/old_*", None, None, None]

@@ -58,6 +58,11 @@ def test_images_of_the_same_name_after_the_prefix_are_a_frame(folder, caplog):
         assert sorted(store.frame_pairs()) == sorted(pairs)
 
 
+def test_a_key_that_colmap_does_not_know_is_named(folder, caplog):
+    apply_rig_config(folder / "db.db", rig_file(folder, ({**STEREO[0], "name": "Left"}, STEREO[1])))
+    assert "rig.json: passed over, as COLMAP does not know them: name" in caplog.text
+
+
 def test_a_second_time_and_with_more_photographs_it_is_the_same(folder):
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     rigs, before = read_rigs(folder / "db.db"), frames(folder / "db.db")
