@@ -26,8 +26,6 @@ from d2sfm.database.tables import (
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 
-_TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
-_SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, where it is not built with another
 _ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
@@ -81,17 +79,6 @@ class FeatureStore(Store):
             return {}
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
         return dict(sorted(rows))
-
-    def foreign_images(self) -> list[str]:
-        """Sorted names of the images with keypoints that another extractor wrote."""
-        return sorted(name for name, _ in self._foreign_rows())
-
-    def foreign_extractor(self) -> str | None:
-        """The extractors, in words, that wrote keypoints other than ours; None where there are no such keypoints."""
-        types = {type_id for _, type_id in self._foreign_rows()}
-        known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, _UNDEFINED})]
-        unknown = ["an extractor unknown to COLMAP"] if types & {None, _UNDEFINED} else []
-        return " and ".join(known + unknown) or None
 
     def write(self, name: str, features: Features, fingerprint: str) -> None:
         """Write the features of an image in one transaction, in place of what it had.
@@ -211,18 +198,6 @@ class FeatureStore(Store):
     def _orientation(self) -> str:
         """SQL of a photograph's orientation."""
         return ORIENTATION if ORIENTATION in columns(self._connection, FEATURES) else "1"
-
-    def _foreign_rows(self) -> list[tuple[str, int | None]]:
-        """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""
-        ours = "SELECT NULL WHERE FALSE"
-        if FEATURES in tables(self._connection):
-            ours = f"SELECT image_id FROM {FEATURES} JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
-        # COLMAP's older versions know one type only, and have no column for it.
-        type_id = "type" if "type" in columns(self._connection, "descriptors") else _SIFT
-        return self._connection.rows(
-            f"SELECT name, {type_id} FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors "
-            f"USING (image_id) WHERE image_id NOT IN ({ours})"
-        )
 
     def _image(self, name: str) -> ImageRow:
         rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))

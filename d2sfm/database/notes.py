@@ -20,6 +20,7 @@ class Note(StrEnum):
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
     OVERWRITING = "overwriting"  # the fingerprint of a run that was begun and is not through
+    FOREIGN = "foreign"  # what imported keypoints without descriptors of D2-Net are, in words
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
 

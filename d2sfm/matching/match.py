@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database, require_own_features
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
@@ -94,6 +94,7 @@ def match_database(
     resolve_device(options.device)
     require_database(database)
     with exclusive(database):
+        require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
             within, is_refined = of_refined(features, verification), bool(features.notes.refinement())
             factors = features.resize_factors()

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from d2sfm.cli import main
 from d2sfm.console import EXIT_INTERRUPTED
-from d2sfm.database import FeatureStore, MatchStore, RefinementStore, import_photographs, outdated_images
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
@@ -120,9 +120,10 @@ class Killer:
         found, outdated = require_whole(self.database), outdated_images(self.database)
         with FeatureStore(self.database) as store:
             assert store.extracted().keys() == found["keypoints"].keys() - outdated.keys()
-            assert store.foreign_images() == []
             for name in store.extracted():
                 store.read(name)
+        with ForeignStore(self.database) as store:
+            assert store.images() == []
         # A pair is there when it has its row of matches, which is written last: the one in hand may lack it.
         assert found["matches"].keys() <= found["two_view_geometries"].keys()
         assert len(found["two_view_geometries"]) - len(found["matches"]) <= 1
