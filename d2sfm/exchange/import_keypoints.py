@@ -31,12 +31,11 @@ class OtherKeypoints:
     def __init__(self, source: HlocFeatures, size: int, matches: Path | str | None, options: ImportOptions):
         self._source = source
         self._kind = f"{source.path.name} ({f'{size} numbers each' if size else 'without descriptors'})"
-        what = f"{source.path} has {_descriptors(size)}, D2-Net's have {DESCRIPTOR_SIZE} numbers"
+        self._what = f"{source.path} has {_descriptors(size)}, D2-Net's have {DESCRIPTOR_SIZE} numbers"
         if matches is None:
-            raise ValueError(f"{what}: only keypoints with their matches can be taken, give --matches FILE")
+            raise ValueError(f"{self._what}: only keypoints with their matches can be taken, give --matches FILE")
         if options.convention is Convention.REFERENCE:
-            raise ValueError(f"{what}: --convention reference is for D2-Net's keypoints, leave it out")
-        logger.warning("%s: keypoints and matches are taken, d2sfm match and refine can't work with them", what)
+            raise ValueError(f"{self._what}: --convention reference is for D2-Net's keypoints, leave it out")
 
     def pending(self, database: Path, names: list[str]) -> list[str]:
         """The names that have no keypoints yet. RuntimeError where the database holds those of another kind."""
@@ -56,6 +55,8 @@ class OtherKeypoints:
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
         """Write the keypoints of these photographs, and return how many those have that were not skipped."""
         counts = []
+        if photographs:
+            logger.warning("%s: keypoints and matches come without, d2sfm match and refine refuse them", self._what)
         with ForeignStore(database) as store:
             for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
