@@ -21,7 +21,11 @@ def add(commands) -> None:
         help="HDF5 file in hloc's layout, or a folder (also that of the photographs) of npz or mat files",
     )
     parser.add_argument(
-        "--matches", type=Path, metavar="FILE", help="HDF5 file of matches in hloc's layout (default: none)"
+        "--matches",
+        type=Path,
+        metavar="FILE",
+        help="HDF5 file of matches in hloc's or deep-image-matching's layout; required for features that are not "
+        "D2-Net's (default: none)",
     )
     add_no_verify(parser)
     add_options(parser, ImportOptions, PhotographOptions, CameraOptions, VerificationOptions)

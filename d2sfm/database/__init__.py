@@ -3,6 +3,7 @@
 from d2sfm.database.camera_rules import by_rule, camera_rules
 from d2sfm.database.feature_store import FeatureStore, ImageRow
 from d2sfm.database.file import create_database, require_database, working_copy
+from d2sfm.database.foreign_store import ForeignStore, require_own_features
 from d2sfm.database.given_camera import cameras_given, given_camera, mark_cameras_given, require_camera
 from d2sfm.database.lock import exclusive
 from d2sfm.database.match_store import MatchStore

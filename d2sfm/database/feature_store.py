@@ -27,8 +27,6 @@ from d2sfm.database.tables import (
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype
 
-_TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
-_SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
     f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
@@ -87,17 +85,6 @@ class FeatureStore(Store):
         whole = f"SELECT images.image_id FROM {_WHOLE}"
         sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id) WHERE fingerprint != '{OUTDATED}'"
         return sorted(name for (name,) in self._connection.rows(f"{sql} AND image_id NOT IN ({whole})"))
-
-    def foreign_images(self) -> list[str]:
-        """Sorted names of the images with keypoints that another extractor wrote."""
-        return sorted(name for name, _ in self._foreign_rows())
-
-    def foreign_extractor(self) -> str | None:
-        """The extractors, in words, that wrote keypoints other than ours; None where there are no such keypoints."""
-        types = {type_id for _, type_id in self._foreign_rows()}
-        known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, _UNDEFINED})]
-        unknown = ["an extractor unknown to COLMAP"] if types & {None, _UNDEFINED} else []
-        return " and ".join(known + unknown) or None
 
     def write(self, name: str, features: Features, fingerprint: str) -> None:
         """Write the features of an image in one transaction, in place of what it had.
@@ -224,18 +211,6 @@ class FeatureStore(Store):
     def _orientation(self) -> str:
         """SQL of a photograph's orientation."""
         return ORIENTATION if ORIENTATION in columns(self._connection, FEATURES) else "1"
-
-    def _foreign_rows(self) -> list[tuple[str, int | None]]:
-        """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""
-        ours = "SELECT NULL WHERE FALSE"
-        if FEATURES in tables(self._connection):
-            ours = f"SELECT image_id FROM {FEATURES} JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
-        # COLMAP's older versions know one type only, and have no column for it.
-        type_id = "type" if "type" in columns(self._connection, "descriptors") else _SIFT
-        return self._connection.rows(
-            f"SELECT name, {type_id} FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors "
-            f"USING (image_id) WHERE image_id NOT IN ({ours})"
-        )
 
     def _image(self, name: str) -> ImageRow:
         rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))

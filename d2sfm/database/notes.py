@@ -23,6 +23,7 @@ class Note(StrEnum):
     # Of a run of extract --overwrite that is not through: its fingerprint, and patterns if it has any.
     OVERWRITING = "overwriting"
     MATCHING_ANEW = "matching_anew"  # the settings of a run of match --overwrite that is not through, as JSON
+    FOREIGN = "foreign"  # what imported keypoints without descriptors of D2-Net are, in words
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
 

@@ -39,7 +39,9 @@ def remove_pairs(connection: Connection, image_id: int) -> None:
 
 
 def _remove_notes(connection: Connection) -> None:
-    """Settings of pairs go with the last pair, those of refinement with the last image that is refined."""
-    for note, noted_of in {Note.MATCH: PAIR_TABLES, Note.REFINEMENT: (ORIGINALS,)}.items():
+    """Settings of pairs go with the last pair, those of refinement with the last image that is refined, what foreign
+    keypoints are with the last keypoints."""
+    noted = {Note.MATCH: PAIR_TABLES, Note.REFINEMENT: (ORIGINALS,), Note.FOREIGN: ("keypoints",)}
+    for note, noted_of in noted.items():
         if not any(has_rows(connection, table) for table in noted_of):
             Notes(connection).remove(note)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, require_database
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import TORN, UnusableRow
@@ -92,9 +92,11 @@ def _warn_of_others(output: Path) -> None:
 
 def _names(database: Path) -> list[str]:
     with FeatureStore(database) as store:
-        names, other = list(store.extracted()), store.foreign_extractor()
+        names = list(store.extracted())
+    with ForeignStore(database) as store:
+        foreign = store.described()
     if not names:
-        raise RuntimeError(f"{database} holds no features of d2sfm" + (f", only keypoints of {other}" if other else ""))
+        raise RuntimeError(f"{database} holds no features of d2sfm" + (f", only {foreign}" if foreign else ""))
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"{database} has an image {name}, which is no name of a file below {database.parent}")

@@ -6,25 +6,25 @@ d2sfm import --database db.db --images photos --features features.h5 [--matches 
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, MatchStore, exclusive
+from d2sfm.database import FeatureStore, exclusive
+from d2sfm.exchange.import_keypoints import OtherKeypoints, descriptor_size, require_inside
+from d2sfm.exchange.import_pairs import import_pairs
 from d2sfm.extraction.folder import check_cameras, import_folder, open_database, remove_skipped
 from d2sfm.extraction.pending import note_folder, pending_names
 from d2sfm.features.fingerprints import settings_of
-from d2sfm.features.record import Features
+from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.formats.feature_folder import FeatureFolder
 from d2sfm.formats.hloc_features import HlocFeatures
 from d2sfm.formats.hloc_matches import HlocMatches
-from d2sfm.matching.match import verify_again
-from d2sfm.matching.settings import note_settings, of_refined
 from d2sfm.options import CameraOptions, Convention, ImportOptions, PhotographOptions, VerificationOptions
-from d2sfm.pairs.arrays import among
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
@@ -50,11 +50,13 @@ class ImportSummary:
     pairs: int | None = None  # with matches from a file; None where none was given
     matches: int = 0
     verified: int | None = None  # None where verification was off
+    with_descriptors: bool = True
     skipped: Skipped = field(default_factory=Skipped)
     seconds: float = 0.0
 
     def __str__(self) -> str:
         text = f"import: features of {self.imported} photographs, {self.keypoints} keypoints"
+        text += "" if self.with_descriptors else " without descriptors"
         text += f", {self.already_there} were there already" if self.already_there else ""
         text += f", {self.matches} matches of {self.pairs} pairs" if self.pairs is not None else ""
         text += f", {self.verified} verified" if self.verified is not None else ""
@@ -76,13 +78,14 @@ def import_features(
     """Import the photographs below ``images`` that have features in files, with cameras as extraction makes them.
 
     features: HDF5 file in hloc's layout, or a folder of npz or mat files called as the photographs (which may be
-    ``images`` itself). matches: HDF5 file in hloc's layout, for pairs that the database has no matches of;
-    verification: how all pairs without geometry are then verified, None for not at all. limits: which
+    ``images`` itself). matches: HDF5 file in hloc's or deep-image-matching's layout, for pairs that the database has no
+    matches of; verification: how all pairs without geometry are then verified, None for not at all. limits: which
     photographs are read.
 
     Keypoints are brought to COLMAP's frame. A fingerprint that tells where they are from is kept with them; where d2sfm
     wrote the files it is that of the extraction. Photographs that have features already are passed over. What can't
-    be used is named in the summary and leaves no row behind.
+    be used is named in the summary and leaves no row behind. Where descriptors of an HDF5 file are not D2-Net's, its
+    keypoints come without, which needs matches.
 
     Raises FileNotFoundError or ValueError for inputs that are missing, empty or damaged, RuntimeError where the
     database holds features of another kind, is none or is in use.
@@ -96,9 +99,9 @@ def import_features(
         if matches is not None:
             with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
                 pass
-        fingerprint = _fingerprint(source, names, options, summary)
+        wanted = _wanted(source, names, matches, options, summary)
         open_database(database, cameras)
-        without = pending_names(database, names, fingerprint)
+        without = wanted.pending(database, names)
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]
         summary.already_there = len(names) - len(without)
@@ -106,13 +109,55 @@ def import_features(
         photographs = read_headers(images, pending, summary.skipped, max_megapixels=largest)
         photographs = import_folder(database, images, photographs, cameras, summary.skipped)
         try:
-            _write_features(database, source, photographs, fingerprint, options, summary, progress)
+            counts = wanted.write(database, photographs, summary.skipped, progress)
+            summary.imported, summary.keypoints = len(counts), sum(counts)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, [name for name in without if name in summary.skipped])
         if matches is not None:
-            _import_pairs(database, Path(matches), verification, summary, progress)
+            pairs = import_pairs(database, Path(matches), verification, summary.skipped, progress)
+            summary.pairs, summary.matches, summary.verified = pairs
     summary.seconds = time.perf_counter() - started
     return summary
+
+
+class _D2Features(NamedTuple):
+    """Features of D2-Net, with the interface of ``OtherKeypoints``."""
+
+    source: FeatureFolder | HlocFeatures
+    fingerprint: str
+    options: ImportOptions
+
+    def pending(self, database: Path, names: list[str]) -> list[str]:
+        return pending_names(database, names, self.fingerprint)
+
+    def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
+        counts, source = [], self.source
+        with FeatureStore(database) as store:
+            for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
+                with skipped.catching(photograph.name):
+                    turn = {"orientation": photograph.orientation} if isinstance(source, HlocFeatures) else {}
+                    features = source.read(photograph.name, photograph.size, **turn)
+                    _check(features, REFINED_MARGIN_PX if source.tells_convention(photograph.name) else 1.0)
+                    descriptors = features.descriptors.astype(str(self.options.descriptor_dtype), copy=False)
+                    store.write(photograph.name, replace(features, descriptors=descriptors), self.fingerprint)
+                    counts.append(len(features))
+        return counts
+
+
+def _wanted(
+    source: FeatureFolder | HlocFeatures,
+    names: list[str],
+    matches: Path | str | None,
+    options: ImportOptions,
+    summary: ImportSummary,
+) -> _D2Features | OtherKeypoints:
+    """What is to be imported of the source. ValueError where its images differ; what can't be read is skipped."""
+    if isinstance(source, HlocFeatures):
+        size = descriptor_size(source, names, summary.skipped)
+        if size != DESCRIPTOR_SIZE:
+            summary.with_descriptors = False
+            return OtherKeypoints(source, size, matches, options)
+    return _D2Features(source, _fingerprint(source, names, options, summary.skipped), options)
 
 
 def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
@@ -132,12 +177,12 @@ def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
 
 
 def _fingerprint(
-    source: FeatureFolder | HlocFeatures, names: list[str], options: ImportOptions, summary: ImportSummary
+    source: FeatureFolder | HlocFeatures, names: list[str], options: ImportOptions, skipped: Skipped
 ) -> str:
-    """The fingerprint of all of them. ValueError where they differ; what can't be read enters the summary."""
+    """The fingerprint of all of them. ValueError where they differ; what can't be read is skipped."""
     found, foreign = {}, []
     for name in names:
-        with summary.skipped.catching(name):
+        with skipped.catching(name):
             fingerprint = source.fingerprint(name)
             if fingerprint is None and not source.tells_convention(name):
                 foreign.append(name)
@@ -168,27 +213,6 @@ def _foreign_settings(path: Path, options: ImportOptions) -> str:
     return json.dumps(settings)
 
 
-def _write_features(
-    database: Path,
-    source: FeatureFolder | HlocFeatures,
-    photographs: list[Photograph],
-    fingerprint: str,
-    options: ImportOptions,
-    summary: ImportSummary,
-    progress: bool,
-) -> None:
-    with FeatureStore(database) as store:
-        for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
-            with summary.skipped.catching(photograph.name):
-                turn = {"orientation": photograph.orientation} if isinstance(source, HlocFeatures) else {}
-                features = source.read(photograph.name, photograph.size, **turn)
-                _check(features, REFINED_MARGIN_PX if source.tells_convention(photograph.name) else 1.0)
-                descriptors = features.descriptors.astype(str(options.descriptor_dtype), copy=False)
-                store.write(photograph.name, replace(features, descriptors=descriptors), fingerprint)
-                summary.imported += 1
-                summary.keypoints += len(features)
-
-
 def _check(features: Features, margin_px: float) -> None:
     """Raise ValueError for numbers that features can't have; margin_px: of the input, how far outside they may be."""
     if not np.isfinite(features.keypoints).all():
@@ -196,48 +220,7 @@ def _check(features: Features, margin_px: float) -> None:
     if not (features.keypoints[:, 2] > 0).all():
         raise ValueError("scales of its keypoints are not above 0")
     margin = margin_px * max(1.0, resize_factor(features.input_size, features.image_size))
-    xy = features.keypoints[:, :2]
-    if (xy < -margin).any() or (xy > np.add(features.image_size, margin)).any():
-        raise ValueError(f"its keypoints lie outside of the {features.image_size[0]} x {features.image_size[1]} px")
+    require_inside(features.keypoints[:, :2], features.image_size, margin)
     lengths = np.sqrt(np.einsum("nd,nd->n", features.descriptors, features.descriptors, dtype=np.float64))
     if not (np.abs(lengths - 1) < UNIT_TOLERANCE).all():
         raise ValueError("its descriptors are not all of length 1")
-
-
-def _import_pairs(
-    database: Path, path: Path, verification: VerificationOptions | None, summary: ImportSummary, progress: bool
-) -> None:
-    """Import matches, and verify what has no geometry."""
-    differing = ""
-    with FeatureStore(database) as store:
-        if verification is not None:
-            differing = note_settings(store, asdict(verification))
-        verification = of_refined(store, verification)
-    _import_matches(database, path, summary, progress)
-    if differing:
-        logger.warning("pairs that were there already were verified with %s, and stay", differing)
-    if verification is not None:
-        summary.verified = verify_again(database, verification, progress=progress).verified
-
-
-def _import_matches(database: Path, path: Path, summary: ImportSummary, progress: bool) -> None:
-    with FeatureStore(database) as features:
-        names = list(features.extracted())
-    summary.pairs = 0
-    with HlocMatches(path, names) as source, MatchStore(database) as store:
-        ids = store.image_ids()
-        counts = {name: len(store.keypoints(ids[name])) for name in names}
-        pairs = source.pairs()
-        numbered = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint32).reshape(-1, 2)
-        is_there = among(numbered, store.done_pairs(verified=False))
-        for number in tqdm(np.flatnonzero(~is_there), desc="import", unit="pair", disable=not progress):
-            a, b = pairs[number]
-            with summary.skipped.catching(f"{a} - {b}"):
-                matches = source.read((a, b), (counts[a], counts[b]))
-                store.write(ids[a], ids[b], matches)
-                summary.pairs += 1
-                summary.matches += len(matches)
-        if source.unknown and not pairs:
-            summary.skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
-        elif source.unknown:
-            logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)

@@ -12,6 +12,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_database
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.file import copy_whole, put_in_place, unfinished
+from d2sfm.database.foreign_store import ForeignStore
 from d2sfm.database.migration import bring_up_to_date, complete_frames
 from d2sfm.database.notes import Notes
 from d2sfm.database.pair_ids import MAX_IMAGES
@@ -33,8 +34,7 @@ from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
-# What each column counts on from, so that ids of the second database come after those of the first. In the order that
-# foreign keys ask for.
+# What ids of the second database count on from, column by column, in the order that foreign keys ask for.
 RENUMBERED = {
     "cameras": {"camera_id": "camera"},
     "images": {"image_id": "image", "camera_id": "camera"},
@@ -100,17 +100,14 @@ class _Content:
         with FeatureStore(path) as store:
             self.names = set(store.images())
             self.fingerprints = sorted(set(store.extracted().values()))
-            self.foreign = store.foreign_extractor()
             self.notes = {key: value for key, value in store.notes.all().items() if key not in OF_ONE_FILE}
             if (folder := store.notes.images_folder()) is not None:
                 self.notes[Note.IMAGES] = str(folder)
+        with ForeignStore(path) as store:
+            self.foreign = store.extractor()
         with RefinementStore(path) as store:
             if not store.refined():  # features that are extracted again lose the originals, the note stays
                 self.notes.pop(Note.REFINEMENT, None)
-
-    @property
-    def has_features(self) -> bool:
-        return bool(self.fingerprints or self.foreign)
 
 
 def _contents(sources: Sequence[Path]) -> list[_Content]:
@@ -122,7 +119,7 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
             where = f"{seen[min(both)]} and {content.path}"
             raise RuntimeError(f"in several databases, as {where}: {first_of(sorted(both), 'name')}")
         seen |= dict.fromkeys(content.names, content.path)
-    featured = [content for content in contents if content.has_features]
+    featured = [content for content in contents if content.fingerprints or content.foreign]
     for content in featured[1:]:
         first = featured[0]
         if content.foreign != first.foreign:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, begin_overwriting, stopped_overwriting
+from d2sfm.database import FeatureStore, ForeignStore, begin_overwriting, stopped_overwriting
 from d2sfm.features.fingerprints import difference
 from d2sfm.text import first_of
 
@@ -75,22 +75,20 @@ def _run(fingerprint: str, only: Sequence[str]) -> str:
 
 def _extracted(database: Path) -> dict[str, str]:
     """Fingerprints by name. RuntimeError where there are keypoints that d2sfm did not write."""
+    with ForeignStore(database) as store:
+        if (foreign := store.described()) is not None:
+            raise RuntimeError(f"{database} holds {foreign}, not of d2sfm: give D2 features a database of their own")
     with FeatureStore(database) as store:
-        other = store.foreign_extractor()
-        if other is not None:
-            images = store.foreign_images()
-            raise RuntimeError(
-                f"{database} holds keypoints of {other} for {first_of(images, 'image')}, not of d2sfm: "
-                "give D2 features a database of their own"
-            )
         return store.extracted()
 
 
 def note_folder(database: Path, images: Path) -> None:
     """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
     folder = images.resolve()
+    with ForeignStore(database) as store:
+        foreign = store.images()
     with FeatureStore(database) as store:
         noted = store.notes.images_folder()
-        if noted not in (None, folder) and store.extracted() and noted.is_dir():
+        if noted not in (None, folder) and (store.extracted() or foreign) and noted.is_dir():
             raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
         store.notes.note_images_folder(folder)

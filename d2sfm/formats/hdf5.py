@@ -137,6 +137,13 @@ def _is_hard(group: h5py.Group, name: str) -> bool:
     return group.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
 
 
+def declared_shape(group: h5py.Group, name: str) -> tuple[int, ...] | None:
+    """The shape that a dataset of a group declares; None where there is no such dataset. Raises as ``member``."""
+    dataset = member(group, name)
+    with _named(group.file.filename):
+        return dataset.shape if isinstance(dataset, h5py.Dataset) else None
+
+
 def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: str, most: int) -> np.ndarray:
     """The values of a dataset of a group.
 

@@ -16,7 +16,6 @@ photograph, and in an attribute of the group what the frame, the network's input
 """
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -24,7 +23,6 @@ import h5py
 import numpy as np
 
 from d2sfm.coordinates import (
-    ORIENTATIONS,
     Size,
     hloc_from_image,
     image_from_hloc,
@@ -36,28 +34,13 @@ from d2sfm.coordinates import (
 )
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
-from d2sfm.formats.hdf5 import (
-    FLOATS,
-    GROUP_BYTES,
-    INTEGERS,
-    LETTER_BYTES,
-    Reader,
-    array,
-    groups_with,
-    member,
-    number_attribute,
-    text_attribute,
-)
+from d2sfm.formats.hdf5 import FLOATS, GROUP_BYTES, INTEGERS, LETTER_BYTES, array, member, number_attribute
+from d2sfm.formats.hloc_keypoints import MAX_KEYPOINTS, OURS, HlocKeypoints, noted_by_d2sfm, turn_of
 from d2sfm.network.input import input_size
 from d2sfm.options import Convention, ImportOptions
 
-logger = logging.getLogger(__name__)
 
-OURS = "d2sfm"  # the attribute of a group
-MAX_KEYPOINTS = 1_000_000  # of an image: more than a row of the database holds
-
-
-class HlocFeatures(Reader):
+class HlocFeatures(HlocKeypoints):
     """A file of features to read. FileNotFoundError where there is none, ValueError where it is no HDF5 file.
 
     options: what is taken for granted where the file does not tell. hloc's own files do not tell the scales of
@@ -67,20 +50,15 @@ class HlocFeatures(Reader):
     def __init__(self, path: Path | str, options: ImportOptions | None = None):
         super().__init__(path)
         self._options = options or ImportOptions()
-        self._is_told = False  # that keypoints are float16
-
-    def names(self) -> list[str]:
-        """Sorted names of the images with keypoints; those among them that can't be read, ``read`` refuses."""
-        return groups_with(self._file, "keypoints")
 
     def fingerprint(self, name: str) -> str | None:
         """The settings that made the features of an image, where d2sfm wrote them."""
-        ours = _ours(self._group(name))
+        ours = noted_by_d2sfm(self._group(name))
         return None if ours is None else ours["fingerprint"]
 
     def tells_convention(self, name: str) -> bool:
         """Whether the file says what frame the keypoints of an image have beyond hloc's own: d2sfm's do."""
-        return _ours(self._group(name)) is not None
+        return noted_by_d2sfm(self._group(name)) is not None
 
     @np.errstate(invalid="ignore")  # numbers that are none stay so, which is for the caller to judge
     def read(self, name: str, image_size: Size, orientation: int = 1) -> Features:
@@ -91,23 +69,15 @@ class HlocFeatures(Reader):
         another size, the size does not tell, or a dataset is missing or does not fit the others.
         """
         group = self._group(name)
-        keypoints = array(group, "keypoints", (None, 2), FLOATS, MAX_KEYPOINTS)
-        count, where = len(keypoints), f"{self.path}: {name}"
+        keypoints = self._keypoints(group, name)
+        count = len(keypoints)
         scores = array(group, "scores", (count,), FLOATS, MAX_KEYPOINTS)
         descriptors = array(group, "descriptors", (DESCRIPTOR_SIZE, count), FLOATS, MAX_KEYPOINTS).T
         noted_size = tuple(array(group, "image_size", (2,), INTEGERS, 2).tolist())
-        ours = _ours(group)
-        turn = 1 if ours is not None else _turn(noted_size, tuple(image_size), orientation)
+        ours = noted_by_d2sfm(group)
+        turn = 1 if ours is not None else turn_of(noted_size, tuple(image_size), orientation)
         if noted_size != upright_size(image_size, turn):
-            raise ValueError(
-                f"{where} is of a picture of {noted_size[0]} x {noted_size[1]} px, the photograph has "
-                f"{image_size[0]} x {image_size[1]} as it is stored"
-            )
-        if keypoints.dtype == np.float16 and not self._is_told:
-            self._is_told = True
-            logger.warning(
-                "%s has keypoints in float16, up to half a pixel off at 1600 px: %s the first", self.path, name
-            )
+            raise self._other_picture(name, noted_size, image_size)
         xy = image_from_hloc(keypoints)
         if ours is not None:
             scales = array(group, "scales", (count,), FLOATS, MAX_KEYPOINTS)
@@ -128,12 +98,6 @@ class HlocFeatures(Reader):
             **frame,
         )
         return _as_stored(in_colmap_frame(found), tuple(image_size), turn)
-
-    def _group(self, name: str) -> h5py.Group:
-        group = member(self._file, name)
-        if not isinstance(group, h5py.Group):
-            raise ValueError(f"{self.path} has no features of {name}")
-        return group
 
     def _network_input(self, group: h5py.Group, image_size: Size) -> Size:
         """Size of the network's input. hloc notes the resize factor: the uncertainty of its D2-Net is 1 px there."""
@@ -172,15 +136,6 @@ def hloc_features_size(name: str, fingerprint: str, count: int, descriptors: int
     return groups * GROUP_BYTES + letters * LETTER_BYTES + 16 * count + descriptors
 
 
-def _turn(noted_size: Size, image_size: Size, orientation: int) -> int:
-    """The orientation by which a picture of noted_size was turned. ValueError where sizes do not tell it."""
-    if orientation == 1 or noted_size == image_size != upright_size(image_size, orientation):
-        return 1
-    if upright_size(image_size, orientation) == image_size:
-        raise ValueError("has an EXIF orientation, and its size does not tell whether hloc turned it: store it upright")
-    return orientation
-
-
 def _as_stored(features: Features, image_size: Size, turn: int) -> Features:
     """Features of a photograph from those of its upright picture; turn: the orientation that made it upright."""
     if turn == 1:
@@ -189,23 +144,3 @@ def _as_stored(features: Features, image_size: Size, turn: int) -> Features:
     keypoints[:, :2] = stored_from_upright(keypoints[:, :2], image_size, turn)
     size = upright_size(features.input_size, turn)
     return replace(features, keypoints=keypoints, image_size=image_size, input_size=size, orientation=turn)
-
-
-def _ours(group: h5py.Group) -> dict | None:
-    """What d2sfm added to an image's group. ValueError where it is damaged."""
-    text = text_attribute(group, OURS)
-    if text is None:
-        return None
-    try:
-        noted = json.loads(text)
-        width, height = noted["input_size"]
-        scales = tuple(float(scale) for scale in noted["scales"])
-        fingerprint, orientation = noted["fingerprint"], noted.get("orientation", 1)
-        if not isinstance(fingerprint, str) or not min(width, height, *scales) > 0 or orientation not in ORIENTATIONS:
-            raise ValueError("a value is out of range")
-        size = (int(width), int(height))
-        return {"input_size": size, "scales": scales, "fingerprint": fingerprint, "orientation": int(orientation)}
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise ValueError(
-            f"{group.file.filename}: the attribute {OURS} of {group.name[1:]} is damaged: {error}"
-        ) from error

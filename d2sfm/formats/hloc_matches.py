@@ -5,17 +5,21 @@ A group <name>/<name> for each pair, the '/' in names made '-'; older files have
     matches0          [N] for each keypoint of the first image that of the second one, -1 for none
     matching_scores0  [N] (1 + cosine similarity) / 2
 
+A dense matcher's pair has its own positions beside them, ``keypoints0``, and ``matches0`` ends at the last match.
+deep-image-matching (3DOM-FBK) has a dataset in place of the inner group: matches [M, 2]; images are called by the names
+of their files without folders.
+
 hloc asks for a pair in both orders. It writes 16-bit integers, of which keypoints beyond 32767 come out negative.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import h5py
 import numpy as np
 
-from d2sfm.formats.hdf5 import GROUP_BYTES, INTEGERS, LETTER_BYTES, Reader, array, links, member
-from d2sfm.formats.hloc_features import MAX_KEYPOINTS
+from d2sfm.formats.hdf5 import GROUP_BYTES, INTEGERS, LETTER_BYTES, Reader, array, declared_shape, links, member
+from d2sfm.formats.hloc_keypoints import MAX_KEYPOINTS
 
 OLD_SEPARATOR = "_"
 
@@ -47,18 +51,25 @@ class HlocMatches(Reader):
         """
         key, is_reversed = self._keys[pair]
         of_first, of_second = counts[::-1] if is_reversed else counts
-        group = member(self._file, key)
-        if not isinstance(group, h5py.Group):
-            raise ValueError(f"{self.path}: {key} is no group")
-        partners = array(group, "matches0", (of_first,), INTEGERS, MAX_KEYPOINTS).astype(np.int64)
-        if len(partners) and not -1 <= partners.min() <= partners.max() < of_second:
-            raise ValueError(
-                f"{self.path}: {key} names keypoints {partners.min()} to {partners.max()} of {of_second}"
-                + (" (more than 16 bits hold)" if partners.min() < -1 else "")
-            )
-        first = np.flatnonzero(partners >= 0)
-        matches = np.stack([first, partners[first]], axis=1).astype(np.uint32)
+        found = member(self._file, key)
+        if isinstance(found, h5py.Group):
+            length = of_first if declared_shape(found, "keypoints0") is None else None
+            partners = array(found, "matches0", (length,), INTEGERS, MAX_KEYPOINTS).astype(np.int64)
+            first = np.flatnonzero(partners != -1)
+            second = partners[first]
+        else:
+            first, second = array(found.parent, PurePosixPath(key).name, (None, 2), INTEGERS, MAX_KEYPOINTS).T
+        self._require_within(key, first, of_first)
+        self._require_within(key, second, of_second)
+        matches = np.stack([first, second], axis=1).astype(np.uint32)
         return matches[:, ::-1] if is_reversed else matches
+
+    def _require_within(self, key: str, indices: np.ndarray, count: int) -> None:
+        if len(indices) and not 0 <= indices.min() <= indices.max() < count:
+            raise ValueError(
+                f"{self.path}: {key} names keypoints {indices.min()} to {indices.max()} of {count}"
+                + (" (more than 16 bits hold)" if indices.min() < -1 else "")
+            )
 
     def _find(self, by_key: Mapping[str, str]) -> tuple[dict[tuple[str, str], tuple[str, bool]], int]:
         """Where each pair is and whether its images come in the other order; and the number of unknown pairs.

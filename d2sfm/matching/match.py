@@ -21,6 +21,7 @@ from d2sfm.database import (
     exclusive,
     pairs_anew,
     require_database,
+    require_own_features,
 )
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import UnusableRow
@@ -89,6 +90,7 @@ def match_database(
     resolve_device(options.device)
     require_database(database)
     with exclusive(database):
+        require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
             within, is_refined = of_refined(features, verification), bool(features.notes.refinement())
             factors = features.resize_factors()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive, require_own_features
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
@@ -90,6 +90,7 @@ def refine_database(
     run = _Run(database=database, images=images, options=options, cache=cache, progress=progress)
     summary = RefinementSummary()
     with exclusive(database):
+        require_own_features(database, "refine")
         done = _rounds_done(database, options)
         noted = VerificationOptions(**_noted_verification(database))
         verification = replace(noted, max_error=options.max_error, seed=options.seed)

@@ -131,7 +131,6 @@ def test_extracted_gives_fingerprints_of_whole_images_only(database):
         colmap.clear_descriptors()
     with FeatureStore(database) as store:
         assert store.extracted() == {}
-        assert store.foreign_images() == []
         with pytest.raises(RuntimeError, match=r"no features of d2sfm for sub/c\.jpg"):
             store.read("sub/c.jpg")
     with open_pycolmap(database) as colmap:  # as many as there are keypoints, but not ours
@@ -139,40 +138,6 @@ def test_extracted_gives_fingerprints_of_whole_images_only(database):
         colmap.write_descriptors(2, sift)
     with FeatureStore(database) as store:
         assert store.extracted() == {}
-
-
-def test_keypoints_of_another_extractor_are_foreign(database):
-    with FeatureStore(database) as store:
-        assert store.foreign_images() == []
-    with open_pycolmap(database) as colmap:
-        colmap.write_keypoints(5, np.ones((4, 4), np.float32))
-        colmap.write_keypoints(2, np.ones((0, 4), np.float32))
-    with FeatureStore(database) as store:
-        assert store.foreign_images() == ["d.jpg", "sub/c.jpg"]
-        store.write("a.jpg", make_features(3), "settings")
-        assert store.foreign_images() == ["d.jpg", "sub/c.jpg"]
-    with open_pycolmap(database) as colmap:
-        colmap.update_keypoints(3, np.ones((9, 4), np.float32))
-    with FeatureStore(database) as store:
-        assert store.foreign_images() == ["a.jpg", "d.jpg", "sub/c.jpg"]
-
-
-def test_another_extractor_is_named(database):
-    kinds = pycolmap.FeatureExtractorType
-    with FeatureStore(database) as store:
-        store.write("a.jpg", make_features(3), "settings")
-        assert store.foreign_extractor() is None
-    with open_pycolmap(database) as colmap:
-        colmap.write_keypoints(4, np.ones((2, 4), np.float32))
-        colmap.write_descriptors(4, pycolmap.FeatureDescriptors(kinds.SIFT, np.ones((2, 128), np.uint8)))
-    with FeatureStore(database) as store:
-        assert store.foreign_extractor() == "SIFT"
-    with open_pycolmap(database) as colmap:
-        colmap.write_keypoints(1, np.ones((2, 4), np.float32))
-        colmap.write_descriptors(1, pycolmap.FeatureDescriptors(kinds.ALIKED_N32, np.ones((2, 512), np.uint8)))
-        colmap.write_keypoints(2, np.ones((2, 4), np.float32))
-    with FeatureStore(database) as store:
-        assert store.foreign_extractor() == "SIFT and ALIKED_N32 and an extractor unknown to COLMAP"
 
 
 def test_writing_again_replaces_features_and_removes_the_pairs_of_that_image_only(database):
@@ -307,7 +272,7 @@ def test_resize_factors_leave_out_images_without_our_row(database):
 def test_reading_changes_no_file(database):
     before = database.read_bytes()
     with FeatureStore(database) as store:
-        store.images(), store.extracted(), store.foreign_images(), store.resize_factors(), store.notes.read("images")
+        store.images(), store.extracted(), store.resize_factors(), store.notes.read("images")
     assert database.read_bytes() == before
 
 

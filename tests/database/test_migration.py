@@ -11,7 +11,7 @@ from support.feature_database import descriptors_of_place, write_feature_databas
 from support.helpers import textured_picture
 from support.old_database import write_old_copy
 
-from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore, create_database, import_photographs
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.migration import SCHEMA_VERSION, bring_up_to_date, complete_frames
 from d2sfm.database.tables import columns
@@ -134,8 +134,9 @@ def test_an_image_whose_camera_has_a_rig_joins_it(tmp_path):
 
 def test_the_extractor_of_an_old_database(tmp_path, images):
     path = write_old_copy(images, tmp_path / "old.db")
+    with ForeignStore(path) as store:
+        assert store.extractor() == "SIFT"
     with FeatureStore(path) as store:
-        assert store.foreign_extractor() == "SIFT"
         assert store.extracted() == {}
     assert user_version(path) == 3800  # reading changes nothing
     with Connection(path) as connection:

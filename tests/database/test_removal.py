@@ -39,7 +39,7 @@ def test_the_pairs_of_an_image_go_and_no_others(tmp_path_factory, matched, verif
 def test_notes_go_with_the_last_that_they_are_about(tmp_path):
     path = write_feature_database(tmp_path / "db.db", {name: descriptors_of_place(0, 0) for name in "ab"})
     with FeatureStore(path) as store:
-        for key in ("match", "refinement", "images"):
+        for key in ("match", "refinement", "foreign", "images"):
             store.notes.write(key, "{}")
     with Connection(path) as connection:
         connection.rows("INSERT INTO matches (pair_id, rows, cols) VALUES (?, 0, 2)", (MAX_IMAGES * 1 + 2,))
@@ -48,7 +48,7 @@ def test_notes_go_with_the_last_that_they_are_about(tmp_path):
         )
         remove_features(connection, 1)
         assert has_rows(connection, "d2sfm_original_keypoints")
-        assert noted(connection) == {"refinement", "images"}
+        assert noted(connection) == {"refinement", "foreign", "images"}
         remove_features(connection, 2)
         assert noted(connection) == {"images"}
         assert not any(has_rows(connection, table) for table in ("keypoints", "descriptors", "d2sfm_features"))

@@ -14,7 +14,7 @@ from support.database_contents import require_whole
 from support.helpers import save_plain_weights, textured_picture
 from support.photograph_folder import SMALL, TINY, read_all, write_photograph_folder
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, ForeignStore
 from d2sfm.extraction import extract
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features.extractor import Extractor
@@ -116,8 +116,8 @@ def test_another_extractors_keypoints_are_refused_with_both_named(tmp_path, phot
         )
     with pytest.raises(RuntimeError, match=r"SIFT.*d2sfm"):
         extract_to_database(database, photographs, options=SMALL)
-    with FeatureStore(database) as store:
-        assert store.foreign_images() == ["a.jpg"]
+    with ForeignStore(database) as store:
+        assert store.images() == ["a.jpg"]
 
 
 def test_damaged_photographs_are_named_and_leave_no_row(tmp_path, photographs):

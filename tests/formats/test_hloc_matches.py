@@ -91,7 +91,7 @@ def test_pairs_of_other_images_are_counted(tmp_path):
     ("partners", "message"),
     [
         ([0, 1], r"m.h5: a.jpg/b.jpg/matches0 has shape (2,), expected (3,)"),
-        ([0, 5, -1], r"m.h5: a.jpg/b.jpg names keypoints -1 to 5 of 5"),
+        ([0, 5, -1], r"m.h5: a.jpg/b.jpg names keypoints 0 to 5 of 5"),
         ([0, 1, -32768], r"m.h5: a.jpg/b.jpg names keypoints -32768 to 1 of 5 (more than 16 bits hold)"),
         ([[0], [1], [2]], r"a.jpg/b.jpg/matches0 has shape (3, 1), expected (3,)"),
     ],
@@ -109,7 +109,11 @@ def test_floats_links_and_datasets_in_place_of_groups(tmp_path):
         file["b.jpg/c.jpg"] = h5py.ExternalLink("other.h5", "/x")
     counts = dict.fromkeys(["a.jpg", "b.jpg", "c.jpg"], 3)
     with HlocMatches(tmp_path / "m.h5", counts) as file:
-        messages = ["matches0 holds float64, expected integers", "is no group", "is a link to elsewhere"]
+        messages = [
+            "matches0 holds float64, expected integers",
+            "c.jpg holds float64, expected integers",
+            "is a link to elsewhere",
+        ]
         for pair, message in zip(file.pairs(), messages, strict=True):
             with pytest.raises(ValueError, match=message):
                 file.read(pair, (3, 3))
@@ -133,3 +137,50 @@ def test_two_matches_of_one_keypoint(tmp_path):
         pytest.raises(ValueError, match=r"a keypoint of a.jpg has several matches in b.jpg"),
     ):
         write_hloc_matches(file, ("a.jpg", "b.jpg"), np.array([[0, 1], [0, 2]]), 5, np.ones(2))
+
+
+def test_a_dense_matchers_pair_ends_at_its_last_match(tmp_path):
+    """hloc's match_dense makes matches0 as long as the largest index asks for, whatever keypoints there are."""
+    path, counts = tmp_path / "m.h5", {"a.jpg": 6, "b.jpg": 5}
+    with h5py.File(path, "w") as file:
+        file["a.jpg/b.jpg/matches0"] = np.array([-1, 4, 4], np.int32)  # several of one keypoint: its way to count
+        file["a.jpg/b.jpg/keypoints0"] = np.zeros((9, 2))
+    assert read(path, counts, counts) == {("a.jpg", "b.jpg"): [[1, 4], [2, 4]]}
+    with pytest.raises(ValueError, match="names keypoints 1 to 2 of 2"):
+        read(path, counts, {"a.jpg": 2, "b.jpg": 5})
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16])
+def test_lists_of_matches_as_deep_image_matching_writes_them(tmp_path, dtype):
+    path, counts = tmp_path / "m.h5", {"a.jpg": 6, "b.jpg": 5, "c.jpg": 4}
+    matches = np.array([[5, 0], [2, 4]], dtype)
+    with h5py.File(path, "w") as file:
+        file.require_group("b.jpg").create_dataset("a.jpg", data=matches[:, ::-1])
+        file.require_group("a.jpg").create_dataset("b.jpg", data=matches)
+        file.require_group("c.jpg").create_dataset("a.jpg", data=np.array([[3, 1]], dtype))
+        file.require_group("b.jpg").create_dataset("c.jpg", data=np.zeros((0, 2), dtype))
+        file.require_group("c.jpg").create_dataset("other.jpg", data=matches)
+    assert read(path, counts, counts) == {
+        ("a.jpg", "b.jpg"): [[5, 0], [2, 4]],
+        ("a.jpg", "c.jpg"): [[1, 3]],
+        ("b.jpg", "c.jpg"): [],
+    }
+    with HlocMatches(path, counts) as file:
+        assert file.unknown == 1
+
+
+@pytest.mark.parametrize(
+    ("matches", "message"),
+    [
+        ([[0, 5]], "a.jpg/b.jpg names keypoints 5 to 5 of 5"),
+        ([[-1, 0]], "a.jpg/b.jpg names keypoints -1 to -1 of 6"),
+        ([[0.0, 1.0]], "a.jpg/b.jpg holds float64, expected integers"),
+        ([[0, 1, 2]], "a.jpg/b.jpg has shape (1, 3), expected (N, 2)"),
+    ],
+)
+def test_lists_of_matches_that_do_not_fit(tmp_path, matches, message):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["a.jpg/b.jpg"] = np.array(matches)
+    counts = {"a.jpg": 6, "b.jpg": 5}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read(tmp_path / "m.h5", counts, counts)

@@ -21,7 +21,7 @@ from support.helpers import textured_picture
 from support.runs import error_of, finish, start, write_cut_outs
 
 from d2sfm.console import EXIT_INTERRUPTED
-from d2sfm.database import FeatureStore, MatchStore, RefinementStore, import_photographs, outdated_images
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
@@ -78,9 +78,10 @@ class Killer:
         found, outdated = require_whole(self.database), outdated_images(self.database)
         with FeatureStore(self.database) as store:
             assert store.extracted().keys() == found["keypoints"].keys() - outdated.keys()
-            assert store.foreign_images() == []
             for name in store.extracted():
                 store.read(name)
+        with ForeignStore(self.database) as store:
+            assert store.images() == []
         assert found["matches"].keys() == found["two_view_geometries"].keys()
         return len(found["keypoints"]), len(found["matches"])
 

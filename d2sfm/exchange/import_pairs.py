@@ -1,0 +1,81 @@
+"""Matches of a file into a database that has the keypoints, and their verification."""
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore
+from d2sfm.formats.hloc_matches import HlocMatches
+from d2sfm.matching.match import verify_again
+from d2sfm.matching.settings import note_settings, of_refined
+from d2sfm.options import VerificationOptions
+from d2sfm.pairs.arrays import among
+from d2sfm.skipped import Skipped
+
+logger = logging.getLogger(__name__)
+
+
+class ImportedPairs(NamedTuple):
+    """Numbers of pairs with matches from the file, of these matches, and of pairs verified; None where that was off."""
+
+    pairs: int
+    matches: int
+    verified: int | None
+
+
+def import_pairs(
+    database: Path, path: Path, verification: VerificationOptions | None, skipped: Skipped, progress: bool
+) -> ImportedPairs:
+    """Import matches of pairs that the database has none of, and verify what has no geometry.
+
+    What can't be used is skipped, by the name 'a - b' of the pair or that of the file.
+    """
+    differing = ""
+    with FeatureStore(database) as store:
+        if verification is not None:
+            differing = note_settings(store, asdict(verification))
+        verification = of_refined(store, verification)
+    pairs, matches = _import_matches(database, path, skipped, progress)
+    if differing:
+        logger.warning("pairs that were there already were verified with %s, and stay", differing)
+    verified = None
+    if verification is not None:
+        verified = verify_again(database, verification, progress=progress).verified
+    return ImportedPairs(pairs, matches, verified)
+
+
+def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool) -> tuple[int, int]:
+    """Returns the numbers of pairs and matches."""
+    names, number_of_pairs, number_of_matches = _with_keypoints(database), 0, 0
+    with HlocMatches(path, names) as source, MatchStore(database) as store:
+        ids = store.image_ids()
+        counts = {name: len(store.keypoints(ids[name])) for name in names}
+        pairs = source.pairs()
+        numbered = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint32).reshape(-1, 2)
+        is_there = among(numbered, store.done_pairs(verified=False))
+        for number in tqdm(np.flatnonzero(~is_there), desc="import", unit="pair", disable=not progress):
+            a, b = pairs[number]
+            with skipped.catching(f"{a} - {b}"):
+                matches = source.read((a, b), (counts[a], counts[b]))
+                store.write(ids[a], ids[b], matches)
+                number_of_pairs += 1
+                number_of_matches += len(matches)
+        if source.unknown and not pairs:
+            skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
+        elif source.unknown:
+            logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)
+    return number_of_pairs, number_of_matches
+
+
+def _with_keypoints(database: Path) -> list[str]:
+    """Names of the images whose keypoints matches may count: d2sfm's features, or others in a database without."""
+    with FeatureStore(database) as store:
+        names = list(store.extracted())
+    if names:
+        return names
+    with ForeignStore(database) as store:
+        return store.images()
