@@ -96,9 +96,6 @@ def import_features(
     with (FeatureFolder if features.is_dir() else HlocFeatures)(features, options) as source, exclusive(database):
         names = _names(images, source)
         check_cameras(cameras, names)
-        if matches is not None:
-            with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
-                pass
         wanted = _wanted(source, names, matches, options, summary)
         open_database(database, cameras)
         without = wanted.pending(database, names)
@@ -151,7 +148,13 @@ def _wanted(
     options: ImportOptions,
     summary: ImportSummary,
 ) -> _D2Features | OtherKeypoints:
-    """What is to be imported of the source. ValueError where its images differ; what can't be read is skipped."""
+    """What is to be imported of the source; what can't be read is skipped.
+
+    Raises ValueError where its images differ, FileNotFoundError or ValueError where the file of matches is of no use.
+    """
+    if matches is not None:
+        with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
+            pass
     if isinstance(source, HlocFeatures):
         size = descriptor_size(source, names, summary.skipped)
         if size != DESCRIPTOR_SIZE:

@@ -79,8 +79,7 @@ def match_database(
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
     them anew. A pair that has matches but no geometry keeps its matches and is only verified. Each pair is written
     whole, so a stopped run goes on where it was. Images that have no features yet are left out with a warning.
-    A pair's max_error is multiplied by the larger resize factor of its images, where d2sfm extracted them. Where the
-    keypoints are refined it is refinement's.
+    max_error is times the larger resize factor of a pair's images, and refinement's where keypoints are refined.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device, and RuntimeError where the
     database is none or in use, has fewer than two images with features, has descriptors that are not D2-Net's, or

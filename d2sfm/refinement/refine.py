@@ -83,7 +83,8 @@ def refine_database(
     or all pairs where max_error or seed are others; rounds that are left are made.
 
     Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
-    use, holds no verified pairs or was refined otherwise, and ValueError for photographs that can't be read any more.
+    use, holds keypoints of others only, no verified pairs or was refined otherwise, and ValueError for photographs that
+    can't be read any more.
     """
     database, options = Path(database), options or RefinementOptions()
     cache = cache or MapCacheOptions()
