@@ -50,6 +50,7 @@ def test_importing_d2sfm_loads_nothing_heavy_but_zlib():
     assert not {"torch", "pycolmap", "numpy", "cv2", "matplotlib"} & loaded
 
 
+@pytest.mark.slow
 def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
     loaded = modules_after("import d2sfm, d2sfm.features.extractor, d2sfm.matching.neighbours, d2sfm.formats.npz_mat")
     assert "torch" in loaded

@@ -142,6 +142,7 @@ def mark_refined(database):
         connection.execute("INSERT INTO d2sfm_original_keypoints SELECT image_id, data FROM keypoints")
 
 
+@pytest.mark.slow
 def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
     database = tmp_path / "db.db"
     pycolmap.set_random_seed(1)
@@ -169,6 +170,7 @@ def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path)
     assert result.models
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path):
     estimate_focal_lengths(database)
     options = ReconstructionOptions(seed=4, min_starts=2)

@@ -76,6 +76,7 @@ def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     assert second.startswith("error: scene 0001: the model ")
 
 
+@pytest.mark.slow
 def test_a_scene_that_kills_its_process_is_reported_and_cleaned_up(root, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(command, "undistort_scene", abort)
@@ -103,6 +104,7 @@ def test_photographs_left_out_are_reported(root, capsys):
     assert captured.err == f"warning: scene 0001: {what}\n"
 
 
+@pytest.mark.slow
 def test_undistorted_data_of_others_is_left_alone(root, capsys):
     run(root, "--scenes", "0000")
     (root / "Undistorted_SfM/0000" / MARKER).unlink()
@@ -119,6 +121,7 @@ def test_undistorted_data_of_others_is_left_alone(root, capsys):
     assert states(root) == [SceneState.DONE] * 3
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_half_done(root, capsys, monkeypatch):
     real = command.call_isolated
 

@@ -136,6 +136,7 @@ def test_the_tight_threshold_is_that_of_the_new_geometries(refined_database, mat
         assert all(len(store.inlier_matches(*pair)) < tight[pair] for pair in PAIRS)
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_database(database, matched, tmp_path):
     again = shutil.copy(database, tmp_path / "again.db")
     refined(database, matched)
@@ -153,6 +154,7 @@ def test_a_second_call_says_that_keypoints_are_refined_already(refined_database,
     assert rows(refined_database, *tables) == before
 
 
+@pytest.mark.slow
 def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, matched, monkeypatch, tmp_path):
     whole = shutil.copy(database, tmp_path / "whole.db")
     refined(whole, matched)
@@ -276,7 +278,7 @@ def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
         assert done_pairs(store, verified=True) == set(PAIRS)
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, pytest.param(RuntimeError, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop):
     whole = shutil.copy(database, tmp_path / "whole.db")
     monkeypatch.setattr(run_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
@@ -311,6 +313,7 @@ def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_
     assert rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"] == []
 
 
+@pytest.mark.slow
 def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatch):
     monkeypatch.setattr(run_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
     move, moved = Adjustment.move, []

@@ -89,6 +89,7 @@ def test_a_picture_is_not_changed_by_the_training_forward_pass(weights):
     assert torch.equal(picture, before)
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_batch_of_8_pairs_fits_a_small_gpu():
     # What autograd keeps of a pair of 256 px between forward and backward pass, which is most of what a step takes:
     # eight times that is what it keeps of eight, and the weights, which it keeps once.
