@@ -62,11 +62,11 @@ def test_models_that_a_killed_run_left_are_put_in_place_by_the_next(tmp_path, mo
 
 
 def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog):
-    names = sorted(model.images[image_id].name for image_id in model.reg_image_ids())
-    for name in names[1:]:
-        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
+    for image in images[1:]:
+        cv2.imwrite(str(tmp_path / image.name), np.zeros((image.camera.height, image.camera.width, 3), np.uint8))
     colour([model], tmp_path)
-    assert f"1 photograph ({names[0]}) of {len(names)} not in {tmp_path} or damaged" in caplog.text
+    assert f"1 photograph ({images[0].name}) of {len(images)} not in {tmp_path}, damaged or of" in caplog.text
 
 
 def test_points_take_the_colours_that_colmap_gives_them_and_damage_is_told(tmp_path, model, caplog):
@@ -84,7 +84,7 @@ def test_points_take_the_colours_that_colmap_gives_them_and_damage_is_told(tmp_p
     for image in images[1:]:
         (tmp_path / image.name).write_bytes(b"no picture")
     colour([model], tmp_path)
-    assert f"2 photographs ({images[1].name} the first) of 3 not in {tmp_path} or damaged" in caplog.text
+    assert f"2 photographs ({images[1].name} the first) of 3 not in {tmp_path}, damaged or of" in caplog.text
     first = load_photograph(tmp_path / images[0].name)
     for point in model.points3D.values():
         [xy] = [images[0].point2D(e.point2D_idx).xy for e in point.track.elements if e.image_id == images[0].image_id]

@@ -104,7 +104,7 @@ class Work:
         return {
             str(path.relative_to(self.folder)): contents(path) if path.suffix == ".db" else path.read_bytes()
             for path in sorted(self.folder.rglob("*"))
-            if path.is_file() and path.suffix != ".part"  # what a killed export leaves goes otherwise
+            if path.is_file()
         }
 
 
