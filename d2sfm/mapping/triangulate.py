@@ -23,6 +23,7 @@ from d2sfm.database.connection import OPENING_BYTES, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.patience import named_errors
 from d2sfm.database.rows import UnusableRow, warn_once
+from d2sfm.mapping.in_common import InCommon, in_common
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
@@ -34,8 +35,6 @@ from d2sfm.parts import scratch_folder
 from d2sfm.system import require_room
 
 logger = logging.getLogger(__name__)
-
-NAMES_SHOWN = 20
 
 _NamedErrors = Callable[[], AbstractContextManager[None]]
 
@@ -95,7 +94,7 @@ def triangulate(
             work = folder / "work.db"
             require_room(folder.parent, OPENING_BYTES, folder=folder)
             with MatchStore(database) as store, open_pycolmap(work) as copy:
-                common = _in_common(store, poses, reference)
+                common = in_common(store, poses, reference)
                 writes = partial(named_errors, folder.parent, RuntimeError, ValueError)
                 _write_images(copy, common, store, writes)
                 counts = _write_pairs(copy, common, store, writes, limits, progress)
@@ -113,14 +112,6 @@ def triangulate(
         **counts,
         seconds=time.perf_counter() - started,
     )
-
-
-class _Common(NamedTuple):
-    """A model of the images that both have, with ids of the database and without points; names that only one has."""
-
-    model: pycolmap.Reconstruction
-    without_pose: tuple[str, ...]
-    without_features: tuple[str, ...]
 
 
 class _Limits(NamedTuple):
@@ -148,58 +139,7 @@ def _limits(database: Path, options: TriangulationOptions) -> _Limits:
         return _Limits(max_error, features.resize_factors())
 
 
-def _in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path) -> _Common:
-    """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
-    database = store.path
-    posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for name, image_id in store.image_ids().items() if _has_usable(store, image_id)}
-    if not len(store.done_pairs(verified=True)):
-        raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
-    names = sorted(posed.keys() & ids.keys())
-    without_pose = tuple(sorted(ids.keys() - posed.keys()))
-    without_features = tuple(sorted(posed.keys() - ids.keys()))
-    for missing, what in (
-        (without_pose, f"of {database} have no pose in {reference}"),
-        (without_features, f"of {reference} have no features in {database}"),
-    ):
-        if missing:
-            shown = ", ".join(missing[:NAMES_SHOWN])
-            more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
-            logger.warning("%d images %s: %s%s", len(missing), what, shown, more)
-    if len(names) < 2:
-        raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, triangulation needs two")
-    model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
-    return _Common(model, without_pose, without_features)
-
-
-def _has_usable(store: MatchStore, image_id: int) -> bool:
-    """Whether an image has keypoints that can be used; a warning where it has others."""
-    try:
-        return store.has_keypoints(image_id) and store.keypoints(image_id) is not None
-    except UnusableRow as error:
-        warn_once(f"left out: {error}")
-        return False
-
-
-def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
-    """A model of images of the reference by their ids in the database. RuntimeError where sizes differ."""
-    known = pycolmap.Reconstruction()
-    for image_id, of_reference in posed.items():
-        name, camera = of_reference.name, of_reference.camera
-        size, of_database = (camera.width, camera.height), store.camera(image_id)
-        if size != (of_database.width, of_database.height):
-            raise RuntimeError(
-                f"{name} is {size[0]} x {size[1]} px in {reference}, "
-                f"{of_database.width} x {of_database.height} px in {store.path}: they are of other photographs"
-            )
-        if not known.exists_camera(camera.camera_id):
-            known.add_camera_with_trivial_rig(camera)
-        image = pycolmap.Image(name=name, camera_id=camera.camera_id, image_id=image_id)
-        known.add_image_with_trivial_frame(image, of_reference.cam_from_world())
-    return known
-
-
-def _write_images(copy: pycolmap.Database, common: _Common, store: MatchStore, writes: _NamedErrors) -> None:
+def _write_images(copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors) -> None:
     """Cameras of the reference, images and keypoints. COLMAP does without rigs and frames in a database."""
     for camera in common.model.cameras.values():
         with writes():
@@ -213,7 +153,7 @@ def _write_images(copy: pycolmap.Database, common: _Common, store: MatchStore, w
 
 
 def _write_pairs(
-    copy: pycolmap.Database, common: _Common, store: MatchStore, writes: _NamedErrors, limits: _Limits, progress: bool
+    copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors, limits: _Limits, progress: bool
 ) -> dict[str, int]:
     """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those, as
     ``TriangulationResult`` names them.

@@ -1,0 +1,74 @@
+"""What a database and a model with known poses have in common."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pycolmap
+
+from d2sfm.database import MatchStore
+from d2sfm.database.rows import UnusableRow, warn_once
+
+logger = logging.getLogger(__name__)
+
+NAMES_SHOWN = 20
+
+
+class InCommon(NamedTuple):
+    """A model of the images that both have, with ids of the database and without points; names that only one has."""
+
+    model: pycolmap.Reconstruction
+    without_pose: tuple[str, ...]
+    without_features: tuple[str, ...]
+
+
+def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path) -> InCommon:
+    """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
+    database = store.path
+    posed = {image.name: image for image in poses.images.values() if image.has_pose}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if _has_usable(store, image_id)}
+    if not len(store.done_pairs(verified=True)):
+        raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
+    names = sorted(posed.keys() & ids.keys())
+    without_pose = tuple(sorted(ids.keys() - posed.keys()))
+    without_features = tuple(sorted(posed.keys() - ids.keys()))
+    for missing, what in (
+        (without_pose, f"of {database} have no pose in {reference}"),
+        (without_features, f"of {reference} have no features in {database}"),
+    ):
+        if missing:
+            shown = ", ".join(missing[:NAMES_SHOWN])
+            more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
+            logger.warning("%d images %s: %s%s", len(missing), what, shown, more)
+    if len(names) < 2:
+        raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, triangulation needs two")
+    model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
+    return InCommon(model, without_pose, without_features)
+
+
+def _has_usable(store: MatchStore, image_id: int) -> bool:
+    """Whether an image has keypoints that can be used; a warning where it has others."""
+    try:
+        return store.has_keypoints(image_id) and store.keypoints(image_id) is not None
+    except UnusableRow as error:
+        warn_once(f"left out: {error}")
+        return False
+
+
+def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
+    """A model of images of the reference by their ids in the database. RuntimeError where sizes differ."""
+    known = pycolmap.Reconstruction()
+    for image_id, of_reference in posed.items():
+        name, camera = of_reference.name, of_reference.camera
+        size, of_database = (camera.width, camera.height), store.camera(image_id)
+        if size != (of_database.width, of_database.height):
+            raise RuntimeError(
+                f"{name} is {size[0]} x {size[1]} px in {reference}, "
+                f"{of_database.width} x {of_database.height} px in {store.path}: they are of other photographs"
+            )
+        if not known.exists_camera(camera.camera_id):
+            known.add_camera_with_trivial_rig(camera)
+        image = pycolmap.Image(name=name, camera_id=camera.camera_id, image_id=image_id)
+        known.add_image_with_trivial_frame(image, of_reference.cam_from_world())
+    return known
