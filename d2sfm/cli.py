@@ -6,6 +6,7 @@ file or contradicting data; 130 interrupted.
 
 import argparse
 import logging
+import os
 
 from d2sfm import __version__
 from d2sfm.commands import (
@@ -31,6 +32,9 @@ logger = logging.getLogger("d2sfm")
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: the process's) and return its exit code."""
+    # Threads that wait actively for each other burn what other programs need, and get half as much done beside two of
+    # them. OpenMP reads this when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = make_parser().parse_args(argv)
     name = f"d2sfm {arguments.command}"
     before = logger.level

@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -306,3 +307,16 @@ def test_help_names_every_option(command, capsys):
 def test_the_module_is_the_command():
     output = subprocess.run([sys.executable, "-m", "d2sfm", "--version"], capture_output=True, text=True, check=True)
     assert output.stdout.strip() == f"d2sfm {__version__}"
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_wait_without_burning_what_other_programs_need(given, expected):
+    """OpenMP reads it when torch loads, which must be later."""
+    code = (
+        "import os, sys; from d2sfm.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert output.stdout.splitlines()[-1] == f"{expected} False"
