@@ -18,9 +18,10 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
-from d2sfm.database.patience import PAUSE_S, named_errors, patiently
+from d2sfm.database.patience import PAUSE_S, named_errors, patiently, require_room
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
+OPENING_BYTES = 1_000_000  # more than pycolmap writes to make a database or bring an older one up to date
 
 _in_use: set[Path] = set()
 
@@ -49,6 +50,7 @@ def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
         if place.exists() and not os.access(place, os.W_OK):
             raise RuntimeError(f"{path} can't be opened by pycolmap: {place} is read-only")
     with sole_use(path):
+        require_room(path, OPENING_BYTES)
         with named_errors(path, RuntimeError), quiet_pycolmap():
             database = patiently(path, lambda: pycolmap.Database.open(path))
         try:

@@ -1,4 +1,4 @@
-"""The sqlite3 half of the database: features of images."""
+"""Features of the images of a database."""
 
 import json
 from collections.abc import Iterator

@@ -35,7 +35,6 @@ def create_database(path: Path) -> None:
     if not os.access(path.parent, os.W_OK):
         raise RuntimeError(f"{path} can't be made: {path.parent} is read-only")
     with held_or_exclusive(path), unfinished(path) as part:
-        require_room(path, 1_000_000)
         with open_pycolmap(part):
             pass
         put_in_place(part, path)

@@ -10,13 +10,19 @@ import pycolmap
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.feature_store import FeatureStore
+from d2sfm.database.file import unfinished
 from d2sfm.database.given_camera import given_camera, mark_given, require_camera, require_given
-from d2sfm.database.migration import CAMERA_SENSOR, complete_frames
-from d2sfm.database.patience import named_errors, patiently, require_room
+from d2sfm.database.lock import held_or_exclusive
+from d2sfm.database.mapping_copy import copy_tables
+from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date, complete_frames
+from d2sfm.database.patience import named_errors, require_room
 from d2sfm.database.removal import remove_features
+from d2sfm.database.tables import PAIR_TABLES, columns
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.photographs.blank_copies import write_blank_copy
 
+# In the order that foreign keys ask for.
+IMPORTED = ("cameras", "images", "rigs", "rig_sensors", "frames", "frame_data", "pose_priors")
 IMPORT_BYTES, IMAGE_BYTES = 8_000_000, 4_000  # SQLite's log while photographs are imported, and the rows of one
 
 
@@ -35,7 +41,7 @@ def import_photographs(
     of the folder, FileNotFoundError where the database or the folder is missing, RuntimeError where the camera to share
     is not the one that options give, or is missing.
     """
-    options = options or CameraOptions()
+    path, options = Path(path), options or CameraOptions()
     given = given_camera(options)
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"no folder of photographs {images_dir}")
@@ -53,10 +59,14 @@ def import_photographs(
     if given is not None:
         require_given(path, given, [shared[group] for group in groups if group in shared])
     if new:
-        require_room(path, IMPORT_BYTES + IMAGE_BYTES * len(new))
-    with sole_use(path), quiet_pycolmap(), named_errors(path, RuntimeError, ValueError):
-        for group, members in groups.items():
-            _import_group(path, images_dir, members, mode, _reader(options, shared.get(group)))
+        with held_or_exclusive(path), unfinished(path) as part:
+            bring_up_to_date(path)
+            require_room(path, IMPORT_BYTES + IMAGE_BYTES * len(new))
+            copy_tables(path, part, {"keypoints", "descriptors", *PAIR_TABLES})
+            with quiet_pycolmap(), named_errors(part, RuntimeError, ValueError):
+                for group, members in groups.items():
+                    _import_group(part, images_dir, members, mode, _reader(options, shared.get(group)))
+            _take_over(part, path)
     complete_frames(path)
     cameras = _camera_ids(path)
     if given is not None:
@@ -141,7 +151,21 @@ def _import_group(
             with suppress(ValueError, FileNotFoundError):  # reported as not taken
                 write_blank_copy(Path(images_dir, name), Path(folder, name))
         of_mode = theirs.get(mode, pycolmap.CameraMode.SINGLE)
-        patiently(path, lambda: pycolmap.import_images(path, folder, of_mode, names, reader))
+        pycolmap.import_images(path, folder, of_mode, names, reader)
+
+
+def _take_over(imported: Path, path: Path) -> None:
+    """Add the rows that pycolmap added to a copy, all at once. It syncs nothing: in the database itself, a power cut
+    while it is at work could damage all that is there."""
+    with sole_use(imported), Connection(path) as connection:
+        connection.rows("ATTACH DATABASE ? AS imported", (f"{imported.resolve().as_uri()}?mode=rw",))
+        with connection.transaction():
+            for table in IMPORTED:
+                names = ", ".join(columns(connection, table, "imported"))
+                connection.rows(
+                    f"INSERT INTO main.{table} ({names}) "
+                    f"SELECT {names} FROM imported.{table} EXCEPT SELECT {names} FROM main.{table}"
+                )
 
 
 def _remove_frame(connection: Connection, image_id: int) -> None:

@@ -66,4 +66,6 @@ def test_keys_are_stored_as_text(database):
         for note in Note:
             Notes(connection).write(note, note)
         found = connection.rows("SELECT key, value, typeof(key) FROM d2sfm_settings ORDER BY rowid")
-    assert found == [(key, key, "text") for key in ("images", "match", "refinement", "overwriting", "copy_of")]
+    assert found == [
+        (key, key, "text") for key in ("images", "match", "refinement", "overwriting", "matching_anew", "copy_of")
+    ]

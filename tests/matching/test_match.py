@@ -2,6 +2,7 @@ import json
 import logging
 import sqlite3
 import threading
+import tracemalloc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,8 +16,8 @@ from scipy.spatial.transform import Rotation
 from support.database_contents import done_pairs
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive, pairs_anew
-from d2sfm.database.connection import open_pycolmap
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
@@ -24,7 +25,7 @@ from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import verify
 from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
-from d2sfm.pairs.arrays import in_tiles
+from d2sfm.pairs.arrays import exhaustive, in_tiles
 
 CPU = MatchingOptions(device="cpu")
 VERIFICATION = VerificationOptions(max_num_trials=500)
@@ -521,3 +522,22 @@ def test_nothing_to_verify_again(tmp_path):
     write_images(path, ["a.jpg"])
     summary = verify_again(path, VERIFICATION)
     assert (summary.pairs, summary.verified) == (0, 0)
+
+
+def test_many_pairs_take_few_bytes(tmp_path):
+    path, images = tmp_path / "db.db", 250
+    write_images(path, [f"{number:03}.jpg" for number in range(images)])
+    numbers = pair_ids(*exhaustive(range(1, images + 1)).T).tolist()
+    with Connection(path) as connection, connection.transaction():
+        connection.rows("INSERT INTO keypoints SELECT image_id, 0, 4, NULL FROM images")
+        connection.rows("INSERT INTO descriptors SELECT image_id, -1, 0, 1024, NULL FROM images")
+        connection.run_many("INSERT INTO matches VALUES (?, 0, 2, NULL)", ((number,) for number in numbers))
+        columns = "pair_id, rows, cols, config"
+        connection.rows(f"INSERT INTO two_view_geometries ({columns}) SELECT pair_id, 0, 2, 1 FROM matches")
+    tracemalloc.start()
+    try:
+        assert run(path, pairs=PairSelectionOptions(pairs="exhaustive")).already_there == len(numbers)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most / len(numbers) < 90  # sets of tuples took 750

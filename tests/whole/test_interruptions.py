@@ -1,14 +1,11 @@
 """Runs that are killed or interrupted: the database is whole, and the finished run equals an unbroken one."""
 
-import multiprocessing
 import os
 import random
 import resource
 import shutil
 import signal
 import sqlite3
-import sys
-import threading
 import time
 from contextlib import closing
 from functools import partial
@@ -20,56 +17,16 @@ import pytest
 import torch
 from support.database_contents import contents, require_whole
 from support.helpers import textured_picture
-from tqdm import tqdm
+from support.processes import error_of, finish, start
 
-from d2sfm.cli import main
 from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.refinement import refine as refinement
 from d2sfm.refinement.schedule import schedule
 
-# Its processes begin with everything imported: kills fall into the work, not into imports.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(
-    ["d2sfm.extraction.extract", "d2sfm.matching.match", "d2sfm.refinement.refine", __name__]
-)
-
-
 KILLS = 20
 EXTRACT = ["extract", "--camera-mode", "single", "--images"]
-
-
-def run(arguments, prepare, errors):
-    """In a process of its own: the command, with its exit code, and its standard error in a file."""
-    if errors is not None:
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
-    tqdm.set_lock(threading.RLock())  # its own would outlive a process that is killed
-    if prepare is not None:
-        prepare()
-    sys.exit(main([*map(str, arguments), "--quiet"]))
-
-
-def start(arguments, prepare=None, errors=None):
-    """prepare: called in the process before the command."""
-    process = PROCESSES.Process(target=run, args=(arguments, prepare, errors))
-    process.start()
-    return process
-
-
-def finish(arguments, prepare=None):
-    process = start(arguments, prepare)
-    process.join()
-    assert process.exitcode == 0
-
-
-def error_of(arguments, folder, prepare=None):
-    """The one line that the command, which fails, writes."""
-    process = start(arguments, prepare, folder / "errors.txt")
-    process.join()
-    assert process.exitcode == 2
-    [line] = (folder / "errors.txt").read_text().splitlines()
-    return line
 
 
 class Killer:
@@ -123,11 +80,7 @@ class Killer:
             assert store.foreign_images() == []
             for name in store.extracted():
                 store.read(name)
-        # A pair is there when it has its row of matches, which is written last: the one in hand may lack it.
-        assert found["matches"].keys() <= found["two_view_geometries"].keys()
-        assert len(found["two_view_geometries"]) - len(found["matches"]) <= 1
-        with MatchStore(self.database) as store:
-            assert len(store.done_pairs(verified=True)) == len(found["matches"])
+        assert found["matches"].keys() == found["two_view_geometries"].keys()
         return len(found["keypoints"]), len(found["matches"])
 
 
@@ -336,13 +289,21 @@ def test_a_full_disk_ends_extraction_with_one_line_and_what_is_done(photographs,
     assert contents(database) == contents(extracted)
 
 
-def test_a_full_disk_keeps_pairs_that_were_to_be_made_anew(matched, database, tmp_path):
+def test_a_full_disk_leaves_pairs_that_are_made_anew_whole_and_they_go_on(matched, extracted, database, tmp_path):
     shutil.copy(matched, database)
-    arguments = ["match", "--overwrite", "--ratio", "0.5", "--database", database]
-    line = error_of(arguments, tmp_path, partial(limit_files, 200_000))
-    full = f"error: d2sfm match: {database} can't be written: the disk is full or over a quota, 1 MB are needed"
-    assert line == full  # pycolmap would end the process when it closes the file
-    assert contents(database)["matches"] == contents(matched)["matches"]
+    options = ["--ratio", "0.5", "--database"]
+    line = error_of(["match", "--overwrite", *options, database], tmp_path, partial(limit_files, 100_000))
+    assert line == f"error: d2sfm match: {database} can't be written: the disk is full, over a quota or damaged"
+    new = shutil.copy(extracted, tmp_path / "new.db")
+    finish(["match", *options, new])
+    found, old, expected = require_whole(database), contents(matched), contents(new)
+    for table in ("matches", "two_view_geometries"):
+        assert found[table].keys() == expected[table].keys()
+        for pair, row in found[table].items():
+            assert row in (old[table][pair], expected[table][pair])
+    assert found["matches"] != expected["matches"]
+    finish(["match", "--overwrite", *options, database])
+    assert contents(database) == expected
 
 
 def test_a_full_disk_makes_no_database(photographs, database, tmp_path):

@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 from random import Random
 
+import cv2
 import pytest
 from support.database_contents import contents, require_whole
 from support.feature_database import descriptors_of_place, write_feature_database
+from support.helpers import textured_picture
 from support.power_cuts import cut, record
 
 from d2sfm.cli import main
@@ -32,18 +34,41 @@ def test_power_cuts_while_pairs_are_written(tmp_path):
         main([*run, str(unbroken)])
         of_run.append(pairs(contents(unbroken)))
     assert len(of_run[0]) == 276
-    steps = record(database, [[*run, database] for run in runs], tmp_path)
+    script = f"from d2sfm.cli import main\nfor run in {runs}: assert main([*run, {str(database)!r}]) == 0"
     counts = set()
-    for seed in range(CUTS):
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        for path, content in cut(steps, before, Random(seed)).items():
-            (folder / Path(path).name).write_bytes(content)
-        found = require_whole(folder / "db.db")
-        for table in ("keypoints", "descriptors", "d2sfm_features"):
-            assert found[table] == extracted[table]
+    for found in after_cuts(record(database, script, tmp_path), before, tmp_path):
+        require_features(found, extracted)
         for pair, rows in pairs(found).items():
             assert rows in (of_run[0][pair], of_run[1][pair])
         counts.add(len(found["matches"]))
-        shutil.rmtree(folder)
     assert len(counts) > CUTS / 5  # they fell into different stages
+
+
+def after_cuts(steps, before, folder):
+    """The contents of the database after each cut, which is sound."""
+    for seed in range(CUTS):
+        place = folder / str(seed)
+        place.mkdir()
+        for path, content in cut(steps, before, Random(seed)).items():
+            (place / Path(path).name).write_bytes(content)
+        yield require_whole(place / "db.db")
+        shutil.rmtree(place)
+
+
+def require_features(found, extracted):
+    for table in ("keypoints", "descriptors", "d2sfm_features"):
+        assert found[table] == extracted[table]
+
+
+@pytest.mark.slow
+def test_power_cuts_while_photographs_are_imported(tmp_path):
+    database = write_feature_database(tmp_path / "db.db", {f"{i:02}.jpg": descriptors_of_place(0, i) for i in range(8)})
+    extracted, before = contents(database), {str(database): database.read_bytes()}
+    names = [f"new {index}.png" for index in range(30)]
+    for index, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / name), textured_picture(index, (64, 48)))
+    arguments = f"{str(database)!r}, {str(tmp_path)!r}, {names}"
+    script = f"from d2sfm.database import import_photographs\nimport_photographs({arguments})"
+    for found in after_cuts(record(database, script, tmp_path), before, tmp_path):
+        require_features(found, extracted)
+        assert len(found["images"]) in (8, 38)
