@@ -1,9 +1,12 @@
-"""Cameras as COLMAP's rows hold them."""
+"""Cameras and positions as COLMAP's rows hold them."""
 
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+
+from d2sfm.database.connection import Connection
+from d2sfm.database.migration import CAMERA_SENSOR
 
 
 def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.Camera:
@@ -30,3 +33,19 @@ def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.C
             "out of the database"
         )
     return camera
+
+
+def read_pose_priors(connection: Connection) -> dict[int, pycolmap.PosePrior]:
+    """See ``MatchStore.pose_priors``."""
+    rows = connection.rows(
+        "SELECT image_id, position, coordinate_system FROM pose_priors JOIN images ON image_id = corr_data_id "
+        "WHERE corr_sensor_type = ? ORDER BY image_id",
+        (CAMERA_SENSOR,),
+    )
+    return {
+        image_id: pycolmap.PosePrior(
+            coordinate_system=pycolmap.PosePriorCoordinateSystem(system),
+            **({"position": np.frombuffer(position, "<f8")} if position else {}),
+        )
+        for image_id, position, system in rows
+    }

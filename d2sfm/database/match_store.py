@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database.camera_rows import read_camera
+from d2sfm.database.camera_rows import read_camera, read_pose_priors
 from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.pair_ids import image_pairs, pair_ids
@@ -63,18 +63,7 @@ class MatchStore(Store):
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
         """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
         image_id. A position may be lacking."""
-        rows = self._connection.rows(
-            "SELECT image_id, position, coordinate_system FROM pose_priors JOIN images ON image_id = corr_data_id "
-            "WHERE corr_sensor_type = ? ORDER BY image_id",
-            (CAMERA_SENSOR,),
-        )
-        return {
-            image_id: pycolmap.PosePrior(
-                coordinate_system=pycolmap.PosePriorCoordinateSystem(system),
-                **({"position": np.frombuffer(position, "<f8")} if position else {}),
-            )
-            for image_id, position, system in rows
-        }
+        return read_pose_priors(self._connection)
 
     def has_keypoints(self, image_id: int) -> bool:
         """Whether an image has keypoints (of any extractor; there may be 0 of them)."""

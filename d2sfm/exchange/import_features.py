@@ -79,13 +79,11 @@ def import_features(
 
     features: HDF5 file in hloc's layout, or a folder of npz or mat files called as the photographs (which may be
     ``images`` itself). matches: HDF5 file in hloc's or deep-image-matching's layout, for pairs that the database has no
-    matches of; verification: how all pairs without geometry are then verified, None for not at all. limits: which
-    photographs are read.
+    matches of; verification: how all pairs without geometry are then verified, None for not. limits: what is read.
 
-    Keypoints are brought to COLMAP's frame. A fingerprint that tells where they are from is kept with them; where d2sfm
-    wrote the files it is that of the extraction. Photographs that have features already are passed over. What can't
-    be used is named in the summary and leaves no row behind. Where descriptors of an HDF5 file are not D2-Net's, its
-    keypoints come without, which needs matches.
+    Keypoints are brought to COLMAP's frame. A fingerprint tells where they are from; where d2sfm wrote the files it is
+    that of the extraction. Photographs that have features already are passed over. What can't be used is named in the
+    summary. Where descriptors of an HDF5 file are not D2-Net's, its keypoints come without, which needs matches.
 
     Raises FileNotFoundError or ValueError for inputs that are missing, empty or damaged, RuntimeError where the
     database holds features of another kind, is none or is in use.

@@ -65,15 +65,12 @@ def extract_to_database(
 
     A database is made where there is none. Photographs that have features are passed over; what can't be used is named
     in the summary and leaves no row behind. masks: what of the photographs is out. cache: where early feature maps are
-    kept for refinement, and how many. limits: which photographs are read. only: patterns (see ``text.fits``) of what
-    this run is about, all else stays as it is. overwrite: extract again what has features, of whatever settings. They
-    count as none from the start of that run, but stay, with the pairs that hang on them, until the new ones are
-    written; where it was stopped, the next run goes on. A photograph whose size changed gets a new camera; one that is
-    broken by now keeps what it had.
+    kept for refinement. limits: which photographs are read. only: patterns (see ``text.fits``) of what this run is
+    about. overwrite: extract again what has features, of whatever settings, see ``database.overwriting``; a stopped run
+    goes on. A photograph whose size changed gets a new camera; one that is broken by now keeps what it had.
 
-    Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for a pattern that no
-    photograph fits and for a cache without scale 1, RuntimeError where the database is none, or holds features of
-    another extractor or of other settings (with overwrite: of photographs that this run is not about).
+    Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for options that contradict
+    it or each other, RuntimeError where the database is none, or holds features of another kind that would stay.
     """
     started, skipped = time.perf_counter(), Skipped()
     images, cameras, cache = Path(images), cameras or CameraOptions(), cache or MapCacheOptions()
@@ -86,8 +83,7 @@ def extract_to_database(
         open_database(database, cameras)
         pending = begin(database, images, names, fingerprint, overwrite, only)
         masks.warn_of_lacking(pending)
-        is_of_size = extractor.check_size
-        photographs = read_headers(images, pending, skipped, lambda each: is_of_size(each.upright_size), largest)
+        photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest)
         _warn_of_missing(database, images, names, only)
         known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
         photographs = turned(photographs, extractor.options, known, progress)
@@ -101,6 +97,10 @@ def extract_to_database(
             remove_skipped(database, list(skipped))
         end_overwriting(database)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def _check_size(extractor: Extractor, photograph: Photograph) -> None:
+    extractor.check_size(photograph.upright_size)
 
 
 def _require_inputs(

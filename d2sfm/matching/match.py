@@ -101,19 +101,26 @@ def match_database(
         del settings["device"]  # it does not change the result
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
-        if overwrite:
-            begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
-        anew = pairs_anew(database)
-        goes_on = anew is not None and anew.settings == settings
-        if anew and not goes_on:
-            warn_of_pairs_anew(database)
+        anew = _begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
-            work = _work(store, asked, options, within, factors, anew.pending if goes_on else _NONE)
-            _warn(store, work, is_refined, differing, goes_on)
+            work = _work(store, asked, options, within, factors, _NONE if anew is None else anew)
+            _warn(store, work, is_refined, differing, anew is not None)
             summary = _match(store, work, num_threads, progress)
-        if goes_on:
+        if anew is not None:
             _end_overwriting(database, settings, work)
         return summary
+
+
+def _begin_overwriting(database: Path, asked: np.ndarray, settings: dict, overwrite: bool) -> np.ndarray | None:
+    """Numbers of the pairs that are still to be made anew, by this run or a stopped one of its settings; None where
+    neither overwrites."""
+    if overwrite:
+        begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
+    anew = pairs_anew(database)
+    if anew is None or anew.settings == settings:
+        return None if anew is None else anew.pending
+    warn_of_pairs_anew(database)
+    return None
 
 
 def _end_overwriting(database: Path, settings: Mapping, work: _Work) -> None:
