@@ -83,8 +83,8 @@ def triangulate(
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
         _require_output(output, reference)
-        warn_of_unfinished(database, "the model")
         poses, limits = read_model(reference), _limits(database, options)
+        warn_of_unfinished(database, "the model")
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "work.db"
             with MatchStore(database) as store, open_pycolmap(work) as copy:
