@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.database.connection import Connection
+from d2sfm.database.file import require_database
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.rows import json_object
 from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
@@ -45,6 +46,7 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
 
 def pairs_anew(path: Path) -> PairsAnew | None:
     """What a run that is not through has left; None where there is none."""
+    require_database(path)
     with Connection(path) as connection:
         noted = Notes(connection).read(Note.MATCHING_ANEW)
         if noted is None or PAIRS_ANEW not in tables(connection):

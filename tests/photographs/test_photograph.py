@@ -34,7 +34,7 @@ def test_what_can_be_used_comes_in_order_and_the_rest_is_skipped_in_order(tmp_pa
 
 
 def test_any_other_error_is_raised(tmp_path, monkeypatch):
-    def broken(path):
+    def broken(*_):
         raise RuntimeError("no reason to skip")
 
     monkeypatch.setattr(photograph_module, "read_header", broken)
