@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.database.connection import Connection
+from d2sfm.database.file import require_database
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
 
@@ -43,7 +44,8 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
 
 
 def pairs_anew(path: Path) -> PairsAnew | None:
-    """What a run that is not through has left; None where there is none."""
+    """What a run that is not through has left; None where there is none. Raises as every ``Store``."""
+    require_database(path)
     with Connection(path) as connection:
         noted = Notes(connection).read(Note.MATCHING_ANEW)
         if noted is None or PAIRS_ANEW not in tables(connection):
