@@ -45,7 +45,7 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
 
 
 def pairs_anew(path: Path) -> PairsAnew | None:
-    """What a run that is not through has left; None where there is none."""
+    """What a run that is not through has left; None where there is none. Raises as every ``Store``."""
     require_database(path)
     with Connection(path) as connection:
         noted = Notes(connection).read(Note.MATCHING_ANEW)
