@@ -73,10 +73,10 @@ def stop_at(monkeypatch, name):
     """Let extraction be interrupted when it is the photograph's turn."""
     load = pipeline.load_photograph
 
-    def stopping(path):
+    def stopping(path, size):
         if path.name == name:
             raise KeyboardInterrupt
-        return load(path)
+        return load(path, size)
 
     monkeypatch.setattr(pipeline, "load_photograph", stopping)
 

@@ -36,7 +36,14 @@ def run(monkeypatch):
     """Runs the pipeline on photographs of these sizes, with ``load`` in place of the decoder."""
 
     def run(extractor, store, load=picture, sizes=SIZES, **options):
-        monkeypatch.setattr(pipeline, "load_photograph", load)
+        def decode(path, size):
+            pixels = load(path)
+            found = (pixels.shape[1], pixels.shape[0])
+            if found != size:  # as load_photograph says it
+                raise ValueError(f"is {found[0]} x {found[1]} px, expected {size[0]} x {size[1]} px")
+            return pixels
+
+        monkeypatch.setattr(pipeline, "load_photograph", decode)
         skipped = Skipped()
         return extract_all(photographs_of(sizes), extractor, store, skipped, **options), skipped
 
