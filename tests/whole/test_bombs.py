@@ -9,6 +9,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from support.bad_rows import write_base
 from support.bombs import (
     write_checkpoint,
     write_deep_groups,
@@ -76,9 +77,9 @@ def of_a_photograph(folder, images):
 
 
 def of_a_photograph_with_features(folder, images):
-    database = write_database(folder / "mine.db", write_photographs(folder / "images"))
-    write_png(folder / "images" / NAMES[1])
-    return ["refine", "--database", database], 2, f"{NAMES[1]} is 26000 x 26000 px, expected {SIZE[0]} x {SIZE[1]} px"
+    database = write_base(folder)  # with verified pairs
+    write_png(folder / "images/a.png")
+    return ["refine", "--database", database], 2, "a.png is 26000 x 26000 px, expected 80 x 64 px"
 
 
 def of_a_mask(folder, images):
