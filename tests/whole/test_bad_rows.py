@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import pytest
+from support.all_tests import ALL_TESTS
 from support.bad_rows import ALL, BAD_ROWS, spoil, write_base
 
 from d2sfm.cli import main
@@ -63,11 +64,11 @@ def run(arguments, errors):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", BAD_ROWS if "D2SFM_ALL_BAD_ROWS" in os.environ else list(BAD_ROWS)[2::8])
+@pytest.mark.parametrize("kind", BAD_ROWS if ALL_TESTS else list(BAD_ROWS)[2::8])
 def test_all_commands_name_it_and_go_on_or_end(base, tmp_path, kind):
     """Each in a process of its own, which earlier versions of d2sfm, or pycolmap, ended.
 
-    All kinds, not some, with D2SFM_ALL_BAD_ROWS in the environment.
+    All kinds, not some, with D2SFM_ALL_TESTS in the environment.
     """
     row, good = BAD_ROWS[kind], tmp_path / "good.db"
     create_database(good)

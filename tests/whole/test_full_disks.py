@@ -1,7 +1,7 @@
 """Every command on disks that become full: one line, exit code 2, nothing damaged, and with room again it goes on.
 
 The disk is a small tmpfs where the test may mount one, else no file may grow beyond a size. Each command meets one fill
-level, drawn by a seed; all ``LEVELS`` of them with the environment variable ``D2SFM_FILL_LEVELS=all``, which takes
+level, drawn by a seed; all ``LEVELS`` of them with the environment variable ``D2SFM_ALL_TESTS``, which takes
 minutes. Temporary files are on the disk, too.
 """
 
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from support.all_tests import ALL_TESTS
 from support.database_contents import contents, require_whole
 from support.full_disks import small_disk
 from support.runs import finish, start, write_cut_outs
@@ -192,7 +193,7 @@ def require_undamaged(disk, before):
 def levels_of(command):
     """Shares of the room that the command needs."""
     every = [(level + 0.5) / LEVELS for level in range(LEVELS)]
-    return every if os.environ.get("D2SFM_FILL_LEVELS") == "all" else [random.Random(command).choice(every)]
+    return every if ALL_TESTS else [random.Random(command).choice(every)]
 
 
 @pytest.fixture

@@ -9,13 +9,14 @@ from random import Random
 import cv2
 import pycolmap
 import pytest
+from support.all_tests import ALL_TESTS
 from support.database_contents import contents, require_whole
 from support.helpers import textured_picture
 from support.runs import finish, start
 
 from d2sfm.database.connection import Connection, open_pycolmap
 
-ROUNDS = int(os.environ.get("D2SFM_KILL_ROUNDS", "0"))  # of every command; 5 make 63 kills and take some minutes
+ROUNDS = 5 if ALL_TESTS else 0  # of every command, 63 kills, which take some minutes
 
 
 @pytest.fixture(scope="module")

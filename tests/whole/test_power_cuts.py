@@ -1,12 +1,12 @@
 """Power cuts while pairs are written: features stay, and pairs are whole or not there."""
 
-import os
 import shutil
 from pathlib import Path
 from random import Random
 
 import cv2
 import pytest
+from support.all_tests import ALL_TESTS
 from support.database_contents import contents, require_whole
 from support.feature_database import descriptors_of_place, write_feature_database
 from support.helpers import textured_picture
@@ -14,7 +14,7 @@ from support.power_cuts import cut, record
 
 from d2sfm.cli import main
 
-CUTS = int(os.environ.get("D2SFM_POWER_CUTS", "10"))  # 100 take a minute
+CUTS = 100 if ALL_TESTS else 10
 PAIR_TABLES = ("matches", "two_view_geometries")
 
 
