@@ -227,7 +227,8 @@ def test_broken_files_of_all_kinds_are_named_once_and_the_rest_is_done(tmp_path,
     for name, (make, _) in BROKEN.items():
         make(folder / name)
     (folder / "folder.jpg").mkdir()
-    (folder / "link to a folder.jpg").symlink_to("sub")
+    (tmp_path / "empty").mkdir()
+    (folder / "link to a folder.jpg").symlink_to(tmp_path / "empty")
     database = tmp_path / "db.db"
     assert extract(folder, database) == 1
     lines = capsys.readouterr().err.splitlines()

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 import d2sfm
 from d2sfm.files import replacing
-from d2sfm.text import one_line
+from d2sfm.text import one_line, printable
 
 SITE = "https://dusmanu.com/files/d2-net"
 TIMEOUT_S = 20.0  # without a byte
@@ -119,7 +119,7 @@ def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> 
                 return
     finally:
         part.unlink(missing_ok=True)
-    raise _Failed("; ".join(f"{url}: {_reason(error)}" for url, error in failures.items()))
+    raise _Failed("; ".join(f"{printable(url)}: {_reason(error)}" for url, error in failures.items()))
 
 
 def _download(url: str, path: Path) -> None:
