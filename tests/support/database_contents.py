@@ -8,7 +8,7 @@ import numpy as np
 
 from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
 
-OF_ONE_RUN = {"images", "copy_of"}  # settings: folders differ from test to test
+OF_ONE_RUN = {"images", "images_beside", "copy_of"}  # settings: folders differ from test to test
 
 
 def contents(database: Path) -> dict:
