@@ -44,6 +44,8 @@ def of_features(folder, images):
 
 def of_a_chunk(folder, images):
     write_large_chunk(folder / "f.h5", NAMES[0], "keypoints", (10, 2))
+    with h5py.File(folder / "f.h5", "a") as file:
+        file[NAMES[0]]["descriptors"] = np.zeros((512, 10), np.float32)
     return ["import", "--images", images, "--features", folder / "f.h5"], 1, "would unpack to"
 
 
@@ -96,7 +98,7 @@ def of_the_camera_mask(folder, images):
 
 def of_weights(folder, images):
     write_checkpoint(folder / "w.pth")
-    return ["extract", "--images", images, "--weights", folder / "w.pth"], 2, "w.pth can't be read"
+    return ["extract", "--images", images, "--weights", folder / "w.pth"], 2, "w.pth is damaged: it declares more bytes than it has"
 
 
 def of_global_descriptors(folder, images):
