@@ -32,8 +32,8 @@ from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Orientation
 from d2sfm.photographs.headers import read_header
-from d2sfm.photographs.masks import visible
-from d2sfm.photographs.reading import load_photograph
+from d2sfm.photographs.masks import joined, visible
+from d2sfm.photographs.reading import load_with_alpha
 
 
 class Extractor:
@@ -83,7 +83,8 @@ class Extractor:
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid and turned by its EXIF
         orientation for the network, unless options.orientation is none; keypoints are those of the stored picture.
-        mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false.
+        mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false, nor
+        where the alpha of a photograph is 0.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
@@ -91,7 +92,8 @@ class Extractor:
             path, orientation = Path(image), 1
             if self.options.orientation is not Orientation.NONE:
                 _, orientation = read_header(path)
-            return self.extract_batch([self.prepare(load_photograph(path), mask, orientation)])[0]
+            pixels, seen = load_with_alpha(path)
+            return self.extract_batch([self.prepare(pixels, joined(seen, mask), orientation)])[0]
         return self.extract_batch([self.prepare(image, mask)])[0]
 
     def prepare(self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1) -> Prepared:

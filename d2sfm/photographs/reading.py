@@ -57,22 +57,28 @@ def list_files(folder: Path) -> list[str]:
 
 
 def load_photograph(path: Path, size: Size | None = None) -> np.ndarray:
+    """The pixels of a photograph, [H, W, 3] uint8, RGB: see ``load_with_alpha``."""
+    return load_with_alpha(path, size)[0]
+
+
+def load_with_alpha(path: Path, size: Size | None = None) -> tuple[np.ndarray, np.ndarray | None]:
     """Check a photograph and decode it.
 
     size: (width, height) in pixels that it should have, where that is known; what has another is not decoded.
 
     Returns [H, W, 3] uint8, RGB, the pixels that COLMAP's reader gives. EXIF orientation is ignored. Grey is repeated
-    in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, an alpha channel is dropped and the
-    colours under it stay as they are. Needs the room of about two such arrays. Safe to call from several threads,
-    which Pillow lets decode at the same time.
+    in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, colours under alpha stay as they are.
+    Beside them [H, W] bool, where alpha is above 0; None where that is everywhere, or nowhere: some programs leave the
+    channel empty. Needs the room of about two such arrays. Safe to call from several threads, which Pillow lets decode
+    at the same time.
 
     Raises ValueError with the reason in one line (without the path) where the file cannot be used, a part of it is
     missing among others, FileNotFoundError where there is none.
     """
-    with decoded(Path(path), size) as (picture, deep):
+    with decoded(Path(path), size) as (picture, deep, seen):
         _check_range(picture)
         with named_damage():
-            return _pixels(picture, deep)
+            return _pixels(picture, deep), seen
 
 
 def check_photograph(path: Path, size: Size | None = None) -> tuple[int, int]:
