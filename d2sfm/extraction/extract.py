@@ -23,6 +23,7 @@ from d2sfm.extraction.folder import (
 )
 from d2sfm.extraction.pending import begin
 from d2sfm.extraction.pipeline import OnMaps, extract_all
+from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.extraction.upright import as_extracted, turned, warn_of_turned
 from d2sfm.features.extractor import Extractor
@@ -90,12 +91,14 @@ def extract_to_database(
         photographs = read_headers(images, pending, skipped, lambda each: is_of_size(each.upright_size), largest)
         _warn_of_missing(database, images, names, only)
         known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
+        stretch = extractor.options.stretch
+        photographs = stretched(photographs, stretch, noted_stretch(database), known)
         photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
         photographs = _imported(database, images, photographs, cameras, skipped, is_all=len(pending) == len(names))
         try:
-            keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint)
+            keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, stretch)
             found = extract_all(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, list(skipped))
@@ -168,4 +171,6 @@ def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:
     options = extractor.options
     weights = load_weights(options.weights, options.preprocessing, options.mirror)
     cache = MapCache(kept.cache, kept.limit_bytes, weights, extractor.precision, options.preprocessing)
-    return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps, picture.orientation)
+    return lambda photograph, picture, maps: cache.put(
+        photograph.path, picture.size, maps, picture.orientation, picture.grey_range
+    )

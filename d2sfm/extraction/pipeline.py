@@ -63,11 +63,11 @@ def extract_all(
 
     def prepared(photograph: Photograph) -> Prepared:
         # Another size: the file changed since its header was read, or since its camera was made.
-        pixels, seen = load_with_alpha(photograph.path, photograph.size)
+        pixels, seen = load_with_alpha(photograph.path, photograph.size, photograph.grey_range)
         if seen is not None:
             transparent.append(photograph.name)
         visible = joined(seen, mask(photograph.name, photograph.size, photograph.orientation))
-        return extractor.prepare(pixels, visible, photograph.orientation)
+        return extractor.prepare(pixels, visible, photograph.orientation, photograph.grey_range)
 
     decoders = 1 if extractor.device.type == "cpu" else processors()  # the network takes all cores
     writer = Writer(store, skipped)

@@ -140,9 +140,18 @@ def decoded(path: Path, size: Size | None = None) -> Iterator[Decoded]:
                 picture.getexif()[ExifTags.Base.Orientation] = {6: 8, 8: 6}.get(turned, turned)
                 ImageOps.exif_transpose(picture, in_place=True)
         transparency = picture.info.pop("transparency", None)  # of which Pillow would warn, of some
-        is_deep = "16" in raw_mode and picture.mode in _COLOURS and picture.format in ("PNG", "TIFF")
-        deep = _deep_colours(path, picture.size) if is_deep else None
+        deep = _deep_colours(path, picture.size) if _has_deep_colours(picture, raw_mode) else None
         yield Decoded(picture, deep, seen_pixels(picture, deep, transparency, raw_mode))
+
+
+def has_16_bits(path: Path) -> bool:
+    """Whether a photograph has values of 16 bits, by its header. Raises as ``read_header``."""
+    with opened(Path(path)) as picture:
+        return picture.mode.startswith("I") or _has_deep_colours(picture, str(picture.tile[0][3]))
+
+
+def _has_deep_colours(picture: Image.Image, raw_mode: str) -> bool:
+    return "16" in raw_mode and picture.mode in _COLOURS and picture.format in ("PNG", "TIFF")
 
 
 def _deep_colours(path: Path, size: tuple[int, int]) -> np.ndarray:
