@@ -96,6 +96,7 @@ def test_each_from_its_own_range(tmp_path, photographs):
     assert Extractor(options()).extract(photographs / "a.png", grey_range=(28000, 30000)).grey_range == (28000, 30000)
 
 
+@pytest.mark.slow
 def test_a_later_run_keeps_the_range_and_names_what_is_clipped(tmp_path, photographs, caplog):
     database = tmp_path / "db.db"
     extract_to_database(database, photographs, options=options())
@@ -137,6 +138,7 @@ def test_transparent_pixels_have_no_say_and_flat_pictures_are_left(tmp_path):
     assert stretches(tmp_path / "db.db")[0] == {"a.png": range_of(thermal(0)[:, 20:])}
 
 
+@pytest.mark.slow
 def test_export_import_and_merge_keep_it(tmp_path, photographs):
     extract_to_database(tmp_path / "db.db", photographs, options=options())
     for layout, features in (("hloc", "hloc/features.h5"), ("npz", "npz")):
