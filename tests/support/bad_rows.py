@@ -153,10 +153,6 @@ BAD_ROWS = {
     "input width is a text": BadRow(of_image("d2sfm_features", "input_width = 'x'"), None, "a.png", ALL),
     "convention unknown": BadRow(of_image("d2sfm_features", "convention = 'x'"), None, "a.png", ALL),
     "orientation 9": BadRow(of_image("d2sfm_features", "orientation = 9"), None, "a.png", ALL),
-    "range of greys without an end": BadRow(of_image("d2sfm_features", "grey_low = 5"), None, "a.png", ALL),
-    "range of greys is a text": BadRow(
-        of_image("d2sfm_features", "grey_low = 'x', grey_high = 'y'"), None, "a.png", ALL
-    ),
     "fingerprint is a blob": BadRow(of_image("d2sfm_features", "fingerprint = x'00'"), None, "a.png", ALL),
     "camera 0 x 0": BadRow("UPDATE cameras SET width = 0, height = 0 WHERE camera_id = 1", None, "a.png", ALL),
     "camera width is a text": BadRow("UPDATE cameras SET width = 'x' WHERE camera_id = 1", None, "a.png", ALL),
@@ -215,4 +211,8 @@ BAD_ROWS = {
     "max_error is a text": of_note("match", '{"max_error": "x"}'),
     "max_error is NaN": of_note("match", '{"max_error": NaN}'),
     "settings are a blob": BadRow("UPDATE d2sfm_settings SET value = x'00' WHERE key = 'match'", None, "match", ALL),
+    "range of greys without an end": BadRow(of_image("d2sfm_features", "grey_low = 5"), None, "a.png", ALL),
+    "range of greys is a text": BadRow(
+        of_image("d2sfm_features", "grey_low = 'x', grey_high = 'y'"), None, "a.png", ALL
+    ),
 }
