@@ -15,6 +15,7 @@ from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints,
 from d2sfm.database.store import Store
 from d2sfm.database.tables import (
     FEATURES,
+    GREY_RANGE,
     ORIENTATION,
     ORIGINALS,
     OUTDATED,
@@ -25,7 +26,7 @@ from d2sfm.database.tables import (
     tables,
 )
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
-from d2sfm.options import Convention, DescriptorDtype
+from d2sfm.options import Convention, DescriptorDtype, GreyRange
 
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 _WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
@@ -58,6 +59,7 @@ class StoredKeypoints(NamedTuple):
     input_size: Size  # as the photograph is stored
     convention: Convention
     orientation: int
+    grey_range: GreyRange | None
 
 
 class FeatureStore(Store):
@@ -115,6 +117,7 @@ class FeatureStore(Store):
         keypoints[:, 3] = 0
         ours = (*map(int, features.input_size), json.dumps([float(scale) for scale in features.scales]))
         scores = np.ascontiguousarray(features.scores, "<f4").tobytes()
+        seen_as = (features.orientation, *(features.grey_range or (None, None)))
         with self._connection.transaction():
             remove_features(self._connection, image.image_id)
             self._connection.rows(
@@ -128,8 +131,8 @@ class FeatureStore(Store):
             self._connection.write_blob("descriptors", "data", image.image_id, pieces(features.descriptors, dtype))
             self._connection.rows(
                 f"INSERT INTO {FEATURES} (image_id, input_width, input_height, scales, convention, fingerprint, "
-                f"scores, {ORIENTATION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (image.image_id, *ours, str(features.convention), fingerprint, scores, features.orientation),
+                f"scores, {ORIENTATION}, {', '.join(GREY_RANGE)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (image.image_id, *ours, str(features.convention), fingerprint, scores, *seen_as),
             )
 
     def read(self, name: str) -> Features:
@@ -142,12 +145,12 @@ class FeatureStore(Store):
         with self._connection.transaction("DEFERRED"):
             rows = FEATURES in tables(self._connection) and self._connection.rows(
                 "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
-                f"descriptors.rows, {self._orientation()} FROM {_WHOLE} WHERE images.image_id = ?",
+                f"descriptors.rows, {self._seen_as()} FROM {_WHOLE} WHERE images.image_id = ?",
                 (image.image_id,),
             )
             if not rows:
                 raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
-            [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation)] = rows
+            [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation, *greys)] = rows
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
         keypoints = np.frombuffer(keypoints or b"", "<f4").reshape(-1, 4).copy()
@@ -162,14 +165,15 @@ class FeatureStore(Store):
             convention=Convention(convention),
             scales=read_scales(self.path, name, scales),
             orientation=orientation,
+            grey_range=_grey_range(greys),
         )
 
     def keypoints(self) -> Iterator["StoredKeypoints"]:
         """Keypoints of the images whose features are whole, sorted by name; a warning where they can't be used."""
         images = self.images()
         for name in self.extracted():
-            [(*size, convention, orientation, data)] = self._connection.rows(
-                f"SELECT input_width, input_height, convention, {self._orientation()}, data "
+            [(width, height, convention, data, orientation, *greys)] = self._connection.rows(
+                f"SELECT input_width, input_height, convention, data, {self._seen_as()} "
                 f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
@@ -179,13 +183,16 @@ class FeatureStore(Store):
             except UnusableRow as error:
                 warn_once(f"left out: {error}")
             else:
-                yield StoredKeypoints(images[name], keypoints, tuple(size), Convention(convention), orientation)
+                seen_as = (width, height), Convention(convention), orientation, _grey_range(greys)
+                yield StoredKeypoints(images[name], keypoints, *seen_as)
 
     def orientations(self) -> dict[str, int]:
         """By name, the EXIF orientation by which each photograph was turned before the network; 1 for none."""
-        if FEATURES not in tables(self._connection):
-            return {}
-        return dict(self._connection.rows(f"SELECT name, {self._orientation()} FROM {_WHOLE} ORDER BY name"))
+        return {name: orientation for name, orientation, *_ in self._all_seen_as()}
+
+    def grey_ranges(self) -> dict[str, GreyRange]:
+        """By name, the values of 16 bits that were black and white to the network, of those that were stretched."""
+        return {name: found for name, _, *greys in self._all_seen_as() if (found := _grey_range(greys)) is not None}
 
     def resize_factors(self) -> dict[int, float]:
         """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
@@ -208,15 +215,26 @@ class FeatureStore(Store):
         sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
         return sorted(name for (name,) in self._connection.rows(sql))
 
-    def _orientation(self) -> str:
-        """SQL of a photograph's orientation."""
-        return ORIENTATION if ORIENTATION in columns(self._connection, FEATURES) else "1"
+    def _all_seen_as(self) -> list[tuple]:
+        if FEATURES not in tables(self._connection):
+            return []
+        return self._connection.rows(f"SELECT name, {self._seen_as()} FROM {_WHOLE} ORDER BY name")
+
+    def _seen_as(self) -> str:
+        """SQL of a photograph's orientation and its range of greys."""
+        there = columns(self._connection, FEATURES)
+        defaults = {ORIENTATION: "1"} | dict.fromkeys(GREY_RANGE, "NULL")
+        return ", ".join(name if name in there else default for name, default in defaults.items())
 
     def _image(self, name: str) -> ImageRow:
         rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))
         if not rows:
             raise ValueError(f"{self.path} has no image {name}")
         return _image_row(rows[0])
+
+
+def _grey_range(greys: list[int | None]) -> GreyRange | None:
+    return None if None in greys else tuple(greys)
 
 
 def _image_row(row: tuple) -> ImageRow:

@@ -13,7 +13,7 @@ import numpy as np
 
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
-from d2sfm.database.tables import FEATURES, ORIENTATION, SETTINGS, columns, tables
+from d2sfm.database.tables import FEATURES, GREY_RANGE, ORIENTATION, SETTINGS, columns, tables
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,12 @@ def require_sane(connection: Connection) -> None:
             turned = f"typeof({ORIENTATION}) = 'integer' AND {ORIENTATION} BETWEEN 1 AND 8"
             sql = f"SELECT name FROM {FEATURES} JOIN images USING (image_id) WHERE NOT ({turned})"
             checks.append((sql, "an image whose EXIF orientation is not 1 to 8"))
+        if set(GREY_RANGE) <= set(columns(connection, FEATURES)):
+            low, high = GREY_RANGE
+            are_whole = f"typeof({low}) = 'integer' AND typeof({high}) = 'integer'"
+            range_or_none = f"({low} IS NULL AND {high} IS NULL) OR ({are_whole} AND 0 <= {low} AND {low} < {high})"
+            sql = f"SELECT name FROM {FEATURES} JOIN images USING (image_id) WHERE NOT ({range_or_none})"
+            checks.append((sql, "an image whose range of greys is none"))
     if SETTINGS in there:
         checks.append((f"SELECT key FROM {SETTINGS} WHERE typeof(value) != 'text'", f"no text in {SETTINGS}"))
     if "corr_data_id" in columns(connection, "pose_priors"):

@@ -13,6 +13,8 @@ PARTS = "d2sfm_refined_parts"
 PAIRS_ANEW = "d2sfm_pairs_anew"
 
 ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
+# Values of 16 bits that are black and white to the network, NULL for all; earlier versions have no columns.
+GREY_RANGE = ("grey_low", "grey_high")
 OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
@@ -21,7 +23,7 @@ OUR_TABLES = {
         "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, "
         "input_width INTEGER NOT NULL, input_height INTEGER NOT NULL, "
         "scales TEXT NOT NULL, convention TEXT NOT NULL, fingerprint TEXT NOT NULL, scores BLOB NOT NULL, "
-        f"{ORIENTATION} INTEGER NOT NULL DEFAULT 1"
+        f"{ORIENTATION} INTEGER NOT NULL DEFAULT 1, {GREY_RANGE[0]} INTEGER, {GREY_RANGE[1]} INTEGER"
     ),
     SETTINGS: "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL",
     CAMERAS_GIVEN: "camera_id INTEGER PRIMARY KEY NOT NULL REFERENCES cameras(camera_id) ON DELETE CASCADE",
@@ -54,5 +56,9 @@ def create_our_tables(connection: Connection) -> None:
     """Make the tables of d2sfm where they are missing. Readers do without them, so that reading changes no file."""
     for name in sorted(OUR_TABLES.keys() - tables(connection)):
         connection.rows(f"CREATE TABLE {name} ({OUR_TABLES[name]})")
-    if ORIENTATION not in columns(connection, FEATURES):
+    there = columns(connection, FEATURES)
+    if ORIENTATION not in there:
         connection.rows(f"ALTER TABLE {FEATURES} ADD COLUMN {ORIENTATION} INTEGER NOT NULL DEFAULT 1")
+    for name in GREY_RANGE:
+        if name not in there:
+            connection.rows(f"ALTER TABLE {FEATURES} ADD COLUMN {name} INTEGER")

@@ -9,13 +9,15 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from d2sfm.extraction.pipeline import extract_all
+from d2sfm.extraction.stretch import stretched
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.extraction.upright import turned
 from d2sfm.features.extractor import Extractor
+from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
 from d2sfm.options import DescriptorDtype, ExtractionOptions, PhotographOptions, StorageOptions
-from d2sfm.photographs.photograph import read_headers
+from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.skipped import Skipped
 
 
@@ -36,21 +38,28 @@ def extract_to_files(
 
     Raises FileNotFoundError or ValueError for a list that is missing, empty or no text.
     """
-    started, skipped = time.perf_counter(), Skipped()
+    started, unusable = time.perf_counter(), Skipped()
     storage = storage or StorageOptions()
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
     names = read_image_list(image_list)
     extractor = Extractor(options, dtype)
     stored_as = {"output_type": storage.output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
-    pending = [name for name in names if overwrite or not _has_features(_target(name, storage), fingerprint)]
+    stretch = extractor.options.stretch
+
+    def fingerprint_of(stretched: Features | Photograph) -> str:
+        return with_stretch(fingerprint, stretch, stretched.grey_range)
 
     def write(name: str, features: Features) -> None:
-        write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint)
+        write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint_of(features))
 
     fits, largest = extractor.check_size, (limits or PhotographOptions()).max_megapixels
-    photographs = read_headers(Path(), pending, skipped, lambda photograph: fits(photograph.size), largest)
-    photographs = turned(photographs, extractor.options, [], progress)
+    photographs = read_headers(Path(), names, unusable, lambda photograph: fits(photograph.size), largest)
+    photographs = stretched(photographs, stretch)  # by all of the list, as a range that is new makes features anew
+    wanted = dict.fromkeys(names, fingerprint) | {each.name: fingerprint_of(each) for each in photographs}
+    pending = [name for name in names if overwrite or not _has_features(_target(name, storage), wanted[name])]
+    skipped = Skipped({name: unusable[name] for name in pending if name in unusable})
+    photographs = turned([each for each in photographs if each.name in set(pending)], extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
 

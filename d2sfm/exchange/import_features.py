@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from d2sfm.exchange.import_keypoints import OtherKeypoints, descriptor_size, req
 from d2sfm.exchange.import_pairs import import_pairs
 from d2sfm.extraction.folder import check_cameras, import_folder, open_database, remove_skipped
 from d2sfm.extraction.pending import note_folder, pending_names
-from d2sfm.features.fingerprints import settings_of
+from d2sfm.features.fingerprints import clash, settings_of
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.formats.feature_folder import FeatureFolder
 from d2sfm.formats.hloc_features import HlocFeatures
@@ -119,11 +120,13 @@ class _D2Features(NamedTuple):
     """Features of D2-Net, with the interface of ``OtherKeypoints``."""
 
     source: FeatureFolder | HlocFeatures
-    fingerprint: str
+    fingerprints: dict[str, str]  # by name
     options: ImportOptions
 
     def pending(self, database: Path, names: list[str]) -> list[str]:
-        return pending_names(database, names, self.fingerprint)
+        asked = sorted(set(self.fingerprints.values())) or [_foreign_settings(self.source.path, self.options)]
+        *_, pending = (pending_names(database, names, fingerprint) for fingerprint in asked)
+        return pending
 
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
         counts, source = [], self.source
@@ -134,7 +137,8 @@ class _D2Features(NamedTuple):
                     features = source.read(photograph.name, photograph.size, **turn)
                     _check(features, REFINED_MARGIN_PX if source.tells_convention(photograph.name) else 1.0)
                     descriptors = features.descriptors.astype(str(self.options.descriptor_dtype), copy=False)
-                    store.write(photograph.name, replace(features, descriptors=descriptors), self.fingerprint)
+                    features = replace(features, descriptors=descriptors)
+                    store.write(photograph.name, features, self.fingerprints[photograph.name])
                     counts.append(len(features))
         return counts
 
@@ -158,7 +162,7 @@ def _wanted(
         if size != DESCRIPTOR_SIZE:
             summary.with_descriptors = False
             return OtherKeypoints(source, size, matches, options)
-    return _D2Features(source, _fingerprint(source, names, options, summary.skipped), options)
+    return _D2Features(source, _fingerprints(source, names, options, summary.skipped), options)
 
 
 def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
@@ -177,11 +181,11 @@ def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
     return names
 
 
-def _fingerprint(
+def _fingerprints(
     source: FeatureFolder | HlocFeatures, names: list[str], options: ImportOptions, skipped: Skipped
-) -> str:
-    """The fingerprint of all of them. ValueError where they differ; what can't be read is skipped."""
-    found, foreign = {}, []
+) -> dict[str, str]:
+    """The fingerprints by name. ValueError where features are not comparable; what can't be read is skipped."""
+    found, foreign, of_name = {}, [], {}
     for name in names:
         with skipped.catching(name):
             fingerprint = source.fingerprint(name)
@@ -189,10 +193,11 @@ def _fingerprint(
                 foreign.append(name)
             if fingerprint is not None:
                 settings_of(fingerprint)  # raises where it is none
-            found.setdefault(fingerprint or _foreign_settings(source.path, options), name)
-    if len(found) > 1:
-        (one, name), (other, other_name) = list(found.items())[:2]
-        raise ValueError(f"{source.path} mixes features: {name} with {one}, {other_name} with {other}")
+            of_name[name] = fingerprint or _foreign_settings(source.path, options)
+            found.setdefault(of_name[name], name)
+    for one, other in combinations(found, 2):
+        if clash(one, other):
+            raise ValueError(f"{source.path} mixes features: {found[one]} with {one}, {found[other]} with {other}")
     if foreign and options.convention is None and isinstance(source, HlocFeatures):
         logger.warning(
             "%s does not tell how its %d images were extracted, keypoints are taken as they are: what hloc's D2-Net "
@@ -200,7 +205,7 @@ def _fingerprint(
             source.path,
             len(foreign),
         )
-    return next(iter(found), _foreign_settings(source.path, options))
+    return of_name
 
 
 def _foreign_settings(path: Path, options: ImportOptions) -> str:

@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import combinations
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_database
@@ -28,7 +29,7 @@ from d2sfm.database.tables import (
     create_our_tables,
     tables,
 )
-from d2sfm.features.fingerprints import difference
+from d2sfm.features.fingerprints import clash, difference
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.text import first_of
 
@@ -120,13 +121,12 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
             raise RuntimeError(f"in several databases, as {where}: {first_of(sorted(both), 'name')}")
         seen |= dict.fromkeys(content.names, content.path)
     featured = [content for content in contents if content.fingerprints or content.foreign]
-    for content in featured[1:]:
-        first = featured[0]
+    for first, content in combinations(featured, 2):
         if content.foreign != first.foreign:
             held = [f"{each.path} holds keypoints of {each.foreign or 'd2sfm'}" for each in (first, content)]
             raise RuntimeError(f"{held[0]}, {held[1]}: features of different extractors are not mixed")
         for fingerprint in content.fingerprints:
-            if other := next((other for other in first.fingerprints if other != fingerprint), None):
+            if other := next((other for other in first.fingerprints if clash(other, fingerprint)), None):
                 raise RuntimeError(
                     f"{first.path} holds features with {difference(other, fingerprint)}, {content.path} with "
                     f"{difference(fingerprint, other)}: features of different settings are not mixed"

@@ -23,6 +23,7 @@ from d2sfm.extraction.folder import (
 )
 from d2sfm.extraction.pending import begin
 from d2sfm.extraction.pipeline import OnMaps, extract_all
+from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.extraction.upright import as_extracted, turned, warn_of_turned
 from d2sfm.features.extractor import Extractor
@@ -64,19 +65,18 @@ def extract_to_database(
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
     A database is made where there is none. Photographs that have features are passed over; what can't be used is named
-    in the summary and leaves no row behind. masks: what of the photographs is out. cache: where early feature maps are
-    kept for refinement. limits: which photographs are read. only: patterns (see ``text.fits``) of what this run is
-    about. overwrite: extract again what has features, of whatever settings, see ``database.overwriting``; a stopped run
-    goes on. A photograph whose size changed gets a new camera; one that is broken by now keeps what it had.
+    in the summary and leaves no row behind. cache: where early feature maps are kept for refinement. only: patterns
+    (see ``text.fits``) of what this run is about. overwrite: extract again what has features, of whatever settings, see
+    ``database.overwriting``. A photograph whose size changed gets a new camera; one that is broken keeps what it had.
 
-    Raises FileNotFoundError or ValueError for a folder that is missing or empty, ValueError for options that contradict
-    it or each other, RuntimeError where the database is none, or holds features of another kind that would stay.
+    Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
+    other, RuntimeError where the database is none, or holds features of another kind that would stay.
     """
     started, skipped = time.perf_counter(), Skipped()
-    images, cameras, cache = Path(images), cameras or CameraOptions(), cache or MapCacheOptions()
-    largest = (limits or PhotographOptions()).max_megapixels
+    images, options, cameras = Path(images), options or ExtractionOptions(), cameras or CameraOptions()
+    cache, largest = cache or MapCacheOptions(), (limits or PhotographOptions()).max_megapixels
     masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
-    names = _require_inputs(images, only, options or ExtractionOptions(), cameras, masks, cache)
+    names = _require_inputs(images, only, options, cameras, masks, cache)
     extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
     with exclusive(database):
@@ -85,13 +85,14 @@ def extract_to_database(
         masks.warn_of_lacking(pending)
         photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest)
         _warn_of_missing(database, images, names, only)
-        known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
-        photographs = turned(photographs, extractor.options, known, progress)
+        known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
+        photographs = stretched(photographs, options.stretch, noted_stretch(database), known)
+        photographs = turned(photographs, options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
         photographs = _imported(database, images, photographs, cameras, skipped, is_all=len(pending) == len(names))
         try:
-            keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint)
+            keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, options.stretch)
             found = extract_all(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, list(skipped))
@@ -168,4 +169,6 @@ def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:
     options = extractor.options
     weights = load_weights(options.weights, options.preprocessing, options.mirror)
     cache = MapCache(kept.cache, kept.limit_bytes, weights, extractor.precision, options.preprocessing)
-    return lambda photograph, picture, maps: cache.put(photograph.path, picture.size, maps, picture.orientation)
+    return lambda photograph, picture, maps: cache.put(
+        photograph.path, picture.size, maps, picture.orientation, picture.grey_range
+    )

@@ -24,8 +24,9 @@ from d2sfm.database import (
     remove_photographs,
     require_camera,
 )
+from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
-from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.options import CameraMode, CameraOptions, Stretch
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.skipped import Skipped
@@ -185,7 +186,9 @@ def _as_stored(database: Path, photographs: list[Photograph]) -> list[Photograph
 
 
 @contextmanager
-def feature_writer(database: Path, fingerprint: str) -> Iterator[Callable[[str, Features], None]]:
+def feature_writer(database: Path, fingerprint: str, stretch: Stretch) -> Iterator[Callable[[str, Features], None]]:
     """Opens the database for ``extract_all`` and gives the function that writes the features of one image."""
     with FeatureStore(database) as store:
-        yield lambda name, features: store.write(name, features, fingerprint)
+        yield lambda name, features: store.write(
+            name, features, with_stretch(fingerprint, stretch, features.grey_range)
+        )

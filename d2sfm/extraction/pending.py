@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, ForeignStore, begin_overwriting, stopped_overwriting
-from d2sfm.features.fingerprints import difference
+from d2sfm.features.fingerprints import clash, difference
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def pending_names(database: Path, names: list[str], fingerprint: str, way_out: s
     way_out: what the caller has for that, in words, beside the same settings and another database.
     """
     extracted = _extracted(database)
-    differing = sorted(set(extracted.values()) - {fingerprint})
+    differing = sorted(found for found in set(extracted.values()) if clash(found, fingerprint))
     if differing:
         raise RuntimeError(
             f"{database} holds features with {difference(differing[0], fingerprint)}, asked for is "
@@ -54,7 +54,7 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only:
     which those of this run would be mixed.
     """
     extracted = _extracted(database)
-    others = sorted(name for name in extracted.keys() - set(names) if extracted[name] != fingerprint)
+    others = sorted(name for name in extracted.keys() - set(names) if clash(extracted[name], fingerprint))
     if others:
         raise RuntimeError(
             f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of "
@@ -62,7 +62,7 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only:
             f"{difference(fingerprint, extracted[others[0]])}: extract them all, or into another database"
         )
     is_begun = stopped_overwriting(database) == _run(fingerprint, only)
-    todo = [name for name in names if not (is_begun and extracted.get(name) == fingerprint)]
+    todo = [name for name in names if not (is_begun and name in extracted and not clash(extracted[name], fingerprint))]
     if len(todo) < len(names):
         logger.info("a stopped run with --overwrite goes on: %d photographs are done", len(names) - len(todo))
     return todo

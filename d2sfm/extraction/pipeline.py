@@ -4,6 +4,7 @@ Photographs are decoded and resized in threads (Pillow lets go of Python's lock)
 thread, and a third keeps the store. What is decoded ahead and what waits to be written are bounded in bytes.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +19,14 @@ from d2sfm.extraction.writer import Write, Writer
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.early_maps import FeatureMaps
 from d2sfm.network.input import Prepared
+from d2sfm.photographs.masks import joined
 from d2sfm.photographs.photograph import Photograph
-from d2sfm.photographs.reading import load_photograph
+from d2sfm.photographs.reading import load_with_alpha
 from d2sfm.skipped import Skipped
 from d2sfm.system import processors
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
 
 AHEAD_BYTES = 256 << 20  # decoded pictures that wait for the network; there is always one
 WINDOW = 64  # photographs among which equal sizes are looked for
@@ -47,20 +52,22 @@ def extract_all(
     skipped: gets what can't be decoded, has another size than its record, or a mask that can't be used, or can't be
         written, also where the work ends with an error.
     on_maps: see ``Extractor.extract_batch``; given the photograph, too.
-    mask: from name, size and orientation to what is in, see ``Masks``; called in any thread.
+    mask: from name, size and orientation to what is in, see ``Masks``, where alpha is above 0; called in any thread.
     progress: whether to show a bar.
 
     Pictures of equal size are given to the network together, as many as it asks for. Returns the number of keypoints
     by name, in the given order. Any other error of any thread, and Ctrl-C, end it and are raised; what the network has
     done by then is written, and no thread is left.
     """
-    batches = plan_batches(photographs, extractor.batch_size)
+    batches, transparent = plan_batches(photographs, extractor.batch_size), []
 
     def prepared(photograph: Photograph) -> Prepared:
         # Another size: the file changed since its header was read, or since its camera was made.
-        pixels = load_photograph(photograph.path, photograph.size)
-        visible = mask(photograph.name, photograph.size, photograph.orientation)
-        return extractor.prepare(pixels, visible, photograph.orientation)
+        pixels, seen = load_with_alpha(photograph.path, photograph.size, photograph.grey_range)
+        if seen is not None:
+            transparent.append(photograph.name)
+        visible = joined(seen, mask(photograph.name, photograph.size, photograph.orientation))
+        return extractor.prepare(pixels, visible, photograph.orientation, photograph.grey_range)
 
     decoders = 1 if extractor.device.type == "cpu" else processors()  # the network takes all cores
     writer = Writer(store, skipped)
@@ -72,6 +79,8 @@ def extract_all(
                     bar.update(len(batch))
         finally:
             pool.shutdown(cancel_futures=True)
+    if transparent:
+        logger.info("no keypoints where alpha is 0: %s", first_of(sorted(transparent), "photograph"))
     return {each.name: writer.keypoints[each.name] for each in photographs if each.name in writer.keypoints}
 
 

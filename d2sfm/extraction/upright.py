@@ -56,10 +56,14 @@ def turned(
 
 
 def as_extracted(database: Path, photographs: list[Photograph]) -> list[Photograph]:
-    """Those of the photographs that have features, with the orientation under which these were made."""
+    """Those of the photographs that have features, as the network saw them: orientation and range of greys."""
     with FeatureStore(database) as store:
-        found = store.orientations()
-    return [replace(each, orientation=found[each.name]) for each in photographs if each.name in found]
+        found, greys = store.orientations(), store.grey_ranges()
+    return [
+        replace(each, orientation=found[each.name], grey_range=greys.get(each.name))
+        for each in photographs
+        if each.name in found
+    ]
 
 
 def _next_to(photographs: list[Photograph], known: list[Photograph]) -> list[Photograph]:
@@ -73,7 +77,8 @@ def _next_to(photographs: list[Photograph], known: list[Photograph]) -> list[Pho
 def _as_looked_at(photograph: Photograph) -> np.ndarray | None:
     """The upright picture; None where it can't be read, which is told when it is its turn."""
     with Skipped().catching(photograph.name):
-        return upright_array(load_photograph(photograph.path, photograph.size), photograph.orientation)
+        pixels = load_photograph(photograph.path, photograph.size, photograph.grey_range)
+        return upright_array(pixels, photograph.orientation)
     return None
 
 

@@ -30,10 +30,11 @@ from d2sfm.network.early_maps import FeatureMaps, MapRecorder
 from d2sfm.network.input import Prepared, input_size, resize
 from d2sfm.network.trunk import MIN_EDGE_PX, Trunk
 from d2sfm.network.weights.load import digest, load_weights
-from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Orientation
+from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, GreyRange, Orientation, Stretch
+from d2sfm.photographs.greys import own_range
 from d2sfm.photographs.headers import read_header
-from d2sfm.photographs.masks import visible
-from d2sfm.photographs.reading import load_photograph
+from d2sfm.photographs.masks import joined, visible
+from d2sfm.photographs.reading import load_with_alpha
 
 
 class Extractor:
@@ -78,12 +79,17 @@ class Extractor:
         """Size of the network input for a photograph of this size, both (width, height) in pixels."""
         return input_size(image_size, self.options.max_edge, self.options.max_sum_edges)
 
-    def extract(self, image: np.ndarray | str | PathLike, mask: np.ndarray | None = None) -> Features:
+    def extract(
+        self, image: np.ndarray | str | PathLike, mask: np.ndarray | None = None, grey_range: GreyRange | None = None
+    ) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid and turned by its EXIF
         orientation for the network, unless options.orientation is none; keypoints are those of the stored picture.
-        mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false.
+        mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false, nor
+        where the alpha of a photograph is 0.
+        grey_range: from what a photograph of 16 bits is stretched, as other features that it is to be matched with tell
+        it; by default from its own range if it uses little of it, unless options.stretch is none.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
@@ -91,13 +97,19 @@ class Extractor:
             path, orientation = Path(image), 1
             if self.options.orientation is not Orientation.NONE:
                 _, orientation = read_header(path)
-            return self.extract_batch([self.prepare(load_photograph(path), mask, orientation)])[0]
+            if grey_range is None and self.options.stretch is not Stretch.NONE:
+                grey_range = own_range(path)
+            pixels, seen = load_with_alpha(path, None, grey_range)
+            return self.extract_batch([self.prepare(pixels, joined(seen, mask), orientation, grey_range)])[0]
         return self.extract_batch([self.prepare(image, mask)])[0]
 
-    def prepare(self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1) -> Prepared:
+    def prepare(
+        self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1, greys: GreyRange | None = None
+    ) -> Prepared:
         """A picture, uint8 [H, W, 3] RGB as it is stored, upright at the size of the network's input.
 
-        mask: see ``extract``; orientation: EXIF's, by which the picture is turned. Safe to call from several threads.
+        mask: see ``extract``; orientation: EXIF's, by which the picture is turned; greys: the range that it was
+        stretched from. Safe to call from several threads.
         Raises ValueError for another shape or dtype, or a picture below 8 px on an edge at all scales.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -108,7 +120,7 @@ class Extractor:
         self.check_size(upright_size(image_size, orientation))
         upright = upright_array(image, orientation)  # first: antialiasing works along rows, then along columns
         size = self.input_size(upright_size(image_size, orientation))
-        return Prepared(resize(upright, size), image_size, mask, orientation)
+        return Prepared(resize(upright, size), image_size, mask, orientation, greys)
 
     def check_size(self, image_size: Size) -> None:
         """Raise ValueError where a photograph of this size is too small at all scales, or too wide for memory_limit."""
@@ -215,6 +227,7 @@ class Extractor:
             convention=convention,
             scales=tuple(sorted(self.options.scales)),
             orientation=orientation,
+            grey_range=picture.grey_range,
         )
 
 

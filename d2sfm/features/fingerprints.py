@@ -1,8 +1,12 @@
 """Fingerprints: the settings that features were made with, as a JSON object. Equal ones mean comparable features."""
 
 import json
+from functools import cache
 
+from d2sfm.options import GreyRange, Stretch
 from d2sfm.text import one_line
+
+STRETCH = "stretch"  # the key; left out where nothing was stretched, as in what earlier versions wrote
 
 
 def settings_of(fingerprint: str) -> dict:
@@ -14,6 +18,39 @@ def settings_of(fingerprint: str) -> dict:
     if not isinstance(settings, dict):
         raise ValueError(f"fingerprint {one_line(fingerprint, 40)} is no JSON object")
     return settings
+
+
+@cache
+def clash(fingerprint: str, other: str) -> bool:
+    """Whether features of both are not comparable.
+
+    A stretch that only one of them tells is no difference: the photographs of the other did not need it.
+    """
+    if fingerprint == other:
+        return False
+    settings, others = settings_of(fingerprint), settings_of(other)
+    if settings.get(STRETCH) is None or others.get(STRETCH) is None:
+        settings, others = ({key: each[key] for key in each if key != STRETCH} for each in (settings, others))
+    return settings != others
+
+
+def with_stretch(fingerprint: str, stretch: Stretch, grey_range: GreyRange | None) -> str:
+    """The fingerprint of features of a photograph that was stretched so; of another it is that of before."""
+    if grey_range is None:
+        return fingerprint
+    told = str(stretch) if stretch is Stretch.IMAGE else list(grey_range)
+    return json.dumps(settings_of(fingerprint) | {STRETCH: told})
+
+
+def stretch_of(fingerprint: str) -> GreyRange | Stretch:
+    """The range from which photographs were stretched together, or Stretch.IMAGE, or NONE. Raises as ``settings_of``,
+    and where it is no range."""
+    told = settings_of(fingerprint).get(STRETCH, Stretch.NONE)
+    if not isinstance(told, list):
+        return Stretch(told)
+    if len(told) != 2 or not all(type(value) is int for value in told) or not 0 <= told[0] < told[1] <= 65535:
+        raise ValueError(f"fingerprint {one_line(fingerprint, 40)} has no range of greys")
+    return told[0], told[1]
 
 
 def difference(fingerprint: str, other: str) -> str:

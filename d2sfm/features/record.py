@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from d2sfm.options import Convention
+from d2sfm.options import Convention, GreyRange
 
 DESCRIPTOR_SIZE = 512
 
@@ -22,6 +22,7 @@ class Features:
     scales: scales of the network input that were asked for, ascending.
     orientation: EXIF's, 1 to 8: how the photograph was turned before the network. Positions are those of the photograph
         as it is stored.
+    grey_range: the values of 16 bits that were black and white to the network; None for all of them, and for 8 bits.
 
     Raises ValueError where shapes do not fit each other.
     """
@@ -33,6 +34,7 @@ class Features:
     convention: Convention
     scales: tuple[float, ...]
     orientation: int = 1
+    grey_range: GreyRange | None = None
 
     def __post_init__(self):
         count = len(self.keypoints)

@@ -81,7 +81,7 @@ class HlocFeatures(HlocKeypoints):
         xy = image_from_hloc(keypoints)
         if ours is not None:
             scales = array(group, "scales", (count,), FLOATS, MAX_KEYPOINTS)
-            kept = ("input_size", "scales", "orientation")
+            kept = ("input_size", "scales", "orientation", "grey_range")
             frame = {key: ours[key] for key in kept} | {"convention": Convention.COLMAP}
         else:
             size = self._network_input(group, noted_size)
@@ -127,6 +127,8 @@ def write_hloc_features(file: h5py.File, name: str, features: Features, fingerpr
     noted = {"input_size": size, "scales": scales, "fingerprint": colmap_fingerprint(fingerprint)}
     if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
         noted["orientation"] = features.orientation
+    if features.grey_range is not None:
+        noted["grey_range"] = list(features.grey_range)
     group.attrs[OURS] = np.bytes_(json.dumps(noted).encode())
 
 

@@ -118,10 +118,16 @@ def noted_by_d2sfm(group: h5py.Group) -> dict | None:
         width, height = noted["input_size"]
         scales = tuple(float(scale) for scale in noted["scales"])
         fingerprint, orientation = noted["fingerprint"], noted.get("orientation", 1)
+        greys = noted.get("grey_range")
+        if greys is not None:
+            low, high = greys = tuple(int(value) for value in greys)
+            if not 0 <= low < high:
+                raise ValueError("a range of greys is none")
         if not isinstance(fingerprint, str) or not min(width, height, *scales) > 0 or orientation not in ORIENTATIONS:
             raise ValueError("a value is out of range")
         size = (int(width), int(height))
-        return {"input_size": size, "scales": scales, "fingerprint": fingerprint, "orientation": int(orientation)}
+        seen_as = {"orientation": int(orientation), "grey_range": greys}
+        return {"input_size": size, "scales": scales, "fingerprint": fingerprint} | seen_as
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{group.file.filename}: the attribute {OURS} of {group.name[1:]} is damaged: {error}"

@@ -58,6 +58,8 @@ def write_features(
     }
     if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
         arrays["orientation"] = np.array(features.orientation, np.int64)
+    if features.grey_range is not None:
+        arrays["grey_range"] = np.array(features.grey_range, np.int64)
     if fingerprint is not None:
         arrays["fingerprint"] = fingerprint
     with replacing(path) as stream:
@@ -71,7 +73,8 @@ def read_features(path: Path) -> Features:
     file, ValueError where it is no feature file or lacks a key: those of the published tool don't tell the convention.
     """
     arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
-    turned = _load(path, ("orientation",)).get("orientation", np.array(1))
+    seen_as = _load(path, ("orientation", "grey_range"))
+    turned, greys = seen_as.get("orientation", np.array(1)), seen_as.get("grey_range")
     try:
         _require_floats(arrays, ("keypoints", "descriptors", "scales"))
         scales = tuple(map(float, arrays["scales"].ravel()))
@@ -79,6 +82,10 @@ def read_features(path: Path) -> Features:
             raise ValueError(f"scales {scales}, expected numbers above 0")
         if turned.size != 1 or turned.item() not in ORIENTATIONS:
             raise ValueError(f"orientation {turned.ravel().tolist()}, expected 1 to 8")
+        if greys is not None and (
+            greys.size != 2 or greys.dtype.kind not in "iu" or not 0 <= greys.min() < greys.max()
+        ):
+            raise ValueError(f"grey_range {greys.ravel().tolist()}, expected two numbers from 0")
         return Features(
             keypoints=arrays["keypoints"],
             descriptors=arrays["descriptors"],
@@ -87,6 +94,7 @@ def read_features(path: Path) -> Features:
             convention=Convention(arrays["convention"].item()),
             scales=scales,
             orientation=int(turned.item()),
+            grey_range=None if greys is None else tuple(sorted(greys.ravel().tolist())),
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

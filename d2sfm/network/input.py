@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from d2sfm.coordinates import Size
-from d2sfm.options import Preprocessing
+from d2sfm.options import GreyRange, Preprocessing
 
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)  # ImageNet mean, in 0..255
 TORCH_MEAN_RGB = (0.485, 0.456, 0.406)  # ImageNet mean, in 0..1
@@ -21,6 +21,7 @@ class Prepared(NamedTuple):
     image_size: Size  # of the photograph as it is stored
     mask: np.ndarray | None = None  # [H, W] bool: the photograph's pixels that are in, as stored; None where all are
     orientation: int = 1  # EXIF's, that made it upright
+    grey_range: GreyRange | None = None  # of 16 bits, from which it was stretched
 
     @property
     def size(self) -> Size:

@@ -15,7 +15,7 @@ from d2sfm.files import replacing
 from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, FeatureMaps
 from d2sfm.network.trunk import CHANNELS
 from d2sfm.network.weights.load import digest
-from d2sfm.options import Preprocessing
+from d2sfm.options import GreyRange, Preprocessing
 
 SUFFIX = ".maps.npy"
 
@@ -48,10 +48,13 @@ class MapCache:
         self._nbytes = {path.name: path.stat().st_size for path in self._folder.glob(f"*{SUFFIX}")}
         self._warned = False
 
-    def get(self, photograph: Path, input_size: Size, orientation: int = 1) -> FeatureMaps | None:
+    def get(
+        self, photograph: Path, input_size: Size, orientation: int = 1, grey_range: GreyRange | None = None
+    ) -> FeatureMaps | None:
         """The maps of a photograph at that size of the network's input, upright; None where they are not there, or
-        damaged. orientation: EXIF's, by which the photograph is turned."""
-        path = self._find(photograph, input_size, orientation)
+        damaged. orientation: EXIF's, by which the photograph is turned; grey_range: of 16 bits, what it is stretched
+        from."""
+        path = self._find(photograph, input_size, orientation, grey_range)
         if path is None:
             return None
         width, height = input_size
@@ -66,12 +69,19 @@ class MapCache:
             self._remove(path.name)
             return None
 
-    def put(self, photograph: Path, input_size: Size, maps: FeatureMaps, orientation: int = 1) -> None:
+    def put(
+        self,
+        photograph: Path,
+        input_size: Size,
+        maps: FeatureMaps,
+        orientation: int = 1,
+        grey_range: GreyRange | None = None,
+    ) -> None:
         """Keep the maps if there is room. The first time that there is none, or the disk fails, there is a warning."""
         try:
-            if self._find(photograph, input_size, orientation):
+            if self._find(photograph, input_size, orientation, grey_range):
                 return
-            path = self._path(photograph, input_size, orientation, self._precision)
+            path = self._path(photograph, input_size, orientation, grey_range, self._precision)
             for name in [name for name in self._nbytes if name.startswith(_prefix(photograph))]:
                 self._remove(name)
             if sum(self._nbytes.values()) + maps.nbytes > self._limit_bytes:
@@ -87,16 +97,19 @@ class MapCache:
         except OSError as error:
             self._warn(f"can't be written to ({error})")
 
-    def _find(self, photograph: Path, input_size: Size, orientation: int) -> Path | None:
+    def _find(self, photograph: Path, input_size: Size, orientation: int, grey_range: GreyRange | None) -> Path | None:
         precisions = (self._precision, torch.float32)
-        paths = (self._path(photograph, input_size, orientation, precision) for precision in precisions)
+        paths = (self._path(photograph, input_size, orientation, grey_range, each) for each in precisions)
         return next((path for path in paths if path.exists()), None)
 
-    def _path(self, photograph: Path, input_size: Size, orientation: int, precision: torch.dtype) -> Path:
+    def _path(
+        self, photograph: Path, input_size: Size, orientation: int, grey_range: GreyRange | None, precision: torch.dtype
+    ) -> Path:
         """A changed photograph is another one."""
         status = photograph.stat()
         key = [status.st_size, status.st_mtime_ns, list(map(int, input_size)), str(precision), *self._kind]
         key += [orientation] if orientation != 1 else []  # as in what earlier versions wrote
+        key += [list(grey_range)] if grey_range is not None else []
         return self._folder / f"{_prefix(photograph)}{_short_hash(key)}{SUFFIX}"
 
     def _remove(self, name: str) -> None:

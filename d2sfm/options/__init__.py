@@ -10,6 +10,7 @@ from d2sfm.options.choices import (
     DescriptorDtype,
     ExportedMatches,
     ExportFormat,
+    GreyRange,
     Mapper,
     Orientation,
     OutputType,
@@ -17,6 +18,7 @@ from d2sfm.options.choices import (
     Precision,
     Preprocessing,
     RefineCameras,
+    Stretch,
     TrainingPrecision,
 )
 from d2sfm.options.demo import DemoOptions

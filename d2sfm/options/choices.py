@@ -25,6 +25,17 @@ class Orientation(StrEnum):
     NONE = "none"  # as they are stored
 
 
+class Stretch(StrEnum):
+    """From what range photographs of 16 bits that use little of it are brought to the network's 8 bits."""
+
+    FOLDER = "folder"  # one that all of them share, so that a grey is the same in each
+    IMAGE = "image"  # each from its own
+    NONE = "none"  # from the whole range, as others
+
+
+GreyRange = tuple[int, int]  # values of 16 bits that are black and white to the network
+
+
 class Precision(StrEnum):
     """Arithmetic of the network; what is computed from its features is float32 throughout."""
 

@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-from d2sfm.options.choices import Convention, DescriptorDtype, Orientation, OutputType, Precision, Preprocessing
+from d2sfm.options.choices import (
+    Convention,
+    DescriptorDtype,
+    Orientation,
+    OutputType,
+    Precision,
+    Preprocessing,
+    Stretch,
+)
 from d2sfm.options.fields import (
     PUBLISHED_WEIGHTS,
     Options,
@@ -58,6 +66,11 @@ class ExtractionOptions(Options):
         Orientation.EXIF,
         help="how photographs are turned upright for the network: exif, by their EXIF orientation; auto, the rest in "
         "steps of 90 degrees by the pictures themselves, too; none, as they are stored, as with --convention reference",
+    )
+    stretch: Stretch = option(
+        Stretch.FOLDER,
+        help="how photographs of 16 bits that use less than a quarter of their range (thermal ones) are stretched: "
+        "folder, all from one range, the 0.1 to 99.9 percentile of them together; image, each from its own; none",
     )
 
     def _check(self):

@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from d2sfm.coordinates import ORIENTATIONS, Size
+from d2sfm.photographs.alpha import seen_pixels
 from d2sfm.text import one_line
 
 READ_SUFFIXES = {
@@ -115,12 +116,17 @@ def opened(path: Path, size: Size | None = None) -> Iterator[Image.Image]:
         yield picture
 
 
-@contextmanager
-def decoded(path: Path, size: Size | None = None) -> Iterator[tuple[Image.Image, np.ndarray | None]]:
-    """The whole picture in a file, not turned, and its colours where they have 16 bits: [H, W, 3] uint16, RGB.
+class Decoded(NamedTuple):
+    """A whole picture, not turned."""
 
-    Of those the picture has the high bytes alone. Raises as ``opened``, and where a part is missing or damaged.
-    """
+    picture: Image.Image  # without "transparency" in its info
+    deep: np.ndarray | None  # [H, W, 3] uint16, RGB: colours of 16 bits, of which the picture has the high bytes alone
+    seen: np.ndarray | None  # [H, W] bool: where alpha is above 0; None where that is everywhere, or nowhere
+
+
+@contextmanager
+def decoded(path: Path, size: Size | None = None) -> Iterator[Decoded]:
+    """The whole picture in a file. Raises as ``opened``, and where a part is missing or damaged."""
     with opened(path, size) as picture:
         if picture.format == "PNG":  # broken chunks, of which COLMAP makes black pixels, are forgiven by load()
             with opened(path) as again, named_damage():
@@ -133,9 +139,19 @@ def decoded(path: Path, size: Size | None = None) -> Iterator[tuple[Image.Image,
             if turned != 1:
                 picture.getexif()[ExifTags.Base.Orientation] = {6: 8, 8: 6}.get(turned, turned)
                 ImageOps.exif_transpose(picture, in_place=True)
-        picture.info.pop("transparency", None)  # alpha does not count, and Pillow would warn of some
-        is_deep = "16" in raw_mode and picture.mode in _COLOURS and picture.format in ("PNG", "TIFF")
-        yield picture, _deep_colours(path, picture.size) if is_deep else None
+        transparency = picture.info.pop("transparency", None)  # of which Pillow would warn, of some
+        deep = _deep_colours(path, picture.size) if _has_deep_colours(picture, raw_mode) else None
+        yield Decoded(picture, deep, seen_pixels(picture, deep, transparency, raw_mode))
+
+
+def has_16_bits(path: Path) -> bool:
+    """Whether a photograph has values of 16 bits, by its header. Raises as ``read_header``."""
+    with opened(Path(path)) as picture:
+        return picture.mode.startswith("I") or _has_deep_colours(picture, str(picture.tile[0][3]))
+
+
+def _has_deep_colours(picture: Image.Image, raw_mode: str) -> bool:
+    return "16" in raw_mode and picture.mode in _COLOURS and picture.format in ("PNG", "TIFF")
 
 
 def _deep_colours(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -93,8 +93,7 @@ class Masks:
                 raise
             except (ValueError, OSError) as error:
                 raise ValueError(f"has a mask that can't be used: {path} {error}") from error
-        stored = [self._as_stored(name, what, mask, tuple(size), orientation) for what, mask in masks]
-        return np.logical_and.reduce(stored) if stored else None
+        return joined(*(self._as_stored(name, what, mask, tuple(size), orientation) for what, mask in masks))
 
     def _as_stored(self, name: str, what: str, mask: np.ndarray, size: Size, orientation: int) -> np.ndarray:
         _require_fit(what, mask.shape[::-1], size, orientation)
@@ -126,13 +125,19 @@ def read_mask(path: Path) -> np.ndarray:
     Raises ValueError with the reason in one line (without the path) where the file can't be used, FileNotFoundError
     where there is none.
     """
-    with decoded(Path(path)) as (picture, deep):
+    with decoded(Path(path)) as (picture, deep, _):
         if deep is not None:
             return deep.any(axis=2)
         if picture.mode in _GREY_MODES:
             return np.asarray(picture) != 0
         with named_damage():
             return np.asarray(picture.convert("RGB")).any(axis=2)
+
+
+def joined(*masks: np.ndarray | None) -> np.ndarray | None:
+    """What is in by all of the masks, [H, W] bool each; None where all is."""
+    found = [mask for mask in masks if mask is not None]
+    return np.logical_and.reduce(found) if found else None
 
 
 def visible(keypoints: np.ndarray, image_size: Size, border: int, mask: np.ndarray | None) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d2sfm.coordinates import Size, upright_size
+from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import read_header
 from d2sfm.skipped import Skipped
 
@@ -17,13 +18,14 @@ class Photograph:
 
     name: relative to its folder, with '/' between parts. size: (width, height) in pixels as they are stored, on
     COLMAP's grid: of its header, or of the camera that a database has for it. orientation: EXIF's, 1 to 8, that makes
-    it upright.
+    it upright. grey_range: of 16 bits, what becomes black and white for the network; None where it is all.
     """
 
     name: str
     path: Path
     size: Size
     orientation: int = 1
+    grey_range: GreyRange | None = None
 
     @property
     def upright_size(self) -> Size:

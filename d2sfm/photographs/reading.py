@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from d2sfm.coordinates import Size
+from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
-_STRIP_ROWS = 64
+WHITE = 65535  # of 16 bits
+_STRIP_ROWS, _COUNTED_ROWS = 64, 512
 
 
 def list_photographs(folder: Path) -> list[str]:
@@ -56,23 +58,49 @@ def list_files(folder: Path) -> list[str]:
     return sorted(names)
 
 
-def load_photograph(path: Path, size: Size | None = None) -> np.ndarray:
+def load_photograph(path: Path, size: Size | None = None, grey_range: GreyRange | None = None) -> np.ndarray:
+    """The pixels of a photograph, [H, W, 3] uint8, RGB: see ``load_with_alpha``."""
+    return load_with_alpha(path, size, grey_range)[0]
+
+
+def load_with_alpha(
+    path: Path, size: Size | None = None, grey_range: GreyRange | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Check a photograph and decode it.
 
     size: (width, height) in pixels that it should have, where that is known; what has another is not decoded.
+    grey_range: of 16 bits, what becomes 0 and 255; beyond it values are clipped. Default: 0 to 65535.
 
     Returns [H, W, 3] uint8, RGB, the pixels that COLMAP's reader gives. EXIF orientation is ignored. Grey is repeated
-    in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, an alpha channel is dropped and the
-    colours under it stay as they are. Needs the room of about two such arrays. Safe to call from several threads,
-    which Pillow lets decode at the same time.
+    in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, colours under alpha stay as they are.
+    Beside them [H, W] bool, where alpha is above 0; None where that is everywhere, or nowhere: some programs leave the
+    channel empty. Needs the room of about two such arrays. Safe to call from several threads, which Pillow lets decode
+    at the same time.
 
     Raises ValueError with the reason in one line (without the path) where the file cannot be used, a part of it is
     missing among others, FileNotFoundError where there is none.
     """
-    with decoded(Path(path), size) as (picture, deep):
+    with decoded(Path(path), size) as (picture, deep, seen):
         _check_range(picture)
         with named_damage():
-            return _pixels(picture, deep)
+            return _pixels(picture, deep, grey_range or (0, WHITE)), seen
+
+
+def count_greys(path: Path, size: Size | None = None) -> np.ndarray | None:
+    """How often each value of 16 bits is in a photograph where alpha is above 0, of all its channels: [65536] int64.
+
+    None for one of another depth. Raises as ``load_with_alpha``.
+    """
+    with decoded(Path(path), size) as (picture, deep, seen):
+        _check_range(picture)
+        if deep is None and not picture.mode.startswith("I"):
+            return None
+        values, counts = np.asarray(picture) if deep is None else deep, np.zeros(WHITE + 1, np.int64)
+        for top in range(0, len(values), _COUNTED_ROWS):
+            rows = slice(top, top + _COUNTED_ROWS)
+            strip = values[rows] if seen is None else values[rows][seen[rows]]
+            counts += np.bincount(strip.ravel(), minlength=WHITE + 1)
+        return counts
 
 
 def check_photograph(path: Path, size: Size | None = None) -> tuple[int, int]:
@@ -111,19 +139,26 @@ def _check_range(picture: Image.Image) -> None:
             raise ValueError("has pixels with a sign, expected numbers from 0")
 
 
-def _pixels(picture: Image.Image, deep: np.ndarray | None) -> np.ndarray:
+def _pixels(picture: Image.Image, deep: np.ndarray | None, grey_range: GreyRange) -> np.ndarray:
     """[H, W, 3] uint8 of what ``decoded`` gives; in strips, as Pillow's own way takes three copies."""
-    width, height = picture.size
+    (width, height), (low, high) = picture.size, grey_range
     pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, _STRIP_ROWS):
         rows = slice(top, min(top + _STRIP_ROWS, height))
         strip = picture.crop((0, top, width, rows.stop))
         if deep is not None:
-            pixels[rows] = np.rint(deep[rows] / 257)
+            pixels[rows] = _in_8_bits(deep[rows], low, high)
         elif picture.mode == "F":
             pixels[rows] = np.rint(np.asarray(strip) * 255)[..., None]
         elif picture.mode.startswith("I"):  # 16 bits
-            pixels[rows] = np.rint(np.asarray(strip) / 257)[..., None]
+            pixels[rows] = _in_8_bits(np.asarray(strip), low, high)[..., None]
         else:
             pixels[rows] = np.asarray(strip.convert("RGB"))
     return pixels
+
+
+def _in_8_bits(values: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Values of 16 bits, [...], as whole numbers from 0 to 255, float64."""
+    if (low, high) == (0, WHITE):
+        return np.rint(values / 257)
+    return np.rint((np.clip(values, low, high).astype(np.float64) - low) * (255 / (high - low)))

@@ -20,7 +20,7 @@ from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import TORN, UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
-from d2sfm.options import Convention
+from d2sfm.options import Convention, GreyRange
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.refinement.tracks import Edges
 from d2sfm.refinement.warps import local_warps
@@ -37,10 +37,18 @@ class ImageKeypoints:
     xy: np.ndarray  # [N, 2] float64
     scale: np.ndarray  # [N] pixels of the input that one of the keypoint's level is
     orientation: int = 1  # EXIF's, that makes the stored photograph upright
+    grey_range: GreyRange | None = None  # of 16 bits, from which the photograph is stretched
 
     @classmethod
     def of_stored(
-        cls, image_id: int, name: str, image_size: Size, input_size: Size, orientation: int, keypoints: np.ndarray
+        cls,
+        image_id: int,
+        name: str,
+        image_size: Size,
+        input_size: Size,
+        orientation: int,
+        keypoints: np.ndarray,
+        grey_range: GreyRange | None = None,
     ) -> "ImageKeypoints":
         """From keypoints as extraction gives them, [N, 3 or more] x, y, scale in pixels of the stored photograph.
 
@@ -56,6 +64,7 @@ class ImageKeypoints:
             xy=input_from_image(xy, size, upright_size(image_size, orientation)),
             scale=keypoints[:, 2].astype(np.float64) / resize_factor(input_size, image_size),
             orientation=orientation,
+            grey_range=grey_range,
         )
 
     def in_image(self, xy: np.ndarray) -> np.ndarray:
@@ -116,7 +125,7 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
             raise RuntimeError(f"{features.path} holds features in the frame {found.convention}: extract again without")
         image, size = found.image, (found.image.width, found.image.height)
         of_image = (image.image_id, image.name, size, found.input_size, found.orientation, found.keypoints)
-        images.append(ImageKeypoints.of_stored(*of_image))
+        images.append(ImageKeypoints.of_stored(*of_image, found.grey_range))
     return images
 
 

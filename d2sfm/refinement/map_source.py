@@ -37,19 +37,19 @@ class MapSource:
 
     def _load(self, number: int) -> FeatureMaps:
         image = self._collection.images[number]
-        photograph = self._folder / image.name
+        photograph, seen_as = self._folder / image.name, (image.orientation, image.grey_range)
         if self._kept is None:
             return self._compute(image)
-        maps = self._kept.get(photograph, image.input_size, image.orientation)
+        maps = self._kept.get(photograph, image.input_size, *seen_as)
         if maps is None:
             maps = self._compute(image)
-            self._kept.put(photograph, image.input_size, maps, image.orientation)
+            self._kept.put(photograph, image.input_size, maps, *seen_as)
         return FeatureMaps(*(each.to(self._device) for each in maps))
 
     def _compute(self, image: ImageKeypoints) -> FeatureMaps:
         path = self._folder / image.name
         try:
-            pixels = load_photograph(path, image.image_size)
+            pixels = load_photograph(path, image.image_size, image.grey_range)
         except ValueError as error:
             raise ValueError(f"{path} {error}") from error
         picture = resize(upright_array(pixels, image.orientation), image.input_size)

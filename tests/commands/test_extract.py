@@ -144,3 +144,13 @@ def test_cameras_rigs_and_a_part_of_the_folder(tmp_path, monkeypatch, capsys):
     [rig] = read_rigs("db.db").values()
     [(sensor, pose)] = rig.non_ref_sensors.items()
     assert (sensor.id, pose.translation.tolist()) == (right, [-0.15, 0, 0])
+
+
+@pytest.mark.parametrize(("stretch", "expected"), [("folder", [10, 50]), ("image", "image"), ("none", None)])
+def test_stretch(photographs, tmp_path, stretch, expected):
+    values = np.linspace(10, 50, 88 * 120).round().astype(np.uint16)
+    cv2.imwrite(str(photographs / "a.png"), values.reshape(88, 120))
+    code, features, settings = extract(photographs, tmp_path / "db.db", "--stretch", stretch)
+    assert code == 0
+    assert settings.get("stretch") == expected
+    assert features.grey_range == (None if stretch == "none" else (10, 50))

@@ -81,3 +81,20 @@ def test_a_folder_without_any_fitting_mask_is_refused_before_the_database_is_mad
     with pytest.raises(ValueError, match="no mask for any photograph"):
         extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert not (tmp_path / "db.db").exists()
+
+
+def test_transparent_pixels_are_out_beside_masks(tmp_path, photographs, masks, caplog):
+    caplog.set_level("INFO")
+    alpha = np.full((80, 96), 255, np.uint8)
+    alpha[:40] = 0
+    (photographs / "a.jpg").rename(photographs / "a.was.jpg")
+    with Image.open(photographs / "a.was.jpg") as picture:
+        picture.putalpha(Image.fromarray(alpha))
+        picture.save(photographs / "a.png")
+    (masks / "a.jpg.png").rename(masks / "a.png.png")
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
+    assert "no keypoints where alpha is 0: 1 photograph (a.png)" in caplog.text
+    found = read_all(tmp_path / "db.db")
+    whole = found["a.was.jpg"].keypoints
+    assert np.array_equal(found["a.png"].keypoints, whole[(whole[:, 0] >= 48) & (whole[:, 1] >= 40)])
+    assert len(found["a.png"]) > 0

@@ -71,14 +71,14 @@ def test_nothing_is_lost_of_a_photograph_until_its_new_features_are_there(tmp_pa
 
 def stop_at(monkeypatch, name):
     """Let extraction be interrupted when it is the photograph's turn."""
-    load = pipeline.load_photograph
+    load = pipeline.load_with_alpha
 
-    def stopping(path, size):
+    def stopping(path, *expected):
         if path.name == name:
             raise KeyboardInterrupt
-        return load(path, size)
+        return load(path, *expected)
 
-    monkeypatch.setattr(pipeline, "load_photograph", stopping)
+    monkeypatch.setattr(pipeline, "load_with_alpha", stopping)
 
 
 def test_a_stopped_overwriting_run_may_go_on_without_the_option(photographs, matched, monkeypatch):

@@ -36,14 +36,13 @@ def run(monkeypatch):
     """Runs the pipeline on photographs of these sizes, with ``load`` in place of the decoder."""
 
     def run(extractor, store, load=picture, sizes=SIZES, **options):
-        def decode(path, size):
+        def load_of_size(path, size, *_):
             pixels = load(path)
-            found = (pixels.shape[1], pixels.shape[0])
-            if found != size:  # as load_photograph says it
+            if (found := pixels.shape[1::-1]) != size:
                 raise ValueError(f"is {found[0]} x {found[1]} px, expected {size[0]} x {size[1]} px")
-            return pixels
+            return pixels, None
 
-        monkeypatch.setattr(pipeline, "load_photograph", decode)
+        monkeypatch.setattr(pipeline, "load_with_alpha", load_of_size)
         skipped = Skipped()
         return extract_all(photographs_of(sizes), extractor, store, skipped, **options), skipped
 

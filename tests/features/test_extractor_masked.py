@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.helpers import textured_picture
 
 from d2sfm.features.extractor import Extractor
@@ -69,3 +70,16 @@ def test_each_picture_of_a_batch_has_its_own_mask(extractor, textured, mask):
 def test_masks_of_another_shape_or_type_are_refused(extractor, textured, wrong):
     with pytest.raises(ValueError, match=r"mask is .*, expected bool \(88, 120\)"):
         extractor.prepare(textured, wrong)
+
+
+def test_of_a_file_nothing_transparent_enters(extractor, textured, mask, tmp_path):
+    alpha = np.full((88, 120), 255, np.uint8)
+    alpha[:, :60] = 0
+    picture = Image.fromarray(textured)
+    picture.putalpha(Image.fromarray(alpha))
+    picture.save(tmp_path / "a.png")
+    found = extractor.extract(tmp_path / "a.png")
+    assert 0 < len(found) < len(extractor.extract(textured))
+    assert np.array_equal(found.keypoints, extractor.extract(textured, mask=alpha > 0).keypoints)
+    both = extractor.extract(tmp_path / "a.png", mask=mask)
+    assert np.array_equal(both.keypoints, extractor.extract(textured, mask=mask & (alpha > 0)).keypoints)

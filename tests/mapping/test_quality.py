@@ -3,7 +3,7 @@ import pycolmap
 import pytest
 from support.synthetic_model import synthetic
 
-from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, score, statistics, table
+from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, score, statistics, table, uneven_focal_lengths
 
 
 def model_statistics(**changes):
@@ -90,3 +90,24 @@ def test_table_has_a_line_for_each_model():
     assert lines[1].startswith("first ")
     assert lines[2].split()[:4] == ["second,", "kept", "3", "of"]
     assert len({line.index("of 12") for line in lines[1:]}) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "is_uneven"),
+    [
+        ("PINHOLE", [543, 596, 40, 30], True),
+        ("PINHOLE", [452, 262, 40, 30], True),
+        ("PINHOLE", [517, 518, 40, 30], False),
+        ("SIMPLE_RADIAL", [517, 40, 30, 0.1], False),
+        ("EQUIRECTANGULAR", [80, 60], False),
+    ],
+)
+def test_focal_lengths_that_drift_apart(model, params, is_uneven):
+    """The case pinhole_aspect_ratio. Of cameras that no image has nothing is said."""
+    found = pycolmap.Reconstruction()
+    for camera_id in (1, 2):
+        camera = pycolmap.Camera(camera_id=camera_id, model=model, width=80, height=60, params=params)
+        found.add_camera_with_trivial_rig(camera)
+    image = pycolmap.Image("a.jpg", np.zeros((0, 2)), 1, 1)
+    found.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
+    assert [camera.camera_id for camera in uneven_focal_lengths(found)] == ([1] if is_uneven else [])

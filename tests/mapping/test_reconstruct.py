@@ -11,6 +11,7 @@ import pytest
 from support.helpers import textured_picture
 
 from d2sfm.database import FeatureStore, mark_cameras_given
+from d2sfm.mapping import reconstruct as module
 from d2sfm.mapping import starts
 from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
@@ -307,18 +308,11 @@ def test_a_model_without_a_supported_image_is_none(database, tmp_path, monkeypat
     assert "the camera turned in one place" in str(result)
 
 
-def test_focal_lengths_that_drift_apart_are_told(database, tmp_path, caplog):
-    """The case pinhole_aspect_ratio. A camera that is as it should be is not named."""
-    with closing(sqlite3.connect(database)) as connection:
-        pinhole = np.array([1000.0, 1200.0, 512.0, 384.0]).tobytes()
-        connection.execute("UPDATE cameras SET model = 1, params = ?", (pinhole,))
-        connection.commit()
-    known = ReconstructionOptions(refine_cameras=RefineCameras.NO, **ONE_START)
-    assert reconstruct(database, tmp_path / "sparse", options=known).models
-    assert "focal lengths of 1000 px in x and 1200 px in y" in caplog.text
-    caplog.clear()
-    assert reconstruct(database, tmp_path / "free", options=ReconstructionOptions(**ONE_START)).models
-    assert "focal lengths" not in caplog.text
+def test_focal_lengths_that_drift_apart_are_told(database, tmp_path, monkeypatch, caplog):
+    uneven = pycolmap.Camera(camera_id=7, model="PINHOLE", width=80, height=60, params=[543, 596, 40, 30])
+    monkeypatch.setattr(module, "uneven_focal_lengths", lambda model: [uneven])
+    assert reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(**ONE_START)).models
+    assert "camera 7 (PINHOLE): focal lengths of 543 px in x and 596 px in y" in caplog.text
 
 
 def test_a_database_without_verified_pairs_says_what_to_run(tmp_path):

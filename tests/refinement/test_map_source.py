@@ -1,5 +1,7 @@
 """Feature maps of the images of a collection: those of the photographs at the network's size, kept within a limit."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -61,7 +63,7 @@ def computed(monkeypatch):
     """Names of the photographs whose maps were computed, in order."""
     names, load = [], map_source_module.load_photograph
     monkeypatch.setattr(
-        map_source_module, "load_photograph", lambda path, size: names.append(path.name) or load(path, size)
+        map_source_module, "load_photograph", lambda path, *given: names.append(path.name) or load(path, *given)
     )
     return names
 
@@ -76,6 +78,21 @@ def test_maps_are_those_of_the_resized_photographs(folder, tmp_path, cached):
         found = source(number)
         assert torch.equal(found.fine, expected.fine)
         assert torch.equal(found.coarse, expected.coarse)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_stretched_photograph_is_stretched_again(folder, tmp_path, cached):
+    values = (29000 + textured_picture(0, IMAGE_SIZE)[..., 0] * 0.5).astype(np.uint16)
+    cv2.imwrite(str(folder / name_of(0)), values)
+    collection, greys = a_collection(), (29020, 29100)
+    collection.images[0] = replace(collection.images[0], grey_range=greys)
+    cache = MapCacheOptions(cache=tmp_path / "cache" if cached else None)
+    source = MapSource(collection, folder, RefinementOptions(device="cpu", precision=Precision.FLOAT32), cache)
+    pixels = resize(load_photograph(folder / name_of(0), grey_range=greys), INPUT_SIZE)
+    assert pixels.std() > 30
+    trunk = Trunk(load_weights("d2_ots", Preprocessing.CAFFE))
+    expected = feature_maps(pixels, trunk, Preprocessing.CAFFE, torch.device("cpu"))
+    assert torch.equal(source(0).fine, expected.fine)
 
 
 @pytest.mark.parametrize(

@@ -211,4 +211,8 @@ BAD_ROWS = {
     "max_error is a text": of_note("match", '{"max_error": "x"}'),
     "max_error is NaN": of_note("match", '{"max_error": NaN}'),
     "settings are a blob": BadRow("UPDATE d2sfm_settings SET value = x'00' WHERE key = 'match'", None, "match", ALL),
+    "range of greys without an end": BadRow(of_image("d2sfm_features", "grey_low = 5"), None, "a.png", ALL),
+    "range of greys is a text": BadRow(
+        of_image("d2sfm_features", "grey_low = 'x', grey_high = 'y'"), None, "a.png", ALL
+    ),
 }

@@ -47,7 +47,7 @@ def require_whole(database: Path) -> dict:
     for name, (rows, _, data) in found["keypoints"].items():
         _, of_descriptors, row_bytes, descriptors = found["descriptors"][name]
         assert rows == of_descriptors == len(data) // 16 == len(descriptors) // row_bytes
-        *_, scores, orientation = found["d2sfm_features"][name]
+        *_, scores, orientation, _, _ = found["d2sfm_features"][name]
         assert len(scores) == 4 * rows
         assert orientation in range(1, 9)
     for pair, (rows, _, data) in found["matches"].items():

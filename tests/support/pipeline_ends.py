@@ -22,8 +22,8 @@ class StandIn:
     def batch_size(self, image_size):
         return self.batch
 
-    def prepare(self, image, mask, orientation):
-        return Prepared(image, (image.shape[1], image.shape[0]), mask, orientation)
+    def prepare(self, image, mask, orientation, grey_range):
+        return Prepared(image, (image.shape[1], image.shape[0]), mask, orientation, grey_range)
 
     def extract_batch(self, pictures, on_maps=None):
         self.batches.append(len(pictures))

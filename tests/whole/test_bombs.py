@@ -98,7 +98,7 @@ def of_the_camera_mask(folder, images):
 
 def of_weights(folder, images):
     write_checkpoint(folder / "w.pth")
-    return ["extract", "--images", images, "--weights", folder / "w.pth"], 2, "w.pth is damaged: it declares more bytes than it has"
+    return ["extract", "--images", images, "--weights", folder / "w.pth"], 2, "w.pth is damaged: it declares more bytes"
 
 
 def of_global_descriptors(folder, images):

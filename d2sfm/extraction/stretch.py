@@ -1,0 +1,132 @@
+"""Photographs of 16 bits that use little of their range, as radiometric thermal ones do, are stretched for the network.
+
+Others stay as they are, to the bit. From one range for the whole folder a grey is the same in every photograph.
+"""
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.database import FeatureStore
+from d2sfm.features.fingerprints import stretch_of
+from d2sfm.options import GreyRange, Stretch
+from d2sfm.photographs.greys import is_narrow, used_range
+from d2sfm.photographs.headers import has_16_bits
+from d2sfm.photographs.photograph import Photograph
+from d2sfm.photographs.reading import count_greys
+from d2sfm.skipped import Skipped
+from d2sfm.system import processors
+from d2sfm.text import first_of
+
+MOST_THREADS = 4  # each holds a decoded photograph
+
+logger = logging.getLogger(__name__)
+
+Noted = GreyRange | Stretch
+
+
+def stretched(
+    photographs: list[Photograph], stretch: Stretch, noted: Noted = Stretch.NONE, known: list[Photograph] | None = None
+) -> list[Photograph]:
+    """The photographs with the range of greys from which each is to be stretched. The log says how many, and from what.
+
+    noted: of ``noted_stretch``: a range goes on. known: photographs that have features, with their ranges, of which
+    those that should have been stretched are named. What can't be read is left to when it is its turn.
+
+    Raises RuntimeError where photographs of 16 bits come to others that were stretched in another way.
+    """
+    deep = _deep(photographs)
+    if stretch is Stretch.NONE:
+        if deep and noted is not Stretch.NONE:
+            raise _otherwise(noted, stretch)
+        return photographs
+    used, total = {}, np.zeros(1, np.int64)
+    for name, counts in _counts(deep):
+        used[name], total = used_range(counts), total + counts
+    if not used:
+        return photographs
+    if noted is not Stretch.NONE and (noted is Stretch.IMAGE) is not (stretch is Stretch.IMAGE):
+        raise _otherwise(noted, stretch)
+    if stretch is Stretch.FOLDER:
+        common = noted if isinstance(noted, tuple) else used_range(total)
+        if common == noted:
+            _warn_of_clipped(used, common)
+        used = dict.fromkeys(used, common)
+    low, high = np.array(list(used.values())).T
+    logger.info(
+        "stretched from %d..%d%s to 0..255, as they use less than a quarter of their 16 bits: %s",
+        low.min(),
+        high.max(),
+        ", each from its own part," if stretch is Stretch.IMAGE else "",
+        first_of(list(used), "photograph"),
+    )
+    as_stored = _deep([photograph for photograph in known or () if photograph.grey_range is None])
+    if narrow := [name for name, _ in _counts(as_stored)]:
+        logger.warning(
+            "not stretched when extracted, so that they match stretched ones badly: %s: --overwrite extracts again",
+            first_of(narrow, "photograph"),
+        )
+    return [replace(photograph, grey_range=used.get(photograph.name)) for photograph in photographs]
+
+
+def noted_stretch(database: Path) -> Noted:
+    """How photographs of a database were stretched that have features; NONE where none was."""
+    with FeatureStore(database) as store:
+        found = {stretch_of(fingerprint) for fingerprint in set(store.extracted().values())} - {Stretch.NONE}
+    return next(iter(found), Stretch.NONE)  # features of different ones are not mixed
+
+
+def _deep(photographs: list[Photograph]) -> list[Photograph]:
+    """Those of 16 bits."""
+
+    def is_deep(photograph: Photograph) -> bool:
+        with Skipped().catching(photograph.name):
+            return has_16_bits(photograph.path)
+        return False
+
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(is_deep, photographs)
+        return [photograph for photograph, is_one in zip(photographs, found, strict=True) if is_one]
+
+
+def _counts(photographs: list[Photograph]) -> Iterator[tuple[str, np.ndarray]]:
+    """Names of those that are to be stretched, and how often each has each value, see ``count_greys``."""
+
+    def counts_of(photograph: Photograph) -> np.ndarray | None:
+        with Skipped().catching(photograph.name):
+            counts = count_greys(photograph.path, photograph.size)
+            return counts if counts is not None and is_narrow(*used_range(counts)) else None
+        return None
+
+    with ThreadPoolExecutor(min(MOST_THREADS, processors())) as pool:
+        for photograph, counts in zip(photographs, pool.map(counts_of, photographs), strict=True):
+            if counts is not None:
+                yield photograph.name, counts
+
+
+def _warn_of_clipped(used: dict[str, GreyRange], common: GreyRange) -> None:
+    """Say which of the new photographs lose more than what is at the ends of any one's range."""
+    margin = (common[1] - common[0]) / 10
+    beyond = [name for name, (low, high) in used.items() if low < common[0] - margin or high > common[1] + margin]
+    if beyond:
+        logger.warning(
+            "darker or brighter than the range of %d..%d from which photographs are stretched, and clipped to it: %s "
+            "(--overwrite takes the range of all anew)",
+            *common,
+            first_of(beyond, "photograph"),
+        )
+
+
+def _otherwise(noted: Noted, stretch: Stretch) -> RuntimeError:
+    if isinstance(noted, tuple):
+        before, way = f"stretched from {noted[0]}..{noted[1]}", Stretch.FOLDER
+    else:
+        before, way = "stretched each from its own range", Stretch.IMAGE
+    return RuntimeError(
+        f"the database holds features of photographs of 16 bits that were {before}, asked for is --stretch {stretch}: "
+        f"use --stretch {way}, --overwrite to extract all of them again, or another database"
+    )
