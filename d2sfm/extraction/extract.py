@@ -82,17 +82,17 @@ def extract_to_database(
     masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
     names = _require_inputs(images, only, options or ExtractionOptions(), cameras, masks, cache)
     extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
-    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
+    fingerprint, stretch = json.dumps(json.loads(extractor.fingerprint) | masks.settings), extractor.options.stretch
     with exclusive(database):
         open_database(database, cameras)
+        noted_stretch(database, stretch, set(names) if overwrite else ())
         pending = begin(database, images, names, fingerprint, overwrite, only)
         masks.warn_of_lacking(pending)
         is_of_size = extractor.check_size
         photographs = read_headers(images, pending, skipped, lambda each: is_of_size(each.upright_size), largest)
         _warn_of_missing(database, images, names, only)
         known = _extracted(database, images, sorted(set(names) - set(pending)), extractor.options.orientation)
-        stretch = extractor.options.stretch
-        photographs = stretched(photographs, stretch, noted_stretch(database), known)
+        photographs = stretched(photographs, stretch, noted_stretch(database, stretch), known)
         photographs = turned(photographs, extractor.options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
