@@ -64,10 +64,9 @@ def extract_to_database(
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
-    A database is made where there is none. Photographs that have features are passed over; what can't be used is named
-    in the summary and leaves no row behind. cache: where early feature maps are kept for refinement. only: patterns
-    (see ``text.fits``) of what this run is about. overwrite: extract again what has features, of whatever settings, see
-    ``database.overwriting``. A photograph whose size changed gets a new camera; one that is broken keeps what it had.
+    Photographs that have features are passed over; the summary names what can't be used. cache: where early feature
+    maps are kept for refinement. only: patterns (see ``text.fits``) of what this run is about. overwrite: extract again
+    what has features, see ``database.overwriting``; new sizes get new cameras, broken photographs keep what they had.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
     other, RuntimeError where the database is none, or holds features of another kind that would stay.
@@ -81,12 +80,13 @@ def extract_to_database(
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
     with exclusive(database):
         open_database(database, cameras)
+        noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
         pending = begin(database, images, names, fingerprint, overwrite, only)
         masks.warn_of_lacking(pending)
         photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest)
         _warn_of_missing(database, images, names, only)
         known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
-        photographs = stretched(photographs, options.stretch, noted_stretch(database), known)
+        photographs = stretched(photographs, options.stretch, noted_stretch(database, options.stretch), known)
         photographs = turned(photographs, options, known, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)

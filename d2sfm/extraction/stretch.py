@@ -4,7 +4,7 @@ Others stay as they are, to the bit. From one range for the whole folder a grey 
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -36,21 +36,14 @@ def stretched(
 
     noted: of ``noted_stretch``: a range goes on. known: photographs that have features, with their ranges, of which
     those that should have been stretched are named. What can't be read is left to when it is its turn.
-
-    Raises RuntimeError where photographs of 16 bits come to others that were stretched in another way.
     """
-    deep = _deep(photographs)
     if stretch is Stretch.NONE:
-        if deep and noted is not Stretch.NONE:
-            raise _otherwise(noted, stretch)
         return photographs
     used, total = {}, np.zeros(1, np.int64)
-    for name, counts in _counts(deep):
+    for name, counts in _counts(_deep(photographs)):
         used[name], total = used_range(counts), total + counts
     if not used:
         return photographs
-    if noted is not Stretch.NONE and (noted is Stretch.IMAGE) is not (stretch is Stretch.IMAGE):
-        raise _otherwise(noted, stretch)
     if stretch is Stretch.FOLDER:
         common = noted if isinstance(noted, tuple) else used_range(total)
         if common == noted:
@@ -73,11 +66,23 @@ def stretched(
     return [replace(photograph, grey_range=used.get(photograph.name)) for photograph in photographs]
 
 
-def noted_stretch(database: Path) -> Noted:
-    """How photographs of a database were stretched that have features; NONE where none was."""
+def noted_stretch(database: Path, stretch: Stretch, anew: Collection[str] = ()) -> Noted:
+    """How photographs of a database were stretched that have features; NONE where none was.
+
+    anew: names of those whose features do not count, as they are to be written anew. Raises RuntimeError where the
+    others were stretched in another way than ``stretch``.
+    """
     with FeatureStore(database) as store:
-        found = {stretch_of(fingerprint) for fingerprint in set(store.extracted().values())} - {Stretch.NONE}
-    return next(iter(found), Stretch.NONE)  # features of different ones are not mixed
+        fingerprints = {found for name, found in store.extracted().items() if name not in anew}
+    found = {stretch_of(fingerprint) for fingerprint in fingerprints} - {Stretch.NONE}
+    noted = next(iter(found), Stretch.NONE)  # features of different ones are not mixed
+    way = Stretch.FOLDER if isinstance(noted, tuple) else noted
+    if way not in (Stretch.NONE, stretch):
+        raise RuntimeError(
+            f"{database} holds features with --stretch {way}, asked for is --stretch {stretch}: use the same settings, "
+            "--overwrite to extract all of them again or another database"
+        )
+    return noted
 
 
 def _deep(photographs: list[Photograph]) -> list[Photograph]:
@@ -119,14 +124,3 @@ def _warn_of_clipped(used: dict[str, GreyRange], common: GreyRange) -> None:
             *common,
             first_of(beyond, "photograph"),
         )
-
-
-def _otherwise(noted: Noted, stretch: Stretch) -> RuntimeError:
-    if isinstance(noted, tuple):
-        before, way = f"stretched from {noted[0]}..{noted[1]}", Stretch.FOLDER
-    else:
-        before, way = "stretched each from its own range", Stretch.IMAGE
-    return RuntimeError(
-        f"the database holds features of photographs of 16 bits that were {before}, asked for is --stretch {stretch}: "
-        f"use --stretch {way}, --overwrite to extract all of them again, or another database"
-    )

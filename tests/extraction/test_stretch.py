@@ -107,9 +107,14 @@ def test_a_later_run_keeps_the_range_and_names_what_is_clipped(tmp_path, photogr
     assert f"range of {common[0]}..{common[1]} from which photographs are stretched" in caplog.text
     assert "1 photograph (hot.png)" in caplog.text
     save(photographs, d=thermal(6))
+    before = stretches(database)
     for other in ("image", "none"):
-        with pytest.raises(RuntimeError, match=rf"stretched from {common[0]}\.\.{common[1]}, asked for is --stretch"):
+        refused = pytest.raises(RuntimeError, match=f"with --stretch folder, asked for is --stretch {other}: use")
+        with refused:
             extract_to_database(database, photographs, options=options(other))
+        with refused:
+            extract_to_database(database, photographs, options=options(other), only=["a.png"], overwrite=True)
+    assert stretches(database) == before
     extract_to_database(database, photographs, options=options(), overwrite=True)
     assert stretches(database)[0]["a.png"][1] > common[1]
 

@@ -1,6 +1,5 @@
 """Turns of photographs from their pictures."""
 
-import cv2
 import numpy as np
 import pytest
 from support.helpers import textured_picture
@@ -8,7 +7,6 @@ from support.helpers import textured_picture
 from d2sfm.coordinates import stored_array, upright_array
 from d2sfm.options import ExtractionOptions, Precision
 from d2sfm.orientation.find import Turns, find_turns
-from d2sfm.photographs.reading import list_photographs, load_photograph
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 AUTO = ExtractionOptions(precision=Precision.AUTO)
@@ -81,21 +79,3 @@ def test_the_text_says_how_many_were_turned_and_how_sure_that_is():
         "orientation: 3 of 5 photographs turned (2 to the right, 1 upside down), by 12 matches or more (median 25); "
         "1 are not sure and stay as they are, e the first"
     )
-
-
-@pytest.mark.slow
-@pytest.mark.photographs
-def test_photographs_are_turned_back(shared_data):
-    folder = shared_data / "fountain_p11" / "images"
-    names = list_photographs(folder)
-    generator = np.random.default_rng(0)
-    stored = dict(zip(names, generator.choice([1, 1, 6, 3, 8], len(names)).tolist(), strict=True))
-    stored |= dict.fromkeys(names[::2], 1)
-
-    def load(name: str) -> np.ndarray:
-        small = cv2.resize(load_photograph(folder / name), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-        return stored_array(small, stored[name])
-
-    found = find_turns(names, load, options=AUTO)
-    assert found.orientation == stored
-    assert found.unsure == ()
