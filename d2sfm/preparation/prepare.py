@@ -19,7 +19,7 @@ from d2sfm.preparation.picture import Picture, saved_origin
 from d2sfm.preparation.sources import Sources, find_sources
 from d2sfm.preparation.video import take_frames
 from d2sfm.skipped import Skipped, reason
-from d2sfm.text import first_of, printable
+from d2sfm.text import first_of
 
 NAMES_SHOWN = 20  # of what is left out on purpose
 
@@ -43,7 +43,7 @@ class PreparationSummary:
 
     def __str__(self) -> str:
         text = f"prepare: {self.copied} photographs copied, {self.converted} converted, "
-        text += f"{self.frames} frames of {self.videos} videos in {printable(str(self.output))}"
+        text += f"{self.frames} frames of {self.videos} videos in {self.output}"
         for count, what in (
             (self.already_there, "were there already"),
             (len(self.sources.live_movies), "movies of live photos left out"),
@@ -94,7 +94,7 @@ def prepare(
             error.filename = error.filename or str(output / name)
             raise
     for name, remark in summary.remarks.items():
-        logger.warning("%s %s", printable(name), remark)
+        logger.warning("%s %s", name, remark)
     return summary
 
 
@@ -104,7 +104,7 @@ def _tell_left_out(found: Sources) -> None:
         (found.raw_doubles, "raw files beside the same shots as JPEG or HEIC"),
     ):
         if names:
-            shown = ", ".join(map(printable, names[:NAMES_SHOWN]))
+            shown = ", ".join(names[:NAMES_SHOWN])
             more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
             logger.info("left out, %s: %s%s", what, shown, more)
     if found.others:
