@@ -34,7 +34,7 @@ what to try: match again with a tighter threshold (match --max-error 4 --overwri
 internet photographs) or with --camera-mode single; more photographs between those that share little"""
 
 ONLY_DROPPED = f"""\
-a model of {{images}} images and {{points}} points is left out, as none of its images sees {MIN_SUPPORT} points. Likely
+a model of {{images}} images and {{points}} point{{s}} is left out: none of its images sees {MIN_SUPPORT} points. Likely
 causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong matches"""
 
 
@@ -84,7 +84,7 @@ class ReconstructionResult:
         dropped = [start.dropped for start in self.starts if start.dropped is not None]
         if dropped:
             most = max(dropped, key=lambda model: model.points)
-            lines += [ONLY_DROPPED.format(images=most.images, points=most.points)]
+            lines += [ONLY_DROPPED.format(images=most.images, points=most.points, s="" if most.points == 1 else "s")]
         lines += [f"{folder} is of an earlier run" for folder in self.earlier]
         return [*lines, WHAT_TO_TRY]
 

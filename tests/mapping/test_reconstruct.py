@@ -304,7 +304,7 @@ def test_a_model_without_a_supported_image_is_none(database, tmp_path, monkeypat
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=2))
     assert result.models == ()
     assert not list(tmp_path.glob("sparse/*"))
-    assert "a model of 3 images and 1 points is left out, as none of its images sees 30 points" in str(result)
+    assert "a model of 3 images and 1 point is left out: none of its images sees 30 points" in str(result)
     assert "the camera turned in one place" in str(result)
 
 

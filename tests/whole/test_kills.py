@@ -98,7 +98,8 @@ class Work:
         return process.exitcode != 0 and not is_through
 
     def _locks(self):
-        return list(self.folder.glob("*.lock"))
+        """Of databases, not of parts: by the latter the next run knows what to tidy."""
+        return [path for path in self.folder.glob("*.lock") if not path.name.startswith(".")]
 
     def made(self):
         """What is there, by path: rows of databases, bytes of other files."""
