@@ -29,7 +29,8 @@ def truth_of(shared_data, name):
 def test_known_cameras_are_located_and_refined_keypoints_reproject_better(shared_data, tmp_path, name, images):
     database, sparse = tmp_path / "db.db", tmp_path / "sparse"
     camera = ["--camera-mode", "single", "--camera-model", "PINHOLE", "--camera-params", PINHOLE]
-    command("extract", "--images", shared_data / name / "images", "--database", database, *camera)
+    cache = ["--cache", tmp_path / "maps"]
+    command("extract", "--images", shared_data / name / "images", "--database", database, *camera, *cache)
     command("match", "--database", database)
     command("reconstruct", "--database", database, "--output", sparse)
     model = pycolmap.Reconstruction(sparse / "0")
@@ -40,7 +41,7 @@ def test_known_cameras_are_located_and_refined_keypoints_reproject_better(shared
     assert np.median(errors.rotation_deg) < 0.3
     assert np.median(errors.centre) < 0.03
 
-    command("reconstruct", "--database", database, "--output", tmp_path / "refined", "--refine")
+    command("reconstruct", "--database", database, "--output", tmp_path / "refined", "--refine", *cache)
     plain, refined_model = statistics(model), pycolmap.Reconstruction(tmp_path / "refined" / "0")
     refined, errors = statistics(refined_model), compare_with_truth(refined_model, truth_of(shared_data, name))
     assert refined.images == images
