@@ -40,7 +40,7 @@ class MatchStore(Store):
         self._names = {image_id: name for image_id, name, _ in images}
         self._camera_ids = {image_id: camera_id for image_id, _, camera_id in images}
         self._counts = dict(
-            self._connection.rows("SELECT image_id, rows FROM keypoints WHERE typeof(rows) = 'integer'")
+            self._connection.rows("SELECT image_id, rows FROM keypoints WHERE typeof(rows) = 'integer' AND rows >= 0")
         )
 
     def image_names(self) -> dict[int, str]:
