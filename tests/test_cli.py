@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.database_contents import done_pairs
 from support.helpers import save_plain_weights, textured_picture
+from support.photograph_folder import write_overlapping
 
 from d2sfm import __version__
 from d2sfm.cli import main
@@ -22,13 +23,7 @@ SMALL = ["--max-edge", "96"]
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Three overlapping cut-outs of one picture: they match, but no reconstruction comes of them."""
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    whole = textured_picture(3, (140, 96))
-    for index in range(3):
-        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 20 * index : 20 * index + 96])
-    return folder
+    return write_overlapping(tmp_path / "photographs")
 
 
 def run(*arguments):

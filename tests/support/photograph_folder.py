@@ -23,6 +23,15 @@ def write_photograph_folder(folder: Path) -> Path:
     return folder
 
 
+def write_overlapping(folder: Path) -> Path:
+    """Write three overlapping cut-outs of one picture: they match, but no reconstruction comes of them; the folder."""
+    folder.mkdir()
+    whole = textured_picture(3, (140, 96))
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 20 * index : 20 * index + 96])
+    return folder
+
+
 def read_all(database: Path) -> dict[str, Features]:
     """All features of a database by name."""
     with FeatureStore(database) as store:

@@ -7,10 +7,9 @@ import subprocess
 import sys
 import time
 
-import cv2
 import numpy as np
 import pytest
-from support.helpers import textured_picture
+from support.photograph_folder import write_overlapping
 
 from d2sfm.cli import main
 from d2sfm.console import EXIT_INTERRUPTED
@@ -19,13 +18,7 @@ from d2sfm.database import FeatureStore, MatchStore
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Three overlapping cut-outs of one picture."""
-    folder = tmp_path / "photographs"
-    folder.mkdir()
-    whole = textured_picture(3, (140, 96))
-    for index in range(3):
-        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 20 * index : 20 * index + 96])
-    return folder
+    return write_overlapping(tmp_path / "photographs")
 
 
 def run(*arguments):
