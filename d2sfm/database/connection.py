@@ -129,6 +129,13 @@ class Connection(Closing):
                 piece = blob.read(PIECE_BYTES)
                 flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
 
+    def attach(self, path: Path, schema: str) -> None:
+        """Let statements name the tables of another database, which is there, as ``schema.table``.
+
+        The caller keeps the rest of this process away from it (``sole_use``).
+        """
+        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?mode=rw",))
+
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         """All of the block or, after any exception, nothing of it.

@@ -29,7 +29,7 @@ def copy_tables(database: Path, copy: Path, left_out: Collection[str]) -> None:
         pass
     with sole_use(database), Connection(copy) as connection:
         connection.rows("PRAGMA foreign_keys = OFF")  # as rows are that the database holds, they are copied
-        connection.rows("ATTACH DATABASE ? AS source", (f"{database.resolve().as_uri()}?mode=rw",))
+        connection.attach(database, "source")
         with connection.transaction("DEFERRED"):  # others may write to the source
             own = tables(connection)
             for name in sorted(own - {*left_out, "sqlite_sequence"}):

@@ -175,7 +175,7 @@ def _take_over(imported: Path, path: Path) -> None:
     """Add the rows that pycolmap added to a copy, all at once. It syncs nothing: in the database itself, a power cut
     while it is at work could damage all that is there."""
     with sole_use(imported), Connection(path) as connection:
-        connection.rows("ATTACH DATABASE ? AS imported", (f"{imported.resolve().as_uri()}?mode=rw",))
+        connection.attach(imported, "imported")
         with connection.transaction():
             for table in IMPORTED:
                 names = ", ".join(columns(connection, table, "imported"))

@@ -46,7 +46,7 @@ def apply_rig_config(path: Path, config: Path) -> None:
         scratch = folder / "rigs.db"
         create_database(scratch)
         with sole_use(scratch), Connection(path) as connection:
-            connection.rows("ATTACH DATABASE ? AS scratch", (str(scratch),))
+            connection.attach(scratch, "scratch")
             with connection.transaction():
                 for table, names in _READ.items():
                     connection.rows(f"INSERT INTO scratch.{table} ({names}) SELECT {names} FROM main.{table}")
@@ -108,7 +108,7 @@ def _as_pycolmap(rig: list[RigCamera]) -> pycolmap.RigConfig:
 def _replace(path: Path, scratch: Path) -> None:
     """Put the rigs and frames of another database in the place of those that are there."""
     with sole_use(scratch), Connection(path) as connection:
-        connection.rows("ATTACH DATABASE ? AS scratch", (str(scratch),))
+        connection.attach(scratch, "scratch")
         with connection.transaction():
             for table in reversed(_WRITTEN):
                 connection.rows(f"DELETE FROM main.{table}")

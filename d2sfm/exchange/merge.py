@@ -201,7 +201,7 @@ def _copy(source: Path, part: Path, output: Path) -> None:
 def _append(merged: Path, other: Path, source: Path) -> None:
     """Add all rows of a database to another, in one transaction; source: what messages call it."""
     with sole_use(other), Connection(merged) as connection:
-        connection.rows("ATTACH DATABASE ? AS other", (f"{other.resolve().as_uri()}?mode=rw",))
+        connection.attach(other, "other")
         if tables(connection, "other") & OUR_TABLES.keys():
             create_our_tables(connection)
         with connection.transaction():
