@@ -218,6 +218,7 @@ def test_discarding_unfinished_work(root):
 
 
 @pytest.mark.photographs
+@pytest.mark.slow
 def test_megadepth_as_shipped(shared_data, tmp_path):
     """Depth maps belong to these intrinsics: they must be the ones of the published data."""
     for name in ("MegaDepth_v1_SfM", "phoenix"):
