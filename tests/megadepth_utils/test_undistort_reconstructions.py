@@ -72,6 +72,7 @@ def test_overwrite_makes_scenes_again(root, capsys):
     assert (root / "Undistorted_SfM/0001").stat().st_ino != before
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     shutil.rmtree(root / DENSE / "0000/dense0/imgs")
     (root / "MegaDepth_v1_SfM/0001/sparse/manhattan/0/images.bin").write_bytes(b"")
