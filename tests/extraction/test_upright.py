@@ -161,7 +161,7 @@ def test_the_rest_is_found_from_the_pictures(tmp_path, caplog):
             save_stored(folder / name, view, 8)
         elif number != 2:
             cv2.imwrite(str(folder / name), view[..., ::-1])
-    options, database = ExtractionOptions(max_edge=256, orientation="auto"), tmp_path / "db.db"
+    options, database = ExtractionOptions(max_edge=160, orientation="auto"), tmp_path / "db.db"
     caplog.set_level("INFO")
     extract_to_database(database, folder, options=options)
     assert "orientation: 0 of 4 photographs turned" in caplog.text

@@ -267,12 +267,11 @@ def test_features_that_are_written_again_are_not_refined(refined_database, match
         assert len(store.unrefined()) == 3
 
 
-def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
-    with FeatureStore(database) as store:
+def test_restoring_verifies_as_match_does_where_it_did_not(refined_database):
+    with FeatureStore(refined_database) as store:
         store.notes.write("match", "{}")
-    refined(database, matched)
-    restore_database(database)
-    with MatchStore(database) as store:
+    restore_database(refined_database)
+    with MatchStore(refined_database) as store:
         assert done_pairs(store, verified=True) == set(PAIRS)
 
 
