@@ -12,9 +12,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-# How long an example takes is the machine's. The same examples in every run; new ones with `--hypothesis-profile new`.
+# How long an example takes is the machine's. The same examples in every run, all of them with `--hypothesis-profile
+# thorough`; new ones with `--hypothesis-profile new`.
 settings.register_profile("new", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("repeatable", settings.get_profile("new"), derandomize=True)
+settings.register_profile("thorough", settings.get_profile("new"), derandomize=True, max_examples=100)
+settings.register_profile("repeatable", settings.get_profile("thorough"), max_examples=33)
 settings.load_profile("repeatable")
 
 # A shell makes what it starts in the background deaf to Ctrl-C, and so its children, which some tests interrupt.

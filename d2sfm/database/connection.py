@@ -28,14 +28,17 @@ _in_use: set[Path] = set()
 
 
 @contextmanager
-def sole_use(path: Path) -> Iterator[None]:
-    """Keep the rest of this process away from the database. Raises RuntimeError where it is open already."""
+def sole_use(path: Path) -> Iterator[Path]:
+    """Keep the rest of this process away from the database; gives its resolved path.
+
+    Raises RuntimeError where it is open already.
+    """
     resolved = Path(path).resolve()
     if resolved in _in_use:
         raise RuntimeError(f"{path} is already open in this process: close it before it is opened again")
     _in_use.add(resolved)
     try:
-        yield
+        yield resolved
     finally:
         _in_use.remove(resolved)
 
@@ -81,8 +84,7 @@ class Connection(Closing):
     def __init__(self, path: Path):
         self.path = Path(path)
         with ExitStack() as stack, named_errors(self.path, sqlite3.Error):
-            stack.enter_context(sole_use(self.path))
-            uri = f"{self.path.resolve().as_uri()}?mode=rw"
+            uri = f"{stack.enter_context(sole_use(self.path)).as_uri()}?mode=rw"
             self._connection = sqlite3.connect(uri, uri=True, timeout=PAUSE_S, isolation_level=None)
             stack.callback(self._connection.close)
             self._connection.execute("PRAGMA foreign_keys = ON")

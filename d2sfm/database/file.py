@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from d2sfm.database.connection import Connection, open_pycolmap
@@ -39,15 +39,22 @@ def create_database(path: Path) -> None:
 
 def require_database(path: Path) -> None:
     """Raise FileNotFoundError where the file is missing, RuntimeError where it is no COLMAP database."""
+    opened_database(path).close()
+
+
+def opened_database(path: Path) -> Connection:
+    """A connection to a database that is one. Raises as ``require_database`` does."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no database {path}")
     if not path.is_file():
         raise RuntimeError(f"{path} is no COLMAP database: it is no file")
-    with Connection(path) as connection:
-        missing = sorted(COLMAP_TABLES - tables(connection))
-    if missing:
-        raise RuntimeError(f"{path} is no COLMAP database: it has no table {', '.join(missing)}")
+    with ExitStack() as stack:
+        connection = stack.enter_context(Connection(path))
+        if missing := sorted(COLMAP_TABLES - tables(connection)):
+            raise RuntimeError(f"{path} is no COLMAP database: it has no table {', '.join(missing)}")
+        stack.pop_all()
+    return connection
 
 
 def working_copy(source: Path, target: Path) -> None:

@@ -3,8 +3,7 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from d2sfm.database.connection import Connection
-from d2sfm.database.file import require_database
+from d2sfm.database.file import opened_database
 from d2sfm.database.notes import Notes
 from d2sfm.database.rows import require_sane
 
@@ -17,9 +16,8 @@ class Store(AbstractContextManager):
     """
 
     def __init__(self, path: Path):
-        require_database(path)
         self.path = Path(path)
-        self._connection = Connection(self.path)
+        self._connection = opened_database(self.path)
         self.notes = Notes(self._connection)
         try:
             require_sane(self._connection)

@@ -62,14 +62,14 @@ def plane_matrices(scene: Scene, camera: Camera) -> np.ndarray:
 
     Rectangles that the camera sees edge on have no such matrix and get zeros: they are never hit.
     """
-    matrices = np.zeros((len(scene.quads), 3, 3))
-    for matrix, quad in zip(matrices, scene.quads, strict=True):
+    pixel_from_surface = np.zeros((len(scene.quads), 3, 3))
+    for matrix, quad in zip(pixel_from_surface, scene.quads, strict=True):
         origin = camera.rotation @ quad.origin + camera.translation
-        pixel_from_surface = camera.calibration @ np.stack(
-            [camera.rotation @ quad.edge_u, camera.rotation @ quad.edge_v, origin], axis=1
-        )
-        if np.linalg.cond(pixel_from_surface) < 1e12:
-            matrix[:] = np.linalg.inv(pixel_from_surface)
+        edges = [camera.rotation @ quad.edge_u, camera.rotation @ quad.edge_v]
+        matrix[:] = camera.calibration @ np.stack([*edges, origin], axis=1)
+    matrices = np.zeros_like(pixel_from_surface)
+    faced = np.linalg.cond(pixel_from_surface) < 1e12
+    matrices[faced] = np.linalg.inv(pixel_from_surface[faced])
     return matrices
 
 

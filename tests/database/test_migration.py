@@ -20,6 +20,7 @@ from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, PairSelectionOptions, ReconstructionOptions, VerificationOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_network")
 WGS84, CARTESIAN = pycolmap.PosePriorCoordinateSystem.WGS84, pycolmap.PosePriorCoordinateSystem.CARTESIAN
 GPS = {"view 0.jpg": (55.7, 13.1, 30.0), "view 1.jpg": (55.7, 13.1001, 31.0), "view 3.jpg": (0.0, 0.0, 0.0)}
 

@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.feature_database import descriptors_of_place, write_feature_database
 
 from d2sfm.database import FeatureStore, create_database
@@ -14,7 +15,7 @@ IDS = [1, 2, 7, 8, MAX_IMAGES - 1]
 PAIRS = [(i, j) for i in IDS for j in IDS if i < j]
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.sets(st.sampled_from(PAIRS)), st.sets(st.sampled_from(PAIRS)), st.sampled_from(IDS))
 def test_the_pairs_of_an_image_go_and_no_others(tmp_path_factory, matched, verified, image_id):
     path = tmp_path_factory.mktemp("pairs") / "db.db"

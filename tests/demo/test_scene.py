@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.helpers import scene_of, simple_camera, wall
 from support.rendered_truth import unproject
 
@@ -19,7 +20,7 @@ def test_project_by_hand():
     assert project(camera, np.zeros((0, 3))).shape == (0, 2)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.floats(-3, 3), st.floats(-60, 60), st.floats(-20, 20), st.lists(st.floats(0.5, 90), min_size=1, max_size=5))
 def test_unproject_and_project_are_inverse(height, azimuth_deg, roll_deg, depths):
     """A pixel lifted to its depth and projected again is the same pixel, at the same depth."""

@@ -8,9 +8,15 @@ from d2sfm.demo.scene import arc_of_views
 from d2sfm.demo.square import EXTENT_M
 
 
+@pytest.fixture(scope="module", params=[5, pytest.param(1, marks=pytest.mark.slow)], ids=["some", "all"])
+def pairs_of_views(square, request):
+    """Neighbours along the arc."""
+    return list(pairwise(arc_of_views(square.centre)))[:: request.param]
+
+
 @pytest.fixture(scope="module")
-def views(square):
-    return arc_of_views(square.centre)
+def views(pairs_of_views):
+    return [first for first, _ in pairs_of_views]
 
 
 def lattice(camera, step_px: int = 20) -> np.ndarray:
@@ -25,8 +31,8 @@ def test_views_see_the_square_and_stand_in_the_open(square, views):
         assert depth[depth > 0].min() > 1.5
 
 
-def test_neighbouring_views_overlap(square, views):
-    for a, b in pairwise(views):
+def test_neighbouring_views_overlap(square, pairs_of_views):
+    for a, b in pairs_of_views:
         assert transfer(square, a, b, lattice(a))[1].mean() > 0.4
 
 

@@ -221,7 +221,15 @@ def test_a_file_in_the_way_of_the_folder(tmp_path, database, output):
     refuse(database, tmp_path / output, ValueError, message)
 
 
-@pytest.mark.parametrize("names", [NAMES, [f"{number}.jpg" for number in range(40)], [f"{'a/' * 30}{'süd' * 60}.jpg"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        NAMES,
+        [f"{number}.jpg" for number in range(10)],
+        pytest.param([f"{number}.jpg" for number in range(40)], marks=pytest.mark.slow),
+        [f"{'a/' * 30}{'süd' * 60}.jpg"],
+    ],
+)
 @pytest.mark.parametrize("count", [0, 5, 400])
 def test_files_are_no_larger_than_what_is_reserved(tmp_path, names, count):
     """HDF5 ends the process where it finds no room for more."""

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import re
 import resource
+import shutil
 import signal
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
@@ -42,13 +43,19 @@ SIZE = (80, 60)
 NAMES = {"a": ["a0.png", "sub/a 1.png", "ä2.png"], "b": ["A0.png", "sub/b 1.png"], "c": ["c0.png", "c1.png", "c2.png"]}
 
 
-@pytest.fixture
-def photographs(tmp_path):
+@pytest.fixture(scope="module")
+def some_photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "photographs"
     for names in NAMES.values():
         for index, name in enumerate(names):
-            (tmp_path / "photographs" / name).parent.mkdir(exist_ok=True, parents=True)
-            cv2.imwrite(str(tmp_path / "photographs" / name), textured_picture(index, SIZE))
-    return tmp_path / "photographs"
+            (folder / name).parent.mkdir(exist_ok=True, parents=True)
+            cv2.imwrite(str(folder / name), textured_picture(index, SIZE))
+    return folder
+
+
+@pytest.fixture
+def photographs(some_photographs, tmp_path):
+    return shutil.copytree(some_photographs, tmp_path / "photographs")
 
 
 def geometry(number):
@@ -83,12 +90,22 @@ def write_database(path, photographs, names, fingerprint=FINGERPRINT, seed=0):
     return path
 
 
-@pytest.fixture
-def parts(tmp_path, photographs):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, some_photographs):
+    folder = tmp_path_factory.mktemp("parts")
     return [
-        write_database(tmp_path / f"{key}.db", photographs, names, seed=seed)
+        write_database(folder / f"{key}.db", some_photographs, names, seed=seed)
         for seed, (key, names) in enumerate(NAMES.items())
     ]
+
+
+@pytest.fixture
+def parts(tmp_path, photographs, written):
+    """Copies of them, beside the photographs of the test."""
+    copies = [shutil.copy(path, tmp_path / path.name) for path in written]
+    for path in copies:
+        set_setting(path, "images", str(photographs))
+    return copies
 
 
 def content(path):

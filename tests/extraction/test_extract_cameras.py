@@ -39,7 +39,13 @@ def test_bad_camera_options_leave_no_database(tmp_path, photographs):
     assert not (tmp_path / "db.db").exists()
 
 
-@pytest.mark.parametrize("model", CAMERA_MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(model, marks=() if model in ("SIMPLE_RADIAL", "OPENCV", "EQUIRECTANGULAR") else pytest.mark.slow)
+        for model in CAMERA_MODELS
+    ],
+)
 def test_every_camera_model_with_right_missing_and_wrong_parameters(tmp_path, model):
     """Panoramas, too (EQUIRECTANGULAR), whose parameters are their size: the case equirectangular_params."""
     folder = tmp_path / "photographs"

@@ -1,5 +1,7 @@
 """Extraction of what has features already: nothing is lost until the new ones are there."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pycolmap
@@ -8,7 +10,14 @@ from support.database_contents import contents, require_whole
 from support.helpers import textured_picture
 from support.photograph_folder import SMALL, TINY, cut, read_all, write_photograph_folder
 
-from d2sfm.database import MatchStore, RefinementStore, begin_overwriting, create_database, import_photographs
+from d2sfm.database import (
+    FeatureStore,
+    MatchStore,
+    RefinementStore,
+    begin_overwriting,
+    create_database,
+    import_photographs,
+)
 from d2sfm.extraction import pipeline
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
@@ -25,14 +34,24 @@ def photographs(tmp_path):
 SMALLER = ExtractionOptions(max_edge=64)
 
 
-@pytest.fixture
-def matched(tmp_path, photographs):
-    """A database of the photographs, matched and refined."""
-    path = tmp_path / "db.db"
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, narrow_network):
+    """A database of such photographs, matched and refined."""
+    folder = tmp_path_factory.mktemp("written")
+    path, photographs = folder / "db.db", write_photograph_folder(folder / "photographs")
     extract_to_database(path, photographs, options=SMALL)
     match_database(path, verification=VerificationOptions())
     with RefinementStore(path) as store:
         store.replace({image_id: store.keypoints(image_id)[:, :2] + 0.25 for image_id in (1, 2, 3)}, {"max_error": 2.0})
+    return path
+
+
+@pytest.fixture
+def matched(tmp_path, photographs, written):
+    """A copy of it, of the photographs of the test."""
+    path = shutil.copy(written, tmp_path / "db.db")
+    with FeatureStore(path) as store:
+        store.notes.note_images_folder(photographs.resolve())
     return path
 
 

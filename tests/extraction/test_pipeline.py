@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.pipeline_ends import StandIn, Store
 
 from d2sfm.extraction import pipeline, writer
@@ -215,7 +216,7 @@ def test_features_that_wait_to_be_written_are_bounded(run, monkeypatch):
     assert 1 <= max(most) <= 2
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.sampled_from([(8, 8), (16, 8), (8, 16)]), max_size=40), st.integers(1, 5), st.integers(1, 12))
 def test_batches_hold_each_photograph_once_in_a_bounded_order(sizes, most, window):
     sizes = {str(index): size for index, size in enumerate(sizes)}

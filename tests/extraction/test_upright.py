@@ -153,15 +153,15 @@ def test_turned_photographs_share_batches_cameras_and_map_caches(tmp_path, folde
 
 def test_the_rest_is_found_from_the_pictures(tmp_path, caplog):
     """Views of one place without tags, one stored on its side, one with a tag; what the database knows stays."""
-    place, folder = textured_picture(3, (420, 300)), tmp_path / "photographs"
-    views = {f"{number}.png": place[:, 30 * number : 30 * number + 300] for number in range(5)}
+    place, folder = textured_picture(3, (320, 200)), tmp_path / "photographs"
+    views = {f"{number}.png": place[:, 30 * number : 30 * number + 200] for number in range(5)}
     folder.mkdir()
     for number, (name, view) in enumerate(views.items()):
         if number == 4:
             save_stored(folder / name, view, 8)
         elif number != 2:
             cv2.imwrite(str(folder / name), view[..., ::-1])
-    options, database = ExtractionOptions(max_edge=256, orientation="auto"), tmp_path / "db.db"
+    options, database = ExtractionOptions(max_edge=160, orientation="auto"), tmp_path / "db.db"
     caplog.set_level("INFO")
     extract_to_database(database, folder, options=options)
     assert "orientation: 0 of 4 photographs turned" in caplog.text

@@ -1,11 +1,11 @@
-"""Strips, batches, and memory that runs out change no features."""
+"""Strips change no features."""
 
 from itertools import product
 
-import numpy as np
 import pytest
 import torch
 from support.all_tests import ALL_TESTS
+from support.feature_records import assert_equal_to_rounding
 from support.helpers import textured_picture
 
 from d2sfm.features.budget import MAX_BATCH, Budget
@@ -20,23 +20,17 @@ def textured():
     return textured_picture(5, (120, 88))
 
 
-def assert_equal_to_rounding(found, expected):
-    assert len(found) == len(expected) > 10
-    np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-5)
-
-
 TILES = [{"tile_size": 8}, {"tile_size": 50}, {"memory_limit": "of 20 rows"}]
 SIZES = [(120, 88), (121, 91), (67, 150)]
 THREE_SCALES = (0.5, 1.0, 2.0)
-# Each of them once, though not with each other; a third of the other combinations, or all with D2SFM_ALL_TESTS.
+# The least, and each of them once; a third of the other combinations, or all with D2SFM_ALL_TESTS.
 QUICK = [(*each, (1.0,)) for each in zip(TILES, SIZES, strict=True)]
 SLOW = [each for each in product(TILES, SIZES, [(1.0,), THREE_SCALES]) if each not in QUICK]
 
 
 @pytest.mark.parametrize(
     ("limit", "size", "scales"),
-    [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW[:: 1 if ALL_TESTS else 3])],
+    [QUICK[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in QUICK[1:] + SLOW[:: 1 if ALL_TESTS else 3])],
 )
 def test_a_tiled_run_gives_the_untiled_runs_features(limit, size, scales):
     if "memory_limit" in limit:
@@ -55,37 +49,6 @@ def test_a_memory_limit_that_is_too_low_is_named(textured):
         extractor.extract(textured)
     with pytest.raises(ValueError, match="of 1600 px width"):
         extractor.check_size((3200, 2400))
-
-
-def test_a_batch_gives_what_each_picture_gives_alone():
-    extractor = Extractor()
-    pictures = [textured_picture(seed, (96, 72)) for seed in range(3)]
-    together = extractor.extract_batch([extractor.prepare(picture) for picture in pictures])
-    for picture, found in zip(pictures, together, strict=True):
-        assert_equal_to_rounding(found, extractor.extract(picture))
-
-
-def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
-    """Memory that holds 20 rows of one picture, and no more."""
-    extractor = Extractor()
-    pictures = [extractor.prepare(textured_picture(seed, (96, 72))) for seed in range(3)]
-    expected = extractor.extract_batch(pictures)
-    push = TrunkStrips.push
-
-    def with_little_memory(self, rows, *, last):
-        if rows.shape[0] * rows.shape[2] > 20:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return push(self, rows, last=last)
-
-    monkeypatch.setattr(TrunkStrips, "push", with_little_memory)
-    for found, features in zip(extractor.extract_batch(pictures), expected, strict=True):
-        assert_equal_to_rounding(found, features)
-    assert "with 3 pictures at a time: going on with 1" in caplog.text
-    assert "with 64 rows at a time: going on with 32" in caplog.text
-    assert "with 32 rows at a time: going on with 16" in caplog.text
-    caplog.clear()
-    extractor.extract_batch(pictures)
-    assert not caplog.text  # what was learned is kept
 
 
 def test_where_no_strip_fits_the_error_stays(monkeypatch, textured):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.coordinates import image_from_input, input_from_level, level_from_grid, resize_factor
 from d2sfm.features.published import colmap_fingerprint, in_colmap_frame
@@ -36,7 +37,7 @@ def features_of_cells(convention, cells, levels, scales, input_size, image_size)
     )
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20), st.integers(0, 2)), max_size=8),
     st.sampled_from([(0.5, 1.0, 2.0), (0.25, 0.5, 1.0), (0.3, 0.7, 1.5)]),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.formats.hdf5 import (
     FLOATS,
@@ -240,7 +241,7 @@ def read_all(path):
     return ""
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(data=st.data())
 def test_damaged_files_are_one_line(whole, tmp_path_factory, data):
     """Cut short, or with some bytes changed: read without an error or refused with the file's name."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.feature_records import random_features, write_as_hloc
 from support.hloc import keypoints_of_hloc
 
@@ -75,7 +76,7 @@ def test_the_published_codes_frame_is_left(tmp_path):
         assert json.loads(file.fingerprint("a.jpg")) == {"convention": "colmap, moved from reference"}
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.integers(0, 9),
     st.sampled_from(["float16", "float32"]),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.hloc import key_of_hloc, matches_of_hloc
 
 from d2sfm.formats.hloc_matches import HlocMatches, require_distinct, write_hloc_matches
@@ -41,7 +42,7 @@ def test_hloc_reads_what_we_write(tmp_path):
         assert found.tolist() == matches[:, ::-1].tolist()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 7), st.integers(0, 7), st.integers(0, 2**32 - 1), st.permutations(NAMES))
 def test_what_is_written_is_read(tmp_path_factory, count_a, count_b, seed, names):
     path, generator = tmp_path_factory.getbasetemp() / "m.h5", np.random.default_rng(seed)

@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_features, read_fingerprint, read_published, tells_convention, write_features
@@ -44,7 +45,7 @@ edges = st.integers(1, 2**31)
 scales = st.lists(st.floats(0.1, 8), min_size=1, max_size=4, unique=True).map(lambda values: tuple(sorted(values)))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     count=st.integers(0, 5),
     seed=st.integers(0, 2**32),

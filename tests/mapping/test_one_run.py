@@ -69,7 +69,7 @@ def scene(tmp_path_factory):
     return MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0), truth
 
 
-@pytest.mark.parametrize("mapper", list(Mapper))
+@pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
 def test_a_cautious_run_holds_distortion_and_leaves_chance_pairs_out(scene, mapper):
     given, truth = scene
     lonely = max(truth.reg_image_ids())
@@ -170,7 +170,7 @@ def test_known_poses_in_a_rig_are_held_to_the_bit_and_tell_the_size(stereo, mapp
         assert model.compute_mean_reprojection_error() < 0.6
 
 
-@pytest.mark.parametrize("mapper", list(Mapper))
+@pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
 def test_poses_in_a_rig_that_are_not_held_are_refined(stereo, mapper):
     database, _ = stereo
     (model,) = map_once(MappingInput(database=database, mapper=mapper, max_error=2.0), Trial(seed=0), lambda n: None)

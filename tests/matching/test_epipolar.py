@@ -2,6 +2,7 @@ import numpy as np
 import pycolmap
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.matching.epipolar import agreeing
 
@@ -14,7 +15,7 @@ def camera_of(model_name):
     return camera
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     seed=st.integers(0, 2**16),
     offset_px=st.floats(-6, 6).filter(lambda offset: abs(abs(offset) - 3) > 0.2),

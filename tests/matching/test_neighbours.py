@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.matching import neighbours
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
@@ -111,7 +112,7 @@ def exact_unit_vectors(draw):
     st.sampled_from([None, 0.5, 0.9, 1.0]),
     st.sampled_from([None, 0.0, 0.5, 0.75]),
 )
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_ties_equal_brute_force(a, b, block_rows, ratio, min_similarity):
     options = MatchingOptions(device="cpu", ratio=ratio, min_similarity=min_similarity)
     expected = brute_force(a, b, ratio=ratio, min_similarity=min_similarity)
@@ -123,7 +124,7 @@ sizes = st.one_of(st.integers(0, 5), st.integers(60, 70), st.integers(125, 131))
 
 
 @given(sizes, sizes, st.integers(1, 140), st.integers(1, 4), st.sampled_from([None, 0.8, 1.0]), st.integers(0, 99))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_duplicates_and_ties_in_larger_sets(count_a, count_b, block_rows, size, ratio, seed):
     """Entries of 0 and +-1/2 make a few different descriptors, each many times: products are exact."""
     generator = np.random.default_rng(seed)

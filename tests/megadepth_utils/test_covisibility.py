@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg
 
@@ -38,7 +39,7 @@ SCENES = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(SCENES)
 def test_the_matrices_are_those_of_a_plain_loop_over_dictionaries(scene):
     points, has_depth = [part[0] for part in scene], np.array([part[1] for part in scene], bool)

@@ -26,6 +26,12 @@ def root(original, tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def in_this_process(monkeypatch) -> None:
+    """Scenes are not made in processes of their own, which cost more than the scenes."""
+    monkeypatch.setattr(command, "call_isolated", lambda function, *arguments: function(*arguments))
+
+
 def run(root: Path, *arguments: str) -> int:
     return command.main(["--base-path", str(root), *arguments])
 
@@ -52,11 +58,13 @@ def test_all_scenes_and_none_twice(root, capsys):
     assert [path.stat().st_ino for path in sorted((root / "Undistorted_SfM").rglob("*"))] == before
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_chosen_scenes(root):
     assert run(root, "--scenes", "0002", "0000", "0002") == 0
     assert states(root) == [SceneState.DONE, SceneState.MISSING, SceneState.DONE]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_overwrite_makes_scenes_again(root, capsys):
     run(root, "--scenes", "0001")
     before = (root / "Undistorted_SfM/0001").stat().st_ino
@@ -64,6 +72,7 @@ def test_overwrite_makes_scenes_again(root, capsys):
     assert (root / "Undistorted_SfM/0001").stat().st_ino != before
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     shutil.rmtree(root / DENSE / "0000/dense0/imgs")
     (root / "MegaDepth_v1_SfM/0001/sparse/manhattan/0/images.bin").write_bytes(b"")
@@ -86,6 +95,7 @@ def test_a_scene_that_kills_its_process_is_reported_and_cleaned_up(root, capsys,
     assert run(root) == 0
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     for part in ("0000/images", "0000/stereo", "0001"):
         (root / "Undistorted_SfM" / part).mkdir(parents=True)
@@ -95,6 +105,7 @@ def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     assert not (root / "Undistorted_SfM/0000/stereo").exists()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_photographs_left_out_are_reported(root, capsys):
     (root / "MegaDepth_v1_SfM/0001/images/view_00.jpg").unlink()
     assert run(root) == 1

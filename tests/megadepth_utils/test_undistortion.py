@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from support.megadepth_scene import MegaDepthScene, write_megadepth_scene
 
+from d2sfm import colmap
 from megadepth_utils.undistortion import MARKER, SceneState, Undistorted, discard_work, scene_state, undistort_scene
 
 MODEL = "MegaDepth_v1_SfM/0000/sparse/manhattan/0"
@@ -142,7 +143,8 @@ def test_a_picture_that_is_no_jpeg_is_used(root, target):
     ],
     ids=["photos", "model", "points", "images.bin", "points.bin", "cameras.bin", "camera", "imgs", "empty", "bad imgs"],
 )
-def test_a_broken_scene_is_refused(root, target, damage, error, message):
+def test_a_broken_scene_is_refused(root, target, damage, error, message, monkeypatch):
+    monkeypatch.setattr(colmap, "SPARE_BYTES", 2**26)  # all of it is filled before it runs out
     damage(root)
     with pytest.raises(error, match=message):
         undistort_scene(root, "0000")
@@ -218,6 +220,7 @@ def test_discarding_unfinished_work(root):
 
 
 @pytest.mark.photographs
+@pytest.mark.slow
 def test_megadepth_as_shipped(shared_data, tmp_path):
     """Depth maps belong to these intrinsics: they must be the ones of the published data."""
     for name in ("MegaDepth_v1_SfM", "phoenix"):

@@ -12,7 +12,7 @@ from d2sfm.network.trunk import BLOCKS, CHANNELS, Trunk
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Preprocessing
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "narrow_network")
 CPU = torch.device("cpu")
 
 
@@ -64,7 +64,7 @@ def test_bfloat16_differs_by_its_rounding_only(weights):
 def test_cells_lie_where_the_poolings_put_them(tmp_path):
     """Cell i sees the pixels around CELL_PX * i + (CELL_PX - 1) / 2, of a network that passes bright pixels on."""
     weights = dict(load_weights(save_plain_weights(tmp_path / "plain.pth", 1.0), Preprocessing.CAFFE))
-    weights["conv1_1.bias"] = torch.zeros(64)  # what is darker than the mean is cut
+    weights["conv1_1.bias"] = torch.zeros(CHANNELS["conv1_1"])  # what is darker than the mean is cut
     trunk = Trunk(weights)
     for x, y in [(8, 8), (15, 12), (17, 30), (22, 21), (31, 0)]:
         pixels = np.zeros((32, 32, 3), np.uint8)
@@ -89,7 +89,7 @@ def test_rows_of_several_pictures_are_put_together_in_their_order():
     coarse = torch.rand(2, CHANNELS[COARSE], 4, 6, generator=random)
     for name, rows in (
         (FINE, fine[:, :, :3]),
-        ("conv1_1", fine[:, :64]),
+        ("conv1_1", fine[:, :4]),
         (COARSE, coarse[:, :, :0]),
         (COARSE, coarse[:, :, :1]),
         (FINE, fine[:, :, 3:]),

@@ -7,6 +7,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.examples import examples
 
 from d2sfm.network.input import input_size, normalise_batch, resize
 from d2sfm.options import Preprocessing
@@ -29,7 +30,7 @@ def random_picture(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(edges, edges, limits, limits)
 @example(2156, 1000, 1600, 2800)  # in floats 1600 / 2156 * 2156 is below 1600
 def test_input_size_is_exact(width, height, max_edge, max_sum_edges):
@@ -38,7 +39,7 @@ def test_input_size_is_exact(width, height, max_edge, max_sum_edges):
     )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(edges, edges, st.integers(1, 5_000), st.integers(2, 10_000))
 def test_input_size_keeps_the_limits_and_never_enlarges(width, height, max_edge, max_sum_edges):
     new_width, new_height = input_size((width, height), max_edge, max_sum_edges)

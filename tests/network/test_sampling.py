@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from torch.nn import functional as F
 
 from d2sfm.network.sampling import inside, resample, sample
@@ -18,7 +19,7 @@ def plain_sample(features, row, column):
 
 
 @given(st.integers(1, 6), st.integers(1, 6), st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_sample_equals_the_plain_version(height, width, row_share, column_share):
     features = torch.rand(3, height, width, generator=torch.Generator().manual_seed(height * 7 + width))
     cells = torch.tensor([[row_share * (height - 1), column_share * (width - 1)]])

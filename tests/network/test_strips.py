@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.helpers import random_weights
 
 from d2sfm.network.strips import MIN_STRIP_PX, TrunkStrips, memory_bytes, strip_px
@@ -27,7 +28,7 @@ def in_strips(trunk, pictures, heights):
 
 
 @given(height=st.integers(8, 61), width=st.integers(8, 23), heights=st.lists(st.integers(1, 40), max_size=20))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_strips_of_any_height_give_the_whole_map(trunk, height, width, heights):
     pictures = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(height * 100 + width))
     torch.testing.assert_close(in_strips(trunk, pictures, heights), trunk(pictures), rtol=1e-5, atol=1e-5)

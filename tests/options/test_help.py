@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ TESTS = Path(__file__).parents[1]
 UNITS = {"N", "X", "PX", "GB", "MP", "S", "M", "DEG", "ID", "LR"}
 
 
+@cache
 def parsers():
     """The parsers of the commands by name."""
     [commands] = [action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)]
@@ -26,6 +28,11 @@ def options_of(parser):
         for action in parser._actions
         if action.option_strings and not isinstance(action, argparse._HelpAction)
     ]
+
+
+@cache
+def help_of(command):
+    return parsers()[command].format_help()
 
 
 def takes_value(action):
@@ -50,7 +57,7 @@ def action_of(command, option):
 def test_the_help_tells_what_it_does_its_unit_and_its_default(command, option):
     parser, action = action_of(command, option)
     assert action.help, f"{command} {option} has no help"
-    assert option in parser.format_help()
+    assert option in help_of(command)
     if not takes_value(action):
         return
     assert action.metavar, f"{command} {option} shows no unit or kind of value: give a metavar"
@@ -75,17 +82,21 @@ def words(tree):
 
 def statements(path):
     """The words of each function and other statement of a file, with those of the file's functions that it names."""
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    named = {each.name: words(each) for each in body if isinstance(each, ast.FunctionDef)}
+    text = path.read_text(encoding="utf-8")
+    if not any(f'"{command}"' in text for command in parsers()):  # parsing takes longer
+        return
+    body = ast.parse(text).body
+    words_of = {each: words(each) for each in body}
+    named = {each.name: words_of[each] for each in body if isinstance(each, ast.FunctionDef)}
     named |= {
-        target.id: words(each)
+        target.id: words_of[each]
         for each in body
         if isinstance(each, ast.Assign)
         for target in each.targets
         if isinstance(target, ast.Name)
     }
     for each in body:
-        found, new = set(), words(each)
+        found, new = set(), words_of[each]
         while new:
             found |= new
             new = set().union(*(named.get(word, set()) for word in new)) - found

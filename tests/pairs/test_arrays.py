@@ -1,6 +1,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.pairs.arrays import BLOCK_BYTES, among, exhaustive, in_tiles, nearest, union, unique_pairs
@@ -81,7 +82,7 @@ def nearest_plainly(scores, number):
 
 
 @given(st.integers(0, 9), st.integers(0, 10), st.integers(1, 4), st.integers(0, 2**32 - 1))
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_the_nearest_with_ties_and_forbidden_ones(count, number, block_rows, seed):
     scores = np.random.default_rng(seed).choice([-np.inf, 0.0, 0.5, 1.0], (count, count))
     things, neighbours = nearest(lambda begin, end: scores[begin:end].copy(), count, number, block_rows)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from support.examples import examples
 
 from d2sfm.pairs.from_model import by_poses, covisible
 
@@ -108,7 +109,7 @@ def by_poses_plainly(centres, directions, number, max_angle_deg):
 @given(
     st.integers(1, 70), st.integers(1, 4), st.sampled_from([0.0, 20.0, 45.0, 90.0, 180.0]), st.integers(0, 2**32 - 1)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_poses_against_all_distances(count, number, max_angle_deg, seed):
     """Places of a grid, many of them equal, some unknown, and directions 7 degrees apart, all around one axis."""
     generator = np.random.default_rng(seed)

@@ -3,6 +3,7 @@ import pycolmap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database import MatchStore, create_database
@@ -103,7 +104,7 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="\t\n\r\0"), min
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_tabs_carry_any_names(tmp_path_factory, data):
     listed = data.draw(st.lists(names, min_size=2, max_size=5, unique=True))
     ids = {name: number for number, name in enumerate(listed, start=1)}
@@ -116,7 +117,7 @@ def test_tabs_carry_any_names(tmp_path_factory, data):
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_spaces_give_the_pair_or_an_error(tmp_path_factory, data):
     """Over two letters and the space, lines are often ambiguous: the answer must be the only split there is."""
     short = st.text("ab ", min_size=1, max_size=4).filter(lambda name: name == name.strip())
@@ -137,7 +138,7 @@ odd_names = st.text("#\ufeff\u2028 ab/é", min_size=1, max_size=4).filter(lambda
 
 
 @given(st.data())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_written_pairs_are_read_again(tmp_path_factory, data):
     listed = data.draw(st.lists(odd_names, min_size=2, max_size=5, unique=True))
     ids = {name: number for number, name in enumerate(listed, start=1)}

@@ -6,6 +6,7 @@ import pycolmap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database import MatchStore, create_database, import_photographs
@@ -138,7 +139,7 @@ def nearest_plainly(positions, number, max_distance, index_step, allowed):
     st.sampled_from([0.02, 0.3, 1.0]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_nearest_are_those_of_all_distances(count, number, max_distance, index_step, spread, share, seed):
     """Positions of a grid of 1 to 125 places, many of them equal or next to each other, at the origin or far away."""
     generator = np.random.default_rng(seed)

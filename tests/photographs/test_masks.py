@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from support.examples import examples
 
 from d2sfm.photographs.masks import Masks, read_mask, visible
 
@@ -64,7 +65,7 @@ def test_grey_masks_are_those_of_colmap(tmp_path, values):
     assert np.array_equal(read_mask(tmp_path / "mask.png"), np.squeeze(theirs) != 0)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mask=arrays(bool, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_what_is_saved_is_read(tmp_path, mask):
     Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -179,7 +180,7 @@ def test_settings_tell_which_camera_mask_and_that_there_are_masks(tmp_path):
     assert list(a) == ["camera_mask"]
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     mask=arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))),
     xy=arrays(np.float32, (20, 2), elements=st.floats(0, 11.75, width=32)),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from torch.nn import functional as F
 
 from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, FeatureMaps
@@ -97,7 +98,7 @@ def test_positions_do_not_depend_on_how_many_nodes_are_aligned_at_once(maps, mon
     np.testing.assert_allclose(aligned(collection, maps)[1], expected, atol=1e-4)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(seed=st.integers(0, 2**16))
 def test_nodes_come_to_where_their_references_are_and_these_stay(maps, seed):
     collection = shifted_collection(np.random.default_rng(seed))

@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from torch.nn import functional as F
 
 from d2sfm.network.early_maps import FINE
@@ -57,8 +58,9 @@ def plain_alignment(cells, centres, bases, references, stage):
     return np.array(found)
 
 
-@settings(max_examples=20)
-@given(side=st.sampled_from([1, 3, 4, 5]), reach=st.integers(1, 3), seed=st.integers(0, 2**16))
+@pytest.mark.parametrize("side", [1, 4, *(pytest.param(side, marks=pytest.mark.slow) for side in (3, 5))])
+@settings(max_examples=5)
+@given(reach=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_steps_are_those_of_a_plain_search(side, reach, seed):
     random, stage = np.random.default_rng(seed), Stage(FINE, side, reach)
     cells = smooth_map(seed, frequency=2.0)
@@ -85,7 +87,7 @@ def test_whole_shifts_are_found(shift, dtype):
     assert (found - torch.tensor(shift)).abs().max() < 0.2
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(shift=st.tuples(st.floats(-1.4, 1.4), st.floats(-1.4, 1.4)), seed=st.integers(0, 2**16))
 def test_a_fraction_of_a_cell_on_a_smooth_map_is_exact_to_a_fifth(shift, seed):
     """One parabola on each axis knows nothing of valleys that run aslant: that is what is left."""

@@ -8,10 +8,10 @@ import pytest
 import torch
 from support.helpers import textured_picture
 
-from d2sfm.network.early_maps import feature_maps
+from d2sfm.network.early_maps import COARSE, FINE, feature_maps
 from d2sfm.network.input import resize
 from d2sfm.network.map_cache import MapCache
-from d2sfm.network.trunk import Trunk
+from d2sfm.network.trunk import CHANNELS, Trunk
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import MapCacheOptions, Precision, Preprocessing, RefinementOptions, map_cache
 from d2sfm.photographs.reading import load_photograph
@@ -20,9 +20,14 @@ from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.tracks import Edges
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "narrow_network")
 IMAGE_SIZE, INPUT_SIZE = (80, 64), (60, 48)
-MAP_BYTES = 2 * (24 * 30 * 128 + 12 * 15 * 256)
+
+
+@pytest.fixture
+def map_bytes(narrow_network):
+    """Of the maps of one image."""
+    return 2 * (24 * 30 * CHANNELS[FINE] + 12 * 15 * CHANNELS[COARSE])
 
 
 @pytest.fixture
@@ -99,11 +104,11 @@ def test_a_stretched_photograph_is_stretched_again(folder, tmp_path, cached):
     ("held", "expected"),
     [(3, ["0.png", "1.png", "2.png"]), (2, ["0.png", "1.png", "2.png", "0.png"]), (0, ["0.png", "1.png", "2.png"] * 2)],
 )
-def test_maps_asked_for_last_stay_within_the_limit(folder, computed, held, expected):
-    source = source_of(folder, cache_limit=held * MAP_BYTES / 1e9)
+def test_maps_asked_for_last_stay_within_the_limit(folder, map_bytes, computed, held, expected):
+    source = source_of(folder, cache_limit=held * map_bytes / 1e9)
     asked = [0, 1, 2, 2, 0] if held == 2 else [0, 1, 2, 0, 1, 2]
     for number in asked:
-        assert source(number).nbytes == MAP_BYTES
+        assert source(number).nbytes == map_bytes
     assert computed == expected
 
 
@@ -124,8 +129,8 @@ def test_with_a_folder_maps_are_not_held_in_memory_as_well(folder, tmp_path, mon
     assert read == ["0.png", "1.png", "0.png", "1.png"]
 
 
-def test_what_the_folder_has_no_room_for_is_computed_again(folder, tmp_path, computed):
-    source = source_of(folder, tmp_path / "cache", cache_limit=1.5 * MAP_BYTES / 1e9)
+def test_what_the_folder_has_no_room_for_is_computed_again(folder, map_bytes, tmp_path, computed):
+    source = source_of(folder, tmp_path / "cache", cache_limit=1.5 * map_bytes / 1e9)
     for number in (0, 1, 0, 1):
         source(number)
     assert computed == ["0.png", "1.png", "1.png"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.refinement.patches import sample_patches
 
@@ -42,7 +43,7 @@ def tensors(*arrays):
     return [torch.tensor(np.array(array), dtype=torch.float64) for array in arrays]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(side=st.integers(1, 5), count=st.integers(0, 4), seed=st.integers(0, 2**16))
 def test_patches_are_those_of_the_plain_twin(side, count, seed):
     """Anywhere, also across the border and beyond it, stretched and turned."""

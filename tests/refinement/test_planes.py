@@ -102,10 +102,10 @@ def test_refined_keypoints_of_views_one_and_a_half_times_as_near_are_exact_to_a_
 
 def test_the_pictures_show_what_the_homographies_say():
     """The first picture warped into each other view is that view but for resampling; half a pixel aside it is not."""
-    views, inner = plane_views(5, 1.0), np.s_[100:-100, 100:-100]
+    views, inner = plane_views(5, 1.0, size=(320, 240)), np.s_[60:-60, 60:-60]
 
     def difference(homography, picture):
-        warped = cv2.warpPerspective(views.pictures[0], homography, SIZE, flags=cv2.INTER_CUBIC)
+        warped = cv2.warpPerspective(views.pictures[0], homography, views.size, flags=cv2.INTER_CUBIC)
         return np.abs(warped[inner].astype(float) - picture[inner]).mean()
 
     for homography, picture in zip(views.from_first, views.pictures, strict=True):

@@ -27,8 +27,8 @@ def features_at(picture, xy, convention=Convention.COLMAP, **fields):
 @pytest.fixture(scope="module")
 def pair():
     """Two views of a plane, positions in the first and their disturbed partners, all in COLMAP's frame."""
-    views, random = plane_views(0, scale=1.0, count=2, size=(320, 240)), np.random.default_rng(0)
-    in_a = textured_places(views, 120)
+    views, random = plane_views(0, scale=1.0, count=2, size=(224, 168)), np.random.default_rng(0)
+    in_a = textured_places(views, 60)
     in_b = views.transfer(in_a, 0, 1)
     disturbed = in_b + random.uniform(-4, 4, in_b.shape)
     return views, in_a + 0.5, in_b + 0.5, disturbed + 0.5

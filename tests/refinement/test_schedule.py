@@ -122,7 +122,15 @@ def computed(work, count, capacity_bytes=2e9):
 
 @pytest.mark.parametrize(
     ("kind", "count", "shuffled", "largest"),
-    [(line, 12, True, 1), (line, 50, False, 1.8), (line, 200, True, 2), (grid, 500, True, 2), (internet, 500, True, 5)],
+    [
+        (line, 12, True, 1),
+        (line, 50, False, 1.8),
+        (line, 200, True, 2),
+        (grid, 100, True, 2),
+        (internet, 100, True, 5),
+        pytest.param(grid, 500, True, 2, marks=pytest.mark.slow),
+        pytest.param(internet, 500, True, 5, marks=pytest.mark.slow),
+    ],
 )
 def test_few_maps_are_computed(kind, count, shuffled, largest):
     """With a tenth of the tracks that real photographs have, and of the room for them."""

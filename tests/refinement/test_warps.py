@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.refinement.warps import LARGEST_STRETCH, local_warps
 
@@ -24,7 +25,7 @@ def deviations(warps, expected):
     return np.linalg.norm(warps - expected, ord=2, axis=(1, 2))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(
     degrees=st.floats(-180, 180),
     factor=st.floats(0.5, 2),
@@ -48,7 +49,7 @@ def test_an_affine_map_is_found_in_disturbed_matches(degrees, factor, shear, see
     assert np.percentile(errors, 90) < 0.25
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(degrees=st.floats(-180, 180), factor=st.floats(0.4, 2.9), count=st.integers(2, 60), seed=st.integers(0, 2**16))
 def test_an_exact_similarity_comes_back_whatever_the_number_of_matches(degrees, factor, count, seed):
     b_from_a = similarity(degrees, factor)

@@ -47,3 +47,10 @@ def write_as_hloc(path: Path, name: str, keypoints_in_input: np.ndarray, sizes, 
         if found["keypoints"] is not None:
             group["keypoints"].attrs["uncertainty"] = 1 * scales.mean()
     return path
+
+
+def assert_equal_to_rounding(found: Features, expected: Features) -> None:
+    """The network's answers to a picture, computed in other parts."""
+    assert len(found) == len(expected) > 10
+    np.testing.assert_allclose(found.keypoints, expected.keypoints, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found.descriptors, expected.descriptors, atol=1e-5)

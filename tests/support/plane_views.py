@@ -38,7 +38,7 @@ def apply(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
 def plane_views(seed: int, scale: float, count: int = 4, size: tuple[int, int] = SIZE) -> PlaneViews:
     """A view from straight ahead, then others up to 15 degrees aside, rolled by up to 10 and ``scale`` times nearer."""
     random = np.random.default_rng(seed)
-    texture = _texture(random)
+    texture = _texture(random, size)
     centre = (np.array(size) - 1) / 2
     from_first = [np.eye(3)]
     for _ in range(count - 1):
@@ -85,11 +85,11 @@ def _shift(offset: np.ndarray) -> np.ndarray:
     return np.array([[1, 0, offset[0]], [0, 1, offset[1]], [0, 0, 1.0]])
 
 
-def _texture(random: np.random.Generator) -> np.ndarray:
+def _texture(random: np.random.Generator, view_size: tuple[int, int]) -> np.ndarray:
     """Overlapping shapes of many sizes with sharp edges, as on a wall, twice as large as the first view: uint8."""
-    width, height = 2 * FINER * SIZE[0], 2 * FINER * SIZE[1]
+    width, height = 2 * FINER * view_size[0], 2 * FINER * view_size[1]
     texture = np.full((height, width, 3), 128, np.uint8)
-    for size in np.geomspace(240, 8, 12000):
+    for size in np.geomspace(240, 8, round(width * height / 409.6)):
         corner = random.uniform((0, 0), (width, height))
         shape = corner + random.uniform(-size / 2, size / 2, (random.integers(3, 6), 2))
         cv2.fillConvexPoly(texture, cv2.convexHull(shape.astype(np.int32)), random.integers(0, 256, 3).tolist())

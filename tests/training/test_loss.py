@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from torch.nn import functional as F
 
 from d2sfm.features.detection import soft_scores
@@ -71,7 +72,7 @@ def map_shapes(draw):
     count=st.integers(1, 12),
     likeness=st.sampled_from([0.0, 0.5, 0.9]),
 )
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_random_pairs_give_the_loops_loss(seed, shapes, channels, count, likeness):
     inputs, cells = random_pair(seed, *shapes, channels, count, likeness)
     loss = pair_loss(*inputs, cells)
@@ -192,7 +193,7 @@ def test_the_gradient_is_that_of_the_plain_minimum(seed, likeness):
         torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_gradient_through_scores_and_loss_is_that_of_finite_differences(seed):
     inputs, cells = random_pair(seed, (10, 2), (3, 10), 3, 8, likeness=0.6)
 
@@ -216,7 +217,7 @@ def test_tied_negatives_count_once_and_give_a_finite_gradient():
 
 
 @given(values=st.lists(st.integers(1, 2), min_size=2 * 11, max_size=2 * 11), cell=st.integers(0, 10))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_any_of_several_hardest_negatives_gives_the_loops_loss(values, cell):
     features = torch.tensor(values, dtype=torch.float64).reshape(2, 11, 1)
     scores, cells = torch.ones(11, 1, dtype=torch.float64), torch.tensor([[cell], [10 - cell]])

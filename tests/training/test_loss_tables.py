@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.loss_rows import epoch_columns, step_columns, write_run
 
 from d2sfm.training.loss_tables import EpochRow, LossRecord, StepRow
@@ -39,7 +40,7 @@ def test_files_of_earlier_versions_are_read_and_left_as_they_were(tmp_path):
     assert (tmp_path / "epochs.csv").read_bytes() == epochs.encode()
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.floats(), st.none() | st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_floats_keep_every_bit(tmp_path_factory, loss, training_loss, seconds):
     with LossRecord(tmp_path_factory.mktemp("run"), tensorboard=False) as record:

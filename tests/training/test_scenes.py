@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.helpers import write_plane_scene
 
 from d2sfm.options import PairOptions
@@ -86,7 +87,7 @@ def info(tmp_path):
 
 
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 1), st.sampled_from([1.0, 1.5, float("inf")]))
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_eligible_pairs_are_those_within_all_limits(tmp_path_factory, seed, one, other, max_scale_ratio):
     scene = write_plane_scene(tmp_path_factory.mktemp("scene"), views=6, size=(40, 40))
     generator = np.random.default_rng(seed)

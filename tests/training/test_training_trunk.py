@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from d2sfm.training.dataset import Batch
 from d2sfm.training.training_trunk import TrainingTrunk
 
+pytestmark = pytest.mark.usefixtures("narrow_training")
+
 
 @pytest.fixture(scope="module")
 def weights():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from d2sfm.training.warp import DepthTolerance, View, corresponding_cells, interpolate_depth, warp
 
@@ -104,7 +105,7 @@ EDGE = st.integers(1, 6).map(lambda cells: 8 * cells)
     limit=st.sampled_from([0.01, 0.05, 0.3]),
     relative=st.booleans(),
 )
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 def test_any_pair_of_crops_gives_the_loops_cells(seed, shapes, hole_share, turn, limit, relative):
     assert_equal_to_loop(*random_pair(seed, *shapes, hole_share, turn), DepthTolerance(limit, relative))
 

@@ -232,7 +232,7 @@ def test_code_that_would_be_run_by_pickle_is_not(folder, index):
 
 
 def test_bad_scenes(folder):
-    fuzz(folder, 300)
+    fuzz(folder, 100)
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def write_mask(path, mask):
     path.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
 
 
-@pytest.mark.parametrize("kind", ["hloc", "npz", "mat"])
+@pytest.mark.parametrize("kind", ["hloc", "npz", pytest.param("mat", marks=pytest.mark.slow)])
 def test_features_of_all_names_come_back(photographs, database, tmp_path, kind):
     to = tmp_path / "exported"
     assert run("export", "--database", database, "--output", to, "--format", kind, "--quiet") == 0

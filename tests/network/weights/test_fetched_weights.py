@@ -16,6 +16,8 @@ from d2sfm.network.weights.load import BUNDLED, digest, load_weights
 from d2sfm.options import ExtractionOptions, RefinementOptions
 from d2sfm.options.training import TrainingOptions
 
+pytestmark = pytest.mark.usefixtures("narrow_training")
+
 
 @pytest.fixture
 def real_site(site):
@@ -59,10 +61,10 @@ def test_mirrors_that_make_no_sense_are_refused(kind, weights, mirror, message):
 
 @pytest.fixture
 def photographs(tmp_path):
-    folder, whole = tmp_path / "photographs", textured_picture(3, (140, 96))
+    folder, whole = tmp_path / "photographs", textured_picture(3, (240, 160))
     folder.mkdir()
     for index in range(2):
-        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 20 * index : 20 * index + 96])
+        cv2.imwrite(str(folder / f"{index}.png"), whole[:, 20 * index : 20 * index + 220])
     return folder
 
 

@@ -124,8 +124,17 @@ def test_torchvisions_weights_for_features_answer_as_those_that_they_are_a_port_
     assert warnings_of(path, caplog) == [Preprocessing.TORCH]
 
 
-@pytest.mark.parametrize("order", [lambda weights: weights, for_rgb])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("dtype", "order"),
+    [
+        (torch.float32, lambda weights: weights),
+        (torch.bfloat16, for_rgb),
+        pytest.param(torch.float32, for_rgb, marks=pytest.mark.slow),
+        pytest.param(torch.bfloat16, lambda weights: weights, marks=pytest.mark.slow),
+        pytest.param(torch.float16, lambda weights: weights, marks=pytest.mark.slow),
+        pytest.param(torch.float16, for_rgb, marks=pytest.mark.slow),
+    ],
+)
 def test_the_filters_tell_for_which_order_of_channels_they_are(tmp_path, caplog, order, dtype):
     """Whoever ported them, to whatever type, and tuned the last layer."""
     weights = load_weights("d2_ots") | {"conv4_3.bias": torch.ones(512)}
@@ -137,7 +146,12 @@ def test_the_filters_tell_for_which_order_of_channels_they_are(tmp_path, caplog,
 
 
 @pytest.mark.parametrize(
-    "change", [lambda filters: filters[:, [0, 2, 1]], lambda filters: filters.flip(0), lambda filters: filters * 58]
+    "change",
+    [
+        lambda filters: filters[:, [0, 2, 1]],
+        pytest.param(lambda filters: filters.flip(0), marks=pytest.mark.slow),
+        pytest.param(lambda filters: filters * 58, marks=pytest.mark.slow),
+    ],
 )
 def test_other_filters_are_not_taken_for_those_of_d2_ots(tmp_path, caplog, change):
     """The same ones for channels in no order, in another sequence, and for input of another range."""
