@@ -43,8 +43,11 @@ def extract_to_files(
     none: all). A photograph whose file holds features of the same settings is passed over, but with ``overwrite``; a
     file with others is replaced. limits: which photographs are read.
 
-    Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, and such a folder.
+    Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, for such a folder, and where
+    both are given, or none.
     """
+    if (image_list is None) == (images is None):
+        raise ValueError("expected image_list or images")
     started, unusable = time.perf_counter(), Skipped()
     storage = storage or StorageOptions()
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
