@@ -216,6 +216,11 @@ BAD = {
         "default_focal_length_factor",
     ),
     "missing weights": (["extract", "--images", "photographs", "--weights", "none.pth"], "no weights"),
+    "misspelt weights": (["extract", "--images", "photographs", "--weights", "d2_otss"], "did you mean d2_ots?"),
+    "a misspelt camera model": (
+        ["extract", "--images", "photographs", "--camera-model", "pinhol"],
+        "no camera model PINHOL: expected one of SIMPLE_PINHOLE, PINHOLE, ",
+    ),
     "weights that are none": (["extract", "--images", "photographs", "--weights", "text.txt"], "checkpoint"),
     "no list": (["extract", "--image-list", "none.txt"], "no image list"),
     "an unknown camera model": (["extract", "--images", "photographs", "--camera-model", "PIN"], "PIN"),

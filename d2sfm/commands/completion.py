@@ -18,7 +18,7 @@ class PrintCompletion(argparse.Action):
             for action in each._actions:
                 if isinstance(action.type, ChoiceOf):
                     action.choices = [choice.value for choice in action.type.kind]
-                elif action.type is Path or action.metavar == "NAME|FILE":
+                elif action.type is Path or "FILE" in str(action.metavar):
                     action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
         print(shtab.complete(parser, values))
         parser.exit()
