@@ -46,16 +46,11 @@ def extract_to_files(
     Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, for such a folder, and where
     both are given, or none.
     """
-    if (image_list is None) == (images is None):
-        raise ValueError("expected image_list or images")
     started, unusable = time.perf_counter(), Skipped()
     storage = storage or StorageOptions()
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
     output_type = storage.output_type or OutputType.NPZ
-    folder = Path() if images is None else Path(images)
-    names = (
-        read_image_list(image_list) if images is None else chosen_photographs(folder, require_photographs(folder), only)
-    )
+    folder, names = _photographs(image_list, images, only)
     extractor = Extractor(options, dtype)
     stored_as = {"output_type": output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
@@ -79,6 +74,15 @@ def extract_to_files(
     photographs = turned([each for each in photographs if each.name in set(pending)], extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:
+    """A folder, and the names in it of the photographs that are meant."""
+    if (image_list is None) == (images is None) or (only and images is None):
+        raise ValueError("expected image_list or images, and only with images")
+    if images is None:
+        return Path(), read_image_list(image_list)
+    return Path(images), chosen_photographs(images, require_photographs(images), only)
 
 
 def _has_features(target: Path, fingerprint: str) -> bool:
