@@ -7,6 +7,7 @@ file or contradicting data; 130 interrupted.
 import argparse
 import logging
 import os
+import sys
 
 from d2sfm import __version__
 from d2sfm.commands import (
@@ -23,7 +24,10 @@ from d2sfm.commands import (
     train,
     triangulate,
 )
-from d2sfm.console import Parser, report
+from d2sfm.commands.completion import SHELLS, PrintCompletion
+from d2sfm.commands.json_output import PrintSchema, json_output
+from d2sfm.console import Heard, report, show
+from d2sfm.parser import Parser, UsageError
 
 COMMANDS = (prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
 
@@ -35,21 +39,43 @@ def main(argv: list[str] | None = None) -> int:
     # Threads that wait actively for each other burn what other programs need, and get half as much done beside two of
     # them. OpenMP reads this when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    arguments = make_parser().parse_args(argv)
+    arguments = _parsed(sys.argv[1:] if argv is None else argv)
     name = f"d2sfm {arguments.command}"
-    before = logger.level
+    before, heard, arguments.results = logger.level, Heard(), {}
     logger.setLevel(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
+    logger.addHandler(heard)
     try:
-        return report(logger, name, lambda: arguments.run(arguments), arguments.on_interrupt)
+        code = report(logger, name, lambda: arguments.run(arguments), arguments.on_interrupt)
     finally:
+        logger.removeHandler(heard)
         logger.setLevel(before)
+    if arguments.json:
+        error = heard.errors[-1] if heard.errors else None
+        show(json_output(arguments.command, code, error, heard.warnings, arguments.results))
+    return code
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = Parser(prog="d2sfm", description="D2-Net features for COLMAP, from photographs to a model.")
     parser.add_argument("--version", action="version", version=f"d2sfm {__version__}")
+    parser.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what makes a shell complete commands"
+    )
+    parser.add_argument(
+        "--print-schema", action=PrintSchema, metavar="COMMAND", help="print the JSON Schema of a command's --json"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(commands)
     return parser
+
+
+def _parsed(argv: list[str]) -> argparse.Namespace:
+    try:
+        return make_parser().parse_args(argv)
+    except UsageError as error:
+        if "--json" in argv:
+            command = error.program.partition(" ")[2] or None
+            show(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
+        raise

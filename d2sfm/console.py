@@ -9,20 +9,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import NoReturn
 
 from d2sfm.text import first_line, printable, printable_lines
 
 EXIT_DONE, EXIT_INCOMPLETE, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 logger = logging.getLogger(__name__)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors, which repeat arguments, can be printed."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
 
 
 def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt: str) -> int:
@@ -45,8 +37,12 @@ def shows_progress(arguments: argparse.Namespace) -> bool:
 
 
 def print_result(arguments: argparse.Namespace, result: object) -> None:
-    """Results go to standard output, progress and warnings to standard error."""
-    if not arguments.quiet:
+    """Results go to standard output, progress and warnings to standard error; those for programs wait for the end."""
+    if arguments.json:
+        kind = type(result).__name__
+        [name] = [name for name, path in arguments.result_classes.items() if path.rpartition(".")[2] == kind]
+        arguments.results[name] = result
+    elif not arguments.quiet:
         show(result)
 
 
@@ -67,6 +63,18 @@ def finish(
         logger.warning("skipped %s: %s", name, reason)
     print_result(arguments, result)
     return EXIT_DONE if is_whole and not skipped else EXIT_INCOMPLETE
+
+
+class Heard(logging.Handler):
+    """Remembers what people are told on standard error."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.warnings: list[str] = []
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        (self.errors if record.levelno >= logging.ERROR else self.warnings).append(record.getMessage())
 
 
 class _LevelFirst(logging.Formatter):

@@ -47,6 +47,11 @@ def fits(name: str, pattern: str) -> bool:
     return any(each == wanted or fnmatchcase(each, wanted) for each in (name, *above) if each != ".")
 
 
+def is_among(patterns: Sequence[str], name: str) -> bool:
+    """Whether one of the patterns is for the photograph of a name; no patterns are for all."""
+    return not patterns or any(fits(name, pattern) for pattern in patterns)
+
+
 def natural_order(name: str) -> tuple[list[str | int], str]:
     """A key for sorting by which frame_9 comes before frame_10."""
     parts = re.split(r"(\d+)", name)  # text and digits in turns

@@ -8,7 +8,8 @@ import logging
 import sys
 from pathlib import Path
 
-from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, Parser, report, show
+from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, report, show
+from d2sfm.parser import Parser
 from d2sfm.text import first_line
 from d2sfm.training.scene_info_file import read_scene_info, write_scene_info
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from d2sfm.console import EXIT_DONE, Parser, report, show
+from d2sfm.console import EXIT_DONE, report, show
+from d2sfm.parser import Parser
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import write_scene_info
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg

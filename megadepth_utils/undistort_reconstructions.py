@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, Parser, report, show
+from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, report, show
+from d2sfm.parser import Parser
 from d2sfm.text import first_line
 from megadepth_utils.isolation import call_isolated
 from megadepth_utils.undistortion import (

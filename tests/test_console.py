@@ -6,7 +6,8 @@ import logging
 import pytest
 
 from d2sfm.cli import main
-from d2sfm.console import Parser, print_result, report
+from d2sfm.console import print_result, report
+from d2sfm.parser import Parser
 from d2sfm.text import aligned
 from megadepth_utils import convert_scene_info, undistort_reconstructions
 
@@ -48,7 +49,7 @@ def test_of_an_error_the_first_line_is_printed_and_tracebacks_keep_theirs(log, c
 
 def test_results_keep_the_lines_of_tables(capsys):
     table = aligned([("pair", "matches"), (STEERING, "12"), ("caf\udce9", "3")])
-    print_result(argparse.Namespace(quiet=False), table)
+    print_result(argparse.Namespace(quiet=False, json=False), table)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["pair", "matches"], [*ESCAPED.split(), "12"], ["caf\\udce9", "3"]]
     assert len({len(line) for line in lines}) == 1

@@ -8,31 +8,67 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from d2sfm.options.fields import Options, is_several, value_type
+from d2sfm.parser import Parser
+from d2sfm.spelling import chosen, did_you_mean
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
 GOES_ON = "what was finished is saved, the same command goes on from there"
 NO_MODELS = "nothing was written of this run's models"
+_DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}
 
 
 def add_command(
-    commands, name: str, run: Callable[[argparse.Namespace], int], text: str, on_interrupt: str
-) -> argparse.ArgumentParser:
-    """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words."""
+    commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    on_interrupt: str,
+    result: str,
+    **of_stages: str,
+) -> Parser:
+    """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words.
+
+    result: the class below ``d2sfm`` of what it gives to ``finish``; of_stages: those of what it gives to
+    ``print_result`` before, each by the name that it has in the JSON object.
+    """
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    parser.set_defaults(run=run, on_interrupt=on_interrupt)
+    parser.commands = commands.choices
+    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, name: result})
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument("--quiet", action="store_true", help="only warnings and errors")
     noise.add_argument("--verbose", action="store_true", help="more about what is done, and tracebacks of errors")
     return parser
 
 
+def add_main_input(parser, name: str, shown: str, **settings: Any) -> None:
+    """Add an option, given by its name, that is the command's main input: its value does without the option, too.
+
+    parser: what both are added to, where they exclude each other. settings: of the option, as add_argument takes them.
+    """
+    text = f"{settings['help'].partition(' (default:')[0]}, in place of --{name}"
+    parser.add_argument(f"--{name}", type=Path, **settings)
+    parser.add_argument(name, nargs="?", type=Path, action=_Given, metavar=shown, help=text)
+
+
+class _Given(argparse.Action):
+    """Stores what is given. What is not given leaves the value of the option that stands for the same."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if values is not None:
+            setattr(namespace, self.dest, values)
+
+
 def add_database(parser: argparse.ArgumentParser) -> None:
-    """Add --database."""
-    parser.add_argument(
-        "--database", type=Path, default=DATABASE, metavar="FILE", help=f"COLMAP database (default: {DATABASE})"
-    )
+    """Add --database, which the command makes or adds to."""
+    parser.add_argument("--database", type=Path, **_DATABASE)
+
+
+def add_main_database(parser: argparse.ArgumentParser) -> None:
+    """Add --database as the main input."""
+    add_main_input(parser.add_mutually_exclusive_group(), "database", "DATABASE", **_DATABASE)
 
 
 def add_images(parser: argparse.ArgumentParser, text: str = "folder of the photographs") -> None:
@@ -79,19 +115,24 @@ def _settings(field: Field) -> dict[str, Any]:
     return {
         "default": default,
         "nargs": "+" if is_several(field.type) else None,
-        "type": _choice(kind) if issubclass(kind, Enum) else kind,
+        "type": ChoiceOf(kind) if issubclass(kind, Enum) else kind,
         "metavar": field.metadata["metavar"] or _metavar(kind),
         "help": _with_default(text, default),
     }
 
 
-def _choice(kind: type[Enum]) -> Callable[[str], Enum]:
-    def convert(text: str) -> Enum:
-        if text not in list(kind):
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(kind)}")
-        return kind(text)
+class ChoiceOf:
+    """Makes choices out of arguments."""
 
-    return convert
+    def __init__(self, kind: type[Enum]):
+        self.kind = kind
+
+    def __call__(self, text: str) -> Enum:
+        choice = chosen(self.kind, text)
+        if choice is None:
+            hint = did_you_mean(text, self.kind)
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(self.kind)}{hint}")
+        return choice
 
 
 def _metavar(kind: type) -> str:

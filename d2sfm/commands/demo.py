@@ -6,10 +6,14 @@ from d2sfm.commands.arguments import NO_MODELS, add_command, add_options, add_ou
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import DemoOptions
 
+RESULT = "demo.show.DemoResult"
+
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "demo", run, "render a scene, reconstruct it, and compare with the truth", NO_MODELS)
+    parser = add_command(
+        commands, "demo", run, "render a scene, reconstruct it, and compare with the truth", NO_MODELS, RESULT
+    )
     add_output(parser, "d2sfm_demo", "folder to write")
     add_options(parser, DemoOptions)
 

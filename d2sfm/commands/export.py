@@ -2,17 +2,20 @@
 
 import argparse
 
-from d2sfm.commands.arguments import add_command, add_database, add_options, add_output, parse_options
+from d2sfm.commands.arguments import add_command, add_main_database, add_options, add_output, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import ExportOptions
 
 ON_INTERRUPT = "files that were finished are whole, the same command writes all of them anew"
+RESULT = "exchange.export.ExportSummary"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "export", run, "features and matches of a database for other tools", ON_INTERRUPT)
-    add_database(parser)
+    parser = add_command(
+        commands, "export", run, "features and matches of a database for other tools", ON_INTERRUPT, RESULT
+    )
+    add_main_database(parser)
     add_output(parser, "exported", "folder to write")
     add_options(parser, ExportOptions)
 

@@ -4,7 +4,15 @@ import argparse
 import logging
 from pathlib import Path
 
-from d2sfm.commands.arguments import DATABASE, GOES_ON, add_command, add_database, add_options, parse_options
+from d2sfm.commands.arguments import (
+    DATABASE,
+    GOES_ON,
+    add_command,
+    add_database,
+    add_main_input,
+    add_options,
+    parse_options,
+)
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import (
     CameraOptions,
@@ -17,16 +25,19 @@ from d2sfm.options import (
 from d2sfm.options.fields import Options
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
+RESULT = "extraction.summary.ExtractionSummary"
 
 logger = logging.getLogger(__name__)
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "extract", run, "features of photographs, into a COLMAP database or files", GOES_ON)
+    parser = add_command(
+        commands, "extract", run, "features of photographs, into a COLMAP database or files", GOES_ON, RESULT
+    )
     add_database(parser)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--images", type=Path, metavar="DIR", help="import every photograph below this folder")
+    add_main_input(source, "images", "PHOTOS", metavar="DIR", help="folder: every photograph below it is taken")
     source.add_argument(
         "--image-list", type=Path, metavar="FILE", help="write a feature file beside each photograph named in this file"
     )
@@ -69,12 +80,13 @@ def run(arguments: argparse.Namespace) -> int:
         "masks": parse_options(MaskOptions, arguments),
         "cache": parse_options(MapCacheOptions, arguments),
     }
-    _refuse_unused(arguments, common["storage"], of_database)
+    to_files = arguments.image_list is not None or common["storage"].is_of_files
+    _refuse_unused(arguments, of_database if to_files else {})
     from d2sfm.exchange.extract_to_files import extract_to_files
     from d2sfm.extraction.extract import extract_to_database
 
-    if arguments.image_list:
-        summary = extract_to_files(arguments.image_list, **common)
+    if to_files:
+        summary = extract_to_files(arguments.image_list, images=arguments.images, only=arguments.only, **common)
     else:
         summary = extract_to_database(
             arguments.database, arguments.images, only=arguments.only, **of_database, **common
@@ -86,17 +98,17 @@ def run(arguments: argparse.Namespace) -> int:
     return finish(arguments, summary, skipped=summary.skipped)
 
 
-def _refuse_unused(arguments: argparse.Namespace, storage: StorageOptions, of_database: dict[str, Options]) -> None:
+def _refuse_unused(arguments: argparse.Namespace, not_of_files: dict[str, Options]) -> None:
     """An option that would be passed over in silence is a misunderstanding."""
-    of_files = (storage.output_type, storage.output_extension)
-    if arguments.images and of_files != (StorageOptions.output_type, StorageOptions.output_extension):
-        raise ValueError("--output-type and --output-extension go with --image-list, not with --images")
-    given = {name for name, options in of_database.items() if options != type(options)()}
-    if arguments.image_list and ("cameras" in given or arguments.database != DATABASE):
-        raise ValueError("--database and the options of cameras go with --images, not with --image-list")
+    given = {name for name, options in not_of_files.items() if options != type(options)()}
+    if not_of_files and ("cameras" in given or arguments.database != DATABASE):
+        raise ValueError(
+            "--database and the options of cameras go with --images and a database, not with files (d2sfm export "
+            "writes those of a database)"
+        )
+    if "masks" in given:
+        raise ValueError("--masks and --camera-mask go with --images and a database, not with files")
+    if "cache" in given:
+        raise ValueError("--cache and --cache-limit go with --images and a database, not with files")
     if arguments.image_list and arguments.only:
         raise ValueError("--only goes with --images, not with --image-list")
-    if arguments.image_list and "masks" in given:
-        raise ValueError("--masks and --camera-mask go with --images, not with --image-list")
-    if arguments.image_list and "cache" in given:
-        raise ValueError("--cache and --cache-limit go with --images, not with --image-list")

@@ -3,20 +3,32 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_no_verify, add_options, parse_options
+from d2sfm.commands.arguments import (
+    GOES_ON,
+    add_command,
+    add_database,
+    add_main_input,
+    add_no_verify,
+    add_options,
+    parse_options,
+)
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import CameraOptions, ImportOptions, PhotographOptions, VerificationOptions
+
+RESULT = "exchange.import_features.ImportSummary"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "import", run, "features and matches of files into a COLMAP database", GOES_ON)
+    parser = add_command(
+        commands, "import", run, "features and matches of files into a COLMAP database", GOES_ON, RESULT
+    )
     add_database(parser)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the photographs")
-    parser.add_argument(
-        "--features",
-        type=Path,
-        required=True,
+    add_main_input(
+        parser.add_mutually_exclusive_group(required=True),
+        "features",
+        "FEATURES",
         metavar="FILE|DIR",
         help="HDF5 file in hloc's layout, or a folder (also that of the photographs) of npz or mat files",
     )

@@ -3,15 +3,17 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_no_verify, add_options, parse_options
+from d2sfm.commands.arguments import GOES_ON, add_command, add_main_database, add_no_verify, add_options, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
+
+RESULT = "matching.summary.MatchSummary"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "match", run, "mutual nearest neighbours of image pairs, verified", GOES_ON)
-    add_database(parser)
+    parser = add_command(commands, "match", run, "mutual nearest neighbours of image pairs, verified", GOES_ON, RESULT)
+    add_main_database(parser)
     parser.add_argument(
         "--write-pairs",
         type=Path,

@@ -7,11 +7,18 @@ from d2sfm.commands.arguments import GOES_ON, add_command, add_options, add_outp
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import PreparationOptions
 
+RESULT = "preparation.prepare.PreparationSummary"
+
 
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "prepare", run, "photographs that COLMAP reads, of a phone's or a camera's files and videos", GOES_ON
+        commands,
+        "prepare",
+        run,
+        "photographs that COLMAP reads, of a phone's or a camera's files and videos",
+        GOES_ON,
+        RESULT,
     )
     parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="file, or folder with all below it")
     add_output(parser, "photos", "folder to write, in which nothing is overwritten")

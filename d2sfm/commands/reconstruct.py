@@ -5,8 +5,8 @@ import argparse
 from d2sfm.commands.arguments import (
     NO_MODELS,
     add_command,
-    add_database,
     add_images,
+    add_main_database,
     add_options,
     add_output,
     parse_options,
@@ -14,11 +14,15 @@ from d2sfm.commands.arguments import (
 from d2sfm.console import finish, print_result, shows_progress
 from d2sfm.options import MapCacheOptions, ReconstructionOptions, RefinementOptions
 
+RESULT, REFINEMENT = "mapping.reconstruct.ReconstructionResult", "refinement.refine.RefinementSummary"
+
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "reconstruct", run, "cameras and points from a matched database", NO_MODELS)
-    add_database(parser)
+    parser = add_command(
+        commands, "reconstruct", run, "cameras and points from a matched database", NO_MODELS, RESULT, refine=REFINEMENT
+    )
+    add_main_database(parser)
     add_output(parser, "sparse", "folder of the models")
     add_images(parser, "folder of the photographs, for point colours and --refine")
     parser.add_argument(

@@ -1,19 +1,38 @@
 """The command ``d2sfm refine``."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_images, add_options, parse_options
+from d2sfm.commands.arguments import GOES_ON, add_command, add_images, add_main_database, add_options, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import MapCacheOptions, RefinementOptions
+
+RESULT, RESTORATION = "refinement.refine.RefinementSummary", "commands.refine.RestorationSummary"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorationSummary:
+    """What --restore did."""
+
+    images: int  # whose original keypoints are back
+
+    def __str__(self) -> str:
+        return f"refine: original keypoints of {self.images} images restored"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "refine", run, "keypoints of verified matches, exact to a fraction of a pixel", GOES_ON
+        commands,
+        "refine",
+        run,
+        "keypoints of verified matches, exact to a fraction of a pixel",
+        GOES_ON,
+        RESULT,
+        restore=RESTORATION,
     )
-    add_database(parser)
+    add_main_database(parser)
     add_images(parser)
     parser.add_argument(
         "--output",
@@ -38,7 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
         working_copy(database, arguments.output)
         database = arguments.output
     if arguments.restore:
-        restored = restore_database(database, progress=progress)
-        return finish(arguments, f"refine: original keypoints of {restored} images restored")
+        return finish(arguments, RestorationSummary(images=restore_database(database, progress=progress)))
     refined = refine_database(database, arguments.images, options=options, cache=cache, progress=progress)
     return finish(arguments, refined, is_whole=not refined.skipped)

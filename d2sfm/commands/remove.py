@@ -7,11 +7,14 @@ from d2sfm.commands.arguments import add_command, add_database, add_images
 from d2sfm.console import finish
 
 ON_INTERRUPT = "the database is as it was"
+RESULT = "exchange.remove.RemovalSummary"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "remove", run, "photographs taken out of a database and a model", ON_INTERRUPT)
+    parser = add_command(
+        commands, "remove", run, "photographs taken out of a database and a model", ON_INTERRUPT, RESULT
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="images, as the database names them")
     parser.add_argument("--missing", action="store_true", help="those whose photographs are gone, in place of names")
     parser.add_argument("--dry-run", action="store_true", help="only tell which")

@@ -12,12 +12,13 @@ from d2sfm.options import PairOptions, TrainingOptions
 from d2sfm.training.scene_lists import read_scene_list
 
 ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
+RESULT = "training.train.TrainingSummary"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "train", run, "tune the network on scenes with known cameras and depth", ON_INTERRUPT
+        commands, "train", run, "tune the network on scenes with known cameras and depth", ON_INTERRUPT, RESULT
     )
     parser.add_argument(
         "--dataset-path",
@@ -55,7 +56,7 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm train``."""
     if os.environ.get("RANK", "0") != "0":  # set by torchrun: one process speaks for all
-        arguments.quiet = True
+        arguments.quiet, arguments.json = True, False
         logging.getLogger("d2sfm").setLevel(logging.ERROR)
     pairs, options = parse_options(PairOptions, arguments), parse_options(TrainingOptions, arguments)
     train_scenes = read_scene_list(arguments.train_scenes)

@@ -6,8 +6,8 @@ from pathlib import Path
 from d2sfm.commands.arguments import (
     NO_MODELS,
     add_command,
-    add_database,
     add_images,
+    add_main_database,
     add_options,
     add_output,
     parse_options,
@@ -15,11 +15,15 @@ from d2sfm.commands.arguments import (
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import TriangulationOptions
 
+RESULT = "mapping.triangulate.TriangulationResult"
+
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "triangulate", run, "points for cameras that are known, for localisation", NO_MODELS)
-    add_database(parser)
+    parser = add_command(
+        commands, "triangulate", run, "points for cameras that are known, for localisation", NO_MODELS, RESULT
+    )
+    add_main_database(parser)
     parser.add_argument(
         "--reference",
         type=Path,

@@ -12,6 +12,7 @@ from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.file import require_database
 from d2sfm.database.tables import CAMERAS_GIVEN, create_our_tables, tables
 from d2sfm.options import CameraOptions
+from d2sfm.spelling import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,8 @@ def given_camera(options: CameraOptions) -> pycolmap.Camera | None:
     wrong parameters.
     """
     if options.camera_model not in CAMERA_MODELS:
-        raise ValueError(f"no camera model {options.camera_model}: expected one of {', '.join(CAMERA_MODELS)}")
+        hint = did_you_mean(options.camera_model, CAMERA_MODELS)
+        raise ValueError(f"no camera model {options.camera_model}: expected one of {', '.join(CAMERA_MODELS)}{hint}")
     if not options.camera_params:
         return None
     try:

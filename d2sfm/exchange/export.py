@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSummary:
-    """What a run wrote: ``files`` are those of features, then of matches and pairs, or how many there are."""
+    """What a run wrote into the folder ``output``."""
 
     images: int
     keypoints: int

@@ -1,10 +1,11 @@
-"""Features of a list of photographs into files beside them, as the published tool writes them.
+"""Features of a list or a folder of photographs into files beside them, as the published tool writes them.
 
 d2sfm extract --image-list images.txt --output-type npz
 """
 
 import json
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,34 +17,42 @@ from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
-from d2sfm.options import DescriptorDtype, ExtractionOptions, PhotographOptions, StorageOptions
+from d2sfm.options import DescriptorDtype, ExtractionOptions, OutputType, PhotographOptions, StorageOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
+from d2sfm.photographs.reading import chosen_photographs, require_photographs
 from d2sfm.skipped import Skipped
+
+EXTENSION = ".d2-net"  # the published tool's, which a feature file adds to its photograph's name
 
 
 def extract_to_files(
-    image_list: Path,
+    image_list: Path | None = None,
     *,
+    images: Path | None = None,
+    only: Sequence[str] = (),
     options: ExtractionOptions | None = None,
     storage: StorageOptions | None = None,
     limits: PhotographOptions | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
-    """Write a feature file beside each photograph of a list, as the published tool does.
+    """Write a feature file beside each photograph of a list, or of a folder, as the published tool does.
 
-    image_list: a text file with a path in each line, relative to the current directory. A photograph whose file holds
-    features of the same settings is passed over, but with ``overwrite``; a file with others is replaced.
-    limits: which photographs are read.
+    image_list: a text file with a path in each line, relative to the current directory. images: in place of it, a
+    folder, of which those photographs below it are taken that one of the patterns ``only`` is for (see ``text.fits``;
+    none: all). A photograph whose file holds features of the same settings is passed over, but with ``overwrite``; a
+    file with others is replaced. limits: which photographs are read.
 
-    Raises FileNotFoundError or ValueError for a list that is missing, empty or no text.
+    Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, for such a folder, and where
+    both are given, or none.
     """
     started, unusable = time.perf_counter(), Skipped()
     storage = storage or StorageOptions()
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
-    names = read_image_list(image_list)
+    output_type = storage.output_type or OutputType.NPZ
+    folder, names = _photographs(image_list, images, only)
     extractor = Extractor(options, dtype)
-    stored_as = {"output_type": storage.output_type, "descriptor_dtype": dtype}
+    stored_as = {"output_type": output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
     stretch = extractor.options.stretch
 
@@ -51,21 +60,29 @@ def extract_to_files(
         return with_stretch(fingerprint, stretch, stretched.grey_range)
 
     def write(name: str, features: Features) -> None:
-        write_features(_target(name, storage), features, storage.output_type, dtype, fingerprint_of(features))
+        write_features(target(name), features, output_type, dtype, fingerprint_of(features))
+
+    def target(name: str) -> Path:
+        return folder / f"{name}{storage.output_extension or EXTENSION}"
 
     fits, largest = extractor.check_size, (limits or PhotographOptions()).max_megapixels
-    photographs = read_headers(Path(), names, unusable, lambda photograph: fits(photograph.size), largest)
+    photographs = read_headers(folder, names, unusable, lambda photograph: fits(photograph.size), largest)
     photographs = stretched(photographs, stretch)  # by all of the list, as a range that is new makes features anew
     wanted = dict.fromkeys(names, fingerprint) | {each.name: fingerprint_of(each) for each in photographs}
-    pending = [name for name in names if overwrite or not _has_features(_target(name, storage), wanted[name])]
+    pending = [name for name in names if overwrite or not _has_features(target(name), wanted[name])]
     skipped = Skipped({name: unusable[name] for name in pending if name in unusable})
     photographs = turned([each for each in photographs if each.name in set(pending)], extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
 
 
-def _target(photograph: str, storage: StorageOptions) -> Path:
-    return Path(photograph + storage.output_extension)
+def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:
+    """A folder, and the names in it of the photographs that are meant."""
+    if (image_list is None) == (images is None) or (only and images is None):
+        raise ValueError("expected image_list or images, and only with images")
+    if images is None:
+        return Path(), read_image_list(image_list)
+    return Path(images), chosen_photographs(images, require_photographs(images), only)
 
 
 def _has_features(target: Path, fingerprint: str) -> bool:

@@ -41,9 +41,9 @@ from d2sfm.options import (
 )
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph, read_headers
-from d2sfm.photographs.reading import list_photographs
+from d2sfm.photographs.reading import chosen_photographs, require_photographs
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of, fits
+from d2sfm.text import first_of, is_among
 
 logger = logging.getLogger(__name__)
 
@@ -113,27 +113,18 @@ def _require_inputs(
     cache: MapCacheOptions,
 ) -> list[str]:
     """Sorted names of the photographs. Raises where an argument is wrong, before anything is made."""
-    names = list_photographs(images)
-    if not names:
-        raise ValueError(f"{images} holds no photographs (of videos, d2sfm prepare makes some)")
+    names = require_photographs(images)
     check_cameras(cameras, names)
-    for pattern in only:
-        if not any(fits(name, pattern) for name in names):
-            raise ValueError(f"none of the {len(names)} photographs below {images} fits {pattern!r} of --only")
-    names = [name for name in names if _is_among(only, name)]
+    names = chosen_photographs(images, names, only)
     if cache.cache and 1.0 not in options.scales:
         raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
     masks.check(images, names)
     return names
 
 
-def _is_among(only: Sequence[str], name: str) -> bool:
-    return not only or any(fits(name, pattern) for pattern in only)
-
-
 def _warn_of_missing(database: Path, images: Path, names: list[str], only: Sequence[str]) -> None:
     with FeatureStore(database) as store:
-        gone = sorted(name for name in store.images().keys() - set(names) if _is_among(only, name))
+        gone = sorted(name for name in store.images().keys() - set(names) if is_among(only, name))
     if gone:
         logger.warning(
             "in %s, and not in %s any more: %s (d2sfm remove --missing takes them out)",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pycolmap
@@ -18,6 +19,8 @@ class PoseErrors:
     centre: np.ndarray  # [N], in the truth's unit
     centre_in_truth: np.ndarray  # [N, 3] the model's centres in the truth's world
     truth_from_model: pycolmap.Sim3d
+
+    IN_JSON: ClassVar = {"names": tuple[str, ...], "rotation_deg": tuple[float, ...], "centre": tuple[float, ...]}
 
 
 def compare_with_truth(

@@ -39,6 +39,7 @@ class CameraOptions(Options):
     )
 
     def _check(self):
+        object.__setattr__(self, "camera_model", self.camera_model.replace("-", "_").upper())  # as COLMAP's all are
         self._require_above_zero("default_focal_length_factor")
         own = (self.camera_mode, self.camera_model, self.camera_params)
         if self.existing_camera is not None and own != ("auto", "SIMPLE_RADIAL", ""):

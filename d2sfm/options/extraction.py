@@ -99,12 +99,20 @@ class StorageOptions(Options):
     descriptor_dtype: DescriptorDtype | None = option(
         None, help="type of stored descriptors (default: float16 in a database, half the size; float32 in files)"
     )
-    output_type: OutputType = option(OutputType.NPZ, help="format of the files beside the photographs")
-    output_extension: str = option(
-        ".d2-net", metavar="SUFFIX", help="what a feature file's name adds to its photograph's"
+    output_type: OutputType | None = option(
+        None, help="write feature files beside the photographs, of this format, and no database (default: npz)"
+    )
+    output_extension: str | None = option(
+        None, metavar="SUFFIX", help="the same, and what a file's name adds to its photograph's (default: .d2-net)"
     )
 
+    @property
+    def is_of_files(self) -> bool:
+        """Whether an option of files is given."""
+        return self.output_type is not None or self.output_extension is not None
+
     def _check(self):
-        check_extension("output_extension", self.output_extension)
+        if self.output_extension is not None:
+            check_extension("output_extension", self.output_extension)
         if self.output_type is OutputType.MAT and self.descriptor_dtype is DescriptorDtype.FLOAT16:
             raise ValueError("mat files hold no float16: ask for float32 descriptors or for npz")

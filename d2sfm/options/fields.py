@@ -7,6 +7,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, ClassVar, get_args, get_origin
 
+from d2sfm.spelling import chosen, did_you_mean
+
 PUBLISHED_WEIGHTS = ("d2_tf", "d2_tf_no_phototourism")  # by the authors of D2-Net, on their site
 MAX_STARTS = 1000
 
@@ -14,8 +16,9 @@ MAX_STARTS = 1000
 class Options:
     """Base of the frozen dataclasses that hold a stage's options.
 
-    Fields take plain values, too: a string for a member of an enumeration or a path, any number for a float, a list for
-    a tuple. Raises ValueError for a string that is none of the choices, and for values that a stage can't work with.
+    Fields take plain values, too: a string for a path or, in any case, for a member of an enumeration, any number for a
+    float, a list for a tuple. Raises ValueError for a string that is none of the choices, and for values that a stage
+    can't work with.
     """
 
     TITLE: ClassVar[str]  # of their group in --help
@@ -58,10 +61,14 @@ def _converted(name: str, annotation: Any, value: Any) -> Any:
         return tuple(_converted(name, kind, each) for each in value)
     if value is None and NoneType in get_args(annotation):
         return None
-    if issubclass(kind, Enum) and value not in list(kind):
-        *others, last = kind
-        raise ValueError(f"{name} must be {', '.join(others)} or {last}, found {value!r}")
-    if issubclass(kind, Enum | Path) or (kind is float and isinstance(value, Real)):
+    if issubclass(kind, Enum):
+        choice = chosen(kind, value)
+        if choice is None:
+            *others, last = kind
+            hint = did_you_mean(str(value), kind)
+            raise ValueError(f"{name} must be {', '.join(others)} or {last}, found {value!r}{hint}")
+        return choice
+    if issubclass(kind, Path) or (kind is float and isinstance(value, Real)):
         return kind(value)
     return value
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from d2sfm.options.choices import PairKind
 from d2sfm.options.fields import Options, option
+from d2sfm.spelling import chosen
 
 EXHAUSTIVE_LIMIT = 200  # images of which auto matches all pairs: 19900, half an hour on two cores
 
@@ -61,7 +62,7 @@ class PairSelectionOptions(Options):
     @property
     def kind(self) -> PairKind | None:
         """The way to choose; None for a file."""
-        return PairKind(self.pairs) if self.pairs in list(PairKind) else None
+        return chosen(PairKind, self.pairs)
 
 
 _OF_MODEL = (PairKind.COVISIBILITY, PairKind.POSES)

@@ -13,6 +13,8 @@ import pycolmap
 
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.files import replacing
+from d2sfm.options import PairKind
+from d2sfm.spelling import did_you_mean
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -105,7 +107,7 @@ def _read_text(path: Path) -> str:
     except OSError as error:  # a name that is too long, for one
         raise FileNotFoundError(f"no pairs file {path}: {error.strerror}") from None
     if not is_file:
-        raise FileNotFoundError(f"no pairs file {path}")
+        raise FileNotFoundError(f"no pairs file {path}{did_you_mean(str(path), PairKind)}")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -7,6 +7,7 @@ says nothing, crashes or hangs on some damaged TIFF files, and holds Python's lo
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from d2sfm.coordinates import Size
 from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
-from d2sfm.text import first_of
+from d2sfm.text import first_of, fits, is_among
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,25 @@ def list_photographs(folder: Path) -> list[str]:
     if without_suffix := [name for name in below if not Path(name).suffix]:
         logger.warning("left out without a suffix, as .jpg is one: %s", first_of(without_suffix, "file"))
     return [name for name in below if Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES]
+
+
+def require_photographs(folder: Path) -> list[str]:
+    """``list_photographs``; ValueError, too, where there are none."""
+    names = list_photographs(folder)
+    if not names:
+        raise ValueError(f"{folder} holds no photographs (of videos, d2sfm prepare makes some)")
+    return names
+
+
+def chosen_photographs(folder: Path, names: list[str], only: Sequence[str]) -> list[str]:
+    """Those of a folder's photographs that the patterns ``only`` are for, see ``text.fits``; all without patterns.
+
+    Raises ValueError for a pattern that is for none.
+    """
+    for pattern in only:
+        if not any(fits(name, pattern) for name in names):
+            raise ValueError(f"none of the {len(names)} photographs below {folder} fits {pattern!r} of --only")
+    return [name for name in names if is_among(only, name)]
 
 
 def list_files(folder: Path) -> list[str]:

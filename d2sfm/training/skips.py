@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from d2sfm.training.dataset import Batch
 
@@ -14,6 +15,8 @@ class SkipReport:
 
     told: what the log has said of broken files already, shared by the reports of a run.
     """
+
+    IN_JSON: ClassVar = {"reasons": dict[str, int]}
 
     def __init__(self, told: set[str] | None = None):
         self.told = set() if told is None else told

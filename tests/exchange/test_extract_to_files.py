@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.photograph_folder import SMALL, write_photograph_folder
 
+from d2sfm.cli import main
 from d2sfm.exchange.extract_to_files import extract_to_files, read_image_list
 from d2sfm.features.extractor import Extractor
 from d2sfm.formats.npz_mat import read_features
@@ -51,6 +52,47 @@ def test_files_of_another_type_are_replaced(tmp_path, photographs):
     assert (photographs / "a.jpg.feat").read_bytes().startswith(b"MATLAB")
 
 
+def test_a_folder_becomes_files_beside_the_photographs_and_no_database(tmp_path, photographs, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (photographs / "sub" / "b.webp").touch()
+    run = ["extract", "photographs", "--output-type", "npz", "--output-extension", ".feat", "--max-edge", "96"]
+    assert main([*run, "--only", "sub"]) == 1
+    assert {path.name for path in photographs.rglob("*.feat")} == {"a.jpg.feat"}
+    assert "warning: skipped sub/b.webp: " in capsys.readouterr().err
+    assert main(run) == 1
+    assert "extract: 2 photographs" in capsys.readouterr().out  # and one was there already
+    assert {str(path.relative_to(photographs)) for path in photographs.rglob("*.feat")} == {
+        "a.jpg.feat",
+        "b c.png.feat",
+        "sub/a.jpg.feat",
+    }
+    assert not (tmp_path / "db.db").exists()
+    assert read_features(photographs / "a.jpg.feat").input_size[0] == 96
+
+
+@pytest.mark.parametrize("option", [["--output-type", "npz"], ["--output-extension", ".d2-net"]])
+def test_each_option_of_files_asks_for_them(tmp_path, photographs, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    assert main(["extract", "--images", "photographs", "--max-edge", "32", *option]) == 0
+    assert (photographs / "b c.png.d2-net").read_bytes().startswith(b"PK")
+    assert not (tmp_path / "db.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--masks", "m"], "--masks and --camera-mask go with --images and a database"),
+        (["--cache", "m"], "--cache and --cache-limit go with --images and a database"),
+        (["--camera-mode", "single"], "the options of cameras go with --images and a database"),
+        (["--only", "none"], "none of the 3 photographs below photographs fits 'none' of --only"),
+    ],
+)
+def test_what_goes_with_a_database_is_refused_for_files(tmp_path, photographs, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["extract", "photographs", "--output-type", "mat", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_lists_of_other_editors_are_read(tmp_path):
     (tmp_path / "list.txt").write_bytes("\ufeffa b.jpg\r\n\u00fc\u2028.jpg\r\n".encode())
     assert read_image_list(tmp_path / "list.txt") == ["a b.jpg", "\u00fc\u2028.jpg"]
@@ -68,6 +110,10 @@ def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
 
 
 def test_lists_that_are_none(tmp_path):
+    some = {"image_list": tmp_path / "none.txt"}
+    for given in ({}, {**some, "images": tmp_path}, {**some, "only": ["a"]}):
+        with pytest.raises(ValueError, match="expected image_list or images"):
+            extract_to_files(**given)
     with pytest.raises(FileNotFoundError):
         read_image_list(tmp_path / "none.txt")
     (tmp_path / "empty.txt").write_text("\n \n")

@@ -19,6 +19,7 @@ from d2sfm.network.trunk import CONVOLUTIONS
 from d2sfm.network.weights.download import published_file
 from d2sfm.options import Preprocessing
 from d2sfm.options.fields import PUBLISHED_WEIGHTS
+from d2sfm.spelling import did_you_mean
 from d2sfm.text import one_line
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,9 @@ def load_weights(
     name = str(name_or_path)
     path = published_file(name, mirror, _read) if name in PUBLISHED_WEIGHTS else BUNDLED.get(name, Path(name))
     if not os.path.isfile(path):  # False also for what can be no path
-        named = ", ".join([*BUNDLED, *PUBLISHED_WEIGHTS])
-        raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {named}")
+        named = [*BUNDLED, *PUBLISHED_WEIGHTS]
+        listed = f"{', '.join(named)}{did_you_mean(name, named)}"
+        raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {listed}")
     checkpoint = _read(path)
     if checkpoint.preprocessing not in (None, preprocessing):
         logger.warning("%s was trained with --preprocessing %s, not %s", path, checkpoint.preprocessing, preprocessing)

@@ -1,0 +1,140 @@
+"""Command lines: options however they are spelt, and one line for what is none of them."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+from d2sfm.console import EXIT_ERROR
+from d2sfm.spelling import COMMANDS_OF_COLMAP, LONG_DASHES, did_you_mean, done_otherwise, nearest, own_name, plain
+from d2sfm.text import printable
+
+
+class UsageError(SystemExit):
+    """The arguments are wrong, as standard error was told: program and message of the line that it got."""
+
+    def __init__(self, program: str, message: str):
+        super().__init__(EXIT_ERROR)
+        self.program, self.message = program, message
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that knows its options by other spellings, and ends with one line where arguments are wrong.
+
+    An option may be cut short as long as it is only one's beginning. ``commands`` are those that were added to it, by
+    name. What adds them also gives them to each of these, which then knows whose an option is that is not its own.
+    """
+
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, **settings)
+        self.commands: Mapping[str, Parser] = {}
+        self.register("type", int, _whole_number)
+        self.register("type", float, _number)
+
+    def add_subparsers(self, **settings):
+        commands = super().add_subparsers(**settings)
+        self.commands = commands.choices
+        return commands
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse's, but that nothing may be left over, and errors raise UsageError."""
+        words = sys.argv[1:] if args is None else list(args)
+        if self._subparsers is not None and not words:
+            self.error(f"expected a command: {_listed(self.commands)} (--help tells what each does)")
+        found, left_over = super().parse_known_args(self._spelt(words), namespace)
+        if left_over:
+            self.error(f"{left_over[0]!r} is one argument too many")
+        return found, left_over
+
+    def error(self, message: str) -> NoReturn:
+        message = printable(message.removeprefix("argument "))
+        if sys.stderr is not None:
+            print(f"error: {self.prog}: {message}", file=sys.stderr)
+        raise UsageError(self.prog, message)
+
+    @property
+    def options(self) -> dict[str, argparse.Action]:
+        """What each long option does, by its name without dashes."""
+        return {flag[2:]: each for flag, each in self._option_string_actions.items() if flag.startswith("--")}
+
+    def _spelt(self, words: list[str]) -> list[str]:
+        """The words with options as they are called here; those of a command, and after --, are left to it."""
+        spelt, is_value = [], False
+        for index, word in enumerate(words):
+            if word == "--":
+                return spelt + words[index:]
+            if not self._is_option(word):
+                if self._subparsers is not None and not is_value:
+                    self.check_command(word)
+                    return spelt + words[index:]
+                spelt.append(word)
+                is_value = False
+                continue
+            flag, equals, value = word.partition("=")
+            flag = flag if flag in self._option_string_actions else f"--{self._meant(flag)}"
+            spelt.append(flag + equals + value)
+            is_value = not equals and self._option_string_actions[flag].nargs != 0
+        return spelt
+
+    def _is_option(self, word: str) -> bool:
+        """Whether a word is meant as one: what argparse takes for it, and what word processors make of that."""
+        flag = word.partition("=")[0]
+        if flag.startswith(tuple(LONG_DASHES)):
+            return own_name(flag, self.options) is not None
+        return len(flag) > 1 and flag[0] == "-" and " " not in flag and not (flag[1].isdigit() or flag[1] == ".")
+
+    def _meant(self, flag: str) -> str:
+        """The name of the option that is meant; ends the program where it is none."""
+        options = self.options
+        if flag.startswith(("--", *LONG_DASHES)):
+            meant = own_name(flag, options)
+            begun = [name for name in options if name.startswith(plain(flag))]
+            if meant is not None or len(begun) == 1:
+                return meant or begun[0]
+            if begun and f"no-{plain(flag)}" not in options:
+                self.error(f"{flag} may be {' or '.join(f'--{name}' for name in begun)}")
+        self.error(self._about(flag))
+
+    def _about(self, flag: str) -> str:
+        """What there is to say of an option that is none of these."""
+        others = [name for name, parser in self.commands.items() if own_name(flag, parser.options) is not None]
+        if others and self._subparsers is not None:
+            which = others[0] if len(others) == 1 else "COMMAND"
+            return f"{flag} goes behind the command: {self.prog} {which} {flag}"
+        otherwise = done_otherwise(flag)
+        if otherwise is not None:
+            return f"{flag} is none of its options: here that is {otherwise}"
+        if others and flag.startswith("--"):
+            return f"{flag} is an option of {self.prog.partition(' ')[0]} {_listed(others)}, not of this command"
+        if f"no-{plain(flag)}" in self.options:
+            return f"{flag} is what it does anyway, which --no-{plain(flag)} turns off"
+        meant = nearest(flag, self.options)
+        hint = f"did you mean --{meant}?" if meant else f"{self.prog} --help names them"
+        return f"{flag} is none of its options: {hint}"
+
+    def check_command(self, word: str) -> None:
+        """End the program where a word is none of the commands."""
+        if word in self.commands:
+            return
+        colmaps = COMMANDS_OF_COLMAP.get(plain(word).replace("-", "_"))
+        hint = f": {self.prog} {colmaps} does that" if colmaps else did_you_mean(word, self.commands)
+        self.error(f"{word!r} is none of its commands" + (hint or f", which are {_listed(self.commands)}"))
+
+
+def _listed(words) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None

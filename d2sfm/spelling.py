@@ -1,0 +1,128 @@
+"""What users may write for a name of d2sfm's: with other dashes and in another case, as other tools call it, misspelt.
+
+Names of options are without their two dashes in here, so that the keys of a file are read in the same way.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+Choice = TypeVar("Choice", bound=Enum)
+
+LONG_DASHES = "\u2013\u2014\u2212"  # what word processors and web pages make of --
+NEAR = 0.7  # of difflib's ratio: of misspelt options, wrong hints begin a little below
+
+# Options of other tools, as ``plain`` writes them, and those of d2sfm that mean the same, the first that a command has.
+ALSO_CALLED = {
+    # COLMAP
+    "database-path": ("database",),
+    "image-path": ("images",),
+    "output-path": ("output",),
+    "input-path": ("reference", "model"),
+    "merged-database-path": ("output",),
+    "default-random-seed": ("seed",),
+    "random-seed": ("seed",),
+    "match-list-path": ("pairs",),
+    "imagereader.camera-model": ("camera-model",),
+    "imagereader.camera-params": ("camera-params",),
+    "imagereader.existing-camera-id": ("existing-camera",),
+    "imagereader.default-focal-length-factor": ("default-focal-length-factor",),
+    "imagereader.mask-path": ("masks",),
+    "imagereader.camera-mask-path": ("camera-mask",),
+    "featureextraction.max-image-size": ("max-edge",),
+    "siftextraction.max-image-size": ("max-edge",),
+    "siftextraction.max-num-features": ("max-keypoints",),
+    "siftmatching.max-ratio": ("ratio",),
+    "sequentialmatching.overlap": ("overlap",),
+    "sequentialpairing.overlap": ("overlap",),
+    "spatialmatching.max-num-neighbors": ("num-neighbours",),
+    "spatialpairing.max-num-neighbors": ("num-neighbours",),
+    "spatialmatching.max-distance": ("max-distance-m",),
+    "spatialpairing.max-distance": ("max-distance-m",),
+    "vocabtreematching.num-images": ("num-neighbours",),
+    "vocabtreepairing.num-images": ("num-neighbours",),
+    "twoviewgeometry.min-num-inliers": ("min-num-inliers",),
+    "twoviewgeometry.min-inlier-ratio": ("min-inlier-ratio",),
+    "twoviewgeometry.max-num-trials": ("max-num-trials",),
+    "mapper.num-threads": ("num-threads",),
+    # the published D2-Net
+    "image-list-file": ("image-list",),
+    "model-file": ("weights",),
+    "checkpoint-directory": ("output",),
+    # hloc
+    "image-dir": ("images",),
+    "sfm-dir": ("output",),
+    "export-dir": ("output",),
+    "reference-sfm": ("reference",),
+    "reference-sfm-model": ("reference",),
+    "num-matched": ("num-neighbours",),
+    # America
+    "num-neighbors": ("num-neighbours",),
+}
+# Patterns of what has no option of the same meaning, and what does it.
+DONE_OTHERWISE = {
+    "imagereader.single-camera": "--camera-mode single",
+    "imagereader.single-camera-per-folder": "--camera-mode per-folder",
+    "imagereader.single-camera-per-image": "--camera-mode per-image",
+    "image-list-path": "--only, with names or patterns of names",
+    "twoviewgeometry.max-error": "--max-error, in pixels of the network's input",
+    "mapper.ba-refine-*": "--refine-cameras yes or no",
+    "*use-gpu": "--device cpu or cuda",
+    "*gpu-index": "--device cuda:N",
+}
+COMMANDS_OF_COLMAP = {
+    "feature_extractor": "extract",
+    "feature_importer": "import",
+    "exhaustive_matcher": "match --pairs exhaustive",
+    "sequential_matcher": "match --pairs sequential",
+    "spatial_matcher": "match --pairs spatial",
+    "vocab_tree_matcher": "match --pairs retrieval",
+    "matches_importer": "match --pairs FILE",
+    "geometric_verifier": "match",
+    "mapper": "reconstruct",
+    "hierarchical_mapper": "reconstruct",
+    "global_mapper": "reconstruct --mapper global",
+    "point_triangulator": "triangulate",
+    "database_merger": "merge",
+    "image_deleter": "remove",
+}
+
+
+def plain(name: str) -> str:
+    """A name of an option in the letters that all of d2sfm's have."""
+    return name.lstrip(f"-{LONG_DASHES}").replace("_", "-").lower()
+
+
+def own_name(name: str, names: Iterable[str]) -> str | None:
+    """The one of the names of options that is meant, None where none is: the same but for dashes and case, or what
+    another tool calls by this name."""
+    wanted = plain(name)
+    by_letters = {plain(each): each for each in names}
+    return next((by_letters[each] for each in (wanted, *ALSO_CALLED.get(wanted, ())) if each in by_letters), None)
+
+
+def done_otherwise(name: str) -> str | None:
+    """What does in d2sfm what an option of COLMAP's of this name does there; None where nothing is known of it."""
+    return next((text for pattern, text in DONE_OTHERWISE.items() if fnmatchcase(plain(name), pattern)), None)
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The most similar one of the words, None where none is near."""
+    by_letters = {plain(each): each for each in words}
+    found = get_close_matches(plain(word), by_letters, n=1, cutoff=NEAR)
+    return by_letters[found[0]] if found else None
+
+
+def did_you_mean(word: str, words: Iterable[str]) -> str:
+    """The end of a message about a word that is none of these: the nearest one, where there is one."""
+    meant = nearest(word, words)
+    return f": did you mean {meant}?" if meant else ""
+
+
+def chosen(kind: type[Choice], word: object) -> Choice | None:
+    """The choice that is meant, in any case and with underscores for dashes; None where it is none of them."""
+    if isinstance(word, str):
+        word = word.replace("_", "-").lower()
+    return next((each for each in kind if each.value == word), None)

@@ -1,0 +1,127 @@
+"""Command lines as people write them: other tools' spellings, and the hint that a misspelt one gets."""
+
+from pathlib import Path
+
+import pytest
+
+from d2sfm.cli import main, make_parser
+from d2sfm.options import CameraMode, CameraOptions, ExtractionOptions, PairSelectionOptions
+from d2sfm.spelling import ALSO_CALLED, COMMANDS_OF_COLMAP, own_name
+
+MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
+    "extrat": ": 'extrat' is none of its commands: did you mean extract?",
+    "recontruct --database a.db": ": 'recontruct' is none of its commands: did you mean reconstruct?",
+    "exhaustive_matcher": ": 'exhaustive_matcher' is none of its commands: d2sfm match --pairs exhaustive does that",
+    "photos": ": 'photos' is none of its commands, which are ",
+    "": ": expected a command: ",
+    "--quiet match": ": --quiet goes behind the command: d2sfm COMMAND --quiet",
+    "extract a --max-egde 800": " extract: --max-egde is none of its options: did you mean --max-edge?",
+    "extract --imges a": " extract: --imges is none of its options: did you mean --images?",
+    "extract -images a": " extract: -images is none of its options: did you mean --images?",
+    "extract a --max_keypoint=9 --keypoints 3": " extract: --keypoints is none of its options: did you mean --max-key",
+    "extract a --precison auto": " extract: --precison is none of its options: did you mean --precision?",
+    "match --num-neigbours 3": " match: --num-neigbours is none of its options: did you mean --num-neighbours?",
+    "match --data-base a.db": " match: --data-base is none of its options: did you mean --database?",
+    "reconstruct --outptu a": " reconstruct: --outptu is none of its options: did you mean --output?",
+    "extract a --text": " extract: --text is an option of d2sfm reconstruct and triangulate, not of this command",
+    "reconstruct --max_edge 3": " reconstruct: --max_edge is an option of d2sfm extract",
+    "match --verify": " match: --verify is what it does anyway, which --no-verify turns off",
+    "extract --max a": " extract: --max may be --max-edge or --max-sum-edges or --max-keypoints or --max-megapixels",
+    "extract a --ImageReader.single_camera 1": " extract: --ImageReader.single_camera is none of its options: here "
+    "that is --camera-mode single",
+    "match --SiftMatching.use_gpu 0": " match: --SiftMatching.use_gpu is none of its options: here that is --device",
+    "reconstruct --xyzzy": " reconstruct: --xyzzy is none of its options: d2sfm reconstruct --help names them",
+    "extract a --camera-mode singel": " extract: --camera-mode: 'singel' is none of auto, single, per-folder, "
+    "per-image: did you mean single?",
+    "extract a --precision half": " extract: --precision: 'half' is none of float32, bfloat16, float16, auto",
+    "extract a --max-edge 80O": " extract: --max-edge: expected a whole number, found '80O'",
+    "extract a --scales 1 two": " extract: --scales: expected a number, found 'two'",
+    "extract a b": " extract: 'b' is one argument too many",
+    "extract a --images b": " extract: --images: not allowed with argument PHOTOS",
+    "extract": " extract: one of the arguments --images PHOTOS --image-list is required",
+    "extract --images a --image-list b": " extract: --image-list: not allowed with argument --images",
+    "extract --images": " extract: --images: expected one argument",
+}
+
+
+@pytest.mark.parametrize("line", MISSPELT)
+def test_what_is_misspelt_gets_one_line_with_what_was_meant(line, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    out, err = capsys.readouterr()
+    [said] = err.splitlines()
+    assert (ended.value.code, out) == (2, "")
+    assert said.startswith(f"error: d2sfm{MISSPELT[line]}")
+
+
+def test_values_of_other_kinds_get_a_hint_too():
+    with pytest.raises(ValueError, match=r"exif, auto or none, found 'exfi': did you mean exif\?"):
+        ExtractionOptions(orientation="exfi")
+
+
+SAME = {  # and the spelling of d2sfm
+    "extract photos": "extract --images photos",
+    "extract --max-edge 5 photos --quiet": "extract --images photos --max-edge 5 --quiet",
+    "extract --image_path photos --database_path a.db": "extract --images photos --database a.db",
+    "extract --image_list_file a.txt --model_file b.pth": "extract --image-list a.txt --weights b.pth",
+    "extract a --output_type MAT --output_extension .x --max_edge 5 --max_sum_edges 6": "extract a --output-type mat "
+    "--output-extension .x --max-edge 5 --max-sum-edges 6",
+    "extract a --ImageReader.camera_model PINHOLE --ImageReader.camera_params 1,2,3,4": "extract a --camera-model "
+    "PINHOLE --camera-params 1,2,3,4",
+    "extract a --camera_mode PER_FOLDER --precision Auto": "extract a --camera-mode per-folder --precision auto",
+    "extract \u2013images a": "extract --images a",
+    "extract \u2014max-edge=5 a": "extract a --max-edge 5",
+    "extract a --MAX-EDGE 5 --max-s 6": "extract a --max-edge 5 --max-sum-edges 6",
+    "match a.db": "match --database a.db",
+    "match --match_list_path a.txt": "match --pairs a.txt",
+    "match --pairs spatial --SpatialMatching.max_distance 5 --num-neighbors 3": "match --pairs spatial "
+    "--max-distance-m 5 --num-neighbours 3",
+    "refine --rounds 2 a.db": "refine --database a.db --rounds 2",
+    "reconstruct --database_path a.db --image_path b --output_path c": "reconstruct --database a.db --images b "
+    "--output c",
+    "triangulate a.db --input_path b": "triangulate --database a.db --reference b",
+    "export a.db --format NPZ": "export --database a.db --format npz",
+    "import a.h5 --image_dir b": "import --features a.h5 --images b",
+    "train --dataset_path a --scene_info_path b --checkpoint_directory c --use_validation": "train --dataset-path a "
+    "--scene-info-path b --output c --use-validation",
+}
+
+
+@pytest.mark.parametrize("line", SAME)
+def test_other_spellings_are_understood(line):
+    found, expected = (vars(make_parser().parse_args(each.split())) for each in (line, SAME[line]))
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "line", ["extract --database db.db --images dir", "match --database db.db", "reconstruct", "match --", "demo"]
+)
+def test_what_was_right_is_taken_as_it_is(line):
+    parsed = make_parser().parse_args(line.split())
+    assert parsed.command == line.split()[0]
+    assert getattr(parsed, "database", Path("db.db")) == Path("db.db")
+
+
+def test_words_behind_two_dashes_and_numbers_are_no_options():
+    assert make_parser().parse_args(["remove", "--", "--max-egde", "-x.jpg"]).names == ["--max-egde", "-x.jpg"]
+    assert make_parser().parse_args(["match", "--min-similarity", "-0.5"]).min_similarity == -0.5
+    assert make_parser().parse_args(["remove", "\u2013 a.jpg"]).names == ["\u2013 a.jpg"]
+
+
+def test_other_tools_names_are_hidden_and_stand_for_options_of_some_command(capsys):
+    options = {name for parser in make_parser().commands.values() for name in parser.options}
+    assert {name for names in ALSO_CALLED.values() for name in names} <= options
+    commands = make_parser().commands
+    assert {command.split()[0] for command in COMMANDS_OF_COLMAP.values()} <= set(commands)
+    assert "image-path" not in commands["extract"].format_help()
+
+
+def test_the_same_spellings_are_for_the_keys_of_files():
+    names = ["max-edge", "images", "camera-mode"]
+    assert [own_name(each, names) for each in ("max_edge", "image_path", "Camera_Mode", "edge")] == [*names, None]
+
+
+def test_choices_in_any_case_from_python_too():
+    assert CameraOptions(camera_mode="PER_IMAGE").camera_mode is CameraMode.PER_IMAGE
+    assert CameraOptions(camera_model="simple_pinhole").camera_model == "SIMPLE_PINHOLE"
+    assert PairSelectionOptions(pairs="Sequential", overlap=3).kind == "sequential"
