@@ -59,7 +59,8 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
     matched = time.perf_counter()
     geometry = None
     if verification is not None:
-        geometry = verify(*task.views, matches, verification, max_error_px=task.max_error_px, names=task.names)
+        verified = verify(*task.views, matches, verification, max_error_px=task.max_error_px, names=task.names)
+        geometry = verified.geometry
     return PairResult(
         pair=task.pair,
         matches=matches,

@@ -1,6 +1,7 @@
 """Two-view geometry of a pair of images, by COLMAP's RANSAC."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -20,22 +21,32 @@ class View(NamedTuple):
         return self.keypoints.nbytes
 
 
+@dataclass(frozen=True)
+class Verification:
+    """The geometry of a pair, and why it has none, in plain English: empty where it has one or just too few matches."""
+
+    geometry: pycolmap.TwoViewGeometry
+    refused: str = ""
+
+
 def verify(
     a: View,
     b: View,
     matches: np.ndarray,
     options: VerificationOptions,
     *,
+    similarities: np.ndarray | None = None,
     max_error_px: float | None = None,
     names: tuple[str, str] = ("", ""),
-) -> pycolmap.TwoViewGeometry:
+) -> Verification:
     """The epipolar geometry or homography that most matches agree with, and the matches that do.
 
     matches: [K, 2], indices of keypoints of a and b; K may be 0.
+    similarities: [K], of the descriptors of each match; None where they are not known.
     max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
     names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
-    Returns a geometry of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
+    The geometry is of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
     (or are given). Its relative pose is left open: both mappers of pycolmap compute it for the pairs that they need.
     Raises ValueError where shapes do not fit, or a match names a keypoint that is not there.
     """
@@ -53,7 +64,7 @@ def verify(
     settings.ransac.min_num_trials = min(settings.ransac.min_num_trials, options.max_num_trials)
     settings.ransac.random_seed = pair_seed(options.seed, *names)
     views = a.camera, keypoints_a.astype(np.float64), b.camera, keypoints_b.astype(np.float64)
-    return pycolmap.estimate_two_view_geometry(*views, matches.astype(np.uint32), settings)
+    return Verification(pycolmap.estimate_two_view_geometry(*views, matches.astype(np.uint32), settings))
 
 
 def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:

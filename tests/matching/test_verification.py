@@ -36,6 +36,10 @@ def two_views(count, inliers, seed, *, noise_px=0.3, planar=False):
     return *views, matches, matches[:, 0] < inliers
 
 
+def geometry_of(*arguments, **keywords):
+    return verify(*arguments, **keywords).geometry
+
+
 def found(geometry, true_matches):
     """Share of the true matches among the inliers."""
     inliers = set(map(tuple, geometry.inlier_matches))
@@ -51,7 +55,7 @@ def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
         defaults = pycolmap.TwoViewGeometryOptions()
         defaults.ransac.random_seed = seed
         theirs = pycolmap.estimate_two_view_geometry(view, a, view, b, matches, defaults)
-        ours = verify(View(view, a), View(view, b), matches, VerificationOptions(seed=seed))
+        ours = geometry_of(View(view, a), View(view, b), matches, VerificationOptions(seed=seed))
         count_ours += found(ours, matches[true]) > 0.8
         count_defaults += found(theirs, matches[true]) > 0.8
     assert count_ours >= 4
@@ -63,7 +67,7 @@ def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
 def test_the_true_matches_are_found(known_focal_length, planar):
     a, b, matches, true = two_views(300, 180, seed=1, planar=planar)
     view = camera(known_focal_length)
-    geometry = verify(View(view, a), View(view, b), matches, VerificationOptions())
+    geometry = geometry_of(View(view, a), View(view, b), matches, VerificationOptions())
     assert found(geometry, matches[true]) > 0.97
     assert len(geometry.inlier_matches) < 190
     assert geometry.inlier_matches.dtype == np.uint32
@@ -71,7 +75,7 @@ def test_the_true_matches_are_found(known_focal_length, planar):
 
 def test_the_geometry_is_the_true_one():
     a, b, matches, _ = two_views(300, 180, seed=2)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions())
+    geometry = geometry_of(View(camera(), a), View(camera(), b), matches, VerificationOptions())
     pycolmap.estimate_two_view_geometry_pose(camera(), a, camera(), b, geometry)
     b_from_a = geometry.cam2_from_cam1
     assert np.degrees(Rotation.from_matrix(b_from_a.rotation.matrix() @ ROTATION.T).magnitude()) < 0.3
@@ -81,15 +85,15 @@ def test_the_geometry_is_the_true_one():
 def test_max_error_is_that_of_the_options_or_the_pair():
     a, b, matches, true = two_views(200, 200, seed=3, noise_px=6)
     views, options = (View(camera(), a), View(camera(), b)), VerificationOptions(max_error=4.0)
-    assert found(verify(*views, matches, options), matches[true]) < 0.8
-    assert found(verify(*views, matches, options, max_error_px=20.0), matches[true]) > 0.97
+    assert found(geometry_of(*views, matches, options), matches[true]) < 0.8
+    assert found(geometry_of(*views, matches, options, max_error_px=20.0), matches[true]) > 0.97
 
 
 def test_the_same_seed_gives_the_same_geometry():
     a, b, matches, _ = two_views(200, 60, seed=4)
 
     def run(seed, pair):
-        return verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(seed=seed), names=pair)
+        return geometry_of(View(camera(), a), View(camera(), b), matches, VerificationOptions(seed=seed), names=pair)
 
     first, again = run(0, ("a.jpg", "b.jpg")), run(0, ("a.jpg", "b.jpg"))
     np.testing.assert_array_equal(first.inlier_matches, again.inlier_matches)
@@ -110,14 +114,14 @@ def test_pair_seeds_stay_as_they_are():
 @pytest.mark.parametrize("count", [0, 1, 4, 14])
 def test_too_few_matches_are_degenerate(count):
     a, b, matches, _ = two_views(count, count, seed=5)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=15))
+    geometry = geometry_of(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=15))
     assert geometry.config == DEGENERATE
     assert geometry.inlier_matches.shape == (0, 2)
 
 
 def test_too_few_inliers_are_degenerate():
     a, b, matches, _ = two_views(100, 0, seed=6)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=60))
+    geometry = geometry_of(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=60))
     assert geometry.config == DEGENERATE
     assert geometry.inlier_matches.shape == (0, 2)
 
@@ -125,7 +129,7 @@ def test_too_few_inliers_are_degenerate():
 def test_few_trials():
     """Fewer than COLMAP's least number of trials, which it would refuse."""
     a, b, matches, true = two_views(50, 50, seed=7)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(max_num_trials=10))
+    geometry = geometry_of(View(camera(), a), View(camera(), b), matches, VerificationOptions(max_num_trials=10))
     assert found(geometry, matches[true]) > 0.9
 
 
