@@ -160,11 +160,11 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
     refined(whole, matched)
     write, written = MatchStore.write, []
 
-    def stop_at_the_second(store, *pair):
+    def stop_at_the_second(store, *pair, **named):
         if written:
             raise KeyboardInterrupt
         written.append(pair)
-        write(store, *pair)
+        write(store, *pair, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stop_at_the_second)
