@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.feature_database import descriptors_of_place, write_feature_database
+from support.runs import PROCESSES
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore, RefinementStore, remove_photographs
 from d2sfm.database.connection import Connection, open_pycolmap
@@ -229,3 +230,57 @@ def test_reasons_go_with_the_geometries_and_similarities_stay_with_the_matches(d
     remove(database)
     assert kept(database) == (similarities, {})
     assert rows_of_ours(database) == [numbers(*PAIRS), set()]
+
+
+def synthesize(path, seed):
+    """Five images of one scene, all pairs verified, with similarities; the first pair is refused. Pairs by number."""
+    pycolmap.set_random_seed(seed)
+    options = pycolmap.SyntheticDatasetOptions(num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=5)
+    options.num_points3D = 100
+    with open_pycolmap(path) as colmap:
+        pycolmap.synthesize_dataset(options, colmap)
+        for image in colmap.read_all_images():
+            image.name = f"{seed}-{image.image_id}.jpg"
+            colmap.update_image(image)
+        pairs = [(a, b) for a in range(1, 6) for b in range(a + 1, 6)]
+        found = {pair: (colmap.read_matches(*pair), colmap.read_two_view_geometry(*pair)) for pair in pairs}
+    with MatchStore(path) as store:
+        for number, (pair, (matches, geometry)) in enumerate(found.items()):
+            similarities = np.linspace(0.5, 1, len(matches)) - 0.01 * number
+            is_refused = {"geometry": NO_GEOMETRY, "refused": REASON} if number == 0 else {"geometry": geometry}
+            store.write(*pair, matches, similarities=similarities, **is_refused)
+    return path
+
+
+def run_colmap(databases, merged, folder):
+    """Its tools on such databases: mapping, verification of two pairs, and merging."""
+    (folder / "sparse").mkdir()
+    models = pycolmap.incremental_mapping(databases[0], folder, folder / "sparse")
+    assert [model.num_reg_images() for model in models.values()] == [5]
+    with pycolmap.Database.open(databases[1]) as colmap:
+        colmap.delete_two_view_geometry(1, 2)
+        colmap.delete_two_view_geometry(1, 3)
+        names = {image.image_id: image.name for image in colmap.read_all_images()}
+    (folder / "pairs.txt").write_text(f"{names[1]} {names[2]}\n{names[1]} {names[3]}\n")
+    pycolmap.verify_matches(databases[1], folder / "pairs.txt")
+    with pycolmap.Database.open(databases[1]) as colmap:
+        assert all(len(colmap.read_two_view_geometry(1, other).inlier_matches) > 50 for other in (2, 3))
+    opened = [pycolmap.Database.open(path) for path in (*databases, merged)]
+    pycolmap.Database.merge(*opened)
+    assert [database.num_matched_image_pairs() for database in opened] == [10, 10, 20]
+    for database in opened:
+        database.close()
+
+
+@pytest.mark.slow
+def test_colmaps_own_tools_work_on_them(tmp_path):
+    databases = [synthesize(tmp_path / f"{seed}.db", seed) for seed in (1, 2)]
+    before = [kept(path) for path in databases]
+    assert [len(each) for each in before[0]] == [4, 1]
+    process = PROCESSES.Process(target=run_colmap, args=(databases, tmp_path / "merged.db", tmp_path))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert kept(databases[0]) == before[0]
+    assert kept(databases[1]) == (before[1][0], {})  # it verified the pair that was refused
+    assert kept(tmp_path / "merged.db") == ({}, {})
