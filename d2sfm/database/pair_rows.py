@@ -43,12 +43,14 @@ def geometry_row(pair_id: int, geometry: pycolmap.TwoViewGeometry, is_swapped: b
 def similarities_row(pair_id: int, matches: bytes | None, similarities: np.ndarray) -> tuple:
     """A row of ``SIMILARITIES``. matches: the data of the pair's ``matches_row``."""
     data = np.ascontiguousarray(similarities, "<f2").tobytes()
-    return pair_id, _digest(matches, data), data
+    return pair_id, _digest(matches or b"", data), data
 
 
-def read_similarities(matches: bytes | None, digest: bytes, data: bytes) -> np.ndarray | None:
+def read_similarities(matches: bytes | None, digest: bytes, data: bytes | None) -> np.ndarray | None:
     """The similarities of such a row, [M] float16; None where it is not whole, or of other matches than these."""
-    return np.frombuffer(data, "<f2") if _digest(matches, data) == digest else None
+    matches, data = matches or b"", data or b""
+    is_whole = len(matches) == 4 * len(data) and _digest(matches, data) == digest
+    return np.frombuffer(data, "<f2") if is_whole else None
 
 
 def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:
@@ -57,11 +59,8 @@ def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:
     return np.array(matches[:, ::-1] if is_swapped else matches, order="C")
 
 
-def _digest(matches: bytes | None, similarities: bytes) -> bytes | None:
-    """Of both, 8 bytes; None where they are not of one length."""
-    matches = matches or b""
-    if len(matches) != 4 * len(similarities):
-        return None
+def _digest(matches: bytes, similarities: bytes) -> bytes:
+    """Eight bytes that tell whether both are those that were written together."""
     return hashlib.blake2b(matches + similarities, digest_size=8).digest()
 
 

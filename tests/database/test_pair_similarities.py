@@ -161,6 +161,14 @@ def test_rows_that_d2sfm_did_not_write_so_are_left_alone(database, change):
     assert kept(database)[0].keys() == {(1, 2), (2, 3), (2, 4)}
 
 
+@pytest.mark.parametrize("values", ["NULL, NULL", "NULL, x'003c'", "x'0001020304050607', NULL"])
+def test_a_table_of_that_name_without_our_constraints(database, values):
+    run_sql(database, f"DROP TABLE {SIMILARITIES}")
+    run_sql(database, f"CREATE TABLE {SIMILARITIES} (pair_id INTEGER PRIMARY KEY, digest, similarities)")
+    run_sql(database, f"INSERT INTO {SIMILARITIES} VALUES ({int(pair_ids(1, 3))}, {values})")
+    assert kept(database)[0] == {}
+
+
 def test_rows_of_no_pair_and_reasons_that_are_no_text(database):
     run_sql(database, f"INSERT INTO {SIMILARITIES} VALUES (-5, x'00', x''), (77, x'00', x'')")
     run_sql(
