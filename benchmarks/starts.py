@@ -104,7 +104,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     observed = observed_keypoints(arguments.database, given)
     with MatchStore(arguments.database) as store:
         limits = incremental_options(given, Trial(seed=0)).mapper
-        pairs = initial_pairs(store, limits, given.chance_pairs, most=RUNS_A_START * arguments.starts)
+        pairs = initial_pairs(store, limits, given.left_out, most=RUNS_A_START * arguments.starts)
     starts: list[Result] = []
     for number in range(max(arguments.starts, 1 + len(pairs))):
         trial = trial_of(number, seed, given.is_estimated or given.is_refined, given.is_refined, pairs)
@@ -125,7 +125,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
             given,
         )
         shown.append(released)
-    print(f"seed {seed}, {len(given.chance_pairs)} pairs by chance")
+    print(f"seed {seed}, {len(given.left_out)} pairs left out")
     print(aligned([(*HEADER, "largest", "s"), *(start.row(observed) for start in [*shown, plain])]), flush=True)
     return starts
 
@@ -158,11 +158,11 @@ def measured(
 
 
 def observed_keypoints(database: Path, given: MappingInput) -> int:
-    """Keypoints of verified matches in pairs that chance does not explain; the share ``seen`` is of these."""
+    """Keypoints of verified matches of the pairs that are mapped; the share ``seen`` is of these."""
     seen: set[tuple[int, int]] = set()
     with pycolmap.Database.open(database) as colmap:
         for pair_id, geometry in zip(*colmap.read_two_view_geometries(), strict=True):
-            if pair_id not in given.chance_pairs:
+            if pair_id not in given.left_out:
                 pair = pycolmap.pair_id_to_image_pair(pair_id)
                 for image_id, keypoints in zip(pair, np.asarray(geometry.inlier_matches).T, strict=True):
                     seen.update((image_id, int(keypoint)) for keypoint in keypoints)

@@ -1,116 +1,34 @@
-"""What matching reads of images and writes of pairs."""
+"""Pairs of images: their matches, two-view geometries, and what d2sfm keeps with these."""
 
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 
-from d2sfm.database.camera_rows import read_camera, read_pose_priors
-from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
-from d2sfm.database.overwriting import outdated_images
+from d2sfm.database.image_reader import ImageReader
+from d2sfm.database.migration import CAMERA_SENSOR
 from d2sfm.database.pair_ids import image_pairs, pair_ids
-from d2sfm.database.pair_rows import GEOMETRY, MATCHES, geometry_row, matches_row, read_matches
-from d2sfm.database.rows import (
-    UnusableRow,
-    check_descriptors,
-    check_keypoints,
-    check_matches,
-    check_size,
-    declared_bytes,
-    of_images,
-    warn_once,
+from d2sfm.database.pair_rows import (
+    COLUMNS,
+    geometry_row,
+    matches_row,
+    read_matches,
+    read_similarities,
+    similarities_row,
 )
-from d2sfm.database.store import Store
-from d2sfm.database.tables import PAIRS_ANEW, tables
-
-_DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
+from d2sfm.database.rows import check_matches, check_size, declared_bytes, of_images, warn_once
+from d2sfm.database.tables import OUR_PAIR_TABLES, PAIRS_ANEW, REFUSED, SIMILARITIES, create_our_tables, tables
 
 
-class MatchStore(Store):
-    """Matches and two-view geometries of the pairs of a COLMAP database, opened as every ``Store``; an older one is
-    brought to COLMAP's newest schema before. Images are named by their image_id.
-    """
+class MatchStore(ImageReader):
+    """Matches and two-view geometries of the pairs of a database, opened as ``ImageReader``."""
 
     def __init__(self, path: Path):
-        self._outdated = set(outdated_images(path).values())
-        bring_up_to_date(path)
         super().__init__(path)
-        images = self._connection.rows("SELECT image_id, name, camera_id FROM images ORDER BY image_id")
-        self._marks = PAIRS_ANEW in tables(self._connection)
-        self._names = {image_id: name for image_id, name, _ in images}
-        self._camera_ids = {image_id: camera_id for image_id, _, camera_id in images}
+        self._tables = tables(self._connection)
         self._counts = dict(
             self._connection.rows("SELECT image_id, rows FROM keypoints WHERE typeof(rows) = 'integer' AND rows >= 0")
         )
-
-    def image_names(self) -> dict[int, str]:
-        """Names by image_id, ids ascending."""
-        return dict(self._names)
-
-    def image_ids(self) -> dict[str, int]:
-        """Ids of the images by name."""
-        return {name: image_id for image_id, name in self._names.items()}
-
-    def camera(self, image_id: int) -> pycolmap.Camera:
-        """The camera of an image. Raises ValueError where there is no such image, RuntimeError where it can't be."""
-        self._require_images(image_id)
-        camera_id = self._camera_ids[image_id]
-        [row] = self._connection.rows(
-            "SELECT model, width, height, params, prior_focal_length FROM cameras WHERE camera_id = ?", (camera_id,)
-        )
-        return read_camera(self.path, self._names[image_id], camera_id, row)
-
-    def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
-        """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
-        image_id. A position may be lacking."""
-        return read_pose_priors(self._connection)
-
-    def has_keypoints(self, image_id: int) -> bool:
-        """Whether an image has keypoints (of any extractor; there may be 0 of them)."""
-        self._require_images(image_id)
-        return self._has_row("keypoints", image_id)
-
-    def has_features(self, image_id: int) -> bool:
-        """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them).
-
-        Not those that are to be written anew, see ``overwriting``.
-        """
-        self._require_images(image_id)
-        return image_id not in self._outdated and all(
-            self._has_row(table, image_id) for table in ("keypoints", "descriptors")
-        )
-
-    def keypoints(self, image_id: int) -> np.ndarray:
-        """Positions x, y in pixels of the photograph, [N, 2] float32.
-
-        Raises ValueError where there is no such image, RuntimeError where it has no keypoints row, UnusableRow where
-        that can't be used.
-        """
-        rows, columns, found = self._shape("keypoints", image_id)
-        name = self._names[image_id]
-        if columns not in (2, 4, 6):
-            raise UnusableRow(self.path, name, f"has keypoints of {columns} numbers, expected 2, 4 or 6: make it anew")
-        check_size(self.path, name, "keypoints", declared_bytes(rows, 4 * columns), found)
-        keypoints = self._read("keypoints", image_id, np.empty((rows, columns), "<f4"))
-        check_keypoints(self.path, name, keypoints)
-        return np.ascontiguousarray(keypoints[:, :2])
-
-    def descriptors(self, image_id: int) -> np.ndarray:
-        """Descriptors, [N, 512] float16 or float32: the length of their rows tells which.
-
-        Raises ValueError where there is no such image, RuntimeError where it has no descriptors or other ones,
-        UnusableRow where they can't be used.
-        """
-        rows, row_bytes, found = self._shape("descriptors", image_id)
-        if row_bytes not in _DESCRIPTOR_DTYPES:
-            raise RuntimeError(
-                f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes, "
-                "those of D2-Net have 1024 (float16) or 2048 (float32)"
-            )
-        check_size(self.path, self._names[image_id], "descriptors", declared_bytes(rows, row_bytes), found)
-        descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
-        check_descriptors(self.path, self._names[image_id], descriptors)
-        return descriptors
 
     def done_pairs(self, verified: bool) -> np.ndarray:
         """Numbers (see ``pair_ids``) of the pairs of images that are there that have matches (there may be 0 of them)
@@ -160,19 +78,47 @@ class MatchStore(Store):
         """
         return self._matches("two_view_geometries", id_a, id_b)
 
+    def similarities(self, id_a: int, id_b: int) -> np.ndarray | None:
+        """Of the descriptors of each of the ``matches`` of a pair, higher is better, [M] float16.
+
+        None where they were not kept, or are of other matches than those that are there: another tool's, or of an
+        older version. Raises ValueError where there is no such image.
+        """
+        self._require_images(id_a, id_b)
+        rows = SIMILARITIES in self._tables and self._connection.rows(
+            f"SELECT CAST(data AS BLOB), digest, CAST(similarities AS BLOB) FROM {SIMILARITIES} "
+            "JOIN matches USING (pair_id) WHERE pair_id = ?",
+            (int(pair_ids(id_a, id_b)),),
+        )
+        return read_similarities(*rows[0]) if rows else None
+
+    def refusals(self) -> dict[int, str]:
+        """Why pairs have a two-view geometry without inliers, in words, by their numbers (see ``pair_ids``).
+
+        Only pairs that verification refused in spite of their inliers.
+        """
+        if REFUSED not in self._tables:
+            return {}
+        sql = f"SELECT pair_id, CAST(reason AS TEXT) FROM {REFUSED} JOIN two_view_geometries USING (pair_id)"
+        return dict(self._connection.rows(f"{sql} WHERE rows = 0 ORDER BY pair_id"))
+
     def write(
         self,
         id_a: int,
         id_b: int,
         matches: np.ndarray,
         geometry: pycolmap.TwoViewGeometry | None = None,
+        *,
+        similarities: np.ndarray | None = None,
+        refused: str = "",
         is_matched: bool = True,
     ) -> None:
-        """Write a pair in place of what it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
+        """Write a pair in place of all that it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
 
-        All in one transaction. is_matched: whether the matches are new, so that a pair that was to be matched anew no
-        longer is; otherwise it was only verified. Raises ValueError where an image is missing, the images are one, or
-        matches have another shape; RuntimeError where the file can't be written.
+        All in one transaction. similarities: [M], see there; None where they are not known. refused: why the geometry
+        has no inliers, see ``refusals``. is_matched: whether the matches are new, so that a pair that was to be matched
+        anew no longer is; otherwise it was only verified. Raises ValueError where an image is missing, the images are
+        one, or arrays have another shape; RuntimeError where the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:
@@ -180,14 +126,21 @@ class MatchStore(Store):
         matches = np.asarray(matches)
         if matches.ndim != 2 or matches.shape[1] != 2:
             raise ValueError(f"matches have shape {matches.shape}, expected (M, 2)")
+        if similarities is not None and np.shape(similarities) != (len(matches),):
+            raise ValueError(f"similarities have shape {np.shape(similarities)}, expected ({len(matches)},)")
         pair_id, is_swapped = int(pair_ids(id_a, id_b)), id_a > id_b
+        *_, data = of_matches = matches_row(pair_id, matches, is_swapped)
+        if (similarities is not None or refused) and not self._tables.issuperset(OUR_PAIR_TABLES):
+            create_our_tables(self._connection)
+            self._tables = tables(self._connection)
         with self._connection.transaction():
-            self._replace("matches", MATCHES, matches_row(pair_id, matches, is_swapped))
-            if geometry is None:
-                self._connection.rows("DELETE FROM two_view_geometries WHERE pair_id = ?", (pair_id,))
-            else:
-                self._replace("two_view_geometries", GEOMETRY, geometry_row(pair_id, geometry, is_swapped))
-            if is_matched and self._marks:
+            self._put("matches", pair_id, of_matches)
+            of_geometry = None if geometry is None else geometry_row(pair_id, geometry, is_swapped)
+            self._put("two_view_geometries", pair_id, of_geometry)
+            of_both = None if similarities is None else similarities_row(pair_id, data, similarities)
+            self._put(SIMILARITIES, pair_id, of_both)
+            self._put(REFUSED, pair_id, (pair_id, refused) if refused else None)
+            if is_matched and PAIRS_ANEW in self._tables:
                 self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
 
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
@@ -199,14 +152,6 @@ class MatchStore(Store):
             for (a, b), (_, matches, inliers) in zip(pairs, counts.tolist(), strict=True)
         ]
 
-    def _require_images(self, *image_ids: int) -> None:
-        for image_id in image_ids:
-            if image_id not in self._names:
-                raise ValueError(f"{self.path} has no image with id {image_id}")
-
-    def _has_row(self, table: str, image_id: int) -> bool:
-        return bool(self._connection.rows(f"SELECT NULL FROM {table} WHERE image_id = ?", (image_id,)))
-
     def _are_pairs(self, pairs: np.ndarray) -> np.ndarray:
         are_pairs = of_images(pairs, list(self._names))
         if not are_pairs.all():
@@ -215,21 +160,6 @@ class MatchStore(Store):
                 f"{self.path}: passed over, as no pairs of its images: {len(others)} (pair_id {others[0]} the first)"
             )
         return are_pairs
-
-    def _shape(self, table: str, image_id: int) -> tuple[int, int, int]:
-        """Declared numbers of rows and columns of an image's keypoints or descriptors, and the bytes that are there."""
-        self._require_images(image_id)
-        sql = f"SELECT rows, cols, coalesce(length(CAST(data AS BLOB)), 0) FROM {table} WHERE image_id = ?"
-        found = self._connection.rows(sql, (image_id,))
-        if not found:
-            raise RuntimeError(f"{self._names[image_id]} has no {table} in {self.path}")
-        return found[0]
-
-    def _read(self, table: str, image_id: int, out: np.ndarray) -> np.ndarray:
-        """An image's keypoints or descriptors, read into an array of their size; COLMAP writes NULL for none."""
-        if out.size:
-            self._connection.read_blob(table, "data", image_id, out)
-        return out
 
     def _matches(self, table: str, id_a: int, id_b: int) -> np.ndarray:
         self._require_images(id_a, id_b)
@@ -242,6 +172,10 @@ class MatchStore(Store):
         check_matches(self.path, name, matches, [self._counts.get(id_, np.inf) for id_ in (id_a, id_b)])
         return matches
 
-    def _replace(self, table: str, columns: tuple[str, ...], values: tuple) -> None:
-        marks = ", ".join("?" * len(columns))
-        self._connection.rows(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})", values)
+    def _put(self, table: str, pair_id: int, row: tuple | None) -> None:
+        """Write the row of a pair in place of the one that is there, or none."""
+        if row is not None:
+            columns, marks = COLUMNS[table], ", ".join("?" * len(row))
+            self._connection.rows(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)
+        elif table in self._tables:
+            self._connection.rows(f"DELETE FROM {table} WHERE pair_id = ?", (pair_id,))

@@ -1,23 +1,31 @@
-"""Rows of pairs as COLMAP writes them, byte for byte."""
+"""Rows of pairs as COLMAP writes them, byte for byte, and those that d2sfm adds."""
 
 import copy
+import hashlib
 import struct
 
 import numpy as np
 import pycolmap
 
-MATCHES = ("pair_id", "rows", "cols", "data")
-GEOMETRY = (*MATCHES, "config", "F", "E", "H", "qvec", "tvec", "camera1", "camera2")
+from d2sfm.database.tables import REFUSED, SIMILARITIES
+
+_MATCHES = ("pair_id", "rows", "cols", "data")
+COLUMNS = {  # by table
+    "matches": _MATCHES,
+    "two_view_geometries": (*_MATCHES, "config", "F", "E", "H", "qvec", "tvec", "camera1", "camera2"),
+    SIMILARITIES: ("pair_id", "digest", "similarities"),
+    REFUSED: ("pair_id", "reason"),
+}
 
 
 def matches_row(pair_id: int, matches: np.ndarray, is_swapped: bool) -> tuple:
-    """The values of ``MATCHES``. is_swapped: whether the first of the two columns is of the larger image_id."""
+    """A row of ``matches``. is_swapped: whether the first of the two columns is of the larger image_id."""
     data = np.ascontiguousarray(matches[:, ::-1] if is_swapped else matches, "<u4").tobytes()
     return pair_id, len(matches), 2, data or None
 
 
 def geometry_row(pair_id: int, geometry: pycolmap.TwoViewGeometry, is_swapped: bool) -> tuple:
-    """The values of ``GEOMETRY``, from the image of the smaller image_id to the other. is_swapped: as above."""
+    """A row of ``two_view_geometries``, from the image of the smaller image_id to the other. is_swapped: as above."""
     if is_swapped:
         geometry = copy.copy(geometry)
         geometry.invert()
@@ -32,10 +40,28 @@ def geometry_row(pair_id: int, geometry: pycolmap.TwoViewGeometry, is_swapped: b
     )
 
 
+def similarities_row(pair_id: int, matches: bytes | None, similarities: np.ndarray) -> tuple:
+    """A row of ``SIMILARITIES``. matches: the data of the pair's ``matches_row``."""
+    data = np.ascontiguousarray(similarities, "<f2").tobytes()
+    return pair_id, _digest(matches or b"", data), data
+
+
+def read_similarities(matches: bytes | None, digest: bytes, data: bytes | None) -> np.ndarray | None:
+    """The similarities of such a row, [M] float16; None where it is not whole, or of other matches than these."""
+    matches, data = matches or b"", data or b""
+    is_whole = len(matches) == 4 * len(data) and _digest(matches, data) == digest
+    return np.frombuffer(data, "<f2") if is_whole else None
+
+
 def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:
     """The matches of such a row, [M, 2] uint32."""
     matches = np.frombuffer(data or b"", "<u4").reshape(-1, 2)
     return np.array(matches[:, ::-1] if is_swapped else matches, order="C")
+
+
+def _digest(matches: bytes, similarities: bytes) -> bytes:
+    """Eight bytes that tell whether both are those that were written together."""
+    return hashlib.blake2b(matches + similarities, digest_size=8).digest()
 
 
 def _doubles(array: np.ndarray | None) -> bytes | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from d2sfm.database.notes import Note
 from d2sfm.database.store import Store
-from d2sfm.database.tables import ORIGINALS, PARTS, create_our_tables, tables
+from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, create_our_tables, tables
 
 
 class RefinementStore(Store):
@@ -99,7 +99,8 @@ class RefinementStore(Store):
         }
 
     def _remove_geometries(self) -> None:
-        self._connection.rows("DELETE FROM two_view_geometries")
+        for table in {"two_view_geometries", REFUSED} & tables(self._connection):
+            self._connection.rows(f"DELETE FROM {table}")
 
     def _set_keypoints(self, image_id: int, keypoints: np.ndarray) -> None:
         data = np.ascontiguousarray(keypoints, "<f4").tobytes()

@@ -3,7 +3,7 @@
 from d2sfm.database.connection import Connection
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.pair_ids import MAX_IMAGES
-from d2sfm.database.tables import FEATURES, ORIGINALS, PAIR_TABLES, PARTS, SETTINGS, has_rows, tables
+from d2sfm.database.tables import FEATURES, ORIGINALS, OUR_PAIR_TABLES, PAIR_TABLES, PARTS, SETTINGS, has_rows, tables
 
 _OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS)
 
@@ -26,8 +26,11 @@ def remove_features(connection: Connection, image_id: int) -> None:
 
 
 def remove_pairs(connection: Connection, image_id: int) -> None:
-    """Remove all matches and two-view geometries of an image's pairs. They have no foreign key that would do it."""
-    for table in PAIR_TABLES:
+    """Remove all matches and two-view geometries of an image's pairs, and what d2sfm keeps with them.
+
+    They have no foreign key that would do it.
+    """
+    for table in (*PAIR_TABLES, *tables(connection).intersection(OUR_PAIR_TABLES)):
         if not has_rows(connection, table):  # as in all of a first extraction: else its time would grow as n squared
             continue
         first = MAX_IMAGES * image_id

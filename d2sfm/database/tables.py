@@ -11,6 +11,9 @@ CAMERAS_GIVEN = "d2sfm_cameras_given"
 ORIGINALS = "d2sfm_original_keypoints"
 PARTS = "d2sfm_refined_parts"
 PAIRS_ANEW = "d2sfm_pairs_anew"
+SIMILARITIES = "d2sfm_similarities"
+REFUSED = "d2sfm_refused_pairs"
+OUR_PAIR_TABLES = (SIMILARITIES, REFUSED)
 
 ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
 # Values of 16 bits that are black and white to the network, NULL for all; earlier versions have no columns.
@@ -31,6 +34,9 @@ OUR_TABLES = {
         "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, data BLOB NOT NULL"
     ),
     PAIRS_ANEW: "pair_id INTEGER PRIMARY KEY NOT NULL, is_written INTEGER NOT NULL",
+    # In the order of ``matches``. digest: of both, as other tools replace matches and know nothing of this table.
+    SIMILARITIES: "pair_id INTEGER PRIMARY KEY NOT NULL, digest BLOB NOT NULL, similarities BLOB NOT NULL",
+    REFUSED: "pair_id INTEGER PRIMARY KEY NOT NULL, reason TEXT NOT NULL",  # why their geometry has no inliers
     PARTS: (
         "number INTEGER PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, nodes BLOB NOT NULL, positions BLOB NOT NULL"
     ),

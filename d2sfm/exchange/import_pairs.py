@@ -60,8 +60,9 @@ def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool
         for number in tqdm(np.flatnonzero(~is_there), desc="import", unit="pair", disable=not progress):
             a, b = pairs[number]
             with skipped.catching(f"{a} - {b}"):
-                matches = source.read((a, b), (counts[a], counts[b]))
-                store.write(ids[a], ids[b], matches)
+                matches, scores = source.read((a, b), (counts[a], counts[b]))
+                # Verification sorts by them, so whatever a matcher calls a score will do.
+                store.write(ids[a], ids[b], matches, similarities=scores)
                 number_of_pairs += 1
                 number_of_matches += len(matches)
         if source.unknown and not pairs:

@@ -21,6 +21,7 @@ from d2sfm.database.tables import (
     CAMERAS_GIVEN,
     FEATURES,
     ORIGINALS,
+    OUR_PAIR_TABLES,
     OUR_TABLES,
     PAIR_TABLES,
     PAIRS_ANEW,
@@ -215,7 +216,7 @@ def _append(merged: Path, other: Path, source: Path) -> None:
             are_there = " AND ".join(
                 f"{each} IN (SELECT image_id FROM other.images)" for each in (_ID_OF_FIRST, _ID_OF_SECOND)
             )
-            for table in PAIR_TABLES:
+            for table in (*PAIR_TABLES, *OUR_PAIR_TABLES):
                 _add_rows(connection, table, {"pair_id": f"({first}) * {MAX_IMAGES} + {second}"}, are_there)
             for table in {PARTS, PAIRS_ANEW} & tables(connection):
                 connection.rows(f"DELETE FROM {table}")
@@ -230,7 +231,7 @@ def _shifts(connection: Connection) -> dict[str, int]:
     for table, ids in RENUMBERED.items():
         for column in ids.keys() & set(columns(connection, table)):
             places[ids[column]].append((column, table))
-    for table in PAIR_TABLES:
+    for table in {*PAIR_TABLES, *OUR_PAIR_TABLES} & tables(connection):
         places["image"] += [(_ID_OF_FIRST, table), (_ID_OF_SECOND, table)]
     return {
         kind: 1 + max(connection.rows(f"SELECT coalesce(max({column}), 0) FROM {table}")[0][0] for column, table in of)

@@ -3,7 +3,7 @@
 A group <name>/<name> for each pair, the '/' in names made '-'; older files have it called <name>_<name>. In it
 
     matches0          [N] for each keypoint of the first image that of the second one, -1 for none
-    matching_scores0  [N] (1 + cosine similarity) / 2
+    matching_scores0  [N] (1 + cosine similarity) / 2; of other matchers what they have, higher is better
 
 A dense matcher's pair has its own positions beside them, ``keypoints0``, and ``matches0`` ends at the last match.
 deep-image-matching (3DOM-FBK) has a dataset in place of the inner group: matches [M, 2]; images are called by the names
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import h5py
 import numpy as np
 
-from d2sfm.formats.hdf5 import GROUP_BYTES, INTEGERS, LETTER_BYTES, Reader, array, declared_shape, links, member
+from d2sfm.formats.hdf5 import FLOATS, GROUP_BYTES, INTEGERS, LETTER_BYTES, Reader, array, declared_shape, links, member
 from d2sfm.formats.hloc_keypoints import MAX_KEYPOINTS
 
 OLD_SEPARATOR = "_"
@@ -44,25 +44,28 @@ class HlocMatches(Reader):
         """Pairs of names, each once and sorted."""
         return sorted(self._keys)
 
-    def read(self, pair: tuple[str, str], counts: tuple[int, int]) -> np.ndarray:
+    def read(self, pair: tuple[str, str], counts: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Matches of one of ``pairs``, [M, 2] uint32, indices of keypoints of both images; counts: how many they have.
+
+        And their scores, [M] float16, higher is better; None where the file has none, or the same for all.
 
         Raises ValueError where the file has others for them, or is damaged.
         """
         key, is_reversed = self._keys[pair]
         of_first, of_second = counts[::-1] if is_reversed else counts
-        found = member(self._file, key)
+        found, scores = member(self._file, key), None
         if isinstance(found, h5py.Group):
             length = of_first if declared_shape(found, "keypoints0") is None else None
             partners = array(found, "matches0", (length,), INTEGERS, MAX_KEYPOINTS).astype(np.int64)
             first = np.flatnonzero(partners != -1)
             second = partners[first]
+            scores = _scores(found, first, len(partners))
         else:
             first, second = array(found.parent, PurePosixPath(key).name, (None, 2), INTEGERS, MAX_KEYPOINTS).T
         self._require_within(key, first, of_first)
         self._require_within(key, second, of_second)
         matches = np.stack([first, second], axis=1).astype(np.uint32)
-        return matches[:, ::-1] if is_reversed else matches
+        return matches[:, ::-1] if is_reversed else matches, scores
 
     def _require_within(self, key: str, indices: np.ndarray, count: int) -> None:
         if len(indices) and not 0 <= indices.min() <= indices.max() < count:
@@ -121,6 +124,16 @@ def write_hloc_matches(
     partners[first], of_partners[first] = second, scores
     group = file.create_group("/".join(map(_key, pair)))
     group["matches0"], group["matching_scores0"] = partners, of_partners
+
+
+def _scores(group: h5py.Group, keypoints: np.ndarray, count: int) -> np.ndarray | None:
+    """Scores of the matches of these keypoints of the first image, which has so many, see ``HlocMatches.read``."""
+    if declared_shape(group, "matching_scores0") != (count,):
+        return None
+    scores = array(group, "matching_scores0", (count,), FLOATS + INTEGERS, MAX_KEYPOINTS)[keypoints]
+    with np.errstate(over="ignore"):
+        scores = scores.astype(np.float16)
+    return scores if np.isfinite(scores).all() and len(np.unique(scores)) > 1 else None
 
 
 def hloc_matches_size(pair: tuple[str, str], count: int) -> int:

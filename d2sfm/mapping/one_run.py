@@ -26,11 +26,11 @@ class MappingInput:
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
     max_error: largest epipolar error of verification, in pixels of the network input.
     is_refined: whether keypoints are exact to a fraction of a pixel.
-    chance_pairs: numbers (see ``pair_ids``) of the pairs that chance explains, see ``matching.chance``; with
-        the ``unusable`` ones, of whose rows something can't be.
+    left_out: numbers (see ``pair_ids``) of the pairs that no run takes, as chance explains them, see
+        ``matching.chance``, or something of their rows can't be used; how many of them ``unusable`` says.
     constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
     constant_rigs: by id, the rigs in which the poses of cameras stay as they are, those that are known.
-    names: of the images by id; connected: how many of them verified pairs connect that chance does not explain.
+    names: of the images by id; connected: how many of them the other verified pairs connect.
     is_estimated: whether some focal lengths are only estimated.
     """
 
@@ -39,8 +39,8 @@ class MappingInput:
     pixel_factor: float = 1.0
     max_error: float = 8.0
     is_refined: bool = False
-    chance_pairs: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    unusable: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    unusable: int = 0
     constant_cameras: frozenset[int] = field(default_factory=frozenset)
     all_constant: bool = False  # the global pipeline knows no other way
     constant_rigs: Mapping[int, pycolmap.Rig] = field(default_factory=dict)
@@ -55,8 +55,8 @@ class Trial:
     """How one run differs from another.
 
     is_cautious: for focal lengths that are only estimated, and refined keypoints. Lens distortion is held at what the
-        database says and chance pairs are left out, as each of the two bends a model into what fits wrong matches.
-        Otherwise the run is the pipeline's own, but for the robust adjustment at its end.
+        database says, as it bends a model into what fits wrong matches. Otherwise the run is the pipeline's own, but
+        for the robust adjustment at its end.
     initial_pair: ids of the images that the one model of the incremental pipeline begins with; empty: as many models
         as it finds, from pairs that it chooses.
     most_seconds: after which the incremental pipeline stops with what it has; None: it takes what it takes.
@@ -76,10 +76,7 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
     The database is not changed: the global pipeline, which rewrites cameras and geometries, works on a copy.
     """
     with scratch_folder() as folder, quiet_pycolmap():
-        database, without = given.database, given.chance_pairs if trial.is_cautious else given.unusable
-        if len(without) or given.mapper is Mapper.GLOBAL:
-            database = folder / "copy.db"
-            copy_for_mapping(given.database, database, without)
+        database = _database(given, folder)
         # Neither pipeline reads photographs here: colours are added afterwards, to the model that is kept.
         if given.mapper is Mapper.GLOBAL:
             models = pycolmap.global_mapping(database, folder, folder, global_options(given, trial))
@@ -98,13 +95,20 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
     return models
 
 
+def _database(given: MappingInput, folder: Path) -> Path:
+    """The one to map: a copy in the folder where pairs are left out, and for the global pipeline, which rewrites it."""
+    if not len(given.left_out) and given.mapper is not Mapper.GLOBAL:
+        return given.database
+    copy_for_mapping(given.database, folder / "copy.db", given.left_out)
+    return folder / "copy.db"
+
+
 def with_distortion(
     given: MappingInput, model: pycolmap.Reconstruction, seed: int, most_seconds: int | None = None
 ) -> pycolmap.Reconstruction | None:
     """A model of a cautious run gone on with, lens distortion refined; None where that gives none."""
     with scratch_folder() as folder, scratch_folder() as start, quiet_pycolmap():
-        database = folder / "copy.db"
-        copy_for_mapping(given.database, database, given.chance_pairs)
+        database = _database(given, folder)
         write_model(model, start, called=start.parent)
         options = incremental_options(given, Trial(seed=seed, most_seconds=most_seconds))
         options.multiple_models = False

@@ -126,7 +126,7 @@ def reconstruct(
         kept=outcome.kept,
         images=len(given.names),
         pairs=pairs,
-        unusable=len(given.unusable),
+        unusable=given.unusable,
         earlier=earlier,
     )
 
@@ -161,8 +161,7 @@ def read_input(
         by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
     for reason in dict.fromkeys(unusable.values()):
         logger.warning("left out: %s", reason)
-    left_out = np.array(sorted(unusable), np.int64)
-    by_chance = np.union1d(by_chance, left_out)
+    left_out = np.union1d(by_chance, np.array(list(unusable), np.int64))
     verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
     given = MappingInput(
@@ -171,13 +170,13 @@ def read_input(
         pixel_factor=median(factors.values()) if factors else 1.0,
         max_error=max_error,
         is_refined=is_refined,
-        chance_pairs=by_chance,
-        unusable=left_out,
+        left_out=left_out,
+        unusable=len(unusable),
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         constant_rigs=_constant_rigs(options, database),
         names=names,
-        connected=len(np.unique(image_pairs(verified[~np.isin(verified, by_chance)]))),
+        connected=len(np.unique(image_pairs(verified[~np.isin(verified, left_out)]))),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )

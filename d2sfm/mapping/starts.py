@@ -155,8 +155,7 @@ def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, p
 
     Where focal lengths are estimated or keypoints refined, runs are cautious: the first ones with refined keypoints
     (is_all_cautious), else every second one (takes_turns). The others are for what caution costs: lenses with much
-    distortion, images that only weak pairs connect, and keypoints that are pixels off, of which a model with free
-    distortion keeps more.
+    distortion, and keypoints that are pixels off, of which a model with free distortion keeps more.
     """
     return Trial(
         seed=seed + number,
@@ -168,7 +167,7 @@ def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, p
 def _initial_pairs(given: MappingInput, most: int) -> list[tuple[int, int]]:
     limits = incremental_options(given, Trial(seed=0)).mapper
     with MatchStore(given.database) as store:
-        return initial_pairs(store, limits, given.chance_pairs, most=most)
+        return initial_pairs(store, limits, given.left_out, most=most)
 
 
 def _run(given: MappingInput, trial: Trial, progress: bool) -> tuple[Start, list[pycolmap.Reconstruction]]:

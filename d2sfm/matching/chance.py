@@ -4,33 +4,37 @@ RANSAC finds some epipolar geometry for any two images, and the more matches the
 A fixed least number of inliers thus lets through half of the pairs of a collection of D2 features.
 """
 
-from collections.abc import Mapping
-from math import inf, lgamma, log, log10
+from collections.abc import Mapping, Sequence
+from math import inf, lgamma, log, log10, pi
 
 import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.rows import UnusableRow
+from d2sfm.matching.prosac import Relation, agreeing_with_one
 from d2sfm.matching.settings import pair_threshold_px
+from d2sfm.options import VerificationOptions
 
-SAMPLE = 7  # matches that determine a fundamental matrix, up to MODELS of them
-MODELS = 3
+MODELS = {Relation.EPIPOLAR: 3, Relation.PLANE: 1}  # that as many matches as determine one allow at most
+PLACE = 4  # times the largest error: matches of a plane so close to each other count once
 
 
-def false_alarms_log10(matches: int, inliers: int, share: float) -> float:
+def false_alarms_log10(matches: int, inliers: int, share: float, relation: Relation = Relation.EPIPOLAR) -> float:
     """How many geometries as good as this one random matches have on average, as decimal logarithm.
 
-    share: that of the image within the threshold of an epipolar line, so a random match's probability to agree. The
-    number is that of Moisan and Stival (A probabilistic criterion to detect rigid point matches, IJCV 2004); below 1
-    chance does not explain the pair. It is infinite where no more matches agree than determine a geometry. Inliers that
-    guided matching found are matches, too.
+    share: that of the image within the threshold of where a match should lie, so a random match's probability to agree.
+    The number is that of Moisan and Stival (A probabilistic criterion to detect rigid point matches, IJCV 2004); below
+    1 chance does not explain the pair. It is infinite where no more matches agree than determine a geometry. Inliers
+    that guided matching found are matches, too.
     """
-    matches = max(matches, inliers)
-    if inliers <= SAMPLE:
+    matches, sample = max(matches, inliers), relation.value
+    if inliers <= sample:
         return inf
-    tests = log10(MODELS * (matches - SAMPLE)) + _choices_log10(matches, inliers) + _choices_log10(inliers, SAMPLE)
-    return tests + (inliers - SAMPLE) * log10(min(share, 1.0))
+    tests = log10(MODELS[relation] * (matches - sample))
+    tests += _choices_log10(matches, inliers) + _choices_log10(inliers, sample)
+    return tests + (inliers - sample) * log10(min(share, 1.0))
 
 
 def _choices_log10(of: int, number: int) -> float:
@@ -42,18 +46,62 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
     return 2 * max_error_px * float(np.hypot(camera.width, camera.height)) / (camera.width * camera.height)
 
 
+def chance_explains(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> bool:
+    """Whether random matches of two images would agree as well with some epipolar geometry.
+
+    matches: of the pair, of which so many agree within max_error_px, in pixels of the photographs.
+    """
+    share = max(share_near_line(camera, max_error_px) for camera in cameras)
+    return false_alarms_log10(matches, inliers, share) > 0
+
+
+def chance_explains_plane(
+    cameras: Sequence[pycolmap.Camera], matches: int, xy_a: np.ndarray, xy_b: np.ndarray, max_error_px: float
+) -> bool:
+    """Whether random matches of two images would agree as well with some homography, both ways.
+
+    xy_a, xy_b: [N, 2], those of the matches that do, in pixels of the photographs. A homography says where a match
+    lies, and not only on which line, so a few are enough. Those close together count once: on a front with windows, a
+    group of them agrees with another window.
+    """
+    places = min(len(np.unique(xy // (PLACE * max_error_px), axis=0)) for xy in (xy_a, xy_b))
+    share = max(pi * max_error_px**2 / (camera.width * camera.height) for camera in cameras)
+    return false_alarms_log10(matches, places, share, Relation.PLANE) > 0
+
+
 def chance_pairs(store: MatchStore, max_error: float, factors: Mapping[int, float]) -> np.ndarray:
     """Verified pairs that chance explains: their numbers (see ``pair_ids``), [P] int64, ascending.
 
-    max_error: of verification, in pixels of the network input; factors: resize factors by image id, see
-    ``pair_threshold_px``.
+    Those of d2sfm's own matches are tested when they are verified, so there are such pairs in databases of earlier
+    versions, and where matches or geometries are another tool's. max_error: of verification, in pixels of the network
+    input; factors: resize factors by image id, see ``pair_threshold_px``.
     """
     cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     counts = store.pair_counts()
     counts, found = counts[counts["inliers"] > 0], []
     for pair, (pair_id, matches, inliers) in zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True):
         max_error_px = pair_threshold_px(max_error, factors, pair)
-        share = max(share_near_line(cameras[image_id], max_error_px) for image_id in pair)
-        if false_alarms_log10(matches, inliers, share) > 0:
+        of_pair = [cameras[image_id] for image_id in pair]
+        if chance_explains(of_pair, matches, inliers, max_error_px) and not _is_plane(
+            store, pair, of_pair, matches, max_error_px
+        ):
             found.append(pair_id)
     return np.array(found, np.int64)
+
+
+def _is_plane(
+    store: MatchStore, pair: Sequence[int], cameras: Sequence[pycolmap.Camera], matches: int, max_error_px: float
+) -> bool:
+    """Whether half of the pair's inliers or more agree with one homography, and chance does not explain these."""
+    try:
+        xy = [
+            store.keypoints(image_id)[of_image]
+            for image_id, of_image in zip(pair, store.inlier_matches(*pair).T, strict=True)
+        ]
+    except UnusableRow:
+        return False  # the mapper leaves the pair out
+    if len(xy[0]) <= Relation.EPIPOLAR.value:
+        return False
+    settings = {"max_num_trials": VerificationOptions.max_num_trials, "min_inlier_ratio": 0.5, "seed": 0}
+    agree = agreeing_with_one(Relation.PLANE, *xy, np.zeros(len(xy[0])), max_error_px, **settings)
+    return not chance_explains_plane(cameras, matches, xy[0][agree], xy[1][agree], max_error_px)

@@ -208,10 +208,12 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
         tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
         for result in results:
-            store.write(*result.pair, result.matches, result.geometry, result.is_matched)
+            found = {name: getattr(result, name) for name in ("similarities", "refused", "is_matched")}
+            store.write(*result.pair, result.matches, result.geometry, **found)
             summary.matches += len(result.matches)
             summary.matching_s += result.matching_s
             summary.verification_s += result.verification_s
+            summary.refused += bool(result.refused)
             if verification is not None:
                 summary.verified += len(result.geometry.inlier_matches) >= verification.min_num_inliers
             bar.update()
@@ -229,7 +231,7 @@ def _tasks(store: MatchStore, work: _Work, skipped: Skipped) -> Iterator[PairTas
             continue
         try:
             if has_matches:
-                task = replace(task, matches=store.matches(a, b))
+                task = replace(task, matches=store.matches(a, b), similarities=store.similarities(a, b))
             else:
                 if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
                     latest, descriptors_b = b, inputs.descriptors(b)

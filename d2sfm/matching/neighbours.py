@@ -19,7 +19,6 @@ GROUP = 64  # similarities of which only the largest is looked at again, when it
 _PRECISION_LOCK = Lock()
 
 
-@torch.inference_mode()
 def mutual_nearest_neighbours(
     descriptors_a: np.ndarray | torch.Tensor,
     descriptors_b: np.ndarray | torch.Tensor,
@@ -42,6 +41,18 @@ def mutual_nearest_neighbours(
     Returns [K, 2] uint32, indices into a and b, ascending in a. Raises ValueError where shapes do not fit or
     block_rows is below 1.
     """
+    return neighbours_and_similarities(descriptors_a, descriptors_b, options, block_rows=block_rows)[0]
+
+
+@torch.inference_mode()
+def neighbours_and_similarities(
+    descriptors_a: np.ndarray | torch.Tensor,
+    descriptors_b: np.ndarray | torch.Tensor,
+    options: MatchingOptions | None = None,
+    *,
+    block_rows: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What ``mutual_nearest_neighbours`` returns, and their cosine similarities as databases keep them, [K] float16."""
     options = options or MatchingOptions()
     device = resolve_device(options.device)
     a, b = (torch.as_tensor(descriptors).to(device) for descriptors in (descriptors_a, descriptors_b))
@@ -52,12 +63,13 @@ def mutual_nearest_neighbours(
     if block_rows < 1:
         raise ValueError(f"block_rows must be 1 or more, found {block_rows}")
     if not len(a) or not len(b):
-        return np.zeros((0, 2), np.uint32)
+        return np.zeros((0, 2), np.uint32), np.zeros(0, np.float16)
 
     nearest = _nearest(a, b, with_second=options.ratio is not None, block_rows=block_rows)
     keep = nearest.mutual & _within_limits(nearest, options)
     index_a = torch.arange(len(a), device=device)
-    return torch.stack([index_a[keep], nearest.index[keep]], dim=1).cpu().numpy().astype(np.uint32)
+    matches = torch.stack([index_a[keep], nearest.index[keep]], dim=1).cpu().numpy().astype(np.uint32)
+    return matches, nearest.similarity[keep].to(torch.float16).cpu().numpy()
 
 
 @dataclass(frozen=True)

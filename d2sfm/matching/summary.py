@@ -13,6 +13,7 @@ class MatchSummary:
     already_there: int  # of these, passed over
     matches: int = 0  # of the pairs of this run
     verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
+    refused: int = 0  # pairs of this run in spite of their inliers, as chance explains them
     matching_s: float = 0.0
     verification_s: float = 0.0
     skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
@@ -21,6 +22,7 @@ class MatchSummary:
         text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
         if self.verified is not None:
             text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
+        refused = f", {self.refused} refused as chance explains them" if self.refused else ""
         there = f", {self.already_there} pairs were there already" if self.already_there else ""
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"{text} (all threads){there}{skipped}"
+        return f"{text} (all threads){refused}{there}{skipped}"

@@ -11,7 +11,7 @@ import numpy as np
 import pycolmap
 import torch
 
-from d2sfm.matching.neighbours import mutual_nearest_neighbours
+from d2sfm.matching.neighbours import neighbours_and_similarities
 from d2sfm.matching.verification import View, verify
 from d2sfm.options import MatchingOptions, VerificationOptions
 
@@ -22,7 +22,8 @@ PAIRS_IN_FLIGHT = 4  # for each thread: a slow pair does not hold up the others,
 class PairTask:
     """What is to be done for one pair, with all that it needs of the database.
 
-    pair: image ids. descriptors: of both images, to be matched; or else ``matches`` that are there already, [M, 2].
+    pair: image ids. descriptors: of both images, to be matched; or else ``matches`` that are there already, [M, 2],
+    and their ``similarities`` where these are known, [M].
     views: camera and keypoints of both images where they are to be verified. names: of the images; max_error_px: see
     ``verify``.
     """
@@ -31,6 +32,7 @@ class PairTask:
     names: tuple[str, str]
     descriptors: tuple[torch.Tensor, torch.Tensor] | None = None
     matches: np.ndarray | None = None
+    similarities: np.ndarray | None = None
     views: tuple[View, View] | None = None
     max_error_px: float | None = None
 
@@ -39,13 +41,16 @@ class PairTask:
 class PairResult:
     """Matches of a pair, [M, 2] uint32, its geometry where it was verified, and the seconds that both took.
 
+    similarities: of the matches, [M] float16; None where they are not known. refused: see ``Verification``.
     is_matched: whether the matches are new, and not those of the task.
     """
 
     pair: tuple[int, int]
     matches: np.ndarray
     is_matched: bool
+    similarities: np.ndarray | None
     geometry: pycolmap.TwoViewGeometry | None
+    refused: str
     matching_s: float
     verification_s: float
 
@@ -53,18 +58,22 @@ class PairResult:
 def run_pair(task: PairTask, options: MatchingOptions, verification: VerificationOptions | None) -> PairResult:
     """Match and verify one pair."""
     started = time.perf_counter()
-    matches = task.matches
+    matches, similarities = task.matches, task.similarities
     if matches is None:
-        matches = mutual_nearest_neighbours(*task.descriptors, options)
+        matches, similarities = neighbours_and_similarities(*task.descriptors, options)
     matched = time.perf_counter()
-    geometry = None
+    geometry, refused = None, ""
     if verification is not None:
-        geometry = verify(*task.views, matches, verification, max_error_px=task.max_error_px, names=task.names)
+        of_pair = {"similarities": similarities, "max_error_px": task.max_error_px, "names": task.names}
+        verified = verify(*task.views, matches, verification, **of_pair)
+        geometry, refused = verified.geometry, verified.refused
     return PairResult(
         pair=task.pair,
         matches=matches,
         is_matched=task.matches is None,
+        similarities=similarities,
         geometry=geometry,
+        refused=refused,
         matching_s=matched - started,
         verification_s=time.perf_counter() - matched,
     )

@@ -1,12 +1,24 @@
-"""Two-view geometry of a pair of images, by COLMAP's RANSAC."""
+"""Two-view geometry of a pair of images.
+
+Where the similarities of its matches are known it takes three steps. OpenCV's RANSAC samples from the most similar
+matches first, and finds those that agree with one fundamental matrix ten times as fast as COLMAP's. The test of chance
+ends hopeless pairs. COLMAP's RANSAC then has matches that are true as a rule, and few trials to make: it knows of
+cameras, and rotations that are of a fundamental matrix alone are twice as wrong where these are known.
+"""
 
 import hashlib
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
+from d2sfm.matching.chance import chance_explains, chance_explains_plane
+from d2sfm.matching.prosac import Relation, agreeing_with_one, without_distortion
 from d2sfm.options import VerificationOptions
+
+# Of matches that agree already. COLMAP's least number, 100, took most of the time and found no other geometries.
+MOST_TRIALS, LEAST_TRIALS = 500, 30
 
 
 class View(NamedTuple):
@@ -20,23 +32,36 @@ class View(NamedTuple):
         return self.keypoints.nbytes
 
 
+@dataclass(frozen=True)
+class Verification:
+    """The geometry of a pair, and why it has none, in plain English: empty where it has one or just too few matches."""
+
+    geometry: pycolmap.TwoViewGeometry
+    refused: str = ""
+
+
 def verify(
     a: View,
     b: View,
     matches: np.ndarray,
     options: VerificationOptions,
     *,
+    similarities: np.ndarray | None = None,
     max_error_px: float | None = None,
     names: tuple[str, str] = ("", ""),
-) -> pycolmap.TwoViewGeometry:
+) -> Verification:
     """The epipolar geometry or homography that most matches agree with, and the matches that do.
 
     matches: [K, 2], indices of keypoints of a and b; K may be 0.
+    similarities: [K], of the descriptors of each match; None where they are not known.
     max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
     names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
-    Returns a geometry of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
-    (or are given). Its relative pose is left open: both mappers of pycolmap compute it for the pairs that they need.
+    The geometry is of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
+    (or are given), and where chance explains how many do. Its relative pose is left open: both mappers of pycolmap
+    compute it for the pairs that they need. Without similarities COLMAP's RANSAC has all matches, and nothing is
+    refused: mapping tests such pairs, see ``chance.chance_pairs``. It also has all matches of panoramas and lenses of
+    strong distortion, see ``prosac.without_distortion``; chance is tested then.
     Raises ValueError where shapes do not fit, or a match names a keypoint that is not there.
     """
     keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (a.keypoints, b.keypoints, matches))
@@ -45,15 +70,90 @@ def verify(
             raise ValueError(f"keypoints have shape {array.shape}, expected (N, 2)")
     # pycolmap reads past the end of its keypoints for a match that is out of range, which ends the process.
     require_matches(matches, len(keypoints_a), len(keypoints_b))
-    settings = pycolmap.TwoViewGeometryOptions()
-    settings.min_num_inliers = options.min_num_inliers
-    settings.ransac.max_error = options.max_error if max_error_px is None else max_error_px
-    settings.ransac.min_inlier_ratio = options.min_inlier_ratio
-    settings.ransac.max_num_trials = options.max_num_trials
-    settings.ransac.min_num_trials = min(settings.ransac.min_num_trials, options.max_num_trials)
-    settings.ransac.random_seed = pair_seed(options.seed, *names)
-    views = a.camera, keypoints_a.astype(np.float64), b.camera, keypoints_b.astype(np.float64)
-    return pycolmap.estimate_two_view_geometry(*views, matches.astype(np.uint32), settings)
+    if similarities is not None and np.shape(similarities) != matches.shape[:1]:
+        raise ValueError(f"similarities have shape {np.shape(similarities)}, expected ({len(matches)},)")
+    pair = _Pair(
+        cameras=(a.camera, b.camera),
+        keypoints=(keypoints_a, keypoints_b),
+        matches=matches,
+        options=options,
+        max_error_px=options.max_error if max_error_px is None else max_error_px,
+        seed=pair_seed(options.seed, *names),
+    )
+    return Verification(pair.estimated()) if similarities is None else pair.tested(np.asarray(similarities))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """What ``verify`` was given."""
+
+    cameras: tuple[pycolmap.Camera, pycolmap.Camera]
+    keypoints: tuple[np.ndarray, np.ndarray]
+    matches: np.ndarray
+    options: VerificationOptions
+    max_error_px: float
+    seed: int
+
+    def tested(self, similarities: np.ndarray) -> Verification:
+        """The geometry by the three steps, or without the first where positions say little."""
+        flat = [
+            without_distortion(camera, xy[of_image], self.max_error_px)
+            for camera, xy, of_image in zip(self.cameras, self.keypoints, self.matches.T, strict=True)
+        ]
+        if len(self.matches) <= Relation.EPIPOLAR.value or any(xy is None for xy in flat):
+            geometry = self.estimated()
+            inliers = len(geometry.inlier_matches)
+            is_chance = inliers and chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px)
+            return self._refused(inliers) if is_chance else Verification(geometry)
+        agree = self._agreeing(Relation.EPIPOLAR, flat, similarities)
+        inliers = np.count_nonzero(agree)
+        if inliers < self.options.min_num_inliers:
+            return Verification(_none())
+        if chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px):
+            agree = self._agreeing(Relation.PLANE, flat, similarities)
+            on_plane = [xy[agree] for xy in flat]
+            if np.count_nonzero(agree) < self.options.min_num_inliers or chance_explains_plane(
+                self.cameras, len(self.matches), *on_plane, self.max_error_px
+            ):
+                return self._refused(inliers)
+        return Verification(self.estimated(self.matches[agree], MOST_TRIALS, LEAST_TRIALS))
+
+    def _agreeing(self, relation: Relation, flat: list[np.ndarray], similarities: np.ndarray) -> np.ndarray:
+        return agreeing_with_one(
+            relation,
+            *flat,
+            similarities,
+            self.max_error_px,
+            max_num_trials=self.options.max_num_trials,
+            min_inlier_ratio=self.options.min_inlier_ratio,
+            seed=self.seed,
+        )
+
+    def _refused(self, inliers: int) -> Verification:
+        reason = f"{inliers} of {len(self.matches)} matches agree, as many as by chance"
+        return Verification(_none(), reason)
+
+    def estimated(
+        self, matches: np.ndarray | None = None, most_trials: int | None = None, least_trials: int | None = None
+    ) -> pycolmap.TwoViewGeometry:
+        """COLMAP's estimate from these of the matches (default: all), with so many trials (default: the options')."""
+        settings = pycolmap.TwoViewGeometryOptions()
+        settings.min_num_inliers = self.options.min_num_inliers
+        ransac = settings.ransac
+        ransac.max_error = self.max_error_px
+        ransac.min_inlier_ratio = self.options.min_inlier_ratio
+        ransac.max_num_trials = min(self.options.max_num_trials, most_trials or self.options.max_num_trials)
+        ransac.min_num_trials = min(ransac.min_num_trials, ransac.max_num_trials, least_trials or ransac.min_num_trials)
+        ransac.random_seed = self.seed
+        matches = (self.matches if matches is None else matches).astype(np.uint32)
+        (camera_a, camera_b), (xy_a, xy_b) = self.cameras, (xy.astype(np.float64) for xy in self.keypoints)
+        return pycolmap.estimate_two_view_geometry(camera_a, xy_a, camera_b, xy_b, matches, settings)
+
+
+def _none() -> pycolmap.TwoViewGeometry:
+    geometry = pycolmap.TwoViewGeometry()
+    geometry.config = int(pycolmap.TwoViewGeometryConfiguration.DEGENERATE)
+    return geometry
 
 
 def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:

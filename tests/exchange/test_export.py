@@ -8,6 +8,7 @@ import sqlite3
 
 import h5py
 import numpy as np
+import pycolmap
 import pytest
 from support.database_contents import done_pairs
 from support.feature_database import descriptors_of_place, write_feature_database
@@ -15,21 +16,23 @@ from support.feature_records import random_features
 from support.hloc import keypoints_of_hloc, matches_of_hloc
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.exchange.export import export_database
 from d2sfm.formats.hdf5 import FILE_BYTES, created
 from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
 from d2sfm.formats.hloc_matches import hloc_matches_size, write_hloc_matches
 from d2sfm.formats.npz_mat import read_features, read_fingerprint
 from d2sfm.matching.match import match_database
-from d2sfm.options import Convention, ExportedMatches, ExportFormat, ExportOptions, VerificationOptions
+from d2sfm.options import Convention, ExportedMatches, ExportFormat, ExportOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "convention": "colmap"})
+UNCALIBRATED = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
 NAMES = ["A.jpg", "a.jpg", "sub/a.jpg", "süd/東 1.jpg"]
 
 
 @pytest.fixture(scope="module")
 def matched(tmp_path_factory):
-    """Four images with features; all pairs matched and verified, as far as random places go."""
+    """Four images with features; all pairs matched, and said to be verified with half of their matches."""
     path = write_feature_database(
         tmp_path_factory.mktemp("matched") / "db.db", {name: descriptors_of_place(0, 0)[:1] for name in NAMES}
     )
@@ -38,7 +41,11 @@ def matched(tmp_path_factory):
             features = random_features(seed, 60, image_size=(80, 60), input_size=(40, 30))
             features.descriptors[:] = descriptors_of_place(0, seed)
             store.write(name, features, FINGERPRINT)
-    match_database(path, verification=VerificationOptions(min_num_inliers=5, max_error=0.5))
+    match_database(path, verification=None)
+    with MatchStore(path) as store:
+        for i, j in image_pairs(store.done_pairs(verified=False)).tolist():
+            matches = store.matches(i, j)
+            store.write(i, j, matches, pycolmap.TwoViewGeometry(config=UNCALIBRATED, inlier_matches=matches[::2]))
     return path
 
 

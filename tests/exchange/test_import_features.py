@@ -273,10 +273,10 @@ def test_damaged_photographs_and_those_that_hloc_may_have_turned(tmp_path, photo
     assert "a.jpg" in summary.skipped
 
 
-def write_pair(path, key, partners):
+def write_pair(path, key, partners, scores=None):
     with h5py.File(path, "a") as file:
         file[f"{key}/matches0"] = np.array(partners, np.int16)
-        file[f"{key}/matching_scores0"] = np.ones(len(partners), np.float16)
+        file[f"{key}/matching_scores0"] = np.array(scores or np.ones(len(partners)), np.float16)
 
 
 def test_matches_of_hloc(tmp_path, photographs, from_hloc, caplog):
@@ -294,6 +294,17 @@ def test_matches_of_hloc(tmp_path, photographs, from_hloc, caplog):
     assert pairs_of(tmp_path / "db.db") == expected
     again = import_features(tmp_path / "db.db", photographs, from_hloc, matches=path)
     assert (again.pairs, again.already_there) == (0, 5)
+
+
+def test_scores_of_hlocs_matches_are_kept_as_similarities(tmp_path, photographs, from_hloc):
+    write_pair(tmp_path / "m.h5", "a.jpg/A.jpg", [1, -1, 0], [0.5, 0, 0.75])
+    write_pair(tmp_path / "m.h5", "a.png/A.jpg", [1, 0, -1, -1])
+    assert import_features(tmp_path / "db.db", photographs, from_hloc, matches=tmp_path / "m.h5").pairs == 2
+    with MatchStore(tmp_path / "db.db") as store:
+        ids = store.image_ids()
+        assert store.matches(ids["a.jpg"], ids["A.jpg"]).tolist() == [[0, 1], [2, 0]]
+        assert store.similarities(ids["A.jpg"], ids["a.jpg"]).tolist() == [0.5, 0.75]
+        assert store.similarities(ids["a.png"], ids["A.jpg"]) is None
 
 
 def test_a_file_with_matches_of_none_of_the_images_counts_as_skipped(tmp_path, photographs, from_hloc):

@@ -33,8 +33,9 @@ from d2sfm.database import (
 )
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.removal import MAX_IMAGES
-from d2sfm.database.tables import OUR_TABLES, PAIR_TABLES, PAIRS_ANEW, PARTS, SETTINGS, tables
+from d2sfm.database.tables import OUR_PAIR_TABLES, OUR_TABLES, PAIR_TABLES, PAIRS_ANEW, PARTS, SETTINGS, tables
 from d2sfm.exchange.merge import RENUMBERED, merge_databases
 from d2sfm.options import CameraMode, CameraOptions
 
@@ -198,7 +199,9 @@ def test_ids_count_on(tmp_path, parts):
 
 def test_every_table_of_d2sfm_is_thought_of():
     left_out = {SETTINGS, PARTS, PAIRS_ANEW}
-    assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | left_out
+    assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | left_out | {
+        *OUR_PAIR_TABLES
+    }
 
 
 def test_every_table_of_colmap_is_thought_of(tmp_path):
@@ -289,6 +292,62 @@ def refuse(tmp_path, sources, message, images=None):
 def test_keypoints_that_are_not_refined_alike(tmp_path, parts):
     refine(parts[1], {"seed": 1})
     refuse(tmp_path, parts, "keypoints of " + str(parts[0]) + " and of " + str(parts[1]) + " are not refined alike")
+
+
+def with_similarities(path, seed):
+    """Writes all pairs again, each with its own similarities and refused."""
+    refused = pycolmap.TwoViewGeometry(config=pycolmap.TwoViewGeometryConfiguration.DEGENERATE)
+    generator = np.random.default_rng(seed)
+    with MatchStore(path) as store:
+        for pair in image_pairs(store.done_pairs(verified=True)).tolist():
+            matches = store.matches(*pair)
+            kept = {"similarities": generator.uniform(0, 1, len(matches)), "refused": f"{path.name} {pair}"}
+            store.write(*pair, matches, refused, **kept)
+
+
+def of_pairs(path):
+    """Similarities and reasons of refusal, of all matched pairs by names."""
+    with MatchStore(path) as store:
+        names, refusals = store.image_names(), store.refusals()
+        numbers = store.done_pairs(verified=False)
+        return {
+            (names[a], names[b]): (store.similarities(a, b).tolist(), refusals[number])
+            for number, (a, b) in zip(numbers.tolist(), image_pairs(numbers).tolist(), strict=True)
+            if store.similarities(a, b) is not None
+        }
+
+
+@pytest.mark.parametrize("with_them", [(0, 1, 2), (0,), (2,), ()])
+@pytest.mark.parametrize("lacking", ["rows", "tables"])
+def test_similarities_and_reasons_of_refusal(tmp_path, parts, with_them, lacking):
+    for number, path in enumerate(parts):
+        if number in with_them:
+            with_similarities(path, number)
+        elif lacking == "tables":
+            for table in OUR_PAIR_TABLES:
+                run_sql(path, f"DROP TABLE {table}")
+    merge_databases(parts, tmp_path / "merged.db")
+    expected = {}
+    for number in with_them:
+        expected |= of_pairs(parts[number])
+    assert len(expected) == sum((3, 1, 3)[number] for number in with_them)
+    assert of_pairs(tmp_path / "merged.db") == expected
+
+
+def test_similarities_that_removed_images_left_do_not_become_those_of_others(tmp_path, parts):
+    """As those tools leave them that do not know the tables; 4 and 5 are ids of the images that come next."""
+    with_similarities(parts[1], 1)
+    for table, values in zip(OUR_PAIR_TABLES, ("x'00', x''", "'of others'"), strict=True):
+        run_sql(parts[0], f"INSERT INTO {table} VALUES ({MAX_IMAGES * 4 + 5}, {values})")
+    merge_databases(parts, tmp_path / "merged.db")
+    assert of_pairs(tmp_path / "merged.db") == of_pairs(parts[1])
+
+
+def run_sql(path, statement):
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
 
 
 def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):

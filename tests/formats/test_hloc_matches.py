@@ -20,13 +20,13 @@ def write_as_hloc(path, key, partners, scores=None):
     with h5py.File(str(path), "a", libver="latest") as file:
         group = file.create_group(key)
         group.create_dataset("matches0", data=np.asarray(partners).astype(np.int16))
-        group.create_dataset("matching_scores0", data=np.ones(len(partners), np.float16))
+        group.create_dataset("matching_scores0", data=np.ones(len(partners), np.float16) if scores is None else scores)
 
 
 def read(path, names, counts):
     """The matches of all pairs; counts: of keypoints by name."""
     with HlocMatches(path, names) as file:
-        return {pair: file.read(pair, tuple(counts[name] for name in pair)).tolist() for pair in file.pairs()}
+        return {pair: file.read(pair, tuple(counts[name] for name in pair))[0].tolist() for pair in file.pairs()}
 
 
 def test_hloc_reads_what_we_write(tmp_path):
@@ -118,6 +118,43 @@ def test_floats_links_and_datasets_in_place_of_groups(tmp_path):
         for pair, message in zip(file.pairs(), messages, strict=True):
             with pytest.raises(ValueError, match=message):
                 file.read(pair, (3, 3))
+
+
+COUNTS = {"a.jpg": 4, "b.jpg": 9}
+
+
+def scores_of(path):
+    with HlocMatches(path, COUNTS) as file:
+        [pair] = file.pairs()
+        matches, scores = file.read(pair, tuple(COUNTS[name] for name in pair))
+    assert scores is None or (scores.dtype, len(scores)) == (np.float16, len(matches))
+    return scores if scores is None else dict(zip(map(tuple, matches.tolist()), scores.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("names", [("a.jpg", "b.jpg"), ("b.jpg", "a.jpg")])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.uint8])
+def test_each_match_has_its_score(tmp_path, names, dtype):
+    partners, scores = np.full(COUNTS[names[0]], -1), np.arange(COUNTS[names[0]])
+    partners[[0, 1, 3]] = [2, 0, 1]
+    write_as_hloc(tmp_path / "m.h5", key_of_hloc(*names), partners, scores.astype(dtype))
+    found = {(0, 2): 0.0, (1, 0): 1.0, (3, 1): 3.0}
+    assert scores_of(tmp_path / "m.h5") == {match[:: 1 if names[0] < names[1] else -1]: s for match, s in found.items()}
+
+
+@pytest.mark.parametrize(
+    "scores", [[1, 1, 0, 1], [0.5, np.nan, 0, 0.5], [1, 1e9, 1, 1], [1, 2], [[1, 2]] * 4, [], None]
+)
+def test_scores_that_tell_no_match_from_another_count_as_none(tmp_path, scores):
+    """Some matchers give all the same; the third of these is of no match."""
+    write_as_hloc(tmp_path / "m.h5", "a.jpg/b.jpg", [2, 0, -1, 1], scores)
+    assert scores_of(tmp_path / "m.h5") is None
+    assert read(tmp_path / "m.h5", COUNTS, COUNTS) == {("a.jpg", "b.jpg"): [[0, 2], [1, 0], [3, 1]]}
+
+
+def test_a_layout_without_scores(tmp_path):
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        file["a.jpg/b.jpg"] = np.array([[0, 2], [1, 0]])
+    assert scores_of(tmp_path / "m.h5") is None
 
 
 def test_names_that_can_be_split_in_two_ways(tmp_path):

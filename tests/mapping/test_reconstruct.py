@@ -206,6 +206,24 @@ def weaken_last_image(database, matches):
             colmap.write_two_view_geometry(first, last, geometry)
 
 
+def test_pairs_that_chance_explains_are_left_out(database):
+    """As there are in databases of earlier versions, whose pairs were not tested when they were verified."""
+    with pycolmap.Database.open(database) as colmap:
+        first, *_, last = (image.image_id for image in colmap.read_all_images())
+        geometry = colmap.read_two_view_geometry(first, last)
+        few = len(geometry.inlier_matches) // 4
+        colmap.delete_matches(first, last)
+        colmap.delete_two_view_geometry(first, last)
+        counts = [len(colmap.read_keypoints(image_id)) for image_id in (first, last)]
+        colmap.write_matches(first, last, np.indices(counts).reshape(2, -1).T[:5000].astype(np.uint32))
+        geometry.inlier_matches = geometry.inlier_matches[:few]
+        colmap.write_two_view_geometry(first, last, geometry)
+    given, pairs = read_input(database, ReconstructionOptions())
+    assert given.left_out.tolist() == [pycolmap.image_pair_to_pair_id(first, last)]
+    assert given.unusable == 0
+    assert few in [inliers for *_, inliers in pairs]
+
+
 def test_images_without_support_get_further_starts_while_these_gain(tmp_path):
     database = tmp_path / "db.db"
     synthesize(database, cameras=1, images=7, inlier_share=0.8, points=300)

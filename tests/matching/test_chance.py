@@ -3,15 +3,36 @@ from math import comb, inf, isinf, log10
 import numpy as np
 import pycolmap
 import pytest
+from support.two_views import camera, two_views
 
 from d2sfm.database import MatchStore
-from d2sfm.matching.chance import chance_pairs, false_alarms_log10, share_near_line
+from d2sfm.matching.chance import chance_explains_plane, chance_pairs, false_alarms_log10, share_near_line
+from d2sfm.matching.prosac import Relation
 
 
 @pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (60, 8, 0.3), (40, 40, 0.05)])
 def test_false_alarms_are_those_of_the_formula(matches, inliers, share):
     expected = 3 * (matches - 7) * comb(matches, inliers) * comb(inliers, 7) * share ** (inliers - 7)
     assert false_alarms_log10(matches, inliers, share) == pytest.approx(log10(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (200, 20, 1e-4), (40, 40, 0.05)])
+def test_false_alarms_of_planes_are_those_of_the_formula(matches, inliers, share):
+    expected = (matches - 4) * comb(matches, inliers) * comb(inliers, 4) * share ** (inliers - 4)
+    found = false_alarms_log10(matches, inliers, share, Relation.PLANE)
+    assert found == pytest.approx(log10(expected), abs=1e-9)
+
+
+def test_matches_of_a_plane_that_are_close_together_count_once():
+    a, b, matches, true = two_views(200, 20, seed=0, planar=True)
+    a, b = a[matches[true, 0]], b[matches[true, 1]]
+    cameras = (camera(), camera())
+    assert not chance_explains_plane(cameras, 200, a, b, 8.0)
+    assert chance_explains_plane(cameras, 200, a[:5], b[:5], 8.0)
+    near = np.random.default_rng(0).uniform(0, 8, (4, 5, 2))
+    of_a, of_b = ((near + points[:5]).reshape(-1, 2) for points in (a, b))
+    assert len(of_a) == len(a)
+    assert chance_explains_plane(cameras, 200, of_a, of_b, 8.0)
 
 
 def test_as_many_matches_as_determine_a_geometry_say_nothing():
@@ -68,3 +89,21 @@ def test_random_matches_are_chance_and_true_ones_are_not(database):
         assert chance_pairs(store, 8.0, {}).tolist() == [number]
         # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
         assert number in chance_pairs(store, 1.0, {pair[1]: 8.0})
+
+
+@pytest.mark.parametrize("planar", [True, False])
+def test_few_matches_of_a_plane_are_no_chance(planar, tmp_path):
+    """They say where a match lies, and not only on which line. Twenty true matches of two hundred."""
+    path, names = tmp_path / "db.db", ("a.jpg", "b.jpg")
+    a, b, matches, true = two_views(200, 20, seed=0, planar=planar)
+    with pycolmap.Database.open(path) as colmap:
+        camera_id = colmap.write_camera(camera())
+        ids = [colmap.write_image(pycolmap.Image(name=name, camera_id=camera_id)) for name in names]
+        for image_id, keypoints in zip(ids, (a, b), strict=True):
+            colmap.write_keypoints(image_id, keypoints.astype(np.float32))
+        colmap.write_matches(*ids, matches)
+        geometry = pycolmap.TwoViewGeometry()
+        geometry.config, geometry.inlier_matches = 3, matches[true]
+        colmap.write_two_view_geometry(*ids, geometry)
+    with MatchStore(path) as store:
+        assert len(chance_pairs(store, 8.0, {})) == (not planar)

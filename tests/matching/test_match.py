@@ -18,12 +18,13 @@ from support.database_contents import done_pairs
 from d2sfm.database import FeatureStore, MatchStore, exclusive, pairs_anew
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, REFUSED, SIMILARITIES
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
-from d2sfm.matching.verification import verify
+from d2sfm.matching.verification import Verification, verify
 from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import exhaustive, in_tiles
 
@@ -87,11 +88,11 @@ def write_images(path, names):
 
 
 def rows(path):
-    """All rows of matches and geometries, byte for byte."""
+    """All rows of pairs, byte for byte."""
     with sqlite3.connect(path) as connection:
         found = {
             table: connection.execute(f"SELECT * FROM {table} ORDER BY pair_id").fetchall()
-            for table in ("matches", "two_view_geometries")
+            for table in (*PAIR_TABLES, *OUR_PAIR_TABLES)
         }
     connection.close()
     return found
@@ -160,7 +161,7 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
     assert f"9 pairs that were not asked for stay, made with max_error {first} (now 1.0)" in caplog.text
     assert noted(database) == first
     with monkeypatch.context() as patch:
-        patch.setattr(MatchStore, "write", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(MatchStore, "write", lambda *arguments, **named: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(database, verification=tighter, overwrite=True)
     assert noted(database) == first
@@ -193,6 +194,89 @@ def test_matches_without_geometry_are_kept_and_verified(make_database):
     assert changed["two_view_geometries"][1:] == expected["two_view_geometries"][1:]
 
 
+def seen_by_verification(monkeypatch):
+    """The bytes of the similarities that each pair is verified with from now on, by names; None for none."""
+    seen = {}
+
+    def watch(*given, similarities, names, **named):
+        seen[names] = None if similarities is None else similarities.tobytes()
+        return verify(*given, similarities=similarities, names=names, **named)
+
+    monkeypatch.setattr(pair_tasks, "verify", watch)
+    return seen
+
+
+def without_geometries(path, *also):
+    with sqlite3.connect(path) as connection:
+        for statement in ("DELETE FROM two_view_geometries", *also):
+            connection.execute(statement)
+    connection.close()
+
+
+def test_similarities_are_kept_and_every_verification_sees_the_same(make_database, monkeypatch):
+    at_once, later, seen = make_database(), make_database("later.db"), seen_by_verification(monkeypatch)
+    run(at_once)
+    first = dict(seen)
+    assert len(first) == 10
+    with MatchStore(at_once) as store:
+        for a, b in image_pairs(store.done_pairs(verified=True)).tolist():
+            matches, similarities = store.matches(a, b), store.similarities(a, b)
+            of_a, of_b = (store.descriptors(image_id).astype(np.float64) for image_id in (a, b))
+            cosines = np.einsum("md,md->m", of_a[matches[:, 0]], of_b[matches[:, 1]])
+            np.testing.assert_allclose(similarities, cosines, atol=2**-11)
+            assert similarities.tobytes() == first[store.image_names()[a], store.image_names()[b]]
+    expected = rows(at_once)
+    for verify_now in (lambda: run(at_once), lambda: verify_again(at_once, VERIFICATION)):
+        without_geometries(at_once)
+        seen.clear()
+        verify_now()
+        assert seen == first
+        assert rows(at_once) == expected
+    run(later, verification=None)
+    seen.clear()
+    run(later)
+    assert seen == first
+    assert rows(later) == expected
+
+
+def test_pairs_whose_similarities_are_not_known_are_verified_without(database, monkeypatch):
+    seen = seen_by_verification(monkeypatch)
+    run(database)
+    without_geometries(
+        database, f"DELETE FROM {SIMILARITIES} WHERE pair_id % 2 = 0", f"UPDATE {SIMILARITIES} SET digest = x''"
+    )
+    verify_again(database, VERIFICATION)
+    assert set(seen.values()) == {None}
+    assert rows(database)[SIMILARITIES] == []  # those that were of no use are gone
+    without_geometries(database, f"DROP TABLE {SIMILARITIES}", f"DROP TABLE {REFUSED}")
+    assert verify_again(database, VERIFICATION).verified == 6
+
+
+def test_a_pair_that_is_refused_is_done_and_its_reason_kept(database, monkeypatch):
+    def refuse(*given, names, **named):
+        is_refused = names[0] == "view 1.jpg"
+        return (
+            Verification(pycolmap.TwoViewGeometry(), "by lot") if is_refused else verify(*given, names=names, **named)
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pair_tasks, "verify", refuse)
+        summary = run(database)
+    assert (summary.refused, summary.verified) == (3, 4)
+    assert "4 pairs verified" in str(summary)
+    assert str(summary).endswith("(all threads), 3 refused as chance explains them")
+    with MatchStore(database) as store:
+        assert store.refusals() == dict.fromkeys(pair_ids(2, np.array([3, 4, 5])).tolist(), "by lot")
+        assert len(store.done_pairs(verified=True)) == 10
+    before = rows(database)
+    again = run(database)
+    assert (again.already_there, again.refused) == (10, 0)
+    assert "refused" not in str(again)
+    assert rows(database) == before
+    run(database, overwrite=True)
+    assert rows(database)[REFUSED] == []
+
+
 def test_pairs_from_a_file(database, tmp_path):
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("view 3.jpg view 1.jpg\nview 0.jpg\tview 1.jpg\n")
@@ -207,10 +291,10 @@ def test_pairs_from_a_file(database, tmp_path):
 def test_the_threshold_grows_with_the_larger_resize_factor(database, monkeypatch):
     seen, lock = {}, threading.Lock()
 
-    def watch(*given, max_error_px, names):
+    def watch(*given, max_error_px, names, **named):
         with lock:
             seen[names] = max_error_px / VERIFICATION.max_error
-        return verify(*given, max_error_px=max_error_px, names=names)
+        return verify(*given, max_error_px=max_error_px, names=names, **named)
 
     monkeypatch.setattr(pair_tasks, "verify", watch)
     run(database)
@@ -238,16 +322,19 @@ def test_a_stopped_run_leaves_whole_pairs_and_goes_on(make_database, monkeypatch
     database = make_database()
     write = MatchStore.write
 
-    def stop_at_the_fourth(store, *pair):
+    def stop_at_the_fourth(store, *pair, **named):
         if len(store.done_pairs(verified=True)) == 3:
             raise stop("enough")
-        write(store, *pair)
+        write(store, *pair, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stop_at_the_fourth)
         with pytest.raises(stop, match="enough"):
             run(database)
-    assert all(len(table) == 3 for table in rows(database).values())
+    assert {table: len(found) for table, found in rows(database).items()} == {
+        **dict.fromkeys((*PAIR_TABLES, SIMILARITIES), 3),
+        REFUSED: 0,
+    }
     assert run(database).already_there == 3
     assert rows(database) == rows(expected)
 
@@ -256,10 +343,10 @@ def stopped_at(method, number):
     """The method, which is interrupted at the call of that number."""
     calls = count(1)
 
-    def stopping(*arguments):
+    def stopping(*arguments, **named):
         if next(calls) == number:
             raise KeyboardInterrupt
-        method(*arguments)
+        method(*arguments, **named)
 
     return stopping
 
@@ -339,7 +426,7 @@ def test_an_error_in_a_thread_comes_out(database, monkeypatch):
     monkeypatch.setattr(pair_tasks, "verify", fail)
     with pytest.raises(RuntimeError, match="no geometry today"):
         run(database)
-    assert rows(database) == {"matches": [], "two_view_geometries": []}
+    assert not any(rows(database).values())
 
 
 def test_few_pairs_are_in_flight(database, monkeypatch):
@@ -352,9 +439,9 @@ def test_few_pairs_are_in_flight(database, monkeypatch):
             begun.append(1)
             return super().submit(*arguments)
 
-    def count(store, *pair):
+    def count(store, *pair, **named):
         ahead.append(len(begun) - len(ahead))
-        write(store, *pair)
+        write(store, *pair, **named)
 
     monkeypatch.setattr(pair_tasks, "ThreadPoolExecutor", Pool)
     monkeypatch.setattr(MatchStore, "write", count)

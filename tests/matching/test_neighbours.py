@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.examples import examples
 
 from d2sfm.matching import neighbours
-from d2sfm.matching.neighbours import mutual_nearest_neighbours
+from d2sfm.matching.neighbours import mutual_nearest_neighbours, neighbours_and_similarities
 from d2sfm.options import MatchingOptions
 
 CPU = MatchingOptions(device="cpu")
@@ -229,6 +229,18 @@ def test_half_precision_is_compared_in_float32():
     expected = brute_force(half_a.astype(np.float64), half_b.astype(np.float64))
     check(mutual_nearest_neighbours(half_a, half_b, CPU), expected)
     check(mutual_nearest_neighbours(torch.from_numpy(half_a), torch.from_numpy(half_b), CPU), expected)
+
+
+@pytest.mark.parametrize("options", [CPU, MatchingOptions(device="cpu", ratio=0.9, min_similarity=0.2)])
+def test_similarities_are_those_of_the_neighbours(options):
+    a, b = noisy_pair(70, 50, seed=4)
+    expected = mutual_nearest_neighbours(a, b, options)
+    matches, similarities = neighbours_and_similarities(a, b, options, block_rows=16)
+    check(matches, expected)
+    assert similarities.dtype == np.float16
+    assert len(similarities) > 10
+    np.testing.assert_allclose(similarities, np.einsum("md,md->m", a[matches[:, 0]], b[matches[:, 1]]), atol=2**-11)
+    assert [len(found) for found in neighbours_and_similarities(a, b[:0], options)] == [0, 0]
 
 
 def test_swapping_the_images_swaps_the_columns():

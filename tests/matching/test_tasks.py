@@ -79,9 +79,9 @@ def test_threads_work_side_by_side_with_one_thread_of_torch_each(task, monkeypat
     def meet(*_):
         both.wait()  # breaks where one thread does all the work
         seen.append((threading.get_ident(), torch.get_num_threads()))
-        return np.zeros((0, 2), np.uint32)
+        return np.zeros((0, 2), np.uint32), np.zeros(0, np.float16)
 
-    monkeypatch.setattr(pair_tasks, "mutual_nearest_neighbours", meet)
+    monkeypatch.setattr(pair_tasks, "neighbours_and_similarities", meet)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -94,7 +94,7 @@ def test_threads_work_side_by_side_with_one_thread_of_torch_each(task, monkeypat
 
 
 def test_an_error_ends_the_run_and_the_threads(task, monkeypatch):
-    monkeypatch.setattr(pair_tasks, "mutual_nearest_neighbours", lambda *_: 1 / 0)
+    monkeypatch.setattr(pair_tasks, "neighbours_and_similarities", lambda *_: 1 / 0)
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError):
         list(run_pairs(many(task, 20), CPU, None, 2))

@@ -1,39 +1,19 @@
+import re
+
 import numpy as np
 import pycolmap
 import pytest
 from scipy.spatial.transform import Rotation
+from support.two_views import ROTATION, TRANSLATION, camera, similarities_of, two_views
 
 from d2sfm.matching.verification import View, pair_seed, verify
 from d2sfm.options import VerificationOptions
 
-WIDTH, HEIGHT, FOCAL = 1600, 1200, 1500.0
-ROTATION = Rotation.from_euler("xyz", [3, 12, -2], degrees=True).as_matrix()
-TRANSLATION = np.array([-1.5, 0.2, 0.3])
 DEGENERATE = pycolmap.TwoViewGeometryConfiguration.DEGENERATE
 
 
-def camera(known_focal_length=True):
-    made = pycolmap.Camera(model="PINHOLE", width=WIDTH, height=HEIGHT, params=[FOCAL, FOCAL, WIDTH / 2, HEIGHT / 2])
-    made.has_prior_focal_length = known_focal_length
-    return made
-
-
-def two_views(count, inliers, seed, *, noise_px=0.3, planar=False):
-    """Keypoints of two views, the matches between them in random order, and which of those are true."""
-    generator = np.random.default_rng(seed)
-    depth = np.full(inliers, 8.0) if planar else generator.uniform(5, 12, inliers)
-    points = np.column_stack([generator.uniform(-2.5, 3, inliers), generator.uniform(-2, 2, inliers), depth])
-    centre, size = np.array([WIDTH / 2, HEIGHT / 2]), np.array([WIDTH, HEIGHT])
-    in_b = points @ ROTATION.T + TRANSLATION
-    views = [
-        np.concatenate([
-            seen[:, :2] / seen[:, 2:] * FOCAL + centre + generator.normal(0, noise_px, (inliers, 2)),
-            generator.uniform(0, 1, (count - inliers, 2)) * size,
-        ])
-        for seen in (points, in_b)
-    ]  # fmt: skip
-    matches = np.tile(generator.permutation(count)[:, None], 2).astype(np.uint32)
-    return *views, matches, matches[:, 0] < inliers
+def geometry_of(*arguments, **keywords):
+    return verify(*arguments, **keywords).geometry
 
 
 def found(geometry, true_matches):
@@ -51,27 +31,91 @@ def test_one_true_match_in_ten_is_enough_where_colmaps_defaults_fail():
         defaults = pycolmap.TwoViewGeometryOptions()
         defaults.ransac.random_seed = seed
         theirs = pycolmap.estimate_two_view_geometry(view, a, view, b, matches, defaults)
-        ours = verify(View(view, a), View(view, b), matches, VerificationOptions(seed=seed))
+        ours = geometry_of(View(view, a), View(view, b), matches, VerificationOptions(seed=seed))
         count_ours += found(ours, matches[true]) > 0.8
         count_defaults += found(theirs, matches[true]) > 0.8
     assert count_ours >= 4
     assert count_ours > count_defaults
 
 
+def test_one_true_match_in_ten_is_enough_where_similarities_are_known():
+    view, count = camera(known_focal_length=False), 0
+    for seed in range(6):
+        a, b, matches, true = two_views(200, 20, seed, planar=True)
+        options, similarities = VerificationOptions(seed=seed), similarities_of(true, seed)
+        verified = verify(View(view, a), View(view, b), matches, options, similarities=similarities)
+        count += found(verified.geometry, matches[true]) > 0.8
+        assert verified.geometry.config == pycolmap.TwoViewGeometryConfiguration.PLANAR_OR_PANORAMIC
+        assert not verified.refused
+    assert count >= 5
+
+
+@pytest.mark.parametrize("known_focal_length", [True, False])
+def test_without_similarities_it_is_colmaps_estimate(known_focal_length):
+    """So databases of earlier versions and other tools are verified as ever, to the bit."""
+    a, b, matches, _ = two_views(200, 60, seed=3)
+    view, settings = camera(known_focal_length), pycolmap.TwoViewGeometryOptions()
+    settings.ransac.max_error, settings.ransac.min_inlier_ratio, settings.ransac.max_num_trials = 8.0, 0.1, 500
+    settings.ransac.random_seed = pair_seed(0, "a", "b")
+    theirs = pycolmap.estimate_two_view_geometry(view, a, view, b, matches, settings)
+    options = VerificationOptions(max_num_trials=500)
+    ours = verify(View(view, a), View(view, b), matches, options, names=("a", "b"))
+    np.testing.assert_array_equal(ours.geometry.inlier_matches, theirs.inlier_matches)
+    np.testing.assert_array_equal(ours.geometry.F, theirs.F)
+    assert ours.geometry.config == theirs.config
+    assert not ours.refused
+
+
+def test_inliers_are_in_the_order_of_the_matches():
+    a, b, matches, true = two_views(200, 100, seed=3)
+    views = View(camera(), a), View(camera(), b)
+    geometry = geometry_of(*views, matches, VerificationOptions(), similarities=similarities_of(true, 3))
+    places = {tuple(match): place for place, match in enumerate(matches.tolist())}
+    order = [places[tuple(match)] for match in geometry.inlier_matches.tolist()]
+    assert order == sorted(order)
+
+
+def fisheye():
+    made = pycolmap.Camera(model="SIMPLE_FISHEYE", width=1600, height=1200, params=[500, 800, 600])
+    made.has_prior_focal_length = True
+    return made
+
+
+@pytest.mark.parametrize("view", [camera(), camera(known_focal_length=False), fisheye()])
+def test_what_chance_explains_is_refused_where_similarities_are_known(view):
+    a, b, matches, true = two_views(300, 0, seed=6)
+    views, options = (View(view, a), View(view, b)), VerificationOptions(max_num_trials=2000)
+    verified = verify(*views, matches, options, similarities=similarities_of(true, 6))
+    assert verified.geometry.config == DEGENERATE
+    assert verified.geometry.inlier_matches.shape == (0, 2)
+    inliers = int(re.fullmatch(r"(\d+) of 300 matches agree, as many as by chance", verified.refused)[1])
+    assert inliers >= options.min_num_inliers
+    as_ever = verify(*views, matches, options)  # mapping tests it
+    assert not as_ever.refused
+    assert len(as_ever.geometry.inlier_matches) >= options.min_num_inliers
+
+
 @pytest.mark.parametrize("known_focal_length", [True, False])
 @pytest.mark.parametrize("planar", [True, False])
-def test_the_true_matches_are_found(known_focal_length, planar):
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_the_true_matches_are_found(known_focal_length, planar, is_sorted):
     a, b, matches, true = two_views(300, 180, seed=1, planar=planar)
     view = camera(known_focal_length)
-    geometry = verify(View(view, a), View(view, b), matches, VerificationOptions())
+    similarities = similarities_of(true, 1) if is_sorted else None
+    geometry = geometry_of(View(view, a), View(view, b), matches, VerificationOptions(), similarities=similarities)
     assert found(geometry, matches[true]) > 0.97
-    assert len(geometry.inlier_matches) < 190
+    # Many epipolar geometries fit a plane, and the one that most false matches agree with, too, is found.
+    assert len(geometry.inlier_matches) < (195 if planar and is_sorted else 190)
     assert geometry.inlier_matches.dtype == np.uint32
 
 
-def test_the_geometry_is_the_true_one():
-    a, b, matches, _ = two_views(300, 180, seed=2)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions())
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_the_geometry_is_the_true_one(is_sorted):
+    a, b, matches, true = two_views(300, 180, seed=2)
+    similarities = similarities_of(true, 2) if is_sorted else None
+    geometry = geometry_of(
+        View(camera(), a), View(camera(), b), matches, VerificationOptions(), similarities=similarities
+    )
     pycolmap.estimate_two_view_geometry_pose(camera(), a, camera(), b, geometry)
     b_from_a = geometry.cam2_from_cam1
     assert np.degrees(Rotation.from_matrix(b_from_a.rotation.matrix() @ ROTATION.T).magnitude()) < 0.3
@@ -81,15 +125,18 @@ def test_the_geometry_is_the_true_one():
 def test_max_error_is_that_of_the_options_or_the_pair():
     a, b, matches, true = two_views(200, 200, seed=3, noise_px=6)
     views, options = (View(camera(), a), View(camera(), b)), VerificationOptions(max_error=4.0)
-    assert found(verify(*views, matches, options), matches[true]) < 0.8
-    assert found(verify(*views, matches, options, max_error_px=20.0), matches[true]) > 0.97
+    assert found(geometry_of(*views, matches, options), matches[true]) < 0.8
+    assert found(geometry_of(*views, matches, options, max_error_px=20.0), matches[true]) > 0.97
 
 
-def test_the_same_seed_gives_the_same_geometry():
-    a, b, matches, _ = two_views(200, 60, seed=4)
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_the_same_seed_gives_the_same_geometry(is_sorted):
+    a, b, matches, true = two_views(200, 60, seed=4)
+    similarities = similarities_of(true, 4) if is_sorted else None
 
     def run(seed, pair):
-        return verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(seed=seed), names=pair)
+        given = matches, VerificationOptions(seed=seed)
+        return geometry_of(View(camera(), a), View(camera(), b), *given, similarities=similarities, names=pair)
 
     first, again = run(0, ("a.jpg", "b.jpg")), run(0, ("a.jpg", "b.jpg"))
     np.testing.assert_array_equal(first.inlier_matches, again.inlier_matches)
@@ -110,23 +157,32 @@ def test_pair_seeds_stay_as_they_are():
 @pytest.mark.parametrize("count", [0, 1, 4, 14])
 def test_too_few_matches_are_degenerate(count):
     a, b, matches, _ = two_views(count, count, seed=5)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=15))
-    assert geometry.config == DEGENERATE
-    assert geometry.inlier_matches.shape == (0, 2)
+    for similarities in (None, np.ones(count)):
+        verified = verify(
+            View(camera(), a), View(camera(), b), matches, VerificationOptions(), similarities=similarities
+        )
+        assert verified.geometry.config == DEGENERATE
+        assert verified.geometry.inlier_matches.shape == (0, 2)
+        assert not verified.refused
 
 
 def test_too_few_inliers_are_degenerate():
     a, b, matches, _ = two_views(100, 0, seed=6)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(min_num_inliers=60))
-    assert geometry.config == DEGENERATE
-    assert geometry.inlier_matches.shape == (0, 2)
+    for similarities in (None, np.ones(100)):
+        given = matches, VerificationOptions(min_num_inliers=60)
+        verified = verify(View(camera(), a), View(camera(), b), *given, similarities=similarities)
+        assert verified.geometry.config == DEGENERATE
+        assert verified.geometry.inlier_matches.shape == (0, 2)
+        assert not verified.refused
 
 
 def test_few_trials():
     """Fewer than COLMAP's least number of trials, which it would refuse."""
     a, b, matches, true = two_views(50, 50, seed=7)
-    geometry = verify(View(camera(), a), View(camera(), b), matches, VerificationOptions(max_num_trials=10))
-    assert found(geometry, matches[true]) > 0.9
+    for similarities in (None, similarities_of(true, 7)):
+        given = matches, VerificationOptions(max_num_trials=10)
+        geometry = geometry_of(View(camera(), a), View(camera(), b), *given, similarities=similarities)
+        assert found(geometry, matches[true]) > 0.9
 
 
 @pytest.mark.parametrize("matches", [[[0, 9]], [[9, 0]], [[-1, 0]], [[0, 0]] * 20 + [[0, 7]]])
@@ -141,6 +197,13 @@ def test_shapes_that_do_not_fit(shapes):
     a, b, matches = (np.zeros(shape, np.int64) for shape in shapes)
     with pytest.raises(ValueError, match=r"expected \(N, 2\)"):
         verify(View(camera(), a), View(camera(), b), matches, VerificationOptions())
+
+
+@pytest.mark.parametrize("similarities", [np.ones(2), np.ones((3, 1)), 1.0])
+def test_similarities_that_do_not_fit(similarities):
+    view, matches = View(camera(), np.zeros((3, 2))), np.tile(np.arange(3)[:, None], 2)
+    with pytest.raises(ValueError, match=r"expected \(3,\)"):
+        verify(view, view, matches, VerificationOptions(), similarities=similarities)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from support.database_contents import done_pairs
 from support.rendered_truth import transfer
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
+from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, SIMILARITIES
 from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import CENTRE
@@ -113,13 +114,13 @@ def errors_px(path, matched):
 
 
 def test_refined_keypoints_are_nearer_to_the_truth(database, matched, capsys):
-    untouched = rows(database, "matches", "descriptors")
+    untouched = rows(database, "matches", "descriptors", SIMILARITIES)
     summary = refined(database, matched)
     assert capsys.readouterr().err == ""
     before, after = errors_px(matched.database, matched), errors_px(database, matched)
     print(f"median {np.median(before):.2f} px, refined {np.median(after):.2f} px")
     assert np.median(after) < 0.5 * np.median(before)
-    assert rows(database, "matches", "descriptors") == untouched
+    assert rows(database, "matches", "descriptors", SIMILARITIES) == untouched
     assert (summary.images, summary.pairs, summary.verified) == (3, 3, 3)
     assert summary.moved > summary.tracks > 100
     assert 0 < summary.median_move_px < 12
@@ -160,11 +161,11 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
     refined(whole, matched)
     write, written = MatchStore.write, []
 
-    def stop_at_the_second(store, *pair):
+    def stop_at_the_second(store, *pair, **named):
         if written:
             raise KeyboardInterrupt
         written.append(pair)
-        write(store, *pair)
+        write(store, *pair, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stop_at_the_second)
@@ -338,7 +339,8 @@ def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatc
 
 def test_restoring_brings_back_what_match_made(refined_database, matched):
     assert restore_database(refined_database) == 3
-    tables = ("keypoints", "matches", "two_view_geometries", "descriptors", "d2sfm_features", "d2sfm_settings")
+    tables = ("keypoints", "descriptors", "d2sfm_features", "d2sfm_settings", *PAIR_TABLES, *OUR_PAIR_TABLES)
+    assert len(rows(refined_database, SIMILARITIES)[SIMILARITIES]) == 3
     assert rows(refined_database, *tables) == rows(matched.database, *tables)
     assert restore_database(refined_database) == 0
     again = refined(refined_database, matched)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
+from d2sfm.database.pair_rows import read_similarities
+from d2sfm.database.tables import OUR_PAIR_TABLES, REFUSED, SIMILARITIES
 
 OF_ONE_RUN = {"images", "images_beside", "copy_of"}  # settings: folders differ from test to test
 
@@ -29,6 +31,7 @@ def contents(database: Path) -> dict:
         found = {table: by_image(table) for table in ("keypoints", "descriptors", "d2sfm_features")}
         found["originals"] = by_image("d2sfm_original_keypoints")
         found |= {table: by_pair(table) for table in ("matches", "two_view_geometries")}
+        found |= {table: by_pair(table) if table in there else {} for table in OUR_PAIR_TABLES}
         cameras = "SELECT name, model, width, height, params FROM images JOIN cameras USING (camera_id)"
         return found | {
             "cameras": {name: row for name, *row in connection.execute(cameras)},
@@ -38,7 +41,7 @@ def contents(database: Path) -> dict:
 
 
 def require_whole(database: Path) -> dict:
-    """The contents, after a look at whether the file is sound and no image or list of matches is there in part."""
+    """The contents, after a look at whether the file is sound and no image or pair is there in part."""
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -53,6 +56,10 @@ def require_whole(database: Path) -> dict:
     for pair, (rows, _, data) in found["matches"].items():
         assert len(data or b"") == 8 * rows
         assert found["keypoints"].keys() >= set(pair)
+        if pair in found[SIMILARITIES]:
+            assert read_similarities(data, *found[SIMILARITIES][pair]) is not None
+    assert found["matches"].keys() >= found[SIMILARITIES].keys()
+    assert all(found["two_view_geometries"][pair][0] == 0 for pair in found[REFUSED])
     return found
 
 

@@ -196,8 +196,8 @@ def held(method, after, gate):
     """The method that waits, from so many calls on, while there is the file ``gate``."""
     calls = count(1)
 
-    def waiting(*arguments):
-        method(*arguments)
+    def waiting(*arguments, **named):
+        method(*arguments, **named)
         while next(calls) > after and gate.exists():
             time.sleep(0.01)
 

@@ -13,14 +13,14 @@ from support.helpers import textured_picture
 from support.power_cuts import cut, record
 
 from d2sfm.cli import main
+from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, SIMILARITIES
 
 CUTS = 100 if ALL_TESTS else 10
-PAIR_TABLES = ("matches", "two_view_geometries")
 
 
 def pairs(found):
-    assert found["matches"].keys() == found["two_view_geometries"].keys()
-    return {pair: [found[table][pair] for table in PAIR_TABLES] for pair in found["matches"]}
+    assert found["matches"].keys() == found["two_view_geometries"].keys() == found[SIMILARITIES].keys()
+    return {pair: [found[table].get(pair) for table in (*PAIR_TABLES, *OUR_PAIR_TABLES)] for pair in found["matches"]}
 
 
 @pytest.mark.slow

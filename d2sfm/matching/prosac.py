@@ -1,0 +1,119 @@
+"""Matches that one fundamental matrix or one homography agrees with, by OpenCV's RANSAC.
+
+Samples are drawn from the most similar matches first (PROSAC), which among D2's finds the true ones in a fraction of
+the trials. What it finds is where pycolmap's estimation begins, see ``verification``.
+"""
+
+import math
+from enum import Enum
+
+import cv2
+import numpy as np
+import pycolmap
+
+
+class Relation(Enum):
+    """What two pictures have in common, by the number of matches that determine it."""
+
+    EPIPOLAR = 7
+    PLANE = 4
+
+
+CONFIDENCE = 0.999
+# Of the trials that matches in random order need. With all of them epipolar geometries of no more pairs were found, in
+# five times the time. Planes, which samples of four find, are asked for where that failed, and cost a fifth a trial.
+SHARE_OF_TRIALS = {Relation.EPIPOLAR: 0.15, Relation.PLANE: 1.0}
+RAW_SHARE = 0.25  # of the largest error: positions that a lens moves by less are taken as they are
+MOST_STRETCH = 1.5  # by which a picture without distortion is larger somewhere, or smaller
+GRID = 9  # places along each edge at which a camera's distortion is looked at
+
+
+def agreeing_with_one(
+    relation: Relation,
+    xy_a: np.ndarray,
+    xy_b: np.ndarray,
+    similarities: np.ndarray,
+    max_error_px: float,
+    *,
+    max_num_trials: int,
+    min_inlier_ratio: float,
+    seed: int,
+) -> np.ndarray:
+    """Which matches agree with the relation that most agree with: [K] bool, all False where there is none.
+
+    xy_a, xy_b: [K, 2], positions of the matches in both pictures, in pixels and without distortion; K above 7.
+    similarities: [K], of descriptors; of equal ones the earlier is tried first. They are compared as float16, as which
+    databases keep them, so that a later run sorts as the first one did.
+    max_num_trials and min_inlier_ratio: see ``VerificationOptions``. seed: from 0, below 2**31. The result depends on
+    nothing else, neither on numbers of threads nor on what OpenCV did before.
+    """
+    order = np.argsort(-np.asarray(similarities).astype(np.float16), kind="stable")
+    a, b = (np.ascontiguousarray(xy[order], np.float64) for xy in (xy_a, xy_b))
+    settings = cv2.UsacParams()
+    settings.sampler, settings.score = cv2.SAMPLING_PROSAC, cv2.SCORE_METHOD_MSAC
+    settings.loMethod, settings.final_polisher = cv2.LOCAL_OPTIM_INNER_LO, cv2.LSQ_POLISHER
+    settings.threshold, settings.confidence = max_error_px, CONFIDENCE
+    settings.maxIterations = _trials(relation, max_num_trials, min_inlier_ratio)
+    settings.randomGeneratorState, settings.isParallel = seed, False
+    find = cv2.findFundamentalMat if relation is Relation.EPIPOLAR else cv2.findHomography
+    matrix, mask = find(a, b, settings)
+    agree = np.zeros(len(order), bool)
+    if matrix is None or mask is None:
+        return agree
+    agree[order] = mask.ravel() > 0
+    if relation is Relation.PLANE:  # OpenCV looks at errors in b only: all of a agrees where it shrinks to a point of b
+        agree[order] &= _within(a, b, matrix, max_error_px)
+    return agree
+
+
+def _trials(relation: Relation, most: int, ratio: float) -> int:
+    """How many it takes for a sample of true matches, where so large a share is true."""
+    chance = ratio**relation.value
+    planned = math.log(1 - CONFIDENCE) / math.log1p(-chance) if chance < 1 else 1
+    return math.ceil(min(most * SHARE_OF_TRIALS[relation], planned))
+
+
+def _within(a: np.ndarray, b: np.ndarray, b_from_a: np.ndarray, max_error_px: float) -> np.ndarray:
+    """Which pairs of points a homography maps onto each other, both ways: [K] bool."""
+    if np.linalg.matrix_rank(b_from_a) < 3:
+        return np.zeros(len(a), bool)
+    errors = []
+    for start, end, matrix in ((a, b, b_from_a), (b, a, np.linalg.inv(b_from_a))):
+        mapped = cv2.perspectiveTransform(start[:, None], matrix)[:, 0]
+        errors.append(np.linalg.norm(mapped - end, axis=1))
+    return np.maximum(*errors) <= max_error_px
+
+
+def without_distortion(camera: pycolmap.Camera, xy: np.ndarray, max_error_px: float) -> np.ndarray | None:
+    """Positions in the picture that the camera would take with a lens without distortion, [K, 2] float64, in pixels.
+
+    xy: [K, 2], in pixels of the photograph. None where that picture is none, or is much unlike the photograph in scale,
+    so that no error in pixels means the same in both: panoramas, most fisheyes, strong distortion. Also where the
+    distortion is more than estimated and the focal length that it depends on is not known. It follows from the
+    camera's parameters, whatever its model: a fisheye of long focal length has hardly any distortion.
+    """
+    if not len(camera.focal_length_idxs()):  # a panorama; asking for its focal length ends the process
+        return None
+    places = np.stack(np.meshgrid(*(np.linspace(0, size, GRID) for size in (camera.width, camera.height))), axis=-1)
+    flat = _flat(camera, places.reshape(-1, 2)).reshape(places.shape)
+    if not np.isfinite(flat).all():
+        return None
+    if np.abs(flat - places).max() <= RAW_SHARE * max_error_px:
+        return np.asarray(xy, np.float64)
+    stretch = [
+        np.linalg.norm(np.diff(flat, axis=axis), axis=-1) / np.linalg.norm(np.diff(places, axis=axis), axis=-1)
+        for axis in (0, 1)
+    ]
+    if not camera.has_prior_focal_length or not all(
+        1 / MOST_STRETCH <= along.min() <= along.max() <= MOST_STRETCH for along in stretch
+    ):
+        return None
+    flat = _flat(camera, xy)
+    return flat if np.isfinite(flat).all() else None
+
+
+def _flat(camera: pycolmap.Camera, xy: np.ndarray) -> np.ndarray:
+    """Where a pinhole camera of the same focal length and principal point sees what the camera sees at xy, [K, 2]."""
+    focal = camera.focal_length_x, camera.focal_length_y
+    centre = camera.principal_point_x, camera.principal_point_y
+    return camera.cam_from_img(np.asarray(xy, np.float64)) * focal + centre
