@@ -8,15 +8,13 @@ import sqlite3
 
 import h5py
 import numpy as np
-import pycolmap
 import pytest
 from support.database_contents import done_pairs
-from support.feature_database import descriptors_of_place, write_feature_database
+from support.feature_database import descriptors_of_place, say_verified, write_feature_database
 from support.feature_records import random_features
 from support.hloc import keypoints_of_hloc, matches_of_hloc
 
 from d2sfm.database import FeatureStore, MatchStore, exclusive
-from d2sfm.database.pair_ids import image_pairs
 from d2sfm.exchange.export import export_database
 from d2sfm.formats.hdf5 import FILE_BYTES, created
 from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
@@ -26,7 +24,6 @@ from d2sfm.matching.match import match_database
 from d2sfm.options import Convention, ExportedMatches, ExportFormat, ExportOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "convention": "colmap"})
-UNCALIBRATED = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
 NAMES = ["A.jpg", "a.jpg", "sub/a.jpg", "süd/東 1.jpg"]
 
 
@@ -42,10 +39,7 @@ def matched(tmp_path_factory):
             features.descriptors[:] = descriptors_of_place(0, seed)
             store.write(name, features, FINGERPRINT)
     match_database(path, verification=None)
-    with MatchStore(path) as store:
-        for i, j in image_pairs(store.done_pairs(verified=False)).tolist():
-            matches = store.matches(i, j)
-            store.write(i, j, matches, pycolmap.TwoViewGeometry(config=UNCALIBRATED, inlier_matches=matches[::2]))
+    say_verified(path)
     return path
 
 

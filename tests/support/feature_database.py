@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.database import FeatureStore, create_database
+from d2sfm.database import FeatureStore, MatchStore, create_database
 from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.features.record import Features
 from d2sfm.options import Convention
 
@@ -52,3 +53,16 @@ def descriptors_of_place(place: int, seed: int) -> np.ndarray:
     common = np.random.default_rng(1000 + place).normal(size=(45, 512))
     found = np.concatenate([common + 0.3 * generator.normal(size=common.shape), generator.normal(size=(15, 512))])
     return unit(generator.permutation(found))
+
+
+def say_verified(path: Path, step: int = 2) -> None:
+    """Give each matched pair a geometry that every ``step``-th match is said to agree with.
+
+    Matches of random places, with which chance alone agrees, are refused by verification.
+    """
+    uncalibrated = pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED
+    with MatchStore(path) as store:
+        for a, b in image_pairs(store.done_pairs(verified=False)).tolist():
+            matches = store.matches(a, b)
+            geometry = pycolmap.TwoViewGeometry(config=uncalibrated, inlier_matches=matches[::step])
+            store.write(a, b, matches, geometry, is_matched=False)
