@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.extraction.pending import begin
+from d2sfm.extraction.pending import begin, going_on
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -67,6 +67,7 @@ def extract_to_database(
     Photographs that have features are passed over; the summary names what can't be used. cache: where early feature
     maps are kept for refinement. only: patterns (see ``text.fits``) of what this run is about. overwrite: extract again
     what has features, see ``database.overwriting``; new sizes get new cameras, broken photographs keep what they had.
+    The precision auto is that of the features which stay in the database.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
     other, RuntimeError where the database is none, or holds features of another kind that would stay.
@@ -76,9 +77,10 @@ def extract_to_database(
     cache, largest = cache or MapCacheOptions(), (limits or PhotographOptions()).max_megapixels
     masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
     names = _require_inputs(images, only, options, cameras, masks, cache)
-    extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
-    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
     with exclusive(database):
+        options = going_on(database, options, set(names) if overwrite else ())
+        extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
+        fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
         open_database(database, cameras)
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
         pending = begin(database, images, names, fingerprint, overwrite, only)
