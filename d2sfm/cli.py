@@ -20,12 +20,13 @@ from d2sfm.commands import (
     reconstruct,
     refine,
     remove,
+    run,
     train,
     triangulate,
 )
 from d2sfm.console import Parser, report
 
-COMMANDS = (prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
+COMMANDS = (run, prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
         from d2sfm.workflow.refine_first import refine_first
 
         refinement = RefinementOptions(seed=options.seed)
-        refined = refine_first(database, images, options=refinement, cache=cache, progress=progress)
+        way_out = "--no-refine maps them as they are"
+        refined = refine_first(database, images, options=refinement, cache=cache, way_out=way_out, progress=progress)
         if refined is not None:
             print_result(arguments, refined)
     result = reconstruct(database, arguments.output, images=images, options=options, progress=progress)

@@ -60,6 +60,15 @@ class DescriptorDtype(StrEnum):
     FLOAT32 = "float32"
 
 
+class Quality(StrEnum):
+    """How much work a run of all stages puts into a model, see ``qualities``."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    EXTREME = "extreme"
+
+
 class OutputType(StrEnum):
     """Format of the feature files beside the photographs."""
 

@@ -21,13 +21,15 @@ def refine_first(
     *,
     options: RefinementOptions | None = None,
     cache: MapCacheOptions | None = None,
+    way_out: str = "",
     progress: bool = False,
 ) -> RefinementSummary | None:
     """Refine the keypoints of a matched database that are not refined, as ``refine_database`` does.
 
     None, with a sentence in the log that says why, where they can't be: they are not of d2sfm, the database is
     read-only, photographs are missing or not those of the features. Keypoints that are refined stay, whatever the
-    options were; what a stopped run has left of their pairs is verified as it would have.
+    options were; what a stopped run has left of their pairs is verified as it would have. way_out: what the caller has
+    for who does not want it, in words.
 
     Raises as ``refine_database``, but where nothing was matched: mapping tells that.
     """
@@ -46,7 +48,7 @@ def refine_first(
         logger.info("keypoints are mapped as they are, not refined: %s", reason)
         return None
     else:
-        logger.info("keypoints are refined first (--no-refine maps them as they are)")
+        logger.info("keypoints are refined first%s", f" ({way_out})" if way_out else "")
     return refine_database(database, images, options=options, cache=cache, progress=progress)
 
 
