@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import fields
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore
@@ -11,8 +12,6 @@ from d2sfm.refinement.refine import RefinementSummary, refine_database
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
-
-_NOTED = ("weights", "preprocessing", "precision", "max_error", "seed", "rounds")
 
 
 def refine_first(
@@ -41,7 +40,9 @@ def refine_first(
     if note:
         if new or not unverified:
             return None
-        options = RefinementOptions(**{name: note[name] for name in _NOTED if name in note})
+        options = RefinementOptions(
+            **{each.name: note[each.name] for each in fields(RefinementOptions) if each.name in note}
+        )
     elif not is_verified:
         return None
     elif (reason := _obstacle(database, images)) is not None:
