@@ -17,7 +17,7 @@ from d2sfm.database import FeatureStore, MatchStore
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
-COMMANDS = ["extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]
+COMMANDS = ["run", "extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]
 SMALL = ["--max-edge", "96"]
 
 

@@ -67,7 +67,6 @@ def extract_to_database(
     Photographs that have features are passed over; the summary names what can't be used. cache: where early feature
     maps are kept for refinement. only: patterns (see ``text.fits``) of what this run is about. overwrite: extract again
     what has features, see ``database.overwriting``; new sizes get new cameras, broken photographs keep what they had.
-    The precision auto is that of the features which stay in the database.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
     other, RuntimeError where the database is none, or holds features of another kind that would stay.
@@ -78,9 +77,8 @@ def extract_to_database(
     masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
     names = _require_inputs(images, only, options, cameras, masks, cache)
     with exclusive(database):
-        options = going_on(database, options, set(names) if overwrite else ())
-        extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
-        fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
+        extractor = _extractor(going_on(database, options, set(names) if overwrite else ()), storage)
+        options, fingerprint = extractor.options, json.dumps(json.loads(extractor.fingerprint) | masks.settings)
         open_database(database, cameras)
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
         pending = begin(database, images, names, fingerprint, overwrite, only)
@@ -100,6 +98,10 @@ def extract_to_database(
             remove_skipped(database, list(skipped))
         end_overwriting(database)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def _extractor(options: ExtractionOptions, storage: StorageOptions | None) -> Extractor:
+    return Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
 
 
 def _check_size(extractor: Extractor, photograph: Photograph) -> None:

@@ -7,6 +7,7 @@ import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pycolmap
 
@@ -38,6 +39,8 @@ from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
 
 CONFIG, DATABASE, MODELS = "run.toml", "db.db", "sparse"  # in the output
+
+Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
 
 logger = logging.getLogger(__name__)
 
@@ -104,27 +107,15 @@ def reconstruct_photographs(
     refined by then are restored first, and refined again with the new ones.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
-    it, or that holds anything else, and for a wrong configuration; RuntimeError where the output was made with other
-    values; and as the stages do.
+    it or that holds a database or models of something else, and for a wrong configuration; RuntimeError where the
+    output was made with other values; and as the stages do.
     """
     photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     _require_photographs(photographs)
     _begin(photographs, output, values)
     database = output / DATABASE
-    extraction = extract_to_database(
-        database,
-        photographs,
-        options=values.of("extract", ExtractionOptions),
-        cameras=values.of("extract", CameraOptions),
-        storage=values.of("extract", StorageOptions),
-        masks=values.of("extract", MaskOptions),
-        cache=values.of("extract", MapCacheOptions),
-        limits=values.of("extract", PhotographOptions),
-        only=values.stages["extract"][ONLY],
-        progress=progress,
-    )
-    logger.info("%s", extraction)
+    extraction = _extracted(database, photographs, values, progress)
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     reconstruction = reconstruct(
         database,
@@ -166,11 +157,27 @@ def _begin(photographs: Path, output: Path, values: RunValues) -> None:
                 f"--config {noted}"
             )
         return
-    others = sorted(path.name for path in output.glob("*") if not path.name.startswith("."))
-    if others:
-        raise ValueError(f"{output} holds {others[0]}, and no {CONFIG} of a run: give another --output")
+    for name in (DATABASE, MODELS):  # other files may be there, and stay
+        if (output / name).exists():
+            raise ValueError(f"{output} holds {name}, and no {CONFIG} of a run: give another --output")
     output.mkdir(parents=True, exist_ok=True)
     values.write(noted)
+
+
+def _extracted(database: Path, photographs: Path, values: RunValues, progress: bool) -> ExtractionSummary:
+    summary = extract_to_database(
+        database,
+        photographs,
+        options=values.of("extract", ExtractionOptions),
+        cameras=values.of("extract", CameraOptions),
+        storage=values.of("extract", StorageOptions),
+        masks=values.of("extract", MaskOptions),
+        cache=values.of("extract", MapCacheOptions),
+        limits=values.of("extract", PhotographOptions),
+        only=values.stages["extract"][ONLY],
+        progress=progress,
+    )
+    return _told(summary)
 
 
 def _matched_and_refined(
@@ -197,7 +204,8 @@ def _matched_and_refined(
     return _told(matching), _told(refine_first(database, photographs, **refining))
 
 
-def _told(summary):
+def _told(summary: Summary) -> Summary:
+    """The summary of a stage, said in the log."""
     if summary is not None:
         logger.info("%s", summary)
     return summary

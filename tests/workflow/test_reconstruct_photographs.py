@@ -50,10 +50,9 @@ def test_an_output_that_is_something_else_is_refused(photographs, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="is a file, expected a folder"):
         reconstruct_photographs(photographs, tmp_path / "file")
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match=r"holds thesis\.tex, and no run\.toml of a run: give another --output"):
-        reconstruct_photographs(photographs, tmp_path / "thesis")
+    (tmp_path / "db.db").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds db\.db, and no run\.toml of a run: give another --output"):
+        reconstruct_photographs(photographs, tmp_path)
 
 
 def test_a_folder_without_photographs_and_a_missing_one_are_refused_before_anything_is_made(tmp_path):
