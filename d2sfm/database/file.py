@@ -41,7 +41,7 @@ def require_database(path: Path) -> None:
     """Raise FileNotFoundError where the file is missing, RuntimeError where it is no COLMAP database."""
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"no database {path}")
+        raise FileNotFoundError(f"no database {path}: d2sfm extract --images DIR --database {path} makes one")
     if not path.is_file():
         raise RuntimeError(f"{path} is no COLMAP database: it is no file")
     with Connection(path) as connection:
