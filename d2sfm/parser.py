@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
             begun = [name for name in options if name.startswith(plain(flag))]
             if meant is not None or len(begun) == 1:
                 return meant or begun[0]
-            if begun:
+            if begun and f"no-{plain(flag)}" not in options:
                 self.error(f"{flag} may be {' or '.join(f'--{name}' for name in begun)}")
         self.error(self._about(flag))
 
@@ -113,6 +113,7 @@ class Parser(argparse.ArgumentParser):
         return f"{flag} is none of its options: {hint}"
 
     def check_command(self, word: str) -> None:
+        """End the program where a word is none of the commands."""
         if word in self.commands:
             return
         colmaps = COMMANDS_OF_COLMAP.get(plain(word).replace("-", "_"))

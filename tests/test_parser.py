@@ -23,7 +23,7 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "match --num-neigbours 3": " match: --num-neigbours is none of its options: did you mean --num-neighbours?",
     "match --data-base a.db": " match: --data-base is none of its options: did you mean --database?",
     "reconstruct --outptu a": " reconstruct: --outptu is none of its options: did you mean --output?",
-    "extract a --seed 3": " extract: --seed is an option of d2sfm match, ",
+    "extract a --text": " extract: --text is an option of d2sfm reconstruct and triangulate, not of this command",
     "reconstruct --max_edge 3": " reconstruct: --max_edge is an option of d2sfm extract",
     "match --verify": " match: --verify is what it does anyway, which --no-verify turns off",
     "extract --max a": " extract: --max may be --max-edge or --max-sum-edges or --max-keypoints or --max-megapixels",
