@@ -48,16 +48,11 @@ def extract_to_files(
     Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, for such a folder, and where
     both are given, or none.
     """
-    if (image_list is None) == (images is None):
-        raise ValueError("expected image_list or images")
     started, unusable = time.perf_counter(), Skipped()
     storage = storage or StorageOptions()
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
     output_type = storage.output_type or OutputType.NPZ
-    folder = Path() if images is None else Path(images)
-    names = (
-        read_image_list(image_list) if images is None else chosen_photographs(folder, require_photographs(folder), only)
-    )
+    folder, names = _photographs(image_list, images, only)
     extractor = Extractor(_in_float32(options or ExtractionOptions()), dtype)
     stored_as = {"output_type": output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
@@ -86,6 +81,15 @@ def extract_to_files(
 def _in_float32(options: ExtractionOptions) -> ExtractionOptions:
     """The options, auto told: what reads such files compares them with those of other machines."""
     return replace(options, precision=Precision.FLOAT32) if options.precision is Precision.AUTO else options
+
+
+def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:
+    """A folder, and the names in it of the photographs that are meant."""
+    if (image_list is None) == (images is None) or (only and images is None):
+        raise ValueError("expected image_list or images, and only with images")
+    if images is None:
+        return Path(), read_image_list(image_list)
+    return Path(images), chosen_photographs(images, require_photographs(images), only)
 
 
 def _has_features(target: Path, fingerprint: str) -> bool:

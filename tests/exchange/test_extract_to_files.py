@@ -122,9 +122,10 @@ def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
 
 
 def test_lists_that_are_none(tmp_path):
-    for both in ({}, {"image_list": tmp_path / "none.txt", "images": tmp_path}):
+    some = {"image_list": tmp_path / "none.txt"}
+    for given in ({}, {**some, "images": tmp_path}, {**some, "only": ["a"]}):
         with pytest.raises(ValueError, match="expected image_list or images"):
-            extract_to_files(**both)
+            extract_to_files(**given)
     with pytest.raises(FileNotFoundError):
         read_image_list(tmp_path / "none.txt")
     (tmp_path / "empty.txt").write_text("\n \n")
