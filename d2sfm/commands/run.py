@@ -11,7 +11,7 @@ from d2sfm.options import Quality
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "run", run, "a folder of photographs to a model: all stages, best by default", GOES_ON
+        commands, "run", run, "a folder of photographs to a model: all stages, one after the other", GOES_ON
     )
     parser.add_argument("photographs", type=Path, metavar="PHOTOS", help="folder, with all below it")
     parser.add_argument(
