@@ -13,7 +13,7 @@ RESULT = "workflow.reconstruct_photographs.RunResult"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "run", run, "a folder of photographs to a model: all stages, best by default", GOES_ON, RESULT
+        commands, "run", run, "a folder of photographs to a model: all stages, one after the other", GOES_ON, RESULT
     )
     add_main_input(
         parser.add_mutually_exclusive_group(required=True),

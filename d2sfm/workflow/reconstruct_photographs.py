@@ -78,7 +78,7 @@ class RunResult:
         [model, *_] = self.reconstruction.models
         paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
         arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
-        text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}, to be looked at by "
+        text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}; look at it with "
         text += f"colmap gui {arguments}"
         if not self.left_out:
             return text

@@ -80,7 +80,7 @@ def test_a_folder_becomes_a_refined_model_and_the_command_says_where(photographs
     (tmp_path / "quick.toml").write_text(QUICK_TOML)
     assert main(["run", "photos", "--config", "quick.toml"]) == 0
     *_, sentence = capsys.readouterr().out.splitlines()
-    assert sentence.startswith("run: 5 of 5 photographs are in photos-model/sparse/0, to be looked at by colmap gui ")
+    assert sentence.startswith("run: 5 of 5 photographs are in photos-model/sparse/0; look at it with colmap gui ")
     assert "--import_path photos-model/sparse/0 --database_path photos-model/db.db --image_path photos" in sentence
     with FeatureStore("photos-model/db.db") as features:
         assert features.notes.refinement()
