@@ -19,29 +19,44 @@ from d2sfm.pairs.spatial import positions_m
 from d2sfm.text import aligned
 
 
+def distances_m(database: Path, model: pycolmap.Reconstruction) -> np.ndarray:
+    """Distances in metres of the cameras that have a position, as they are printed; empty where these are too few."""
+    there, centres = _positions(database, model)
+    world_from_model = pycolmap.estimate_sim3d(centres, there) if len(there) > 2 else None
+    if world_from_model is None:
+        return np.zeros(0)
+    return np.linalg.norm([world_from_model * centre for centre in centres] - there, axis=1)
+
+
+def _positions(database: Path, model: pycolmap.Reconstruction) -> tuple[np.ndarray, np.ndarray]:
+    """Of the images that have one: positions by GPS in metres, and centres in the model."""
+    with MatchStore(database) as store:
+        names = store.image_names()
+        positions = {names[id_]: position for id_, position in positions_m(store.pose_priors(), False).items()}
+    images = [model.images[image_id] for image_id in model.reg_image_ids()]
+    images = [image for image in images if image.name in positions]
+    return (
+        np.array([positions[image.name] for image in images]),
+        np.array([image.projection_center() for image in images]),
+    )
+
+
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("database", type=Path)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     arguments = parser.parse_args()
-    with MatchStore(arguments.database) as store:
-        names = store.image_names()
-        positions = {names[id_]: position for id_, position in positions_m(store.pose_priors(), False).items()}
     rows = [("", "images", "extent m", "median m", "largest m")]
     for folder in arguments.models:
         model = read_model(folder)
-        images = [model.images[image_id] for image_id in model.reg_image_ids()]
-        images = [image for image in images if image.name in positions]
-        there = np.array([positions[image.name] for image in images])
-        centres = np.array([image.projection_center() for image in images])
-        world_from_model = pycolmap.estimate_sim3d(centres, there) if len(images) > 2 else None
-        if world_from_model is None:
-            rows.append((str(folder), str(len(images)), *"---"))
+        there, _ = _positions(arguments.database, model)
+        distances = distances_m(arguments.database, model)
+        if not len(distances):
+            rows.append((str(folder), str(len(there)), *"---"))
             continue
-        distances = np.linalg.norm([world_from_model * centre for centre in centres] - there, axis=1)
         numbers = (np.linalg.norm(np.ptp(there, axis=0)), np.median(distances), np.max(distances))
-        rows.append((str(folder), str(len(images)), *(f"{number:.1f}" for number in numbers)))
+        rows.append((str(folder), str(len(there)), *(f"{number:.1f}" for number in numbers)))
     print(aligned(rows))
 
 

@@ -21,6 +21,7 @@ from d2sfm.commands import (
     reconstruct,
     refine,
     remove,
+    run,
     train,
     triangulate,
 )
@@ -29,7 +30,7 @@ from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report, show
 from d2sfm.parser import Parser, UsageError
 
-COMMANDS = (prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
+COMMANDS = (run, prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

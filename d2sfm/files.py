@@ -5,13 +5,15 @@ And what files of others may unpack to.
 
 import math
 import os
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
 from d2sfm.parts import part_of
+from d2sfm.text import one_line
 
 if TYPE_CHECKING:  # only its readers need it
     import h5py
@@ -57,6 +59,17 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
         part.mkdir()
         yield part
         part.rename(path)
+
+
+def read_toml(path: Path | str, what: str) -> dict[str, Any]:
+    """The tables of a TOML file. FileNotFoundError where it is missing ("no <what> <path>"), ValueError for no TOML."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no {what} {path}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no TOML: {one_line(error)}") from error
 
 
 def check_unpacked(stored: int, unpacked: int) -> None:

@@ -73,6 +73,7 @@ DONE_OTHERWISE = {
     "*gpu-index": "--device cuda:N",
 }
 COMMANDS_OF_COLMAP = {
+    "automatic_reconstructor": "run",
     "feature_extractor": "extract",
     "feature_importer": "import",
     "exhaustive_matcher": "match --pairs exhaustive",

@@ -17,7 +17,7 @@ from d2sfm.database import FeatureStore, MatchStore
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
-COMMANDS = ["extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]
+COMMANDS = ["run", "extract", "match", "refine", "reconstruct", "triangulate", "train", "demo"]
 SMALL = ["--max-edge", "96"]
 
 
@@ -40,11 +40,11 @@ def test_the_three_commands_one_after_the_other(photographs, tmp_path, capsys, m
     assert capsys.readouterr().out.startswith("extract: 3 photographs")
     assert run("match", "--seed", "3") == 0
     assert capsys.readouterr().out.startswith("match: 3 pairs")
-    # Cut-outs of one plane have no depth: that is said, with the pairs and what to try.
+    # Cut-outs of one plane have no depth.
     assert run("reconstruct") == 1
     output = capsys.readouterr().out
     assert "nothing could be reconstructed from 3 images" in output
-    assert "0.png - 1.png" in output
+    assert "likely cause" in output
     with MatchStore(tmp_path / "db.db") as store:
         assert len(store.done_pairs(verified=True)) == 3
 

@@ -24,9 +24,13 @@ def add(commands) -> None:
     )
     add_main_database(parser)
     add_output(parser, "sparse", "folder of the models")
-    add_images(parser, "folder of the photographs, for point colours and --refine")
+    add_images(parser, "folder of the photographs, for refinement and point colours")
     parser.add_argument(
-        "--refine", action="store_true", help="refine the keypoints first, with d2sfm refine's defaults and this seed"
+        "--no-refine",
+        dest="refine",
+        action="store_false",
+        help="map keypoints as they are; those of d2sfm that are not refined are refined first otherwise, with d2sfm "
+        "refine's defaults and this seed, where the photographs are there and the database can be written",
     )
     add_options(parser, ReconstructionOptions, MapCacheOptions)
 
@@ -36,14 +40,16 @@ def run(arguments: argparse.Namespace) -> int:
     options, cache = parse_options(ReconstructionOptions, arguments), parse_options(MapCacheOptions, arguments)
     database, images, progress = arguments.database, arguments.images, shows_progress(arguments)
     if cache != MapCacheOptions() and not arguments.refine:
-        raise ValueError("--cache and --cache-limit go with --refine")
+        raise ValueError("--cache and --cache-limit are for refinement, which --no-refine leaves out")
     from d2sfm.mapping.reconstruct import reconstruct
 
     if arguments.refine:
-        from d2sfm.refinement.refine import refine_database
+        from d2sfm.workflow.refine_first import refine_first
 
         refinement = RefinementOptions(seed=options.seed)
-        refined = refine_database(database, images, options=refinement, cache=cache, progress=progress)
-        print_result(arguments, refined)
+        way_out = "--no-refine maps them as they are"
+        refined = refine_first(database, images, options=refinement, cache=cache, way_out=way_out, progress=progress)
+        if refined is not None:
+            print_result(arguments, refined)
     result = reconstruct(database, arguments.output, images=images, options=options, progress=progress)
     return finish(arguments, result, is_whole=bool(result.models) and not result.unusable)

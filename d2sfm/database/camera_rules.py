@@ -1,6 +1,5 @@
 """Which options of cameras are for which photographs: by patterns in a TOML file, and by the prefixes of rigs."""
 
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -8,8 +7,9 @@ from pathlib import Path
 
 from d2sfm.database.given_camera import given_camera
 from d2sfm.database.rig_config import RigCamera, read_rig_config
+from d2sfm.files import read_toml
 from d2sfm.options import CameraMode, CameraOptions
-from d2sfm.text import fits, one_line
+from d2sfm.text import fits
 
 # Keys of a table: the option that each stands for, and its kind, in Python and in words.
 _KEYS = {
@@ -65,12 +65,7 @@ def _of_rig(others: CameraOptions, camera: RigCamera) -> CameraOptions:
 
 
 def _read_rules(path: Path) -> list[CameraRule]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file of cameras {path}")
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no TOML: {one_line(error)}") from error
+    tables = read_toml(path, "file of cameras")
     if not tables:
         raise ValueError(f'{path} is empty: expected tables, each below the pattern that it is for as ["left/*"]')
     return [

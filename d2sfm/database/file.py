@@ -46,7 +46,7 @@ def opened_database(path: Path) -> Connection:
     """A connection to a database that is one. Raises as ``require_database`` does."""
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"no database {path}")
+        raise FileNotFoundError(f"no database {path}: d2sfm extract --images DIR --database {path} makes one")
     if not path.is_file():
         raise RuntimeError(f"{path} is no COLMAP database: it is no file")
     with ExitStack() as stack:

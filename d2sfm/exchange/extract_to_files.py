@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from d2sfm.extraction.pipeline import extract_all
@@ -17,7 +18,7 @@ from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
-from d2sfm.options import DescriptorDtype, ExtractionOptions, OutputType, PhotographOptions, StorageOptions
+from d2sfm.options import DescriptorDtype, ExtractionOptions, OutputType, PhotographOptions, Precision, StorageOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import chosen_photographs, require_photographs
 from d2sfm.skipped import Skipped
@@ -41,7 +42,8 @@ def extract_to_files(
     image_list: a text file with a path in each line, relative to the current directory. images: in place of it, a
     folder, of which those photographs below it are taken that one of the patterns ``only`` is for (see ``text.fits``;
     none: all). A photograph whose file holds features of the same settings is passed over, but with ``overwrite``; a
-    file with others is replaced. limits: which photographs are read.
+    file with others is replaced. options: the precision auto is float32 here, as that of the published tool. limits:
+    which photographs are read.
 
     Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, for such a folder, and where
     both are given, or none.
@@ -51,7 +53,7 @@ def extract_to_files(
     dtype = storage.descriptor_dtype or DescriptorDtype.FLOAT32
     output_type = storage.output_type or OutputType.NPZ
     folder, names = _photographs(image_list, images, only)
-    extractor = Extractor(options, dtype)
+    extractor = Extractor(_in_float32(options or ExtractionOptions()), dtype)
     stored_as = {"output_type": output_type, "descriptor_dtype": dtype}
     fingerprint = json.dumps(json.loads(extractor.fingerprint) | stored_as)
     stretch = extractor.options.stretch
@@ -74,6 +76,11 @@ def extract_to_files(
     photographs = turned([each for each in photographs if each.name in set(pending)], extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def _in_float32(options: ExtractionOptions) -> ExtractionOptions:
+    """The options, auto told: what reads such files compares them with those of other machines."""
+    return replace(options, precision=Precision.FLOAT32) if options.precision is Precision.AUTO else options
 
 
 def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:

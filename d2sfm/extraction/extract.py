@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.extraction.pending import begin
+from d2sfm.extraction.pending import begin, going_on
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -76,9 +76,9 @@ def extract_to_database(
     cache, largest = cache or MapCacheOptions(), (limits or PhotographOptions()).max_megapixels
     masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
     names = _require_inputs(images, only, options, cameras, masks, cache)
-    extractor = Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
-    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks.settings)
     with exclusive(database):
+        extractor = _extractor(going_on(database, options, set(names) if overwrite else ()), storage)
+        options, fingerprint = extractor.options, json.dumps(json.loads(extractor.fingerprint) | masks.settings)
         open_database(database, cameras)
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
         pending = begin(database, images, names, fingerprint, overwrite, only)
@@ -98,6 +98,10 @@ def extract_to_database(
             remove_skipped(database, list(skipped))
         end_overwriting(database)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def _extractor(options: ExtractionOptions, storage: StorageOptions | None) -> Extractor:
+    return Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
 
 
 def _check_size(extractor: Extractor, photograph: Photograph) -> None:

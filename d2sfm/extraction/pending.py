@@ -1,11 +1,13 @@
 """What is to be done: the photographs of a folder whose features its database lacks, or is to get anew."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, ForeignStore, begin_overwriting, stopped_overwriting
-from d2sfm.features.fingerprints import clash, difference
+from d2sfm.features.fingerprints import clash, difference, settings_of
+from d2sfm.options import ExtractionOptions, Precision
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,20 @@ def begin(
     if overwrite:
         begin_overwriting(database, names, _run(fingerprint, only))
     return pending
+
+
+def going_on(database: Path, options: ExtractionOptions, anew: Collection[str]) -> ExtractionOptions:
+    """The options with the precision of the features that are there, where auto is asked for.
+
+    So a database may go on on another machine. anew: names whose features are to be replaced, which have no say.
+    """
+    database = Path(database)
+    if options.precision is not Precision.AUTO or not database.exists() or not database.stat().st_size:
+        return options
+    with FeatureStore(database) as store:
+        settings = [settings_of(found) for name, found in store.extracted().items() if name not in anew]
+    there = {found["precision"] for found in settings if found.get("precision") in list(Precision)}
+    return replace(options, precision=there.pop()) if len(there) == 1 else options
 
 
 def pending_names(database: Path, names: list[str], fingerprint: str, way_out: str = "") -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from d2sfm.coordinates import Size
+from d2sfm.estimate import Estimate
 from d2sfm.extraction.writer import Write, Writer
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.early_maps import FeatureMaps
@@ -29,6 +30,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 AHEAD_BYTES = 256 << 20  # decoded pictures that wait for the network; there is always one
+SHORTER = "a smaller --max-edge, or d2sfm run --quality low, shortens this"
 WINDOW = 64  # photographs among which equal sizes are looked for
 
 OnMaps = Callable[[Photograph, Prepared, FeatureMaps], None]
@@ -73,10 +75,12 @@ def extract_all(
     writer = Writer(store, skipped)
     with writer, ThreadPoolExecutor(decoders, "decode") as pool:
         try:
+            left = Estimate("extract", len(photographs), "photographs", SHORTER)
             with tqdm(total=len(photographs), desc="extract", unit="image", disable=not progress) as bar:
                 for batch, futures in _decoded(batches, prepared, pool):
                     _extract(_whole(batch, futures, skipped), extractor, writer, on_maps)
                     bar.update(len(batch))
+                    left.update(len(batch))
         finally:
             pool.shutdown(cancel_futures=True)
     if transparent:

@@ -83,7 +83,23 @@ def uneven_focal_lengths(model: pycolmap.Reconstruction) -> list[pycolmap.Camera
 
 
 def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[str]) -> str:
-    """Aligned text, a line for each model with its label in front. of_images: how many the database holds."""
+    """Aligned text in the field's words, a line for each model. of_images: how many the database holds."""
+    header = ("model", "registered images", "points", "track length", "reprojection error")
+    rows = [
+        (
+            label,
+            f"{model.images} of {of_images}",
+            str(model.points),
+            f"{model.track_length:.2f}",
+            f"{model.error_px:.2f} px",
+        )
+        for label, model in zip(labels, models, strict=True)
+    ]
+    return aligned([header, *rows])
+
+
+def detailed_table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[str]) -> str:
+    """The same with all that models are ranked by."""
     header = ("", "images", "supported", "points", "seen by 3+", "agreement", "observations", "track", "error px")
     rows = [
         (

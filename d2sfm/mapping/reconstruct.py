@@ -14,9 +14,10 @@ import pycolmap
 from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive, read_rigs
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.unusable import unusable_geometries
+from d2sfm.mapping.causes import likely_causes
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
-from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, statistics, table, uneven_focal_lengths
+from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, detailed_table, statistics, table, uneven_focal_lengths
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.matching.settings import allowed_error
@@ -34,11 +35,11 @@ what to try: match again with a tighter threshold (match --max-error 4 --overwri
 internet photographs) or with --camera-mode single; more photographs between those that share little"""
 
 ONLY_DROPPED = f"""\
-a model of {{images}} images and {{points}} point{{s}} is left out: none of its images sees {MIN_SUPPORT} points. Likely
-causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong matches"""
+a model of {{images}} images and {{points}} point{{s}} is left out: none of its images sees {MIN_SUPPORT} points"""
 
-
-logger = logging.getLogger(__name__)
+OF_DROPPED = """\
+likely causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong
+matches"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ class ReconstructionResult:
     kept: Start | None
     images: int  # in the database
     pairs: tuple[tuple[str, str, int, int], ...]  # name, name, matches, inliers; most inliers first
+    causes: tuple[str, ...] = ()  # likely ones of half of the images or more being left out, with what to try
     unusable: int = 0  # verified pairs that were left out, as their rows can't be used
     earlier: tuple[Path, ...] = ()  # models of another run that are still there, where this one found nothing
 
@@ -60,33 +62,39 @@ class ReconstructionResult:
         return sum(start.seconds for start in self.starts)
 
     def __str__(self) -> str:
-        lines = []
-        if len(self.starts) > 1:
-            found = [start for start in self.starts if start.best is not None]
-            labels = [start.label + (", kept" if start is self.kept else "") for start in found]
-            lines += [f"best model of each of {len(self.starts)} starts:"]
-            lines += [table([start.best for start in found], self.images, labels) if found else "none", ""]
         if not self.models:
-            return "\n".join([*lines, *self._nothing()])
-        lines += [table(self.statistics, self.images, [str(folder) for folder in self.models])]
-        left_out = self.images - self.statistics[0].images
-        lines += [
-            f"reconstruct: {len(self.models)} model{'s' if len(self.models) > 1 else ''} in {self.seconds:.1f} s"
-            + (f", {left_out} of {self.images} images left out of the first" if left_out else "")
+            return "\n".join(self._nothing())
+        registered, more = self.statistics[0].images, len(self.models) - 1
+        lines = [
+            table(self.statistics, self.images, [folder.name for folder in self.models]),
+            f"reconstruct: {registered} of {self.images} images in {self.models[0]}"
+            + (f", {more} more model{'s' if more > 1 else ''} beside it" if more else "")
+            + f", {self.seconds:.1f} s",
         ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"likely cause: {cause}" for cause in self.causes)])
 
     def _nothing(self) -> list[str]:
-        shown = [(f"{a} - {b}", str(matches), str(inliers)) for a, b, matches, inliers in self.pairs]
-        lines = [aligned([("pairs, most inliers first", "matches", "inliers"), *shown[:PAIRS_SHOWN]])]
-        lines += [f"and {len(shown) - PAIRS_SHOWN} more"] if len(shown) > PAIRS_SHOWN else []
-        lines += [f"nothing could be reconstructed from {self.images} images"]
+        lines = [f"reconstruct: nothing could be reconstructed from {self.images} images, {self.seconds:.1f} s"]
         dropped = [start.dropped for start in self.starts if start.dropped is not None]
         if dropped:
             most = max(dropped, key=lambda model: model.points)
             lines += [ONLY_DROPPED.format(images=most.images, points=most.points, s="" if most.points == 1 else "s")]
+            lines += [] if self.causes else [OF_DROPPED]
+        lines += [f"likely cause: {cause}" for cause in self.causes]
         lines += [f"{folder} is of an earlier run" for folder in self.earlier]
-        return [*lines, WHAT_TO_TRY]
+        return [*lines, *([] if self.causes else [WHAT_TO_TRY])]
+
+    def details(self) -> str:
+        """For who wants to know why: the starts with all that ranks them, and where nothing was found, the pairs."""
+        found = [start for start in self.starts if start.best is not None]
+        labels = [start.label + (", kept" if start is self.kept else "") for start in found]
+        lines = [f"best model of each of {len(self.starts)} starts:"]
+        lines += [detailed_table([start.best for start in found], self.images, labels) if found else "none"]
+        if not self.models:
+            shown = [(f"{a} - {b}", str(matches), str(inliers)) for a, b, matches, inliers in self.pairs]
+            lines += [aligned([("pairs, most inliers first", "matches", "inliers"), *shown[:PAIRS_SHOWN]])]
+            lines += [f"and {len(shown) - PAIRS_SHOWN} more"] if len(shown) > PAIRS_SHOWN else []
+        return "\n".join(lines)
 
 
 def reconstruct(
@@ -119,16 +127,22 @@ def reconstruct(
             colour(models, photographs_folder(database, images))
         folders = write_models(models, output, text=options.text, ply=options.ply) if models else ()
         earlier = () if models else tuple(numbered(output))
-    return ReconstructionResult(
+        has_most = bool(models) and 2 * models[0].num_reg_images() > len(given.names)
+        causes = () if has_most else likely_causes(given, models)
+    result = ReconstructionResult(
         models=folders,
         statistics=tuple(statistics(model, given.pixel_factor) for model in models),
         starts=tuple(outcome.starts),
         kept=outcome.kept,
         images=len(given.names),
         pairs=pairs,
+        causes=causes,
         unusable=given.unusable,
         earlier=earlier,
     )
+    for line in result.details().splitlines():
+        logger.debug("%s", line)
+    return result
 
 
 def _warn_of_uneven_cameras(model: pycolmap.Reconstruction) -> None:

@@ -59,7 +59,7 @@ class TriangulationResult:
         text += f"with the poses, {self.seconds:.1f} s"
         if self.model is None:
             return f"{text}\nno point could be triangulated from {self.images} images"
-        return f"{table([self.statistics], self.images, [str(self.model)])}\n{text}"
+        return f"{table([self.statistics], self.images, [self.model.name])}\n{text}, in {self.model}"
 
 
 def triangulate(

@@ -25,6 +25,7 @@ from d2sfm.database import (
 )
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import UnusableRow
+from d2sfm.estimate import Estimate
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
@@ -41,6 +42,8 @@ from d2sfm.system import processors
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
+
+SHORTER = "--pairs retrieval with a small --num-neighbours, or --pairs sequential, asks for fewer"
 
 _NONE = np.zeros(0, np.int64)  # numbers of no pairs
 
@@ -202,6 +205,7 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
     verification, already_there = work.verification, len(work.asked) - len(work.todo)
     verified = None if verification is None else 0
     summary = MatchSummary(pairs=len(work.asked), already_there=already_there, verified=verified)
+    left = Estimate("match", len(work.todo), "pairs", SHORTER)
     results = run_pairs(_tasks(store, work, summary.skipped), work.options, verification, num_threads or processors())
     with (
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
@@ -217,6 +221,7 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
             if verification is not None:
                 summary.verified += len(result.geometry.inlier_matches) >= verification.min_num_inliers
             bar.update()
+            left.update()
     return summary
 
 

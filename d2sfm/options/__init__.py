@@ -17,6 +17,7 @@ from d2sfm.options.choices import (
     PairKind,
     Precision,
     Preprocessing,
+    Quality,
     RefineCameras,
     Stretch,
     TrainingPrecision,
@@ -30,6 +31,7 @@ from d2sfm.options.matching import MatchingOptions, VerificationOptions
 from d2sfm.options.pairs import EXHAUSTIVE_LIMIT, PairSelectionOptions
 from d2sfm.options.photographs import PhotographOptions
 from d2sfm.options.preparation import PreparationOptions
+from d2sfm.options.qualities import QUALITIES
 from d2sfm.options.refinement import RefinementOptions
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.options.transfer import ExportOptions, ImportOptions

@@ -42,7 +42,7 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
-    AUTO = "auto"  # bfloat16 where the processor has it, else float32
+    AUTO = "auto"  # what features of the database have, else bfloat16 where the processor has it, else float32
 
 
 class TrainingPrecision(StrEnum):
@@ -58,6 +58,15 @@ class DescriptorDtype(StrEnum):
 
     FLOAT16 = "float16"
     FLOAT32 = "float32"
+
+
+class Quality(StrEnum):
+    """How much work a run of all stages puts into a model, see ``qualities``."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    EXTREME = "extreme"
 
 
 class OutputType(StrEnum):

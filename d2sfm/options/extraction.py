@@ -47,8 +47,9 @@ class ExtractionOptions(Options):
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     relu: bool = option(True, help="leave out the ReLU after the last layer")
     precision: Precision = option(
-        Precision.FLOAT32,
-        help="arithmetic of the network; auto is bfloat16 where the processor has it, else float32, and kept as that",
+        Precision.AUTO,
+        help="arithmetic of the network; auto is that of the features which the database has, without any bfloat16 "
+        "where the processor has it, else float32; with --convention reference and in files it is float32",
     )
     device: str = device_option()
     tile_size: int | None = option(
@@ -74,10 +75,12 @@ class ExtractionOptions(Options):
     )
 
     def _check(self):
-        if self.convention is Convention.REFERENCE:  # whose numbers are those of the stored pixels
+        if self.convention is Convention.REFERENCE:  # whose numbers are those of the stored pixels, in float32
             if self.orientation is Orientation.AUTO:
                 raise ValueError("orientation auto goes with convention colmap, not with reference")
             object.__setattr__(self, "orientation", Orientation.NONE)
+            if self.precision is Precision.AUTO:
+                object.__setattr__(self, "precision", Precision.FLOAT32)
         check_mirror(self.weights, self.mirror)
         if not self.scales or not all(0.1 <= scale <= MAX_SCALE for scale in self.scales):
             raise ValueError(f"scales must be between 0.1 and {MAX_SCALE}, found {list(self.scales)}")

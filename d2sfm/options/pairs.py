@@ -34,7 +34,9 @@ class PairSelectionOptions(Options):
     loop_candidates: int = option(
         5, help="sequential: most similar images from elsewhere, in any folder, that each is paired with; 0 for none"
     )
-    num_neighbours: int = option(20, help="spatial, retrieval, covisibility, poses: images that each is paired with")
+    num_neighbours: int = option(
+        20, help="auto, spatial, retrieval, covisibility, poses: images that each is paired with"
+    )
     max_distance_m: float = option(100.0, metavar="M", help="spatial: largest distance in metres")
     use_altitude: bool = option(False, help="spatial: count GPS altitudes, which are often wrong, in the distance")
     max_angle_deg: float = option(30.0, metavar="DEG", help="poses: largest angle between viewing directions, degrees")
@@ -67,10 +69,11 @@ class PairSelectionOptions(Options):
 
 _OF_MODEL = (PairKind.COVISIBILITY, PairKind.POSES)
 _OF_NEIGHBOURS = (PairKind.SPATIAL, PairKind.RETRIEVAL, *_OF_MODEL)
+KINDS_WITH_NUMBER = (PairKind.AUTO, *_OF_NEIGHBOURS)  # of neighbours
 _PAIRS_WITH = {  # the kinds of pairs that an option means something for
     "overlap": (PairKind.SEQUENTIAL,),
     "loop_candidates": (PairKind.SEQUENTIAL,),
-    "num_neighbours": _OF_NEIGHBOURS,
+    "num_neighbours": KINDS_WITH_NUMBER,
     "max_distance_m": (PairKind.SPATIAL,),
     "use_altitude": (PairKind.SPATIAL,),
     "max_angle_deg": (PairKind.POSES,),

@@ -99,7 +99,7 @@ def test_refine_and_what_it_was_before(work, run):
 
 
 def test_stages_of_a_command_and_that_nothing_was_found(work, run):
-    results = run("reconstruct", "db.db", "--refine")["results"]
+    results = run("reconstruct", "db.db")["results"]
     assert set(results) == {"refine", "reconstruct"}
     assert (results["reconstruct"]["models"], results["reconstruct"]["images"]) == ([], 3)
     assert [type(each) for each in results["reconstruct"]["pairs"][0]] == [str, str, int, int]
@@ -177,7 +177,7 @@ def test_errors_are_told_in_the_object_too(work, run, capsys):
 def test_what_was_finished_before_an_error_is_told(work, run):
     (work / "sparse" / "0").mkdir(parents=True)
     (work / "sparse" / "0" / "notes.txt").touch()
-    found = run("reconstruct", "--refine")
+    found = run("reconstruct")
     assert found["error"].startswith("d2sfm reconstruct: sparse/0 ")
     assert set(found["results"]) == {"refine"}
 
@@ -223,3 +223,9 @@ def test_the_log_stays_on_standard_error_and_quiet_silences_it(work, capsys):
 def test_warnings_are_told(work, run):
     found = run("match", "--max-error", "3")
     assert any("max_error 8.0 (now 3.0)" in warning for warning in found["warnings"])
+
+
+def test_all_stages_together(work, run):
+    found = run("run", "photographs", "--output", "out", "--quality", "LOW")["results"]["run"]
+    assert (found["total"], found["output"]) == (3, "out")
+    assert found["extraction"]["extracted"] == 3

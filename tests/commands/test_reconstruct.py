@@ -44,17 +44,28 @@ def test_cameras_held_fixed_by_both_mappers_with_text_and_points(database, tmp_p
 
 def test_the_number_of_starts_and_their_time(database, tmp_path, capsys):
     assert reconstruct(database, tmp_path / "a", "--min-starts", "2", "--max-starts", "2", "--verbose") == 0
-    output = capsys.readouterr().out
-    assert "seed 1" in output
-    assert "seed 2" not in output
-    assert reconstruct(database, tmp_path / "b", "--time-budget", "1e-9") == 0
-    assert "starts:" not in capsys.readouterr().out
+    details = capsys.readouterr().err
+    assert "seed 1" in details
+    assert "seed 2" not in details
+    assert reconstruct(database, tmp_path / "b", "--time-budget", "1e-9", "--verbose") == 0
+    assert "seed 1" not in capsys.readouterr().err
+
+
+def test_people_get_a_sentence_and_a_table_of_80_columns(database, tmp_path, capsys):
+    assert reconstruct(database, tmp_path / "sparse", "--max-starts", "2") == 0
+    header, row, sentence = capsys.readouterr().out.splitlines()
+    assert header.split("  ")[0] == "model"
+    assert max(map(len, (header, row))) <= 80
+    assert "registered images" in header
+    assert "reprojection error" in header
+    assert row.startswith("0 ")
+    assert sentence.startswith(f"reconstruct: 6 of 6 images in {tmp_path / 'sparse' / '0'}, ")
 
 
 def test_a_cache_goes_with_refinement(database, tmp_path, capsys):
     for option in (("--cache", str(tmp_path / "maps")), ("--cache-limit", "1")):
-        assert reconstruct(database, tmp_path / "sparse", *option) == 2
-        assert "--cache and --cache-limit go with --refine" in capsys.readouterr().err
+        assert reconstruct(database, tmp_path / "sparse", "--no-refine", *option) == 2
+        assert "--cache and --cache-limit are for refinement, which --no-refine" in capsys.readouterr().err
 
 
 @pytest.mark.slow

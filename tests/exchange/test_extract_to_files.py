@@ -1,5 +1,8 @@
 """A list of photographs becomes files beside them."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.photograph_folder import SMALL, write_photograph_folder
@@ -7,7 +10,8 @@ from support.photograph_folder import SMALL, write_photograph_folder
 from d2sfm.cli import main
 from d2sfm.exchange.extract_to_files import extract_to_files, read_image_list
 from d2sfm.features.extractor import Extractor
-from d2sfm.formats.npz_mat import read_features
+from d2sfm.formats.npz_mat import read_features, read_fingerprint
+from d2sfm.network import device
 from d2sfm.options import Convention, ExtractionOptions, OutputType, StorageOptions
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -42,6 +46,14 @@ def test_files_of_the_same_settings_are_kept_and_others_replaced(tmp_path, photo
     other = extract_to_files(tmp_path / "list.txt", options=ExtractionOptions(max_edge=64), **run)
     assert (other.extracted, other.already_there) == (1, 0)
     assert read_features(photographs / "a.jpg.feat").input_size[0] == 64
+
+
+def test_files_are_in_float32_unless_told_otherwise(tmp_path, photographs, monkeypatch):
+    monkeypatch.setattr(device, "has_bfloat16", lambda of: True)
+    (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
+    for told, expected in (("auto", "float32"), ("bfloat16", "bfloat16")):
+        extract_to_files(tmp_path / "list.txt", options=replace(SMALL, precision=told))
+        assert json.loads(read_fingerprint(photographs / "a.jpg.d2-net"))["precision"] == expected
 
 
 def test_files_of_another_type_are_replaced(tmp_path, photographs):

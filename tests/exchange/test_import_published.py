@@ -10,7 +10,7 @@ from support.feature_records import write_as_hloc
 from d2sfm.database import FeatureStore
 from d2sfm.exchange.import_features import import_features
 from d2sfm.extraction.extract import extract_to_database
-from d2sfm.options import Convention, DescriptorDtype, ImportOptions
+from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, ImportOptions, Precision
 
 
 def features_in(path):
@@ -25,7 +25,8 @@ def extracted_portrait(tmp_path_factory, shared_data):
     root = tmp_path_factory.mktemp("portrait")
     (root / "photographs").mkdir()
     shutil.copy(shared_data.parent / "golden" / "portrait_351x479.png", root / "photographs")
-    extract_to_database(root / "db.db", root / "photographs")
+    options = ExtractionOptions(precision=Precision.FLOAT32)
+    extract_to_database(root / "db.db", root / "photographs", options=options)
     return features_in(root / "db.db")["portrait_351x479.png"]
 
 

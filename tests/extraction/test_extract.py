@@ -18,6 +18,7 @@ from d2sfm.database import FeatureStore, ForeignStore
 from d2sfm.extraction import extract
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.features.extractor import Extractor
+from d2sfm.network import device
 from d2sfm.options import DescriptorDtype, ExtractionOptions, MapCacheOptions, StorageOptions
 from d2sfm.photographs.reading import load_photograph
 
@@ -63,6 +64,24 @@ def test_a_second_run_takes_only_what_is_new(tmp_path, photographs):
     assert (summary.extracted, summary.already_there) == (1, 3)
     after = read_all(database)
     assert np.array_equal(after["d.jpg"].keypoints, before["a.jpg"].keypoints)
+
+
+def test_a_database_goes_on_in_its_own_precision_and_is_overwritten_in_the_processors(
+    tmp_path, photographs, monkeypatch
+):
+    def precision_of(has_bfloat16, options=SMALL, **keywords):
+        monkeypatch.setattr(device, "has_bfloat16", lambda of: has_bfloat16)
+        extract_to_database(tmp_path / "db.db", photographs, options=options, **keywords)
+        with FeatureStore(tmp_path / "db.db") as store:
+            [found] = {json.loads(fingerprint)["precision"] for fingerprint in store.extracted().values()}
+        return found
+
+    assert precision_of(True, only=["a.jpg"]) == "bfloat16"
+    assert precision_of(False) == "bfloat16"
+    with pytest.raises(RuntimeError, match="precision bfloat16, asked for is precision float32"):
+        precision_of(True, replace(SMALL, precision="float32"))
+    assert precision_of(False, overwrite=True) == "float32"
+    assert precision_of(True) == "float32"
 
 
 def test_images_that_a_stopped_run_imported_get_their_features(tmp_path, photographs):

@@ -26,7 +26,7 @@ def base(tmp_path_factory):
 def command_line(command, folder):
     options = {
         "match": ["--pairs", "exhaustive", "--device", "cpu"],
-        "reconstruct": ["--output", folder / "sparse", "--max-starts", "1", "--min-starts", "1"],
+        "reconstruct": ["--no-refine", "--output", folder / "sparse", "--max-starts", "1", "--min-starts", "1"],
         "export": ["--output", folder / "exported"],
         "triangulate": ["--reference", folder / "model", "--output", folder / "triangulated"],
     }

@@ -32,7 +32,7 @@ def test_known_cameras_are_located_and_refined_keypoints_reproject_better(shared
     cache = ["--cache", tmp_path / "maps"]
     command("extract", "--images", shared_data / name / "images", "--database", database, *camera, *cache)
     command("match", "--database", database)
-    command("reconstruct", "--database", database, "--output", sparse)
+    command("reconstruct", "--database", database, "--output", sparse, "--no-refine")
     model = pycolmap.Reconstruction(sparse / "0")
     assert statistics(model).images == images
     [camera] = model.cameras.values()
@@ -41,7 +41,7 @@ def test_known_cameras_are_located_and_refined_keypoints_reproject_better(shared
     assert np.median(errors.rotation_deg) < 0.3
     assert np.median(errors.centre) < 0.03
 
-    command("reconstruct", "--database", database, "--output", tmp_path / "refined", "--refine", *cache)
+    command("reconstruct", "--database", database, "--output", tmp_path / "refined", *cache)
     plain, refined_model = statistics(model), pycolmap.Reconstruction(tmp_path / "refined" / "0")
     refined, errors = statistics(refined_model), compare_with_truth(refined_model, truth_of(shared_data, name))
     assert refined.images == images
@@ -85,7 +85,7 @@ def test_internet_photographs_become_one_model(shared_data, tmp_path):
         for stale in tmp_path.glob("db.db-*"):
             stale.unlink()
         command("match", "--database", database, "--seed", seed)
-        command("reconstruct", "--database", database, "--output", tmp_path / "sparse", "--seed", seed, "--refine")
+        command("reconstruct", "--database", database, "--output", tmp_path / "sparse", "--seed", seed)
         model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
         found = statistics(model)
         errors = compare_with_truth(model, truth_of(shared_data, "sacre_coeur"))

@@ -102,7 +102,7 @@ def test_real_photographs_train_and_the_checkpoint_reconstructs(shared_data, tmp
     options = ("--max-edge", size, "--camera-mode", "single", "--weights", weights)
     run("d2sfm", "extract", "--database", database, "--images", photographs, *options)
     run("d2sfm", "match", "--database", database)
-    starts = ("--min-starts", 1, "--max-starts", 1)
+    starts = ("--no-refine", "--min-starts", 1, "--max-starts", 1)
     run("d2sfm", "reconstruct", "--database", database, "--output", tmp_path / "sparse", *starts)
     model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
     assert model.num_reg_images() >= 7

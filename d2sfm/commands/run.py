@@ -1,0 +1,72 @@
+"""The command ``d2sfm run``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_command, add_main_input
+from d2sfm.console import finish, shows_progress
+from d2sfm.options import Quality
+
+RESULT = "workflow.reconstruct_photographs.RunResult"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(
+        commands, "run", run, "a folder of photographs to a model: all stages, one after the other", GOES_ON, RESULT
+    )
+    add_main_input(
+        parser.add_mutually_exclusive_group(required=True),
+        "images",
+        "PHOTOS",
+        metavar="DIR",
+        help="folder of the photographs, with all below it",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder of the database, the models and the options, outside of PHOTOS (default: PHOTOS-model here)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=ChoiceOf(Quality),
+        metavar="|".join(Quality),
+        help="how much work is put into the model (default: that of --config, else medium)",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file with options of the stages, in tables [extract], [match], [refine] and [reconstruct]; "
+        "DIR/run.toml has those of a run (default: none)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="seed of verification, refinement and mapping (default: that of --config, 0)",
+    )
+    parser.add_argument(
+        "--num-threads",
+        type=int,
+        metavar="N",
+        help="threads of mapping, -1 for all; only with 1 does the same seed give the same model (default: that of "
+        "--config, 1)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm run``."""
+    from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
+
+    result = reconstruct_photographs(
+        arguments.images,
+        arguments.output,
+        quality=arguments.quality,
+        config=arguments.config,
+        seed=arguments.seed,
+        num_threads=arguments.num_threads,
+        progress=shows_progress(arguments),
+    )
+    return finish(arguments, result, is_whole=result.is_whole, skipped=result.skipped)

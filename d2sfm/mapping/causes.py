@@ -1,0 +1,185 @@
+"""Why photographs are not in the model, as far as the database tells: likely causes, and what to try for each.
+
+Only what is measured is named. A camera that turned without moving, or hardly moved, shows no depth; parts of a
+collection that no pair joins can't become one model; and so on.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pycolmap
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from d2sfm.database import MatchStore
+from d2sfm.database.pair_ids import image_pairs
+from d2sfm.mapping.one_run import MappingInput
+from d2sfm.mapping.quality import MIN_SUPPORT
+from d2sfm.text import first_of, printable
+
+LOOKED_AT = 30  # pairs, a few ms each
+COUNTED = 200  # images, of which keypoints are read
+MOST = 0.7  # share of the pairs that show a thing, for it to be the collection's
+SMALL_ANGLE_DEG = 1.5  # COLMAP triangulates no point below
+FEW_KEYPOINTS = 200  # of an image: D2-Net finds thousands where there is anything to see
+FOCAL_LENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0)  # times the camera's: that of a photograph without EXIF is a guess
+FAR_OFF = 1.5  # a focal length over the one that it began with
+
+
+class _Pair(NamedTuple):
+    """What a verified pair shows."""
+
+    is_turned: bool
+    is_uncalibrated: bool  # with focal lengths that are not guessed
+    angle_deg: float
+
+
+def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]) -> tuple[str, ...]:
+    """Sentences of what keeps images out of the first of these models, or from any model, and what to try.
+
+    Empty where nothing of the database tells.
+    """
+    registered = {image_id for model in models[:1] for image_id in model.reg_image_ids()}
+    with MatchStore(given.database) as store:
+        counts = store.pair_counts()
+        verified = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.chance_pairs)]
+        if not len(verified):
+            return (_nothing_verified(given, counts),)
+        pairs = image_pairs(verified["pair_id"])
+        looked_at = _looked_at(pairs, verified["inliers"], registered)
+        pairs_shown = [_shown(store, given, pair) for pair in looked_at if _have_focal_lengths(store, pair)]
+        found = [
+            _parts(given, pairs),
+            _without_depth(pairs_shown) if pairs_shown else "",
+            _few(store, given, verified["inliers"]),
+            _focal_lengths(store, pairs_shown, models) if pairs_shown else "",
+        ]
+    return tuple(cause for cause in found if cause)
+
+
+def _nothing_verified(given: MappingInput, counts: np.ndarray) -> str:
+    best = counts[np.argmax(counts["inliers"])]
+    name_a, name_b = (printable(given.names[image_id]) for image_id in image_pairs([best["pair_id"]])[0].tolist())
+    return (
+        f"none of the {len(counts)} matched pairs of images agrees on a geometry by more matches than chance explains "
+        f"(at best {best['inliers']} of {best['matches']}, {name_a} - {name_b}): they show different places or share "
+        "too little, or are turned to each other; try photographs between them, and extract --orientation auto"
+    )
+
+
+def _looked_at(pairs: np.ndarray, inliers: np.ndarray, registered: Collection[int]) -> list[tuple[int, int]]:
+    """The pairs with the most inliers, of images that the model lacks where there are such."""
+    lacking = ~np.isin(pairs, list(registered)).all(axis=1)
+    among = np.flatnonzero(lacking) if lacking.any() else np.arange(len(pairs))
+    return list(map(tuple, pairs[among[np.argsort(-inliers[among], kind="stable")][:LOOKED_AT]].tolist()))
+
+
+def _parts(given: MappingInput, pairs: np.ndarray) -> str:
+    """Groups of images that no pair joins."""
+    ids = np.unique(pairs)
+    a, b = np.searchsorted(ids, pairs).T
+    count, of_image = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(len(ids),) * 2), directed=False)
+    if count < 2:
+        return ""
+    groups = [[given.names[image_id] for image_id in ids[of_image == number].tolist()] for number in range(count)]
+    first, second, *_ = sorted((sorted(group) for group in groups), key=len, reverse=True)
+    return (
+        f"no verified pair joins {_and_others(first)} with {_and_others(second)}"
+        + (f", in {count} such parts" if count > 2 else "")
+        + "; try photographs that show both places, or match --pairs exhaustive where not all pairs were matched"
+    )
+
+
+def _and_others(group: list[str]) -> str:
+    return printable(group[0]) + (f" and {len(group) - 1} more" if len(group) > 1 else "")
+
+
+def _without_depth(pairs: Sequence[_Pair]) -> str:
+    if np.mean([pair.is_turned for pair in pairs]) >= MOST:
+        return (
+            "the camera only turned in one place, or stood still, where depth can't be seen; try photographs taken "
+            "from several places, some steps apart"
+        )
+    angle_deg = float(np.median([pair.angle_deg for pair in pairs]))
+    if angle_deg >= SMALL_ANGLE_DEG:
+        return ""
+    return (
+        f"points are seen under small angles, {angle_deg:.1f} degrees in the median pair: the camera moved towards the "
+        "scene, or hardly; try photographs from further to the sides"
+    )
+
+
+def _few(store: MatchStore, given: MappingInput, inliers: np.ndarray) -> str:
+    some = list(given.names)[:: 1 + len(given.names) // COUNTED]
+    keypoints = [len(store.keypoints(image_id)) for image_id in some if store.has_keypoints(image_id)]
+    if (per_image := float(np.median(keypoints))) < FEW_KEYPOINTS:
+        return (
+            f"images have few keypoints, {per_image:.0f} in the median; try a larger extract --max-edge, and "
+            "photographs that are sharp and show more than plain walls or sky"
+        )
+    if (per_pair := float(np.median(inliers))) < MIN_SUPPORT:
+        return (
+            f"verified pairs have few matches, {per_pair:.0f} in the median, and an image needs {MIN_SUPPORT} points; "
+            "try photographs between those that share little, and extract --multiscale"
+        )
+    return ""
+
+
+def _focal_lengths(store: MatchStore, pairs: Sequence[_Pair], models: Sequence[pycolmap.Reconstruction]) -> str:
+    what_to_try = "try extract --camera-mode single where one camera took all, or --camera-params where you know it"
+    if np.mean([pair.is_uncalibrated for pair in pairs]) >= MOST:
+        return f"matches do not agree with the focal lengths that EXIF or --camera-params gave; {what_to_try}"
+    images = [model.images[image_id] for model in models[:1] for image_id in model.reg_image_ids()]
+    off = []
+    for image in images:
+        began, found = store.camera(image.image_id).mean_focal_length(), image.camera.mean_focal_length()
+        if not 1 / FAR_OFF <= found / began <= FAR_OFF:
+            off.append(f"{image.name}: {began:.0f} px, in the model {found:.0f}")
+    if not off:
+        return ""
+    return f"focal lengths are far from what they began with, {first_of(off, 'image')}; {what_to_try}"
+
+
+def _have_focal_lengths(store: MatchStore, pair: tuple[int, int]) -> bool:
+    """Panoramas have none."""
+    return all(len(store.camera(image_id).focal_length_idxs()) for image_id in pair)
+
+
+def _shown(store: MatchStore, given: MappingInput, pair: tuple[int, int]) -> _Pair:
+    cameras = [store.camera(image_id) for image_id in pair]
+    matches = store.inlier_matches(*pair)
+    xy = [store.keypoints(image_id)[matches[:, side]].astype(float) for side, image_id in enumerate(pair)]
+    settings = pycolmap.TwoViewGeometryOptions()
+    settings.ransac.max_error, settings.ransac.random_seed = given.max_error * given.pixel_factor, 0
+    same = np.arange(len(matches), dtype=np.uint32)[:, None].repeat(2, axis=1)
+    views = (cameras[0], xy[0], cameras[1], xy[1])
+    geometry = pycolmap.estimate_calibrated_two_view_geometry(*views, same, settings)
+    has_pose = pycolmap.estimate_two_view_geometry_pose(*views, geometry)
+    is_known = all(camera.has_prior_focal_length for camera in cameras)
+    return _Pair(
+        is_turned=_is_turned(cameras, xy, given.max_error * given.pixel_factor / 2, not is_known),
+        is_uncalibrated=is_known and geometry.config == pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED,
+        angle_deg=float(np.rad2deg(geometry.tri_angle)) if has_pose else np.inf,
+    )
+
+
+def _is_turned(cameras: list[pycolmap.Camera], xy: list[np.ndarray], within_px: float, is_estimated: bool) -> bool:
+    """Whether a rotation alone brings half of the matches to within so many pixels of each other.
+
+    is_estimated: whether focal lengths may be others, the same ones times one of FOCAL_LENGTHS.
+    """
+    a, b = (camera.cam_from_img(points) for camera, points in zip(cameras, xy, strict=True))
+    focal_px = cameras[1].mean_focal_length()
+    for times in FOCAL_LENGTHS if is_estimated else (1.0,):
+        rays = [np.column_stack([points / times, np.ones(len(points))]) for points in (a, b)]
+        rays = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in rays]
+        inside = np.ones(len(a), bool)
+        for _ in range(3):  # of all, then of those that agree best: some of the verified are wrong
+            u, _, vt = np.linalg.svd(rays[1][inside].T @ rays[0][inside])
+            rotated = rays[0] @ (u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt).T
+            off = np.linalg.norm(rotated - rays[1], axis=1) * focal_px * times
+            inside = off <= np.quantile(off, 0.7)
+        if np.median(off) <= within_px:
+            return True
+    return False

@@ -1,0 +1,219 @@
+"""A folder of photographs to a model, all stages one after the other.
+
+d2sfm run photos
+"""
+
+import logging
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pycolmap
+
+from d2sfm.database import FeatureStore
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
+from d2sfm.matching.match import match_database
+from d2sfm.matching.summary import MatchSummary
+from d2sfm.options import (
+    CameraOptions,
+    ExtractionOptions,
+    MapCacheOptions,
+    MaskOptions,
+    MatchingOptions,
+    PairSelectionOptions,
+    PhotographOptions,
+    Quality,
+    ReconstructionOptions,
+    RefinementOptions,
+    StorageOptions,
+    VerificationOptions,
+)
+from d2sfm.photographs.reading import list_photographs
+from d2sfm.refinement.refine import RefinementSummary, refine_database, restore_database
+from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
+from d2sfm.workflow.refine_first import refine_first
+from d2sfm.workflow.values import ONLY, RunValues, run_values
+
+CONFIG, DATABASE, MODELS = "run.toml", "db.db", "sparse"  # in the output
+
+Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What the stages did. A stage that had nothing to do is None."""
+
+    photographs: Path  # folder
+    output: Path  # folder of run.toml, db.db and sparse
+    extraction: ExtractionSummary
+    matching: MatchSummary | None
+    refinement: RefinementSummary | None
+    reconstruction: ReconstructionResult
+    total: int  # photographs
+    left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
+
+    @property
+    def skipped(self) -> Skipped:
+        """Photographs and pairs that could not be used, with the reason."""
+        return Skipped(self.extraction.skipped | (self.matching.skipped if self.matching else {}))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is a model, and nothing of the database had to be passed over."""
+        passed_over = self.reconstruction.unusable or (self.refinement and self.refinement.skipped)
+        return bool(self.reconstruction.models) and not passed_over
+
+    def __str__(self) -> str:
+        return f"{self.reconstruction}\n{self._sentence()}"
+
+    def _sentence(self) -> str:
+        if not self.reconstruction.models:
+            return f"run: no model of {self.total} photographs; what is done is in {self.output}"
+        [model, *_] = self.reconstruction.models
+        paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
+        arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
+        text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}; look at it with "
+        text += f"colmap gui {arguments}"
+        if not self.left_out:
+            return text
+        rest = first_of(self.left_out, "photograph")
+        if self.reconstruction.causes:
+            return f"{text}; not in it: {rest}, see the likely causes above"
+        return f"{text}; not in it: {rest}, try photographs between those and the rest, or a higher --quality"
+
+
+def reconstruct_photographs(
+    photographs: Path | str,
+    output: Path | str | None = None,
+    *,
+    quality: Quality | str | None = None,
+    config: Path | str | dict | None = None,
+    seed: int | None = None,
+    num_threads: int | None = None,
+    progress: bool = False,
+) -> RunResult:
+    """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
+
+    output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
+    (default: PHOTOGRAPHS-model in the current folder). quality, config, seed, num_threads: see ``values.run_values``.
+
+    What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
+    refined by then are restored first, and refined again with the new ones.
+
+    Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
+    it or that holds a database or models of something else, and for a wrong configuration; RuntimeError where the
+    output was made with other values; and as the stages do.
+    """
+    photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
+    output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
+    _require_photographs(photographs)
+    _begin(photographs, output, values)
+    database = output / DATABASE
+    extraction = _extracted(database, photographs, values, progress)
+    matching, refinement = _matched_and_refined(database, photographs, values, progress)
+    reconstruction = reconstruct(
+        database,
+        output / MODELS,
+        images=photographs,
+        options=values.of("reconstruct", ReconstructionOptions),
+        progress=progress,
+    )
+    with FeatureStore(database) as features:
+        names = {*features.images(), *extraction.skipped}
+    return RunResult(
+        photographs=photographs,
+        output=output,
+        extraction=extraction,
+        matching=matching,
+        refinement=refinement,
+        reconstruction=reconstruction,
+        total=len(names),
+        left_out=tuple(sorted(names - _registered(reconstruction))),
+    )
+
+
+def _require_photographs(photographs: Path) -> None:
+    if not list_photographs(photographs):
+        raise ValueError(f"{photographs} holds no photographs (of videos, d2sfm prepare makes some)")
+
+
+def _begin(photographs: Path, output: Path, values: RunValues) -> None:
+    """Make the output with the values of this run, or find that it was made with the same ones."""
+    noted = output / CONFIG
+    if output.resolve().is_relative_to(photographs.resolve()):
+        raise ValueError(f"{output} lies in {photographs}, whose files are photographs: give an --output outside of it")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, expected a folder for the model")
+    if noted.exists():
+        if difference := values.difference(run_values(config=noted)):
+            raise RuntimeError(
+                f"{output} was made with other values, asked for is {difference}: give another --output, or go on with "
+                f"--config {noted}"
+            )
+        return
+    for name in (DATABASE, MODELS):  # other files may be there, and stay
+        if (output / name).exists():
+            raise ValueError(f"{output} holds {name}, and no {CONFIG} of a run: give another --output")
+    output.mkdir(parents=True, exist_ok=True)
+    values.write(noted)
+
+
+def _extracted(database: Path, photographs: Path, values: RunValues, progress: bool) -> ExtractionSummary:
+    summary = extract_to_database(
+        database,
+        photographs,
+        options=values.of("extract", ExtractionOptions),
+        cameras=values.of("extract", CameraOptions),
+        storage=values.of("extract", StorageOptions),
+        masks=values.of("extract", MaskOptions),
+        cache=values.of("extract", MapCacheOptions),
+        limits=values.of("extract", PhotographOptions),
+        only=values.stages["extract"][ONLY],
+        progress=progress,
+    )
+    return _told(summary)
+
+
+def _matched_and_refined(
+    database: Path, photographs: Path, values: RunValues, progress: bool
+) -> tuple[MatchSummary | None, RefinementSummary | None]:
+    with FeatureStore(database) as features:
+        is_refined, unrefined = bool(features.notes.refinement()), features.unrefined()
+    new = [name for name in unrefined if (photographs / name).exists()]
+    if is_refined and new:
+        logger.info("new since keypoints were refined, so that all are refined again: %s", first_of(new, "photograph"))
+        restore_database(database, progress=progress)
+        is_refined = False
+    options, cache = values.of("refine", RefinementOptions), values.of("refine", MapCacheOptions)
+    refining = {"options": options, "cache": cache, "progress": progress}
+    if is_refined:  # what a stopped run has left: rounds, and pairs to verify
+        return None, None if unrefined else _told(refine_database(database, photographs, **refining))
+    matching = match_database(
+        database,
+        options=values.of("match", MatchingOptions),
+        verification=values.of("match", VerificationOptions),
+        pairs=values.of("match", PairSelectionOptions),
+        progress=progress,
+    )
+    return _told(matching), _told(refine_first(database, photographs, **refining))
+
+
+def _told(summary: Summary) -> Summary:
+    """The summary of a stage, said in the log."""
+    if summary is not None:
+        logger.info("%s", summary)
+    return summary
+
+
+def _registered(result: ReconstructionResult) -> set[str]:
+    """Names of the images of the first model."""
+    if not result.models:
+        return set()
+    model = pycolmap.Reconstruction(result.models[0])
+    return {model.images[image_id].name for image_id in model.reg_image_ids()}

@@ -1,0 +1,76 @@
+"""Keypoints refined before they are mapped, where they can be."""
+
+import logging
+import os
+from dataclasses import fields
+from pathlib import Path
+
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore
+from d2sfm.options import MapCacheOptions, RefinementOptions
+from d2sfm.photographs.photograph import read_headers
+from d2sfm.refinement.refine import RefinementSummary, refine_database
+from d2sfm.skipped import Skipped
+
+logger = logging.getLogger(__name__)
+
+
+def refine_first(
+    database: Path | str,
+    images: Path | str | None = None,
+    *,
+    options: RefinementOptions | None = None,
+    cache: MapCacheOptions | None = None,
+    way_out: str = "",
+    progress: bool = False,
+) -> RefinementSummary | None:
+    """Refine the keypoints of a matched database that are not refined, as ``refine_database`` does.
+
+    None, with a sentence in the log that says why, where they can't be: they are not of d2sfm, the database is
+    read-only, photographs are missing or not those of the features. Keypoints that are refined stay, whatever the
+    options were; what a stopped run has left of their pairs is verified as it would have. way_out: what the caller has
+    for who does not want it, in words.
+
+    Raises as ``refine_database``, but where nothing was matched: mapping tells that.
+    """
+    with FeatureStore(database) as features:
+        note, new = features.notes.refinement(), features.unrefined()
+    with MatchStore(database) as store:
+        unverified = store.unverified_pairs()
+        is_verified = bool((store.pair_counts()["inliers"] > 0).any())
+    if note:
+        if new or not unverified:
+            return None
+        options = RefinementOptions(
+            **{each.name: note[each.name] for each in fields(RefinementOptions) if each.name in note}
+        )
+    elif not is_verified:
+        return None
+    elif (reason := _obstacle(database, images)) is not None:
+        logger.info("keypoints are mapped as they are, not refined: %s", reason)
+        return None
+    else:
+        logger.info("keypoints are refined first%s", f" ({way_out})" if way_out else "")
+    return refine_database(database, images, options=options, cache=cache, progress=progress)
+
+
+def _obstacle(database: Path | str, images: Path | str | None) -> str | None:
+    """Why keypoints can't be refined, in words; None where they can."""
+    with ForeignStore(database) as store:
+        foreign = store.described()
+    with FeatureStore(database) as features:
+        extracted, rows = features.extracted(), features.images()
+        folder = features.notes.images_folder() if images is None else Path(images)
+    if not extracted:
+        return f"they are not of d2sfm, but {foreign}" if foreign else "they are not of d2sfm"
+    if not os.access(database, os.W_OK):
+        return f"{database} is read-only"
+    if folder is None or not folder.is_dir():
+        return f"no folder of photographs{f' {folder}' if folder else ''} (give --images)"
+    there = [name for name in extracted if (folder / name).exists()]
+    if 2 * len(there) < len(extracted):
+        return f"{len(extracted) - len(there)} of {len(extracted)} photographs are not in {folder} (give --images)"
+    unusable = Skipped()
+    read_headers(folder, there, unusable, sizes={name: (rows[name].width, rows[name].height) for name in there})
+    for name, reason in unusable.items():
+        return f"{name} in {folder} {reason}"
+    return None

@@ -1,0 +1,195 @@
+"""The options of a run of all stages: defaults, a quality, a TOML file of theirs; written down so that it repeats.
+
+A file has a table for each stage, whose keys are the options of its command:
+
+    quality = "high"
+    [extract]
+    max_edge = 1200
+    camera_mode = "single"
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from d2sfm.files import read_toml, replacing
+from d2sfm.options import (
+    QUALITIES,
+    CameraOptions,
+    ExtractionOptions,
+    MapCacheOptions,
+    MaskOptions,
+    MatchingOptions,
+    PairKind,
+    PairSelectionOptions,
+    PhotographOptions,
+    Quality,
+    ReconstructionOptions,
+    RefinementOptions,
+    StorageOptions,
+    VerificationOptions,
+)
+from d2sfm.options.fields import Options, is_several, value_type
+from d2sfm.options.pairs import KINDS_WITH_NUMBER
+from d2sfm.spelling import chosen, nearest, own_name
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+STAGES: Mapping[str, tuple[type[Options], ...]] = {
+    "extract": (ExtractionOptions, PhotographOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions),
+    "match": (PairSelectionOptions, MatchingOptions, VerificationOptions),
+    "refine": (RefinementOptions, MapCacheOptions),
+    "reconstruct": (ReconstructionOptions,),
+}
+ONLY = "only"  # patterns of names, which extraction takes beside its options
+OF_FILES = ("output_type", "output_extension")  # a run writes none beside the photographs
+WITH_SEEDS = ("match", "refine", "reconstruct")
+
+
+@dataclass(frozen=True)
+class RunValues:
+    """All values of a run as they were given, in TOML's types, by stage and option; an option that is not set has none.
+
+    Two are equal where they stand for the same run.
+    """
+
+    stages: Mapping[str, Mapping[str, Any]]
+
+    def of(self, stage: str, kind: type[AnyOptions]) -> AnyOptions:
+        """The options of one class of a stage. ValueError that names the stage where they refuse a value."""
+        given = self.stages[stage]
+        try:
+            return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
+        except ValueError as error:
+            raise ValueError(f"[{stage}]: {error}") from error
+
+    def difference(self, other: "RunValues") -> str:
+        """The values that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
+        return ", ".join(
+            f"{stage}.{name} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
+            for stage in STAGES
+            for name in _kinds(stage)
+            if self.stages[stage].get(name) != other.stages[stage].get(name)
+        )
+
+    def write(self, path: Path) -> None:
+        """Write them as a file that ``run_values`` reads; it is whole or not there."""
+        lines = ["# All options of a run of d2sfm, which d2sfm run --config repeats."]
+        for stage, values in self.stages.items():
+            lines += ["", f"[{stage}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
+        with replacing(path, sync=True) as stream:
+            stream.write("\n".join([*lines, ""]).encode())
+
+
+def run_values(
+    quality: Quality | str | None = None,
+    config: Path | str | Mapping[str, Any] | None = None,
+    *,
+    seed: int | None = None,
+    num_threads: int | None = None,
+) -> RunValues:
+    """Defaults, then those of a quality (default: the configuration's, else medium), then the configuration's.
+
+    config: a TOML file, or what such a file holds. A quality, a seed or a number of threads that are given besides
+    win over it. Raises FileNotFoundError for a file that is missing, ValueError for one that is no TOML, for a table or
+    key that is none (the nearest is named), and for values that are none of their option, each with their place.
+    """
+    place = "config" if isinstance(config, Mapping) else str(config)
+    tables = dict(
+        config if isinstance(config, Mapping) else {} if config is None else read_toml(config, "configuration")
+    )
+    named = tables.pop("quality", Quality.MEDIUM)
+    stages = {stage: {name: default for name, (_, default) in _kinds(stage).items()} for stage in STAGES}
+    _update(stages, _of_quality(named if quality is None else quality))
+    for stage, table in tables.items():
+        with _named(place):
+            _require_known(stage, STAGES, "table", "[{}]")
+            if not isinstance(table, Mapping):
+                raise ValueError(f"expected a table [{stage}], found {table!r}")
+        for key, value in table.items():
+            with _named(f"{place}, [{stage}]"):
+                name = own_name(key, _kinds(stage)) or key
+                _require_known(name, _kinds(stage), "key", "{}")
+            with _named(f"{place}, [{stage}], {key}"):
+                stages[stage][name] = _checked(_kinds(stage)[name][0], _plain(value))
+    if quality is not None:
+        _update(stages, _of_quality(quality))
+    _update(stages, dict.fromkeys(WITH_SEEDS, {} if seed is None else {"seed": seed}))
+    _update(stages, {"reconstruct": {} if num_threads is None else {"num_threads": num_threads}})
+    if chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER:  # a quality's number is not for them
+        stages["match"]["num_neighbours"] = PairSelectionOptions.num_neighbours
+    values = RunValues({stage: {k: v for k, v in given.items() if v is not None} for stage, given in stages.items()})
+    for stage, kinds in STAGES.items():
+        for kind in kinds:
+            values.of(stage, kind)
+    return values
+
+
+def _update(stages: dict[str, dict[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> None:
+    for stage, values in others.items():
+        stages[stage] |= values
+
+
+def _of_quality(quality: Quality | str) -> Mapping[str, Mapping[str, Any]]:
+    found = chosen(Quality, quality)
+    if found is None:
+        raise ValueError(f"quality must be one of {', '.join(Quality)}, found {quality!r}")
+    return QUALITIES[found]
+
+
+def _kinds(stage: str) -> dict[str, tuple[Any, Any]]:
+    """Annotation and default, in TOML's types, of all options of a stage."""
+    found = {ONLY: (tuple[str, ...], [])} if stage == "extract" else {}
+    for kind in STAGES[stage]:
+        found |= {field.name: (field.type, _plain(field.default)) for field in fields(kind)}
+    return {name: found[name] for name in found if name not in OF_FILES}
+
+
+def _plain(value: Any) -> Any:
+    """The value in TOML's types."""
+    if isinstance(value, tuple | list):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Enum | Path) else value
+
+
+def _checked(annotation: Any, value: Any) -> Any:
+    """The value, where it is of the option's kind. ValueError otherwise."""
+    kind = value_type(annotation)
+    words, types = {bool: ("true or false", bool), int: ("a whole number", int), float: ("a number", int | float)}.get(
+        kind, ("a text", str)
+    )
+    several = is_several(annotation)
+    is_right = several == isinstance(value, list)
+    for each in value if isinstance(value, list) else [value]:
+        is_right &= isinstance(each, types) and (kind is bool or not isinstance(each, bool))
+    if not is_right:
+        raise ValueError(f"expected {'a list, each ' if several else ''}{words}, found {value!r}")
+    return value
+
+
+def _require_known(name: str, known: Mapping[str, Any], what: str, shown: str) -> None:
+    if name not in known:
+        meant = nearest(name, known)
+        hint = f"did you mean {shown.format(meant)}?" if meant else f"expected one of {', '.join(known)}"
+        raise ValueError(f"unknown {what} {shown.format(name)}: {hint}")
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    # JSON's strings are TOML's but for one character, which JSON may leave as it is.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)

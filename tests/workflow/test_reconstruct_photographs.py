@@ -1,0 +1,162 @@
+"""A folder becomes a model: outputs that are refused, and runs that go on, are repeated, killed, or get more to do."""
+
+import shutil
+import time
+from functools import partial
+from itertools import count
+from random import Random
+
+import pycolmap
+import pytest
+from support.all_tests import ALL_TESTS
+from support.narrow_network import use_narrow_network
+from support.runs import finish, start
+from support.small_scene import write_small_scene
+
+from d2sfm.cli import main
+from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database.connection import Connection
+from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
+from d2sfm.workflow.values import run_values
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
+QUICK = {"extract": {"camera_mode": "single"}, "reconstruct": {"min_starts": 1, "max_starts": 1}}
+QUICK_TOML = '[extract]\ncamera_mode = "single"\n[reconstruct]\nmin_starts = 1\nmax_starts = 1\n'
+KILLS = 10 if ALL_TESTS else 2
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    return write_small_scene(tmp_path / "photos")
+
+
+def model_of(output):
+    """The bytes of the first model."""
+    return {path.name: path.read_bytes() for path in sorted((output / "sparse" / "0").iterdir())}
+
+
+def test_an_output_inside_the_photographs_is_refused(photographs, monkeypatch):
+    for output in (photographs, photographs / "model", photographs / "a" / ".." / "b"):
+        with pytest.raises(ValueError, match=r"lies in .*: give an --output outside of it"):
+            reconstruct_photographs(photographs, output)
+    monkeypatch.chdir(photographs)
+    with pytest.raises(ValueError, match="photos-model lies in"):
+        reconstruct_photographs(".")
+    assert not (photographs / "photos-model").exists()
+
+
+def test_an_output_that_is_something_else_is_refused(photographs, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ValueError, match="is a file, expected a folder"):
+        reconstruct_photographs(photographs, tmp_path / "file")
+    (tmp_path / "db.db").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds db\.db, and no run\.toml of a run: give another --output"):
+        reconstruct_photographs(photographs, tmp_path)
+
+
+def test_a_folder_without_photographs_and_a_missing_one_are_refused_before_anything_is_made(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no photographs"):
+        reconstruct_photographs(tmp_path / "empty", tmp_path / "model")
+    with pytest.raises(FileNotFoundError):
+        reconstruct_photographs(tmp_path / "missing", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_output_of_other_values_is_refused_with_what_differs(photographs, tmp_path):
+    output = tmp_path / "model"
+    output.mkdir()
+    run_values("low").write(output / "run.toml")
+    with pytest.raises(
+        RuntimeError, match=r"extract\.max_edge 1024 \(there 640\), .* or go on with --config .*run\.toml"
+    ):
+        reconstruct_photographs(photographs, output)
+
+
+@pytest.mark.slow
+def test_a_folder_becomes_a_refined_model_and_the_command_says_where(photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick.toml").write_text(QUICK_TOML)
+    assert main(["run", "photos", "--config", "quick.toml"]) == 0
+    *_, sentence = capsys.readouterr().out.splitlines()
+    assert sentence.startswith("run: 5 of 5 photographs are in photos-model/sparse/0; look at it with colmap gui ")
+    assert "--import_path photos-model/sparse/0 --database_path photos-model/db.db --image_path photos" in sentence
+    with FeatureStore("photos-model/db.db") as features:
+        assert features.notes.refinement()
+    assert len(pycolmap.Reconstruction("photos-model/sparse/0").reg_image_ids()) == 5
+    first = model_of(tmp_path / "photos-model")
+    repeated = ["run", "photos", "--config", "photos-model/run.toml", "--quiet"]
+    assert main(repeated) == 0
+    assert model_of(tmp_path / "photos-model") == first
+    assert main([*repeated, "--output", "again"]) == 0
+    assert model_of(tmp_path / "again") == first
+    assert main([*repeated, "--quality", "low", "--seed", "1", "--num-threads", "2"]) == 2
+    error = capsys.readouterr().err
+    assert all(each in error for each in ("match.seed 1 (there 0)", "max_edge 640 (there 1024)", "num_threads 2 (th"))
+
+
+@pytest.mark.slow
+def test_photographs_that_come_later_are_taken_in_and_bad_ones_named(photographs, tmp_path):
+    (photographs / "4.png").rename(tmp_path / "later.png")
+    (photographs / "broken.png").write_bytes(b"no picture")
+    first = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
+    assert (first.total, first.left_out) == (5, ("broken.png",))
+    assert list(first.skipped) == ["broken.png"]
+    assert "4 of 5 photographs are in" in str(first)
+    assert "not in it: 1 photograph (broken.png), try" in str(first)
+    (tmp_path / "later.png").rename(photographs / "4.png")
+    second = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
+    assert second.reconstruction.statistics[0].images == 5
+    with FeatureStore(tmp_path / "model" / "db.db") as features:
+        assert not features.unrefined()
+    again = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
+    assert (again.matching, again.refinement.moved) == (None, 0)
+
+
+@pytest.mark.slow
+def test_a_database_that_was_refined_and_not_verified_goes_on(photographs, tmp_path):
+    output = tmp_path / "model"
+    reconstruct_photographs(photographs, output, config=QUICK)
+    first = model_of(output)
+    with Connection(output / "db.db") as connection:
+        connection.rows("DELETE FROM two_view_geometries WHERE pair_id IN (SELECT pair_id FROM matches LIMIT 3)")
+    shutil.rmtree(output / "sparse")
+    reconstruct_photographs(photographs, output, config=QUICK)
+    with MatchStore(output / "db.db") as store:
+        assert not store.unverified_pairs()
+    assert model_of(output) == first
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_it_ends_as_an_unbroken_run(photographs, tmp_path, narrow_weights):
+    """With one thread, to the bit."""
+    config, prepare, random = tmp_path / "quick.toml", partial(use_narrow, narrow_weights), Random(1)
+    config.write_text(QUICK_TOML)
+
+    def command(output):
+        return ["run", photographs, "--output", tmp_path / output, "--config", config, "--num-threads", 1]
+
+    started = time.monotonic()
+    finish(command("unbroken"), prepare)
+    seconds = time.monotonic() - started
+    expected, kills = model_of(tmp_path / "unbroken"), 0
+    for number in count():
+        output = f"broken{number}"
+        while kills < KILLS:
+            process = start(command(output), prepare)
+            process.join(random.uniform(0.1, 0.6) * seconds)
+            if process.exitcode is not None:
+                break
+            process.kill()
+            process.join()
+            kills += 1
+        finish(command(output), prepare)
+        assert model_of(tmp_path / output) == expected
+        if kills == KILLS:
+            return
+
+
+def use_narrow(weights):
+    """In a process of its own."""
+    use_narrow_network(pytest.MonkeyPatch(), weights)

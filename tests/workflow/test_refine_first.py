@@ -1,0 +1,118 @@
+"""Keypoints are refined before they are mapped, where they can be, and it is said where they can't."""
+
+import logging
+import os
+import shutil
+
+import cv2
+import pytest
+from support.runs import write_cut_outs
+from support.synthetic_model import synthetic_rig
+
+from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database.connection import Connection
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.matching.match import match_database
+from d2sfm.options import RefinementOptions, VerificationOptions
+from d2sfm.workflow.refine_first import refine_first
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
+OPTIONS = RefinementOptions(device="cpu", precision="float32", seed=3, max_error=3.0)
+
+
+@pytest.fixture(scope="module")
+def matched(tmp_path_factory, narrow_network):
+    """A project of three photographs, matched."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "photos").mkdir()
+    extract_to_database(folder / "db.db", write_cut_outs(folder / "photos", 3))
+    match_database(folder / "db.db", verification=VerificationOptions(min_num_inliers=8))
+    return folder
+
+
+@pytest.fixture
+def project(matched, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    return shutil.copytree(matched, tmp_path / "project")
+
+
+def refinement(database):
+    with FeatureStore(database) as features:
+        return features.notes.refinement()
+
+
+def test_they_are_refined_with_the_given_options_and_it_is_said(project, caplog):
+    summary = refine_first(project / "db.db", options=OPTIONS, way_out="--no-refine")
+    assert summary.moved
+    assert "keypoints are refined first (--no-refine)" in caplog.messages
+    assert refinement(project / "db.db")["seed"] == 3
+    caplog.clear()
+    assert refine_first(project / "db.db", options=RefinementOptions(device="cpu")) is None
+    assert not caplog.messages
+
+
+def test_what_a_stopped_run_left_of_refined_pairs_is_verified_as_noted(project):
+    refine_first(project / "db.db", options=OPTIONS)
+    noted = refinement(project / "db.db")
+    with Connection(project / "db.db") as connection:
+        connection.rows("DELETE FROM two_view_geometries WHERE pair_id IN (SELECT pair_id FROM matches LIMIT 2)")
+    assert refine_first(project / "db.db", options=RefinementOptions(device="cpu")) is not None
+    assert refinement(project / "db.db") == noted
+    with MatchStore(project / "db.db") as store:
+        assert not store.unverified_pairs()
+
+
+def take_away(project, monkeypatch):
+    shutil.rmtree(project / "photos")
+    with FeatureStore(project / "db.db") as features:
+        features.notes.write("images", str(project / "photos"))
+
+
+def take_most_away(project, monkeypatch):
+    for name in ("0.png", "1.png"):
+        (project / "photos" / name).unlink()
+
+
+def resize(project, monkeypatch):
+    path = str(project / "photos" / "1.png")
+    cv2.imwrite(path, cv2.resize(cv2.imread(path), (40, 40)))
+
+
+def protect(project, monkeypatch):
+    is_there = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and is_there(path, mode))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (take_away, "no folder of photographs"),
+        (take_most_away, "2 of 3 photographs are not in"),
+        (resize, "1.png in"),
+        (protect, "is read-only"),
+    ],
+)
+def test_they_are_mapped_as_they_are_where_that_can_not_be(project, monkeypatch, caplog, prepare, reason):
+    with FeatureStore(project / "db.db") as features:
+        features.notes.note_images_folder(project / "photos")
+    prepare(project, monkeypatch)
+    assert refine_first(project / "db.db", options=OPTIONS) is None
+    assert "keypoints are mapped as they are, not refined: " in caplog.text
+    assert reason in caplog.text
+    assert not refinement(project / "db.db")
+
+
+def test_keypoints_of_others_stay(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    synthetic_rig(tmp_path / "db.db", num_frames=2)
+    assert refine_first(tmp_path / "db.db") is None
+    assert "not refined: they are not of d2sfm" in caplog.text
+
+
+def test_without_a_verified_pair_nothing_is_refined(project, caplog):
+    with Connection(project / "db.db") as connection:
+        connection.rows("UPDATE two_view_geometries SET rows = 0, data = NULL")
+    assert refine_first(project / "db.db", options=OPTIONS) is None
+    assert not caplog.messages
+    assert not refinement(project / "db.db")
