@@ -17,7 +17,8 @@ from d2sfm.options import MapCacheOptions, ReconstructionOptions, RefinementOpti
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "reconstruct", run, "cameras and points from a matched database", NO_MODELS)
+    left = f"{NO_MODELS}; refinement goes on where it was"
+    parser = add_command(commands, "reconstruct", run, "cameras and points from a matched database", left)
     add_database(parser)
     add_output(parser, "sparse", "folder of the models")
     add_images(parser, "folder of the photographs, for refinement and point colours")
