@@ -119,7 +119,10 @@ def run_values(
         _update(stages, _of_quality(quality))
     _update(stages, dict.fromkeys(WITH_SEEDS, {} if seed is None else {"seed": seed}))
     _update(stages, {"reconstruct": {} if num_threads is None else {"num_threads": num_threads}})
-    if stages["match"]["pairs"] not in KINDS_WITH_NUMBER:  # a quality's number is not for them
+    given = {key.replace("-", "_") for key in tables.get("match", ())}
+    if (
+        stages["match"]["pairs"] not in KINDS_WITH_NUMBER and "num_neighbours" not in given
+    ):  # a quality's is not for them
         stages["match"]["num_neighbours"] = PairSelectionOptions.num_neighbours
     values = RunValues({stage: {k: v for k, v in given.items() if v is not None} for stage, given in stages.items()})
     for stage, kinds in STAGES.items():
