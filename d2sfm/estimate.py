@@ -1,7 +1,7 @@
 """How long a stage will take, from its first items: said once, where that is long, with what shortens it."""
 
 import logging
-import time
+from time import perf_counter
 
 AFTER_S = 30.0  # of work: the first items alone tell little
 LONG_S = 600.0
@@ -17,12 +17,12 @@ class Estimate:
 
     def __init__(self, stage: str, total: int, unit: str, shorter: str):
         self._texts, self._total, self._done = (stage, unit, shorter), total, 0
-        self._started, self._is_told = time.perf_counter(), False
+        self._started, self._is_told = perf_counter(), False
 
     def update(self, count: int = 1) -> None:
         """So many more are done."""
         self._done += count
-        elapsed_s = time.perf_counter() - self._started
+        elapsed_s = perf_counter() - self._started
         if self._is_told or elapsed_s < AFTER_S or not self._done:
             return
         self._is_told = True

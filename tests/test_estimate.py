@@ -19,7 +19,7 @@ from d2sfm.estimate import Estimate
 def test_what_is_long_is_told_once_from_the_first_items(monkeypatch, caplog, left, expected):
     caplog.set_level(logging.INFO)
     seconds = iter([0, 3, 29, 30, 60])
-    monkeypatch.setattr(estimate.time, "perf_counter", lambda: next(seconds))
+    monkeypatch.setattr(estimate, "perf_counter", lambda: next(seconds))
     pairs = Estimate("match", 10 + left, "pairs", "try less")
     pairs.update()
     pairs.update(8)

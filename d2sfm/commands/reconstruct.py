@@ -19,9 +19,8 @@ RESULT, REFINEMENT = "mapping.reconstruct.ReconstructionResult", "refinement.ref
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(
-        commands, "reconstruct", run, "cameras and points from a matched database", NO_MODELS, RESULT, refine=REFINEMENT
-    )
+    left, text = f"{NO_MODELS}; refinement goes on where it was", "cameras and points from a matched database"
+    parser = add_command(commands, "reconstruct", run, text, left, RESULT, refine=REFINEMENT)
     add_main_database(parser)
     add_output(parser, "sparse", "folder of the models")
     add_images(parser, "folder of the photographs, for refinement and point colours")

@@ -43,7 +43,7 @@ def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]
     registered = {image_id for model in models[:1] for image_id in model.reg_image_ids()}
     with MatchStore(given.database) as store:
         counts = store.pair_counts()
-        verified = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.chance_pairs)]
+        verified = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.left_out)]
         if not len(verified):
             return (_nothing_verified(given, counts),)
         pairs = image_pairs(verified["pair_id"])

@@ -120,7 +120,9 @@ def run_values(
         _update(stages, _of_quality(quality))
     _update(stages, dict.fromkeys(WITH_SEEDS, {} if seed is None else {"seed": seed}))
     _update(stages, {"reconstruct": {} if num_threads is None else {"num_threads": num_threads}})
-    if chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER:  # a quality's number is not for them
+    asked = {own_name(key, _kinds("match")) for key in tables.get("match", ())}
+    if chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER and "num_neighbours" not in asked:
+        # A quality's number is not for these kinds.
         stages["match"]["num_neighbours"] = PairSelectionOptions.num_neighbours
     values = RunValues({stage: {k: v for k, v in given.items() if v is not None} for stage, given in stages.items()})
     for stage, kinds in STAGES.items():

@@ -11,7 +11,6 @@ from d2sfm.database import MatchStore
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.options import PairSelectionOptions
 from d2sfm.pairs import select as selection
-from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.select import select_pairs
 
 # Photographs of three places: image ids 1 to 9, places 0 0 0 1 1 1 2 2 2. Names run the other way.
@@ -75,11 +74,8 @@ def test_all_pairs_of_few_images_said_aloud(database, caplog):
 
 def test_retrieval_of_many_images_said_aloud(database, caplog, monkeypatch):
     monkeypatch.setattr(selection, "EXHAUSTIVE_LIMIT", 8)
-    monkeypatch.setattr(
-        selection, "retrieval", lambda ids, descriptors, number: retrieval(ids, descriptors, number - 18)
-    )
     with caplog.at_level(logging.INFO, logger="d2sfm"):
-        assert select(database) == OF_PLACES
+        assert select(database, num_neighbours=2) == OF_PLACES
     assert "--pairs retrieval, as there are more than 8 images" in caplog.text
     assert "9 of the 36 pairs of 9 images (auto)" in caplog.text
 

@@ -63,6 +63,8 @@ def test_what_is_not_set_is_not_written_and_differences_are_told(tmp_path):
 def test_a_number_of_neighbours_is_for_pairs_that_have_one():
     values = run_values("extreme", {"match": {"pairs": "sequential", "overlap": 3}})
     assert values.stages["match"]["overlap"] == 3
+    with pytest.raises(ValueError, match="--num-neighbours goes with --pairs auto or"):
+        run_values("extreme", {"match": {"pairs": "sequential", "num-neighbours": 7}})
 
 
 def test_cameras_are_those_of_the_file():
