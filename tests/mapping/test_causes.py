@@ -61,7 +61,7 @@ def test_no_pair_is_verified(tmp_path):
 
 def test_pairs_that_chance_explains_are_not_verified(tmp_path):
     given = seen(tmp_path, to_the_side(2))
-    object.__setattr__(given, "chance_pairs", np.array([pair_ids(*given.names)]))
+    object.__setattr__(given, "left_out", np.array([pair_ids(*given.names)]))
     [cause] = likely_causes(given, [])
     assert cause.startswith("none of the 1 matched pairs")
 

@@ -326,7 +326,7 @@ def test_a_model_without_a_supported_image_is_none(database, tmp_path, monkeypat
     assert result.models == ()
     assert not list(tmp_path.glob("sparse/*"))
     assert "a model of 3 images and 1 point is left out: none of its images sees 30 points" in str(result)
-    assert "the camera turned in one place" in str(result)
+    assert "likely cause: " in str(result)
 
 
 def test_focal_lengths_that_drift_apart_are_told(database, tmp_path, monkeypatch, caplog):
