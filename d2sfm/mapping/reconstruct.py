@@ -150,7 +150,8 @@ def read_input(
     """What mapping needs of the database, and its pairs as ``ReconstructionResult`` has them."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-        max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
+        factor = median(factors.values()) if factors else 1.0
+        threshold, is_refined = allowed_error(features), bool(features.notes.refinement())
     given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
         names = store.image_names()
@@ -158,7 +159,7 @@ def read_input(
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
-        by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
+        by_chance, counts = chance_pairs(store, threshold, factors), store.pair_counts()
     for reason in dict.fromkeys(unusable.values()):
         logger.warning("left out: %s", reason)
     left_out = np.array(sorted(unusable), np.int64)
@@ -168,8 +169,8 @@ def read_input(
     given = MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=median(factors.values()) if factors else 1.0,
-        max_error=max_error,
+        pixel_factor=factor,
+        max_error_px=threshold.in_photographs(factor),
         is_refined=is_refined,
         chance_pairs=by_chance,
         unusable=left_out,

@@ -12,7 +12,7 @@ import pycolmap
 
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.matching.settings import pair_threshold_px
+from d2sfm.matching.settings import Threshold, pair_threshold_px
 
 SAMPLE = 7  # matches that determine a fundamental matrix, up to MODELS of them
 MODELS = 3
@@ -42,17 +42,16 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
     return 2 * max_error_px * float(np.hypot(camera.width, camera.height)) / (camera.width * camera.height)
 
 
-def chance_pairs(store: MatchStore, max_error: float, factors: Mapping[int, float]) -> np.ndarray:
+def chance_pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]) -> np.ndarray:
     """Verified pairs that chance explains: their numbers (see ``pair_ids``), [P] int64, ascending.
 
-    max_error: of verification, in pixels of the network input; factors: resize factors by image id, see
-    ``pair_threshold_px``.
+    threshold: of verification; factors: resize factors by image id, see ``pair_threshold_px``.
     """
     cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     counts = store.pair_counts()
     counts, found = counts[counts["inliers"] > 0], []
     for pair, (pair_id, matches, inliers) in zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True):
-        max_error_px = pair_threshold_px(max_error, factors, pair)
+        max_error_px = pair_threshold_px(threshold, factors, pair)
         share = max(share_near_line(cameras[image_id], max_error_px) for image_id in pair)
         if false_alarms_log10(matches, inliers, share) > 0:
             found.append(pair_id)

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from math import inf
+from typing import NamedTuple
 
 from d2sfm.database import FeatureStore
 from d2sfm.options import VerificationOptions
@@ -11,43 +12,69 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 
-def pair_threshold_px(max_error: float, factors: Mapping[int, float], pair: Iterable[int]) -> float:
+class Threshold(NamedTuple):
+    """Largest epipolar error of inliers: in pixels of the network input, and of the photographs, of which the smaller
+    counts. The second is none but where refined keypoints are so exact, see ``refinement.exactness``."""
+
+    max_error: float
+    max_error_px: float = inf
+
+    def in_photographs(self, factor: float) -> float:
+        """In pixels of photographs that are so many times as large as the network's input."""
+        return min(self.max_error * factor, self.max_error_px)
+
+    def __str__(self) -> str:
+        text = f"{self.max_error:g} px of the network input"
+        return text if self.max_error_px == inf else f"{text} and {self.max_error_px:g} px of the photograph"
+
+
+def pair_threshold_px(threshold: Threshold, factors: Mapping[int, float], pair: Iterable[int]) -> float:
     """Largest epipolar error of a pair's inliers, in pixels of the photographs.
 
-    max_error: in pixels of the network input; factors: pixels of the photograph for one of these by image id, 1 where
-    missing. The larger factor of both images counts.
+    factors: pixels of the photograph for one of the network input by image id, 1 where missing. The larger factor of
+    both images counts.
     """
-    return max_error * max(factors.get(image_id, 1.0) for image_id in pair)
+    return threshold.in_photographs(max(factors.get(image_id, 1.0) for image_id in pair))
 
 
-def allowed_error(features: FeatureStore) -> float:
-    """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = features.notes.match_settings() | features.notes.refinement()
-    return noted.get("max_error", VerificationOptions.max_error)
+def allowed_error(features: FeatureStore) -> Threshold:
+    """What the last verification allowed; refinement verifies again, with its own."""
+    return _noted(features.notes.match_settings() | features.notes.refinement())
 
 
-def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> VerificationOptions | None:
-    """The options of verification with refinement's threshold, where the keypoints are refined.
+def threshold_of(features: FeatureStore, verification: VerificationOptions) -> Threshold:
+    """What verification allows: refinement's where the keypoints are refined, or else that of the options."""
+    return _noted({"max_error": verification.max_error} | features.notes.refinement())
 
-    Raises RuntimeError where some are not: they are pixels off, so no threshold fits both.
+
+def _noted(note: Mapping) -> Threshold:
+    """Earlier versions noted no pixels of the photographs."""
+    return Threshold(note.get("max_error", VerificationOptions.max_error), note.get("max_error_px", inf))
+
+
+def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> Threshold | None:
+    """The same with a word where keypoints are refined; None without verification.
+
+    Raises RuntimeError where only some are refined: the others are pixels off, so no threshold fits both.
     """
-    refinement = features.notes.refinement()
-    if not refinement or verification is None:
-        return verification
+    if verification is None:
+        return None
+    threshold = threshold_of(features, verification)
+    if not features.notes.refinement():
+        return threshold
     new = features.unrefined()
     if new:
         raise RuntimeError(
             f"{features.path} has {first_of(new, 'image')} that came after refinement: "
             "run d2sfm refine --restore, then match, then refine"
         )
-    allowed = refinement.get("max_error", verification.max_error)
     is_default = verification.max_error == VerificationOptions().max_error
     logger.log(
         logging.INFO if is_default else logging.WARNING,
-        "keypoints are refined: pairs are verified within %g px, as d2sfm refine does",
-        allowed,
+        "keypoints are refined: pairs are verified within %s, as d2sfm refine does",
+        threshold,
     )
-    return replace(verification, max_error=allowed)
+    return threshold
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
