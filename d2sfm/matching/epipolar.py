@@ -5,11 +5,7 @@ import pycolmap
 
 
 def epipolar_errors_px(
-    camera_a: pycolmap.Camera,
-    xy_a: np.ndarray,
-    camera_b: pycolmap.Camera,
-    xy_b: np.ndarray,
-    b_from_a: pycolmap.Rigid3d,
+    camera_a: pycolmap.Camera, xy_a: np.ndarray, camera_b: pycolmap.Camera, xy_b: np.ndarray, b_from_a: pycolmap.Rigid3d
 ) -> np.ndarray:
     """Errors of pairs of points under a relative pose, in pixels of the photographs, [M] float64.
 

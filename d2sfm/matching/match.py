@@ -138,7 +138,8 @@ def _end_overwriting(database: Path, settings: Mapping, work: _Work) -> None:
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
     """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved.
 
-    Within the noted threshold of refined keypoints, or of those of extraction within that of the options. What is skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
+    Within the noted threshold of refined keypoints, or of those of extraction within that of the options. What is
+    skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
     can't be written.
     """
     with FeatureStore(database) as features:

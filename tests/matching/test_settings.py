@@ -20,9 +20,10 @@ def features(tmp_path):
 
 def test_a_pairs_threshold_grows_with_the_larger_factor():
     factors = {1: 2.0, 2: 3.5, 3: 0.5}
-    assert [pair_threshold_px(Threshold(4.0), factors, pair) for pair in ((1, 2), (2, 1), (1, 3))] == [14, 14, 8]
-    assert [pair_threshold_px(Threshold(4.0), factors, pair) for pair in ((3, 9), (8, 9))] == [4, 4]  # without a factor it is 1
-    assert [pair_threshold_px(Threshold(4.0, 9.0), factors, pair) for pair in ((1, 2), (1, 3))] == [9, 8]
+    wide, limited = Threshold(4.0), Threshold(4.0, 9.0)
+    assert [pair_threshold_px(wide, factors, pair) for pair in ((1, 2), (2, 1), (1, 3))] == [14, 14, 8]
+    assert [pair_threshold_px(wide, factors, pair) for pair in ((3, 9), (8, 9))] == [4, 4]  # without a factor it is 1
+    assert [pair_threshold_px(limited, factors, pair) for pair in ((1, 2), (1, 3))] == [9, 8]  # never more than asked
 
 
 def test_the_allowed_error_is_the_noted_one(features):
