@@ -22,10 +22,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pycolmap
@@ -38,7 +37,7 @@ from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.truth import compare_with_truth, pose_auc
 from d2sfm.matching.match import match_database
-from d2sfm.matching.settings import allowed_error
+from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
@@ -127,24 +126,28 @@ def d2_runs(
     options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision)
     folder, shared = arguments.work or scratch, {}
     matched, aligned_before = folder / "d2.db", folder / "refined.db"
-    if not matched.exists():
+    is_aligned = aligned_before.exists()
+    needs_matches = "d2" in arguments.methods or not is_aligned
+    if needs_matches and not matched.exists():
         with timed(shared, "extract"):
             extract_to_database(matched, images, options=options, cameras=cameras)
         with timed(shared, "match"):
             match_database(matched, verification=None)
     for seed in arguments.seeds:
-        verified, costs = Path(shutil.copy(matched, scratch / f"d2_{seed}.db")), dict(shared)
-        with timed(costs, "verify"):
-            match_database(verified, verification=VerificationOptions(seed=seed))
+        costs, verified, refined = dict(shared), scratch / f"d2_{seed}.db", scratch / f"refined_{seed}.db"
+        if needs_matches:
+            shutil.copy(matched, verified)
+            with timed(costs, "verify"):
+                match_database(verified, verification=VerificationOptions(seed=seed))
         if "d2" in arguments.methods:
             yield mapped("D2", seed, verified, costs)
         if "refined" in arguments.methods:
-            is_aligned = aligned_before.exists()
-            refined = Path(shutil.copy(aligned_before if is_aligned else verified, scratch / f"refined_{seed}.db"))
-            with nullcontext() if is_aligned else timed(costs, "refine"):
+            shutil.copy(aligned_before if is_aligned else verified, refined)
+            with timed(costs, "refine"):
                 refine_database(refined, images, options=aligned_alike(refined, seed))
             with FeatureStore(refined) as store:
-                limits_px[seed] = allowed_error(store).in_photographs(median(store.resize_factors().values()))
+                factors = store.resize_factors().values()
+                limits_px[seed] = allowed_error(store).in_photographs(typical_factor(factors))
             yield mapped("D2 refined", seed, refined, costs)
 
 

@@ -6,7 +6,6 @@ d2sfm reconstruct --database db.db --output sparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pycolmap
@@ -19,7 +18,7 @@ from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, statistics, table, uneven_focal_lengths
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.matching.settings import allowed_error
+from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
@@ -150,7 +149,7 @@ def read_input(
     """What mapping needs of the database, and its pairs as ``ReconstructionResult`` has them."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-        factor = median(factors.values()) if factors else 1.0
+        factor = typical_factor(factors.values())
         threshold, is_refined = allowed_error(features), bool(features.notes.refinement())
     given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
@@ -169,7 +168,7 @@ def read_input(
     given = MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=factor,
+        pixel_factor=threshold.pixel_factor(factor),
         max_error_px=threshold.in_photographs(factor),
         is_refined=is_refined,
         chance_pairs=by_chance,

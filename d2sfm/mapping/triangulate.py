@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ from d2sfm.mapping.model_files import colour, numbered, photographs_folder, requ
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import epipolar_errors_px
-from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px
+from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
@@ -121,9 +120,9 @@ class _Limits(NamedTuple):
     factors: Mapping[int, float]
 
     def pixel_factor(self, model: pycolmap.Reconstruction) -> float:
-        """Pixels of the photographs for one of the network input, as in mapping."""
+        """As in mapping."""
         found = [self.factors[image_id] for image_id in model.images if image_id in self.factors]
-        return median(found) if found else 1.0
+        return self.threshold.pixel_factor(typical_factor(found))
 
 
 def _require_output(output: Path, reference: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from math import inf
+from statistics import median
 from typing import NamedTuple
 
 from d2sfm.database import FeatureStore
@@ -23,6 +24,12 @@ class Threshold(NamedTuple):
         """In pixels of photographs that are so many times as large as the network's input."""
         return min(self.max_error * factor, self.max_error_px)
 
+    def pixel_factor(self, factor: float) -> float:
+        """Pixels of such photographs for one that COLMAP's thresholds count, which are for features exact to a pixel:
+        D2's are exact to pixels of the network's input, but for refined ones that are within one of the photographs.
+        """
+        return min(factor, self.max_error_px)
+
     def __str__(self) -> str:
         text = f"{self.max_error:g} px of the network input"
         return text if self.max_error_px == inf else f"{text} and {self.max_error_px:g} px of the photograph"
@@ -35,6 +42,11 @@ def pair_threshold_px(threshold: Threshold, factors: Mapping[int, float], pair: 
     both images counts.
     """
     return threshold.in_photographs(max(factors.get(image_id, 1.0) for image_id in pair))
+
+
+def typical_factor(factors: Iterable[float]) -> float:
+    """Pixels of the photographs for one of the network input, the median of these; 1 without any."""
+    return median([*factors] or [1.0])
 
 
 def allowed_error(features: FeatureStore) -> Threshold:
