@@ -1,16 +1,21 @@
 """Settings of matching and verification that later runs and stages go by."""
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
 from math import inf
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, Note
+from d2sfm.database.rows import json_object
 from d2sfm.options import VerificationOptions
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
+
+LIMIT = "max_error_px"  # in the note of refinement, where it was found
 
 
 class Threshold(NamedTuple):
@@ -61,7 +66,7 @@ def threshold_of(features: FeatureStore, verification: VerificationOptions) -> T
 
 def _noted(note: Mapping) -> Threshold:
     """Earlier versions noted no pixels of the photographs."""
-    return Threshold(note.get("max_error", VerificationOptions.max_error), note.get("max_error_px", inf))
+    return Threshold(note.get("max_error", VerificationOptions.max_error), note.get(LIMIT, inf))
 
 
 def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> Threshold | None:
@@ -87,6 +92,19 @@ def of_refined(features: FeatureStore, verification: VerificationOptions | None)
         threshold,
     )
     return threshold
+
+
+def forget_unlike_limits(notes: Mapping[Path, dict[str, str]]) -> None:
+    """Where databases that are merged were found exact to different pixels of their photographs, leave that out of
+    their notes: ``d2sfm refine`` finds it for the whole. RuntimeError where a note is none of d2sfm's.
+
+    notes: by key, of each database.
+    """
+    refined = [(path, of_one) for path, of_one in notes.items() if Note.REFINEMENT in of_one]
+    found = [json_object(path, Note.REFINEMENT, of_one[Note.REFINEMENT]) for path, of_one in refined]
+    if len({note.get(LIMIT) for note in found}) > 1:
+        for (_, of_one), note in zip(refined, found, strict=True):
+            of_one[Note.REFINEMENT] = json.dumps({name: value for name, value in note.items() if name != LIMIT})
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

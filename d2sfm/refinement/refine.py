@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive, require_own_features
 from d2sfm.matching.match import verify_again
-from d2sfm.matching.settings import Threshold, allowed_error
+from d2sfm.matching.settings import LIMIT, Threshold, allowed_error
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import missing_photographs, read_headers
@@ -144,8 +144,8 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
             f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
         )
     expected = _note(options, done)
-    if options.max_error is None and "max_error_px" in note:  # found by a run before
-        expected["max_error_px"] = note["max_error_px"]
+    if options.max_error is None and LIMIT in note:  # found by a run before
+        expected[LIMIT] = note[LIMIT]
     if note != expected:
         with RefinementStore(database) as store:
             store.verify_otherwise(_note(options, done))
@@ -170,7 +170,7 @@ def _verify(run: _Run, verification: VerificationOptions, summary: RefinementSum
     limit_px = exact_limit_px(run.database, verification) if run.options.max_error is None else None
     if limit_px is not None:
         with RefinementStore(run.database) as store:
-            store.verify_otherwise(store.notes.refinement() | {"max_error_px": limit_px})
+            store.verify_otherwise(store.notes.refinement() | {LIMIT: limit_px})
         found = verify_again(run.database, verification, progress=run.progress)
     with FeatureStore(run.database) as features:
         summary.threshold = allowed_error(features)
