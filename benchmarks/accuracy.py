@@ -211,6 +211,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder of databases to begin from (default: none)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
+    if arguments.work:
+        arguments.work.mkdir(parents=True, exist_ok=True)
     if not (arguments.folder / "ground_truth").is_dir():
         if arguments.known_cameras:
             parser.error(f"--known-cameras needs {arguments.folder / 'ground_truth'}")
