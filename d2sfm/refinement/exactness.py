@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 MAX_ERROR = 2.0  # of refined keypoints, in pixels of the network input: wide enough for photographs that look unlike
 EXACT_PX = 1.0  # of the photographs, where they look alike
-MORE_CERTAIN = 2 / 3  # share of the pairs whose agreement must be less likely by chance within EXACT_PX
+MORE_CERTAIN = 0.5  # share of the pairs above which their agreement must be less likely by chance within EXACT_PX
+MOST_LOST = 0.05  # share of the pairs that chance may explain then
 MOST_PAIRS = 200  # that are looked at, evenly among all
 
 
@@ -42,7 +43,8 @@ def exact_limit_px(database: Path, verification: VerificationOptions) -> float |
     already.
 
     A smaller threshold leaves a pair fewer inliers, and wrong matches less of the image. Where chance explains the
-    agreement less well then (see ``matching.chance``), what it loses are wrong matches rather than true ones.
+    agreement less well then (see ``matching.chance``), what it loses are wrong matches rather than true ones. But pairs
+    that hang on a few matches may be lost, and photographs with them.
     """
     with FeatureStore(database) as features:
         threshold, factors = allowed_error(features), features.resize_factors()
@@ -52,14 +54,21 @@ def exact_limit_px(database: Path, verification: VerificationOptions) -> float |
         pairs = list(_pairs(store, threshold, factors))
     tasks = (pair.task for pair in pairs)
     with closing(run_pairs(tasks, MatchingOptions(device="cpu"), verification, processors())) as results:
-        better = sum(
-            _by_chance(task.views, matches, len(result.geometry.inlier_matches), task.max_error_px) < by_chance
-            for (task, matches, by_chance), result in zip(pairs, results, strict=True)
-        )
+        exact = [
+            _by_chance(task.views, matches, len(result.geometry.inlier_matches), task.max_error_px)
+            for (task, matches, _), result in zip(pairs, results, strict=True)
+        ]
+    better = sum(each < pair.by_chance for each, pair in zip(exact, pairs, strict=True))
+    lost = sum(each >= 0 for each in exact)
     logger.info(
-        "chance explains %d of %d pairs less well within %g px of the photographs", better, len(pairs), EXACT_PX
+        "within %g px of the photographs, chance explains %d of %d pairs less well, and %d so well that they are lost",
+        EXACT_PX,
+        better,
+        len(pairs),
+        lost,
     )
-    return EXACT_PX if pairs and better >= MORE_CERTAIN * len(pairs) else None
+    is_exact = better > MORE_CERTAIN * len(pairs) and lost <= MOST_LOST * len(pairs)
+    return EXACT_PX if is_exact else None
 
 
 def _pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]) -> Iterator[_Pair]:
