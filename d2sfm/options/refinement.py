@@ -16,7 +16,7 @@ class RefinementOptions(Options):
         None,
         metavar="PX",
         help="largest epipolar error of refined keypoints in pixels of the network input (default: 2, and no more than "
-        "1 px of the photograph where nearly all agree within that)",
+        "1 px of the photograph where keypoints are as exact as that)",
     )
     weights: str = option(
         "d2_ots",
