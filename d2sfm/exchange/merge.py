@@ -224,10 +224,8 @@ def _append(merged: Path, other: Path, source: Path) -> None:
 
 
 def _shifts(connection: Connection) -> dict[str, int]:
-    """What is added to the ids of the other database, by kind: more than all that stand in this one.
-
-    Also than those of rows that were left behind when their image was removed, which have no foreign key.
-    """
+    """What is added to the ids of the other database, by kind: more than all that stand in this one, also in rows that
+    were left behind when their image was removed, which have no foreign key."""
     places = defaultdict(list)
     for table, ids in RENUMBERED.items():
         for column in ids.keys() & set(columns(connection, table)):
