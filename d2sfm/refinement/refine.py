@@ -77,8 +77,7 @@ def refine_database(
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
-    within options.max_error and else as matching did. Without one that is what ``exactness`` finds: pixels of the
-    network's input, or of the photographs where keypoints are as exact as that.
+    within options.max_error, or without one what ``exactness`` finds, and else as matching did.
 
     images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
     maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
