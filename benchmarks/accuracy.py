@@ -4,10 +4,16 @@ FOLDER holds ``images/`` and, as a rule, ``ground_truth/`` (a COLMAP model); wit
 SIFT's model of the same seed. Prints a row for each method and seed of verification and mapping, and the medians of
 several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
-``mapping.truth.pose_auc``), and the wall-clock seconds of each stage; those of refinement include its own
-verification, those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its
-thresholds follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are
-estimated, its first starts are cautious with refined keypoints and every second one is with others.
+``mapping.truth.pose_auc``); what halves of the points do not agree in, as rotation and direction of translation, in
+millidegrees, and the median and shares of the observations' errors under the true cameras, in pixels of the photographs
+(both in ``exactness``); and the wall-clock seconds of each stage; those of refinement include its own verification,
+those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its thresholds
+follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are estimated, its first
+starts are cautious with refined keypoints and every second one is with others. SIFT comes a second time, verified
+within the pixels of the photographs that refined keypoints were.
+
+--work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
+which then stands for all seeds: its pairs are verified again with each.
 """
 
 import argparse
@@ -17,18 +23,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+from exactness import SHARES_PX, halves_mdeg, observation_errors_px
 from sift import extract_sift, match_sift, verify_sift
 
+from d2sfm.database import FeatureStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.truth import compare_with_truth, pose_auc
 from d2sfm.matching.match import match_database
+from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
@@ -44,9 +53,12 @@ from d2sfm.text import aligned
 
 METHODS = ("sift", "d2", "refined")
 THRESHOLDS_DEG = (1, 3, 5, 10)
+LOSS_PX = 0.25  # scale of the loss in adjustments of halves: less than a match is off
 FORMATS = {"images": ".10g", "points": ".10g", "seen by 3+": ".10g", "track": ".2f", "error px": ".2f"}
 FORMATS |= {"rotation deg": ".3f", "max deg": ".3f", "centre": ".4f", "max": ".4f"}
 FORMATS |= {f"AUC {threshold}": ".3f" for threshold in THRESHOLDS_DEG}
+FORMATS |= {"halves rot": ".1f", "halves dir": ".1f", "observations px": ".3f"}
+FORMATS |= {f"< {share:g} px": ".2f" for share in SHARES_PX}
 FORMATS |= {f"{stage} s": ".1f" for stage in ("extract", "match", "verify", "refine", "map")} | {"starts": ".10g"}
 
 
@@ -86,39 +98,65 @@ def mapped(method: str, seed: int, database: Path, costs: dict[str, float]) -> R
     return Run(method=method, seed=seed, model=model, costs=costs)
 
 
-def sift_runs(images: Path, scratch: Path, cameras: CameraOptions, seeds: list[int]) -> Iterator[Run]:
-    """SIFT at full resolution, a run for each seed."""
-    matched, shared = scratch / "sift.db", {}
-    with timed(shared, "extract"):
-        extract_sift(matched, images, cameras)
-    with timed(shared, "match"):
-        match_sift(matched)
-    for seed in seeds:
-        verified, costs = Path(shutil.copy(matched, scratch / f"sift_{seed}.db")), dict(shared)
-        with timed(costs, "verify"):
-            verify_sift(verified, seed)
-        yield mapped("SIFT", seed, verified, costs)
+def sift_runs(
+    images: Path, scratch: Path, cameras: CameraOptions, arguments: argparse.Namespace, limits_px: dict[int, float]
+) -> Iterator[Run]:
+    """SIFT at full resolution, a run for each seed, and one for each that has a limit of its inliers' errors."""
+    matched, shared = (arguments.work or scratch) / "sift.db", {}
+    if not matched.exists():
+        with timed(shared, "extract"):
+            extract_sift(matched, images, cameras)
+        with timed(shared, "match"):
+            match_sift(matched)
+    for method, limits in (("SIFT", dict.fromkeys(arguments.seeds)), ("SIFT, same threshold", limits_px)):
+        for seed, limit_px in limits.items():
+            verified, costs = Path(shutil.copy(matched, scratch / f"sift_{limit_px}_{seed}.db")), dict(shared)
+            with timed(costs, "verify"):
+                verify_sift(verified, seed, limit_px)
+            yield mapped(method, seed, verified, costs)
 
 
-def d2_runs(images: Path, scratch: Path, cameras: CameraOptions, arguments: argparse.Namespace) -> Iterator[Run]:
-    """D2 and refined D2, as far as they are asked for, of the same matches; a run of each for each seed."""
+def d2_runs(
+    images: Path, scratch: Path, cameras: CameraOptions, arguments: argparse.Namespace, limits_px: dict[int, float]
+) -> Iterator[Run]:
+    """D2 and refined D2, as far as they are asked for, of the same matches; a run of each for each seed.
+
+    limits_px: gets the error that verification allowed refined keypoints, by seed.
+    """
     options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision)
-    matched, shared = scratch / "d2.db", {}
-    with timed(shared, "extract"):
-        extract_to_database(matched, images, options=options, cameras=cameras)
-    with timed(shared, "match"):
-        match_database(matched, verification=None)
+    folder, shared = arguments.work or scratch, {}
+    matched, aligned_before = folder / "d2.db", folder / "refined.db"
+    is_aligned = aligned_before.exists()
+    needs_matches = "d2" in arguments.methods or not is_aligned
+    if needs_matches and not matched.exists():
+        with timed(shared, "extract"):
+            extract_to_database(matched, images, options=options, cameras=cameras)
+        with timed(shared, "match"):
+            match_database(matched, verification=None)
     for seed in arguments.seeds:
-        verified, costs = Path(shutil.copy(matched, scratch / f"d2_{seed}.db")), dict(shared)
-        with timed(costs, "verify"):
-            match_database(verified, verification=VerificationOptions(seed=seed))
+        costs, verified, refined = dict(shared), scratch / f"d2_{seed}.db", scratch / f"refined_{seed}.db"
+        if needs_matches:
+            shutil.copy(matched, verified)
+            with timed(costs, "verify"):
+                match_database(verified, verification=VerificationOptions(seed=seed))
         if "d2" in arguments.methods:
             yield mapped("D2", seed, verified, costs)
         if "refined" in arguments.methods:
-            refined = Path(shutil.copy(verified, scratch / f"refined_{seed}.db"))
+            shutil.copy(aligned_before if is_aligned else verified, refined)
             with timed(costs, "refine"):
-                refine_database(refined, images, options=RefinementOptions(seed=seed))
+                refine_database(refined, images, options=aligned_alike(refined, seed))
+            with FeatureStore(refined) as store:
+                factors = store.resize_factors().values()
+                limits_px[seed] = allowed_error(store).in_photographs(typical_factor(factors))
             yield mapped("D2 refined", seed, refined, costs)
+
+
+def aligned_alike(database: Path, seed: int) -> RefinementOptions:
+    """The options of refinement, those that a refined database was aligned with."""
+    with FeatureStore(database) as store:
+        noted = store.notes.refinement()
+    names = {field.name for field in fields(RefinementOptions)} - {"max_error", "seed"}
+    return RefinementOptions(seed=seed, **{name: noted[name] for name in names & noted.keys()})
 
 
 def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
@@ -127,8 +165,13 @@ def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
     size = statistics(model)
     found = {"images": size.images, "points": size.points, "seen by 3+": size.points_of_three}
     found |= {"track": size.track_length, "error px": size.error_px if size.points else math.inf}
+    if size.points:
+        found |= dict(zip(("halves rot", "halves dir"), halves_mdeg(model, LOSS_PX), strict=True))
     if truth is None or truth is run.model:
         return found | run.costs
+    errors_px = observation_errors_px(model, truth)
+    found |= {"observations px": np.median(errors_px) if len(errors_px) else math.inf}
+    found |= {f"< {share:g} px": np.mean(errors_px < share) if len(errors_px) else 0.0 for share in SHARES_PX}
     found |= {f"AUC {t}": area for t, area in zip(THRESHOLDS_DEG, pose_auc(model, truth, THRESHOLDS_DEG), strict=True)}
     try:
         errors = compare_with_truth(model, truth)
@@ -165,8 +208,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge, help="of D2; SIFT sees every pixel")
     parser.add_argument("--weights", default=ExtractionOptions.weights, help="as for d2sfm extract")
     parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32, help="as for d2sfm extract")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="folder of databases to begin from (default: none)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
+    if arguments.work:
+        arguments.work.mkdir(parents=True, exist_ok=True)
     if not (arguments.folder / "ground_truth").is_dir():
         if arguments.known_cameras:
             parser.error(f"--known-cameras needs {arguments.folder / 'ground_truth'}")
@@ -184,10 +230,11 @@ def main() -> None:
         cameras = known_camera(truth) if arguments.known_cameras else cameras
     runs = []
     with tempfile.TemporaryDirectory() as scratch:
-        if "sift" in arguments.methods:
-            runs += sift_runs(images, Path(scratch), cameras, arguments.seeds)
+        given, limits_px = (images, Path(scratch), cameras, arguments), {}
         if {"d2", "refined"} & set(arguments.methods):
-            runs += d2_runs(images, Path(scratch), cameras, arguments)
+            runs += d2_runs(*given, limits_px)
+        if "sift" in arguments.methods:
+            runs += sift_runs(*given, limits_px)
     if truth is not None:
         truths, reference = dict.fromkeys(arguments.seeds, truth), "the ground truth"
     else:

@@ -43,10 +43,15 @@ def match_sift(database: Path) -> None:
         pycolmap.match_exhaustive(database, options, device=pycolmap.Device.cpu)
 
 
-def verify_sift(database: Path, seed: int) -> None:
-    """Two-view geometries of the matched pairs. Bit for bit what matching without the skip computes at this seed."""
+def verify_sift(database: Path, seed: int, max_error_px: float | None = None) -> None:
+    """Two-view geometries of the matched pairs. Bit for bit what matching without the skip computes at this seed.
+
+    max_error_px: of inliers, in pixels of the photographs (default: COLMAP's).
+    """
     options = pycolmap.TwoViewGeometryOptions()
     options.ransac.random_seed = seed
+    if max_error_px is not None:
+        options.ransac.max_error = max_error_px
     threads = pycolmap.GeometricVerifierOptions(num_threads=NUM_THREADS)
     with exclusive(database), quiet_pycolmap():
         pycolmap.geometric_verification(database, threads, two_view_geometry_options=options)

@@ -21,7 +21,7 @@ FARTHEST_PX = 1e6  # of a keypoint from the corner of its photograph: COLMAP's v
 
 TORN = "has features whose rows do not fit each other: extract or import it again"
 # Of the settings of verification and refinement.
-_NUMBERS = {"max_error", "min_inlier_ratio", "max_num_trials", "min_num_inliers", "seed", "rounds"}
+_NUMBERS = {"max_error", "max_error_px", "min_inlier_ratio", "max_num_trials", "min_num_inliers", "seed", "rounds"}
 _EDGES = "typeof({0}width) != 'integer' OR typeof({0}height) != 'integer' OR NOT min({0}width, {0}height) > 0"
 # Names of rows that can't be, and what they are then said to be.
 _INSANE = (

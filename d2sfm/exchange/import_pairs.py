@@ -38,7 +38,7 @@ def import_pairs(
     with FeatureStore(database) as store:
         if verification is not None:
             differing = note_settings(store, asdict(verification))
-        verification = of_refined(store, verification)
+        of_refined(store, verification)
     pairs, matches = _import_matches(database, path, skipped, progress)
     if differing:
         logger.warning("pairs that were there already were verified with %s, and stay", differing)

@@ -31,6 +31,7 @@ from d2sfm.database.tables import (
     tables,
 )
 from d2sfm.features.fingerprints import clash, difference
+from d2sfm.matching.settings import forget_unlike_limits
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.text import first_of
 
@@ -115,6 +116,7 @@ class _Content:
 def _contents(sources: Sequence[Path]) -> list[_Content]:
     """What the sources hold. RuntimeError where images or features of them contradict each other."""
     contents = [_Content(path) for path in sources]
+    forget_unlike_limits({content.path: content.notes for content in contents})
     seen: dict[str, Path] = {}
     for content in contents:
         if both := content.names & seen.keys():
@@ -223,10 +225,8 @@ def _append(merged: Path, other: Path, source: Path) -> None:
 
 
 def _shifts(connection: Connection) -> dict[str, int]:
-    """What is added to the ids of the other database, by kind: more than all that stand in this one.
-
-    Also than those of rows that were left behind when their image was removed, which have no foreign key.
-    """
+    """What is added to the ids of the other database, by kind: more than all that stand in this one, also in rows that
+    were left behind when their image was removed, which have no foreign key."""
     places = defaultdict(list)
     for table, ids in RENUMBERED.items():
         for column in ids.keys() & set(columns(connection, table)):

@@ -151,14 +151,14 @@ def _shown(store: MatchStore, given: MappingInput, pair: tuple[int, int]) -> _Pa
     matches = store.inlier_matches(*pair)
     xy = [store.keypoints(image_id)[matches[:, side]].astype(float) for side, image_id in enumerate(pair)]
     settings = pycolmap.TwoViewGeometryOptions()
-    settings.ransac.max_error, settings.ransac.random_seed = given.max_error * given.pixel_factor, 0
+    settings.ransac.max_error, settings.ransac.random_seed = given.max_error_px, 0
     same = np.arange(len(matches), dtype=np.uint32)[:, None].repeat(2, axis=1)
     views = (cameras[0], xy[0], cameras[1], xy[1])
     geometry = pycolmap.estimate_calibrated_two_view_geometry(*views, same, settings)
     has_pose = pycolmap.estimate_two_view_geometry_pose(*views, geometry)
     is_known = all(camera.has_prior_focal_length for camera in cameras)
     return _Pair(
-        is_turned=_is_turned(cameras, xy, given.max_error * given.pixel_factor / 2, not is_known),
+        is_turned=_is_turned(cameras, xy, given.max_error_px / 2, not is_known),
         is_uncalibrated=is_known and geometry.config == pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED,
         angle_deg=float(np.rad2deg(geometry.tri_angle)) if has_pose else np.inf,
     )

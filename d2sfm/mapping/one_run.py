@@ -24,7 +24,7 @@ class MappingInput:
 
     pixel_factor: pixels of the photographs for one of the network input; COLMAP's thresholds in pixels are meant for
         features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
-    max_error: largest epipolar error of verification, in pixels of the network input.
+    max_error_px: largest epipolar error of verification, in pixels of the photographs.
     is_refined: whether keypoints are exact to a fraction of a pixel.
     left_out: numbers (see ``pair_ids``) of the pairs that no run takes, as chance explains them, see
         ``matching.chance``, or something of their rows can't be used; how many of them ``unusable`` says.
@@ -37,7 +37,7 @@ class MappingInput:
     database: Path
     mapper: Mapper
     pixel_factor: float = 1.0
-    max_error: float = 8.0
+    max_error_px: float = 8.0
     is_refined: bool = False
     left_out: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     unusable: int = 0
@@ -135,7 +135,7 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
     options.print_summary = False
     options.refine_extra_params = refine_distortion
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = LOSS_SHARE * given.max_error * given.pixel_factor
+    options.ceres.loss_function_scale = LOSS_SHARE * given.max_error_px
     options.ceres.solver_options.num_threads = given.num_threads
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():

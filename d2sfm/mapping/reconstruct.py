@@ -6,7 +6,6 @@ d2sfm reconstruct --database db.db --output sparse
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pycolmap
@@ -20,7 +19,7 @@ from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, detailed_table, statistics, table, uneven_focal_lengths
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.matching.settings import allowed_error
+from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
@@ -164,7 +163,8 @@ def read_input(
     """What mapping needs of the database, and its pairs as ``ReconstructionResult`` has them."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
-        max_error, is_refined = allowed_error(features), bool(features.notes.refinement())
+        factor = typical_factor(factors.values())
+        threshold, is_refined = allowed_error(features), bool(features.notes.refinement())
     given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
         names = store.image_names()
@@ -172,7 +172,7 @@ def read_input(
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
-        by_chance, counts = chance_pairs(store, max_error, factors), store.pair_counts()
+        by_chance, counts = chance_pairs(store, threshold, factors), store.pair_counts()
     for reason in dict.fromkeys(unusable.values()):
         logger.warning("left out: %s", reason)
     left_out = np.union1d(by_chance, np.array(list(unusable), np.int64))
@@ -181,8 +181,8 @@ def read_input(
     given = MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=median(factors.values()) if factors else 1.0,
-        max_error=max_error,
+        pixel_factor=threshold.pixel_factor(factor),
+        max_error_px=threshold.in_photographs(factor),
         is_refined=is_refined,
         left_out=left_out,
         unusable=len(unusable),

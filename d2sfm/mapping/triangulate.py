@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -27,8 +26,8 @@ from d2sfm.mapping.in_common import InCommon, in_common
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
-from d2sfm.matching.epipolar import agreeing
-from d2sfm.matching.settings import allowed_error, pair_threshold_px
+from d2sfm.matching.epipolar import epipolar_errors_px
+from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
@@ -115,15 +114,15 @@ def triangulate(
 
 
 class _Limits(NamedTuple):
-    """The largest error in pixels of the network input, and resize factors by image id."""
+    """The largest error of a pair's matches, and resize factors by image id."""
 
-    max_error: float
+    threshold: Threshold
     factors: Mapping[int, float]
 
     def pixel_factor(self, model: pycolmap.Reconstruction) -> float:
-        """Pixels of the photographs for one of the network input, as in mapping."""
+        """As in mapping."""
         found = [self.factors[image_id] for image_id in model.images if image_id in self.factors]
-        return median(found) if found else 1.0
+        return self.threshold.pixel_factor(typical_factor(found))
 
 
 def _require_output(output: Path, reference: Path) -> None:
@@ -135,8 +134,8 @@ def _require_output(output: Path, reference: Path) -> None:
 
 def _limits(database: Path, options: TriangulationOptions) -> _Limits:
     with FeatureStore(database) as features:
-        max_error = allowed_error(features) if options.max_error is None else options.max_error
-        return _Limits(max_error, features.resize_factors())
+        threshold = allowed_error(features) if options.max_error is None else Threshold(options.max_error)
+        return _Limits(threshold, features.resize_factors())
 
 
 def _write_images(copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors) -> None:
@@ -175,7 +174,7 @@ def _write_pairs(
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
         xy_a, xy_b = (store.keypoints(image_id)[column] for image_id, column in zip(pair, matches.T, strict=True))
         limit = pair_threshold_px(*limits, pair)
-        inliers = matches[agreeing(a.camera, xy_a, b.camera, xy_b, b_from_a, limit)]
+        inliers = matches[epipolar_errors_px(a.camera, xy_a, b.camera, xy_b, b_from_a) <= limit]
         geometry = pycolmap.TwoViewGeometry()
         geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
         geometry.cam2_from_cam1 = b_from_a
@@ -193,7 +192,6 @@ def _triangulated(
         database=work,
         mapper=Mapper.INCREMENTAL,
         pixel_factor=limits.pixel_factor(known),
-        max_error=limits.max_error,
         all_constant=True,
         num_threads=options.num_threads,
     )

@@ -14,7 +14,7 @@ from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.matching.prosac import Relation, agreeing_with_one
-from d2sfm.matching.settings import pair_threshold_px
+from d2sfm.matching.settings import Threshold, pair_threshold_px
 from d2sfm.options import VerificationOptions
 
 MODELS = {Relation.EPIPOLAR: 3, Relation.PLANE: 1}  # that as many matches as determine one allow at most
@@ -69,18 +69,18 @@ def chance_explains_plane(
     return false_alarms_log10(matches, places, share, Relation.PLANE) > 0
 
 
-def chance_pairs(store: MatchStore, max_error: float, factors: Mapping[int, float]) -> np.ndarray:
+def chance_pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]) -> np.ndarray:
     """Verified pairs that chance explains: their numbers (see ``pair_ids``), [P] int64, ascending.
 
     Those of d2sfm's own matches are tested when they are verified, so there are such pairs in databases of earlier
-    versions, and where matches or geometries are another tool's. max_error: of verification, in pixels of the network
-    input; factors: resize factors by image id, see ``pair_threshold_px``.
+    versions, and where matches or geometries are another tool's. threshold: of verification; factors: resize
+    factors by image id, see ``pair_threshold_px``.
     """
     cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     counts = store.pair_counts()
     counts, found = counts[counts["inliers"] > 0], []
     for pair, (pair_id, matches, inliers) in zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True):
-        max_error_px = pair_threshold_px(max_error, factors, pair)
+        max_error_px = pair_threshold_px(threshold, factors, pair)
         of_pair = [cameras[image_id] for image_id in pair]
         if chance_explains(of_pair, matches, inliers, max_error_px) and not _is_plane(
             store, pair, of_pair, matches, max_error_px

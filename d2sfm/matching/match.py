@@ -13,25 +13,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import (
-    FeatureStore,
-    MatchStore,
-    begin_overwriting_pairs,
-    end_overwriting_pairs,
-    exclusive,
-    pairs_anew,
-    require_database,
-    require_own_features,
-)
-from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database, require_own_features
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.estimate import Estimate
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.settings import note_settings, of_refined, pair_threshold_px
+from d2sfm.matching.settings import Threshold, note_settings, of_refined, pair_threshold_px, threshold_of
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.tasks import PairTask, run_pairs
-from d2sfm.matching.unfinished import warn_of_pairs_anew
+from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import among, in_tiles
@@ -53,7 +44,8 @@ class _Work:
     """Pairs of a database, and how they are matched and verified."""
 
     options: MatchingOptions
-    verification: VerificationOptions | None  # with refinement's threshold where keypoints are refined
+    verification: VerificationOptions | None
+    threshold: Threshold | None  # of verification; refinement's where keypoints are refined
     factors: Mapping[int, float]  # resize factors by image id
     asked: np.ndarray  # [A, 2]
     todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
@@ -94,7 +86,7 @@ def match_database(
     with exclusive(database):
         require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
-            within, is_refined = of_refined(features, verification), bool(features.notes.refinement())
+            threshold, is_refined = of_refined(features, verification), bool(features.notes.refinement())
             factors = features.resize_factors()
         with MatchStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
@@ -104,50 +96,28 @@ def match_database(
         del settings["device"]  # it does not change the result
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
-        anew = _begin_overwriting(database, asked, settings, overwrite)
+        anew = begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
-            work = _work(store, asked, options, within, factors, _NONE if anew is None else anew)
+            work = _work(store, asked, options, verification, threshold, factors, _NONE if anew is None else anew)
             _warn(store, work, is_refined, differing, anew is not None)
             summary = _match(store, work, num_threads, progress)
         if anew is not None:
-            _end_overwriting(database, settings, work)
+            end_overwriting(database, settings, is_of_all=not work.others)
         return summary
-
-
-def _begin_overwriting(database: Path, asked: np.ndarray, settings: dict, overwrite: bool) -> np.ndarray | None:
-    """Numbers of the pairs that are still to be made anew, by this run or a stopped one of its settings; None where
-    neither overwrites."""
-    if overwrite:
-        begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
-    anew = pairs_anew(database)
-    if anew is None or anew.settings == settings:
-        return None if anew is None else anew.pending
-    warn_of_pairs_anew(database)
-    return None
-
-
-def _end_overwriting(database: Path, settings: Mapping, work: _Work) -> None:
-    """After a run with ``overwrite``, or one that went on with a stopped one."""
-    if len(pairs_anew(database).pending):
-        warn_of_pairs_anew(database)  # of pairs that this run was not asked for
-        return
-    if not work.others:  # only now, as a stopped run leaves pairs of the settings that are noted
-        with FeatureStore(database) as features:
-            features.notes.note_match_settings(settings)
-    end_overwriting_pairs(database)
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
     """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved.
 
-    What is skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
+    Within the noted threshold of refined keypoints, or of those of extraction within that of the options. What is
+    skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
     can't be written.
     """
     with FeatureStore(database) as features:
-        factors = features.resize_factors()
+        threshold, factors = threshold_of(features, verification), features.resize_factors()
     with MatchStore(database) as store:
         matched = image_pairs(store.done_pairs(verified=False))
-        work = _work(store, matched, MatchingOptions(device="cpu"), verification, factors)
+        work = _work(store, matched, MatchingOptions(device="cpu"), verification, threshold, factors)
         summary = _match(store, work, None, progress)
     for name, reason in summary.skipped.items():
         logger.warning("skipped %s: %s", name, reason)
@@ -159,6 +129,7 @@ def _work(
     asked: np.ndarray,
     options: MatchingOptions,
     verification: VerificationOptions | None,
+    threshold: Threshold | None,
     factors: Mapping[int, float],
     anew: np.ndarray = _NONE,
 ) -> _Work:
@@ -169,6 +140,7 @@ def _work(
     return _Work(
         options=options,
         verification=verification,
+        threshold=threshold,
         factors=factors,
         asked=asked,
         todo=todo,
@@ -244,7 +216,7 @@ def _tasks(store: MatchStore, work: _Work, skipped: Skipped) -> Iterator[PairTas
                         descriptors_b = in_own_pages(descriptors_b, torch.float32)
                 task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
             if work.verification is not None:
-                max_error_px = pair_threshold_px(work.verification.max_error, work.factors, (a, b))
+                max_error_px = pair_threshold_px(work.threshold, work.factors, (a, b))
                 task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
         except UnusableRow as error:
             skipped[error.name], latest = error.reason, None

@@ -1,53 +1,110 @@
 """Settings of matching and verification that later runs and stages go by."""
 
+import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from math import inf
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, Note
+from d2sfm.database.rows import json_object
 from d2sfm.options import VerificationOptions
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
+LIMIT = "max_error_px"  # in the note of refinement, where it was found
 
-def pair_threshold_px(max_error: float, factors: Mapping[int, float], pair: Iterable[int]) -> float:
+
+class Threshold(NamedTuple):
+    """Largest epipolar error of inliers: in pixels of the network input, and of the photographs, of which the smaller
+    counts. The second is none but where refined keypoints are so exact, see ``refinement.exactness``."""
+
+    max_error: float
+    max_error_px: float = inf
+
+    def in_photographs(self, factor: float) -> float:
+        """In pixels of photographs that are so many times as large as the network's input."""
+        return min(self.max_error * factor, self.max_error_px)
+
+    def pixel_factor(self, factor: float) -> float:
+        """Pixels of such photographs for one that COLMAP's thresholds count, which are for features exact to a pixel:
+        D2's are exact to pixels of the network's input, but for refined ones that are within one of the photographs.
+        """
+        return min(factor, self.max_error_px)
+
+    def __str__(self) -> str:
+        text = f"{self.max_error:g} px of the network input"
+        return text if self.max_error_px == inf else f"{text} and {self.max_error_px:g} px of the photograph"
+
+
+def pair_threshold_px(threshold: Threshold, factors: Mapping[int, float], pair: Iterable[int]) -> float:
     """Largest epipolar error of a pair's inliers, in pixels of the photographs.
 
-    max_error: in pixels of the network input; factors: pixels of the photograph for one of these by image id, 1 where
-    missing. The larger factor of both images counts.
+    factors: pixels of the photograph for one of the network input by image id, 1 where missing. The larger factor of
+    both images counts.
     """
-    return max_error * max(factors.get(image_id, 1.0) for image_id in pair)
+    return threshold.in_photographs(max(factors.get(image_id, 1.0) for image_id in pair))
 
 
-def allowed_error(features: FeatureStore) -> float:
-    """The error in network pixels that the last verification allowed; refinement verifies again, with its own."""
-    noted = features.notes.match_settings() | features.notes.refinement()
-    return noted.get("max_error", VerificationOptions.max_error)
+def typical_factor(factors: Iterable[float]) -> float:
+    """Pixels of the photographs for one of the network input, the median of these; 1 without any."""
+    return median([*factors] or [1.0])
 
 
-def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> VerificationOptions | None:
-    """The options of verification with refinement's threshold, where the keypoints are refined.
+def allowed_error(features: FeatureStore) -> Threshold:
+    """What the last verification allowed; refinement verifies again, with its own."""
+    return _noted(features.notes.match_settings() | features.notes.refinement())
 
-    Raises RuntimeError where some are not: they are pixels off, so no threshold fits both.
+
+def threshold_of(features: FeatureStore, verification: VerificationOptions) -> Threshold:
+    """What verification allows: refinement's where the keypoints are refined, or else that of the options."""
+    return _noted({"max_error": verification.max_error} | features.notes.refinement())
+
+
+def _noted(note: Mapping) -> Threshold:
+    """Earlier versions noted no pixels of the photographs."""
+    return Threshold(note.get("max_error", VerificationOptions.max_error), note.get(LIMIT, inf))
+
+
+def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> Threshold | None:
+    """The same with a word where keypoints are refined; None without verification.
+
+    Raises RuntimeError where only some are refined: the others are pixels off, so no threshold fits both.
     """
-    refinement = features.notes.refinement()
-    if not refinement or verification is None:
-        return verification
+    if verification is None:
+        return None
+    threshold = threshold_of(features, verification)
+    if not features.notes.refinement():
+        return threshold
     new = features.unrefined()
     if new:
         raise RuntimeError(
             f"{features.path} has {first_of(new, 'image')} that came after refinement: "
             "run d2sfm refine --restore, then match, then refine"
         )
-    allowed = refinement.get("max_error", verification.max_error)
     is_default = verification.max_error == VerificationOptions().max_error
     logger.log(
         logging.INFO if is_default else logging.WARNING,
-        "keypoints are refined: pairs are verified within %g px, as d2sfm refine does",
-        allowed,
+        "keypoints are refined: pairs are verified within %s, as d2sfm refine does",
+        threshold,
     )
-    return replace(verification, max_error=allowed)
+    return threshold
+
+
+def forget_unlike_limits(notes: Mapping[Path, dict[str, str]]) -> None:
+    """Where databases that are merged were found exact to different pixels of their photographs, leave that out of
+    their notes: ``d2sfm refine`` finds it for the whole. RuntimeError where a note is none of d2sfm's.
+
+    notes: by key, of each database.
+    """
+    refined = [(path, of_one) for path, of_one in notes.items() if Note.REFINEMENT in of_one]
+    found = [json_object(path, Note.REFINEMENT, of_one[Note.REFINEMENT]) for path, of_one in refined]
+    if len({note.get(LIMIT) for note in found}) > 1:
+        for (_, of_one), note in zip(refined, found, strict=True):
+            of_one[Note.REFINEMENT] = json.dumps({name: value for name, value in note.items() if name != LIMIT})
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

@@ -1,11 +1,38 @@
-"""What stopped runs have left of the pairs of a database, in words for the commands that use these."""
+"""Pairs that are matched anew over several runs, and what stopped ones have left, in words for who uses the pairs."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, MatchStore, pairs_anew
+import numpy as np
+
+from d2sfm.database import FeatureStore, MatchStore, begin_overwriting_pairs, end_overwriting_pairs, pairs_anew
+from d2sfm.database.pair_ids import pair_ids
 
 logger = logging.getLogger(__name__)
+
+
+def begin_overwriting(database: Path, asked: np.ndarray, settings: dict, overwrite: bool) -> np.ndarray | None:
+    """Numbers of the pairs that are still to be made anew, by this run or a stopped one of its settings; None where
+    neither overwrites."""
+    if overwrite:
+        begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
+    anew = pairs_anew(database)
+    if anew is None or anew.settings == settings:
+        return None if anew is None else anew.pending
+    warn_of_pairs_anew(database)
+    return None
+
+
+def end_overwriting(database: Path, settings: Mapping, *, is_of_all: bool) -> None:
+    """After a run that overwrote, or went on with one that was stopped. is_of_all: it was asked for all pairs."""
+    if len(pairs_anew(database).pending):
+        warn_of_pairs_anew(database)  # of pairs that this run was not asked for
+        return
+    if is_of_all:  # only now, as a stopped run leaves pairs of the settings that are noted
+        with FeatureStore(database) as features:
+            features.notes.note_match_settings(settings)
+    end_overwriting_pairs(database)
 
 
 def warn_of_pairs_anew(database: Path) -> None:

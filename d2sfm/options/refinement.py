@@ -12,8 +12,11 @@ class RefinementOptions(Options):
 
     TITLE = "keypoints moved to where their tracks' references are, by the trunk's early layers"
 
-    max_error: float = option(
-        2.0, metavar="PX", help="largest epipolar error of refined keypoints in pixels of the network input"
+    max_error: float | None = option(
+        None,
+        metavar="PX",
+        help="largest epipolar error of refined keypoints in pixels of the network input (default: 2, and no more than "
+        "1 px of the photograph where keypoints are as exact as that)",
     )
     weights: str = option(
         "d2_ots",

@@ -16,11 +16,13 @@ from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive, require_own_features
 from d2sfm.matching.match import verify_again
+from d2sfm.matching.settings import LIMIT, Threshold, allowed_error
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import missing_photographs, read_headers
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
+from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
 from d2sfm.refinement.map_source import MapSource
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Tracks, build_tracks
@@ -42,6 +44,7 @@ class RefinementSummary:
     pairs: int = 0
     alignment_s: float = 0.0  # of all rounds, as the next one
     verification_s: float = 0.0
+    threshold: Threshold | None = None  # within which they agree
     skipped: int = 0  # images and pairs that could not be verified, as their rows can't be used
 
     def __str__(self) -> str:
@@ -50,7 +53,8 @@ class RefinementSummary:
             f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s"
         )
         text = text if self.images else "keypoints are refined already"
-        return f"refine: {text}, {self.verified} of {self.pairs} pairs verified again in {self.verification_s:.1f} s"
+        verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
+        return f"refine: {text}, {verified} in {self.verification_s:.1f} s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ def refine_database(
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
-    within options.max_error and else as matching did.
+    within options.max_error, or without one what ``exactness`` finds, and else as matching did.
 
     images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
     maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
@@ -94,7 +98,7 @@ def refine_database(
         require_own_features(database, "refine")
         done = _rounds_done(database, options)
         noted = VerificationOptions(**_noted_verification(database))
-        verification = replace(noted, max_error=options.max_error, seed=options.seed)
+        verification = replace(noted, seed=options.seed)
         if done:  # what a stopped run has left of its pairs
             _verify(run, verification, summary)
         warn_of_unfinished(database, "the alignment")
@@ -138,7 +142,10 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
         raise RuntimeError(
             f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
         )
-    if note != _note(options, done):
+    expected = _note(options, done)
+    if options.max_error is None and LIMIT in note:  # found by a run before
+        expected[LIMIT] = note[LIMIT]
+    if note != expected:
         with RefinementStore(database) as store:
             store.verify_otherwise(_note(options, done))
     return done
@@ -146,7 +153,8 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
 
 def _note(options: RefinementOptions, rounds: int) -> dict:
     """The options that decide positions and geometries after so many rounds."""
-    return _of_alignment(asdict(options)) | {"max_error": options.max_error, "seed": options.seed, "rounds": rounds}
+    max_error = MAX_ERROR if options.max_error is None else options.max_error
+    return _of_alignment(asdict(options)) | {"max_error": max_error, "seed": options.seed, "rounds": rounds}
 
 
 def _of_alignment(options: dict) -> dict:
@@ -155,9 +163,16 @@ def _of_alignment(options: dict) -> dict:
 
 
 def _verify(run: _Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
-    """Verify the pairs that have no geometry."""
+    """Verify the pairs that have no geometry, then all within fewer pixels where their keypoints are so exact."""
     started = time.perf_counter()
     found = verify_again(run.database, verification, progress=run.progress)
+    limit_px = exact_limit_px(run.database, verification) if run.options.max_error is None else None
+    if limit_px is not None:
+        with RefinementStore(run.database) as store:
+            store.verify_otherwise(store.notes.refinement() | {LIMIT: limit_px})
+        found = verify_again(run.database, verification, progress=run.progress)
+    with FeatureStore(run.database) as features:
+        summary.threshold = allowed_error(features)
     summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)
     summary.verification_s += time.perf_counter() - started
 

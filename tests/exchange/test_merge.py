@@ -350,6 +350,14 @@ def run_sql(path, statement):
     connection.close()
 
 
+def test_keypoints_that_are_not_as_exact_are_merged_as_if_that_was_not_known(tmp_path, parts):
+    for path, note in zip(parts, ({"max_error_px": 1.0}, {}, {}), strict=True):
+        refine(path, {"max_error": 2.0} | note)
+    merge_databases(parts, tmp_path / "merged.db")
+    with RefinementStore(tmp_path / "merged.db") as store:
+        assert store.notes.refinement() == {"max_error": 2.0}
+
+
 def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
     """Extracting an image again takes its original keypoints away."""
     refine(parts[1], {"seed": 1})

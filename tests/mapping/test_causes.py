@@ -42,7 +42,7 @@ def seen(folder, centres, turns_deg=0.0, *, focal_px=FOCAL_PX, keypoints=240, ma
                 geometry.inlier_matches = rows
             colmap.write_matches(a, b, rows)
             colmap.write_two_view_geometry(a, b, geometry)
-    return MappingInput(database=database, mapper=Mapper.INCREMENTAL, names=names, max_error=4.0)
+    return MappingInput(database=database, mapper=Mapper.INCREMENTAL, names=names, max_error_px=4.0)
 
 
 def to_the_side(count, step_m=0.5):

@@ -66,7 +66,7 @@ def scene(tmp_path_factory):
     with pycolmap.Database.open(database) as colmap:
         truth = pycolmap.synthesize_dataset(options, colmap)
         pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
-    return MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error=2.0), truth
+    return MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error_px=2.0), truth
 
 
 @pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
@@ -117,7 +117,7 @@ def test_a_robust_adjustment_keeps_constant_cameras_and_drops_what_is_far_off(sc
     wrong_observations(model, image_id, 60.0)
     before, seen = statistics(model), model.image(image_id).num_points3D
     fixed = MappingInput(
-        database=given.database, mapper=given.mapper, max_error=2.0, constant_cameras=frozenset({camera_id})
+        database=given.database, mapper=given.mapper, max_error_px=2.0, constant_cameras=frozenset({camera_id})
     )
     adjust_robustly(model, fixed)
     assert model.cameras[camera_id].params.tolist() == truth.cameras[camera_id].params.tolist()
@@ -160,7 +160,7 @@ def test_known_poses_in_a_rig_are_held_to_the_bit_and_tell_the_size(stereo, mapp
     database, truth = stereo
     rigs = read_rigs(database)
     assert list(poses_in_rigs(rigs)) == [(1, 2)]
-    given = MappingInput(database=database, mapper=mapper, max_error=2.0, constant_rigs=rigs)
+    given = MappingInput(database=database, mapper=mapper, max_error_px=2.0, constant_rigs=rigs)
     (model,) = map_once(given, Trial(seed=0, is_cautious=True), lambda images: None)
     assert model.num_reg_images() == 10
     models = [model] if mapper is Mapper.GLOBAL else [model, with_distortion(given, model, seed=0)]
@@ -173,7 +173,7 @@ def test_known_poses_in_a_rig_are_held_to_the_bit_and_tell_the_size(stereo, mapp
 @pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
 def test_poses_in_a_rig_that_are_not_held_are_refined(stereo, mapper):
     database, _ = stereo
-    (model,) = map_once(MappingInput(database=database, mapper=mapper, max_error=2.0), Trial(seed=0), lambda n: None)
+    (model,) = map_once(MappingInput(database=database, mapper=mapper, max_error_px=2.0), Trial(seed=0), lambda n: None)
     ((_, found),) = poses_in_rigs(model.rigs).values()
     ((_, stored),) = poses_in_rigs(read_rigs(database)).values()
     assert found != stored

@@ -182,15 +182,15 @@ def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path
 
 
 def test_the_threshold_is_that_of_the_last_verification(database):
-    def max_error():
-        return read_input(database, ReconstructionOptions())[0].max_error
+    def max_error_px():
+        return read_input(database, ReconstructionOptions())[0].max_error_px
 
-    assert max_error() == VerificationOptions().max_error
+    assert max_error_px() == VerificationOptions().max_error
     with FeatureStore(database) as store:
         store.notes.write("match", json.dumps({"max_error": 6.0}))
-    assert max_error() == 6
+    assert max_error_px() == 6
     mark_refined(database)
-    assert max_error() == 2
+    assert max_error_px() == 2
 
 
 def weaken_last_image(database, matches):

@@ -96,7 +96,7 @@ def two_places(tmp_path_factory):
 
 def input_of(database, names, mapper=Mapper.INCREMENTAL, **changes):
     sizes = {"names": names, "connected": len(names)}
-    return MappingInput(database=database, mapper=mapper, max_error=2.0, **sizes, **changes)
+    return MappingInput(database=database, mapper=mapper, max_error_px=2.0, **sizes, **changes)
 
 
 def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from support.two_views import camera, two_views
 from d2sfm.database import MatchStore
 from d2sfm.matching.chance import chance_explains_plane, chance_pairs, false_alarms_log10, share_near_line
 from d2sfm.matching.prosac import Relation
+from d2sfm.matching.settings import Threshold
 
 
 @pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (60, 8, 0.3), (40, 40, 0.05)])
@@ -86,9 +87,9 @@ def test_random_matches_are_chance_and_true_ones_are_not(database):
     path, pair = database
     number = pycolmap.image_pair_to_pair_id(*pair)
     with MatchStore(path) as store:
-        assert chance_pairs(store, 8.0, {}).tolist() == [number]
+        assert chance_pairs(store, Threshold(8.0), {}).tolist() == [number]
         # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
-        assert number in chance_pairs(store, 1.0, {pair[1]: 8.0})
+        assert number in chance_pairs(store, Threshold(1.0), {pair[1]: 8.0})
 
 
 @pytest.mark.parametrize("planar", [True, False])
@@ -106,4 +107,4 @@ def test_few_matches_of_a_plane_are_no_chance(planar, tmp_path):
         geometry.config, geometry.inlier_matches = 3, matches[true]
         colmap.write_two_view_geometry(*ids, geometry)
     with MatchStore(path) as store:
-        assert len(chance_pairs(store, 8.0, {})) == (not planar)
+        assert len(chance_pairs(store, Threshold(8.0), {})) == (not planar)

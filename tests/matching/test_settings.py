@@ -3,7 +3,7 @@ import pytest
 from support.feature_database import descriptors_of_place, write_feature_database
 
 from d2sfm.database import FeatureStore, MatchStore
-from d2sfm.matching.settings import allowed_error, note_settings, of_refined, pair_threshold_px
+from d2sfm.matching.settings import Threshold, allowed_error, note_settings, of_refined, pair_threshold_px
 from d2sfm.options import VerificationOptions
 
 
@@ -20,14 +20,16 @@ def features(tmp_path):
 
 def test_a_pairs_threshold_grows_with_the_larger_factor():
     factors = {1: 2.0, 2: 3.5, 3: 0.5}
-    assert [pair_threshold_px(4.0, factors, pair) for pair in ((1, 2), (2, 1), (1, 3))] == [14, 14, 8]
-    assert [pair_threshold_px(4.0, factors, pair) for pair in ((3, 9), (8, 9))] == [4, 4]  # without a factor it is 1
+    wide, limited = Threshold(4.0), Threshold(4.0, 9.0)
+    assert [pair_threshold_px(wide, factors, pair) for pair in ((1, 2), (2, 1), (1, 3))] == [14, 14, 8]
+    assert [pair_threshold_px(wide, factors, pair) for pair in ((3, 9), (8, 9))] == [4, 4]  # without a factor it is 1
+    assert [pair_threshold_px(limited, factors, pair) for pair in ((1, 2), (1, 3))] == [9, 8]  # never more than asked
 
 
 def test_the_allowed_error_is_the_noted_one(features):
-    assert allowed_error(features) == VerificationOptions().max_error
+    assert allowed_error(features) == Threshold(VerificationOptions().max_error)
     note_settings(features, {"max_error": 6.0})
-    assert allowed_error(features) == 6
+    assert allowed_error(features) == Threshold(6)
 
 
 def test_the_first_settings_are_noted_and_others_said(features):
@@ -38,5 +40,5 @@ def test_the_first_settings_are_noted_and_others_said(features):
 
 def test_where_nothing_is_refined_the_options_hold(features):
     options = VerificationOptions(max_error=6.0)
-    assert of_refined(features, options) is options
+    assert of_refined(features, options) == Threshold(6.0)
     assert of_refined(features, None) is None
