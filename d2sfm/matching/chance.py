@@ -103,5 +103,5 @@ def _is_plane(
     if len(xy[0]) <= Relation.EPIPOLAR.value:
         return False
     settings = {"max_num_trials": VerificationOptions.max_num_trials, "min_inlier_ratio": 0.5, "seed": 0}
-    agree = agreeing_with_one(Relation.PLANE, *xy, np.zeros(len(xy[0])), max_error_px, **settings)
+    agree, _ = agreeing_with_one(Relation.PLANE, *xy, np.zeros(len(xy[0])), max_error_px, **settings)
     return not chance_explains_plane(cameras, matches, xy[0][agree], xy[1][agree], max_error_px)

@@ -21,8 +21,8 @@ class Relation(Enum):
 
 CONFIDENCE = 0.999
 # Of the trials that matches in random order need. With all of them epipolar geometries of no more pairs were found, in
-# five times the time. Planes, which samples of four find, are asked for where that failed, and cost a fifth a trial.
-SHARE_OF_TRIALS = {Relation.EPIPOLAR: 0.15, Relation.PLANE: 1.0}
+# four times the time. Planes, which samples of four find, are asked for where that failed, and cost a fifth a trial.
+SHARE_OF_TRIALS = {Relation.EPIPOLAR: 0.2, Relation.PLANE: 1.0}
 RAW_SHARE = 0.25  # of the largest error: positions that a lens moves by less are taken as they are
 MOST_STRETCH = 1.5  # by which a picture without distortion is larger somewhere, or smaller
 GRID = 9  # places along each edge at which a camera's distortion is looked at
@@ -38,8 +38,9 @@ def agreeing_with_one(
     max_num_trials: int,
     min_inlier_ratio: float,
     seed: int,
-) -> np.ndarray:
-    """Which matches agree with the relation that most agree with: [K] bool, all False where there is none.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which matches agree with the relation that most agree with, [K] bool, all False where there is none; and its
+    matrix, [3, 3] float64 from a to b, or None.
 
     xy_a, xy_b: [K, 2], positions of the matches in both pictures, in pixels and without distortion; K above 7.
     similarities: [K], of descriptors; of equal ones the earlier is tried first. They are compared as float16, as which
@@ -59,11 +60,11 @@ def agreeing_with_one(
     matrix, mask = find(a, b, settings)
     agree = np.zeros(len(order), bool)
     if matrix is None or mask is None:
-        return agree
+        return agree, None
     agree[order] = mask.ravel() > 0
     if relation is Relation.PLANE:  # OpenCV looks at errors in b only: all of a agrees where it shrinks to a point of b
         agree[order] &= _within(a, b, matrix, max_error_px)
-    return agree
+    return agree, matrix
 
 
 def _trials(relation: Relation, most: int, ratio: float) -> int:

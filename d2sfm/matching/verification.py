@@ -20,6 +20,10 @@ from d2sfm.options import VerificationOptions
 # Of matches that agree already. COLMAP's least number, 100, took most of the time and found no other geometries.
 MOST_TRIALS, LEAST_TRIALS = 500, 30
 
+_Kind = pycolmap.TwoViewGeometryConfiguration
+# Kinds of geometries whose inliers are those of a fundamental matrix, if no fewer than of a homography.
+FUNDAMENTAL = (_Kind.UNCALIBRATED, _Kind.PLANAR, _Kind.PANORAMIC, _Kind.PLANAR_OR_PANORAMIC)
+
 
 class View(NamedTuple):
     """What verification needs of an image: its camera, and x, y of its keypoints, [N, 2] float32 in COLMAP's frame."""
@@ -97,28 +101,40 @@ class _Pair:
     def tested(self, similarities: np.ndarray) -> Verification:
         """The geometry by the three steps, or without the first where positions say little."""
         flat = [
-            without_distortion(camera, xy[of_image], self.max_error_px)
-            for camera, xy, of_image in zip(self.cameras, self.keypoints, self.matches.T, strict=True)
+            without_distortion(camera, xy, self.max_error_px)
+            for camera, xy in zip(self.cameras, self._positions(), strict=True)
         ]
         if len(self.matches) <= Relation.EPIPOLAR.value or any(xy is None for xy in flat):
             geometry = self.estimated()
             inliers = len(geometry.inlier_matches)
             is_chance = inliers and chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px)
             return self._refused(inliers) if is_chance else Verification(geometry)
-        agree = self._agreeing(Relation.EPIPOLAR, flat, similarities)
+        agree, fundamental = self._agreeing(Relation.EPIPOLAR, flat, similarities)
         inliers = np.count_nonzero(agree)
         if inliers < self.options.min_num_inliers:
             return Verification(_none())
-        if chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px):
-            agree = self._agreeing(Relation.PLANE, flat, similarities)
-            on_plane = [xy[agree] for xy in flat]
-            if np.count_nonzero(agree) < self.options.min_num_inliers or chance_explains_plane(
-                self.cameras, len(self.matches), *on_plane, self.max_error_px
-            ):
-                return self._refused(inliers)
+        if not chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px):
+            geometry = self.estimated(self.matches[agree], MOST_TRIALS, LEAST_TRIALS)
+            is_flat = all(np.array_equal(xy, xy_flat) for xy, xy_flat in zip(self._positions(), flat, strict=True))
+            if geometry.config in FUNDAMENTAL and is_flat and len(geometry.inlier_matches) < inliers:
+                # Both are fundamental matrices of the same matches, and COLMAP's few trials found the worse one.
+                geometry.F, geometry.inlier_matches = fundamental, self.matches[agree].astype(np.uint32)
+            return Verification(geometry)
+        agree, _ = self._agreeing(Relation.PLANE, flat, similarities)
+        on_plane = [xy[agree] for xy in flat]
+        if np.count_nonzero(agree) < self.options.min_num_inliers or chance_explains_plane(
+            self.cameras, len(self.matches), *on_plane, self.max_error_px
+        ):
+            return self._refused(inliers)
         return Verification(self.estimated(self.matches[agree], MOST_TRIALS, LEAST_TRIALS))
 
-    def _agreeing(self, relation: Relation, flat: list[np.ndarray], similarities: np.ndarray) -> np.ndarray:
+    def _positions(self) -> list[np.ndarray]:
+        """Of the matches in both photographs, [K, 2] each."""
+        return [xy[of_image] for xy, of_image in zip(self.keypoints, self.matches.T, strict=True)]
+
+    def _agreeing(
+        self, relation: Relation, flat: list[np.ndarray], similarities: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         return agreeing_with_one(
             relation,
             *flat,
@@ -152,7 +168,7 @@ class _Pair:
 
 def _none() -> pycolmap.TwoViewGeometry:
     geometry = pycolmap.TwoViewGeometry()
-    geometry.config = int(pycolmap.TwoViewGeometryConfiguration.DEGENERATE)
+    geometry.config = int(_Kind.DEGENERATE)
     return geometry
 
 

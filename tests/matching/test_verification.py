@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from support.two_views import ROTATION, TRANSLATION, camera, similarities_of, two_views
 
+from d2sfm.matching.prosac import Relation, agreeing_with_one
 from d2sfm.matching.verification import View, pair_seed, verify
 from d2sfm.options import VerificationOptions
 
@@ -73,6 +74,22 @@ def test_inliers_are_in_the_order_of_the_matches():
     places = {tuple(match): place for place, match in enumerate(matches.tolist())}
     order = [places[tuple(match)] for match in geometry.inlier_matches.tolist()]
     assert order == sorted(order)
+
+
+def test_without_known_focal_lengths_no_inlier_of_the_first_step_is_lost():
+    """The first fundamental matrix stays where COLMAP's few trials find a worse one."""
+    view = camera(known_focal_length=False)
+    for seed in range(4):
+        a, b, matches, true = two_views(300, 100, seed, noise_px=4)
+        similarities, options = similarities_of(true, seed), VerificationOptions(max_error=6.0)
+        geometry = geometry_of(View(view, a), View(view, b), matches, options, similarities=similarities)
+        xy_a, xy_b = a[matches[:, 0]], b[matches[:, 1]]
+        settings = {"max_num_trials": 20000, "min_inlier_ratio": 0.1, "seed": pair_seed(0, "", "")}
+        agree, _ = agreeing_with_one(Relation.EPIPOLAR, xy_a, xy_b, similarities, 6.0, **settings)
+        assert len(geometry.inlier_matches) >= np.count_nonzero(agree)
+        in_a, in_b = (xy[column] for xy, column in zip((a, b), geometry.inlier_matches.T, strict=True))
+        squares = pycolmap.compute_squared_sampson_error(in_a, in_b, geometry.F)
+        assert np.max(squares) <= 6.01**2
 
 
 def fisheye():
