@@ -124,7 +124,10 @@ def test_settings_without_pairs_count_as_none(database, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--num-neighbours", "5"], "--num-neighbours goes with --pairs spatial or retrieval or covisibility or poses"),
+        (
+            ["--pairs", "exhaustive", "--num-neighbours", "5"],
+            "--num-neighbours goes with --pairs auto or spatial or retrieval or covisibility or poses",
+        ),
         (["--overlap", "5", "--pairs", "retrieval"], "--overlap goes with --pairs sequential, not with --pairs retr"),
         (["--loop-candidates", "0", "--pairs", "spatial"], "--loop-candidates goes with --pairs sequential"),
         (["--max-distance-m", "5", "--pairs", "retrieval"], "--max-distance-m goes with --pairs spatial"),
