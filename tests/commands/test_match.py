@@ -125,8 +125,8 @@ def test_settings_without_pairs_count_as_none(database, capsys):
     ("arguments", "message"),
     [
         (
-            ["--num-neighbours", "5", "--pairs", "exhaustive"],
-            "--num-neighbours goes with --pairs auto or spatial or ret",
+            ["--pairs", "exhaustive", "--num-neighbours", "5"],
+            "--num-neighbours goes with --pairs auto or spatial or retrieval or covisibility or poses",
         ),
         (["--overlap", "5", "--pairs", "retrieval"], "--overlap goes with --pairs sequential, not with --pairs retr"),
         (["--loop-candidates", "0", "--pairs", "spatial"], "--loop-candidates goes with --pairs sequential"),
@@ -147,7 +147,7 @@ def test_settings_without_pairs_count_as_none(database, capsys):
         (["--pairs", "poses"], "--pairs poses needs a COLMAP model: --model DIR"),
         (["--pairs", "covisibility", "--model", "nowhere"], "no COLMAP model in nowhere"),
         (["--pairs", "retrieval", "--global-descriptors", "nowhere.h5"], "no file nowhere.h5"),
-        (["--pairs", "Retreival"], "no pairs file Retreival: did you mean retrieval?"),
+        (["--pairs", "Retrieval"], "no pairs file Retrieval"),
         (["--write-pairs", "nowhere/pairs.txt"], "no folder nowhere for the pairs file pairs.txt"),
         (["--pairs", "sequential", "--overlap", "0"], "overlap must be 1 or more, found 0"),
         (["--pairs", "sequential", "--loop-candidates", "-1"], "loop_candidates must be 0 or more, found -1"),
