@@ -15,6 +15,7 @@ from d2sfm.parts import scratch_folder
 
 # Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
 MIN_INLIERS, MIN_ANGLE_DEG = 20, 0.7
+SETTLED = 1e-7  # change of the cost in a step, as a share, at which adjustment ends
 LOSS_SHARE = 0.25  # of the error that verification allows: from there on an observation pulls less and less
 
 
@@ -133,6 +134,7 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = LOSS_SHARE * given.max_error * given.pixel_factor
     options.ceres.solver_options.num_threads = given.num_threads
+    options.ceres.solver_options.function_tolerance = SETTLED  # COLMAP's 0 took all of 100 steps
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)

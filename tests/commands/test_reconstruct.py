@@ -47,7 +47,7 @@ def test_the_number_of_starts_and_their_time(database, tmp_path, capsys):
     output = capsys.readouterr().out
     assert "seed 1" in output
     assert "seed 2" not in output
-    assert reconstruct(database, tmp_path / "b", "--time-budget", "1e-9") == 0
+    reconstruct(database, tmp_path / "b", "--time-budget", "1e-9")  # which may stop the one start before it has a model
     assert "starts:" not in capsys.readouterr().out
 
 
