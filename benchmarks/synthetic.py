@@ -29,6 +29,7 @@ GUESS = 1.2  # focal length that COLMAP takes where a photograph tells none, tim
 NEIGHBOURS = 20
 TRACK = 3, 10  # images that see a point, least and most
 DEPTH_M = 8.0, 25.0
+RADIAN_M = 12.0  # metres apart that make as bad a neighbour as a radian between the directions
 CLUTTER = 0.3  # keypoints of nothing, as a share of the others
 WRONG_MATCHES, WRONG_INLIERS = 0.5, 0.03  # as a share of a pair's right matches
 WRONG_PAIRS, CHANCE_MATCHES, CHANCE_INLIERS = 0.05, 200, 18  # as a share of the right pairs; their matches and inliers
@@ -47,6 +48,10 @@ class Settings:
     points: int = 100
     noise_px: float = 1.0
     seed: int = 0
+
+    def __post_init__(self):
+        if self.images <= NEIGHBOURS:
+            raise ValueError(f"images must be more than {NEIGHBOURS}, found {self.images}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +87,10 @@ def make_world(settings: Settings, random: np.random.Generator) -> World:
     rotations = level @ Rotation.from_euler("ZYX", angles).as_matrix().transpose(0, 2, 1)
     centres = np.concatenate([places, random.normal(1.7, 0.2, (number, 1))], 1)
     focals = FOCAL_PX * (random.uniform(0.8, 1.25, number) if settings.is_estimated else np.ones(number))
-    metres_per_radian = 12.0
-    key = np.concatenate([places, metres_per_radian * np.stack([np.cos(heading), np.sin(heading)], 1)], 1)
+    key = np.concatenate([places, RADIAN_M * np.stack([np.cos(heading), np.sin(heading)], 1)], 1)
     neighbours = cKDTree(key).query(key, NEIGHBOURS + 1)[1][:, 1:]
-    seen = []
-    for start in range(0, number, 500):
-        anchors = np.arange(start, min(start + 500, number))
-        seen.append(observations(anchors, rotations, centres, focals, neighbours, settings, random))
+    poses, parts = (rotations, centres, focals, neighbours), np.array_split(np.arange(number), range(500, number, 500))
+    seen = [observations(anchors, poses, settings, random) for anchors in parts]
     image, point, pixels = (np.concatenate(parts) for parts in zip(*seen, strict=True))
     order = np.lexsort((point, image))
     return World(
@@ -115,15 +117,13 @@ def town(number: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarr
 
 
 def observations(
-    anchors: np.ndarray,
-    rotations: np.ndarray,
-    centres: np.ndarray,
-    focals: np.ndarray,
-    neighbours: np.ndarray,
-    settings: Settings,
-    random: np.random.Generator,
+    anchors: np.ndarray, poses: tuple[np.ndarray, ...], settings: Settings, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image, point and pixels of points before the anchors, seen by these and some of their neighbours."""
+    """Image, point and pixels of points before the anchors, seen by these and some of their neighbours.
+
+    poses: rotations, centres, focals and neighbours, as in ``World``.
+    """
+    rotations, centres, focals, neighbours = poses
     shape = len(anchors), settings.points
     size = np.array([WIDTH, HEIGHT])
     ray = np.concatenate([random.uniform(-0.5, 0.5, (*shape, 2)) * size, np.ones((*shape, 1))], 2)
@@ -152,7 +152,7 @@ def write_synthetic(path: Path, settings: Settings) -> pycolmap.Reconstruction:
     world, truth = make_world(settings, random), pycolmap.Reconstruction()
     bounds = np.searchsorted(world.image, np.arange(settings.images + 1))
     seen = [slice(*ends) for ends in pairwise(bounds)]
-    sizes = np.ceil((1 + CLUTTER) * np.diff(bounds)).astype(int)
+    sizes = 10 + ((1 + CLUTTER) * np.diff(bounds)).astype(int)
     with open_pycolmap(path) as colmap, pycolmap.DatabaseTransaction(colmap):
         ids = list(write_images(colmap, settings, world, truth))
         for image_id, rows, size in zip(ids, seen, sizes, strict=True):
@@ -183,15 +183,13 @@ def write_images(
         if camera_id is None or settings.is_estimated:
             camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=WIDTH, height=HEIGHT)
             camera.has_prior_focal_length = not settings.is_estimated
-            focal = GUESS * max(WIDTH, HEIGHT) if settings.is_estimated else FOCAL_PX
-            camera.params = [focal, WIDTH / 2, HEIGHT / 2, 0]
+            camera.params = [GUESS * WIDTH if settings.is_estimated else FOCAL_PX, WIDTH / 2, HEIGHT / 2, 0]
             camera.camera_id = camera_id = colmap.write_camera(camera)
             camera.focal_length = float(world.focals[number])
             truth.add_camera_with_trivial_rig(camera)
         image = pycolmap.Image(name=f"{number:06}.jpg", camera_id=camera_id)
         image.image_id = colmap.write_image(image)
-        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ centre)
-        truth.add_image_with_trivial_frame(image, pose)
+        truth.add_image_with_trivial_frame(image, pycolmap.Rigid3d(pycolmap.Rotation3d(rotation), -rotation @ centre))
         yield image.image_id
 
 
@@ -213,9 +211,8 @@ def write_pair(
     if is_wrong:
         turn, aside = Rotation.random(rng=random).as_matrix(), random.normal(size=3) * 1e3
     translation = pose.translation + aside
-    pose = pycolmap.Rigid3d(
-        pycolmap.Rotation3d(turn @ pose.rotation.matrix()), translation / np.linalg.norm(translation)
-    )
+    rotation = pycolmap.Rotation3d(turn @ pose.rotation.matrix())
+    pose = pycolmap.Rigid3d(rotation, translation / np.linalg.norm(translation))
     geometry = pycolmap.TwoViewGeometry()
     geometry.inlier_matches = inliers.astype(np.uint32)
     geometry.E = pycolmap.essential_matrix_from_pose(pose)
@@ -235,26 +232,19 @@ def main() -> None:
     parser.add_argument("database", type=Path, help="file to write, which must not be there")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--scene", choices=SCENES, default="town")
-    parser.add_argument("--estimated", action="store_true", help="focal lengths are guesses")
+    parser.add_argument("--estimated", dest="is_estimated", action="store_true", help="focal lengths are guesses")
     parser.add_argument("--points", type=int, default=Settings.points, help="for each image")
-    parser.add_argument("--noise", type=float, default=Settings.noise_px, metavar="PX", help="of keypoints")
+    parser.add_argument("--noise", dest="noise_px", type=float, default=Settings.noise_px, metavar="PX")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    settings = Settings(
-        images=given.images,
-        scene=given.scene,
-        is_estimated=given.estimated,
-        points=given.points,
-        noise_px=given.noise,
-        seed=given.seed,
-    )
-    if given.database.exists():
-        raise SystemExit(f"{given.database} is there already")
-    truth = write_synthetic(given.database, settings)
-    folder = given.database.with_name(f"{given.database.stem}_truth")
+    given = vars(parser.parse_args())
+    database = given.pop("database")
+    if database.exists():
+        raise SystemExit(f"{database} is there already")
+    truth = write_synthetic(database, Settings(**given))
+    folder = database.with_name(f"{database.stem}_truth")
     folder.mkdir()
     write_model(truth, folder)
-    print(f"{given.database}: {settings.images} images; {folder}: their true poses")
+    print(f"{database}: {len(truth.images)} images; {folder}: their true poses")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,9 @@ from d2sfm.parts import scratch_folder
 
 # Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
 MIN_INLIERS, MIN_ANGLE_DEG = 20, 0.7
+# Adjustments of the whole model are most of a large set's time. They come where it grew by this share (COLMAP's: 0.1)
+# and end where a step changes their cost by less than that share (0): the same poses in 0.7 of the time of 100 images.
+LARGE, GROWTH, LARGE_SETTLED = 200, 0.2, 1e-6
 SETTLED = 1e-7  # change of the cost in a step, as a share, at which adjustment ends
 LOSS_SHARE = 0.25  # of the error that verification allows: from there on an observation pulls less and less
 
@@ -178,6 +181,9 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
         # Poses from matches alone: among as many wrong ones as D2 has, they are as often made up as found, and cost
         # most of the time.
         options.structure_less_registration_fallback = False
+    if len(given.names) > LARGE:
+        options.ba_global_frames_ratio = options.ba_global_points_ratio = 1 + GROWTH
+        options.ba_global_function_tolerance = LARGE_SETTLED
     for part, names in (
         (options.mapper, ("init_max_error", "abs_pose_max_error", "filter_max_reproj_error")),
         (options.triangulation, ("complete_max_reproj_error", "merge_max_reproj_error")),

@@ -56,6 +56,17 @@ def test_refined_keypoints_are_mapped_with_other_limits_and_without_poses_from_m
     assert not refined.structure_less_registration_fallback
 
 
+def test_the_whole_of_a_large_model_is_adjusted_less_often(tmp_path):
+    def ratios(images):
+        names = {image_id: f"{image_id}.jpg" for image_id in range(1, images + 1)}
+        given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, names=names)
+        options = incremental_options(given, Trial(seed=0))
+        return options.ba_global_frames_ratio, options.ba_global_points_ratio, options.ba_global_function_tolerance
+
+    assert ratios(200) == (1.1, 1.1, 0)
+    assert ratios(201) == (1.2, 1.2, 1e-6)
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """(input, truth): seven images of one camera, noise of half a pixel."""
