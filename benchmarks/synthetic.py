@@ -26,8 +26,7 @@ from d2sfm.models import write_model
 
 WIDTH, HEIGHT, FOCAL_PX = 1600, 1200, 1400.0
 GUESS = 1.2  # focal length that COLMAP takes where a photograph tells none, times the longer edge
-NEIGHBOURS = 20
-TRACK = 3, 10  # images that see a point, least and most
+NEIGHBOURS, TRACK = 20, (3, 10)  # of each image; images that see a point, least and most
 DEPTH_M = 8.0, 25.0
 RADIAN_M = 12.0  # metres apart that make as bad a neighbour as a radian between the directions
 CLUTTER = 0.3  # keypoints of nothing, as a share of the others

@@ -178,10 +178,12 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
     if given.is_refined:
         options.mapper.abs_pose_min_num_inliers = MIN_INLIERS
         options.triangulation.min_angle = options.mapper.filter_min_tri_angle = MIN_ANGLE_DEG
-        # Poses from matches alone: among as many wrong ones as D2 has, they are as often made up as found, and cost
-        # most of the time.
-        options.structure_less_registration_fallback = False
-    if len(given.names) > LARGE:
+    is_large = len(given.names) > LARGE
+    # Poses from matches alone are as often made up as found where keypoints are exact, and an image of wrong matches
+    # takes minutes, which no limit of seconds ends: only for the few weak images that a small set without chance pairs
+    # has.
+    options.structure_less_registration_fallback = trial.is_cautious and not given.is_refined and not is_large
+    if is_large:
         options.ba_global_frames_ratio = options.ba_global_points_ratio = 1 + GROWTH
         options.ba_global_function_tolerance = LARGE_SETTLED
     for part, names in (
