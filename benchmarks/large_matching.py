@@ -23,6 +23,7 @@ from matching import memory, unit
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import pair_ids
+from d2sfm.database.tables import FEATURES, columns
 from d2sfm.features.record import Features
 from d2sfm.matching import match as matching
 from d2sfm.matching.match import match_database
@@ -31,6 +32,7 @@ from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import write_pairs
 
 SIZE_PX, FOCAL_PX = (1600, 1200), 1400
+DISTINCT = 2000  # images after which their features come again
 NEXT = 20  # images that each is paired with
 SHARED = 0.5  # of the points that an image sees, at least, with each of these
 TABLES = {"matches": "pair_id, rows, cols, data", "two_view_geometries": "pair_id, rows, cols, data, config, F, E, H"}
@@ -110,7 +112,7 @@ def write_features(path: Path, images: int, features: int) -> None:
     order = 1 + np.random.default_rng(0).permutation(images)
     points = new_points(features, generator)
     with FeatureStore(path) as store:
-        for image_id in order.tolist():
+        for image_id in order[:DISTINCT].tolist():
             descriptors, depth, across = points
             along_m = 12 * (np.arange(features) / features - 0.5)
             x = FOCAL_PX * along_m / depth.numpy() + SIZE_PX[0] / 2
@@ -128,6 +130,17 @@ def write_features(path: Path, images: int, features: int) -> None:
             store.write(f"{image_id:06}.jpg", record, "benchmark")
             following = new_points(stride, generator)
             points = [torch.cat([old[stride:], new]) for old, new in zip(points, following, strict=True)]
+
+    repeat(path, [(int(image_id), int(order[place % DISTINCT])) for place, image_id in enumerate(order)][DISTINCT:])
+
+
+def repeat(path: Path, images: list[tuple[int, int]]) -> None:
+    """Give images, the first of each two, the features of the second."""
+    with Connection(path) as connection, connection.transaction():
+        for table in ("keypoints", "descriptors", FEATURES):
+            others = ", ".join(f'"{name}"' for name in columns(connection, table) if name != "image_id")
+            copied = f"INSERT INTO {table} (image_id, {others}) SELECT ?, {others} FROM {table} WHERE image_id = ?"
+            connection.run_many(copied, images)
 
 
 def new_points(number: int, generator: torch.Generator) -> list[torch.Tensor]:
