@@ -32,7 +32,6 @@ from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import write_pairs
 
 SIZE_PX, FOCAL_PX = (1600, 1200), 1400
-DISTINCT = 2000  # images after which their features come again
 NEXT = 20  # images that each is paired with
 SHARED = 0.5  # of the points that an image sees, at least, with each of these
 TABLES = {"matches": "pair_id, rows, cols, data", "two_view_geometries": "pair_id, rows, cols, data, config, F, E, H"}
@@ -43,7 +42,7 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
     if not arguments.database.exists():
-        write_features(arguments.database, arguments.images, arguments.features)
+        write_features(arguments.database, arguments.images, arguments.features, arguments.distinct)
     with MatchStore(arguments.database) as store:
         pairs, names = in_tiles(pairs_of(len(store.image_names()))), store.image_names()
     print(f"{len(names)} images of {arguments.features} features, {len(pairs)} pairs, {arguments.threads} threads")
@@ -99,8 +98,11 @@ def pairs_of(images: int) -> np.ndarray:
     return np.sort(np.stack([ids[first[along]], ids[second[along]]], 1), 1).astype(np.uint32)
 
 
-def write_features(path: Path, images: int, features: int) -> None:
-    """Images that look to one side of a straight way, each of as many points, with a part of these in common."""
+def write_features(path: Path, images: int, features: int, distinct: int) -> None:
+    """Images that look to one side of a straight way, each of as many points, with a part of these in common.
+
+    distinct: images after which their features come again.
+    """
     stride = int(features * (1 - SHARED) / NEXT)
     camera = pycolmap.Camera(model="PINHOLE", width=SIZE_PX[0], height=SIZE_PX[1])
     camera.params, camera.has_prior_focal_length = [FOCAL_PX, FOCAL_PX, SIZE_PX[0] / 2, SIZE_PX[1] / 2], True
@@ -112,7 +114,7 @@ def write_features(path: Path, images: int, features: int) -> None:
     order = 1 + np.random.default_rng(0).permutation(images)
     points = new_points(features, generator)
     with FeatureStore(path) as store:
-        for image_id in order[:DISTINCT].tolist():
+        for image_id in order[:distinct].tolist():
             descriptors, depth, across = points
             along_m = 12 * (np.arange(features) / features - 0.5)
             x = FOCAL_PX * along_m / depth.numpy() + SIZE_PX[0] / 2
@@ -131,7 +133,7 @@ def write_features(path: Path, images: int, features: int) -> None:
             following = new_points(stride, generator)
             points = [torch.cat([old[stride:], new]) for old, new in zip(points, following, strict=True)]
 
-    repeat(path, [(int(image_id), int(order[place % DISTINCT])) for place, image_id in enumerate(order)][DISTINCT:])
+    repeat(path, [(int(image_id), int(order[place % distinct])) for place, image_id in enumerate(order)][distinct:])
 
 
 def repeat(path: Path, images: list[tuple[int, int]]) -> None:
@@ -167,6 +169,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--features", type=int, default=500, help="of each image")
+    parser.add_argument("--distinct", type=int, default=2000, help="images after which their features come again")
     parser.add_argument("--database", type=Path, default=Path("matching.db"), help="file to write")
     parser.add_argument("--shares", type=float, nargs="+", default=[0, 0.02, 0.5, 1], help="of the pairs, ascending")
     parser.add_argument("--count", type=int, default=2000, help="pairs that are matched at each of the shares")
