@@ -15,11 +15,8 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks/large_matching.py"
 def test_the_last_run_finds_all_pairs_but_its_own_there(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(PROGRAM.parent)
     program = runpy.run_path(str(PROGRAM), run_name="imported")
-    monkeypatch.setitem(program["write_features"].__globals__, "DISTINCT", 30)
-    database, sizes = (
-        tmp_path / "db.db",
-        ["--images", "40", "--features", "60", "--count", "5", "--shares", "0", "0.5", "1"],
-    )
+    database, sizes = tmp_path / "db.db", ["--images", "40", "--distinct", "30", "--features", "60"]
+    sizes += ["--count", "5", "--shares", "0", "0.5", "1"]
     monkeypatch.setattr(sys, "argv", ["large_matching.py", "--database", str(database), *sizes])
     program["main"]()
     head, _, *rows = capsys.readouterr().out.strip().splitlines()
