@@ -18,6 +18,7 @@ from d2sfm.options import Mapper, ReconstructionOptions
 
 MIN_GAIN = 0.01  # of a camera for each image: where there was no distortion, that of 10 photographs gained 0.2 %
 FRUITLESS = 4  # further starts with known cameras, one after the other
+ROUNDING = 1e-3  # of the agreement, as a share: what equal models differ by, as their adjustments ended here or there
 MOST_SECONDS = 1 << 30  # that pycolmap is told
 RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
 FURTHER_S = 600.0  # that further starts have where the user gives no time budget
@@ -66,8 +67,10 @@ class Outcome:
     def add(self, start: Start, models: list[pycolmap.Reconstruction]) -> bool:
         """Enter a start with its models, best first. Returns whether it is now the one that is kept."""
         self.starts.append(start)
-        is_better = bool(models) and (self.kept is None or score(start.best) > score(self.kept.best))
-        self.fruitless = 0 if is_better else self.fruitless + bool(models)
+        before, found = self.kept and self.kept.best, models and score(start.best)
+        is_better = bool(models) and (before is None or found > score(before))
+        gains = is_better and (before is None or found > (before.supported, (1 + ROUNDING) * before.agreement))
+        self.fruitless = 0 if gains else self.fruitless + bool(models)
         others = self.models if is_better else models
         if is_better:
             self.kept, self.models = start, models
@@ -148,12 +151,8 @@ def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progr
             is_stopped = trial.most_seconds is not None and start.seconds >= trial.most_seconds
     if outcome.kept is not None:
         if is_stopped:
-            logger.warning(
-                "the start that is kept was stopped at the end of the time budget, with %d of %d images: a larger "
-                "--time-budget gives more",
-                outcome.kept.best.images,
-                len(given.names),
-            )
+            stopped = "the start that is kept was stopped at the end of the time budget, with %d of %d images: %s"
+            logger.warning(stopped, outcome.kept.best.images, len(given.names), "a larger --time-budget gives more")
         _refine_distortion(given, outcome, rule.whole_seconds_left(outcome.kept.seconds))
         outcome.add_elsewhere()
     return outcome

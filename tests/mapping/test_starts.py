@@ -55,6 +55,14 @@ def test_the_best_start_is_kept_and_of_equals_the_first():
     assert (outcome.kept, outcome.found, len(outcome.starts)) == (more, 3, 5)
 
 
+@pytest.mark.parametrize(("agreement", "fruitless"), [(100.05, 1), (100.2, 0)])
+def test_a_start_that_is_better_by_rounding_gains_nothing(agreement, fruitless):
+    outcome = Outcome()
+    for found in (100.0, agreement):
+        assert outcome.add(start(numbers(agreement=found)), [pycolmap.Reconstruction()])
+    assert outcome.fruitless == fruitless
+
+
 @pytest.mark.parametrize(
     ("released", "cameras", "is_better"),
     [
