@@ -7,8 +7,8 @@
 its own, and appends a row for each to the results. ``show`` prints the rows of one or more such files: seconds of
 processor time and of the clock from the reading of the database to the adjusted model, and the peak of resident
 memory; images of the model and the rotation errors of their poses (median and largest, degrees). With --to, rows are
-added that go on as a power of the number of images through the last two measured ones; they are marked with ~, in the
-plot by hollow circles. For matching see ``large_matching.py``.
+added that go on through the last two measured ones, seconds as a power of the number of images and memory in proportion
+to what is added; they are marked with ~, in the plot by hollow circles. For matching see ``large_matching.py``.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from d2sfm.models import write_model
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.text import aligned
 
+SECONDS = ("cpu_s", "clock_s")
 HEADER = ("images", "CPU s", "s", "MB", "in the model", "rotation", "largest")
 
 
@@ -127,11 +128,12 @@ def with_further(measured: list[Row], numbers: list[int]) -> list[Row]:
     rows = list(measured)
     for images in (number for number in numbers if number > last.images):
         share = math.log(images / last.images) / math.log(last.images / before.images)
-        further = {
-            name: getattr(last, name) * (getattr(last, name) / getattr(before, name)) ** share
-            for name in ("cpu_s", "clock_s", "peak_bytes")
+        seconds = {
+            name: getattr(last, name) * (getattr(last, name) / getattr(before, name)) ** share for name in SECONDS
         }
-        rows.append(Row(label=last.label, images=images, **further))
+        each = (last.peak_bytes - before.peak_bytes) / (last.images - before.images)
+        peak = last.peak_bytes + each * (images - last.images)
+        rows.append(Row(label=last.label, images=images, peak_bytes=peak, **seconds))
     return rows
 
 
