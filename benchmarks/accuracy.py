@@ -92,7 +92,7 @@ def known_camera(truth: pycolmap.Reconstruction) -> CameraOptions:
 
 def mapped(method: str, seed: int, database: Path, costs: dict[str, float]) -> Run:
     """Map a database whose pairs are verified."""
-    result = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed))
+    result = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed, num_threads=1))
     model = pycolmap.Reconstruction(result.models[0]) if result.models else None
     costs = costs | {"map s": result.seconds, "starts": len(result.starts)}
     return Run(method=method, seed=seed, model=model, costs=costs)

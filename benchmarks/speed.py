@@ -141,7 +141,7 @@ def commands(arguments: argparse.Namespace, options: ExtractionOptions, names: l
             "verify": lambda: match_database(database, verification=VerificationOptions()),
         }
         if arguments.map:
-            once = ReconstructionOptions(min_starts=1, max_starts=1)
+            once = ReconstructionOptions(min_starts=1, max_starts=1, num_threads=1)
             work["reconstruct, 1 start"] = lambda: reconstruct(database, Path(scratch) / "sparse", options=once)
         for name, run in work.items():
             stage = Stage()

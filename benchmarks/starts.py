@@ -98,7 +98,7 @@ def errors(label: str, found: list[float]) -> tuple[str, str, str]:
 def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction, seed: int) -> list[Result]:
     """Print the table of one seed, and return its starts, best score first."""
     options = ReconstructionOptions(
-        seed=seed, mapper=arguments.mapper, min_starts=arguments.starts, max_starts=arguments.starts
+        seed=seed, mapper=arguments.mapper, min_starts=arguments.starts, max_starts=arguments.starts, num_threads=1
     )
     given, _ = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)

@@ -161,7 +161,8 @@ def rows_of(label: str, stored: StoredSet, scratch: Path, arguments: argparse.Na
         share = f"{found / expected:.3f}" if expected else "-"
         row = [label, str(seed), str(found), share, f"{near_share(of_seed, stored):.3f}"]
         if MIRRORED.isdisjoint(stored.orientations.values()):
-            result = reconstruct(of_seed, scratch / f"{label}_{seed}", options=ReconstructionOptions(seed=seed))
+            once = ReconstructionOptions(seed=seed, num_threads=1)
+            result = reconstruct(of_seed, scratch / f"{label}_{seed}", options=once)
             errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), turned_truth(stored))
             row += [str(result.statistics[0].images), f"{np.median(errors.rotation_deg):.3f}"]
             row += [f"{1000 * np.median(errors.centre):.1f}"]

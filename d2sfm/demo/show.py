@@ -127,8 +127,9 @@ def _reconstruct(output: Path, camera: Camera, seed: int, progress: bool) -> Rec
     logger.info("%s", match_database(database, verification=VerificationOptions(seed=seed), progress=progress))
     logger.info("d2sfm refine --seed %d", seed)
     logger.info("%s", refine_database(database, options=RefinementOptions(seed=seed), progress=progress))
-    logger.info("d2sfm reconstruct --seed %d", seed)
-    return reconstruct(database, output / "sparse", options=ReconstructionOptions(seed=seed), progress=progress)
+    logger.info("d2sfm reconstruct --seed %d --num-threads 1", seed)  # one, so that the seed decides the numbers
+    options = ReconstructionOptions(seed=seed, num_threads=1)
+    return reconstruct(database, output / "sparse", options=options, progress=progress)
 
 
 def _prepare(output: Path) -> None:

@@ -15,6 +15,10 @@ from d2sfm.parts import scratch_folder
 
 # Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
 MIN_INLIERS, MIN_ANGLE_DEG = 20, 0.7
+# Adjustments of the whole model are most of a large set's time. They come where it grew by this share (COLMAP's: 0.1)
+# and end where a step changes their cost by less than that share (0): the same poses in 0.7 of the time of 100 images.
+LARGE, GROWTH, LARGE_SETTLED = 200, 0.2, 1e-6
+SETTLED = 1e-7  # change of the cost in a step, as a share, at which adjustment ends
 LOSS_SHARE = 0.25  # of the error that verification allows: from there on an observation pulls less and less
 
 
@@ -137,6 +141,7 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = LOSS_SHARE * given.max_error_px
     options.ceres.solver_options.num_threads = given.num_threads
+    options.ceres.solver_options.function_tolerance = SETTLED  # COLMAP's 0 took all of 100 steps
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
@@ -177,9 +182,14 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
     if given.is_refined:
         options.mapper.abs_pose_min_num_inliers = MIN_INLIERS
         options.triangulation.min_angle = options.mapper.filter_min_tri_angle = MIN_ANGLE_DEG
-        # Poses from matches alone: among as many wrong ones as D2 has, they are as often made up as found, and cost
-        # most of the time.
-        options.structure_less_registration_fallback = False
+    is_large = len(given.names) > LARGE
+    # Poses from matches alone are as often made up as found where keypoints are exact, and an image of wrong matches
+    # takes minutes, which no limit of seconds ends: only for the few weak images that a small set without chance pairs
+    # has.
+    options.structure_less_registration_fallback = trial.is_cautious and not given.is_refined and not is_large
+    if is_large:
+        options.ba_global_frames_ratio = options.ba_global_points_ratio = 1 + GROWTH
+        options.ba_global_function_tolerance = LARGE_SETTLED
     for part, names in (
         (options.mapper, ("init_max_error", "abs_pose_max_error", "filter_max_reproj_error")),
         (options.triangulation, ("complete_max_reproj_error", "merge_max_reproj_error")),

@@ -1,5 +1,6 @@
 """Starts of mapping: which are made, and the one whose model is kept."""
 
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -17,8 +18,12 @@ from d2sfm.options import Mapper, ReconstructionOptions
 
 MIN_GAIN = 0.01  # of a camera for each image: where there was no distortion, that of 10 photographs gained 0.2 %
 FRUITLESS = 4  # further starts with known cameras, one after the other
+ROUNDING = 1e-3  # of the agreement, as a share: what equal models differ by, as their adjustments ended here or there
 MOST_SECONDS = 1 << 30  # that pycolmap is told
 RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
+FURTHER_S = 600.0  # that further starts have where the user gives no time budget
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +67,10 @@ class Outcome:
     def add(self, start: Start, models: list[pycolmap.Reconstruction]) -> bool:
         """Enter a start with its models, best first. Returns whether it is now the one that is kept."""
         self.starts.append(start)
-        is_better = bool(models) and (self.kept is None or score(start.best) > score(self.kept.best))
-        self.fruitless = 0 if is_better else self.fruitless + bool(models)
+        before, found = self.kept and self.kept.best, models and score(start.best)
+        is_better = bool(models) and (before is None or found > score(before))
+        gains = is_better and (before is None or found > (before.supported, (1 + ROUNDING) * before.agreement))
+        self.fruitless = 0 if gains else self.fruitless + bool(models)
         others = self.models if is_better else models
         if is_better:
             self.kept, self.models = start, models
@@ -92,12 +99,21 @@ class StoppingRule:
     Where focal lengths are estimated there are options.min_starts or more. Starts go on while the best model leaves
     connected images without support, to options.max_starts or the end of the time budget. Where all cameras are known,
     they end when four in a row gain nothing.
+
+    A start of a large set takes hours, and half of one is worth nothing: none begins that has not as much time left as
+    the kept one took, and without a budget of the user none is stopped before there is a model of most images.
     """
 
     def __init__(self, given: MappingInput, options: ReconstructionOptions):
         self._given, self._options = given, options
-        self._end = time.perf_counter() + options.time_budget
+        self._end = time.perf_counter() + (options.time_budget or FURTHER_S)
         self.least = min(options.min_starts, options.max_starts) if given.is_estimated else 1
+
+    def most_seconds(self, outcome: Outcome) -> int | None:
+        """What the next start may take at most, after ``Trial``."""
+        if self._options.time_budget is None and not self._is_of_most(outcome):
+            return None
+        return self.whole_seconds_left()
 
     def whole_seconds_left(self, at_least: float = 1.0) -> int:
         """Of the time budget, for pycolmap, to which 0 is no limit."""
@@ -107,10 +123,14 @@ class StoppingRule:
         """Whether the outcome of so many runs, with so many initial pairs to choose from, is the last."""
         most = self._options.max_starts
         is_last = outcome.found >= most or runs >= max(most, 1 + pairs)
-        return is_last or self._seconds_left() <= 0 or self._is_enough(outcome)
+        needed = outcome.kept.seconds if self._is_of_most(outcome) else 0.0
+        return is_last or self._seconds_left() <= needed or self._is_enough(outcome)
 
     def _seconds_left(self) -> float:
         return self._end - time.perf_counter()
+
+    def _is_of_most(self, outcome: Outcome) -> bool:
+        return outcome.kept is not None and 2 * outcome.kept.best.supported >= self._given.connected
 
     def _is_enough(self, outcome: Outcome) -> bool:
         is_whole = outcome.kept is not None and outcome.kept.best.supported >= self._given.connected
@@ -121,13 +141,18 @@ class StoppingRule:
 def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progress: bool = False) -> Outcome:
     """Map with several seeds and initial pairs, and keep the best model by ``quality.score``.
 
-    For their number see ``StoppingRule``; the time budget stops all runs but the first. The kept start's models are
-    followed by those that other starts found of images which they lack.
+    For their number, and what stops them, see ``StoppingRule``. The kept start's models are followed by those that
+    other starts found of images which they lack.
     """
-    outcome, rule = Outcome(pixel_factor=given.pixel_factor), StoppingRule(given, options)
+    outcome, rule, is_stopped = Outcome(pixel_factor=given.pixel_factor), StoppingRule(given, options), False
     for trial in trials(given, options, rule, outcome):
-        outcome.add(*_run(given, trial, progress))
+        start, models = _run(given, trial, progress)
+        if outcome.add(start, models):
+            is_stopped = trial.most_seconds is not None and start.seconds >= trial.most_seconds
     if outcome.kept is not None:
+        if is_stopped:
+            stopped = "the start that is kept was stopped at the end of the time budget, with %d of %d images: %s"
+            logger.warning(stopped, outcome.kept.best.images, len(given.names), "a larger --time-budget gives more")
         _refine_distortion(given, outcome, rule.whole_seconds_left(outcome.kept.seconds))
         outcome.add_elsewhere()
     return outcome
@@ -140,14 +165,13 @@ def trials(
     # The global pipeline has no last step that refines the distortion of what a cautious run found.
     is_refined = given.is_refined and given.mapper is Mapper.INCREMENTAL
     takes_turns, pairs = given.is_estimated or is_refined, []
-    yield trial_of(0, options.seed, takes_turns, is_refined, pairs)
-    for number in count(1):
-        if rule.ends(outcome, number, len(pairs)):
+    for number in count():
+        if number and rule.ends(outcome, number, len(pairs)):
             return
         if number == 1 and given.mapper is Mapper.INCREMENTAL:
             pairs = _initial_pairs(given, RUNS_A_START * options.max_starts)
         trial = trial_of(number, options.seed, takes_turns, is_refined and outcome.found < rule.least, pairs)
-        yield replace(trial, most_seconds=rule.whole_seconds_left())
+        yield replace(trial, most_seconds=rule.most_seconds(outcome))
 
 
 def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, pairs: list[tuple[int, int]]) -> Trial:

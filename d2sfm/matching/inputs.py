@@ -1,5 +1,7 @@
 """What matching reads of images, kept for the pairs to come in a bounded amount of memory."""
 
+from functools import partial
+
 import torch
 
 from d2sfm.database import MatchStore
@@ -11,9 +13,8 @@ class MatchingInputs:
     """Descriptors, keypoints and cameras by image_id, read when they are first asked for."""
 
     def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
-        self._store = store
-        self._device = device
-        self._held = LruCache(self._read, capacity_bytes)
+        # Not a method of this object: a ring of references would hold the memory until the garbage collector comes by.
+        self._held = LruCache(partial(_read, store, device), capacity_bytes)
 
     def descriptors(self, image_id: int) -> torch.Tensor:
         """Descriptors on the device as they are stored, [N, 512] float16 or float32.
@@ -26,15 +27,16 @@ class MatchingInputs:
         """Camera and keypoints. Raises RuntimeError where there are no keypoints."""
         return self._held["view", image_id]
 
-    def _read(self, key: tuple[str, int]) -> torch.Tensor | View:
-        kind, image_id = key
-        if kind == "view":
-            return View(self._store.camera(image_id), self._store.keypoints(image_id))
-        descriptors, keypoints = self._store.descriptors(image_id), self._store.keypoints(image_id)
-        if len(descriptors) != len(keypoints):
-            raise RuntimeError(
-                f"{self._store.image_names()[image_id]} has {len(keypoints)} keypoints and {len(descriptors)} "
-                f"descriptors in {self._store.path}: run d2sfm extract into a new database"
-            )
-        descriptors = torch.from_numpy(descriptors)
-        return in_own_pages(descriptors) if self._device.type == "cpu" else descriptors.to(self._device)
+
+def _read(store: MatchStore, device: torch.device, key: tuple[str, int]) -> torch.Tensor | View:
+    kind, image_id = key
+    if kind == "view":
+        return View(store.camera(image_id), store.keypoints(image_id))
+    descriptors, keypoints = store.descriptors(image_id), store.keypoints(image_id)
+    if len(descriptors) != len(keypoints):
+        raise RuntimeError(
+            f"{store.image_names()[image_id]} has {len(keypoints)} keypoints and {len(descriptors)} "
+            f"descriptors in {store.path}: run d2sfm extract into a new database"
+        )
+    descriptors = torch.from_numpy(descriptors)
+    return in_own_pages(descriptors) if device.type == "cpu" else descriptors.to(device)

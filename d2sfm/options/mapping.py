@@ -12,7 +12,7 @@ class _ModelOptions(Options):
 
     seed: int = option(0, metavar="N", help="seed of pycolmap's random numbers")
     num_threads: int = option(
-        1, metavar="N", help="threads, -1 for all; only with 1 does the same seed give the same model"
+        -1, metavar="N", help="threads, -1 for all processors; only with 1 does the same seed give the same model"
     )
     text: bool = option(False, help="write COLMAP's text files, too")
     ply: bool = option(False, help="write the points as PLY with normals (zeros), too")
@@ -49,12 +49,13 @@ class ReconstructionOptions(_ModelOptions):
     max_starts: int = option(
         12, metavar="N", help="most starts; further ones begin while the best model leaves images unsupported"
     )
-    time_budget: float = option(
-        600.0,
+    time_budget: float | None = option(
+        None,
         metavar="S",
-        help="after so many seconds no start begins, and all but the first stop with what they have (global ones go "
-        "to their end, and distortion is still refined after a cautious one, for as long as that took at most); a "
-        "faster machine may then keep another model",
+        help="after so many seconds no start begins, and every one stops with what it has, the first, too (global ones "
+        "go to their end, and distortion is still refined after a cautious one, for as long as that took at most); a "
+        "faster machine may then keep another model (default: 600 for further starts, none while no start has given a "
+        "model of most images)",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones count on from it")
 
@@ -63,7 +64,7 @@ class ReconstructionOptions(_ModelOptions):
         for name in ("min_starts", "max_starts"):
             if not 1 <= getattr(self, name) <= MAX_STARTS:
                 raise ValueError(f"{name} must be between 1 and {MAX_STARTS}, found {getattr(self, name)}")
-        if not self.time_budget > 0:
+        if self.time_budget is not None and not self.time_budget > 0:
             raise ValueError(f"time_budget must be above 0 s, found {self.time_budget:g}")
 
 

@@ -1,6 +1,7 @@
 """Feature maps of the images of a collection, computed when they are asked for."""
 
 from pathlib import Path
+from weakref import WeakMethod
 
 from d2sfm.coordinates import upright_array
 from d2sfm.lru import LruCache
@@ -29,7 +30,8 @@ class MapSource:
         self._trunk = Trunk(weights).to(self._device, dtype)
         kept = cache.cache, cache.limit_bytes
         self._kept = MapCache(*kept, weights, dtype, options.preprocessing) if cache.cache else None
-        self._held = LruCache(self._load, 0 if cache.cache else int(cache.limit_bytes))
+        load = WeakMethod(self._load)  # a ring of references would hold gigabytes until the garbage collector comes by
+        self._held = LruCache(lambda number: load()(number), 0 if cache.cache else int(cache.limit_bytes))
 
     def __call__(self, number: int) -> FeatureMaps:
         """Raises ValueError where the photograph can't be read or has another size than at extraction."""

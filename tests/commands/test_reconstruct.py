@@ -47,7 +47,8 @@ def test_the_number_of_starts_and_their_time(database, tmp_path, capsys):
     details = capsys.readouterr().err
     assert "seed 1" in details
     assert "seed 2" not in details
-    assert reconstruct(database, tmp_path / "b", "--time-budget", "1e-9", "--verbose") == 0
+    # Which may stop the one start before it has a model.
+    reconstruct(database, tmp_path / "b", "--time-budget", "1e-9", "--verbose")
     assert "seed 1" not in capsys.readouterr().err
 
 

@@ -46,14 +46,36 @@ def test_seeds_reach_every_part(tmp_path):
     assert options.random_seed == options.mapper.random_seed == 3
 
 
-def test_refined_keypoints_are_mapped_with_other_limits_and_without_poses_from_matches_alone(tmp_path):
+def test_refined_keypoints_are_mapped_with_other_limits(tmp_path):
     given = {"database": tmp_path, "mapper": Mapper.INCREMENTAL, "pixel_factor": 2.0}
     plain, refined = (incremental_options(MappingInput(is_refined=x, **given), Trial(seed=0)) for x in (False, True))
     assert (plain.mapper.abs_pose_min_num_inliers, refined.mapper.abs_pose_min_num_inliers) == (30, 20)
     assert (plain.mapper.filter_min_tri_angle, refined.mapper.filter_min_tri_angle) == (1.5, 0.7)
     assert (plain.triangulation.min_angle, refined.triangulation.min_angle) == (1.5, 0.7)
-    assert plain.structure_less_registration_fallback
-    assert not refined.structure_less_registration_fallback
+
+
+@pytest.mark.parametrize(
+    ("images", "is_refined", "is_cautious", "expected"),
+    [(9, False, True, True), (9, False, False, False), (9, True, True, False), (201, False, True, False)],
+)
+def test_poses_from_matches_alone_are_for_small_sets_without_chance_pairs(
+    tmp_path, images, is_refined, is_cautious, expected
+):
+    names = {image_id: f"{image_id}.jpg" for image_id in range(1, images + 1)}
+    given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, names=names, is_refined=is_refined)
+    options = incremental_options(given, Trial(seed=0, is_cautious=is_cautious))
+    assert options.structure_less_registration_fallback is expected
+
+
+def test_the_whole_of_a_large_model_is_adjusted_less_often(tmp_path):
+    def ratios(images):
+        names = {image_id: f"{image_id}.jpg" for image_id in range(1, images + 1)}
+        given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, names=names)
+        options = incremental_options(given, Trial(seed=0))
+        return options.ba_global_frames_ratio, options.ba_global_points_ratio, options.ba_global_function_tolerance
+
+    assert ratios(200) == (1.1, 1.1, 0)
+    assert ratios(201) == (1.2, 1.2, 1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def test_cameras_and_points_are_recovered_and_the_database_is_not_changed(scene,
 
 
 def test_the_same_seed_gives_the_same_model(database, tmp_path):
-    options = ReconstructionOptions(seed=4, **ONE_START)
+    options = ReconstructionOptions(seed=4, num_threads=1, **ONE_START)
     first, second = (reconstruct(database, tmp_path / name, options=options) for name in ("a", "b"))
     for name in ("cameras", "images", "points3D"):
         assert (first.models[0] / f"{name}.bin").read_bytes() == (second.models[0] / f"{name}.bin").read_bytes()
@@ -169,13 +169,17 @@ def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path)
     estimate_focal_lengths(database)
     result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(time_budget=1e-9))
     assert [start.way for start in result.starts] == [""]
-    assert result.models
+
+
+def test_all_processors_map_by_default(database):
+    assert read_input(database, ReconstructionOptions())[0].num_threads == -1
+    assert read_input(database, ReconstructionOptions(num_threads=1))[0].num_threads == 1
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path):
     estimate_focal_lengths(database)
-    options = ReconstructionOptions(seed=4, min_starts=2)
+    options = ReconstructionOptions(seed=4, min_starts=2, num_threads=1)
     first, second = (reconstruct(database, tmp_path / name, options=options) for name in ("a", "b"))
     for name in ("cameras", "images", "points3D"):
         assert (first.models[0] / f"{name}.bin").read_bytes() == (second.models[0] / f"{name}.bin").read_bytes()

@@ -1,5 +1,9 @@
 import math
+import runpy
 import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pycolmap
 import pytest
@@ -7,7 +11,8 @@ import pytest
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once
 from d2sfm.mapping.quality import ModelStatistics
-from d2sfm.mapping.starts import Outcome, Start, best_of_starts, is_worth_it, trial_of
+from d2sfm.mapping.reconstruct import read_input
+from d2sfm.mapping.starts import Outcome, Start, StoppingRule, best_of_starts, is_worth_it, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
 
 PAIRS = [(1, 2), (3, 4), (1, 4)]
@@ -48,6 +53,14 @@ def test_the_best_start_is_kept_and_of_equals_the_first():
     assert outcome.add(more, [model])
     assert not outcome.add(start(None), [])
     assert (outcome.kept, outcome.found, len(outcome.starts)) == (more, 3, 5)
+
+
+@pytest.mark.parametrize(("agreement", "fruitless"), [(100.05, 1), (100.2, 0)])
+def test_a_start_that_is_better_by_rounding_gains_nothing(agreement, fruitless):
+    outcome = Outcome()
+    for found in (100.0, agreement):
+        assert outcome.add(start(numbers(agreement=found)), [pycolmap.Reconstruction()])
+    assert outcome.fruitless == fruitless
 
 
 @pytest.mark.parametrize(
@@ -116,8 +129,8 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
 
 
-@pytest.mark.parametrize("budget", [50.0, math.inf])
-def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_path, monkeypatch, budget):
+def limits_of_starts(two_places, tmp_path, monkeypatch, connected, **options):
+    """The most seconds of each start, as pycolmap is told; the first gives a model of five images."""
     database, names, _ = two_places
     database = shutil.copy(database, tmp_path / "db.db")
     limits = []
@@ -127,13 +140,70 @@ def test_runs_after_the_first_stop_when_the_time_budget_ends(two_places, tmp_pat
         return map_once(given, trial, on_image)
 
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
-    given = input_of(database, names)
-    options = ReconstructionOptions(max_starts=3, time_budget=budget)
-    best_of_starts(given, options)
-    assert limits[0] == -1
+    given = replace(input_of(database, names), connected=connected)
+    best_of_starts(given, ReconstructionOptions(max_starts=3, **options))
     assert len(limits) > 1
-    assert all(0 < limit <= budget for limit in limits[1:])
-    assert limits[1:] == sorted(limits[1:], reverse=True)
+    return limits
+
+
+@pytest.mark.parametrize("budget", [50.0, math.inf])
+def test_every_run_stops_when_the_time_budget_ends(two_places, tmp_path, monkeypatch, budget):
+    limits = limits_of_starts(two_places, tmp_path, monkeypatch, 9, time_budget=budget)
+    assert all(0 < limit <= budget for limit in limits)
+    assert limits == sorted(limits, reverse=True)
+
+
+def test_without_a_budget_runs_are_whole_until_there_is_a_model_of_most_images(two_places, tmp_path, monkeypatch):
+    first, *others = limits_of_starts(two_places, tmp_path, monkeypatch, 9)
+    assert first == -1
+    assert all(0 < limit <= 600 for limit in others)
+    assert set(limits_of_starts(two_places, tmp_path, monkeypatch, 11)) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds", "supported", "ends"),
+    [
+        (None, 290, 90, False),
+        (None, 310, 90, True),
+        (None, 310, 40, False),  # of less than half of the images: as good as none
+        (7200, 310, 90, False),
+        (600, 610, 40, True),
+    ],
+)
+def test_a_start_begins_where_there_is_time_for_a_whole_one(tmp_path, monkeypatch, budget, seconds, supported, ends):
+    now = 1000.0
+    monkeypatch.setattr("d2sfm.mapping.starts.time.perf_counter", lambda: now)
+    given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, is_estimated=True, connected=100)
+    rule, outcome = StoppingRule(given, ReconstructionOptions(time_budget=budget)), Outcome()
+    outcome.add(Start(seed=0, best=numbers(supported=supported), seconds=seconds), [pycolmap.Reconstruction()])
+    now += seconds
+    assert rule.ends(outcome, 1, 5) is ends
+
+
+def test_a_stopped_first_start_is_told(two_places, tmp_path, monkeypatch, caplog):
+    database, names, _ = two_places
+    given = input_of(shutil.copy(database, tmp_path / "db.db"), names)
+    part = map_once(given, Trial(seed=0), abs)[:1]
+
+    def slow(given, trial, on_image):
+        time.sleep(trial.most_seconds)
+        return part
+
+    monkeypatch.setattr("d2sfm.mapping.starts.map_once", slow)
+    assert len(best_of_starts(given, ReconstructionOptions(time_budget=0.1)).starts) == 1
+    assert "stopped at the end of the time budget, with 5 of 9 images: a larger --time-budget gives more" in caplog.text
+
+
+@pytest.mark.slow
+def test_the_time_budget_stops_the_first_start(tmp_path):
+    program = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/synthetic.py"), run_name="imported")
+    program["write_synthetic"](tmp_path / "db.db", program["Settings"](images=80, points=40))
+    given, _ = read_input(tmp_path / "db.db", ReconstructionOptions())
+    started = time.perf_counter()
+    outcome = best_of_starts(given, ReconstructionOptions(time_budget=1))
+    assert 1 <= time.perf_counter() - started < 20
+    assert [start.seed for start in outcome.starts] == [0]
+    assert outcome.kept is None or outcome.kept.best.images < 80
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import numpy as np
 import pycolmap
 import pytest
@@ -58,3 +61,14 @@ def test_descriptors_that_do_not_fit_the_keypoints(store):
     with pytest.raises(RuntimeError, match=r"^4\.jpg has 6 keypoints and 4 descriptors in .*db\.db: run d2sfm extract"):
         cache.descriptors(3)
     assert len(cache.view(3).keypoints) == 6
+
+
+def test_what_is_kept_goes_with_the_last_reference(store):
+    gc.disable()
+    try:
+        cache = MatchingInputs(store, CPU)
+        kept = weakref.ref(cache.descriptors(1))
+        del cache
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -1,5 +1,7 @@
 """Feature maps of the images of a collection: those of the photographs at the network's size, kept within a limit."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import cv2
@@ -110,6 +112,18 @@ def test_maps_asked_for_last_stay_within_the_limit(folder, map_bytes, computed, 
     for number in asked:
         assert source(number).nbytes == map_bytes
     assert computed == expected
+
+
+def test_maps_go_with_the_source(folder, computed):
+    gc.disable()
+    try:
+        source = source_of(folder)
+        source(0)
+        left = weakref.ref(source)
+        del source
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_with_a_folder_maps_are_computed_once_for_all_runs(folder, tmp_path, computed):

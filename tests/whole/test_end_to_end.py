@@ -85,7 +85,8 @@ def test_internet_photographs_become_one_model(shared_data, tmp_path):
         for stale in tmp_path.glob("db.db-*"):
             stale.unlink()
         command("match", "--database", database, "--seed", seed)
-        command("reconstruct", "--database", database, "--output", tmp_path / "sparse", "--seed", seed)
+        options = ("--seed", seed, "--num-threads", 1)
+        command("reconstruct", "--database", database, "--output", tmp_path / "sparse", *options)
         model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
         found = statistics(model)
         errors = compare_with_truth(model, truth_of(shared_data, "sacre_coeur"))
