@@ -28,7 +28,7 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
-from d2sfm.refinement import refine as run_module
+from d2sfm.refinement import stages as stages_module
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.schedule import schedule
@@ -281,7 +281,7 @@ def test_restoring_verifies_as_match_does_where_it_did_not(database, matched):
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, pytest.param(RuntimeError, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop):
     whole = shutil.copy(database, tmp_path / "whole.db")
-    monkeypatch.setattr(run_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
+    monkeypatch.setattr(stages_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
     move, moved = Adjustment.move, []
 
     def counted(adjustment, part, on_image):
@@ -315,7 +315,7 @@ def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_
 
 @pytest.mark.slow
 def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatch):
-    monkeypatch.setattr(run_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
+    monkeypatch.setattr(stages_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
     move, moved = Adjustment.move, []
 
     def stop_at_the_second(adjustment, part, on_image):
