@@ -39,7 +39,7 @@ class Acceptance(NamedTuple):
     largest_sigma_px: float  # of the photograph
 
 
-ACCEPTANCE = Acceptance(1.0, 0.85, 0.15)
+ACCEPTANCE = Acceptance(1.0, 0.85, 0.37)
 
 
 class Observations(NamedTuple):

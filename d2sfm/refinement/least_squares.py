@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-STOP = 0.02  # length of a step, in steps of the patch, after which a patch is not moved any more
+# In steps of the patch: lengths of a change of the position, and of all at the border of the patch, that are the last.
+STOP, STOP_OF_ALL = 0.02, 0.06
 LONGEST_STEP, LARGEST_CHANGE = 1.5, 0.2  # of one iteration: of the position, and of the map's elements
-RIDGE = (1e-4, 1e-5)  # of the normal matrix's mean diagonal, and by itself: flat patches move little
+# Times the normal matrix's mean diagonal, and by itself: flat patches move little, but know how little they tell.
+RIDGE, RIDGE_OF_SIGMA = (1e-4, 1e-5), (1e-6, 1e-7)
 LEAST_CORRELATION = 0.3  # that contrast is divided by: beyond it patches do not look alike, and steps are anything
 LEAST_CONTRAST = 1e-3  # in greys
+NOISE_STEPS = 6.2  # that the noise of a pixel is spread over by the blur of a level, 4 pi times its variance
 FULL = 0.7  # share of a batch that is still moved, below which the others are taken out
 
 
@@ -77,7 +80,7 @@ def align(squares: Tensor, centres: Tensor, bases: Tensor, patches: Tensor, wind
         step = (bases[now] @ change[:, :2, None])[..., 0]
         centres[now] -= step
         last_step[now] = step.norm(dim=1)
-        moving[now] = change[:, :2].norm(dim=1) > STOP
+        moving[now] = (change[:, :2].norm(dim=1) > STOP) | (change.norm(dim=1) > STOP_OF_ALL)
         left = moving[rows]
         if not left.any():
             break
@@ -106,14 +109,14 @@ class _Template:
         size = 4 + 4 * window.is_affine
         self.fields = fields = grey.new_empty(count, size, side * side)
         by_x, by_y, patch = fields[:, 0], fields[:, 1], fields[:, -2]
-        patch.copy_(grey[:, 1:-1, 1:-1].reshape(count, -1))
+        patch.copy_(grey[:, 1:-1, 1:-1].flatten(1))
         patch -= (patch * self._root**2).sum(1, keepdim=True)
         patch *= self._root
         contrast = patch.norm(dim=1).clamp(min=LEAST_CONTRAST)[:, None]
         patch /= contrast
         weight = self._root / (2 * contrast)
-        by_x.copy_((grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]).reshape(count, -1)).mul_(weight)
-        by_y.copy_((grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]).reshape(count, -1)).mul_(weight)
+        by_x.copy_((grey[:, 1:-1, 2:] - grey[:, 1:-1, :-2]).flatten(1)).mul_(weight)
+        by_y.copy_((grey[:, 2:, 1:-1] - grey[:, :-2, 1:-1]).flatten(1)).mul_(weight)
         if window.is_affine:
             for field, (by, times) in enumerate(((by_x, right), (by_x, down), (by_y, right), (by_y, down)), 2):
                 torch.mul(by, times, out=fields[:, field])
@@ -126,8 +129,11 @@ class _Template:
             normal = normal - projected[:, :, None] * projected[:, None]
         eye = torch.eye(size - 2, dtype=torch.float64, device=grey.device)
         mean = normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        self._inverse = torch.linalg.inv(normal + (RIDGE[0] * mean + RIDGE[1]) * eye)
-        self._samples = 1 / (self._root**4).sum().double()  # how many the weights are worth
+        self._inverse, self._covariance = (
+            torch.linalg.inv(normal + (of_mean * mean + by_itself) * eye)
+            for of_mean, by_itself in (RIDGE, RIDGE_OF_SIGMA)
+        )
+        self._samples = 1 / (NOISE_STEPS * (self._root**4).sum().double())  # how many the weights are worth
 
     def change(self, rows: Tensor, fields: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
         """Correlation of the patches with samples of their size, [M], and the change of parameters [M, D], float64.
@@ -135,7 +141,7 @@ class _Template:
         rows: [M] which patches; fields: [M, D + 2, P] theirs.
         """
         samples = (samples - samples.mean(1, keepdim=True)).mul_(self._root)
-        products = torch.bmm(fields, samples[:, :, None])[..., 0].double()
+        products = _products(fields, samples).double()
         mean = products[:, -1:]
         contrast = (samples.square().sum(1, keepdim=True).double() - mean**2).clamp(min=LEAST_CONTRAST**2).sqrt()
         correlation = products[:, -2:-1] / contrast
@@ -146,17 +152,23 @@ class _Template:
 
     def sigma(self, correlation: Tensor, bases: Tensor) -> Tensor:
         """Predicted standard deviation of the positions in samples, [N]: what is left over is taken for noise."""
-        left_over = 1 / correlation.clamp(min=LEAST_CORRELATION) ** 2 - 1
-        covariance = self._inverse[:, :2, :2] * (left_over / self._samples)[:, None, None]
+        left_over = 1 / correlation.clamp(LEAST_CORRELATION, 1) ** 2 - 1
+        covariance = self._covariance[:, :2, :2] * (left_over / self._samples)[:, None, None]
         covariance = bases @ covariance @ bases.transpose(1, 2)
         of_x, of_y, of_both = covariance[:, 0, 0], covariance[:, 1, 1], covariance[:, 0, 1]
         return ((of_x + of_y) / 2 + torch.hypot((of_x - of_y) / 2, of_both)).sqrt()
 
 
+def _products(fields: Tensor, samples: Tensor) -> Tensor:
+    """Of fields [M, D, P] with samples [M, P]: [M, D]. Of one row as of several, whose sums torch rounds otherwise."""
+    at_least_two = [each.expand(2, *each.shape[1:]) if len(each) == 1 else each for each in (fields, samples)]
+    return torch.bmm(at_least_two[0], at_least_two[1][:, :, None])[: len(fields), :, 0]
+
+
 def _map(change: Tensor, half_side: float) -> Tensor:
     """The affine map of a change of parameters, [N, 2, 2]; the identity where only a shift is sought."""
     identity = torch.eye(2, dtype=change.dtype, device=change.device)
-    affine = change[:, 2:].reshape(len(change), -1, 2) if change.shape[1] > 2 else change.new_zeros(1, 2, 2)
+    affine = change[:, 2:].unflatten(1, (2, 2)) if change.shape[1] > 2 else change.new_zeros(1, 2, 2)
     return identity + (affine / half_side).clamp(-LARGEST_CHANGE, LARGEST_CHANGE)
 
 
