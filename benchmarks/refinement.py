@@ -4,8 +4,8 @@
 
 Runs ``d2sfm extract``, ``match`` and ``refine`` on the photographs of FOLDER, each in a process of its own, then
 extraction and refinement again with feature maps kept in a folder. Prints seconds and the peak of resident memory
-(``ru_maxrss``) of each; for refinement also what it said, and the milliseconds of alignment for each keypoint moved,
-without verification. --precision is that of both.
+(``ru_maxrss``) of each; for refinement also what it said, and the milliseconds of each stage of alignment for each
+keypoint moved, without verification. --precision is that of both.
 """
 
 import argparse
@@ -18,7 +18,10 @@ from child import Run, d2sfm
 
 from d2sfm.options import ExtractionOptions, Precision
 
-SAID = re.compile(r"refine: (?P<moved>\d+) keypoints .* in (?P<seconds>[\d.]+) s, .*")
+SAID = re.compile(
+    r"refine: (?P<moved>\d+) keypoints .* \(median\) in (?P<features>[\d.]+) s, "
+    r".* by grey values in (?P<grey>[\d.]+) s, .*"
+)
 
 
 def main() -> None:
@@ -50,8 +53,8 @@ def show(label: str, run: Run) -> None:
     """A line of the table; for refinement another with what it said."""
     print(f"{label:<24}{run.seconds:>8.1f}{run.peak_bytes / 1e6:>7.0f}", flush=True)
     if said := SAID.search(run.output):
-        each = 1000 * float(said["seconds"]) / int(said["moved"])
-        print(f"  {said[0]}; {each:.2f} ms a keypoint")
+        each = {stage: 1000 * float(said[stage]) / int(said["moved"]) for stage in ("features", "grey")}
+        print(f"  {said[0]}; {each['features']:.2f} ms a keypoint by features, {each['grey']:.2f} ms by grey values")
 
 
 if __name__ == "__main__":

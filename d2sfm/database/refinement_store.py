@@ -7,7 +7,7 @@ import numpy as np
 
 from d2sfm.database.notes import Note
 from d2sfm.database.store import Store
-from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, create_our_tables, tables
+from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, SIGMAS, create_our_tables, tables
 
 
 class RefinementStore(Store):
@@ -29,15 +29,32 @@ class RefinementStore(Store):
             raise RuntimeError(f"{self.path} has no keypoints of d2sfm for image {image_id}")
         return np.frombuffer(rows[0][1] or b"", "<f4").reshape(-1, 4).copy()
 
-    def replace(self, positions: Mapping[int, np.ndarray], note: Mapping) -> None:
+    def sigmas(self, image_id: int) -> np.ndarray:
+        """How sure the positions of an image's keypoints are, [N] float32: predicted standard deviations of those that
+        grey values made exact, in pixels of the photograph; NaN for the others, and for all where there are none.
+
+        That of a reference is the smallest of its track: the others are exact to it.
+        Raises RuntimeError as ``keypoints``.
+        """
+        count = len(self.keypoints(image_id))
+        rows = SIGMAS in tables(self._connection) and self._connection.rows(
+            f"SELECT data FROM {SIGMAS} WHERE image_id = ? AND length(data) = ?", (image_id, 4 * count)
+        )
+        return np.frombuffer(rows[0][0], "<f4").copy() if rows else np.full(count, np.nan, np.float32)
+
+    def replace(
+        self, positions: Mapping[int, np.ndarray], note: Mapping, sigmas: Mapping[int, np.ndarray] | None = None
+    ) -> None:
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
 
-        positions: x, y in pixels of the photograph, [N, 2], by image_id. The two-view geometries of all pairs go, as
-        they are of the old positions; matches stay. Parts of unfinished runs go, too. note: for ``notes.refinement``.
+        positions: x, y in pixels of the photograph, [N, 2], by image_id; sigmas: as of ``sigmas``, by image_id. The
+        two-view geometries of all pairs go, as they are of the old positions; matches stay. Parts of unfinished runs
+        go, too. note: for ``notes.refinement``.
         Raises RuntimeError where an image has another number of keypoints.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():
+            self._connection.rows(f"DELETE FROM {SIGMAS}")
             for image_id, xy in positions.items():
                 keypoints = self.keypoints(image_id)
                 if len(keypoints) != len(xy):
@@ -47,6 +64,9 @@ class RefinementStore(Store):
                 )
                 keypoints[:, :2] = xy
                 self._set_keypoints(image_id, keypoints)
+            for image_id, sigma in (sigmas or {}).items():
+                values = (image_id, sigma.astype("<f4").tobytes())
+                self._connection.rows(f"INSERT INTO {SIGMAS} (image_id, data) VALUES (?, ?)", values)
             self._remove_geometries()
             self._connection.rows(f"DELETE FROM {PARTS}")
             self.notes.write(Note.REFINEMENT, json.dumps(note))
@@ -64,7 +84,8 @@ class RefinementStore(Store):
                 self._set_keypoints(image_id, np.frombuffer(data, "<f4"))
             if rows:
                 self._remove_geometries()
-            self._connection.rows(f"DELETE FROM {ORIGINALS}")
+            for table in {ORIGINALS, SIGMAS} & tables(self._connection):
+                self._connection.rows(f"DELETE FROM {table}")
             self.notes.remove(Note.REFINEMENT)
         return len(rows)
 
@@ -74,29 +95,33 @@ class RefinementStore(Store):
             self._remove_geometries()
             self.notes.write(Note.REFINEMENT, json.dumps(note))
 
-    def save_part(self, fingerprint: str, number: int, nodes: np.ndarray, positions: np.ndarray) -> None:
-        """Keep a finished part of a run, in place of the parts of other runs."""
+    def save_part(self, run: str, stage: str, nodes: np.ndarray, values: np.ndarray) -> None:
+        """Keep a finished part of a stage of a run beside the others of this run, in place of those of other runs.
+
+        run: its fingerprint; nodes: [M]; values: [M, C] float64, what the stage found of each.
+        """
         create_our_tables(self._connection)
         with self._connection.transaction():
-            self._connection.rows(f"DELETE FROM {PARTS} WHERE fingerprint != ?", (fingerprint,))
-            data = nodes.astype("<i8").tobytes(), positions.astype("<f8").tobytes()
             self._connection.rows(
-                f"INSERT OR REPLACE INTO {PARTS} (number, fingerprint, nodes, positions) VALUES (?, ?, ?, ?)",
-                (number, fingerprint, *data),
+                f"DELETE FROM {PARTS} WHERE substr(fingerprint, 1, ?) != ?", (len(run) + 1, f"{run} ")
+            )
+            data = nodes.astype("<i8").tobytes(), values.astype("<f8").tobytes()
+            self._connection.rows(
+                f"INSERT INTO {PARTS} (number, fingerprint, nodes, positions) "
+                f"VALUES ((SELECT coalesce(max(number) + 1, 0) FROM {PARTS}), ?, ?, ?)",
+                (f"{run} {stage}", *data),
             )
 
-    def parts(self, fingerprint: str) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """The finished parts (nodes, positions) of a run of that fingerprint, by number."""
+    def parts(self, run: str, stage: str, columns: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The finished parts (nodes [M], values [M, columns]) of a stage of a run, in order."""
         if PARTS not in tables(self._connection):
-            return {}
-        rows = self._connection.rows(
-            f"SELECT number, nodes, positions FROM {PARTS} WHERE fingerprint = ?", (fingerprint,)
-        )
-        return {  # others are computed again
-            number: (np.frombuffer(nodes, "<i8"), np.frombuffer(positions, "<f8").reshape(-1, 2))
-            for number, nodes, positions in rows
-            if len(nodes) % 8 == 0 and len(positions) == 2 * len(nodes)
-        }
+            return []
+        sql = f"SELECT nodes, positions FROM {PARTS} WHERE fingerprint = ? ORDER BY number"
+        return [  # others are computed again
+            (np.frombuffer(nodes, "<i8"), np.frombuffer(values, "<f8").reshape(-1, columns))
+            for nodes, values in self._connection.rows(sql, (f"{run} {stage}",))
+            if len(nodes) % 8 == 0 and len(values) == columns * len(nodes)
+        ]
 
     def _remove_geometries(self) -> None:
         for table in {"two_view_geometries", REFUSED} & tables(self._connection):

@@ -3,9 +3,19 @@
 from d2sfm.database.connection import Connection
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.pair_ids import MAX_IMAGES
-from d2sfm.database.tables import FEATURES, ORIGINALS, OUR_PAIR_TABLES, PAIR_TABLES, PARTS, SETTINGS, has_rows, tables
+from d2sfm.database.tables import (
+    FEATURES,
+    ORIGINALS,
+    OUR_PAIR_TABLES,
+    PAIR_TABLES,
+    PARTS,
+    SETTINGS,
+    SIGMAS,
+    has_rows,
+    tables,
+)
 
-_OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS)
+_OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS, SIGMAS)
 
 
 def remove_features(connection: Connection, image_id: int) -> None:

@@ -9,6 +9,7 @@ FEATURES = "d2sfm_features"
 SETTINGS = "d2sfm_settings"
 CAMERAS_GIVEN = "d2sfm_cameras_given"
 ORIGINALS = "d2sfm_original_keypoints"
+SIGMAS = "d2sfm_keypoint_sigmas"
 PARTS = "d2sfm_refined_parts"
 PAIRS_ANEW = "d2sfm_pairs_anew"
 SIMILARITIES = "d2sfm_similarities"
@@ -33,6 +34,7 @@ OUR_TABLES = {
     ORIGINALS: (
         "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, data BLOB NOT NULL"
     ),
+    SIGMAS: "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, data BLOB NOT NULL",
     PAIRS_ANEW: "pair_id INTEGER PRIMARY KEY NOT NULL, is_written INTEGER NOT NULL",
     # In the order of ``matches``. digest: of both, as other tools replace matches and know nothing of this table.
     SIMILARITIES: "pair_id INTEGER PRIMARY KEY NOT NULL, digest BLOB NOT NULL, similarities BLOB NOT NULL",

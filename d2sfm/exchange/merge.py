@@ -26,6 +26,7 @@ from d2sfm.database.tables import (
     PAIR_TABLES,
     PAIRS_ANEW,
     PARTS,
+    SIGMAS,
     columns,
     create_our_tables,
     tables,
@@ -51,6 +52,7 @@ RENUMBERED = {
     FEATURES: {"image_id": "image"},
     CAMERAS_GIVEN: {"camera_id": "camera"},
     ORIGINALS: {"image_id": "image"},
+    SIGMAS: {"image_id": "image"},
 }
 # What says nothing of a merged database.
 OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.IMAGES_BESIDE}

@@ -67,10 +67,19 @@ class ImageKeypoints:
             grey_range=grey_range,
         )
 
+    @property
+    def upright_size(self) -> Size:
+        """(width, height) in pixels of the upright photograph."""
+        return upright_size(self.image_size, self.orientation)
+
+    @property
+    def per_input_px(self) -> tuple[float, float]:
+        """Pixels of the upright photograph for one of the network's input, along x and y."""
+        return tuple(whole / seen for whole, seen in zip(self.upright_size, self.input_size, strict=True))
+
     def in_image(self, xy: np.ndarray) -> np.ndarray:
         """Pixels of the stored photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
-        upright = upright_size(self.image_size, self.orientation)
-        xy = image_from_input(xy, self.input_size, upright, Convention.COLMAP)
+        xy = image_from_input(xy, self.input_size, self.upright_size, Convention.COLMAP)
         return stored_from_upright(xy, self.image_size, self.orientation)
 
 

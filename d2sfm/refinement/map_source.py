@@ -3,6 +3,8 @@
 from pathlib import Path
 from weakref import WeakMethod
 
+import numpy as np
+
 from d2sfm.coordinates import upright_array
 from d2sfm.lru import LruCache
 from d2sfm.network.device import resolve_device, resolve_precision
@@ -49,10 +51,17 @@ class MapSource:
         return FeatureMaps(*(each.to(self._device) for each in maps))
 
     def _compute(self, image: ImageKeypoints) -> FeatureMaps:
-        path = self._folder / image.name
-        try:
-            pixels = load_photograph(path, image.image_size, image.grey_range)
-        except ValueError as error:
-            raise ValueError(f"{path} {error}") from error
-        picture = resize(upright_array(pixels, image.orientation), image.input_size)
+        picture = resize(read_upright(self._folder, image), image.input_size)
         return feature_maps(picture, self._trunk, self._options.preprocessing, self._device)
+
+
+def read_upright(folder: Path, image: ImageKeypoints) -> np.ndarray:
+    """The photograph of an image as features see it, upright: uint8 [H, W, 3] RGB.
+
+    Raises ValueError that names it where it can't be read or has another size than at extraction.
+    """
+    path = folder / image.name
+    try:
+        return upright_array(load_photograph(path, image.image_size, image.grey_range), image.orientation)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error

@@ -3,58 +3,29 @@
 d2sfm refine --database db.db --images dir
 """
 
-import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive, require_own_features
 from d2sfm.matching.match import verify_again
-from d2sfm.matching.settings import LIMIT, Threshold, allowed_error
+from d2sfm.matching.settings import LIMIT, allowed_error
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import missing_photographs, read_headers
-from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
-from d2sfm.refinement.map_source import MapSource
-from d2sfm.refinement.schedule import schedule
-from d2sfm.refinement.tracks import Tracks, build_tracks
+from d2sfm.refinement.stages import Stages, of_alignment
+from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.refinement.tracks import build_tracks
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(kw_only=True)
-class RefinementSummary:
-    """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
-
-    images: int = 0  # of the last round; 0 where the keypoints were refined already
-    tracks: int = 0
-    moved: int = 0  # keypoints that were aligned with their track's reference
-    median_move_px: float = 0.0
-    verified: int = 0  # pairs with a geometry that the refined keypoints agree with
-    pairs: int = 0
-    alignment_s: float = 0.0  # of all rounds, as the next one
-    verification_s: float = 0.0
-    threshold: Threshold | None = None  # within which they agree
-    skipped: int = 0  # images and pairs that could not be verified, as their rows can't be used
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.moved} keypoints of {self.tracks} tracks in {self.images} images moved by "
-            f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s"
-        )
-        text = text if self.images else "keypoints are refined already"
-        verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
-        return f"refine: {text}, {verified} in {self.verification_s:.1f} s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +48,8 @@ def refine_database(
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
-    within options.max_error, or without one what ``exactness`` finds, and else as matching did.
+    within options.max_error and else as matching did. Without one that is what ``exactness`` finds: pixels of the
+    network's input, or of the photographs where keypoints are as exact as that.
 
     images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
     maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
@@ -137,7 +109,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     if not note:
         return 0
     done = note.get("rounds", 1)
-    if _of_alignment(note) != _of_alignment(asdict(options)) or done > options.rounds or new:
+    if of_alignment(note) != of_alignment(asdict(options)) or done > options.rounds or new:
         what = f"and {first_of(new, 'image')} came after that" if new else f"with other options ({json.dumps(note)})"
         raise RuntimeError(
             f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
@@ -145,7 +117,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     expected = _note(options, done)
     if options.max_error is None and LIMIT in note:  # found by a run before
         expected[LIMIT] = note[LIMIT]
-    if note != expected:
+    if note | of_alignment(note) != expected:
         with RefinementStore(database) as store:
             store.verify_otherwise(_note(options, done))
     return done
@@ -154,12 +126,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
 def _note(options: RefinementOptions, rounds: int) -> dict:
     """The options that decide positions and geometries after so many rounds."""
     max_error = MAX_ERROR if options.max_error is None else options.max_error
-    return _of_alignment(asdict(options)) | {"max_error": max_error, "seed": options.seed, "rounds": rounds}
-
-
-def _of_alignment(options: dict) -> dict:
-    """Of these, those that decide the positions."""
-    return {name: options.get(name) for name in ("weights", "preprocessing", "precision")}
+    return of_alignment(asdict(options)) | {"max_error": max_error, "seed": options.seed, "rounds": rounds}
 
 
 def _verify(run: _Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
@@ -184,18 +151,35 @@ def _align(run: _Run, rounds: int, summary: RefinementSummary) -> None:
     tracks = build_tracks(collection.image_of_node, collection.edges)
     in_tracks = np.unique(collection.image_of_node[tracks.of_node >= 0])
     _require_photographs(folder, [collection.images[number] for number in in_tracks])
-    maps = MapSource(collection, folder, run.options, run.cache)
-    positions = collection.xy.copy()
-    for nodes, xy in _aligned_parts(run, collection, tracks, maps):
-        positions[nodes] = xy
-    by_image = np.split(positions, collection.first_node[1:-1])
-    new = {image.image_id: image.in_image(xy) for image, xy in zip(collection.images, by_image, strict=True)}
+    stages = Stages(
+        database=run.database,
+        folder=folder,
+        collection=collection,
+        tracks=tracks,
+        options=run.options,
+        cache=run.cache,
+        progress=run.progress,
+    )
+    positions = stages.by_features()
+    by_features = time.perf_counter()
+    sigmas = None
+    if run.options.grey:
+        positions, sigmas = stages.by_grey_values(positions)
+        summary.exact = int(np.isfinite(sigmas[tracks.observations()]).sum())
+        summary.grey_s += time.perf_counter() - by_features
+    of_images = collection.first_node[1:-1]
+    new = {
+        image.image_id: image.in_image(xy)
+        for image, xy in zip(collection.images, np.split(positions, of_images), strict=True)
+    }
+    if sigmas is not None:
+        sigmas = dict(zip(new, np.split(sigmas, of_images), strict=True))
     with RefinementStore(run.database) as store:
-        store.replace(new, _note(run.options, rounds))
+        store.replace(new, _note(run.options, rounds), sigmas)
     moves = np.linalg.norm(positions - collection.xy, axis=1)[tracks.observations()]
     summary.images, summary.tracks, summary.moved = len(collection.images), len(tracks.reference), len(moves)
     summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0
-    summary.alignment_s += time.perf_counter() - started
+    summary.alignment_s += by_features - started
 
 
 def _read(run: _Run) -> tuple[Path, Collection]:
@@ -219,32 +203,3 @@ def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
         faults = [f"{name} {reason}" for name, reason in unusable.items()]
         more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(f"photographs in {folder} are not those of the features: {'; '.join(faults[:3])}{more}")
-
-
-def _aligned_parts(
-    run: _Run, collection: Collection, tracks: Tracks, maps: MapSource
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Nodes and their positions, part by part; each is kept in the database, those of a stopped run are not redone.
-
-    What is left to do is divided anew, so that nothing depends on how the stopped run was divided.
-    """
-    fingerprint = _fingerprint(collection, run.options)
-    with RefinementStore(run.database) as store:
-        done = store.parts(fingerprint)
-        yield from done.values()
-        nodes = np.concatenate([np.zeros(0, np.int64), *(nodes for nodes, _ in done.values())])
-        work = schedule(collection, tracks, nodes)
-        adjustment = Adjustment(collection, tracks, maps, work.slots, run.database.parent)
-        with tqdm(total=work.nodes, desc="refine", unit="keypoint", disable=not run.progress) as bar:
-            for number, part in enumerate(work.parts, 1 + max(done, default=-1)):
-                xy = adjustment.move(part, bar.update)
-                store.save_part(fingerprint, number, part.nodes, xy)
-                yield part.nodes, xy
-
-
-def _fingerprint(collection: Collection, options: RefinementOptions) -> str:
-    """Of all that decides the positions."""
-    digest = hashlib.sha256(json.dumps([_of_alignment(asdict(options)), STAGES, LARGEST_MOVE_PX]).encode())
-    for array in (collection.xy, collection.scale, collection.edges.a, collection.edges.b, collection.edges.weight):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -13,6 +13,8 @@ from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Convention, RefinementOptions
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
+from d2sfm.refinement.grey import GreyAdjustment
+from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, Tracks
 from d2sfm.refinement.warps import local_warps
@@ -41,9 +43,9 @@ def refine_matches(
     matches = np.asarray(matches)
     require_matches(matches, len(features_a), len(features_b))
     matches = matches.astype(np.int64)
-    pictures, both = (image_a, image_b), (features_a, features_b)
+    stored, both = (image_a, image_b), (features_a, features_b)
     images = [
-        _keypoints(picture, features, rows) for picture, features, rows in zip(pictures, both, matches.T, strict=True)
+        _keypoints(picture, features, rows) for picture, features, rows in zip(stored, both, matches.T, strict=True)
     ]
     count = len(matches)
     if not count:
@@ -56,16 +58,20 @@ def refine_matches(
     device = resolve_device(options.device)
     trunk = Trunk(load_weights(options.weights, options.preprocessing, options.mirror))
     trunk.to(device, resolve_precision(options.precision, device))
+    pictures = [upright_array(picture, image.orientation) for picture, image in zip(stored, images, strict=True)]
     maps = [
-        feature_maps(
-            resize(upright_array(picture, image.orientation), image.input_size), trunk, options.preprocessing, device
-        )
+        feature_maps(resize(picture, image.input_size), trunk, options.preprocessing, device)
         for picture, image in zip(pictures, images, strict=True)
     ]
     work, moved = schedule(collection, tracks), collection.xy.copy()
     adjustment = Adjustment(collection, tracks, maps.__getitem__, work.slots)
     for part in work.parts:
         moved[part.nodes] = adjustment.move(part)
+    if options.grey:
+        levels = [GreyLevels(picture) for picture in pictures]
+        adjustment = GreyAdjustment(collection, tracks, moved.copy(), levels.__getitem__, work.slots)
+        for part in work.parts:
+            moved[part.nodes] = adjustment.move(part)[:, :2]
     return images[1].in_image(moved[count:])
 
 

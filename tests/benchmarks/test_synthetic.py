@@ -79,7 +79,7 @@ def test_mapping_takes_it_and_finds_the_wrong_pairs(synthetic, tmp_path, is_esti
     given, _ = read_input(tmp_path / "db.db", ReconstructionOptions())
     assert given.is_estimated is is_estimated
     assert given.connected == 40
-    assert len(given.chance_pairs)
+    assert len(given.left_out)
     with MatchStore(tmp_path / "db.db") as store:
         stored = store.camera(1).focal_length
     assert (stored == truth.cameras[1].focal_length) is not is_estimated

@@ -23,14 +23,25 @@ def database(tmp_path_factory):
 
 def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
     options = ["--max-error", "3", "--seed", "4", "--weights", "d2_ots", "--preprocessing", "torch"]
-    options += ["--precision", "float32", "--device", "cpu", "--cache-limit", "0.5", "--rounds", "2", "--verbose"]
+    options += [
+        "--precision",
+        "float32",
+        "--device",
+        "cpu",
+        "--cache-limit",
+        "0.5",
+        "--rounds",
+        "2",
+        "--no-grey",
+        "--verbose",
+    ]
     output = ["--output", str(tmp_path / "copy.db"), "--images", str(database.parent / "photographs")]
     assert main(["refine", "--database", str(database), *options, *output]) == 0
     assert "keypoints of" in capsys.readouterr().out
     with RefinementStore(tmp_path / "copy.db") as store:
         note = store.notes.refinement()
     expected = {"max_error": 3.0, "seed": 4, "preprocessing": "torch", "precision": "float32", "weights": "d2_ots"}
-    assert note == expected | {"rounds": 2}
+    assert note == expected | {"rounds": 2, "grey": False}
 
 
 def test_a_cache_without_room_stays_empty(database, tmp_path, capsys):

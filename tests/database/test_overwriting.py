@@ -34,7 +34,7 @@ def database(tmp_path):
         store.notes.write("match", '{"ratio": 0.5}')
     with RefinementStore(path) as store:
         store.replace({image_id: store.keypoints(image_id)[:, :2] + 0.25 for image_id in (1, 2, 3)}, {"max_error": 2.0})
-        store.save_part("run", 0, np.arange(3), np.zeros((3, 2)))
+        store.save_part("run", "stage", np.arange(3), np.zeros((3, 2)))
     return path
 
 
@@ -58,7 +58,7 @@ def extracted(path):
 
 def refinement(path):
     with RefinementStore(path) as store:
-        return store.notes.refinement(), len(store.parts("run"))
+        return store.notes.refinement(), len(store.parts("run", "stage", 2))
 
 
 def test_they_count_as_none_and_nothing_is_removed(database):

@@ -121,37 +121,57 @@ def test_restoring_what_was_never_refined_changes_nothing(database):
     before = database.read_bytes()
     with RefinementStore(database) as store:
         assert store.restore() == 0
-        store.refined(), store.notes.refinement(), store.parts("any"), store.keypoints(1)
+        store.refined(), store.notes.refinement(), store.parts("any", "stage", 2), store.keypoints(1)
+        assert np.isnan(store.sigmas(1)).all()
     assert database.read_bytes() == before
 
 
 def test_parts_come_back_and_those_of_other_runs_go(database):
-    parts = {number: (np.arange(3) + number, np.random.default_rng(number).normal(size=(3, 2))) for number in (0, 2)}
+    random = np.random.default_rng(0)
+    parts = [(np.arange(3) + first, random.normal(size=(3, 2))) for first in (0, 2)]
+    parts.append((np.zeros(0, np.int64), np.zeros((0, 2))))
+    of_next_stage = np.arange(2), random.normal(size=(2, 3))
     with RefinementStore(database) as store:
-        assert store.parts("one") == {}
-        store.save_part("one", 2, parts[2][0], -parts[2][1])
-        for number, part in parts.items():
-            store.save_part("one", number, *part)
-        store.save_part("one", 5, np.zeros(0, np.int64), np.zeros((0, 2)))
+        assert store.parts("one", "first", 2) == []
+        for part in parts:
+            store.save_part("one", "first", *part)
+        store.save_part("one", "next", *of_next_stage)
     with RefinementStore(database) as store:
-        found = store.parts("one")
-        assert sorted(found) == [0, 2, 5]
-        assert found[5][0].shape == (0,)
-        assert found[5][1].shape == (0, 2)
-        for number, (nodes, positions) in parts.items():
-            assert np.array_equal(found[number][0], nodes)
-            assert found[number][1].tobytes() == positions.tobytes()
-        assert store.parts("other") == {}
-        store.save_part("other", 7, *parts[0])
-        assert store.parts("one") == {}
-        assert sorted(store.parts("other")) == [7]
+        for found, expected in (
+            (store.parts("one", "first", 2), parts),
+            (store.parts("one", "next", 3), [of_next_stage]),
+        ):
+            for (nodes, values), (expected_nodes, expected_values) in zip(found, expected, strict=True):
+                assert np.array_equal(nodes, expected_nodes)
+                assert values.shape == expected_values.shape
+                assert values.tobytes() == expected_values.tobytes()
+        assert store.parts("on", "first", 2) == store.parts("other", "first", 2) == []
+        store.save_part("other", "first", *parts[0])
+        assert store.parts("one", "first", 2) == store.parts("one", "next", 3) == []
+        assert len(store.parts("other", "first", 2)) == 1
 
 
 def test_a_replacement_ends_the_run_and_its_parts_go(database):
     with RefinementStore(database) as store:
-        store.save_part("one", 0, np.arange(2), np.zeros((2, 2)))
+        store.save_part("one", "stage", np.arange(2), np.zeros((2, 2)))
         store.replace(new_positions(), NOTE)
-        assert store.parts("one") == {}
+        assert store.parts("one", "stage", 2) == []
+
+
+def test_sigmas_lie_beside_the_positions_and_go_with_them(database):
+    sigmas = {image_id: np.linspace(0.01, 0.2, count) for image_id, count in COUNTS.items()}
+    sigmas[1][2] = np.nan
+    with RefinementStore(database) as store:
+        assert np.isnan(store.sigmas(1)).all()
+        assert store.sigmas(1).shape == (6,)
+        for end in (lambda: store.replace(new_positions(1), NOTE), store.restore):
+            store.replace(new_positions(), NOTE, sigmas)
+            for image_id, sigma in sigmas.items():
+                assert store.sigmas(image_id).dtype == np.float32
+                np.testing.assert_array_equal(store.sigmas(image_id), sigma.astype(np.float32))
+            end()
+            assert np.isnan(store.sigmas(1)).all()
+            assert rows(database, "d2sfm_keypoint_sigmas") == []
 
 
 @pytest.mark.parametrize("count", [3, 5])
@@ -159,12 +179,12 @@ def test_another_number_of_positions_is_refused_as_a_whole(database, count):
     before = {table: rows(database, table) for table in ("keypoints", "two_view_geometries", "matches")}
     positions = {1: new_positions()[1], 2: np.zeros((count, 2))}
     with RefinementStore(database) as store:
-        store.save_part("one", 0, np.arange(2), np.zeros((2, 2)))
+        store.save_part("one", "stage", np.arange(2), np.zeros((2, 2)))
         with pytest.raises(RuntimeError, match=f"image 2 has 4 keypoints, found {count} positions"):
             store.replace(positions, NOTE)
         assert store.refined() == set()
         assert store.notes.refinement() == {}
-        assert list(store.parts("one")) == [0]
+        assert len(store.parts("one", "stage", 2)) == 1
     assert {table: rows(database, table) for table in before} == before
 
 
@@ -192,12 +212,16 @@ def test_what_fails_in_the_middle_leaves_everything_as_it_was(database, monkeypa
 
 
 def test_features_written_again_forget_their_originals(database):
-    replaced(database, new_positions())
+    sigmas = {image_id: np.full(count, 0.1) for image_id, count in COUNTS.items()}
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE, sigmas)
     features = make_features(5, seed=9)
     with FeatureStore(database) as store:
         store.write("1.jpg", features, "settings")
     with RefinementStore(database) as store:
         assert store.refined() == {2, 3}
+        assert np.isnan(store.sigmas(1)).all()
+        assert not np.isnan(store.sigmas(2)).any()
         assert store.restore() == 2
         assert np.array_equal(store.keypoints(1)[:, :3], features.keypoints[:, :3])
         assert np.array_equal(store.keypoints(2)[:, :2], make_features(4, 2).keypoints[:, :2])

@@ -263,9 +263,10 @@ def test_a_database_of_an_older_version(tmp_path, photographs, parts, old):
 
 def refine(path, note):
     with RefinementStore(path) as store:
-        store.save_part("unfinished", 0, np.zeros(1), np.zeros((1, 2)))
-        store.replace({1: store.keypoints(1)[:, :2] + 0.25}, note)
-        store.save_part("unfinished", 0, np.zeros(1), np.zeros((1, 2)))
+        store.save_part("unfinished", "stage", np.zeros(1), np.zeros((1, 2)))
+        xy = store.keypoints(1)[:, :2] + 0.25
+        store.replace({1: xy}, note, {1: np.full(len(xy), 0.125)})
+        store.save_part("unfinished", "stage", np.zeros(1), np.zeros((1, 2)))
 
 
 def test_refined_keypoints_and_their_originals(tmp_path, parts):
@@ -276,8 +277,9 @@ def test_refined_keypoints_and_their_originals(tmp_path, parts):
     images, _ = content(tmp_path / "merged.db")
     assert sum(image["is_refined"] for image in images.values()) == 3
     with RefinementStore(tmp_path / "merged.db") as store:
-        assert store.parts("unfinished") == {}
+        assert store.parts("unfinished", "stage", 2) == []
         assert store.notes.refinement() == {"seed": 1}
+        assert all((store.sigmas(image_id) == 0.125).all() for image_id in store.refined())
         assert store.restore() == 3
     images, _ = content(tmp_path / "merged.db")
     assert images == originals[parts[0]] | originals[parts[1]] | originals[parts[2]]

@@ -29,8 +29,9 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
-from d2sfm.refinement import refine as run_module
+from d2sfm.refinement import stages as stages_module
 from d2sfm.refinement.adjustment import Adjustment
+from d2sfm.refinement.grey import GreyAdjustment
 from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.schedule import schedule
 
@@ -135,6 +136,37 @@ def test_the_tight_threshold_is_that_of_the_new_geometries(refined_database, mat
     refined(refined_database, matched, options=RefinementOptions(**CPU, max_error=0.3))
     with MatchStore(refined_database) as store:
         assert all(len(store.inlier_matches(*pair)) < tight[pair] for pair in PAIRS)
+
+
+def test_grey_values_move_what_they_agree_with_and_nothing_else(database, refined_database, matched, tmp_path):
+    summary = refined(database, matched, options=RefinementOptions(**CPU, grey=False))
+    assert summary.exact is None
+    assert "grey" not in str(summary)
+    kept, exact = 0, 0
+    for image_id in (1, 2, 3):
+        with RefinementStore(database) as store:
+            by_features = store.keypoints(image_id)
+            assert np.isnan(store.sigmas(image_id)).all()
+        with RefinementStore(refined_database) as store:
+            found, sigmas = store.keypoints(image_id), store.sigmas(image_id)
+        stays = np.isnan(sigmas)
+        assert np.array_equal(found[stays], by_features[stays])
+        assert np.linalg.norm(found[~stays] - by_features[~stays], axis=1).max() < 320 / 256
+        assert (sigmas[~stays] > 0).all()
+        kept, exact = kept + stays.sum(), exact + (~stays).sum()
+    assert min(kept, exact) > 50
+    before, after = errors_px(database, matched), errors_px(refined_database, matched)
+    print(f"median {np.median(before):.3f} px, by grey values {np.median(after):.3f} px")
+    assert np.median(after) < 0.9 * np.median(before)
+    with pytest.raises(RuntimeError, match=r"with other options .*: run d2sfm refine --restore"):
+        refined(database, matched)
+    with FeatureStore(database) as store:  # as earlier versions noted it
+        note = {key: value for key, value in store.notes.refinement().items() if key != "grey"}
+        store.notes.write("refinement", json.dumps(note))
+    before = rows(database, "two_view_geometries")
+    again = refined(database, matched, options=RefinementOptions(**CPU, grey=False))
+    assert (again.images, again.verified) == (0, 0)
+    assert rows(database, "two_view_geometries") == before
 
 
 @pytest.mark.slow
@@ -276,44 +308,52 @@ def test_restoring_verifies_as_match_does_where_it_did_not(refined_database):
         assert done_pairs(store, verified=True) == set(PAIRS)
 
 
+@pytest.mark.parametrize("adjustment", [Adjustment, GreyAdjustment])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, pytest.param(RuntimeError, marks=pytest.mark.slow)])
-def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop):
+def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop, adjustment):
     whole = shutil.copy(database, tmp_path / "whole.db")
-    monkeypatch.setattr(run_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
-    move, moved = Adjustment.move, []
+    monkeypatch.setattr(stages_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
+    move, moved = adjustment.move, []
 
-    def counted(adjustment, part, on_image):
+    def counted(of_stage, part, on_image):
         moved.append(len(part.nodes))
-        return move(adjustment, part, on_image)
+        return move(of_stage, part, on_image)
 
-    def stop_at_the_third(adjustment, part, on_image):
+    def stop_at_the_third(of_stage, part, on_image):
         if len(moved) == 2:
             raise stop("enough")
-        return counted(adjustment, part, on_image)
+        return counted(of_stage, part, on_image)
 
-    monkeypatch.setattr(Adjustment, "move", counted)
+    monkeypatch.setattr(adjustment, "move", counted)
     refined(whole, matched)
     parts_of_whole = moved.copy()
     assert len(parts_of_whole) > 3
     moved.clear()
     before = rows(database, "keypoints", "two_view_geometries")
-    monkeypatch.setattr(Adjustment, "move", stop_at_the_third)
+    monkeypatch.setattr(adjustment, "move", stop_at_the_third)
     with pytest.raises(stop, match="enough"):
         refined(database, matched)
     assert rows(database, "keypoints", "two_view_geometries") == before
-    assert len(rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"]) == 2
-    monkeypatch.setattr(Adjustment, "move", counted)
+    kept = rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"]
+    assert len(kept) == 2 + (adjustment is GreyAdjustment) * len(parts_of_whole)
+    monkeypatch.setattr(adjustment, "move", counted)
     refined(database, matched)
     assert moved[:2] == parts_of_whole[:2]
     assert sum(moved) == sum(parts_of_whole)
-    tables = ("keypoints", "two_view_geometries", "d2sfm_original_keypoints", "d2sfm_refined_parts")
+    tables = (
+        "keypoints",
+        "two_view_geometries",
+        "d2sfm_original_keypoints",
+        "d2sfm_keypoint_sigmas",
+        "d2sfm_refined_parts",
+    )
     assert rows(database, *tables) == rows(whole, *tables)
     assert rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"] == []
 
 
 @pytest.mark.slow
 def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatch):
-    monkeypatch.setattr(run_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
+    monkeypatch.setattr(stages_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
     move, moved = Adjustment.move, []
 
     def stop_at_the_second(adjustment, part, on_image):

@@ -23,7 +23,7 @@ from support.runs import error_of, finish, start, write_cut_outs
 from d2sfm.console import EXIT_INTERRUPTED
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore, RefinementStore, import_photographs, outdated_images
 from d2sfm.options import CameraMode, CameraOptions
-from d2sfm.refinement import refine as refinement
+from d2sfm.refinement import stages as refinement
 from d2sfm.refinement.schedule import schedule
 
 KILLS = 20 if ALL_TESTS else 8

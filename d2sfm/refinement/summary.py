@@ -1,0 +1,34 @@
+"""What a run of refinement did, in numbers and in a line."""
+
+from dataclasses import dataclass
+
+from d2sfm.matching.settings import Threshold
+
+
+@dataclass(kw_only=True)
+class RefinementSummary:
+    """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
+
+    images: int = 0  # of the last round; 0 where the keypoints were refined already
+    tracks: int = 0
+    moved: int = 0  # keypoints that were aligned with their track's reference
+    median_move_px: float = 0.0
+    exact: int | None = None  # of these, that grey values agree with; None where these were not looked at
+    verified: int = 0  # pairs with a geometry that the refined keypoints agree with
+    pairs: int = 0
+    alignment_s: float = 0.0  # of all rounds, as the next two
+    grey_s: float = 0.0
+    verification_s: float = 0.0
+    threshold: Threshold | None = None  # within which they agree
+    skipped: int = 0  # images and pairs that could not be verified, as their rows can't be used
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.moved} keypoints of {self.tracks} tracks in {self.images} images moved by "
+            f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s"
+        )
+        if self.exact is not None:
+            text += f", {self.exact} of them exact by grey values in {self.grey_s:.1f} s"
+        text = text if self.images else "keypoints are refined already"
+        verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
+        return f"refine: {text}, {verified} in {self.verification_s:.1f} s"
