@@ -14,7 +14,7 @@ from d2sfm.database import RefinementStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection
-from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, GreyAdjustment
+from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.map_source import MapSource, read_upright
 from d2sfm.refinement.schedule import schedule
@@ -50,7 +50,8 @@ class Stages:
             return GreyLevels(read_upright(self.folder, self.collection.images[number]))
 
         positions, sigmas = start.copy(), np.full(len(start), np.nan)
-        given = self.collection, self.tracks, start, levels_of
+        warps = photograph_warps(self.collection, self.tracks)
+        given = self.collection, self.tracks, start, warps, levels_of
         for nodes, found in self._parts(
             "refine by grey values", 3, lambda slots: GreyAdjustment(*given, slots, self.database.parent)
         ):
