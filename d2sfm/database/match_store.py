@@ -6,6 +6,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.camera_rows import read_camera, read_pose_priors
+from d2sfm.database.continued import continued_counts
 from d2sfm.database.migration import CAMERA_SENSOR, bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.pair_ids import image_pairs, pair_ids
@@ -112,6 +113,10 @@ class MatchStore(Store):
         check_descriptors(self.path, self._names[image_id], descriptors)
         return descriptors
 
+    def continued(self) -> dict[int, int]:
+        """How many keypoints at the end are continued tracks, by image_id, see ``continued_counts``."""
+        return continued_counts(self._connection)
+
     def done_pairs(self, verified: bool) -> np.ndarray:
         """Numbers (see ``pair_ids``) of the pairs of images that are there that have matches (there may be 0 of them)
         and, with verified, a two-view geometry, [P] int64, ascending."""
@@ -193,11 +198,8 @@ class MatchStore(Store):
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""
         counts = self.pair_counts()
-        pairs = image_pairs(counts["pair_id"]).tolist()
-        return [
-            (self._names[a], self._names[b], matches, inliers)
-            for (a, b), (_, matches, inliers) in zip(pairs, counts.tolist(), strict=True)
-        ]
+        pairs = zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True)
+        return [(self._names[a], self._names[b], matches, inliers) for (a, b), (_, matches, inliers) in pairs]
 
     def _require_images(self, *image_ids: int) -> None:
         for image_id in image_ids:

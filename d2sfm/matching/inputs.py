@@ -13,12 +13,14 @@ class MatchingInputs:
     def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
         self._store = store
         self._device = device
+        self._continued = store.continued()
         self._held = LruCache(self._read, capacity_bytes)
 
     def descriptors(self, image_id: int) -> torch.Tensor:
         """Descriptors on the device as they are stored, [N, 512] float16 or float32.
 
-        Raises RuntimeError where they are not D2-Net's, or not as many as there are keypoints.
+        Keypoints of continued tracks have none. Raises RuntimeError where they are not D2-Net's, or not as many as
+        there are other keypoints.
         """
         return self._held["descriptors", image_id]
 
@@ -31,7 +33,7 @@ class MatchingInputs:
         if kind == "view":
             return View(self._store.camera(image_id), self._store.keypoints(image_id))
         descriptors, keypoints = self._store.descriptors(image_id), self._store.keypoints(image_id)
-        if len(descriptors) != len(keypoints):
+        if len(descriptors) != len(keypoints) - self._continued.get(image_id, 0):
             raise RuntimeError(
                 f"{self._store.image_names()[image_id]} has {len(keypoints)} keypoints and {len(descriptors)} "
                 f"descriptors in {self._store.path}: run d2sfm extract into a new database"

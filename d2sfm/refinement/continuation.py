@@ -6,6 +6,7 @@ the alignment of grey values begins.
 """
 
 from dataclasses import replace
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -50,13 +51,14 @@ def predict(
     ]
     if not found:
         return Predictions(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))
-    columns = map(np.concatenate, zip(*found, strict=True))
-    track, image, places, maps, doubt = columns
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    places, image = columns[2], columns[1]
     inside = ((places > MARGIN_PX) & (places < sizes[image] - MARGIN_PX)).all(axis=1)
-    track, image, places, maps, doubt = (column[inside] for column in (track, image, places, maps, doubt))
+    track, image, places, maps, doubt = (column[inside] for column in columns)
     order = np.lexsort((doubt, image, track))
-    same = (np.diff(track[order]) == 0) & (np.diff(image[order]) == 0)
-    best = order[np.concatenate([[True][: len(order)], ~same])]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (np.diff(track[order]) != 0) | (np.diff(image[order]) != 0)
+    best = order[is_first]
     return Predictions(track[best], image[best], places[best], maps[best])
 
 
@@ -131,3 +133,45 @@ def extend(
     edges = collection.edges._replace(a=old[collection.edges.a], b=old[collection.edges.b])
     extended = replace(collection, images=images, edges=edges)
     return Extended(extended, Tracks(of_node, old[tracks.reference]), all_xy, all_warps, old, new)
+
+
+def members(tracks: Tracks, collection: Collection, nodes: np.ndarray) -> np.ndarray:
+    """Which of the nodes is each track's in each image, [T, I], -1 for none."""
+    found = np.full((len(tracks.reference), len(collection.images)), -1)
+    found[tracks.of_node[nodes], collection.image_of_node[nodes]] = nodes
+    return found
+
+
+class Continued(NamedTuple):
+    """What is new in a database, by ids of images: see ``RefinementStore.replace``."""
+
+    keypoints: dict[int, np.ndarray]  # [K, 4]
+    matches: dict[tuple[int, int], np.ndarray]  # [M, 2] with the exact keypoints of their track, and with each other
+    sigmas: dict[int, np.ndarray]  # [K]
+
+
+def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continued:
+    """Of what was found of all nodes, [N, 3] as of ``GreyAdjustment.move``, NaN where nothing is new; exact: [M] the
+    nodes of before, by their new numbers, that new ones are matched with."""
+    images, of_image = extended.collection.images, extended.collection.image_of_node
+    new = np.sort(extended.new[np.isfinite(found[extended.new, 2])])
+    own = np.bincount(of_image[extended.old], minlength=len(images))
+    first = extended.collection.first_node
+    row, is_new = np.arange(len(found)) - first[of_image], np.zeros(len(found) + 1, bool)  # the last is that of -1
+    row[new] = own[of_image[new]] + np.arange(len(new)) - np.searchsorted(of_image[new], of_image[new])
+    is_new[new] = True
+    keypoints, sigmas, matches = {}, {}, {}
+    for number, image in enumerate(images):
+        here = new[of_image[new] == number]
+        columns = image.in_image(found[here, :2]), np.full(len(here), max(image.per_input_px)), np.zeros(len(here))
+        keypoints[image.image_id], sigmas[image.image_id] = np.column_stack(columns), found[here, 2]
+    of_track = members(extended.tracks, extended.collection, np.concatenate([exact, new]))
+    for a, b in permutations(range(len(images)), 2):
+        if images[a].image_id < images[b].image_id:
+            of_a, of_b = of_track[:, a], of_track[:, b]
+            joined = (of_a >= 0) & (of_b >= 0) & (is_new[of_a] | is_new[of_b])
+            if joined.any():
+                matches[images[a].image_id, images[b].image_id] = np.stack(
+                    [row[of_a[joined]], row[of_b[joined]]], axis=1
+                )
+    return Continued(keypoints, matches, sigmas)

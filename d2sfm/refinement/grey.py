@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2sfm.coordinates import image_from_input, input_from_image
-from d2sfm.options import Convention
+from d2sfm.coordinates import input_from_image
 from d2sfm.refinement.collection import Collection
 from d2sfm.refinement.grey_levels import FINER, GreyLevels, step_px
 from d2sfm.refinement.least_squares import Window, align, sample
@@ -158,8 +157,7 @@ class GreyAdjustment:
         return patches.view(len(slots), PATCH_SIDE, PATCH_SIDE)
 
     def _in_photograph(self, image: int, nodes: np.ndarray) -> np.ndarray:
-        of = self._images[image]
-        return image_from_input(self._xy[nodes], of.input_size, of.upright_size, Convention.COLMAP)
+        return self._images[image].in_upright(self._xy[nodes])
 
 
 def photograph_warps(collection: Collection, tracks: Tracks) -> np.ndarray:

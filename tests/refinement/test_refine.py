@@ -114,12 +114,12 @@ def errors_px(path, matched):
 
 
 def test_refined_keypoints_are_nearer_to_the_truth(database, matched):
-    untouched = rows(database, "matches", "descriptors")
+    untouched = rows(database, "descriptors")
     summary = refined(database, matched)
     before, after = errors_px(matched.database, matched), errors_px(database, matched)
     print(f"median {np.median(before):.2f} px, refined {np.median(after):.2f} px")
     assert np.median(after) < 0.5 * np.median(before)
-    assert rows(database, "matches", "descriptors") == untouched
+    assert rows(database, "descriptors") == untouched
     assert (summary.images, summary.pairs, summary.verified) == (3, 3, 3)
     assert summary.moved > summary.tracks > 100
     assert 0 < summary.median_move_px < 12
@@ -163,6 +163,31 @@ def test_grey_values_move_what_they_agree_with_and_nothing_else(database, refine
         note = {key: value for key, value in store.notes.refinement().items() if key != "grey"}
         store.notes.write("refinement", json.dumps(note))
     assert refined(database, matched, options=RefinementOptions(**CPU, grey=False)).images == 0
+
+
+def test_tracks_go_on_in_images_without_a_keypoint_of_theirs(database, refined_database, matched):
+    alone = refined(database, matched, options=RefinementOptions(**CPU, continue_=False))
+    assert alone.continued == 0
+    assert rows(database, "matches") == rows(matched.database, "matches")
+    with MatchStore(refined_database) as store:
+        more, errors = store.continued(), []
+        assert sum(more.values()) > 10
+        for a, b in PAIRS:
+            own = [len(store.keypoints(each)) - more.get(each, 0) for each in (a, b)]
+            matches = store.matches(a, b)
+            with MatchStore(matched.database) as before:
+                assert np.array_equal(matches[: len(before.matches(a, b))], before.matches(a, b))
+                added = matches[len(before.matches(a, b)) :]
+            assert (added >= own).any(axis=1).all()
+            xy_a, xy_b = (store.keypoints(each)[rows].astype(float) for each, rows in zip((a, b), added.T, strict=True))
+            expected, visible = transfer(matched.scene, matched.cameras[a - 1], matched.cameras[b - 1], xy_a)
+            errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible])
+            assert len(store.inlier_matches(a, b)) > len(matches) / 3
+    print(f"{more} added, median {np.median(np.concatenate(errors)):.3f} px")
+    assert np.median(np.concatenate(errors)) < 0.5
+    tables = ("keypoints", "matches", "descriptors", "d2sfm_features")
+    assert restore_database(refined_database) == 3
+    assert rows(refined_database, *tables) == rows(matched.database, *tables)
 
 
 @pytest.mark.slow
@@ -334,13 +359,15 @@ def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_
         refined(database, matched)
     assert rows(database, "keypoints", "two_view_geometries") == before
     kept = rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"]
-    assert len(kept) == 2 + (adjustment is GreyAdjustment) * len(parts_of_whole)
+    stage = "refine by grey values" if adjustment is GreyAdjustment else "refine"
+    assert [fingerprint.partition(" ")[2] for _, fingerprint, *_ in kept].count(stage) == 2
     monkeypatch.setattr(adjustment, "move", counted)
     refined(database, matched)
     assert moved[:2] == parts_of_whole[:2]
     assert sum(moved) == sum(parts_of_whole)
     tables = (
         "keypoints",
+        "matches",
         "two_view_geometries",
         "d2sfm_original_keypoints",
         "d2sfm_keypoint_sigmas",
