@@ -112,7 +112,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
         raise RuntimeError(
             f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
         )
-    if note != _note(options, done):
+    if note | of_alignment(note) != _note(options, done):
         with RefinementStore(database) as store:
             store.verify_otherwise(_note(options, done))
     return done
