@@ -130,5 +130,5 @@ class Stages:
 def of_alignment(options: Mapping[str, object]) -> dict[str, object]:
     """Of options of refinement, or what was noted of them, those that decide the positions."""
     noted = {name: options.get(name) for name in ("weights", "preprocessing", "precision")}
-    later = {name: options.get(name, False) for name in ("grey", "continue_")}  # earlier versions noted nothing
-    return noted | later
+    grey = options.get("grey", False)  # earlier versions did without, and noted nothing
+    return noted | {"grey": grey, "continue_": grey and options.get("continue_", False)}
