@@ -29,7 +29,7 @@ from accuracy import known_camera
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.chance import chance_explains
-from d2sfm.matching.epipolar import agreeing
+from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.matching.verification import Verification, View, verify
 from d2sfm.options import CameraOptions, ExtractionOptions, VerificationOptions
@@ -162,7 +162,7 @@ def matched(a: Picture, b: Picture, *, is_one_place: bool) -> Pair:
         similarities=np.einsum("md,md->m", a.descriptors[of_a], b.descriptors[of_b]),
         max_error_px=max_error_px,
         matching_s=seconds,
-        true=agreeing(a.camera, xy[0], b.camera, xy[1], pose, max_error_px) if is_one_place else None,
+        true=epipolar_errors_px(a.camera, xy[0], b.camera, xy[1], pose) <= max_error_px if is_one_place else None,
     )
 
 

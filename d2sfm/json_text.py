@@ -78,6 +78,8 @@ def _members(kind: Any) -> dict[str, Any] | None:
         return None
     if hasattr(kind, "IN_JSON"):
         return kind.IN_JSON
+    if hasattr(kind, "_fields"):
+        return {name: kind.__annotations__[name] for name in kind._fields}  # of a named tuple
     return {field.name: field.type for field in fields(kind)} if is_dataclass(kind) else None
 
 

@@ -93,7 +93,7 @@ COMMANDS_OF_COLMAP = {
 
 def plain(name: str) -> str:
     """A name of an option in the letters that all of d2sfm's have."""
-    return name.lstrip(f"-{LONG_DASHES}").replace("_", "-").lower()
+    return name.strip(f"-_{LONG_DASHES}").replace("_", "-").lower()
 
 
 def own_name(name: str, names: Iterable[str]) -> str | None:

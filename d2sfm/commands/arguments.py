@@ -96,7 +96,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: type[Options]) -> None:
     for kind in kinds:
         group = parser.add_argument_group(kind.TITLE)
         for field in fields(kind):
-            name = field.name.replace("_", "-")
+            name = field.name.rstrip("_").replace("_", "-")
             flag = f"--no-{name}" if field.type is bool and field.default else f"--{name}"
             group.add_argument(flag, dest=field.name, **_settings(field))
 

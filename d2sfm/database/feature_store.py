@@ -21,6 +21,7 @@ from d2sfm.database.tables import (
     OUTDATED,
     PAIR_TABLES,
     columns,
+    continued_or_0,
     create_our_tables,
     has_rows,
     tables,
@@ -29,14 +30,6 @@ from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype, GreyRange
 
 _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
-_WHOLE = (  # images whose rows fit each other: another tool may have cleared or replaced some
-    f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
-    "ON descriptors.image_id = images.image_id AND descriptors.rows = keypoints.rows "
-    "AND 4 * keypoints.rows = length(scores) AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
-    "AND coalesce(length(keypoints.data), 0) = 16 * keypoints.rows "
-    "AND coalesce(length(descriptors.data), 0) = descriptors.cols * descriptors.rows "
-    f"AND fingerprint != '{OUTDATED}'"
-)
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
 
 
@@ -77,14 +70,14 @@ class FeatureStore(Store):
         """
         if FEATURES not in tables(self._connection):
             return {}
-        rows = self._connection.rows(f"SELECT name, fingerprint FROM {_WHOLE}")
+        rows = self._connection.rows(f"SELECT name, fingerprint FROM {self._whole()}")
         return dict(sorted(rows))
 
     def torn(self) -> list[str]:
         """Sorted names of the images with features of d2sfm that are not whole, by what another tool did to them."""
         if FEATURES not in tables(self._connection):
             return []
-        whole = f"SELECT images.image_id FROM {_WHOLE}"
+        whole = f"SELECT images.image_id FROM {self._whole()}"
         sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id) WHERE fingerprint != '{OUTDATED}'"
         return sorted(name for (name,) in self._connection.rows(f"{sql} AND image_id NOT IN ({whole})"))
 
@@ -136,7 +129,8 @@ class FeatureStore(Store):
             )
 
     def read(self, name: str) -> Features:
-        """The features that ``write`` stored; descriptors have the dtype that they are stored in.
+        """The features that ``write`` stored, without continued tracks; descriptors have the dtype that they are stored
+        in.
 
         Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features,
         UnusableRow where they hold numbers that are none.
@@ -145,7 +139,7 @@ class FeatureStore(Store):
         with self._connection.transaction("DEFERRED"):
             rows = FEATURES in tables(self._connection) and self._connection.rows(
                 "SELECT input_width, input_height, scales, convention, scores, keypoints.data, descriptors.cols, "
-                f"descriptors.rows, {self._seen_as()} FROM {_WHOLE} WHERE images.image_id = ?",
+                f"descriptors.rows, {self._seen_as()} FROM {self._whole()} WHERE images.image_id = ?",
                 (image.image_id,),
             )
             if not rows:
@@ -154,6 +148,7 @@ class FeatureStore(Store):
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
         keypoints = np.frombuffer(keypoints or b"", "<f4").reshape(-1, 4).copy()
+        keypoints = keypoints[:count]
         check_keypoints(self.path, name, keypoints)
         check_descriptors(self.path, name, descriptors)
         keypoints[:, 3] = np.frombuffer(scores, "<f4")
@@ -169,15 +164,16 @@ class FeatureStore(Store):
         )
 
     def keypoints(self) -> Iterator["StoredKeypoints"]:
-        """Keypoints of the images whose features are whole, sorted by name; a warning where they can't be used."""
+        """Keypoints of the images whose features are whole, sorted by name, without continued tracks; a warning where
+        they can't be used."""
         images = self.images()
         for name in self.extracted():
-            [(width, height, convention, data, orientation, *greys)] = self._connection.rows(
-                f"SELECT input_width, input_height, convention, data, {self._seen_as()} "
+            [(width, height, convention, size, data, orientation, *greys)] = self._connection.rows(
+                f"SELECT input_width, input_height, convention, 4 * length(scores), data, {self._seen_as()} "
                 f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
-            keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
+            keypoints = np.frombuffer((data or b"")[:size], "<f4").reshape(-1, 4)
             try:
                 check_keypoints(self.path, name, keypoints)
             except UnusableRow as error:
@@ -212,13 +208,25 @@ class FeatureStore(Store):
         """Sorted names of the images whose features are whole and whose keypoints are those of extraction."""
         if ORIGINALS not in tables(self._connection):
             return list(self.extracted())
-        sql = f"SELECT name FROM {_WHOLE} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
+        sql = f"SELECT name FROM {self._whole()} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
         return sorted(name for (name,) in self._connection.rows(sql))
+
+    def _whole(self) -> str:
+        """SQL of images whose rows fit each other: another tool may have cleared or replaced some."""
+        return (
+            f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
+            "ON descriptors.image_id = images.image_id AND 4 * descriptors.rows = length(scores) "
+            f"AND keypoints.rows = descriptors.rows + {continued_or_0(self._connection)} "
+            "AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
+            "AND coalesce(length(keypoints.data), 0) = 16 * keypoints.rows "
+            "AND coalesce(length(descriptors.data), 0) = descriptors.cols * descriptors.rows "
+            f"AND fingerprint != '{OUTDATED}'"
+        )
 
     def _all_seen_as(self) -> list[tuple]:
         if FEATURES not in tables(self._connection):
             return []
-        return self._connection.rows(f"SELECT name, {self._seen_as()} FROM {_WHOLE} ORDER BY name")
+        return self._connection.rows(f"SELECT name, {self._seen_as()} FROM {self._whole()} ORDER BY name")
 
     def _seen_as(self) -> str:
         """SQL of a photograph's orientation and its range of greys."""

@@ -9,7 +9,7 @@ from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.notes import Note
 from d2sfm.database.removal import remove_features
 from d2sfm.database.store import Store
-from d2sfm.database.tables import FEATURES, columns, create_our_tables, tables
+from d2sfm.database.tables import FEATURES, columns, continued_or_0, create_our_tables, tables
 from d2sfm.text import first_of
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
@@ -65,7 +65,8 @@ class ForeignStore(Store):
         """Names of the images with keypoints that are not ours, and the type of their descriptors if they have any."""
         ours = "SELECT NULL WHERE FALSE"
         if FEATURES in tables(self._connection):
-            ours = f"SELECT image_id FROM {FEATURES} JOIN keypoints USING (image_id) WHERE 4 * rows = length(scores)"
+            ours = f"SELECT image_id FROM {FEATURES} JOIN keypoints USING (image_id) "
+            ours += f"WHERE 4 * (rows - {continued_or_0(self._connection)}) = length(scores)"
         # COLMAP's older versions know one type only, and have no column for it.
         type_id = "type" if "type" in columns(self._connection, "descriptors") else _SIFT
         type_id = f"iif(descriptors.image_id IS NULL, NULL, {type_id})"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.database.continued import continued_counts
 from d2sfm.database.image_reader import ImageReader
 from d2sfm.database.migration import CAMERA_SENSOR
 from d2sfm.database.pair_ids import image_pairs, pair_ids
@@ -29,6 +30,10 @@ class MatchStore(ImageReader):
         self._counts = dict(
             self._connection.rows("SELECT image_id, rows FROM keypoints WHERE typeof(rows) = 'integer' AND rows >= 0")
         )
+
+    def continued(self) -> dict[int, int]:
+        """How many keypoints at the end are continued tracks, by image_id, see ``continued_counts``."""
+        return continued_counts(self._connection)
 
     def done_pairs(self, verified: bool) -> np.ndarray:
         """Numbers (see ``pair_ids``) of the pairs of images that are there that have matches (there may be 0 of them)
@@ -146,11 +151,8 @@ class MatchStore(ImageReader):
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""
         counts = self.pair_counts()
-        pairs = image_pairs(counts["pair_id"]).tolist()
-        return [
-            (self._names[a], self._names[b], matches, inliers)
-            for (a, b), (_, matches, inliers) in zip(pairs, counts.tolist(), strict=True)
-        ]
+        pairs = zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True)
+        return [(self._names[a], self._names[b], matches, inliers) for (a, b), (_, matches, inliers) in pairs]
 
     def _are_pairs(self, pairs: np.ndarray) -> np.ndarray:
         are_pairs = of_images(pairs, list(self._names))

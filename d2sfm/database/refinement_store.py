@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from d2sfm.database.continued import add_continued, remove_continued
 from d2sfm.database.notes import Note
 from d2sfm.database.store import Store
 from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, SIGMAS, create_our_tables, tables
@@ -43,18 +44,24 @@ class RefinementStore(Store):
         return np.frombuffer(rows[0][0], "<f4").copy() if rows else np.full(count, np.nan, np.float32)
 
     def replace(
-        self, positions: Mapping[int, np.ndarray], note: Mapping, sigmas: Mapping[int, np.ndarray] | None = None
+        self,
+        positions: Mapping[int, np.ndarray],
+        note: Mapping,
+        sigmas: Mapping[int, np.ndarray] | None = None,
+        continued: tuple[Mapping[int, np.ndarray], Mapping[tuple[int, int], np.ndarray]] = ({}, {}),
     ) -> None:
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
 
-        positions: x, y in pixels of the photograph, [N, 2], by image_id; sigmas: as of ``sigmas``, by image_id. The
-        two-view geometries of all pairs go, as they are of the old positions; matches stay. Parts of unfinished runs
-        go, too. note: for ``notes.refinement``.
+        positions: x, y in pixels of the photograph, [N, 2], by image_id; sigmas: as of ``sigmas``, by image_id.
+        continued: keypoints and matches for ``add_continued``, in place of those of before. The two-view geometries of
+        all pairs go, as they are of the old positions; matches stay. Parts of unfinished runs go, too. note: for
+        ``notes.refinement``.
         Raises RuntimeError where an image has another number of keypoints.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():
             self._connection.rows(f"DELETE FROM {SIGMAS}")
+            remove_continued(self._connection)
             for image_id, xy in positions.items():
                 keypoints = self.keypoints(image_id)
                 if len(keypoints) != len(xy):
@@ -64,6 +71,7 @@ class RefinementStore(Store):
                 )
                 keypoints[:, :2] = xy
                 self._set_keypoints(image_id, keypoints)
+            add_continued(self._connection, *continued)
             for image_id, sigma in (sigmas or {}).items():
                 values = (image_id, sigma.astype("<f4").tobytes())
                 self._connection.rows(f"INSERT INTO {SIGMAS} (image_id, data) VALUES (?, ?)", values)
@@ -72,10 +80,12 @@ class RefinementStore(Store):
             self.notes.write(Note.REFINEMENT, json.dumps(note))
 
     def restore(self) -> int:
-        """Put the original keypoints back and return of how many images. Their pairs lose their geometries again."""
+        """Put the original keypoints back, and those alone, and return of how many images. Their pairs lose their
+        geometries again."""
         if ORIGINALS not in tables(self._connection):
             return 0
         with self._connection.transaction():
+            remove_continued(self._connection)
             rows = self._connection.rows(
                 f"SELECT image_id, {ORIGINALS}.data FROM {ORIGINALS} JOIN keypoints USING (image_id) "
                 f"WHERE length({ORIGINALS}.data) = length(keypoints.data)"

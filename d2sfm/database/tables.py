@@ -19,6 +19,9 @@ OUR_PAIR_TABLES = (SIMILARITIES, REFUSED)
 ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
 # Values of 16 bits that are black and white to the network, NULL for all; earlier versions have no columns.
 GREY_RANGE = ("grey_low", "grey_high")
+# How many keypoints at the end came from tracks that go on there: they have no descriptors or scores. Earlier versions
+# made none and have no column.
+CONTINUED = "continued"
 OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
@@ -27,7 +30,8 @@ OUR_TABLES = {
         "image_id INTEGER PRIMARY KEY NOT NULL REFERENCES images(image_id) ON DELETE CASCADE, "
         "input_width INTEGER NOT NULL, input_height INTEGER NOT NULL, "
         "scales TEXT NOT NULL, convention TEXT NOT NULL, fingerprint TEXT NOT NULL, scores BLOB NOT NULL, "
-        f"{ORIENTATION} INTEGER NOT NULL DEFAULT 1, {GREY_RANGE[0]} INTEGER, {GREY_RANGE[1]} INTEGER"
+        f"{ORIENTATION} INTEGER NOT NULL DEFAULT 1, {GREY_RANGE[0]} INTEGER, {GREY_RANGE[1]} INTEGER, "
+        f"{CONTINUED} INTEGER NOT NULL DEFAULT 0"
     ),
     SETTINGS: "key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL",
     CAMERAS_GIVEN: "camera_id INTEGER PRIMARY KEY NOT NULL REFERENCES cameras(camera_id) ON DELETE CASCADE",
@@ -55,6 +59,11 @@ def columns(connection: Connection, table: str, schema: str = "main") -> list[st
     return [name for (name,) in connection.rows("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
 
 
+def continued_or_0(connection: Connection) -> str:
+    """SQL of how many keypoints of an image are continued tracks, in a query of the features."""
+    return f"{FEATURES}.{CONTINUED}" if CONTINUED in columns(connection, FEATURES) else "0"
+
+
 def has_rows(connection: Connection, table: str) -> bool:
     """Whether a table that is there holds anything."""
     return bool(connection.rows(f"SELECT NULL FROM {table} LIMIT 1"))
@@ -65,8 +74,9 @@ def create_our_tables(connection: Connection) -> None:
     for name in sorted(OUR_TABLES.keys() - tables(connection)):
         connection.rows(f"CREATE TABLE {name} ({OUR_TABLES[name]})")
     there = columns(connection, FEATURES)
-    if ORIENTATION not in there:
-        connection.rows(f"ALTER TABLE {FEATURES} ADD COLUMN {ORIENTATION} INTEGER NOT NULL DEFAULT 1")
+    for name, default in ((ORIENTATION, 1), (CONTINUED, 0)):
+        if name not in there:
+            connection.rows(f"ALTER TABLE {FEATURES} ADD COLUMN {name} INTEGER NOT NULL DEFAULT {default}")
     for name in GREY_RANGE:
         if name not in there:
             connection.rows(f"ALTER TABLE {FEATURES} ADD COLUMN {name} INTEGER")

@@ -167,6 +167,7 @@ def _write_matches(
             if only_verified and not len(matches):
                 continue
             of_a, of_b = descriptors[a], descriptors[b]
+            matches = matches[(matches < (len(of_a), len(of_b))).all(axis=1)]  # without continued tracks
             pair = (name_of[a], name_of[b])
             cosine = np.einsum("md,md->m", of_a[matches[:, 0]], of_b[matches[:, 1]], dtype=np.float32)
             write_hloc_matches(file, pair, matches, len(of_a), (1 + cosine) / 2)

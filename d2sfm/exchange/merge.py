@@ -47,12 +47,8 @@ RENUMBERED = {
     "frames": {"frame_id": "frame", "rig_id": "rig"},
     "frame_data": {"frame_id": "frame", "data_id": "image", "sensor_id": "camera"},
     "pose_priors": {"pose_prior_id": "prior", "corr_data_id": "image", "corr_sensor_id": "camera"},
-    "keypoints": {"image_id": "image"},
-    "descriptors": {"image_id": "image"},
-    FEATURES: {"image_id": "image"},
+    **{table: {"image_id": "image"} for table in ("keypoints", "descriptors", FEATURES, ORIGINALS, SIGMAS)},
     CAMERAS_GIVEN: {"camera_id": "camera"},
-    ORIGINALS: {"image_id": "image"},
-    SIGMAS: {"image_id": "image"},
 }
 # What says nothing of a merged database.
 OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.IMAGES_BESIDE}

@@ -1,5 +1,6 @@
 """What matching reads of images, kept for the pairs to come in a bounded amount of memory."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -14,12 +15,13 @@ class MatchingInputs:
 
     def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
         # Not a method of this object: a ring of references would hold the memory until the garbage collector comes by.
-        self._held = LruCache(partial(_read, store, device), capacity_bytes)
+        self._held = LruCache(partial(_read, store, device, store.continued()), capacity_bytes)
 
     def descriptors(self, image_id: int) -> torch.Tensor:
         """Descriptors on the device as they are stored, [N, 512] float16 or float32.
 
-        Raises RuntimeError where they are not D2-Net's, or not as many as there are keypoints.
+        Keypoints of continued tracks have none. Raises RuntimeError where they are not D2-Net's, or not as many as
+        there are other keypoints.
         """
         return self._held["descriptors", image_id]
 
@@ -28,12 +30,14 @@ class MatchingInputs:
         return self._held["view", image_id]
 
 
-def _read(store: MatchStore, device: torch.device, key: tuple[str, int]) -> torch.Tensor | View:
+def _read(
+    store: MatchStore, device: torch.device, continued: Mapping[int, int], key: tuple[str, int]
+) -> torch.Tensor | View:
     kind, image_id = key
     if kind == "view":
         return View(store.camera(image_id), store.keypoints(image_id))
     descriptors, keypoints = store.descriptors(image_id), store.keypoints(image_id)
-    if len(descriptors) != len(keypoints):
+    if len(descriptors) != len(keypoints) - continued.get(image_id, 0):
         raise RuntimeError(
             f"{store.image_names()[image_id]} has {len(keypoints)} keypoints and {len(descriptors)} "
             f"descriptors in {store.path}: run d2sfm extract into a new database"

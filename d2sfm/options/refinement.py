@@ -32,6 +32,8 @@ class RefinementOptions(Options):
     )
     # Halves the errors of two thirds of the observations; where photographs look too different, it leaves them.
     grey: bool = option(True, help="leave keypoints where the early layers put them, without a look at grey values")
+    # Tracks get longer by a third, and so do points seen by three images or more.
+    continue_: bool = option(True, help="add no keypoints where photographs see a track's place without one of theirs")
     seed: int = option(0, help="seed of RANSAC")
 
     def _check(self):

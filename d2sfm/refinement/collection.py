@@ -79,8 +79,11 @@ class ImageKeypoints:
 
     def in_image(self, xy: np.ndarray) -> np.ndarray:
         """Pixels of the stored photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
-        xy = image_from_input(xy, self.input_size, self.upright_size, Convention.COLMAP)
-        return stored_from_upright(xy, self.image_size, self.orientation)
+        return stored_from_upright(self.in_upright(xy), self.image_size, self.orientation)
+
+    def in_upright(self, xy: np.ndarray) -> np.ndarray:
+        """Pixels of the upright photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
+        return image_from_input(xy, self.input_size, self.upright_size, Convention.COLMAP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +152,8 @@ def read_collection(images: list[ImageKeypoints], store: MatchStore) -> Collecti
     for a, b in in_tiles(pairs).tolist():
         try:
             matches = store.inlier_matches(a, b).astype(np.int64)
+            counts = [len(images[index[each]].xy) for each in (a, b)]
+            matches = matches[(matches < counts).all(axis=1)]  # tracks are continued anew
             if not len(matches):
                 continue
             of_a, of_b = matches.T

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d2sfm.coordinates import image_from_input, input_from_image
-from d2sfm.options import Convention
+from d2sfm.coordinates import input_from_image
 from d2sfm.refinement.collection import Collection
 from d2sfm.refinement.grey_levels import FINER, GreyLevels, step_px
 from d2sfm.refinement.least_squares import Window, align, sample
@@ -40,6 +39,7 @@ class Acceptance(NamedTuple):
 
 
 ACCEPTANCE = Acceptance(1.0, 0.85, 0.37)
+OF_PREDICTED = Acceptance(4.0, 0.9, 0.25)  # of positions without a keypoint of their own, that are known less well
 
 
 class Observations(NamedTuple):
@@ -68,8 +68,9 @@ class Observations(NamedTuple):
 class GreyAdjustment:
     """Aligns the nodes of tracks with their references by grey values.
 
-    xy: [N, 2] where the nodes lie by now, in pixels of their inputs. levels_of: levels of an image, by its number in
-    the collection. They are asked for picture by picture. slots, folder: as for ``Adjustment``.
+    xy: [N, 2] where the nodes lie by now, in pixels of their inputs; warps: as of ``photograph_warps``. levels_of:
+    levels of an image, by its number in the collection. They are asked for picture by picture. slots, folder: as for
+    ``Adjustment``. are_predicted: the nodes have no keypoint, so their way may be longer.
     """
 
     def __init__(
@@ -77,18 +78,18 @@ class GreyAdjustment:
         collection: Collection,
         tracks: Tracks,
         xy: np.ndarray,
+        warps: np.ndarray,
         levels_of: LevelsOf,
         slots: int,
         folder: Path | None = None,
+        *,
+        are_predicted: bool = False,
     ):
         self._images, self._xy, self._levels_of, self._track_of = collection.images, xy, levels_of, tracks.of_node
-        per_input_px = np.array([image.per_input_px for image in collection.images])[collection.image_of_node]
-        reference, inside = np.arange(len(xy)), tracks.of_node >= 0
-        reference[inside] = tracks.reference[tracks.of_node[inside]]
-        warps = warps_from_reference(tracks, collection.edges, collection.warps).astype(np.float64)
-        self._warps = per_input_px[:, :, None] * warps / per_input_px[reference][:, None]
-        self._input_px = per_input_px.max(axis=1)
+        self._warps, self._acceptance = warps, OF_PREDICTED if are_predicted else ACCEPTANCE
+        self._input_px = _per_input_px(collection).max(axis=1)
         self._octaves = np.floor(np.log2(np.maximum(self._input_px, 1))).astype(int)  # that are gone down first
+        self._octaves += are_predicted
         # Steps of a patch are pixels of the coarser photograph, and each has a level of such steps.
         stretch = np.sqrt(np.abs(np.linalg.det(self._warps)))
         self._of_patch = _level(1 / stretch)
@@ -140,7 +141,7 @@ class GreyAdjustment:
                 of_patch = self._of_patch[nodes[some]] + 2 * octave
                 patches = self._patches_at(slots[some], of_patch)
                 adjust(observations, some, levels, level, patches, of_patch, COARSE if octave else FINE)
-        accepted = observations.accepted(start, self._input_px[nodes], ACCEPTANCE)
+        accepted = observations.accepted(start, self._input_px[nodes], self._acceptance)
         found = np.column_stack([self._xy[nodes], np.full(len(nodes), np.nan)])
         of = self._images[image]
         found[accepted, :2] = input_from_image(observations.xy[accepted], of.input_size, of.upright_size)
@@ -156,8 +157,22 @@ class GreyAdjustment:
         return patches.view(len(slots), PATCH_SIDE, PATCH_SIDE)
 
     def _in_photograph(self, image: int, nodes: np.ndarray) -> np.ndarray:
-        of = self._images[image]
-        return image_from_input(self._xy[nodes], of.input_size, of.upright_size, Convention.COLMAP)
+        return self._images[image].in_upright(self._xy[nodes])
+
+
+def photograph_warps(collection: Collection, tracks: Tracks) -> np.ndarray:
+    """How the surroundings of each node look against those of its track's reference, [N, 2, 2]: offsets (x, y) in
+    pixels of the one upright photograph from those of the other."""
+    per_input_px = _per_input_px(collection)
+    reference, inside = np.arange(len(per_input_px)), tracks.of_node >= 0
+    reference[inside] = tracks.reference[tracks.of_node[inside]]
+    warps = warps_from_reference(tracks, collection.edges, collection.warps).astype(np.float64)
+    return per_input_px[:, :, None] * warps / per_input_px[reference][:, None]
+
+
+def _per_input_px(collection: Collection) -> np.ndarray:
+    """Of each node, [N, 2]."""
+    return np.array([image.per_input_px for image in collection.images])[collection.image_of_node]
 
 
 def cut_patches(levels: GreyLevels, xy: np.ndarray, level: int) -> Tensor:

@@ -18,6 +18,7 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.photograph import missing_photographs, read_headers
 from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
+from d2sfm.refinement.continuation import Continued
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
 from d2sfm.refinement.stages import Stages, of_alignment
 from d2sfm.refinement.summary import RefinementSummary
@@ -167,19 +168,28 @@ def _align(run: _Run, rounds: int, summary: RefinementSummary) -> None:
         positions, sigmas = stages.by_grey_values(positions)
         summary.exact = int(np.isfinite(sigmas[tracks.observations()]).sum())
         summary.grey_s += time.perf_counter() - by_features
-    of_images = collection.first_node[1:-1]
-    new = {
-        image.image_id: image.in_image(xy)
-        for image, xy in zip(collection.images, np.split(positions, of_images), strict=True)
-    }
-    if sigmas is not None:
-        sigmas = dict(zip(new, np.split(sigmas, of_images), strict=True))
-    with RefinementStore(run.database) as store:
-        store.replace(new, _note(run.options, rounds), sigmas)
+    _write(run, rounds, stages, positions, sigmas, summary)
     moves = np.linalg.norm(positions - collection.xy, axis=1)[tracks.observations()]
     summary.images, summary.tracks, summary.moved = len(collection.images), len(tracks.reference), len(moves)
     summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0
     summary.alignment_s += by_features - started
+
+
+def _write(
+    run: _Run, rounds: int, stages: Stages, positions: np.ndarray, sigmas: np.ndarray | None, summary: RefinementSummary
+) -> None:
+    """Positions of all nodes, in pixels of their inputs, and tracks that are continued from there."""
+    images, of_images = stages.collection.images, stages.collection.first_node[1:-1]
+    by_image = zip(images, np.split(positions, of_images), strict=True)
+    new, continued = {image.image_id: image.in_image(xy) for image, xy in by_image}, Continued({}, {}, {})
+    if sigmas is not None and run.options.continue_:
+        continued = stages.continued(positions, sigmas)
+        summary.continued = sum(map(len, continued.keypoints.values()))
+    if sigmas is not None:
+        sigmas = dict(zip(new, np.split(sigmas, of_images), strict=True))
+        sigmas = {each: np.append(sigma, continued.sigmas.get(each, [])) for each, sigma in sigmas.items()}
+    with RefinementStore(run.database) as store:
+        store.replace(new, _note(run.options, rounds), sigmas, continued[:2])
 
 
 def _read(run: _Run) -> tuple[Path, Collection]:

@@ -13,7 +13,7 @@ from d2sfm.network.weights.load import load_weights
 from d2sfm.options import Convention, RefinementOptions
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.grey import GreyAdjustment
+from d2sfm.refinement.grey import GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, Tracks
@@ -69,7 +69,8 @@ def refine_matches(
         moved[part.nodes] = adjustment.move(part)
     if options.grey:
         levels = [GreyLevels(picture) for picture in pictures]
-        adjustment = GreyAdjustment(collection, tracks, moved.copy(), levels.__getitem__, work.slots)
+        warps = photograph_warps(collection, tracks)
+        adjustment = GreyAdjustment(collection, tracks, moved.copy(), warps, levels.__getitem__, work.slots)
         for part in work.parts:
             moved[part.nodes] = adjustment.move(part)[:, :2]
     return images[1].in_image(moved[count:])

@@ -14,7 +14,8 @@ from d2sfm.database import RefinementStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection
-from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, GreyAdjustment
+from d2sfm.refinement.continuation import Continued, as_rows, extend, members, predict
+from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, OF_PREDICTED, GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.map_source import MapSource, read_upright
 from d2sfm.refinement.schedule import schedule
@@ -45,12 +46,9 @@ class Stages:
     def by_grey_values(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[N, 2] pixels of the inputs, from where the stage before has left the nodes, and [N] how sure they are, as
         of ``RefinementStore.sigmas``. Raises as ``by_features``."""
-
-        def levels_of(number: int) -> GreyLevels:
-            return GreyLevels(read_upright(self.folder, self.collection.images[number]))
-
         positions, sigmas = start.copy(), np.full(len(start), np.nan)
-        given = self.collection, self.tracks, start, levels_of
+        warps = photograph_warps(self.collection, self.tracks)
+        given = self.collection, self.tracks, start, warps, self._levels_of
         for nodes, found in self._parts(
             "refine by grey values", 3, lambda slots: GreyAdjustment(*given, slots, self.database.parent)
         ):
@@ -60,23 +58,59 @@ class Stages:
         np.fmin.at(sigmas, references, sigmas[exact])
         return positions, sigmas
 
+    def continued(self, xy: np.ndarray, sigmas: np.ndarray) -> Continued:
+        """Tracks continued into images that see their place without a node of theirs; see ``continuation``.
+
+        xy, sigmas: of all nodes, as of ``by_grey_values``. Raises as that does.
+        """
+        collection, tracks = self.collection, self.tracks
+        exact = np.flatnonzero(sigmas < OF_PREDICTED.largest_sigma_px)
+        exact = np.union1d(exact, tracks.reference[tracks.of_node[exact]])
+        seen = members(tracks, collection, np.flatnonzero(tracks.of_node >= 0)) >= 0
+        of_images = zip(collection.images, np.split(xy, collection.first_node[1:-1]), strict=True)
+        upright = np.concatenate([image.in_upright(each) for image, each in of_images])
+        sizes = np.array([image.upright_size for image in collection.images])
+        input_px = np.array([max(image.per_input_px) for image in collection.images])
+        warps = photograph_warps(collection, tracks)
+        predicted = predict(members(tracks, collection, exact), seen, upright, warps, sizes, input_px)
+        extended = extend(collection, tracks, xy, warps, predicted)
+
+        def begin(slots: int) -> GreyAdjustment:
+            given = extended.collection, extended.tracks, extended.xy, extended.warps, self._levels_of, slots
+            return GreyAdjustment(*given, self.database.parent, are_predicted=True)
+
+        found, done = np.full((len(extended.xy), 3), np.nan), extended.old[tracks.observations()]
+        work = extended.collection, extended.tracks, done
+        for nodes, values in self._parts("continue tracks", 3, begin, work):
+            found[nodes] = values
+        return as_rows(extended, extended.old[exact], found)
+
+    def _levels_of(self, number: int) -> GreyLevels:
+        return GreyLevels(read_upright(self.folder, self.collection.images[number]))
+
     def _parts(
-        self, stage: str, columns: int, begin: Callable[[int], Adjustment | GreyAdjustment]
+        self,
+        stage: str,
+        columns: int,
+        begin: Callable[[int], Adjustment | GreyAdjustment],
+        work: tuple[Collection, Tracks, np.ndarray] | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Nodes and what a stage found of them; each part is kept in the database, those of a stopped run are not
         redone.
 
         What is left to do is divided anew, so that nothing depends on how the stopped run was divided. begin: makes
-        what does it, with so many slots.
+        what does it, with so many slots. work: the collection, its tracks, and nodes that are not asked for (default:
+        all are).
         """
+        collection, tracks, not_asked = work or (self.collection, self.tracks, np.zeros(0, np.int64))
         with RefinementStore(self.database) as store:
             done = store.parts(self._fingerprint, stage, columns)
             yield from done
-            nodes = np.concatenate([np.zeros(0, np.int64), *(nodes for nodes, _ in done)])
-            work = schedule(self.collection, self.tracks, nodes)
-            adjustment = begin(work.slots)
-            with tqdm(total=work.nodes, desc=stage, unit="keypoint", disable=not self.progress) as bar:
-                for part in work.parts:
+            left_out = np.concatenate([not_asked, *(nodes for nodes, _ in done)])
+            planned = schedule(collection, tracks, left_out)
+            adjustment = begin(planned.slots)
+            with tqdm(total=planned.nodes, desc=stage, unit="keypoint", disable=not self.progress) as bar:
+                for part in planned.parts:
                     found = adjustment.move(part, bar.update)
                     store.save_part(self._fingerprint, stage, part.nodes, found)
                     yield part.nodes, found
@@ -85,7 +119,7 @@ class Stages:
     def _fingerprint(self) -> str:
         """Of all that decides the positions."""
         by_features = of_alignment(asdict(self.options)), STAGES, LARGEST_MOVE_PX
-        by_grey_values = COARSE, FINE, ACCEPTANCE
+        by_grey_values = COARSE, FINE, ACCEPTANCE, OF_PREDICTED
         digest = hashlib.sha256(json.dumps([by_features, by_grey_values]).encode())
         edges = self.collection.edges
         for array in (self.collection.xy, self.collection.scale, edges.a, edges.b, edges.weight):
@@ -96,4 +130,5 @@ class Stages:
 def of_alignment(options: Mapping[str, object]) -> dict[str, object]:
     """Of options of refinement, or what was noted of them, those that decide the positions."""
     noted = {name: options.get(name) for name in ("weights", "preprocessing", "precision")}
-    return noted | {"grey": options.get("grey", False)}  # earlier versions did without, and noted nothing
+    grey = options.get("grey", False)  # earlier versions did without, and noted nothing
+    return noted | {"grey": grey, "continue_": grey and options.get("continue_", False)}

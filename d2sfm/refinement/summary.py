@@ -14,6 +14,7 @@ class RefinementSummary:
     moved: int = 0  # keypoints that were aligned with their track's reference
     median_move_px: float = 0.0
     exact: int | None = None  # of these, that grey values agree with; None where these were not looked at
+    continued: int = 0  # keypoints more, of tracks in images that had none of theirs
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
     pairs: int = 0
     alignment_s: float = 0.0  # of all rounds, as the next two
@@ -29,6 +30,8 @@ class RefinementSummary:
         )
         if self.exact is not None:
             text += f", {self.exact} of them exact by grey values in {self.grey_s:.1f} s"
+        if self.continued:
+            text += f", {self.continued} added where these tracks go on"
         text = text if self.images else "keypoints are refined already"
         verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
         return f"refine: {text}, {verified} in {self.verification_s:.1f} s"

@@ -80,7 +80,7 @@ class RunValues:
         """Write them as a file that ``run_values`` reads; it is whole or not there."""
         lines = ["# All options of a run of d2sfm, which d2sfm run --config repeats."]
         for stage, values in self.stages.items():
-            lines += ["", f"[{stage}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
+            lines += ["", f"[{stage}]", *(f"{name.rstrip('_')} = {_toml(value)}" for name, value in values.items())]
         with replacing(path, sync=True) as stream:
             stream.write("\n".join([*lines, ""]).encode())
 

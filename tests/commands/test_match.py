@@ -147,7 +147,7 @@ def test_settings_without_pairs_count_as_none(database, capsys):
         (["--pairs", "poses"], "--pairs poses needs a COLMAP model: --model DIR"),
         (["--pairs", "covisibility", "--model", "nowhere"], "no COLMAP model in nowhere"),
         (["--pairs", "retrieval", "--global-descriptors", "nowhere.h5"], "no file nowhere.h5"),
-        (["--pairs", "Retrieval"], "no pairs file Retrieval"),
+        (["--pairs", "Retreival"], "no pairs file Retreival: did you mean retrieval?"),
         (["--write-pairs", "nowhere/pairs.txt"], "no folder nowhere for the pairs file pairs.txt"),
         (["--pairs", "sequential", "--overlap", "0"], "overlap must be 1 or more, found 0"),
         (["--pairs", "sequential", "--loop-candidates", "-1"], "loop_candidates must be 0 or more, found -1"),

@@ -33,6 +33,7 @@ def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
         "--rounds",
         "2",
         "--no-grey",
+        "--no-continue",
         "--verbose",
     ]
     output = ["--output", str(tmp_path / "copy.db"), "--images", str(database.parent / "photographs")]
@@ -41,7 +42,7 @@ def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
     with RefinementStore(tmp_path / "copy.db") as store:
         note = store.notes.refinement()
     expected = {"max_error": 3.0, "seed": 4, "preprocessing": "torch", "precision": "float32", "weights": "d2_ots"}
-    assert note == expected | {"rounds": 2, "grey": False}
+    assert note == expected | {"rounds": 2, "grey": False, "continue_": False}
 
 
 def test_a_cache_without_room_stays_empty(database, tmp_path, capsys):

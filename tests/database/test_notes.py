@@ -83,7 +83,9 @@ def test_the_note_of_refinement_holds_while_there_are_originals(database):
         assert notes.refinement() == {}
         notes.write(Note.REFINEMENT, '{"seed": 1}')
         assert notes.refinement() == {}
-        connection.rows("INSERT INTO d2sfm_features VALUES (1, 4, 4, '[1]', 'colmap', 'settings', '', 1, NULL, NULL)")
+        connection.rows(
+            "INSERT INTO d2sfm_features VALUES (1, 4, 4, '[1]', 'colmap', 'settings', '', 1, NULL, NULL, 0)"
+        )
         connection.rows("INSERT INTO d2sfm_original_keypoints VALUES (1, '')")
         assert notes.refinement() == {"seed": 1}
         connection.rows("UPDATE d2sfm_features SET fingerprint = ''")

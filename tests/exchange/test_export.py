@@ -14,7 +14,7 @@ from support.feature_database import descriptors_of_place, say_verified, write_f
 from support.feature_records import random_features
 from support.hloc import keypoints_of_hloc, matches_of_hloc
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive
 from d2sfm.exchange.export import export_database
 from d2sfm.formats.hdf5 import FILE_BYTES, created
 from d2sfm.formats.hloc_features import hloc_features_size, write_hloc_features
@@ -112,6 +112,22 @@ def test_pairs_without_inliers_are_no_verified_pairs(tmp_path, database):
     after = export_database(database, tmp_path, options=verified)
     assert after.pairs == before.pairs - 1 < every.pairs
     assert len((tmp_path / "pairs.txt").read_text().splitlines()) == after.pairs
+
+
+def test_continued_tracks_stay_in_the_database(tmp_path, database):
+    """They have no descriptors that another tool could match; positions and pairs of the others are as ever."""
+    export_database(database, tmp_path / "before", options=ExportOptions(matches=ExportedMatches.ALL))
+    with RefinementStore(database) as store:
+        positions = {image_id: store.keypoints(image_id)[:, :2] for image_id in (1, 2)}
+        more = {image_id: np.full((2, 4), 7, np.float32) for image_id in positions}
+        store.replace(positions, {}, None, (more, {(1, 2): np.array([[60, 3], [5, 61], [61, 60]])}))
+    export_database(database, tmp_path / "after", options=ExportOptions(matches=ExportedMatches.ALL))
+    for a, b in ((NAMES[0], NAMES[1]), (NAMES[1], NAMES[0])):
+        found = [matches_of_hloc(tmp_path / when / "matches.h5", a, b) for when in ("before", "after")]
+        np.testing.assert_array_equal(*(each[0] if isinstance(each, tuple) else each for each in found))
+    for name in NAMES[:2]:
+        found = [keypoints_of_hloc(tmp_path / when / "features.h5", name) for when in ("before", "after")]
+        np.testing.assert_array_equal(*found)
 
 
 def test_features_alone(tmp_path, database):

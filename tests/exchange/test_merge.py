@@ -265,7 +265,8 @@ def refine(path, note):
     with RefinementStore(path) as store:
         store.save_part("unfinished", "stage", np.zeros(1), np.zeros((1, 2)))
         xy = store.keypoints(1)[:, :2] + 0.25
-        store.replace({1: xy}, note, {1: np.full(len(xy), 0.125)})
+        continued = {1: np.full((1, 4), 5, np.float32)}
+        store.replace({1: xy}, note, {1: np.full(len(xy) + 1, 0.125)}, (continued, {}))
         store.save_part("unfinished", "stage", np.zeros(1), np.zeros((1, 2)))
 
 

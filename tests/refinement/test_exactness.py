@@ -2,7 +2,7 @@
 
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pycolmap
@@ -22,8 +22,10 @@ from d2sfm.refinement.refine import refine_database
 SIZE, FOCAL_PX, COUNT = (1600, 1200), 1500.0, 240
 FACTOR = 2.0  # pixels of the photograph for one of the network input
 FEW_TRIALS = VerificationOptions(max_num_trials=500)
+AS_EARLIER = RefinementOptions(grey=False)  # all that there was
 NOTE = asdict(RefinementOptions()) | {"max_error": MAX_ERROR, "rounds": 1}  # as earlier versions left it
 NOTE = {name: NOTE[name] for name in ("weights", "preprocessing", "precision", "max_error", "seed", "rounds")}
+NOTE_OF_NOW = NOTE | {"grey": False, "continue_": False}
 
 
 def refined_pair(path, noise_px, wrong=40):
@@ -83,24 +85,24 @@ def test_no_verified_pair_says_nothing(tmp_path):
 def test_refine_verifies_a_database_of_earlier_versions_within_what_it_finds_and_again_as_it_is_told(tmp_path):
     database = refined_pair(tmp_path / "db.db", 0.2)
     wide = contents(database)
-    summary = refine_database(database)
+    summary = refine_database(database, options=AS_EARLIER)
     assert "1 of 1 pairs verified again within 2 px of the network input and 1 px of the photograph" in str(summary)
     found = contents(database)
-    assert found[0] == NOTE | {"max_error_px": EXACT_PX}
-    assert refine_database(database).verified == 0  # nothing is left to do
+    assert found[0] == NOTE_OF_NOW | {"max_error_px": EXACT_PX}
+    assert refine_database(database, options=AS_EARLIER).verified == 0  # nothing is left to do
     assert contents(database) == found
-    refine_database(database, options=RefinementOptions(max_error=MAX_ERROR))
-    assert contents(database) == wide
-    refine_database(database)
+    refine_database(database, options=replace(AS_EARLIER, max_error=MAX_ERROR))
+    assert contents(database) == (NOTE_OF_NOW, wide[1])
+    refine_database(database, options=AS_EARLIER)
     assert contents(database) == found
-    refine_database(database, options=RefinementOptions(seed=1))
-    assert contents(database)[0] == NOTE | {"max_error_px": EXACT_PX, "seed": 1}
+    refine_database(database, options=replace(AS_EARLIER, seed=1))
+    assert contents(database)[0] == NOTE_OF_NOW | {"max_error_px": EXACT_PX, "seed": 1}
 
 
 def test_refine_leaves_a_database_of_earlier_versions_as_it_is_where_keypoints_are_not_exact(tmp_path):
     database = refined_pair(tmp_path / "db.db", 1.2)
     wide = contents(database)
-    refine_database(database)
+    refine_database(database, options=AS_EARLIER)
     assert contents(database) == wide
 
 
@@ -108,7 +110,7 @@ def test_refine_leaves_a_database_of_earlier_versions_as_it_is_where_keypoints_a
 def test_a_run_that_is_stopped_while_it_verifies_ends_as_an_unbroken_one(tmp_path, monkeypatch, stop_at):
     """Within the wide threshold, and within the one that was found."""
     unbroken, database = (refined_pair(tmp_path / name, 0.2) for name in ("unbroken.db", "db.db"))
-    refine_database(unbroken)
+    refine_database(unbroken, options=AS_EARLIER)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("DELETE FROM two_view_geometries")
     write, calls = MatchStore.write, []
@@ -122,9 +124,9 @@ def test_a_run_that_is_stopped_while_it_verifies_ends_as_an_unbroken_one(tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stop)
         with pytest.raises(KeyboardInterrupt):
-            refine_database(database)
+            refine_database(database, options=AS_EARLIER)
     assert contents(database)[1] == []
-    refine_database(database)
+    refine_database(database, options=AS_EARLIER)
     assert contents(database) == contents(unbroken)
 
 

@@ -6,7 +6,7 @@ from support.grey_texture import apply, inverse, photograph
 
 from d2sfm.coordinates import stored_array, stored_from_upright, upright_array
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.grey import GreyAdjustment
+from d2sfm.refinement.grey import GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.tracks import Edges, build_tracks
@@ -58,7 +58,7 @@ def adjusted(found, pictures, asked=None, **how):
             asked.append(number)
         return GreyLevels(pictures[number])
 
-    adjustment = GreyAdjustment(found, tracks, found.xy, levels_of, work.slots)
+    adjustment = GreyAdjustment(found, tracks, found.xy, photograph_warps(found, tracks), levels_of, work.slots)
     values = np.column_stack([found.xy, np.full(len(found.xy), np.nan)])
     for part in work.parts:
         values[part.nodes] = adjustment.move(part)

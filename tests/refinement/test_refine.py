@@ -42,7 +42,7 @@ OPTIONS = RefinementOptions(**CPU)
 
 
 class Matched(NamedTuple):
-    """Three views of the square, 240 x 180 px, of which the network saw 192 x 144."""
+    """Three views of the square, 320 x 240 px, of which the network saw 256 x 192."""
 
     scene: Scene
     cameras: list[Camera]
@@ -54,7 +54,7 @@ class Matched(NamedTuple):
 @pytest.fixture(scope="module")
 def matched(tmp_path_factory, square):
     root = tmp_path_factory.mktemp("square")
-    cameras = arc_of_views(CENTRE, 3, size=(240, 180))
+    cameras = arc_of_views(CENTRE, 3, size=(320, 240))
     (root / "images").mkdir()
     for camera in cameras:
         cv2.imwrite(str(root / "images" / camera.name), render(square, camera).image[..., ::-1])
@@ -64,7 +64,7 @@ def matched(tmp_path_factory, square):
         camera_model="PINHOLE",
         camera_params=f"{first.fx},{first.fy},{first.cx},{first.cy}",
     )
-    options = ExtractionOptions(max_edge=192, **CPU)
+    options = ExtractionOptions(max_edge=256, **CPU)
     extract_to_database(root / "db.db", root / "images", options=options, cameras=given)
     # Not the default, so that restoring has to look up what match was given.
     match_database(root / "db.db", verification=VerificationOptions(max_error=6.0, seed=3))
@@ -110,18 +110,18 @@ def errors_px(path, matched):
         with MatchStore(path) as store:
             xy_a, xy_b = store.keypoints(a)[of_a].astype(float), store.keypoints(b)[of_b]
         expected, visible = transfer(matched.scene, matched.cameras[a - 1], matched.cameras[b - 1], xy_a)
-        errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible] * 192 / 240)
+        errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible] * 256 / 320)
     return np.concatenate(errors)
 
 
 def test_refined_keypoints_are_nearer_to_the_truth(database, matched, capsys):
-    untouched = rows(database, "matches", "descriptors", SIMILARITIES)
+    untouched = rows(database, "descriptors")
     summary = refined(database, matched)
     assert capsys.readouterr().err == ""
     before, after = errors_px(matched.database, matched), errors_px(database, matched)
     print(f"median {np.median(before):.2f} px, refined {np.median(after):.2f} px")
     assert np.median(after) < 0.5 * np.median(before)
-    assert rows(database, "matches", "descriptors", SIMILARITIES) == untouched
+    assert rows(database, "descriptors") == untouched
     assert (summary.images, summary.pairs, summary.verified) == (3, 3, 3)
     assert summary.moved > summary.tracks > 100
     assert 0 < summary.median_move_px < 12
@@ -148,7 +148,8 @@ def test_grey_values_move_what_they_agree_with_and_nothing_else(database, refine
             by_features = store.keypoints(image_id)
             assert np.isnan(store.sigmas(image_id)).all()
         with RefinementStore(refined_database) as store:
-            found, sigmas = store.keypoints(image_id), store.sigmas(image_id)
+            own = len(by_features)  # others are continued tracks
+            found, sigmas = store.keypoints(image_id)[:own], store.sigmas(image_id)[:own]
         stays = np.isnan(sigmas)
         assert np.array_equal(found[stays], by_features[stays])
         assert np.linalg.norm(found[~stays] - by_features[~stays], axis=1).max() < 320 / 256
@@ -167,6 +168,31 @@ def test_grey_values_move_what_they_agree_with_and_nothing_else(database, refine
     again = refined(database, matched, options=RefinementOptions(**CPU, grey=False))
     assert (again.images, again.verified) == (0, 0)
     assert rows(database, "two_view_geometries") == before
+
+
+def test_tracks_go_on_in_images_without_a_keypoint_of_theirs(database, refined_database, matched):
+    alone = refined(database, matched, options=RefinementOptions(**CPU, continue_=False))
+    assert alone.continued == 0
+    assert rows(database, "matches") == rows(matched.database, "matches")
+    with MatchStore(refined_database) as store:
+        more, errors = store.continued(), []
+        assert sum(more.values()) > 10
+        for a, b in PAIRS:
+            own = [len(store.keypoints(each)) - more.get(each, 0) for each in (a, b)]
+            matches = store.matches(a, b)
+            with MatchStore(matched.database) as before:
+                assert np.array_equal(matches[: len(before.matches(a, b))], before.matches(a, b))
+                added = matches[len(before.matches(a, b)) :]
+            assert (added >= own).any(axis=1).all()
+            xy_a, xy_b = (store.keypoints(each)[rows].astype(float) for each, rows in zip((a, b), added.T, strict=True))
+            expected, visible = transfer(matched.scene, matched.cameras[a - 1], matched.cameras[b - 1], xy_a)
+            errors.append(np.linalg.norm(expected - xy_b, axis=1)[visible])
+            assert len(store.inlier_matches(a, b)) > len(matches) / 3
+    print(f"{more} added, median {np.median(np.concatenate(errors)):.3f} px")
+    assert np.median(np.concatenate(errors)) < 0.5
+    tables = ("keypoints", "matches", "descriptors", "d2sfm_features")
+    assert restore_database(refined_database) == 3
+    assert rows(refined_database, *tables) == rows(matched.database, *tables)
 
 
 @pytest.mark.slow
@@ -265,7 +291,10 @@ def test_pairs_are_verified_again_as_match_did_but_for_the_threshold(database, m
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-def test_match_keeps_the_threshold_of_refinement(refined_database, matched, overwrite, caplog):
+def test_match_keeps_the_threshold_of_refinement(database, refined_database, matched, overwrite, caplog):
+    if overwrite:  # which leaves continued tracks without matches
+        refined(database, matched, options=RefinementOptions(**CPU, continue_=False))
+        refined_database = database
     before = rows(refined_database, "two_view_geometries", "d2sfm_settings")
     if not overwrite:
         with sqlite3.connect(refined_database) as connection:
@@ -335,13 +364,15 @@ def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_
         refined(database, matched)
     assert rows(database, "keypoints", "two_view_geometries") == before
     kept = rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"]
-    assert len(kept) == 2 + (adjustment is GreyAdjustment) * len(parts_of_whole)
+    stage = "refine by grey values" if adjustment is GreyAdjustment else "refine"
+    assert [fingerprint.partition(" ")[2] for _, fingerprint, *_ in kept].count(stage) == 2
     monkeypatch.setattr(adjustment, "move", counted)
     refined(database, matched)
     assert moved[:2] == parts_of_whole[:2]
     assert sum(moved) == sum(parts_of_whole)
     tables = (
         "keypoints",
+        "matches",
         "two_view_geometries",
         "d2sfm_original_keypoints",
         "d2sfm_keypoint_sigmas",
@@ -430,10 +461,10 @@ def test_changed_photographs_are_refused(database, matched, tmp_path):
     before = rows(database, "keypoints", "two_view_geometries")
     photograph = folder / "view_01.png"
     cv2.imwrite(str(photograph), np.zeros((200, 300, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, expected 240 x 180 px"):
+    with pytest.raises(ValueError, match=r"view_01\.png is 300 x 200 px, expected 320 x 240 px"):
         refined(database, matched, images=folder)
     (folder / "view_02.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"300 x 200 px, expected 240 x 180 px; view_02\.png is an empty file"):
+    with pytest.raises(ValueError, match=r"300 x 200 px, expected 320 x 240 px; view_02\.png is an empty file"):
         refined(database, matched, images=folder)
     assert rows(database, "keypoints", "two_view_geometries") == before
 

@@ -49,9 +49,9 @@ def require_whole(database: Path) -> dict:
     assert found["keypoints"].keys() == found["descriptors"].keys() == found["d2sfm_features"].keys()
     for name, (rows, _, data) in found["keypoints"].items():
         _, of_descriptors, row_bytes, descriptors = found["descriptors"][name]
-        assert rows == of_descriptors == len(data) // 16 == len(descriptors) // row_bytes
-        *_, scores, orientation, _, _ = found["d2sfm_features"][name]
-        assert len(scores) == 4 * rows
+        *_, scores, orientation, _, _, continued = found["d2sfm_features"][name]
+        assert rows == len(data) // 16
+        assert rows - continued == of_descriptors == len(descriptors) // row_bytes == len(scores) // 4
         assert orientation in range(1, 9)
     for pair, (rows, _, data) in found["matches"].items():
         assert len(data or b"") == 8 * rows

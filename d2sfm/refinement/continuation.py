@@ -1,0 +1,177 @@
+"""Where tracks go on in images that see their place without a keypoint of theirs: predicted from what is exact.
+
+Around each exact observation of a track, other tracks lie that both of two images see exactly. Where these say with one
+voice how the surroundings are mapped, the track's place in the other image is known to a pixel or two, which is where
+the alignment of grey values begins.
+"""
+
+from dataclasses import replace
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from d2sfm.coordinates import input_from_image
+from d2sfm.refinement.collection import Collection
+from d2sfm.refinement.tracks import Tracks
+
+NEIGHBOURS = 12
+LEAST_IN_COMMON = 30  # exact tracks of a pair of images, below which nothing is predicted
+LARGEST_SPREAD_PX, LARGEST_DISTANCE_PX = 2.0, 120.0  # of what the neighbours say, and of the farthest; see ``predict``
+ROBUST_PX, ROUNDS = 1.5, 3
+RIDGE_PX = 2.0  # of offsets, that keep neighbours on a line from saying anything across it
+LARGEST_CHANGE_OF_AREA = 5.0
+MARGIN_PX = 16  # of the photograph, at its border
+
+
+class Predictions(NamedTuple):
+    """Places of K tracks in images that have no observation of them. The most certain of each track and image."""
+
+    track: np.ndarray  # [K]
+    image: np.ndarray  # [K]
+    xy: np.ndarray  # [K, 2] pixels of the photograph, upright
+    warps: np.ndarray  # [K, 2, 2] from the reference's photograph, for offsets (x, y)
+
+
+def predict(
+    exact: np.ndarray, seen: np.ndarray, xy: np.ndarray, warps: np.ndarray, sizes: np.ndarray, unit_px: np.ndarray
+) -> Predictions:
+    """Where tracks are in images that do not see them yet.
+
+    exact: [T, I] node of each track in each image whose position is exact, -1 for none; seen: [T, I] bool, whether the
+    track has a node there at all. xy: [N, 2] and warps: [N, 2, 2] of the nodes, as in ``Predictions``. sizes: [I, 2]
+    (width, height) of the upright photographs; unit_px: [I] their pixels for one that the limits above are counted in.
+    """
+    found = [
+        of_pair
+        for a in range(exact.shape[1])
+        for b in range(exact.shape[1])
+        if a != b and (of_pair := _of_pair(a, b, exact, seen, xy, warps, unit_px)) is not None
+    ]
+    if not found:
+        return Predictions(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    places, image = columns[2], columns[1]
+    inside = ((places > MARGIN_PX) & (places < sizes[image] - MARGIN_PX)).all(axis=1)
+    track, image, places, maps, doubt = (column[inside] for column in columns)
+    order = np.lexsort((doubt, image, track))
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (np.diff(track[order]) != 0) | (np.diff(image[order]) != 0)
+    best = order[is_first]
+    return Predictions(track[best], image[best], places[best], maps[best])
+
+
+def _of_pair(a: int, b: int, exact, seen, xy, warps, unit_px) -> tuple[np.ndarray, ...] | None:
+    """Of tracks that image a sees exactly and b not at all: columns of ``Predictions``, and how doubtful each is."""
+    both = np.flatnonzero((exact[:, a] >= 0) & (exact[:, b] >= 0))
+    asked = np.flatnonzero((exact[:, a] >= 0) & ~seen[:, b])
+    if len(both) < LEAST_IN_COMMON or not len(asked):
+        return None
+    places = xy[exact[asked, a]]
+    distance, near = cKDTree(xy[exact[both, a]]).query(places, k=NEIGHBOURS)
+    of_a, of_b = xy[exact[both, a]][near], xy[exact[both, b]][near]
+    middle_a, middle_b, maps, spread = _local_maps(distance, of_a, of_b, unit_px[b])
+    predicted = middle_b + np.einsum("nij,nj->ni", maps, places - middle_a)
+    area = np.linalg.det(maps) * (unit_px[a] / unit_px[b]) ** 2
+    spread, distance = spread / unit_px[b], distance[:, -1] / unit_px[a]
+    sure = (spread < LARGEST_SPREAD_PX) & (distance < LARGEST_DISTANCE_PX)
+    sure &= (area > 1 / LARGEST_CHANGE_OF_AREA) & (area < LARGEST_CHANGE_OF_AREA)
+    maps = maps @ warps[exact[asked, a]]
+    columns = asked, np.full(len(asked), b), predicted, maps, spread + distance / 100
+    return tuple(column[sure] for column in columns)
+
+
+def _local_maps(distance, of_a, of_b, unit_px: float) -> tuple[np.ndarray, ...]:
+    """Affine maps that fit neighbours [M, K, 2] of two images robustly: both middles [M, 2], the maps [M, 2, 2], and
+    what they are off [M]."""
+    near = np.exp(-0.5 * (distance / np.maximum(distance[:, -1:], 1e-9)) ** 2)
+    weight, ridge = near, (RIDGE_PX * unit_px) ** 2 * np.eye(2)
+    for _ in range(ROUNDS + 1):
+        share = (weight / weight.sum(axis=1, keepdims=True))[..., None]
+        middle_a, middle_b = (share * of_a).sum(axis=1), (share * of_b).sum(axis=1)
+        offset_a, offset_b = of_a - middle_a[:, None], of_b - middle_b[:, None]
+        weighted = (weight[..., None] * offset_a).transpose(0, 2, 1)
+        maps = (weighted @ offset_b + ridge).transpose(0, 2, 1) @ np.linalg.inv(weighted @ offset_a + ridge)
+        left = np.linalg.norm(offset_b - offset_a @ maps.transpose(0, 2, 1), axis=2)
+        used, weight = share[..., 0], near / (1 + (left / (ROBUST_PX * unit_px)) ** 2)
+    return middle_a, middle_b, maps, np.sqrt((used * left**2).sum(axis=1))
+
+
+class Extended(NamedTuple):
+    """A collection whose images have more nodes, behind those that they had, of the tracks that are predicted there."""
+
+    collection: Collection
+    tracks: Tracks
+    xy: np.ndarray  # [N, 2] pixels of the inputs
+    warps: np.ndarray  # [N, 2, 2] as of ``photograph_warps``
+    old: np.ndarray  # [M] the nodes that were there, by their numbers of before
+    new: np.ndarray  # [K] those of the predictions
+
+
+def extend(
+    collection: Collection, tracks: Tracks, xy: np.ndarray, warps: np.ndarray, predictions: Predictions
+) -> Extended:
+    """Add predictions to what they were made of. xy: [N, 2] pixels of the inputs; warps: as of ``photograph_warps``."""
+    counts = np.bincount(predictions.image, minlength=len(collection.images))
+    shift = np.concatenate([[0], np.cumsum(counts)])
+    old = np.arange(len(xy)) + shift[collection.image_of_node]
+    order = np.argsort(predictions.image, kind="stable")
+    new = np.empty(len(order), np.int64)
+    new[order] = np.arange(len(order)) + collection.first_node[1:][predictions.image[order]]
+    total = len(old) + len(new)
+    of_node, all_xy, all_warps = np.full(total, -1), np.empty((total, 2)), np.empty((total, 2, 2))
+    of_node[old], of_node[new] = tracks.of_node, predictions.track
+    all_xy[old], all_warps[old], all_warps[new] = xy, warps, predictions.warps
+    images = []
+    for number, image in enumerate(collection.images):
+        here = order[shift[number] : shift[number + 1]]
+        all_xy[new[here]] = input_from_image(predictions.xy[here], image.input_size, image.upright_size)
+        first = collection.first_node[number] + shift[number]
+        scale = np.concatenate([image.scale, np.ones(len(here))])
+        images.append(replace(image, xy=all_xy[first : first + len(scale)], scale=scale))
+    edges = collection.edges._replace(a=old[collection.edges.a], b=old[collection.edges.b])
+    extended = replace(collection, images=images, edges=edges)
+    return Extended(extended, Tracks(of_node, old[tracks.reference]), all_xy, all_warps, old, new)
+
+
+def members(tracks: Tracks, collection: Collection, nodes: np.ndarray) -> np.ndarray:
+    """Which of the nodes is each track's in each image, [T, I], -1 for none."""
+    found = np.full((len(tracks.reference), len(collection.images)), -1)
+    found[tracks.of_node[nodes], collection.image_of_node[nodes]] = nodes
+    return found
+
+
+class Continued(NamedTuple):
+    """What is new in a database, by ids of images: see ``RefinementStore.replace``."""
+
+    keypoints: dict[int, np.ndarray]  # [K, 4]
+    matches: dict[tuple[int, int], np.ndarray]  # [M, 2] with the exact keypoints of their track, and with each other
+    sigmas: dict[int, np.ndarray]  # [K]
+
+
+def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continued:
+    """Of what was found of all nodes, [N, 3] as of ``GreyAdjustment.move``, NaN where nothing is new; exact: [M] the
+    nodes of before, by their new numbers, that new ones are matched with."""
+    images, of_image = extended.collection.images, extended.collection.image_of_node
+    new = np.sort(extended.new[np.isfinite(found[extended.new, 2])])
+    own = np.bincount(of_image[extended.old], minlength=len(images))
+    first = extended.collection.first_node
+    row, is_new = np.arange(len(found)) - first[of_image], np.zeros(len(found) + 1, bool)  # the last is that of -1
+    row[new] = own[of_image[new]] + np.arange(len(new)) - np.searchsorted(of_image[new], of_image[new])
+    is_new[new] = True
+    keypoints, sigmas, matches = {}, {}, {}
+    for number, image in enumerate(images):
+        here = new[of_image[new] == number]
+        columns = image.in_image(found[here, :2]), np.full(len(here), max(image.per_input_px)), np.zeros(len(here))
+        keypoints[image.image_id], sigmas[image.image_id] = np.column_stack(columns), found[here, 2]
+    of_track = members(extended.tracks, extended.collection, np.concatenate([exact, new]))
+    for a, b in permutations(range(len(images)), 2):
+        if images[a].image_id < images[b].image_id:
+            of_a, of_b = of_track[:, a], of_track[:, b]
+            joined = (of_a >= 0) & (of_b >= 0) & (is_new[of_a] | is_new[of_b])
+            if joined.any():
+                matches[images[a].image_id, images[b].image_id] = np.stack(
+                    [row[of_a[joined]], row[of_b[joined]]], axis=1
+                )
+    return Continued(keypoints, matches, sigmas)

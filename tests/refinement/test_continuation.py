@@ -1,0 +1,147 @@
+"""Tracks predicted where an image sees their place without a keypoint: where neighbours agree, and only there."""
+
+import numpy as np
+import pytest
+from support.grey_texture import apply
+
+from d2sfm.refinement.collection import Collection, ImageKeypoints
+from d2sfm.refinement.continuation import as_rows, extend, members, predict
+from d2sfm.refinement.tracks import Edges, Tracks
+
+SIZE = (400, 300)
+FROM_FIRST = [
+    np.array([[1.0, 0, 0], [0, 1, 0]]),
+    np.array([[0.95, 0.1, 12.0], [-0.08, 1.05, -9.0]]),
+    np.array([[1.1, 0.0, -30.0], [0.05, 0.9, 20.0]]),
+]
+TRACKS = 120
+
+
+@pytest.fixture
+def seen():
+    """Which images see which track, [T, I] bool: all in the first, most in the others."""
+    found = np.random.default_rng(0).random((TRACKS, 3)) < 0.75
+    found[:, 0] = True
+    found[~found[:, 1:].any(axis=1), 1] = True
+    return found
+
+
+def views(seen, disturbed_px=0.0):
+    """A collection of nodes at the places that the images see, its tracks (references in the first image), positions
+    and warps in pixels of the photographs."""
+    random = np.random.default_rng(1)
+    places = random.uniform((60, 60), (340, 240), (TRACKS, 2))
+    images, tracks, warps = [], [], []
+    for number, affine in enumerate(FROM_FIRST):
+        here = np.flatnonzero(seen[:, number])
+        xy = apply(affine, places[here]) - 0.5
+        if number:
+            xy += random.uniform(-disturbed_px, disturbed_px, xy.shape)
+        images.append(
+            ImageKeypoints(
+                image_id=3 - number, name="", image_size=SIZE, input_size=SIZE, xy=xy, scale=np.ones(len(here))
+            )
+        )
+        tracks.append(here)
+        warps.append(np.tile(affine[:, :2], (len(here), 1, 1)))
+    edges = Edges(*(np.zeros(0, int) for _ in "ab"), np.zeros(0))
+    collection = Collection(images=images, edges=edges, warps=np.zeros((0, 2, 2)))
+    tracks = Tracks(np.concatenate(tracks), np.arange(TRACKS))
+    return places, collection, tracks, collection.xy + 0.5, np.concatenate(warps)
+
+
+def predicted(collection, tracks, xy, warps, exact=None, unit_px=1.0):
+    nodes = np.arange(len(xy)) if exact is None else exact
+    there = members(tracks, collection, np.arange(len(xy))) >= 0
+    return predict(
+        members(tracks, collection, nodes), there, xy, warps, np.array([SIZE] * 3), np.full(3, float(unit_px))
+    )
+
+
+def test_places_and_warps_are_those_of_the_surroundings(seen):
+    places, collection, tracks, xy, warps = views(seen)
+    found = predicted(collection, tracks, xy, warps)
+    assert len(found.track) > 0.9 * (~seen).sum()
+    assert not seen[found.track, found.image].any()
+    assert len(set(zip(found.track.tolist(), found.image.tolist(), strict=True))) == len(found.track)
+    for number, affine in enumerate(FROM_FIRST):
+        here = found.image == number
+        np.testing.assert_allclose(found.xy[here], apply(affine, places[found.track[here]]), atol=0.05)
+        np.testing.assert_allclose(found.warps[here], np.tile(affine[:, :2], (here.sum(), 1, 1)), atol=0.01)
+
+
+def test_some_wrong_neighbours_do_no_harm_and_many_forbid(seen):
+    places, collection, tracks, xy, warps = views(seen)
+    random = np.random.default_rng(2)
+    wrong = random.permutation(np.arange(TRACKS, len(xy)))
+    few, many = xy.copy(), xy.copy()
+    few[wrong[:15]] += random.uniform(20, 40, (15, 2))
+    many[wrong] += random.uniform(-20, 20, (len(wrong), 2))
+    found = predicted(collection, tracks, few, warps)
+    errors = [
+        np.linalg.norm(apply(FROM_FIRST[image], places[track]) - at)
+        for track, image, at in zip(found.track, found.image, found.xy, strict=True)
+    ]
+    assert len(errors) > 0.3 * (~seen).sum()
+    assert np.median(errors) < 0.5
+    assert len(predicted(collection, tracks, many, warps).track) < 0.05 * (~seen).sum()
+
+
+def test_nothing_is_predicted_from_few_tracks_or_of_what_is_not_exact(seen):
+    _, collection, tracks, xy, warps = views(seen)
+    none = predicted(collection, tracks, xy, warps, exact=np.arange(TRACKS))
+    assert [each.shape for each in none] == [(0,), (0,), (0, 2), (0, 2, 2)]
+    inexact = 7
+    exact = np.flatnonzero(tracks.of_node != inexact)
+    assert inexact not in predicted(collection, tracks, xy, warps, exact=exact).track
+    # Neighbours that are far off, as of pixels that are large.
+    assert len(predicted(collection, tracks, xy, warps, unit_px=0.1).track) == 0
+
+
+def test_nothing_is_predicted_beyond_the_picture(seen):
+    _, collection, tracks, xy, warps = views(seen)
+    beyond = (collection.image_of_node == 1)[:, None] * np.array([150.0, 0.0])
+    found = predicted(collection, tracks, xy + beyond, warps)
+    in_second = found.xy[found.image == 1]
+    assert 0 < len(in_second) < 0.8 * (~seen[:, 1]).sum()
+    assert (in_second[:, 0] < SIZE[0] - 16).all()
+
+
+def test_an_extended_collection_keeps_what_was_there(seen):
+    _, collection, tracks, xy, warps = views(seen)
+    found = predicted(collection, tracks, xy, warps)
+    extended = extend(collection, tracks, collection.xy, warps, found)
+    assert np.array_equal(extended.xy[extended.old], collection.xy)
+    assert np.array_equal(extended.tracks.of_node[extended.old], tracks.of_node)
+    assert np.array_equal(extended.old[tracks.reference], extended.tracks.reference)
+    assert np.array_equal(np.sort(np.append(extended.old, extended.new)), np.arange(len(extended.xy)))
+    assert np.array_equal(extended.collection.image_of_node[extended.new], found.image)
+    assert np.array_equal(extended.tracks.of_node[extended.new], found.track)
+    np.testing.assert_allclose(extended.xy[extended.new] + 0.5, found.xy, atol=1e-9)
+    assert np.array_equal(extended.collection.xy, extended.xy)
+    for before, after in zip(collection.images, extended.collection.images, strict=True):
+        assert np.array_equal(after.xy[: len(before.xy)], before.xy)
+
+
+def test_rows_name_the_new_keypoints_by_their_place_behind_the_old(seen):
+    _, collection, tracks, xy, warps = views(seen)
+    extended = extend(collection, tracks, collection.xy, warps, predicted(collection, tracks, xy, warps))
+    found = np.full((len(extended.xy), 3), np.nan)
+    accepted = extended.new[::2]
+    found[accepted] = np.column_stack([extended.xy[accepted], np.full(len(accepted), 0.1)])
+    rows = as_rows(extended, extended.old, found)
+    assert sum(map(len, rows.keypoints.values())) == len(accepted) == sum(map(len, rows.sigmas.values()))
+    track_of = {}  # by image_id and row
+    for number, image in enumerate(collection.images):
+        old = np.flatnonzero(collection.image_of_node == number)
+        new = np.sort(accepted[extended.collection.image_of_node[accepted] == number])
+        track_of[image.image_id] = np.append(tracks.of_node[old], extended.tracks.of_node[new])
+        np.testing.assert_allclose(rows.keypoints[image.image_id][:, :2], extended.xy[new] + 0.5, atol=1e-9)
+    assert rows.matches.keys() == {(1, 2), (1, 3), (2, 3)}
+    count = {image.image_id: len(image.xy) for image in collection.images}
+    for (a, b), matches in rows.matches.items():
+        assert np.array_equal(track_of[a][matches[:, 0]], track_of[b][matches[:, 1]])
+        assert ((matches[:, 0] >= count[a]) | (matches[:, 1] >= count[b])).all()
+        both = np.intersect1d(track_of[a], track_of[b])
+        of_old = np.intersect1d(track_of[a][: count[a]], track_of[b][: count[b]])
+        assert len(matches) == len(both) - len(of_old)
