@@ -15,7 +15,7 @@ from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.grey import GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
-from d2sfm.refinement.schedule import schedule
+from d2sfm.refinement.schedule import Schedule, schedule
 from d2sfm.refinement.tracks import Edges, Tracks
 from d2sfm.refinement.warps import local_warps
 
@@ -68,12 +68,19 @@ def refine_matches(
     for part in work.parts:
         moved[part.nodes] = adjustment.move(part)
     if options.grey:
-        levels = [GreyLevels(picture) for picture in pictures]
-        warps = photograph_warps(collection, tracks)
-        adjustment = GreyAdjustment(collection, tracks, moved.copy(), warps, levels.__getitem__, work.slots)
-        for part in work.parts:
-            moved[part.nodes] = adjustment.move(part)[:, :2]
+        _by_grey_values(moved, collection, tracks, work, pictures)
     return images[1].in_image(moved[count:])
+
+
+def _by_grey_values(
+    moved: np.ndarray, collection: Collection, tracks: Tracks, work: Schedule, pictures: list[np.ndarray]
+) -> None:
+    """Move the nodes on, in place, where grey values of the pictures agree with them."""
+    levels = [GreyLevels(picture) for picture in pictures]
+    warps = photograph_warps(collection, tracks)
+    adjustment = GreyAdjustment(collection, tracks, moved.copy(), warps, levels.__getitem__, work.slots)
+    for part in work.parts:
+        moved[part.nodes] = adjustment.move(part)[:, :2]
 
 
 def _keypoints(picture: np.ndarray, features: Features, rows: np.ndarray) -> ImageKeypoints:
