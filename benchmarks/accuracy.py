@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ from d2sfm.options import (
 )
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.refinement.refine import refine_database
+from d2sfm.refinement.stages import of_alignment
 from d2sfm.text import aligned
 
 METHODS = ("sift", "d2", "refined")
@@ -155,8 +156,9 @@ def aligned_alike(database: Path, seed: int) -> RefinementOptions:
     """The options of refinement, those that a refined database was aligned with."""
     with FeatureStore(database) as store:
         noted = store.notes.refinement()
-    names = {field.name for field in fields(RefinementOptions)} - {"max_error", "seed"}
-    return RefinementOptions(seed=seed, **{name: noted[name] for name in names & noted.keys()})
+    if not noted:
+        return RefinementOptions(seed=seed)
+    return RefinementOptions(seed=seed, rounds=noted.get("rounds", 1), **of_alignment(noted))
 
 
 def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
