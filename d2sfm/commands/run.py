@@ -51,8 +51,8 @@ def add(commands) -> None:
         "--num-threads",
         type=int,
         metavar="N",
-        help="threads of mapping, -1 for all; only with 1 does the same seed give the same model (default: that of "
-        "--config, 1)",
+        help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model (default: "
+        "that of --config, -1)",
     )
 
 

@@ -31,6 +31,10 @@ class MatchStore(ImageReader):
             self._connection.rows("SELECT image_id, rows FROM keypoints WHERE typeof(rows) = 'integer' AND rows >= 0")
         )
 
+    def keypoint_counts(self) -> dict[int, int]:
+        """How many keypoints images have, by image_id, by what their rows say: also of those that can't be used."""
+        return dict(self._counts)
+
     def continued(self) -> dict[int, int]:
         """How many keypoints at the end are continued tracks, by image_id, see ``continued_counts``."""
         return continued_counts(self._connection)

@@ -52,8 +52,8 @@ def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool
     """Returns the numbers of pairs and matches."""
     names, number_of_pairs, number_of_matches = _with_keypoints(database), 0, 0
     with HlocMatches(path, names) as source, MatchStore(database) as store:
-        ids = store.image_ids()
-        counts = {name: len(store.keypoints(ids[name])) for name in names}
+        ids, continued = store.image_ids(), store.continued()  # of which no file knows
+        counts = {name: len(store.keypoints(ids[name])) - continued.get(ids[name], 0) for name in names}
         pairs = source.pairs()
         numbered = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint32).reshape(-1, 2)
         is_there = among(numbered, store.done_pairs(verified=False))

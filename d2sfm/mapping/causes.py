@@ -19,7 +19,6 @@ from d2sfm.mapping.quality import MIN_SUPPORT
 from d2sfm.text import first_of, printable
 
 LOOKED_AT = 30  # pairs, a few ms each
-COUNTED = 200  # images, of which keypoints are read
 MOST = 0.7  # share of the pairs that show a thing, for it to be the collection's
 SMALL_ANGLE_DEG = 1.5  # COLMAP triangulates no point below
 FEW_KEYPOINTS = 200  # of an image: D2-Net finds thousands where there is anything to see
@@ -52,7 +51,7 @@ def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]
         found = [
             _parts(given, pairs),
             _without_depth(pairs_shown) if pairs_shown else "",
-            _few(store, given, verified["inliers"]),
+            _few(list(store.keypoint_counts().values()), verified["inliers"]),
             _focal_lengths(store, pairs_shown, models) if pairs_shown else "",
         ]
     return tuple(cause for cause in found if cause)
@@ -110,9 +109,7 @@ def _without_depth(pairs: Sequence[_Pair]) -> str:
     )
 
 
-def _few(store: MatchStore, given: MappingInput, inliers: np.ndarray) -> str:
-    some = list(given.names)[:: 1 + len(given.names) // COUNTED]
-    keypoints = [len(store.keypoints(image_id)) for image_id in some if store.has_keypoints(image_id)]
+def _few(keypoints: list[int], inliers: np.ndarray) -> str:
     if (per_image := float(np.median(keypoints))) < FEW_KEYPOINTS:
         return (
             f"images have few keypoints, {per_image:.0f} in the median; try a larger extract --max-edge, and "

@@ -46,13 +46,18 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
     return 2 * max_error_px * float(np.hypot(camera.width, camera.height)) / (camera.width * camera.height)
 
 
-def chance_explains(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> bool:
-    """Whether random matches of two images would agree as well with some epipolar geometry.
+def false_alarms_of_pair(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> float:
+    """As ``false_alarms_log10``, of epipolar geometries of two images.
 
     matches: of the pair, of which so many agree within max_error_px, in pixels of the photographs.
     """
     share = max(share_near_line(camera, max_error_px) for camera in cameras)
-    return false_alarms_log10(matches, inliers, share) > 0
+    return false_alarms_log10(matches, inliers, share)
+
+
+def chance_explains(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> bool:
+    """Whether random matches of two images would agree as well with some epipolar geometry; see before."""
+    return false_alarms_of_pair(cameras, matches, inliers, max_error_px) > 0
 
 
 def chance_explains_plane(

@@ -13,7 +13,7 @@ class MatchSummary:
     already_there: int  # of these, passed over
     matches: int = 0  # of the pairs of this run
     verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
-    refused: int = 0  # pairs of this run in spite of their inliers, as chance explains them
+    refused: int = 0  # pairs of this run without geometry in spite of their inliers, as chance explains them
     matching_s: float = 0.0
     verification_s: float = 0.0
     skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used

@@ -6,10 +6,10 @@ the alignment of grey values begins.
 """
 
 from dataclasses import replace
-from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import csc_array
 from scipy.spatial import cKDTree
 
 from d2sfm.coordinates import input_from_image
@@ -25,6 +25,15 @@ LARGEST_CHANGE_OF_AREA = 5.0
 MARGIN_PX = 16  # of the photograph, at its border
 
 
+class Members(NamedTuple):
+    """Of some nodes of tracks those of each image, by number of the image: a table of all tracks and images takes
+    gigabytes where there are a thousand images of a million tracks."""
+
+    tracks: list[np.ndarray]  # ascending
+    nodes: list[np.ndarray]  # of these
+    count: int  # of all tracks
+
+
 class Predictions(NamedTuple):
     """Places of K tracks in images that have no observation of them. The most certain of each track and image."""
 
@@ -35,50 +44,60 @@ class Predictions(NamedTuple):
 
 
 def predict(
-    exact: np.ndarray, seen: np.ndarray, xy: np.ndarray, warps: np.ndarray, sizes: np.ndarray, unit_px: np.ndarray
+    exact: Members, seen: Members, xy: np.ndarray, warps: np.ndarray, sizes: np.ndarray, unit_px: np.ndarray
 ) -> Predictions:
     """Where tracks are in images that do not see them yet.
 
-    exact: [T, I] node of each track in each image whose position is exact, -1 for none; seen: [T, I] bool, whether the
-    track has a node there at all. xy: [N, 2] and warps: [N, 2, 2] of the nodes, as in ``Predictions``. sizes: [I, 2]
-    (width, height) of the upright photographs; unit_px: [I] their pixels for one that the limits above are counted in.
+    exact: the nodes whose position is exact; seen: all nodes of tracks. xy: [N, 2] and warps: [N, 2, 2] of the nodes,
+    as in ``Predictions``. sizes: [I, 2] (width, height) of the upright photographs; unit_px: [I] their pixels for one
+    that the limits above are counted in.
     """
-    found = [
-        of_pair
-        for a in range(exact.shape[1])
-        for b in range(exact.shape[1])
-        if a != b and (of_pair := _of_pair(a, b, exact, seen, xy, warps, unit_px)) is not None
-    ]
-    if not found:
-        return Predictions(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))
+    found = [(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))]
+    pairs = _pairs_in_common(exact, exact, LEAST_IN_COMMON)
+    for b in np.unique(pairs[:, 1]).tolist():  # image by image, as most places are predicted from several
+        of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px) for a in pairs[pairs[:, 1] == b, 0].tolist()]
+        track, places, maps, doubt = (np.concatenate(column) for column in zip(*of_pairs, strict=True))
+        inside = np.flatnonzero(((places > MARGIN_PX) & (places < sizes[b] - MARGIN_PX)).all(axis=1))
+        order = inside[np.lexsort((doubt[inside], track[inside]))]
+        best = order[np.unique(track[order], return_index=True)[1]]
+        found.append((track[best], np.full(len(best), b), places[best], maps[best]))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
-    places, image = columns[2], columns[1]
-    inside = ((places > MARGIN_PX) & (places < sizes[image] - MARGIN_PX)).all(axis=1)
-    track, image, places, maps, doubt = (column[inside] for column in columns)
-    order = np.lexsort((doubt, image, track))
-    is_first = np.ones(len(order), bool)
-    is_first[1:] = (np.diff(track[order]) != 0) | (np.diff(image[order]) != 0)
-    best = order[is_first]
-    return Predictions(track[best], image[best], places[best], maps[best])
+    order = np.lexsort(columns[1::-1])
+    return Predictions(*(column[order] for column in columns))
 
 
-def _of_pair(a: int, b: int, exact, seen, xy, warps, unit_px) -> tuple[np.ndarray, ...] | None:
-    """Of tracks that image a sees exactly and b not at all: columns of ``Predictions``, and how doubtful each is."""
-    both = np.flatnonzero((exact[:, a] >= 0) & (exact[:, b] >= 0))
-    asked = np.flatnonzero((exact[:, a] >= 0) & ~seen[:, b])
-    if len(both) < LEAST_IN_COMMON or not len(asked):
-        return None
-    places = xy[exact[asked, a]]
-    distance, near = cKDTree(xy[exact[both, a]]).query(places, k=NEIGHBOURS)
-    of_a, of_b = xy[exact[both, a]][near], xy[exact[both, b]][near]
+def _pairs_in_common(some: Members, others: Members, least: int) -> np.ndarray:
+    """Pairs of images that so many tracks or more join: they are some's in the one and others' in the other, [P, 2],
+    ascending."""
+    shared = (_incidence(some).T @ _incidence(others)).tocoo()
+    has_least = (shared.data >= least) & (shared.row != shared.col)
+    return np.unique(np.stack([shared.row, shared.col], axis=1)[has_least], axis=0)
+
+
+def _incidence(members: Members) -> csc_array:
+    """Which tracks are in which images, [T, I], 1 or 0."""
+    tracks, first = np.concatenate(members.tracks), np.cumsum([0, *map(len, members.tracks)])
+    return csc_array((np.ones(len(tracks), np.int32), tracks, first), (members.count, len(members.tracks)))
+
+
+def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px) -> tuple[np.ndarray, ...]:
+    """Of tracks that image a sees exactly and b not at all: columns of ``Predictions`` but the image, and how doubtful
+    each is."""
+    _, of_a, of_b = np.intersect1d(exact.tracks[a], exact.tracks[b], assume_unique=True, return_indices=True)
+    both_a, both_b = exact.nodes[a][of_a], exact.nodes[b][of_b]
+    is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True)
+    asked, nodes = exact.tracks[a][is_asked], exact.nodes[a][is_asked]
+    places = xy[nodes]
+    distance, near = cKDTree(xy[both_a]).query(places, k=NEIGHBOURS)
+    of_a, of_b = xy[both_a][near], xy[both_b][near]
     middle_a, middle_b, maps, spread = _local_maps(distance, of_a, of_b, unit_px[b])
     predicted = middle_b + np.einsum("nij,nj->ni", maps, places - middle_a)
     area = np.linalg.det(maps) * (unit_px[a] / unit_px[b]) ** 2
     spread, distance = spread / unit_px[b], distance[:, -1] / unit_px[a]
     sure = (spread < LARGEST_SPREAD_PX) & (distance < LARGEST_DISTANCE_PX)
     sure &= (area > 1 / LARGEST_CHANGE_OF_AREA) & (area < LARGEST_CHANGE_OF_AREA)
-    maps = maps @ warps[exact[asked, a]]
-    columns = asked, np.full(len(asked), b), predicted, maps, spread + distance / 100
+    maps = maps @ warps[nodes]
+    columns = asked, predicted, maps, spread + distance / 100
     return tuple(column[sure] for column in columns)
 
 
@@ -135,11 +154,12 @@ def extend(
     return Extended(extended, Tracks(of_node, old[tracks.reference]), all_xy, all_warps, old, new)
 
 
-def members(tracks: Tracks, collection: Collection, nodes: np.ndarray) -> np.ndarray:
-    """Which of the nodes is each track's in each image, [T, I], -1 for none."""
-    found = np.full((len(tracks.reference), len(collection.images)), -1)
-    found[tracks.of_node[nodes], collection.image_of_node[nodes]] = nodes
-    return found
+def members(tracks: Tracks, collection: Collection, nodes: np.ndarray) -> Members:
+    """Of these nodes, which are in tracks, those of each image."""
+    image_of_node = collection.image_of_node
+    nodes = nodes[np.lexsort((tracks.of_node[nodes], image_of_node[nodes]))]
+    of_images = np.split(nodes, np.searchsorted(image_of_node[nodes], np.arange(1, len(collection.images))))
+    return Members([tracks.of_node[each] for each in of_images], of_images, len(tracks.reference))
 
 
 class Continued(NamedTuple):
@@ -157,7 +177,7 @@ def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continu
     new = np.sort(extended.new[np.isfinite(found[extended.new, 2])])
     own = np.bincount(of_image[extended.old], minlength=len(images))
     first = extended.collection.first_node
-    row, is_new = np.arange(len(found)) - first[of_image], np.zeros(len(found) + 1, bool)  # the last is that of -1
+    row, is_new = np.arange(len(found)) - first[of_image], np.zeros(len(found), bool)
     row[new] = own[of_image[new]] + np.arange(len(new)) - np.searchsorted(of_image[new], of_image[new])
     is_new[new] = True
     keypoints, sigmas, matches = {}, {}, {}
@@ -165,13 +185,14 @@ def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continu
         here = new[of_image[new] == number]
         columns = image.in_image(found[here, :2]), np.full(len(here), max(image.per_input_px)), np.zeros(len(here))
         keypoints[image.image_id], sigmas[image.image_id] = np.column_stack(columns), found[here, 2]
-    of_track = members(extended.tracks, extended.collection, np.concatenate([exact, new]))
-    for a, b in permutations(range(len(images)), 2):
+    of_new, of_all = (
+        members(extended.tracks, extended.collection, nodes) for nodes in (new, np.concatenate([exact, new]))
+    )
+    pairs = _pairs_in_common(of_new, of_all, 1)
+    for a, b in np.unique(np.concatenate([pairs, pairs[:, ::-1]]), axis=0).tolist():
         if images[a].image_id < images[b].image_id:
-            of_a, of_b = of_track[:, a], of_track[:, b]
-            joined = (of_a >= 0) & (of_b >= 0) & (is_new[of_a] | is_new[of_b])
-            if joined.any():
-                matches[images[a].image_id, images[b].image_id] = np.stack(
-                    [row[of_a[joined]], row[of_b[joined]]], axis=1
-                )
+            _, *both = np.intersect1d(of_all.tracks[a], of_all.tracks[b], assume_unique=True, return_indices=True)
+            of_a, of_b = (of_all.nodes[image][rows] for image, rows in zip((a, b), both, strict=True))
+            joined = is_new[of_a] | is_new[of_b]
+            matches[images[a].image_id, images[b].image_id] = np.stack([row[of_a[joined]], row[of_b[joined]]], axis=1)
     return Continued(keypoints, matches, sigmas)

@@ -12,7 +12,7 @@ import torch
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
-from d2sfm.matching.chance import false_alarms_log10, share_near_line
+from d2sfm.matching.chance import false_alarms_of_pair
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px
 from d2sfm.matching.tasks import PairTask, run_pairs
@@ -90,6 +90,4 @@ def _pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]
 
 
 def _by_chance(views: Iterable[View], matches: int, inliers: int, max_error_px: float) -> float:
-    """See ``false_alarms_log10``."""
-    share = max(share_near_line(view.camera, max_error_px) for view in views)
-    return false_alarms_log10(matches, inliers, share)
+    return false_alarms_of_pair([view.camera for view in views], matches, inliers, max_error_px)

@@ -66,7 +66,7 @@ class Stages:
         collection, tracks = self.collection, self.tracks
         exact = np.flatnonzero(sigmas < OF_PREDICTED.largest_sigma_px)
         exact = np.union1d(exact, tracks.reference[tracks.of_node[exact]])
-        seen = members(tracks, collection, np.flatnonzero(tracks.of_node >= 0)) >= 0
+        seen = members(tracks, collection, np.flatnonzero(tracks.of_node >= 0))
         of_images = zip(collection.images, np.split(xy, collection.first_node[1:-1]), strict=True)
         upright = np.concatenate([image.in_upright(each) for image, each in of_images])
         sizes = np.array([image.upright_size for image in collection.images])

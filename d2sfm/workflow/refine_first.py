@@ -2,13 +2,17 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.photograph import read_headers
+from d2sfm.refinement.exactness import MAX_ERROR
 from d2sfm.refinement.refine import RefinementSummary, refine_database
+from d2sfm.refinement.stages import of_alignment
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
@@ -40,9 +44,7 @@ def refine_first(
     if note:
         if new or not unverified:
             return None
-        options = RefinementOptions(
-            **{each.name: note[each.name] for each in fields(RefinementOptions) if each.name in note}
-        )
+        options = _noted(note)
     elif not is_verified:
         return None
     elif (reason := _obstacle(database, images)) is not None:
@@ -51,6 +53,16 @@ def refine_first(
     else:
         logger.info("keypoints are refined first%s", f" ({way_out})" if way_out else "")
     return refine_database(database, images, options=options, cache=cache, progress=progress)
+
+
+def _noted(note: Mapping[str, Any]) -> RefinementOptions:
+    """The options of the run that noted it."""
+    given = note | of_alignment(note)
+    if given.get("max_error") == MAX_ERROR:  # the default, with which pixels of the photograph are found
+        given["max_error"] = None
+    return RefinementOptions(
+        **{each.name: given[each.name] for each in fields(RefinementOptions) if each.name in given}
+    )
 
 
 def _obstacle(database: Path | str, images: Path | str | None) -> str | None:

@@ -70,7 +70,7 @@ class RunValues:
     def difference(self, other: "RunValues") -> str:
         """The values that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
         return ", ".join(
-            f"{stage}.{name} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
+            f"{stage}.{_key(name)} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
             for stage in STAGES
             for name in _kinds(stage)
             if self.stages[stage].get(name) != other.stages[stage].get(name)
@@ -80,7 +80,7 @@ class RunValues:
         """Write them as a file that ``run_values`` reads; it is whole or not there."""
         lines = ["# All options of a run of d2sfm, which d2sfm run --config repeats."]
         for stage, values in self.stages.items():
-            lines += ["", f"[{stage}]", *(f"{name.rstrip('_')} = {_toml(value)}" for name, value in values.items())]
+            lines += ["", f"[{stage}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items())]
         with replacing(path, sync=True) as stream:
             stream.write("\n".join([*lines, ""]).encode())
 
@@ -129,6 +129,11 @@ def run_values(
         for kind in kinds:
             values.of(stage, kind)
     return values
+
+
+def _key(name: str) -> str:
+    """What an option is called in a file: without the underscore that keeps Python's words apart."""
+    return name.rstrip("_")
 
 
 def _update(stages: dict[str, dict[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> None:

@@ -307,6 +307,22 @@ def test_scores_of_hlocs_matches_are_kept_as_similarities(tmp_path, photographs,
         assert store.similarities(ids["a.png"], ids["A.jpg"]) is None
 
 
+def test_matches_count_no_continued_tracks(tmp_path, photographs, from_hloc):
+    import_features(tmp_path / "db.db", photographs, from_hloc)
+    with MatchStore(tmp_path / "db.db") as store:
+        ids = store.image_ids()
+    with RefinementStore(tmp_path / "db.db") as store:
+        places = {ids[name]: store.keypoints(ids[name])[:, :2] for name in ids}
+        more = {ids[name]: np.ones((2, 4), np.float32) for name in ("a.jpg", "A.jpg")}
+        store.replace(places, {}, None, (more, {}))
+    write_pair(tmp_path / "m.h5", "a.jpg/A.jpg", [1, -1, 0])  # 3 and 2 keypoints of their own
+    write_pair(tmp_path / "m.h5", "a.jpg/a.png", [1, 0, -1])
+    write_pair(tmp_path / "m.h5", "sub-a.jpg/A.jpg", [3, -1, -1, -1, -1])  # a continued one
+    summary = import_features(tmp_path / "db.db", photographs, from_hloc, matches=tmp_path / "m.h5")
+    assert (summary.pairs, summary.matches) == (2, 4)
+    assert list(summary.skipped) == ["A.jpg - sub/a.jpg"]
+
+
 def test_a_file_with_matches_of_none_of_the_images_counts_as_skipped(tmp_path, photographs, from_hloc):
     write_pair(tmp_path / "m.h5", "a.jpg/other.jpg", [4, 0, 1])
     summary = import_features(tmp_path / "db.db", photographs, from_hloc, matches=tmp_path / "m.h5")

@@ -5,7 +5,9 @@ import pycolmap
 import pytest
 from scipy.spatial.transform import Rotation
 
+from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import pair_ids
+from d2sfm.database.unusable import unusable_geometries
 from d2sfm.mapping.causes import likely_causes
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.options import Mapper
@@ -64,6 +66,14 @@ def test_pairs_that_chance_explains_are_not_verified(tmp_path):
     object.__setattr__(given, "left_out", np.array([pair_ids(*given.names)]))
     [cause] = likely_causes(given, [])
     assert cause.startswith("none of the 1 matched pairs")
+
+
+def test_images_whose_keypoints_can_not_be_used_are_passed_over(tmp_path):
+    given = seen(tmp_path, to_the_side(5))
+    with Connection(given.database) as connection:
+        connection.rows("UPDATE keypoints SET rows = rows + 1 WHERE image_id = 5")
+    object.__setattr__(given, "left_out", np.array(list(unusable_geometries(given.database))))
+    assert likely_causes(given, []) == ()
 
 
 def test_two_halves_that_no_pair_joins_are_named(tmp_path):

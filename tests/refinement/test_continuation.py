@@ -1,5 +1,7 @@
 """Tracks predicted where an image sees their place without a keypoint: where neighbours agree, and only there."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from support.grey_texture import apply
@@ -52,10 +54,9 @@ def views(seen, disturbed_px=0.0):
 
 def predicted(collection, tracks, xy, warps, exact=None, unit_px=1.0):
     nodes = np.arange(len(xy)) if exact is None else exact
-    there = members(tracks, collection, np.arange(len(xy))) >= 0
-    return predict(
-        members(tracks, collection, nodes), there, xy, warps, np.array([SIZE] * 3), np.full(3, float(unit_px))
-    )
+    exact, seen = (members(tracks, collection, some) for some in (nodes, np.arange(len(xy))))
+    count = len(collection.images)
+    return predict(exact, seen, xy, warps, np.array([SIZE] * count), np.full(count, float(unit_px)))
 
 
 def test_places_and_warps_are_those_of_the_surroundings(seen):
@@ -145,3 +146,24 @@ def test_rows_name_the_new_keypoints_by_their_place_behind_the_old(seen):
         both = np.intersect1d(track_of[a], track_of[b])
         of_old = np.intersect1d(track_of[a][: count[a]], track_of[b][: count[b]])
         assert len(matches) == len(both) - len(of_old)
+
+
+def test_a_long_walk_takes_no_table_of_all_tracks_and_images():
+    count, shared = 1200, 3
+    xy = np.random.default_rng(0).uniform(60, 240, (2 * shared, 2))
+    images = [
+        ImageKeypoints(image_id=n, name="", image_size=SIZE, input_size=SIZE, xy=xy, scale=np.ones(len(xy)))
+        for n in range(count)
+    ]
+    edges = Edges(*(np.zeros(0, int) for _ in "ab"), np.zeros(0))
+    collection = Collection(images=images, edges=edges, warps=np.zeros((0, 2, 2)))
+    # Each image sees the tracks of the one before, and of the next one.
+    of_node = (shared * np.arange(count)[:, None] + np.arange(2 * shared)).ravel() % (shared * count)
+    tracks = Tracks(of_node, np.sort(np.unique(of_node, return_index=True)[1]))
+    warps = np.tile(np.eye(2), (len(of_node), 1, 1))
+    tracemalloc.start()
+    found = predicted(collection, tracks, collection.xy, warps)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.track) == 0
+    assert peak < count * shared * count  # a byte for each track and image

@@ -1,5 +1,7 @@
 """Keypoints are refined before they are mapped, where they can be, and it is said where they can't."""
 
+import dataclasses
+import json
 import logging
 import os
 import shutil
@@ -10,7 +12,7 @@ from support.feature_database import say_verified
 from support.runs import write_cut_outs
 from support.synthetic_model import synthetic_rig
 
-from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database import FeatureStore, MatchStore, Note
 from d2sfm.database.connection import Connection
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
@@ -57,9 +59,37 @@ def test_they_are_refined_with_the_given_options_and_it_is_said(project, caplog)
 def test_what_a_stopped_run_left_of_refined_pairs_is_verified_as_noted(project):
     refine_first(project / "db.db", options=OPTIONS)
     noted = refinement(project / "db.db")
-    with Connection(project / "db.db") as connection:
-        connection.rows("DELETE FROM two_view_geometries WHERE pair_id IN (SELECT pair_id FROM matches LIMIT 2)")
+    without_geometry_of_some(project / "db.db")
     assert refine_first(project / "db.db", options=RefinementOptions(device="cpu")) is not None
+    assert refinement(project / "db.db") == noted
+    with MatchStore(project / "db.db") as store:
+        assert not store.unverified_pairs()
+
+
+def without_geometry_of_some(database):
+    with Connection(database) as connection:
+        connection.rows("DELETE FROM two_view_geometries WHERE pair_id IN (SELECT pair_id FROM matches LIMIT 2)")
+
+
+def note(database, **changed):
+    """Change the note of refinement; None takes a key out."""
+    with FeatureStore(database) as features:
+        noted = features.notes.refinement() | changed
+        noted = {key: value for key, value in noted.items() if value is not None}
+        features.notes.write(Note.REFINEMENT, json.dumps(noted))
+    return noted
+
+
+@pytest.mark.parametrize("noted", [{"max_error_px": 1.0}, {"grey": None, "continue_": None}], ids=["pixels", "earlier"])
+def test_so_it_is_with_pixels_that_were_found_and_with_notes_of_earlier_versions(project, noted):
+    options = dataclasses.replace(OPTIONS, max_error=None, grey="grey" not in noted)
+    refine_first(project / "db.db", options=options)
+    noted = note(project / "db.db", **noted)
+    without_geometry_of_some(project / "db.db")
+    with MatchStore(project / "db.db") as store:
+        left = store.unverified_pairs()
+    summary = refine_first(project / "db.db", options=RefinementOptions(device="cpu"))
+    assert (summary.pairs, left) == (3, 2)
     assert refinement(project / "db.db") == noted
     with MatchStore(project / "db.db") as store:
         assert not store.unverified_pairs()

@@ -58,6 +58,8 @@ def test_what_is_not_set_is_not_written_and_differences_are_told(tmp_path):
     assert values.of("extract", ExtractionOptions).max_keypoints is None
     others = run_values(config={"extract": {"max_keypoints": 9}, "match": {"pairs": "sequential"}})
     assert values.difference(others) == "extract.max_keypoints None (there 9), match.pairs auto (there sequential)"
+    others = run_values(config={"refine": {"continue": False}})
+    assert values.difference(others) == "refine.continue True (there False)"
 
 
 def test_a_number_of_neighbours_is_for_pairs_that_have_one():
