@@ -32,7 +32,7 @@ from d2sfm.database.tables import (
     tables,
 )
 from d2sfm.features.fingerprints import clash, difference
-from d2sfm.matching.settings import forget_unlike_limits
+from d2sfm.matching.settings import note_refinement_alike
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.text import first_of
 
@@ -114,7 +114,7 @@ class _Content:
 def _contents(sources: Sequence[Path]) -> list[_Content]:
     """What the sources hold. RuntimeError where images or features of them contradict each other."""
     contents = [_Content(path) for path in sources]
-    forget_unlike_limits({content.path: content.notes for content in contents})
+    note_refinement_alike({content.path: content.notes for content in contents})
     seen: dict[str, Path] = {}
     for content in contents:
         if both := content.names & seen.keys():

@@ -16,6 +16,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
+LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions noted nothing
 
 
 class Threshold(NamedTuple):
@@ -94,17 +95,21 @@ def of_refined(features: FeatureStore, verification: VerificationOptions | None)
     return threshold
 
 
-def forget_unlike_limits(notes: Mapping[Path, dict[str, str]]) -> None:
-    """Where databases that are merged were found exact to different pixels of their photographs, leave that out of
-    their notes: ``d2sfm refine`` finds it for the whole. RuntimeError where a note is none of d2sfm's.
+def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
+    """Of databases that are merged, let notes of refinement that mean the same be the same.
 
-    notes: by key, of each database.
+    Those of earlier versions say nothing of stages that were not there, and were left out. Where databases were found
+    exact to different pixels of their photographs, that is forgotten: ``d2sfm refine`` finds it for the whole.
+
+    notes: by key, of each database. RuntimeError where a note is none of d2sfm's.
     """
     refined = [(path, of_one) for path, of_one in notes.items() if Note.REFINEMENT in of_one]
     found = [json_object(path, Note.REFINEMENT, of_one[Note.REFINEMENT]) for path, of_one in refined]
-    if len({note.get(LIMIT) for note in found}) > 1:
-        for (_, of_one), note in zip(refined, found, strict=True):
-            of_one[Note.REFINEMENT] = json.dumps({name: value for name, value in note.items() if name != LIMIT})
+    left_out = {name: False for name in LATER_STAGES if any(name in note for note in found)}
+    forgotten = LIMIT if len({note.get(LIMIT) for note in found}) > 1 else None
+    for (_, of_one), note in zip(refined, found, strict=True):
+        alike = {name: value for name, value in (left_out | note).items() if name != forgotten}
+        of_one[Note.REFINEMENT] = json.dumps(alike, sort_keys=True)
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

@@ -361,6 +361,23 @@ def test_keypoints_that_are_not_as_exact_are_merged_as_if_that_was_not_known(tmp
         assert store.notes.refinement() == {"max_error": 2.0}
 
 
+def test_a_refinement_of_earlier_versions_is_one_without_later_stages(tmp_path, parts):
+    notes = (
+        {"max_error": 2.0},
+        {"max_error": 2.0, "grey": False, "continue_": False},
+        {"grey": False, "max_error": 2.0},
+    )
+    for path, note in zip(parts, notes, strict=True):
+        refine(path, note)
+    merge_databases(parts, tmp_path / "merged.db")
+    with RefinementStore(tmp_path / "merged.db") as store:
+        assert store.notes.refinement() == notes[1]
+    with RefinementStore(parts[0]) as store:
+        store.notes.write("refinement", '{"max_error": 2.0, "grey": true}')
+    with pytest.raises(RuntimeError, match="not refined alike"):
+        merge_databases(parts, tmp_path / "again.db")
+
+
 def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
     """Extracting an image again takes its original keypoints away."""
     refine(parts[1], {"seed": 1})
