@@ -9,7 +9,7 @@ A file has a table for each stage, whose keys are the options of its command:
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -67,11 +67,12 @@ class RunValues:
         except ValueError as error:
             raise ValueError(f"[{stage}]: {error}") from error
 
-    def difference(self, other: "RunValues") -> str:
-        """The values that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
+    def difference(self, other: "RunValues", stages: Collection[str] = tuple(STAGES)) -> str:
+        """The values of stages that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
         return ", ".join(
             f"{stage}.{name} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
             for stage in STAGES
+            if stage in stages
             for name in _kinds(stage)
             if self.stages[stage].get(name) != other.stages[stage].get(name)
         )
