@@ -93,6 +93,10 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "train.py": "train",
     "extract_features": "extract",
     "match_features": "match",
+    "pairs_from_exhaustive": "match --pairs exhaustive",
+    "pairs_from_retrieval": "match --pairs retrieval",
+    "pairs_from_covisibility": "match --pairs covisibility",
+    "pairs_from_poses": "match --pairs poses",
 }
 
 

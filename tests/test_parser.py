@@ -14,6 +14,7 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "exhaustive_matcher": ": 'exhaustive_matcher' is none of its commands: d2sfm match --pairs exhaustive does that",
     "photos": ": 'photos' is none of its commands, which are ",
     "extract_features.py --model_file a": ": 'extract_features.py' is none of its commands: d2sfm extract does that",
+    "pairs_from_retrieval": ": 'pairs_from_retrieval' is none of its commands: d2sfm match --pairs retrieval does that",
     "help": ": 'help' is none of its commands: did you mean --help?",
     "": ": expected a command: ",
     "--quiet match": ": --quiet goes behind the command: d2sfm COMMAND --quiet",
