@@ -196,7 +196,7 @@ def test_what_has_no_partner_is_told(tmp_path, photographs, from_hloc, caplog):
     assert f"no features in {from_hloc}: 1 photograph (a.png)" in caplog.text
     assert f"no photographs below {photographs} for what {from_hloc} has: 1 image (elsewhere.png)" in caplog.text
     for name, message in (
-        ("b.jpg", r"none of the 5 .* has features among the 1 images of .*, as a\.png here and b\.jpg"),
+        ("b.jpg", r"none of the 5 .* has features among the 1 images of .*, as A\.jpg here and b\.jpg"),
         ("0.jpg/1.jpg", "holds no features of images .*--matches"),
     ):
         with h5py.File(tmp_path / "other.h5", "w") as file:
