@@ -1,12 +1,14 @@
 """Command lines: options however they are spelt, and one line for what is none of them."""
 
 import argparse
+import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 from d2sfm.console import EXIT_ERROR
-from d2sfm.spelling import COMMANDS_OF_COLMAP, LONG_DASHES, did_you_mean, done_otherwise, nearest, own_name, plain
+from d2sfm.spelling import COMMANDS_ELSEWHERE, LONG_DASHES, did_you_mean, done_otherwise, nearest, own_name, plain
 from d2sfm.text import printable
 
 
@@ -23,7 +25,10 @@ class Parser(argparse.ArgumentParser):
 
     An option may be cut short as long as it is only one's beginning. ``commands`` are those that were added to it, by
     name. What adds them also gives them to each of these, which then knows whose an option is that is not its own.
+    ``elsewhere`` tells of such an option where else the command takes it, in words, or None.
     """
+
+    elsewhere: Callable[[str], str | None] = staticmethod(lambda flag: None)
 
     def __init__(self, **settings):
         super().__init__(allow_abbrev=False, **settings)
@@ -43,7 +48,7 @@ class Parser(argparse.ArgumentParser):
             self.error(f"expected a command: {_listed(self.commands)} (--help tells what each does)")
         found, left_over = super().parse_known_args(self._spelt(words), namespace)
         if left_over:
-            self.error(f"{left_over[0]!r} is one argument too many")
+            self.error(f"{left_over[0]!r} is one argument too many{self._about_too_many(left_over[0])}")
         return found, left_over
 
     def error(self, message: str) -> NoReturn:
@@ -95,12 +100,20 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{flag} may be {' or '.join(f'--{name}' for name in begun)}")
         self.error(self._about(flag))
 
+    def _about_too_many(self, word: str) -> str:
+        """What there is to say of a word that no argument is left for."""
+        if not os.path.exists(word):
+            return ": a name with spaces stands in quotes"
+        return ": photographs are given by the folder that they lie in" if "images" in self.options else ""
+
     def _about(self, flag: str) -> str:
         """What there is to say of an option that is none of these."""
         others = [name for name, parser in self.commands.items() if own_name(flag, parser.options) is not None]
         if others and self._subparsers is not None:
             which = others[0] if len(others) == 1 else "COMMAND"
             return f"{flag} goes behind the command: {self.prog} {which} {flag}"
+        if (elsewhere := self.elsewhere(flag)) is not None:
+            return f"{flag} is none of its options: {elsewhere}"
         otherwise = done_otherwise(flag)
         if otherwise is not None:
             return f"{flag} is none of its options: here that is {otherwise}"
@@ -116,8 +129,13 @@ class Parser(argparse.ArgumentParser):
         """End the program where a word is none of the commands."""
         if word in self.commands:
             return
-        colmaps = COMMANDS_OF_COLMAP.get(plain(word).replace("-", "_"))
-        hint = f": {self.prog} {colmaps} does that" if colmaps else did_you_mean(word, self.commands)
+        elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"))
+        if elsewhere_called:
+            hint = f": {self.prog} {elsewhere_called} does that"
+        elif os.path.isdir(word):
+            hint = f": {self.prog} run {shlex.quote(word)} makes a model of the photographs in that folder"
+        else:
+            hint = did_you_mean(word, [*self.commands, *(f"--{name}" for name in self.options)])
         self.error(f"{word!r} is none of its commands" + (hint or f", which are {_listed(self.commands)}"))
 
 

@@ -22,6 +22,7 @@ ALSO_CALLED = {
     "output-path": ("output",),
     "input-path": ("reference", "model"),
     "merged-database-path": ("output",),
+    "workspace-path": ("output",),
     "default-random-seed": ("seed",),
     "random-seed": ("seed",),
     "match-list-path": ("pairs",),
@@ -72,7 +73,7 @@ DONE_OTHERWISE = {
     "*use-gpu": "--device cpu or cuda",
     "*gpu-index": "--device cuda:N",
 }
-COMMANDS_OF_COLMAP = {
+COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "automatic_reconstructor": "run",
     "feature_extractor": "extract",
     "feature_importer": "import",
@@ -88,6 +89,14 @@ COMMANDS_OF_COLMAP = {
     "point_triangulator": "triangulate",
     "database_merger": "merge",
     "image_deleter": "remove",
+    "extract_features.py": "extract",
+    "train.py": "train",
+    "extract_features": "extract",
+    "match_features": "match",
+    "pairs_from_exhaustive": "match --pairs exhaustive",
+    "pairs_from_retrieval": "match --pairs retrieval",
+    "pairs_from_covisibility": "match --pairs covisibility",
+    "pairs_from_poses": "match --pairs poses",
 }
 
 
@@ -110,10 +119,10 @@ def done_otherwise(name: str) -> str | None:
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The most similar one of the words, None where none is near."""
-    by_letters = {plain(each): each for each in words}
-    found = get_close_matches(plain(word), by_letters, n=1, cutoff=NEAR)
-    return by_letters[found[0]] if found else None
+    """The most similar one of the words, one of the same letters before others; None where none is near."""
+    by_letters, wanted = {plain(each): each for each in words}, plain(word)
+    found = get_close_matches(wanted, by_letters, cutoff=NEAR)
+    return by_letters[max(found, key=lambda each: sorted(each) == sorted(wanted))] if found else None
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:

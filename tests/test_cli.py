@@ -219,7 +219,7 @@ BAD = {
     "misspelt weights": (["extract", "--images", "photographs", "--weights", "d2_otss"], "did you mean d2_ots?"),
     "a misspelt camera model": (
         ["extract", "--images", "photographs", "--camera-model", "pinhol"],
-        "no camera model PINHOL: expected one of SIMPLE_PINHOLE, PINHOLE, ",
+        "no camera model PINHOL: did you mean PINHOLE?",
     ),
     "weights that are none": (["extract", "--images", "photographs", "--weights", "text.txt"], "checkpoint"),
     "no list": (["extract", "--image-list", "none.txt"], "no image list"),

@@ -6,13 +6,16 @@ import pytest
 
 from d2sfm.cli import main, make_parser
 from d2sfm.options import CameraMode, CameraOptions, ExtractionOptions, PairSelectionOptions
-from d2sfm.spelling import ALSO_CALLED, COMMANDS_OF_COLMAP, own_name
+from d2sfm.spelling import ALSO_CALLED, COMMANDS_ELSEWHERE, own_name
 
 MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "extrat": ": 'extrat' is none of its commands: did you mean extract?",
     "recontruct --database a.db": ": 'recontruct' is none of its commands: did you mean reconstruct?",
     "exhaustive_matcher": ": 'exhaustive_matcher' is none of its commands: d2sfm match --pairs exhaustive does that",
     "photos": ": 'photos' is none of its commands, which are ",
+    "extract_features.py --model_file a": ": 'extract_features.py' is none of its commands: d2sfm extract does that",
+    "pairs_from_retrieval": ": 'pairs_from_retrieval' is none of its commands: d2sfm match --pairs retrieval does that",
+    "help": ": 'help' is none of its commands: did you mean --help?",
     "": ": expected a command: ",
     "--quiet match": ": --quiet goes behind the command: d2sfm COMMAND --quiet",
     "extract a --max-egde 800": " extract: --max-egde is none of its options: did you mean --max-edge?",
@@ -36,7 +39,13 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "extract a --precision half": " extract: --precision: 'half' is none of float32, bfloat16, float16, auto",
     "extract a --max-edge 80O": " extract: --max-edge: expected a whole number, found '80O'",
     "extract a --scales 1 two": " extract: --scales: expected a number, found 'two'",
-    "extract a b": " extract: 'b' is one argument too many",
+    "extract my photos": " extract: 'photos' is one argument too many: a name with spaces stands in quotes",
+    "run a --max-edge 800": " run: --max-edge is none of its options: write max_edge = ... below [extract] into a "
+    "file, and give that as --config FILE",
+    "run a --multiscale": " run: --multiscale is none of its options: write scales = [0.5, 1.0, 2.0] below [extract] ",
+    "run a --no-grey": " run: --no-grey is none of its options: write grey = false below [refine] into a file",
+    "run a --text_ --ply": " run: --text_ is none of its options: write text = ... below [reconstruct] into a file",
+    "run a --no-refine": " run: --no-refine is an option of d2sfm reconstruct, not of this command",
     "extract a --images b": " extract: --images: not allowed with argument PHOTOS",
     "extract": " extract: one of the arguments --images PHOTOS --image-list is required",
     "extract --images a --image-list b": " extract: --image-list: not allowed with argument --images",
@@ -52,6 +61,21 @@ def test_what_is_misspelt_gets_one_line_with_what_was_meant(line, capsys):
     [said] = err.splitlines()
     assert (ended.value.code, out) == (2, "")
     assert said.startswith(f"error: d2sfm{MISSPELT[line]}")
+
+
+def test_a_folder_in_place_of_a_command_and_photographs_in_place_of_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my photos").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    for words, hint in (
+        (["my photos"], "d2sfm run 'my photos' makes a model of the photographs in that folder"),
+        (["run", "a.jpg", "b.jpg"], "'b.jpg' is one argument too many: photographs are given by the folder that"),
+        (["extract", "a.jpg", "b.jpg"], "'b.jpg' is one argument too many: photographs are given by the folder that"),
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert hint in capsys.readouterr().err
 
 
 def test_values_of_other_kinds_get_a_hint_too():
@@ -112,7 +136,7 @@ def test_other_tools_names_are_hidden_and_stand_for_options_of_some_command(caps
     options = {name for parser in make_parser().commands.values() for name in parser.options}
     assert {name for names in ALSO_CALLED.values() for name in names} <= options
     commands = make_parser().commands
-    assert {command.split()[0] for command in COMMANDS_OF_COLMAP.values()} <= set(commands)
+    assert {command.split()[0] for command in COMMANDS_ELSEWHERE.values()} <= set(commands)
     assert "image-path" not in commands["extract"].format_help()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_command, add_main_input
 from d2sfm.console import finish, shows_progress
-from d2sfm.options import Quality
+from d2sfm.options import Quality, ReconstructionOptions
 
 RESULT = "workflow.reconstruct_photographs.RunResult"
 
@@ -15,6 +15,7 @@ def add(commands) -> None:
     parser = add_command(
         commands, "run", run, "a folder of photographs to a model: all stages, one after the other", GOES_ON, RESULT
     )
+    parser.elsewhere = _in_a_file
     add_main_input(
         parser.add_mutually_exclusive_group(required=True),
         "images",
@@ -45,15 +46,23 @@ def add(commands) -> None:
         "--seed",
         type=int,
         metavar="N",
-        help="seed of verification, refinement and mapping (default: that of --config, 0)",
+        help=f"seed of verification, refinement and mapping (default: that of --config, {ReconstructionOptions.seed})",
     )
     parser.add_argument(
         "--num-threads",
         type=int,
         metavar="N",
-        help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model (default: "
-        "that of --config, -1)",
+        help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model (default: that of "
+        f"--config, {ReconstructionOptions.num_threads})",
     )
+
+
+def _in_a_file(flag: str) -> str | None:
+    """How an option of a stage is given."""
+    from d2sfm.workflow.values import as_written
+
+    written = as_written(flag)
+    return written and f"write {written} into a file, and give that as --config FILE"
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from d2sfm.database.given_camera import given_camera
 from d2sfm.database.rig_config import RigCamera, read_rig_config
 from d2sfm.files import read_toml
 from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.spelling import nearest
 from d2sfm.text import fits
 
 # Keys of a table: the option that each stands for, and its kind, in Python and in words.
@@ -19,6 +20,7 @@ _KEYS = {
     "focal_length_factor": ("default_focal_length_factor", (int, float), "a number"),
     "existing_camera": ("existing_camera", int, "a whole number"),
 }
+_OPTIONS = {option: key for key, (option, *_) in _KEYS.items()}  # as the command line calls them
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,11 @@ def _options(path: Path, pattern: str, table: object) -> CameraOptions:
 def _option(key: str, value: object) -> tuple[str, object]:
     """Name and value of the option that a key stands for."""
     if key not in _KEYS:
-        quoted = ' (patterns are quoted: ["left/*"])' if isinstance(value, dict) else ""
-        raise ValueError(f"unknown key, expected one of {', '.join(_KEYS)}{quoted}")
+        if isinstance(value, dict):
+            raise ValueError('unknown key (patterns are quoted: ["left/*"])')
+        meant = nearest(key, {**_OPTIONS, **dict.fromkeys(_KEYS)})
+        hint = f": did you mean {_OPTIONS.get(meant, meant)}?" if meant else f", expected one of {', '.join(_KEYS)}"
+        raise ValueError(f"unknown key{hint}")
     name, kind, words = _KEYS[key]
     if not isinstance(value, kind) or isinstance(value, bool) or value == []:
         raise ValueError(f"expected {words}, found {value!r}")

@@ -47,6 +47,11 @@ def opened_database(path: Path) -> Connection:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no database {path}: d2sfm extract --images DIR --database {path} makes one")
+    if path.is_dir():
+        raise RuntimeError(
+            f"{path} is a folder, expected a COLMAP database: d2sfm extract --images DIR makes one of the photographs "
+            "in a folder, d2sfm run DIR a model"
+        )
     if not path.is_file():
         raise RuntimeError(f"{path} is no COLMAP database: it is no file")
     with ExitStack() as stack:

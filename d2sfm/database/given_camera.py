@@ -27,8 +27,8 @@ def given_camera(options: CameraOptions) -> pycolmap.Camera | None:
     wrong parameters.
     """
     if options.camera_model not in CAMERA_MODELS:
-        hint = did_you_mean(options.camera_model, CAMERA_MODELS)
-        raise ValueError(f"no camera model {options.camera_model}: expected one of {', '.join(CAMERA_MODELS)}{hint}")
+        hint = did_you_mean(options.camera_model, CAMERA_MODELS) or f": expected one of {', '.join(CAMERA_MODELS)}"
+        raise ValueError(f"no camera model {options.camera_model}{hint}")
     if not options.camera_params:
         return None
     try:

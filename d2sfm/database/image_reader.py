@@ -90,7 +90,8 @@ class ImageReader(Store):
         if row_bytes not in _DESCRIPTOR_DTYPES:
             raise RuntimeError(
                 f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes, "
-                "those of D2-Net have 1024 (float16) or 2048 (float32)"
+                "those of D2-Net have 1024 (float16) or 2048 (float32): have the tool that made them match them, "
+                "d2sfm match verifies its matches and d2sfm reconstruct maps them"
             )
         check_size(self.path, self._names[image_id], "descriptors", declared_bytes(rows, row_bytes), found)
         descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))

@@ -27,7 +27,7 @@ from d2sfm.formats.hloc_features import HlocFeatures
 from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.options import CameraOptions, Convention, ImportOptions, PhotographOptions, VerificationOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
-from d2sfm.photographs.reading import list_photographs
+from d2sfm.photographs.reading import require_photographs
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -167,12 +167,18 @@ def _wanted(
 
 def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
     """Sorted names of the photographs with features. ValueError where there are none."""
-    photographs, named = list_photographs(images), set(source.names())
+    photographs, named = require_photographs(images), set(source.names())
+    if not named:
+        raise ValueError(
+            f"{source.path} holds no features of images (a file of matches goes by --matches, and of a folder those "
+            "files count whose names end as --extension tells)"
+        )
     names = [name for name in photographs if name in named]
     if not names:
         raise ValueError(
             f"none of the {len(photographs)} photographs below {images} has features among the {len(named)} images of "
-            f"{source.path}: names are relative to the folder of the photographs"
+            f"{source.path}: names are relative to the folder of the photographs, as {photographs[0]} here and "
+            f"{min(named)} there"
         )
     if others := sorted(set(photographs) - named):
         logger.warning("no features in %s: %s", source.path, first_of(others, "photograph"))

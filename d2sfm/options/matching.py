@@ -9,7 +9,7 @@ from d2sfm.options.fields import Options, check_seed, device_option, option
 class MatchingOptions(Options):
     """Mutual nearest neighbours, and the optional limits on them (all off: D2 descriptors suffer from each)."""
 
-    TITLE = "mutual nearest neighbours, and limits on them (all off: D2 descriptors suffer from each)"
+    TITLE = "mutual nearest neighbours, and limits (off: D2 descriptors suffer from each)"
 
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
     max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")

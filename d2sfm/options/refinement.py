@@ -10,7 +10,7 @@ from d2sfm.options.fields import Options, check_mirror, check_seed, device_optio
 class RefinementOptions(Options):
     """Keypoints moved to where their tracks' references are, by the trunk's early layers, then by grey values."""
 
-    TITLE = "keypoints moved to where their tracks' references are, by the trunk's early layers, then by grey values"
+    TITLE = "keypoints moved to their tracks' references, by features, then grey values"
 
     max_error: float | None = option(
         None,

@@ -70,6 +70,16 @@ def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -
         )
 
 
+def require_pairs_file(path: Path | str) -> None:
+    """Raise FileNotFoundError where there is no such file, with the kind of pairs that may be meant."""
+    try:
+        is_file = Path(path).is_file()
+    except OSError as error:  # a name that is too long, for one
+        raise FileNotFoundError(f"no pairs file {path}: {error.strerror}") from None
+    if not is_file:
+        raise FileNotFoundError(f"no pairs file {path}{did_you_mean(str(path), PairKind)}")
+
+
 def require_writable(names: Iterable[str]) -> None:
     """Find out before long work whether names can stand in a pairs file. ValueError where one can't."""
     for name in names:
@@ -102,12 +112,7 @@ def _lines(text: str) -> Iterator[str]:
 
 def _read_text(path: Path) -> str:
     """The file's text with line ends \\n; a byte order mark is dropped."""
-    try:
-        is_file = path.is_file()
-    except OSError as error:  # a name that is too long, for one
-        raise FileNotFoundError(f"no pairs file {path}: {error.strerror}") from None
-    if not is_file:
-        raise FileNotFoundError(f"no pairs file {path}{did_you_mean(str(path), PairKind)}")
+    require_pairs_file(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

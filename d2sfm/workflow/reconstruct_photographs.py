@@ -31,14 +31,14 @@ from d2sfm.options import (
     StorageOptions,
     VerificationOptions,
 )
-from d2sfm.photographs.reading import list_photographs
+from d2sfm.pairs.pair_files import require_pairs_file
+from d2sfm.photographs.reading import require_photographs
 from d2sfm.refinement.refine import RefinementSummary, refine_database, restore_database
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
+from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
-
-CONFIG, DATABASE, MODELS = "run.toml", "db.db", "sparse"  # in the output
 
 Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
 
@@ -107,15 +107,18 @@ def reconstruct_photographs(
     refined by then are restored first, and refined again with the new ones.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
-    it or that holds a database or models of something else, and for a wrong configuration; RuntimeError where the
-    output was made with other values; and as the stages do.
+    it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
+    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``) or fewer than
+    two photographs can be used; and as the stages do.
     """
     photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
-    _require_photographs(photographs)
-    _begin(photographs, output, values)
+    require_photographs(photographs)
+    _require_inputs(values.of("match", PairSelectionOptions))
+    begin_output(photographs, output, values)
     database = output / DATABASE
     extraction = _extracted(database, photographs, values, progress)
+    _require_two(database, photographs, extraction.skipped)
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     reconstruction = reconstruct(
         database,
@@ -138,30 +141,23 @@ def reconstruct_photographs(
     )
 
 
-def _require_photographs(photographs: Path) -> None:
-    if not list_photographs(photographs):
-        raise ValueError(f"{photographs} holds no photographs (of videos, d2sfm prepare makes some)")
+def _require_inputs(pairs: PairSelectionOptions) -> None:
+    """FileNotFoundError, before the hours of extraction, for what pairs are chosen by and is not there."""
+    if pairs.kind is None:
+        require_pairs_file(pairs.pairs)
+    for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"no {what} {path}")
 
 
-def _begin(photographs: Path, output: Path, values: RunValues) -> None:
-    """Make the output with the values of this run, or find that it was made with the same ones."""
-    noted = output / CONFIG
-    if output.resolve().is_relative_to(photographs.resolve()):
-        raise ValueError(f"{output} lies in {photographs}, whose files are photographs: give an --output outside of it")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is a file, expected a folder for the model")
-    if noted.exists():
-        if difference := values.difference(run_values(config=noted)):
-            raise RuntimeError(
-                f"{output} was made with other values, asked for is {difference}: give another --output, or go on with "
-                f"--config {noted}"
-            )
-        return
-    for name in (DATABASE, MODELS):  # other files may be there, and stay
-        if (output / name).exists():
-            raise ValueError(f"{output} holds {name}, and no {CONFIG} of a run: give another --output")
-    output.mkdir(parents=True, exist_ok=True)
-    values.write(noted)
+def _require_two(database: Path, photographs: Path, skipped: Skipped) -> None:
+    """RuntimeError where fewer than two photographs have features; why others were skipped is in the log then."""
+    with FeatureStore(database) as features:
+        usable = len(features.extracted())
+    if usable < 2:
+        for name, reason in skipped.items():
+            logger.warning("skipped %s: %s", name, reason)
+        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, a model needs two or more")
 
 
 def _extracted(database: Path, photographs: Path, values: RunValues, progress: bool) -> ExtractionSummary:

@@ -9,7 +9,7 @@ A file has a table for each stage, whose keys are the options of its command:
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -35,7 +35,7 @@ from d2sfm.options import (
 )
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.options.pairs import KINDS_WITH_NUMBER
-from d2sfm.spelling import chosen, nearest, own_name
+from d2sfm.spelling import chosen, did_you_mean, nearest, own_name, plain
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -48,6 +48,7 @@ STAGES: Mapping[str, tuple[type[Options], ...]] = {
 ONLY = "only"  # patterns of names, which extraction takes beside its options
 OF_FILES = ("output_type", "output_extension")  # a run writes none beside the photographs
 WITH_SEEDS = ("match", "refine", "reconstruct")
+QUALITY = "quality"  # the key that is in no table
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ class RunValues:
         except ValueError as error:
             raise ValueError(f"[{stage}]: {error}") from error
 
-    def difference(self, other: "RunValues") -> str:
-        """The values that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
+    def difference(self, other: "RunValues", stages: Collection[str] = tuple(STAGES)) -> str:
+        """The values of stages that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
         return ", ".join(
             f"{stage}.{_key(name)} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
             for stage in STAGES
+            if stage in stages
             for name in _kinds(stage)
             if self.stages[stage].get(name) != other.stages[stage].get(name)
         )
@@ -102,18 +104,16 @@ def run_values(
     tables = dict(
         config if isinstance(config, Mapping) else {} if config is None else read_toml(config, "configuration")
     )
-    named = tables.pop("quality", Quality.MEDIUM)
+    named = tables.pop(QUALITY, Quality.MEDIUM)
     stages = {stage: {name: default for name, (_, default) in _kinds(stage).items()} for stage in STAGES}
     _update(stages, _of_quality(named if quality is None else quality))
     for stage, table in tables.items():
         with _named(place):
-            _require_known(stage, STAGES, "table", "[{}]")
-            if not isinstance(table, Mapping):
-                raise ValueError(f"expected a table [{stage}], found {table!r}")
+            _require_table(stage, table)
         for key, value in table.items():
             with _named(f"{place}, [{stage}]"):
                 name = own_name(key, _kinds(stage)) or key
-                _require_known(name, _kinds(stage), "key", "{}")
+                _require_known(name, stage)
             with _named(f"{place}, [{stage}], {key}"):
                 stages[stage][name] = _checked(_kinds(stage)[name][0], _plain(value))
     if quality is not None:
@@ -134,6 +134,19 @@ def run_values(
 def _key(name: str) -> str:
     """What an option is called in a file: without the underscore that keeps Python's words apart."""
     return name.rstrip("_")
+
+
+def as_written(option: str) -> str | None:
+    """How an option of a command stands in a file, as "max_edge = ... below [extract]"; None where no stage has it."""
+    wanted = plain(option)
+    if wanted == "multiscale":
+        return "scales = [0.5, 1.0, 2.0] below [extract]"
+    for name, value in ((wanted, "..."), (wanted.removeprefix("no-"), "false")):
+        found = {stage: own_name(name, _kinds(stage)) for stage in STAGES}
+        if tables := [f"[{stage}]" for stage in STAGES if found[stage]]:
+            [key, *_] = filter(None, found.values())
+            return f"{_key(key)} = {value} below {' or '.join(tables)}"
+    return None
 
 
 def _update(stages: dict[str, dict[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> None:
@@ -178,11 +191,31 @@ def _checked(annotation: Any, value: Any) -> Any:
     return value
 
 
-def _require_known(name: str, known: Mapping[str, Any], what: str, shown: str) -> None:
+def _require_table(name: str, value: Any) -> None:
+    if name not in STAGES and not isinstance(value, Mapping):
+        written = as_written(name)
+        hint = f": write {written}" if written else did_you_mean(name, [QUALITY])
+        raise ValueError(f"the key {name} is in no table{hint}")
+    if name not in STAGES:
+        meant = nearest(name, STAGES)
+        raise ValueError(
+            f"unknown table [{name}]: "
+            + (f"did you mean [{meant}]?" if meant else f"expected one of {_listed(STAGES)}")
+        )
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a table [{name}], found {value!r}")
+
+
+def _require_known(name: str, stage: str) -> None:
+    known = _kinds(stage)
     if name not in known:
-        meant = nearest(name, known)
-        hint = f"did you mean {shown.format(meant)}?" if meant else f"expected one of {', '.join(known)}"
-        raise ValueError(f"unknown {what} {shown.format(name)}: {hint}")
+        written = as_written(name)
+        hint = f": write {written}" if written else did_you_mean(name, known)
+        raise ValueError(f"unknown key {name}{hint or f', expected one of {_listed(known)}'}")
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(name.rstrip("_") for name in names)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 import pytest
 from support.option_classes import ALL_OPTIONS
 
+from d2sfm.cli import make_parser
 from d2sfm.commands.arguments import add_options, parse_options
 from d2sfm.options import Convention, ExtractionOptions
 from d2sfm.options.fields import Options, option
@@ -65,3 +66,9 @@ def test_a_false_default_becomes_a_positive_switch():
 def test_bad_values_are_refused(argv):
     with pytest.raises((argparse.ArgumentError, ValueError)):
         parse(ExtractionOptions, *argv)
+
+
+@pytest.mark.parametrize("command", make_parser().commands)
+def test_help_fits_80_columns(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, make_parser().commands[command].format_help().splitlines())) <= 80

@@ -97,7 +97,7 @@ def test_files_that_are_no_database(tmp_path, check):
     with pytest.raises(RuntimeError, match=r"other\.db is no COLMAP database: it has no table cameras, descriptors"):
         check(tmp_path / "other.db")
     (tmp_path / "folder.db").mkdir()
-    with pytest.raises(RuntimeError, match=r"folder\.db is no COLMAP database: it is no file"):
+    with pytest.raises(RuntimeError, match=r"folder\.db is a folder, expected a COLMAP database: d2sfm extract"):
         check(tmp_path / "folder.db")
     assert (tmp_path / "text.db").read_text() == "no database\n" * 100
     assert sorted(os.listdir(tmp_path)) == ["folder.db", "other.db", "text.db"]

@@ -54,7 +54,7 @@ def test_a_camera_to_share_must_be_the_given_one(folder):
 @pytest.mark.parametrize(
     ("model", "params", "message"),
     [
-        ("PINHOL", "", "no camera model PINHOL: expected one of SIMPLE_PINHOLE, PINHOLE"),
+        ("PINHOL", "", r"no camera model PINHOL: did you mean PINHOLE\?$"),
         ("INVALID", "", "no camera model INVALID"),
         ("PINHOLE", "70,71,32", r"PINHOLE has 4 parameters \(fx, fy, cx, cy\), found 3"),
         ("PINHOLE", "70 71 32 24", "numbers with commas between, found 70 71 32 24"),

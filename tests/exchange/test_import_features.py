@@ -195,10 +195,14 @@ def test_what_has_no_partner_is_told(tmp_path, photographs, from_hloc, caplog):
     assert (summary.imported, summary.skipped) == (4, {})
     assert f"no features in {from_hloc}: 1 photograph (a.png)" in caplog.text
     assert f"no photographs below {photographs} for what {from_hloc} has: 1 image (elsewhere.png)" in caplog.text
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["b.jpg/keypoints"] = np.zeros((1, 2))
-    with pytest.raises(ValueError, match=r"none of the 5 photographs below .* has features among the 1 images of"):
-        import_features(tmp_path / "other.db", photographs, tmp_path / "other.h5")
+    for name, message in (
+        ("b.jpg", r"none of the 5 .* has features among the 1 images of .*, as A\.jpg here and b\.jpg"),
+        ("0.jpg/1.jpg", "holds no features of images .*--matches"),
+    ):
+        with h5py.File(tmp_path / "other.h5", "w") as file:
+            file[f"{name}/{'keypoints' if name == 'b.jpg' else 'matches0'}"] = np.zeros((1, 2))
+        with pytest.raises(ValueError, match=message):
+            import_features(tmp_path / "other.db", photographs, tmp_path / "other.h5")
     assert not (tmp_path / "other.db").exists()
 
 

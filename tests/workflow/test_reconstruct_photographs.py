@@ -1,5 +1,6 @@
 """A folder becomes a model: outputs that are refused, and runs that go on, are repeated, killed, or get more to do."""
 
+import logging
 import shutil
 import time
 from functools import partial
@@ -14,8 +15,9 @@ from support.runs import finish, start
 from support.small_scene import write_small_scene
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database.connection import Connection
+from d2sfm.workflow.output import begin_output
 from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
 from d2sfm.workflow.values import run_values
 
@@ -64,14 +66,63 @@ def test_a_folder_without_photographs_and_a_missing_one_are_refused_before_anyth
     assert not (tmp_path / "model").exists()
 
 
-def test_an_output_of_other_values_is_refused_with_what_differs(photographs, tmp_path):
-    output = tmp_path / "model"
+def begun(output, photographs):
+    """An output whose extraction has begun, with the values of a low quality."""
     output.mkdir()
     run_values("low").write(output / "run.toml")
+    create_database(output / "db.db")
+    import_photographs(output / "db.db", photographs, ["0.png"])
+
+
+def test_an_output_of_other_values_is_refused_with_what_differs(photographs, tmp_path):
+    output = tmp_path / "model"
+    begun(output, photographs)
     with pytest.raises(
         RuntimeError, match=r"extract\.max_edge 1024 \(there 640\), .* or go on with --config .*run\.toml"
     ):
         reconstruct_photographs(photographs, output)
+
+
+def test_values_of_stages_that_have_left_nothing_may_be_others(photographs, tmp_path, caplog):
+    output, others = tmp_path / "model", run_values("low", {"match": {"pairs": "sequential"}})
+    caplog.set_level(logging.INFO)
+    begun(output, photographs)
+    begin_output(photographs, output, others)
+    assert "stages that have not begun get other values: match.pairs sequential (there auto), " in caplog.text
+    assert run_values(config=output / "run.toml") == others
+    with pytest.raises(RuntimeError, match=r"extract\.max_edge 1024"):
+        begin_output(photographs, output, run_values())
+    (output / "sparse").mkdir()
+    with pytest.raises(RuntimeError, match=r"asked for is reconstruct\.seed 4 \(there 0\): give"):
+        begin_output(photographs, output, run_values("low", {"reconstruct": {"seed": 4}}))
+    (output / "db.db").unlink()
+    begin_output(photographs, output, run_values())
+    assert run_values(config=output / "run.toml") == run_values()
+
+
+@pytest.mark.parametrize(
+    ("match", "message"),
+    [
+        ({"pairs": "sequental"}, r"no pairs file sequental: did you mean sequential\?"),
+        ({"pairs": "poses", "model": "none"}, "no COLMAP model none"),
+        ({"pairs": "retrieval", "global_descriptors": "none.h5"}, r"no file of global descriptors none\.h5"),
+    ],
+)
+def test_what_pairs_are_chosen_by_is_missed_before_anything_is_made(photographs, tmp_path, match, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        reconstruct_photographs(photographs, tmp_path / "model", config={"match": match})
+    assert not (tmp_path / "model").exists()
+
+
+def test_where_too_few_photographs_can_be_used_it_is_said_why(tmp_path, capsys):
+    (tmp_path / "phone").mkdir()
+    for name in ("a.HEIC", "b.heic"):
+        (tmp_path / "phone" / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert main(["run", str(tmp_path / "phone"), "--output", str(tmp_path / "model"), "--quiet"]) == 2
+    *skipped, error = capsys.readouterr().err.splitlines()
+    assert len(skipped) == 2
+    assert all("d2sfm prepare" in each for each in skipped)
+    assert error.endswith("phone has no photograph that can be used, a model needs two or more")
 
 
 @pytest.mark.slow

@@ -64,7 +64,7 @@ def load_weights(
     path = published_file(name, mirror, _read) if name in PUBLISHED_WEIGHTS else BUNDLED.get(name, Path(name))
     if not os.path.isfile(path):  # False also for what can be no path
         named = [*BUNDLED, *PUBLISHED_WEIGHTS]
-        listed = f"{', '.join(named)}{did_you_mean(name, named)}"
+        listed = f"{', '.join(named)}{did_you_mean(Path(name).stem, named)}"
         raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {listed}")
     checkpoint = _read(path)
     if checkpoint.preprocessing not in (None, preprocessing):

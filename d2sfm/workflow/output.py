@@ -1,0 +1,59 @@
+"""The folder that a run writes: whether it may, and the values that it is made with."""
+
+import logging
+from pathlib import Path
+
+from d2sfm.database import FeatureStore
+from d2sfm.workflow.values import RunValues, run_values
+
+CONFIG, DATABASE, MODELS = "run.toml", "db.db", "sparse"
+
+logger = logging.getLogger(__name__)
+
+
+def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
+    """Make the output with the values of this run, or find that what is in it was made with the same ones.
+
+    Values of stages that have left nothing in it yet may be others: who mends a misspelt one goes on. Raises ValueError
+    for an output inside the photographs, or that is something else, RuntimeError for other values.
+    """
+    noted = output / CONFIG
+    if output.resolve().is_relative_to(photographs.resolve()):
+        raise ValueError(f"{output} lies in {photographs}, whose files are photographs: give an --output outside of it")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, expected a folder for the model")
+    if noted.exists():
+        _go_on(output, values)
+        return
+    for name in (DATABASE, MODELS):  # other files may be there, and stay
+        if (output / name).exists():
+            raise ValueError(f"{output} holds {name}, and no {CONFIG} of a run: give another --output")
+    output.mkdir(parents=True, exist_ok=True)
+    values.write(noted)
+
+
+def _go_on(output: Path, values: RunValues) -> None:
+    noted = output / CONFIG
+    before = run_values(config=noted)
+    if difference := values.difference(before, _begun(output)):
+        raise RuntimeError(
+            f"{output} was made with other values, asked for is {difference}: give another --output, or go on with "
+            f"--config {noted}"
+        )
+    if difference := values.difference(before):
+        logger.info("stages that have not begun get other values: %s", difference)
+        values.write(noted)
+
+
+def _begun(output: Path) -> set[str]:
+    """The stages of which something is in the output."""
+    if not (output / DATABASE).exists():
+        return set()
+    with FeatureStore(output / DATABASE) as features:
+        found = {
+            "extract": bool(features.images()),  # their cameras are there before their features
+            "match": features.has_pairs(),
+            "refine": bool(features.notes.refinement()),
+            "reconstruct": (output / MODELS).exists(),
+        }
+    return {stage for stage, is_there in found.items() if is_there}
