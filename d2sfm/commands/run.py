@@ -52,8 +52,8 @@ def add(commands) -> None:
         "--num-threads",
         type=int,
         metavar="N",
-        help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model (default: that of "
-        f"--config, {ReconstructionOptions.num_threads})",
+        help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model "
+        f"(default: that of --config, {ReconstructionOptions.num_threads})",
     )
 
 

@@ -120,13 +120,8 @@ def reconstruct_photographs(
     extraction = _extracted(database, photographs, values, progress)
     _require_two(database, photographs, extraction.skipped)
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
-    reconstruction = reconstruct(
-        database,
-        output / MODELS,
-        images=photographs,
-        options=values.of("reconstruct", ReconstructionOptions),
-        progress=progress,
-    )
+    options = values.of("reconstruct", ReconstructionOptions)
+    reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
     with FeatureStore(database) as features:
         names = {*features.images(), *extraction.skipped}
     return RunResult(
