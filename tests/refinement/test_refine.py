@@ -215,8 +215,8 @@ def test_a_second_call_says_that_keypoints_are_refined_already(refined_database,
 
 @pytest.mark.slow
 def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, matched, monkeypatch, tmp_path):
-    whole = shutil.copy(database, tmp_path / "whole.db")
-    refined(whole, matched)
+    whole, options = shutil.copy(database, tmp_path / "whole.db"), RefinementOptions(**CPU, max_error=2.0)
+    refined(whole, matched, options=options)
     write, written = MatchStore.write, []
 
     def stop_at_the_second(store, *pair, **named):
@@ -228,9 +228,9 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stop_at_the_second)
         with pytest.raises(KeyboardInterrupt):
-            refined(database, matched)
+            refined(database, matched, options=options)
     assert len(rows(database, "two_view_geometries")["two_view_geometries"]) == 1
-    assert refined(database, matched).verified == 2
+    assert refined(database, matched, options=options).verified == 2
     tables = ("keypoints", "two_view_geometries")
     assert rows(database, *tables) == rows(whole, *tables)
 
