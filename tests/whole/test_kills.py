@@ -51,7 +51,10 @@ COMMANDS = {  # what db.db is made of, and the command
     "match --overwrite": ("matched", ["match", "--overwrite", "--max-error", "2", *DATABASE]),
     "refine": ("matched", ["refine", *IMAGES, *DATABASE]),
     "refine --output": ("matched", ["refine", *IMAGES, *DATABASE, "--output", "{work}/new.db"]),
-    "reconstruct": ("scene", ["reconstruct", "--max-starts", "3", *DATABASE, "--output", "{work}/sparse"]),
+    "reconstruct": (
+        "scene",
+        ["reconstruct", "--max-starts", "3", "--num-threads", "1", *DATABASE, "--output", "{work}/sparse"],
+    ),
     "import": (None, ["import", *IMAGES, *FEATURES, "--matches", "{given}/exported/matches.h5", *DATABASE]),
     "export": ("matched", ["export", "--format", "hloc", *DATABASE, "--output", "{work}/exported"]),
     "merge": ("matched", ["merge", "{work}/db.db", "{given}/others.db", "--output", "{work}/new.db"]),
