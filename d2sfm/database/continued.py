@@ -11,7 +11,7 @@ import numpy as np
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.pair_rows import matches_row, read_matches, read_similarities, similarities_row
-from d2sfm.database.tables import CONTINUED, FEATURES, SIMILARITIES, columns, tables
+from d2sfm.database.tables import CONTINUED, FEATURES, SIMILARITIES, columns, create_our_tables
 
 CERTAIN = 1.0  # similarity of their matches: grey values agree, and so they come first when verification sorts
 
@@ -28,10 +28,12 @@ def remove_continued(connection: Connection) -> None:
     counts = continued_counts(connection)
     if not counts:
         return
+    create_our_tables(connection)
     rows = dict(connection.rows("SELECT image_id, rows FROM keypoints"))
     own = {image_id: rows[image_id] - count for image_id, count in counts.items() if image_id in rows}
-    for (pair_id,) in connection.rows("SELECT pair_id FROM matches"):
-        [limits] = [[own.get(each, np.inf) for each in pair] for pair in image_pairs(np.array([pair_id])).tolist()]
+    pairs = connection.table("SELECT pair_id FROM matches", [("pair_id", np.int64)])["pair_id"]
+    for pair_id, pair in zip(pairs.tolist(), image_pairs(pairs).tolist(), strict=True):
+        limits = [own.get(each, np.inf) for each in pair]
         if min(limits) < np.inf:
             [(matches, similarities)] = _read(connection, pair_id)
             is_own = (matches < limits).all(axis=1)
@@ -47,7 +49,8 @@ def remove_continued(connection: Connection) -> None:
 def add_continued(
     connection: Connection, keypoints: Mapping[int, np.ndarray], matches: Mapping[tuple[int, int], np.ndarray]
 ) -> None:
-    """Add keypoints behind those of images, and matches behind those of pairs, in a transaction of the caller.
+    """Add keypoints behind those of images, and matches behind those of pairs, in a transaction of the caller, who has
+    made d2sfm's tables.
 
     keypoints: [K, 4] x, y, scale in pixels of the photograph, 0, by image_id; matches: [M, 2], by ids of images in
     ascending order. Pairs that have no row of matches are passed over: they count as not matched.
@@ -69,11 +72,15 @@ def add_continued(
 
 def _read(connection: Connection, pair_id: int) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Matches of a pair, [M, 2], with their similarities, [M], where these are kept; empty where it has no row."""
-    found = connection.rows("SELECT CAST(data AS BLOB) FROM matches WHERE pair_id = ?", (pair_id,))
-    kept = SIMILARITIES in tables(connection) and connection.rows(
-        f"SELECT digest, CAST(similarities AS BLOB) FROM {SIMILARITIES} WHERE pair_id = ?", (pair_id,)
+    found = connection.rows(
+        "SELECT CAST(data AS BLOB), digest, CAST(similarities AS BLOB) FROM matches "
+        f"LEFT JOIN {SIMILARITIES} USING (pair_id) WHERE pair_id = ?",
+        (pair_id,),
     )
-    return [(read_matches(data, False), read_similarities(data, *kept[0]) if kept else None) for (data,) in found]
+    return [
+        (read_matches(data, False), None if kept is None else read_similarities(data, digest, kept))
+        for data, digest, kept in found
+    ]
 
 
 def _write(connection: Connection, pair_id: int, matches: np.ndarray, similarities: np.ndarray | None) -> None:
