@@ -15,6 +15,7 @@ from d2sfm.commands.arguments import (
 )
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import (
+    STAGES,
     CameraOptions,
     ExtractionOptions,
     MapCacheOptions,
@@ -62,8 +63,7 @@ def add(commands) -> None:
         default=argparse.SUPPRESS,
         help="short for --scales 0.5 1 2",
     )
-    kinds = (ExtractionOptions, PhotographOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions)
-    add_options(parser, *kinds)
+    add_options(parser, *STAGES["extract"])
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import GOES_ON, add_command, add_main_database, add_no_verify, add_options, parse_options
 from d2sfm.console import finish, shows_progress
-from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.options import STAGES, MatchingOptions, PairSelectionOptions, VerificationOptions
 
 RESULT = "matching.summary.MatchSummary"
 
@@ -22,7 +22,7 @@ def add(commands) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
     add_no_verify(parser)
-    add_options(parser, PairSelectionOptions, MatchingOptions, VerificationOptions)
+    add_options(parser, *STAGES["match"])
 
 
 def run(arguments: argparse.Namespace) -> int:

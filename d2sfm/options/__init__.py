@@ -33,5 +33,6 @@ from d2sfm.options.photographs import PhotographOptions
 from d2sfm.options.preparation import PreparationOptions
 from d2sfm.options.qualities import QUALITIES
 from d2sfm.options.refinement import RefinementOptions
+from d2sfm.options.stages import STAGES
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.options.transfer import ExportOptions, ImportOptions

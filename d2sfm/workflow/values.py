@@ -17,34 +17,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from d2sfm.files import read_toml, replacing
-from d2sfm.options import (
-    QUALITIES,
-    CameraOptions,
-    ExtractionOptions,
-    MapCacheOptions,
-    MaskOptions,
-    MatchingOptions,
-    PairKind,
-    PairSelectionOptions,
-    PhotographOptions,
-    Quality,
-    ReconstructionOptions,
-    RefinementOptions,
-    StorageOptions,
-    VerificationOptions,
-)
+from d2sfm.options import QUALITIES, STAGES, PairKind, PairSelectionOptions, Quality
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.options.pairs import KINDS_WITH_NUMBER
 from d2sfm.spelling import chosen, did_you_mean, nearest, own_name, plain
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
-STAGES: Mapping[str, tuple[type[Options], ...]] = {
-    "extract": (ExtractionOptions, PhotographOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions),
-    "match": (PairSelectionOptions, MatchingOptions, VerificationOptions),
-    "refine": (RefinementOptions, MapCacheOptions),
-    "reconstruct": (ReconstructionOptions,),
-}
 ONLY = "only"  # patterns of names, which extraction takes beside its options
 OF_FILES = ("output_type", "output_extension")  # a run writes none beside the photographs
 WITH_SEEDS = ("match", "refine", "reconstruct")
@@ -215,7 +194,7 @@ def _require_known(name: str, stage: str) -> None:
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(name.rstrip("_") for name in names)
+    return ", ".join(map(_key, names))
 
 
 @contextmanager

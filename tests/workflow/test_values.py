@@ -2,8 +2,8 @@
 
 import pytest
 
-from d2sfm.options import QUALITIES, CameraOptions, ExtractionOptions, Quality, ReconstructionOptions
-from d2sfm.workflow.values import STAGES, run_values
+from d2sfm.options import QUALITIES, STAGES, CameraOptions, ExtractionOptions, Quality, ReconstructionOptions
+from d2sfm.workflow.values import run_values
 
 ODD = 'a "b" \\ \t c\x7f ü 😀'
 
