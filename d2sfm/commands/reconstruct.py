@@ -14,7 +14,7 @@ from d2sfm.commands.arguments import (
 from d2sfm.console import finish, print_result, shows_progress
 from d2sfm.options import MapCacheOptions, ReconstructionOptions, RefinementOptions
 
-RESULT, REFINEMENT = "mapping.reconstruct.ReconstructionResult", "refinement.refine.RefinementSummary"
+RESULT, REFINEMENT = "mapping.reconstruct.ReconstructionResult", "refinement.summary.RefinementSummary"
 
 
 def add(commands) -> None:

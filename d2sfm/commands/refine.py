@@ -6,9 +6,9 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import GOES_ON, add_command, add_images, add_main_database, add_options, parse_options
 from d2sfm.console import finish, shows_progress
-from d2sfm.options import MapCacheOptions, RefinementOptions
+from d2sfm.options import STAGES, MapCacheOptions, RefinementOptions
 
-RESULT, RESTORATION = "refinement.refine.RefinementSummary", "commands.refine.RestorationSummary"
+RESULT, RESTORATION = "refinement.summary.RefinementSummary", "commands.refine.RestorationSummary"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def add(commands) -> None:
         help="leave the database as it is and refine a copy of it, in this file (default: none)",
     )
     parser.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
-    add_options(parser, RefinementOptions, MapCacheOptions)
+    add_options(parser, *STAGES["refine"])
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -33,7 +33,8 @@ from d2sfm.options import (
 )
 from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.photographs.reading import require_photographs
-from d2sfm.refinement.refine import RefinementSummary, refine_database, restore_database
+from d2sfm.refinement.refine import refine_database, restore_database
+from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output

@@ -11,8 +11,9 @@ from d2sfm.database import FeatureStore, ForeignStore, MatchStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.refinement.exactness import MAX_ERROR
-from d2sfm.refinement.refine import RefinementSummary, refine_database
+from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.stages import of_alignment
+from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
