@@ -6,10 +6,9 @@ import numpy as np
 import pycolmap
 import pytest
 import torch
-from database.test_refinement_store import COUNTS, MATCHES, NOTE, make_features, new_positions, rows, verify_pairs
+from support.verified_pair import COUNTS, MATCHES, NOTE, make_features, new_positions, rows, write_verified_pair
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore, RefinementStore
-from d2sfm.database.connection import open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.matching.inputs import MatchingInputs
 
@@ -20,17 +19,7 @@ TABLES = ("keypoints", "descriptors", "matches", "two_view_geometries", "d2sfm_f
 
 @pytest.fixture
 def database(tmp_path):
-    """Three images, the last one without keypoints, and a verified pair."""
-    path = tmp_path / "db.db"
-    with open_pycolmap(path) as colmap:
-        for image_id in COUNTS:
-            camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=64, height=48, params=[70, 32, 24, 0])
-            colmap.write_image(pycolmap.Image(name=f"{image_id}.jpg", camera_id=colmap.write_camera(camera)))
-    with FeatureStore(path) as store:
-        for image_id, count in COUNTS.items():
-            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings")
-    verify_pairs(path)
-    return path
+    return write_verified_pair(tmp_path / "db.db")
 
 
 def continue_tracks(path, more=MORE, matches=NEW_MATCHES):

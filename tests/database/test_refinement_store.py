@@ -1,66 +1,28 @@
 """Refined keypoints in the database: replaced, restored, and never half."""
 
 import shutil
-import sqlite3
 
 import numpy as np
-import pycolmap
 import pytest
 from support.database_contents import done_pairs
+from support.verified_pair import (
+    COUNTS,
+    MATCHES,
+    NOTE,
+    make_features,
+    new_positions,
+    rows,
+    verify_pairs,
+    write_verified_pair,
+)
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.database.connection import open_pycolmap
-from d2sfm.features.record import Features
-from d2sfm.options import Convention
-
-COUNTS = {1: 6, 2: 4, 3: 0}  # keypoints by image_id
-MATCHES = np.array([[0, 1], [2, 3], [4, 0]], np.uint32)
-NOTE = {"max_error": 2.0, "weights": "d2_ots"}
-
-
-def make_features(count, seed=0):
-    random = np.random.default_rng(seed)
-    return Features(
-        keypoints=random.uniform(1, 60, (count, 4)).astype(np.float32),
-        descriptors=np.full((count, 512), 512**-0.5, np.float16),
-        image_size=(64, 48),
-        input_size=(64, 48),
-        convention=Convention.COLMAP,
-        scales=(1.0,),
-    )
 
 
 @pytest.fixture
 def database(tmp_path):
-    """Three images, the last one without keypoints, and a verified pair."""
-    path = tmp_path / "db.db"
-    with open_pycolmap(path) as colmap:
-        for image_id in COUNTS:
-            camera = pycolmap.Camera(model="SIMPLE_RADIAL", width=64, height=48, params=[70, 32, 24, 0])
-            colmap.write_image(pycolmap.Image(name=f"{image_id}.jpg", camera_id=colmap.write_camera(camera)))
-    with FeatureStore(path) as store:
-        for image_id, count in COUNTS.items():
-            store.write(f"{image_id}.jpg", make_features(count, image_id), "settings")
-    verify_pairs(path)
-    return path
-
-
-def verify_pairs(path):
-    with MatchStore(path) as store:
-        store.write(1, 2, MATCHES, pycolmap.TwoViewGeometry(inlier_matches=MATCHES[:2]))
-        store.write(1, 3, np.zeros((0, 2)), pycolmap.TwoViewGeometry())
-
-
-def rows(path, table):
-    connection = sqlite3.connect(path)
-    found = connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
-    connection.close()
-    return found
-
-
-def new_positions(seed=0):
-    random = np.random.default_rng(seed)
-    return {image_id: random.uniform(0, 64, (count, 2)) for image_id, count in COUNTS.items()}
+    return write_verified_pair(tmp_path / "db.db")
 
 
 def replaced(path, positions, note=NOTE):

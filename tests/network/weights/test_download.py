@@ -34,13 +34,13 @@ def test_the_first_use_fetches_and_records_and_later_ones_ask_nobody(site, cache
     [
         ("/a/torch", "/b/cache", "/a/torch/d2sfm"),
         (None, "/b/cache", "/b/cache/d2sfm"),
-        ("", "", "/home/someone/.cache/d2sfm"),
-        (None, None, "/home/someone/.cache/d2sfm"),
-        ("~/models", None, "/home/someone/models/d2sfm"),
+        ("", "", "/a/home/.cache/d2sfm"),
+        (None, None, "/a/home/.cache/d2sfm"),
+        ("~/models", None, "/a/home/models/d2sfm"),
     ],
 )
 def test_the_cache_is_where_the_environment_says(monkeypatch, torch_home, xdg, expected):
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", "/a/home")
     for name, value in (("TORCH_HOME", torch_home), ("XDG_CACHE_HOME", xdg)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
