@@ -2,6 +2,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -17,6 +18,8 @@ from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
 from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
+
+mapping_options = partial(ReconstructionOptions, num_threads=1)  # so that a seed gives one model
 
 ONE_START = {"min_starts": 1, "max_starts": 1}
 
@@ -58,7 +61,7 @@ def camera_params(model):
 @pytest.mark.parametrize("mapper", list(Mapper))
 def test_cameras_and_points_are_recovered_and_the_database_is_not_changed(scene, database, tmp_path, mapper):
     before = contents(database)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(mapper=mapper, **ONE_START))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(mapper=mapper, **ONE_START))
     assert [folder.name for folder in result.models] == ["0"]
     assert result.statistics[0].images == result.statistics[0].supported == 7
     errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), scene[1])
@@ -70,7 +73,7 @@ def test_cameras_and_points_are_recovered_and_the_database_is_not_changed(scene,
 
 
 def test_the_same_seed_gives_the_same_model(database, tmp_path):
-    options = ReconstructionOptions(seed=4, num_threads=1, **ONE_START)
+    options = mapping_options(seed=4, **ONE_START)
     first, second = (reconstruct(database, tmp_path / name, options=options) for name in ("a", "b"))
     for name in ("cameras", "images", "points3D"):
         assert (first.models[0] / f"{name}.bin").read_bytes() == (second.models[0] / f"{name}.bin").read_bytes()
@@ -83,16 +86,16 @@ def database_params(database):
 
 @pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
 def test_cameras_are_held_fixed_on_request(database, tmp_path, mapper):
-    fixed = ReconstructionOptions(refine_cameras=RefineCameras.NO, mapper=mapper, **ONE_START)
+    fixed = mapping_options(refine_cameras=RefineCameras.NO, mapper=mapper, **ONE_START)
     result = reconstruct(database, tmp_path / "fixed", options=fixed)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) == database_params(database)
-    free = ReconstructionOptions(refine_cameras=RefineCameras.YES, mapper=mapper, **ONE_START)
+    free = mapping_options(refine_cameras=RefineCameras.YES, mapper=mapper, **ONE_START)
     result = reconstruct(database, tmp_path / "free", options=free)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) != database_params(database)
 
 
 def test_auto_holds_the_given_cameras_fixed(database, tmp_path):
-    options = ReconstructionOptions(**ONE_START)
+    options = mapping_options(**ONE_START)
     result = reconstruct(database, tmp_path / "free", options=options)
     assert camera_params(pycolmap.Reconstruction(result.models[0])) != database_params(database)
     mark_cameras_given(database, [1])
@@ -110,12 +113,12 @@ def two_cameras(tmp_path_factory):
 def test_one_of_two_cameras_is_held_fixed(two_cameras, tmp_path):
     database = shutil.copy(two_cameras, tmp_path / "db.db")
     mark_cameras_given(database, [1])
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(**ONE_START))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(**ONE_START))
     found, stored = camera_params(pycolmap.Reconstruction(result.models[0])), database_params(database)
     assert found[1] == stored[1]
     assert found[2] != stored[2]
     with pytest.raises(RuntimeError, match="all cameras fixed or none"):
-        reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(mapper=Mapper.GLOBAL))
+        reconstruct(database, tmp_path / "sparse", options=mapping_options(mapper=Mapper.GLOBAL))
 
 
 def estimate_focal_lengths(database):
@@ -127,7 +130,7 @@ def estimate_focal_lengths(database):
 
 def test_estimated_focal_lengths_get_several_starts_and_the_best_is_kept(database, tmp_path):
     estimate_focal_lengths(database)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(seed=5, min_starts=3))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(seed=5, min_starts=3))
     assert [start.seed for start in result.starts[:3]] == [5, 6, 7]
     assert [start.way for start in result.starts[:3]] == ["", "cautious", ""]
     assert all(start.way == "distortion refined" for start in result.starts[3:])
@@ -158,7 +161,7 @@ def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
         camera.has_prior_focal_length, camera.params = False, [1280, 512, 384, 0]
         colmap.update_camera(camera)
     mark_refined(database)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(min_starts=2))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(min_starts=2))
     assert [start.way for start in result.starts] == ["cautious", "cautious", "distortion refined"]
     assert result.kept is result.starts[-1]
     (camera,) = pycolmap.Reconstruction(result.models[0]).cameras.values()
@@ -167,19 +170,19 @@ def test_lens_distortion_is_refined_where_it_explains_more(tmp_path):
 
 def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path):
     estimate_focal_lengths(database)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(time_budget=1e-9))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(time_budget=1e-9))
     assert [start.way for start in result.starts] == [""]
 
 
 def test_all_processors_map_by_default(database):
     assert read_input(database, ReconstructionOptions())[0].num_threads == -1
-    assert read_input(database, ReconstructionOptions(num_threads=1))[0].num_threads == 1
+    assert read_input(database, mapping_options())[0].num_threads == 1
 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path):
     estimate_focal_lengths(database)
-    options = ReconstructionOptions(seed=4, min_starts=2, num_threads=1)
+    options = mapping_options(seed=4, min_starts=2)
     first, second = (reconstruct(database, tmp_path / name, options=options) for name in ("a", "b"))
     for name in ("cameras", "images", "points3D"):
         assert (first.models[0] / f"{name}.bin").read_bytes() == (second.models[0] / f"{name}.bin").read_bytes()
@@ -187,7 +190,7 @@ def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path
 
 def test_the_threshold_is_that_of_the_last_verification(database):
     def max_error_px():
-        return read_input(database, ReconstructionOptions())[0].max_error_px
+        return read_input(database, mapping_options())[0].max_error_px
 
     assert max_error_px() == VerificationOptions().max_error
     with FeatureStore(database) as store:
@@ -223,7 +226,7 @@ def test_pairs_that_chance_explains_are_left_out(database):
         colmap.write_matches(first, last, np.indices(counts).reshape(2, -1).T[:5000].astype(np.uint32))
         geometry.inlier_matches = geometry.inlier_matches[:few]
         colmap.write_two_view_geometry(first, last, geometry)
-    given, pairs = read_input(database, ReconstructionOptions())
+    given, pairs = read_input(database, mapping_options())
     assert given.left_out.tolist() == [pycolmap.image_pair_to_pair_id(first, last)]
     assert given.unusable == 0
     assert few in [inliers for *_, inliers in pairs]
@@ -233,7 +236,7 @@ def test_images_without_support_get_further_starts_while_these_gain(tmp_path):
     database = tmp_path / "db.db"
     synthesize(database, cameras=1, images=7, inlier_share=0.8, points=300)
     weaken_last_image(database, 25)  # the mapper registers with 30
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(refine_cameras=RefineCameras.NO))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(refine_cameras=RefineCameras.NO))
     assert [start.seed for start in result.starts] == [0, 1, 2, 3, 4]
     assert not result.starts[0].initial
     assert all(len(start.initial) == 2 for start in result.starts[1:])
@@ -244,13 +247,13 @@ def test_images_without_support_get_further_starts_while_these_gain(tmp_path):
 
 def test_an_image_that_no_pair_connects_costs_no_further_start(database, tmp_path):
     weaken_last_image(database, 0)
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(refine_cameras=RefineCameras.NO))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(refine_cameras=RefineCameras.NO))
     assert len(result.starts) == 1
     assert result.statistics[0].images == 6
 
 
 def test_text_and_ply_are_written_beside_the_binary_model(database, tmp_path):
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(text=True, ply=True, **ONE_START))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(text=True, ply=True, **ONE_START))
     names = {path.name for path in result.models[0].iterdir()}
     model_files = {f"{stem}.{suffix}" for stem in ("cameras", "images", "points3D") for suffix in ("bin", "txt")}
     assert model_files | {"points3D.ply"} <= names
@@ -264,7 +267,7 @@ def test_points_take_the_colours_of_the_photographs(database, tmp_path, caplog):
         (tmp_path / "images" / image.name).parent.mkdir(parents=True, exist_ok=True)
         picture = cv2.resize(textured_picture(index, (64, 48)), (camera.width, camera.height))
         cv2.imwrite(str(tmp_path / "images" / image.name), picture)
-    options = ReconstructionOptions(**ONE_START)
+    options = mapping_options(**ONE_START)
     result = reconstruct(database, tmp_path / "sparse", images=tmp_path / "images", options=options)
     colours = np.array([point.color for point in pycolmap.Reconstruction(result.models[0]).points3D.values()])
     assert colours.max() > 0
@@ -286,7 +289,7 @@ def test_models_of_an_earlier_run_are_replaced_and_other_files_stay(database, tm
         (output / name).mkdir(parents=True)
         (output / name / "cameras.bin").write_bytes(b"old")
     (output / "notes.txt").write_text("mine")
-    reconstruct(database, output, options=ReconstructionOptions(**ONE_START))
+    reconstruct(database, output, options=mapping_options(**ONE_START))
     assert sorted(path.name for path in output.iterdir()) == ["0", "notes.txt"]
     assert (output / "0" / "cameras.bin").read_bytes() != b"old"
 
@@ -307,7 +310,7 @@ def test_nothing_reconstructed_is_said_with_its_cause_and_loses_no_earlier_model
             colmap.write_two_view_geometry(a.image_id, b.image_id, pycolmap.TwoViewGeometry())
     (tmp_path / "sparse" / "0").mkdir(parents=True)
     (tmp_path / "sparse" / "0" / "cameras.bin").write_bytes(b"old")
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=3))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(max_starts=3))
     assert result.models == ()
     assert result.earlier == (tmp_path / "sparse" / "0",)
     assert f"{tmp_path / 'sparse' / '0'} is of an earlier run" in str(result)
@@ -326,7 +329,7 @@ def test_a_model_without_a_supported_image_is_none(database, tmp_path, monkeypat
         options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 3, 1
         few = pycolmap.synthesize_dataset(options, colmap)
     monkeypatch.setattr(starts, "map_once", lambda given, trial, on_image: [few])
-    result = reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(max_starts=2))
+    result = reconstruct(database, tmp_path / "sparse", options=mapping_options(max_starts=2))
     assert result.models == ()
     assert not list(tmp_path.glob("sparse/*"))
     assert "a model of 3 images and 1 point is left out: none of its images sees 30 points" in str(result)
@@ -336,7 +339,7 @@ def test_a_model_without_a_supported_image_is_none(database, tmp_path, monkeypat
 def test_focal_lengths_that_drift_apart_are_told(database, tmp_path, monkeypatch, caplog):
     uneven = pycolmap.Camera(camera_id=7, model="PINHOLE", width=80, height=60, params=[543, 596, 40, 30])
     monkeypatch.setattr(module, "uneven_focal_lengths", lambda model: [uneven])
-    assert reconstruct(database, tmp_path / "sparse", options=ReconstructionOptions(**ONE_START)).models
+    assert reconstruct(database, tmp_path / "sparse", options=mapping_options(**ONE_START)).models
     assert "camera 7 (PINHOLE): focal lengths of 543 px in x and 596 px in y" in caplog.text
 
 

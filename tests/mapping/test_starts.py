@@ -3,6 +3,7 @@ import runpy
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pycolmap
@@ -14,6 +15,8 @@ from d2sfm.mapping.quality import ModelStatistics
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.starts import Outcome, Start, StoppingRule, best_of_starts, is_worth_it, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
+
+mapping_options = partial(ReconstructionOptions, num_threads=1)  # so that a seed gives one model
 
 PAIRS = [(1, 2), (3, 4), (1, 4)]
 
@@ -116,7 +119,7 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
     database, names, (first, second) = two_places
     database = shutil.copy(database, tmp_path / "db.db")
     given = input_of(database, names)
-    options = ReconstructionOptions(max_starts=3)
+    options = mapping_options(max_starts=3)
     found = best_of_starts(given, options)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
     # Also where each start gives a single model.
@@ -141,7 +144,7 @@ def limits_of_starts(two_places, tmp_path, monkeypatch, connected, **options):
 
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
     given = replace(input_of(database, names), connected=connected)
-    best_of_starts(given, ReconstructionOptions(max_starts=3, **options))
+    best_of_starts(given, mapping_options(max_starts=3, **options))
     assert len(limits) > 1
     return limits
 
@@ -174,7 +177,7 @@ def test_a_start_begins_where_there_is_time_for_a_whole_one(tmp_path, monkeypatc
     now = 1000.0
     monkeypatch.setattr("d2sfm.mapping.starts.time.perf_counter", lambda: now)
     given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, is_estimated=True, connected=100)
-    rule, outcome = StoppingRule(given, ReconstructionOptions(time_budget=budget)), Outcome()
+    rule, outcome = StoppingRule(given, mapping_options(time_budget=budget)), Outcome()
     outcome.add(Start(seed=0, best=numbers(supported=supported), seconds=seconds), [pycolmap.Reconstruction()])
     now += seconds
     assert rule.ends(outcome, 1, 5) is ends
@@ -190,7 +193,7 @@ def test_a_stopped_first_start_is_told(two_places, tmp_path, monkeypatch, caplog
         return part
 
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", slow)
-    assert len(best_of_starts(given, ReconstructionOptions(time_budget=0.1)).starts) == 1
+    assert len(best_of_starts(given, mapping_options(time_budget=0.1)).starts) == 1
     assert "stopped at the end of the time budget, with 5 of 9 images: a larger --time-budget gives more" in caplog.text
 
 
@@ -198,9 +201,9 @@ def test_a_stopped_first_start_is_told(two_places, tmp_path, monkeypatch, caplog
 def test_the_time_budget_stops_the_first_start(tmp_path):
     program = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/synthetic.py"), run_name="imported")
     program["write_synthetic"](tmp_path / "db.db", program["Settings"](images=80, points=40))
-    given, _ = read_input(tmp_path / "db.db", ReconstructionOptions())
+    given, _ = read_input(tmp_path / "db.db", mapping_options())
     started = time.perf_counter()
-    outcome = best_of_starts(given, ReconstructionOptions(time_budget=1))
+    outcome = best_of_starts(given, mapping_options(time_budget=1))
     assert 1 <= time.perf_counter() - started < 20
     assert [start.seed for start in outcome.starts] == [0]
     assert outcome.kept is None or outcome.kept.best.images < 80
@@ -231,7 +234,7 @@ def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, mapper, is_r
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
     monkeypatch.setattr("d2sfm.mapping.starts.with_distortion", lambda *arguments: None)
     given = input_of(database, names, mapper, is_refined=is_refined, is_estimated=is_estimated)
-    options = ReconstructionOptions(min_starts=4, max_starts=4)
+    options = mapping_options(min_starts=4, max_starts=4)
     best_of_starts(given, options)
     assert [trial.is_cautious for trial in trials] == cautious
 
@@ -240,7 +243,7 @@ def test_distortion_of_known_cameras_is_not_refined_afterwards(two_places, tmp_p
     database, names, _ = two_places
     database = shutil.copy(database, tmp_path / "db.db")
     known = input_of(database, names, is_refined=True, constant_cameras=frozenset(range(1, 3)), all_constant=True)
-    options = ReconstructionOptions(max_starts=1)
+    options = mapping_options(max_starts=1)
     outcome = best_of_starts(known, options)
     assert [start.way for start in outcome.starts] == ["cautious"]
     free = input_of(database, names, is_refined=True)

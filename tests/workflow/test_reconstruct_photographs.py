@@ -23,8 +23,9 @@ from d2sfm.workflow.values import run_values
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
-QUICK = {"extract": {"camera_mode": "single"}, "reconstruct": {"min_starts": 1, "max_starts": 1}}
-QUICK_TOML = '[extract]\ncamera_mode = "single"\n[reconstruct]\nmin_starts = 1\nmax_starts = 1\n'
+# One thread, so that models are equal to the bit.
+QUICK = {"extract": {"camera_mode": "single"}, "reconstruct": {"min_starts": 1, "max_starts": 1, "num_threads": 1}}
+QUICK_TOML = '[extract]\ncamera_mode = "single"\n[reconstruct]\nmin_starts = 1\nmax_starts = 1\nnum_threads = 1\n'
 KILLS = 10 if ALL_TESTS else 2
 
 
