@@ -91,7 +91,7 @@ def train(
     _claim(output, resume)
     with joined_processes(options.device) as (processes, device_name):
         device = resolve_device(device_name)
-        if device.type == "cuda":
+        if device.index is not None:
             torch.cuda.set_device(device)  # what pins memory works for the current one
         weights = load_weights(options.weights, pairs.preprocessing, options.mirror)
         show = progress and processes.leads

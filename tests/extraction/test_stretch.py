@@ -24,7 +24,7 @@ SIZE = (80, 60)
 
 
 def options(stretch="folder"):
-    return ExtractionOptions(max_edge=64, stretch=stretch)
+    return ExtractionOptions(max_edge=64, stretch=stretch, device="cpu")  # features equal to the bit
 
 
 def thermal(seed, low=29000, step=0.5):

@@ -1,4 +1,7 @@
-"""Batches, and memory that runs out change no features: of the narrow network, which has all layers."""
+"""Batches, and memory that runs out change no features: of the narrow network, which has all layers.
+
+On a CPU: a GPU chooses another way to multiply for other shapes, and rounds otherwise.
+"""
 
 import pytest
 import torch
@@ -7,12 +10,13 @@ from support.helpers import textured_picture
 
 from d2sfm.features.extractor import Extractor
 from d2sfm.network.strips import TrunkStrips
+from d2sfm.options import ExtractionOptions
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
 
 def test_a_batch_gives_what_each_picture_gives_alone():
-    extractor = Extractor()
+    extractor = Extractor(ExtractionOptions(device="cpu"))
     pictures = [textured_picture(seed, (160, 120)) for seed in range(3)]
     together = extractor.extract_batch([extractor.prepare(picture) for picture in pictures])
     for picture, found in zip(pictures, together, strict=True):
@@ -21,7 +25,7 @@ def test_a_batch_gives_what_each_picture_gives_alone():
 
 def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
     """Memory that holds 20 rows of one picture, and no more."""
-    extractor = Extractor()
+    extractor = Extractor(ExtractionOptions(device="cpu"))
     pictures = [extractor.prepare(textured_picture(seed, (160, 120))) for seed in range(3)]
     expected = extractor.extract_batch(pictures)
     push = TrunkStrips.push

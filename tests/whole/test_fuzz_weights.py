@@ -228,12 +228,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("content", GOOD)
+@pytest.mark.parametrize("content", GOOD, ids=range(len(GOOD)))
 def test_what_is_made_worse_below_is_good(folder, content):
     assert load_fuzzed(folder / "weights.pth", content)
 
 
-@pytest.mark.parametrize("content", BAD)
+@pytest.mark.parametrize("content", BAD, ids=range(len(BAD)))
 def test_code_that_would_be_run_by_pickle_is_not(folder, content):
     (folder / "weights.pth").write_bytes(content)
     with pytest.raises(ValueError, match="code from a checkpoint is never run"):

@@ -27,7 +27,8 @@ from d2sfm.refinement import stages as refinement
 from d2sfm.refinement.schedule import schedule
 
 KILLS = 20 if ALL_TESTS else 8
-EXTRACT = ["extract", "--camera-mode", "single", "--images"]
+# On the CPU, where the same photograph has the same features to the bit.
+EXTRACT = ["extract", "--device", "cpu", "--camera-mode", "single", "--images"]
 
 
 class Killer:
