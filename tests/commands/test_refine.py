@@ -21,6 +21,7 @@ def database(tmp_path_factory):
     return folder / "db.db"
 
 
+@pytest.mark.slow
 def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
     options = ["--max-error", "3", "--seed", "4", "--weights", "d2_ots", "--preprocessing", "torch"]
     options += [

@@ -45,6 +45,7 @@ def test_depth_of_the_ground():
     np.testing.assert_allclose(depth[42:], np.repeat(expected[:, None], 120, axis=1), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_depth_equals_rays_cast_one_by_one(square):
     camera = views(14)[9]
     depth = render(square, camera, samples=1).depth

@@ -31,6 +31,7 @@ def test_views_see_the_square_and_stand_in_the_open(square, views):
         assert depth[depth > 0].min() > 1.5
 
 
+@pytest.mark.slow
 def test_neighbouring_views_overlap(square, pairs_of_views):
     for a, b in pairs_of_views:
         assert transfer(square, a, b, lattice(a))[1].mean() > 0.4

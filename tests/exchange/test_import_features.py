@@ -93,6 +93,7 @@ def assert_equal(found, expected, dtype):
         assert found[name].scales == features.scales
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @settings(max_examples=4)
 @given(

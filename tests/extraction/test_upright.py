@@ -151,6 +151,7 @@ def test_turned_photographs_share_batches_cameras_and_map_caches(tmp_path, folde
     assert len(list((tmp_path / "maps").iterdir())) == 8
 
 
+@pytest.mark.slow
 def test_the_rest_is_found_from_the_pictures(tmp_path, caplog):
     """Views of one place without tags, one stored on its side, one with a tag; what the database knows stays."""
     place, folder = textured_picture(3, (320, 200)), tmp_path / "photographs"

@@ -88,6 +88,7 @@ def test_smooth_maps_have_keypoints_with_small_steps():
     assert sparse(features)[2].any()
 
 
+@pytest.mark.slow
 @given(lowest=st.integers(-3, 0), highest=st.integers(-3, 3), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=examples(60))
 def test_ties_borders_and_negative_maxima_as_in_the_dense_twin(lowest, highest, seed):

@@ -105,6 +105,7 @@ def exact_unit_vectors(draw):
     return rows
 
 
+@pytest.mark.slow
 @given(
     exact_unit_vectors(),
     exact_unit_vectors(),
@@ -123,6 +124,7 @@ def test_ties_equal_brute_force(a, b, block_rows, ratio, min_similarity):
 sizes = st.one_of(st.integers(0, 5), st.integers(60, 70), st.integers(125, 131))
 
 
+@pytest.mark.slow
 @given(sizes, sizes, st.integers(1, 140), st.integers(1, 4), st.sampled_from([None, 0.8, 1.0]), st.integers(0, 99))
 @settings(max_examples=examples(60))
 def test_duplicates_and_ties_in_larger_sets(count_a, count_b, block_rows, size, ratio, seed):

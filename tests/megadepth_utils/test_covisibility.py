@@ -39,6 +39,7 @@ SCENES = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(200))
 @given(SCENES)
 def test_the_matrices_are_those_of_a_plain_loop_over_dictionaries(scene):

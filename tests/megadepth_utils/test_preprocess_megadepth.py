@@ -94,6 +94,7 @@ def test_a_megadepth_without_undistorted_scenes_is_exit_code_2(run, tmp_path):
     assert done.stderr.strip().endswith("has no scene")
 
 
+@pytest.mark.slow
 def test_with_the_real_command(run, tmp_path):
     root, out = tmp_path / "Mega Depth", tmp_path / "out"
     scene = root / "Undistorted_SfM" / "0000"

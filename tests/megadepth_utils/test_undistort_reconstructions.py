@@ -46,6 +46,7 @@ def abort(base_path: Path, scene_id: str, *arguments) -> None:
     os.abort()
 
 
+@pytest.mark.slow
 def test_all_scenes_and_none_twice(root, capsys):
     assert run(root) == 0
     assert states(root) == [SceneState.DONE] * 3
@@ -72,6 +73,7 @@ def test_overwrite_makes_scenes_again(root, capsys):
     assert (root / "Undistorted_SfM/0001").stat().st_ino != before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     shutil.rmtree(root / DENSE / "0000/dense0/imgs")
@@ -95,6 +97,7 @@ def test_a_scene_that_kills_its_process_is_reported_and_cleaned_up(root, capsys,
     assert run(root) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     for part in ("0000/images", "0000/stereo", "0001"):
@@ -105,6 +108,7 @@ def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     assert not (root / "Undistorted_SfM/0000/stereo").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_photographs_left_out_are_reported(root, capsys):
     (root / "MegaDepth_v1_SfM/0001/images/view_00.jpg").unlink()

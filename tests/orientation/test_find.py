@@ -19,6 +19,7 @@ def views(count: int, size: tuple[int, int] = (224, 168), step_px: int = 9) -> d
     return {name: plane[start : start + height, start : start + width].copy() for name, start in starts.items()}
 
 
+@pytest.mark.slow
 def test_turned_pictures_of_a_plane_are_turned_back_on_any_number_of_threads():
     pictures = views(4)
     stored = {"0.png": 1, "1.png": 8, "2.png": 3, "3.png": 1}

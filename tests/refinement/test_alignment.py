@@ -58,6 +58,7 @@ def plain_alignment(cells, centres, bases, references, stage):
     return np.array(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [1, 4, *(pytest.param(side, marks=pytest.mark.slow) for side in (3, 5))])
 @settings(max_examples=5)
 @given(reach=st.integers(1, 3), seed=st.integers(0, 2**16))

@@ -100,6 +100,7 @@ def test_refined_keypoints_of_views_one_and_a_half_times_as_near_are_exact_to_a_
     assert np.median(after) < 0.3
 
 
+@pytest.mark.slow
 def test_the_pictures_show_what_the_homographies_say():
     """The first picture warped into each other view is that view but for resampling; half a pixel aside it is not."""
     views, inner = plane_views(5, 1.0, size=(320, 240)), np.s_[60:-60, 60:-60]

@@ -114,6 +114,7 @@ def errors_px(path, matched):
     return np.concatenate(errors)
 
 
+@pytest.mark.slow
 def test_refined_keypoints_are_nearer_to_the_truth(database, matched, capsys):
     untouched = rows(database, "descriptors")
     summary = refined(database, matched)
@@ -130,6 +131,7 @@ def test_refined_keypoints_are_nearer_to_the_truth(database, matched, capsys):
         assert store.refined() == {1, 2, 3}
 
 
+@pytest.mark.slow
 def test_the_tight_threshold_is_that_of_the_new_geometries(refined_database, matched):
     with MatchStore(refined_database) as store:
         tight = {pair: len(store.inlier_matches(*pair)) for pair in PAIRS}
@@ -337,6 +339,7 @@ def test_restoring_verifies_as_match_does_where_it_did_not(refined_database):
         assert done_pairs(store, verified=True) == set(PAIRS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adjustment", [Adjustment, GreyAdjustment])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, pytest.param(RuntimeError, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop, adjustment):
@@ -439,6 +442,7 @@ def test_missing_folders_databases_and_matches_are_named(database, matched, tmp_
         refined(database, matched, images=matched.folder)
 
 
+@pytest.mark.slow
 def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tmp_path, caplog):
     """The case deleted_photograph: the others are refined among themselves."""
     folder = shutil.copytree(matched.folder, tmp_path / "images")
@@ -476,6 +480,7 @@ def test_a_damaged_photograph_is_named(database, matched, tmp_path):
         refined(database, matched, images=folder)
 
 
+@pytest.mark.slow
 def test_one_progress_bar_on_request(database, matched, capsys):
     refined(database, matched, progress=True)
     assert "refine: 100%" in capsys.readouterr().err

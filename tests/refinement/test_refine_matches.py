@@ -34,6 +34,7 @@ def pair():
     return views, in_a + 0.5, in_b + 0.5, disturbed + 0.5
 
 
+@pytest.mark.slow
 def test_partners_of_keypoints_that_stay_are_found(pair):
     views, in_a, in_b, disturbed = pair
     a, b = (features_at(picture, xy) for picture, xy in zip(views.pictures[:2], (in_a, disturbed), strict=True))
@@ -45,6 +46,7 @@ def test_partners_of_keypoints_that_stay_are_found(pair):
     assert np.median(after) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", [6, pytest.param(3, marks=pytest.mark.slow)])
 def test_pictures_that_are_stored_turned_are_looked_at_upright(pair, orientation):
     """Positions come back in the stored picture, and are those of the upright one."""

@@ -55,6 +55,7 @@ def one_epoch(root, tmp_path_factory, one_thread):
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stopped_after", "workers"), [(3, 0), *(pytest.param(steps, 2, marks=pytest.mark.slow) for steps in (0, 3, 4, 7))]
 )
@@ -92,6 +93,7 @@ def test_on_a_gpu_a_resumed_run_comes_close_to_an_unbroken_one(root, tmp_path, m
     assert resumed.start_loss == pytest.approx(whole.start_loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_made_longer(root, tmp_path):
     run(root, tmp_path / "long", pairs=FEW_PAIRS, num_epochs=2)
     run(root, tmp_path / "grown", pairs=FEW_PAIRS, num_epochs=1)

@@ -231,6 +231,7 @@ def test_code_that_would_be_run_by_pickle_is_not(folder, index):
     assert MARKER.exists()
 
 
+@pytest.mark.slow
 def test_bad_scenes(folder):
     fuzz(folder, 100)
 

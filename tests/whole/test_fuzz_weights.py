@@ -243,6 +243,7 @@ def test_code_that_would_be_run_by_pickle_is_not(folder, content):
     assert Path(MARKER).exists()
 
 
+@pytest.mark.slow
 def test_bad_checkpoints(folder):
     fuzz(folder, 200)
 

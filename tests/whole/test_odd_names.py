@@ -92,6 +92,7 @@ def keypoints(database):
         return {name: store.read(name).keypoints for name in store.extracted()}
 
 
+@pytest.mark.slow
 def test_all_names_are_extracted_and_matched_each_for_itself(photographs, database):
     found = keypoints(database)
     assert sorted(found) == sorted(NAMES)
@@ -137,6 +138,7 @@ def write_mask(path, mask):
     path.write_bytes(cv2.imencode(".png", mask)[1].tobytes())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["hloc", "npz", pytest.param("mat", marks=pytest.mark.slow)])
 def test_features_of_all_names_come_back(photographs, database, tmp_path, kind):
     to = tmp_path / "exported"

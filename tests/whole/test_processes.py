@@ -25,6 +25,7 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_refine_in_place_in_a_copy_and_back(photographs, tmp_path, capsys):
     database, copy = tmp_path / "db.db", tmp_path / "copy.db"
     assert (

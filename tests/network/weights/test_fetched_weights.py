@@ -68,6 +68,7 @@ def photographs(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_extract_and_refine_fetch_from_the_mirrors(real_site, other, photographs, tmp_path, cache, monkeypatch):
     """The mirror alone is asked, once; the second run with another one finds the same features."""
     database, run = str(tmp_path / "db.db"), ["--quiet", "--database", str(tmp_path / "db.db")]
