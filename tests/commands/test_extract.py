@@ -50,8 +50,9 @@ def test_limits_of_size_and_number(photographs, tmp_path):
 
 
 def test_the_frame_of_keypoints(photographs, tmp_path):
-    _, ours, _ = extract(photographs, tmp_path / "a.db", "--device", "cpu")
-    _, theirs, _ = extract(photographs, tmp_path / "b.db", "--device", "cpu", "--convention", "reference")
+    exact = ("--device", "cpu", "--precision", "float32")
+    _, ours, _ = extract(photographs, tmp_path / "a.db", *exact)
+    _, theirs, _ = extract(photographs, tmp_path / "b.db", *exact, "--convention", "reference")
     assert theirs.convention is Convention.REFERENCE
     np.testing.assert_allclose(ours.keypoints[:, :2] - theirs.keypoints[:, :2], 2.5, atol=1e-4)
 
