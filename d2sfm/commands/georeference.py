@@ -57,9 +57,9 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm georeference``."""
     options, bars = parse_options(GeoreferenceOptions, arguments), [_bar(*each) for each in arguments.scale_bar]
-    from d2sfm.georeference.georeference import georeference
+    from d2sfm.georeference.georeference import georeference_model
 
-    result = georeference(
+    result = georeference_model(
         arguments.model,
         arguments.output,
         database=arguments.database,

@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.coordinates import stored_from_upright
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.photographs.headers import read_header
 from d2sfm.skipped import Skipped
 
@@ -30,15 +30,18 @@ def orientations(names: Iterable[str], database: Path | None, images: Path | Non
 
     images: their folder (default: the one that the database knows).
     """
-    found = {}
+    found, by_gravity = {}, {}
     if database is not None:
         with FeatureStore(database) as store:
             found, images = store.orientations(), images or store.notes.images_folder()
+        with MatchStore(database) as matches:
+            of_ids, priors = matches.image_names(), matches.pose_priors()
+        by_gravity = {of_ids[id_]: _of_gravity(prior.gravity) for id_, prior in priors.items() if prior.has_gravity()}
     if images is not None:
         for name in set(names) - found.keys():
-            with Skipped().catching(name):  # the pixels are not asked for
+            with Skipped().catching(name):  # a file that is not there, or damaged: something else may tell
                 found[name] = read_header(Path(images) / name)[1]
-    return found
+    return by_gravity | found
 
 
 def mean_down(images: list[pycolmap.Image], turned: dict[str, int], is_nadir: bool = False) -> Down:
@@ -66,3 +69,8 @@ def upright_rotation(down: np.ndarray) -> np.ndarray:
 def _down_in_camera(orientation: int) -> np.ndarray:
     begin, end = stored_from_upright(np.array([[0.0, 0], [0, 1]]), (0, 0), orientation)
     return np.array([*(end - begin), 0])
+
+
+def _of_gravity(gravity: np.ndarray) -> int:
+    """The orientation of a photograph that is not mirrored, by the direction of gravity in its camera, [3]."""
+    return max((1, 3, 6, 8), key=lambda each: _down_in_camera(each) @ np.ravel(gravity))

@@ -16,12 +16,13 @@ from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, re
 from d2sfm.georeference.checks import check_found, check_positions, warn_of_scales
 from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
-from d2sfm.georeference.frames import Frame, chosen_frame, offset_of
+from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
 from d2sfm.georeference.output import require_output, write_output
 from d2sfm.georeference.positions import Positions, of_database, of_photographs, of_table
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import require_cloud
 from d2sfm.options import GeoreferenceOptions
+from d2sfm.preparation.extras import require
 from d2sfm.text import first_of
 
 MAX_ERROR_M, MAX_CLICK_ERROR_M = 10.0, 1.0
@@ -53,7 +54,16 @@ class _Placed(NamedTuple):
     left_out_m: dict[str, float]
 
 
-def georeference(
+def require_libraries(options: GeoreferenceOptions) -> None:
+    """ValueError where a library that these options ask for is missing, or for an EPSG code that is none."""
+    require_cloud(options.cloud)
+    if options.epsg is not None:
+        Projected(options.epsg)
+    elif options.utm:
+        require("pyproj", "geo")
+
+
+def georeference_model(
     model: Path | str,
     output: Path | str,
     *,
@@ -80,7 +90,7 @@ def georeference(
     options = options or GeoreferenceOptions()
     model, output = Path(model), Path(output)
     require_output(output, model)
-    require_cloud(options.cloud)
+    require_libraries(options)
     if upright and control_points is None:
         raise ValueError("--upright is for clicks: give --control-points")
     if scale_bars and control_points is None:
