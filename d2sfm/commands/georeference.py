@@ -23,20 +23,23 @@ def add(commands) -> None:
         "--database", type=Path, metavar="FILE", help="COLMAP database with GPS positions (default: db.db)"
     )
     group.add_argument(
-        "--images", type=Path, metavar="DIR", help="photographs, for the GPS positions of their EXIF data"
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="photographs, for the GPS positions of their EXIF data (default: none)",
     )
     group.add_argument(
         "--positions",
         type=Path,
         metavar="FILE",
-        help="CSV file with columns name, latitude, longitude, altitude, or name, x, y, z in metres",
+        help="CSV file with columns name, latitude, longitude, altitude, or name, x, y, z in metres (default: none)",
     )
     group.add_argument(
         "--control-points",
         type=Path,
         metavar="FILE",
         help="CSV file with columns point, name, x, y (pixels as COLMAP counts them), and latitude, longitude, "
-        "altitude, or easting, northing, height",
+        "altitude, or easting, northing, height (default: none)",
     )
     group.add_argument(
         "--upright",
@@ -49,7 +52,8 @@ def add(commands) -> None:
         action="append",
         default=[],
         metavar=("A", "B", "METRES"),
-        help="distance between two points of --control-points, which decides the scale; may be given several times",
+        help="distance between two points of --control-points, which decides the scale; may be given several times "
+        "(default: none)",
     )
     add_options(parser, GeoreferenceOptions)
 

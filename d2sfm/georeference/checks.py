@@ -12,6 +12,8 @@ from d2sfm.text import first_of
 SAME_M = 0.01  # positions within it are one
 FAR_M = 100_000.0  # of positions of one scene, more is a mistake of coordinates
 BETTER = 0.5  # median residual of exchanged coordinates, of that of the given ones, by which they look exchanged
+TELLING = 6  # positions; fewer may fit by chance
+POOR_FIT = 0.02  # median residual, of how far positions are from their middle, below which nothing is wrong with them
 POOR_SCALE = 0.05  # standard deviation of the scale beyond which it is told
 
 logger = logging.getLogger(__name__)
@@ -92,8 +94,11 @@ def _all_exchanged(
     if other is None:
         return False
     of_other = np.median(np.linalg.norm(residuals(other.world_from_model, points, world), axis=1))
-    agree = 0 if found is None else found.used.sum()
-    return bool(other.used.sum() > agree or found is None) and of_other < BETTER * np.median(off)
+    if found is None:
+        return True
+    spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
+    is_poor = len(points) >= TELLING and np.median(off) > POOR_FIT * spread
+    return bool(is_poor and other.used.sum() >= found.used.sum() and of_other < BETTER * np.median(off))
 
 
 def _exchanged(
