@@ -61,8 +61,8 @@ def check_found(
         raise RuntimeError(f"{positions.source}: latitude and longitude look exchanged, the positions fit better then")
     if found is None:
         raise RuntimeError(
-            f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m, give a larger "
-            "--max-error-m"
+            f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m: give a larger "
+            "--max-error-m, or --up or --nadir where they lie on a line"
         )
     names = sorted(positions.by_name)
     if positions.is_geographic and len(exchanged := _exchanged(found, off, points, given, frame, offset)):
