@@ -42,6 +42,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
 
 def check_found(
     found: Alignment | None,
+    names: list[str],
     points: np.ndarray,
     given: np.ndarray,
     positions: Positions,
@@ -64,7 +65,6 @@ def check_found(
             f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m: give a larger "
             "--max-error-m, or --up or --nadir where they lie on a line"
         )
-    names = sorted(positions.by_name)
     if positions.is_geographic and len(exchanged := _exchanged(found, off, points, given, frame, offset)):
         logger.warning(
             "latitude and longitude look exchanged, %.0f km off: %s",

@@ -155,12 +155,13 @@ def _clicks(path: Path, model: pycolmap.Reconstruction, upright: bool, turned: d
 def _positions(
     names: list[str], database: Path | str | None, images: Path | str | None, table: Path | str | None
 ) -> Positions | None:
-    """Those of the first source that is given; None without one."""
+    """Those of the first source that is given and has some; None without one."""
     if table is not None:
         return of_table(Path(table)).of(names)
-    if database is not None:
-        return of_database(Path(database)).of(names)
-    return None if images is None else of_photographs(Path(images), names)
+    found = None if database is None else of_database(Path(database)).of(names)
+    if images is None or (found is not None and found.by_name):
+        return found
+    return of_photographs(Path(images), names)
 
 
 def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
@@ -171,14 +172,16 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
     given = _with_altitudes(given, positions)
     frame = chosen_frame(options, given, positions.is_geographic)
     world = frame.from_geographic(given) if positions.is_geographic else given
-    if not np.isfinite(world).all():
-        outside = [name for name, each in zip(names, world, strict=True) if not np.isfinite(each).all()]
-        raise RuntimeError(f"{frame} has no coordinates for the position of {first_of(outside, 'name')}")
+    if not (inside := np.isfinite(world).all(axis=1)).all():
+        outside = [name for name, is_inside in zip(names, inside, strict=True) if not is_inside]
+        logger.warning("left out, %s is not for them: %s", frame, first_of(outside, "position"))
+        names, given, world = [each for each in names if each not in outside], given[inside], world[inside]
+        check_positions(names, given, positions, LEAST)
     offset = offset_of(world)
     points = np.array([inputs.points[name] for name in names])
     decided = {"down": inputs.down, "is_up": options.up or options.nadir, "scale": inputs.scale}
     aligned = align(points, world - offset, inputs.max_error_m, options.seed, **decided)
-    check_found(aligned, points, given, positions, frame, offset, inputs.max_error_m, options.seed, decided)
+    check_found(aligned, names, points, given, positions, frame, offset, inputs.max_error_m, options.seed, decided)
     if aligned.doubt:
         logger.warning(
             "positions lie nearly on a line, and how the scene is turned about it is %s; --up takes cameras for "

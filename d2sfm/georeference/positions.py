@@ -87,13 +87,13 @@ def of_database(database: Path) -> Positions:
 
 def of_photographs(images: Path, names: Iterable[str]) -> Positions:
     """Those of the EXIF data of photographs below a folder, as COLMAP reads them. names: relative to the folder."""
-    names = sorted(names)
-    there = [name for name in names if (Path(images) / name).is_file()]
+    names = set(names)
+    there = {name for name in names if (Path(images) / name).is_file()}
     with scratch_folder() as folder:
         create_database(folder / "exif.db")
-        unread = import_photographs(folder / "exif.db", Path(images), there)
+        unread = import_photographs(folder / "exif.db", Path(images), sorted(there))
         found = of_database(folder / "exif.db")
-    if missing := sorted({*names, *unread} - set(there) | set(unread)):
+    if missing := sorted((names - there) | set(unread)):
         logger.warning("without a position, not in %s or unreadable: %s", images, first_of(missing, "photograph"))
     return replace(found, source=str(images))
 

@@ -72,13 +72,18 @@ def test_the_default_database_and_none(given, tmp_path):
     assert georeference_model(given, "out").largest_m < 1e-3
 
 
-def test_positions_of_photographs(given, tmp_path):
+def write_photographs(folder):
+    """Black ones with GPS positions."""
+    folder.mkdir()
     for name, (latitude, longitude, altitude) in geographic(CENTRES).items():
         degrees = [(int(each), int(each * 60 % 60), round(each * 3600 % 60, 5)) for each in (latitude, -longitude)]
         exif = Image.Exif()
         exif[ExifTags.IFD.GPSInfo] = {1: "N", 2: degrees[0], 3: "W", 4: degrees[1], 5: b"\0", 6: round(altitude, 3)}
-        (tmp_path / "photos").mkdir(exist_ok=True)
-        Image.new("RGB", (CAMERAS[0].width, CAMERAS[0].height)).save(tmp_path / "photos" / name, exif=exif)
+        Image.new("RGB", (CAMERAS[0].width, CAMERAS[0].height)).save(folder / name, exif=exif)
+
+
+def test_positions_of_photographs(given, tmp_path):
+    write_photographs(tmp_path / "photos")
     result = georeference_model(given, "out", images=tmp_path / "photos")
     assert len(result.residuals_m) == len(CAMERAS)
     assert result.largest_m < 0.01
@@ -230,3 +235,23 @@ def test_positions_without_altitude_are_taken_for_level(given, tmp_path, caplog)
     result = georeference_model(given, "out", positions=table)
     assert "no altitude, taken to be 0 m: 10 positions (view_00.png the first)" in caplog.text
     assert result.scale * SCALE == pytest.approx(1, rel=0.02)
+
+
+def test_positions_outside_of_a_projection_are_left_out(given, tmp_path, caplog):
+    pytest.importorskip("pyproj")
+    rows = [(name, *map(float, place)) for name, place in geographic(CENTRES).items()]
+    rows[3] = (rows[3][0], 0.0, -3.0, 10.0)  # a quarter of the Earth away from the zone's meridian
+    table = write_csv(tmp_path / "p.csv", "name,latitude,longitude,altitude", rows)
+    result = georeference_model(given, "out", positions=table, options=GeoreferenceOptions(utm=True))
+    assert f"is not for them: 1 position ({rows[3][0]})" in caplog.text
+    assert len(result.residuals_m) == len(CENTRES) - 1
+
+
+def test_photographs_tell_where_a_database_does_not(given, tmp_path, caplog):
+    pycolmap.Database.open(tmp_path / "none.db").close()
+    write_photographs(tmp_path / "photos")
+    (tmp_path / "photos" / "view_00.png").unlink()
+    (tmp_path / "photos" / "view_01.png").write_bytes(b"no picture")
+    result = georeference_model(given, "out", database=tmp_path / "none.db", images=tmp_path / "photos")
+    assert len(result.residuals_m) == len(CAMERAS) - 2
+    assert "or unreadable: 2 photographs (view_00.png the first)" in caplog.text
