@@ -9,8 +9,9 @@ import pycolmap
 from d2sfm.georeference.down import AGREEING, PARALLEL, Down, upright_rotation
 
 LEAST = 3
+MAX_TRIALS = 10_000  # of three positions: enough where one in ten is right
 MAX_ROUNDS = 20
-PAIRS_TRIED = 1000  # of two positions, by RANSAC of upright models
+PAIRS_TRIED = 500  # of two positions, by RANSAC of upright models
 MEDIAN_OF_NORM = 1.538  # of vectors of three normal numbers of deviation 1
 ROLL_KNOWN_DEG = 5.0  # standard deviation of the roll about a line below which positions decide it
 ROLL_HINTED_DEG = 60.0  # above, they say nothing
@@ -73,7 +74,7 @@ def transformed(similarity: pycolmap.Sim3d, points: np.ndarray) -> np.ndarray:
 def _robust(
     points: np.ndarray, positions: np.ndarray, max_error_m: float, seed: int, scale: float | None
 ) -> Alignment | None:
-    options = pycolmap.RANSACOptions(max_error=max_error_m, random_seed=seed)
+    options = pycolmap.RANSACOptions(max_error=max_error_m, random_seed=seed, max_num_trials=MAX_TRIALS)
     if scale is None:
         found = pycolmap.estimate_sim3d_robust(points, positions, options)
     else:

@@ -87,18 +87,18 @@ def _all_exchanged(
     """Whether the positions fit much better with both exchanged. One alone says nothing: a flat scene may be turned
     over, and a line stretched."""
     exchanged = given[:, [1, 0, 2]]
-    if (np.abs(exchanged[:, 0]) > 90).any():
+    world = None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
+    if world is None or len(points) < TELLING:
         return False
-    world = Local(*middle(exchanged)).from_geographic(exchanged)
-    other = align(points, world, max_error_m, seed, **{**decided, "down": None})
+    spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
+    if np.median(off) <= POOR_FIT * spread:
+        return False
+    other = align(points, world, max_error_m, seed, **decided)
     if other is None:
         return False
     of_other = np.median(np.linalg.norm(residuals(other.world_from_model, points, world), axis=1))
-    if found is None:
-        return True
-    spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
-    is_poor = len(points) >= TELLING and np.median(off) > POOR_FIT * spread
-    return bool(is_poor and other.used.sum() >= found.used.sum() and of_other < BETTER * np.median(off))
+    least = len(points) / 2 if found is None else found.used.sum()
+    return bool(other.used.sum() >= least and of_other < BETTER * np.median(off))
 
 
 def _exchanged(
