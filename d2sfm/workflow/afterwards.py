@@ -15,19 +15,19 @@ logger = logging.getLogger(__name__)
 
 
 def georeference_first(
-    reconstruction: ReconstructionResult, database: Path, output: Path, values: RunValues, not_done: dict[str, str]
-) -> GeoreferenceResult | None:
+    reconstruction: ReconstructionResult, database: Path, output: Path, values: RunValues
+) -> tuple[GeoreferenceResult | None, dict[str, str]]:
     """The first model at its place, in a folder of the output.
 
-    None where there is no model, or where it can't be: the reason goes into not_done, and the log. The hours before
-    are not lost for that.
+    None where there is no model, or where it can't be, with the reason in words by the stage's name, and in the log:
+    the hours before are not lost for that.
     """
     if not reconstruction.models:
-        return None
+        return None, {}
     options = values.of("georeference", GeoreferenceOptions)
     try:
-        return georeference_model(reconstruction.models[0], output / GEOREFERENCED, database=database, options=options)
+        model = reconstruction.models[0]
+        return georeference_model(model, output / GEOREFERENCED, database=database, options=options), {}
     except (ValueError, RuntimeError) as error:
-        not_done["georeference"] = first_line(error)
         logger.warning("not georeferenced: %s", first_line(error))
-        return None
+        return None, {"georeference": first_line(error)}

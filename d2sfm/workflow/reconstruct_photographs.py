@@ -110,11 +110,9 @@ def reconstruct_photographs(
 ) -> RunResult:
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
-    georeferenced: whether the first model is brought to where the GPS positions say, too, in ``georeferenced``; where
-    they do not, a warning says why.
-
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
-    (default: PHOTOGRAPHS-model in the current folder). quality, config, seed, num_threads: see ``values.run_values``.
+    (default: PHOTOGRAPHS-model in the current folder), and, with georeferenced, the first model at its place in
+    ``georeferenced``. quality, config, seed, num_threads: see ``values.run_values``.
 
     What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
     refined by then are restored first, and refined again with the new ones.
@@ -127,9 +125,7 @@ def reconstruct_photographs(
     photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
-    _require_inputs(values.of("match", PairSelectionOptions))
-    if georeferenced:
-        require_libraries(values.of("georeference", GeoreferenceOptions))
+    _require_inputs(values, georeferenced)
     begin_output(photographs, output, values)
     database = output / DATABASE
     extraction = _extracted(database, photographs, values, progress)
@@ -137,8 +133,7 @@ def reconstruct_photographs(
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     options = values.of("reconstruct", ReconstructionOptions)
     reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
-    not_done: dict[str, str] = {}
-    placed = georeference_first(reconstruction, database, output, values, not_done) if georeferenced else None
+    placed, not_done = georeference_first(reconstruction, database, output, values) if georeferenced else (None, {})
     with FeatureStore(database) as features:
         names = {*features.images(), *extraction.skipped}
     return RunResult(
@@ -155,8 +150,12 @@ def reconstruct_photographs(
     )
 
 
-def _require_inputs(pairs: PairSelectionOptions) -> None:
-    """FileNotFoundError, before the hours of extraction, for what pairs are chosen by and is not there."""
+def _require_inputs(values: RunValues, georeferenced: bool) -> None:
+    """Before the hours of extraction, FileNotFoundError for what pairs are chosen by and is not there, ValueError for
+    libraries that georeferencing lacks."""
+    pairs = values.of("match", PairSelectionOptions)
+    if georeferenced:
+        require_libraries(values.of("georeference", GeoreferenceOptions))
     if pairs.kind is None:
         require_pairs_file(pairs.pairs)
     for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):

@@ -1,6 +1,8 @@
 """The command d2sfm georeference, and its options."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 from support.placed_model import CENTRES, POINTS, off_truth, write_clicks, write_given, write_positions, write_priors
 
-from d2sfm.cli import main
+from d2sfm.cli import main, make_parser
 from d2sfm.colmap import read_model
+
+PAGE = Path(__file__).parents[2] / "docs/georeference.md"
 
 
 @pytest.fixture
@@ -23,6 +27,12 @@ def work(tmp_path, monkeypatch):
 
 def georeference(*arguments):
     return main(["georeference", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    (d2sfm .*)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+def test_commands_of_the_page_are_taken(line):
+    arguments = shlex.split(line, comments=True)[1:]
+    assert make_parser().parse_args(arguments).command == arguments[0]
 
 
 def test_by_gps_of_the_default_database(work, capsys):
