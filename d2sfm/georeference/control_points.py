@@ -57,6 +57,8 @@ def read_clicks(path: Path) -> Clicks:
         point = row.cells["point"]
         if place is not None and point in world and not np.array_equal(world[point], place, equal_nan=True):
             raise ValueError(f"{row.place}: point {point} is at another place before: leave one of them")
+        if place is not None and np.isnan(place[2]):
+            raise ValueError(f"{row.place}: point {point} has no altitude, which control points need")
         if place is not None:
             world[point] = place
     if not clicks.pixels:

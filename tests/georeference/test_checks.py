@@ -1,5 +1,6 @@
 """Positions that can't be, or say little: one clear line."""
 
+import errno
 import logging
 
 import numpy as np
@@ -77,3 +78,17 @@ def test_no_gps_at_all(given, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         assert georeference_model(given, "out", database="db.db", options=GeoreferenceOptions(up=True)).source is None
     assert "no positions in db.db" in caplog.text
+
+
+def test_a_full_disk_leaves_what_was_there(given, tmp_path, monkeypatch):
+    table = write_positions(tmp_path / "p.csv")
+    georeference_model(given, "out", positions=table)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("d2sfm.georeference.output.write_maps", full)
+    with pytest.raises(OSError, match=r"out.* can't be written: No space left on device"):
+        georeference_model(given, "out", positions=table, options=GeoreferenceOptions(up=True))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before

@@ -110,6 +110,7 @@ def test_lengths_that_can_not_be(model, tmp_path, bar, message):
         ("point,name,x,y\nP,,1,2\n", "line 2: a click is a name and pixels x, y"),
         ("point,name,x,y\nP,a.jpg,1,2\nP,a.jpg,1,3\n", "line 3: point P is clicked in a.jpg before"),
         ("point,name,x,y,e,n,height\nP,,,,1,2,3\n", "has no click"),
+        ("point,name,x,y,lat,lon\nP,a.jpg,1,2,46,-91\n", "line 2: point P has no altitude, which control points need"),
         (
             "point,name,x,y,e,n,height\nP,a.jpg,1,2,1,2,3\nP,b.jpg,1,2,1,2,4\n",
             "line 3: point P is at another place before",
