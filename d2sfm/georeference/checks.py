@@ -112,17 +112,18 @@ def _exchanged(
     return far[np.linalg.norm(residuals(found.world_from_model, points[far], world), axis=1) < off[far] / 100]
 
 
-def warn_of_scales(
-    found: Alignment, points: np.ndarray, off: np.ndarray, given: np.ndarray, positions: Positions, frame: Frame
-) -> None:
-    """Tell where the scale is poorly known, and where a frame's metres are not those on the ground."""
+def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None:
+    """Tell where positions leave the scale poorly known. off: how far the points are from them, [N] metres."""
     spread = found.world_from_model.scale * np.linalg.norm(points[found.used] - points[found.used].mean(axis=0))
     deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
     if deviation > POOR_SCALE:
         logger.warning(
             "positions tell the scale to %.0f %% only: they are near to each other for their errors", 100 * deviation
         )
-    if positions.is_geographic:
-        scale = ground_scale(frame, given)
-        if abs(scale - 1) > GROUND_SCALE:
-            logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)
+
+
+def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
+    """Tell where a frame's metres are not those on the ground. given: positions, [N, 3] geographic."""
+    scale = ground_scale(frame, given)
+    if abs(scale - 1) > GROUND_SCALE:
+        logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)

@@ -13,7 +13,7 @@ import pycolmap
 
 from d2sfm.colmap import read_model
 from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
-from d2sfm.georeference.checks import check_found, check_positions, warn_of_scales
+from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
 from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
 from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
@@ -189,7 +189,10 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
             aligned.doubt,
         )
     off = np.linalg.norm(residuals(aligned.world_from_model, points, world - offset), axis=1)
-    warn_of_scales(aligned, points, off, given, positions, frame)
+    if inputs.scale is None:
+        warn_of_scale(aligned, points, off)
+    if positions.is_geographic:
+        warn_of_frame(frame, given)
     by_name = dict(zip(names, off.tolist(), strict=True))
     used = {name for name, is_used in zip(names, aligned.used, strict=True) if is_used}
     return _Placed(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
-from PIL import ExifTags, Image
 from support.placed_model import (
     CAMERAS,
     CENTRES,
@@ -72,23 +71,6 @@ def test_the_default_database_and_none(given, tmp_path):
     assert georeference_model(given, "out").largest_m < 1e-3
 
 
-def write_photographs(folder):
-    """Black ones with GPS positions."""
-    folder.mkdir()
-    for name, (latitude, longitude, altitude) in geographic(CENTRES).items():
-        degrees = [(int(each), int(each * 60 % 60), round(each * 3600 % 60, 5)) for each in (latitude, -longitude)]
-        exif = Image.Exif()
-        exif[ExifTags.IFD.GPSInfo] = {1: "N", 2: degrees[0], 3: "W", 4: degrees[1], 5: b"\0", 6: round(altitude, 3)}
-        Image.new("RGB", (CAMERAS[0].width, CAMERAS[0].height)).save(folder / name, exif=exif)
-
-
-def test_positions_of_photographs(given, tmp_path):
-    write_photographs(tmp_path / "photos")
-    result = georeference_model(given, "out", images=tmp_path / "photos")
-    assert len(result.residuals_m) == len(CAMERAS)
-    assert result.largest_m < 0.01
-
-
 def test_one_photograph_that_is_moved_by_500_m_changes_nothing(given, tmp_path):
     by_positions(given, tmp_path, noisy(0.1))
     before = transform()["model_from_given"]
@@ -119,10 +101,12 @@ def test_noise_of_10_m_is_told_and_control_points_or_a_length_mend_it(given, tmp
     no_world = tmp_path / "clicks.csv"
     no_world.write_text("\n".join(",".join(line.split(",")[:4]) for line in clicks.read_text().splitlines()))
     options = GeoreferenceOptions(max_error_m=40)
+    caplog.clear()
     sources = {"control_points": no_world, "positions": noise, "scale_bars": bars}
     result = georeference_model(given, "out", **sources, options=options)
     assert result.scale * SCALE == pytest.approx(1, abs=1e-6)
     assert list(result.scale_bars_m) == ["P0 - P1"]
+    assert "tell the scale" not in caplog.text
 
 
 def test_a_length_alone_changes_the_scale_alone(given, tmp_path):
@@ -245,13 +229,3 @@ def test_positions_outside_of_a_projection_are_left_out(given, tmp_path, caplog)
     result = georeference_model(given, "out", positions=table, options=GeoreferenceOptions(utm=True))
     assert f"is not for them: 1 position ({rows[3][0]})" in caplog.text
     assert len(result.residuals_m) == len(CENTRES) - 1
-
-
-def test_photographs_tell_where_a_database_does_not(given, tmp_path, caplog):
-    pycolmap.Database.open(tmp_path / "none.db").close()
-    write_photographs(tmp_path / "photos")
-    (tmp_path / "photos" / "view_00.png").unlink()
-    (tmp_path / "photos" / "view_01.png").write_bytes(b"no picture")
-    result = georeference_model(given, "out", database=tmp_path / "none.db", images=tmp_path / "photos")
-    assert len(result.residuals_m) == len(CAMERAS) - 2
-    assert "or unreadable: 2 photographs (view_00.png the first)" in caplog.text

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from PIL import ExifTags, Image
 
 from d2sfm.demo.scene import arc_of_views, project
 from d2sfm.demo.show import truth_model
@@ -87,6 +88,16 @@ def write_priors(path: Path, positions=None) -> Path:
             )
             colmap.write_pose_prior(prior)
     return path
+
+
+def write_photographs(folder):
+    """Black photographs with GPS positions."""
+    folder.mkdir()
+    for name, (latitude, longitude, altitude) in geographic(CENTRES).items():
+        degrees = [(int(each), int(each * 60 % 60), round(each * 3600 % 60, 5)) for each in (latitude, -longitude)]
+        exif = Image.Exif()
+        exif[ExifTags.IFD.GPSInfo] = {1: "N", 2: degrees[0], 3: "W", 4: degrees[1], 5: b"\0", 6: round(altitude, 3)}
+        Image.new("RGB", (CAMERAS[0].width, CAMERAS[0].height)).save(folder / name, exif=exif)
 
 
 def off_truth(output: Path, place: Local = PLACE, found: Local | None = None):
