@@ -17,7 +17,7 @@ from d2sfm.georeference.checks import check_found, check_positions, warn_of_fram
 from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
 from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
-from d2sfm.georeference.output import require_output, write_output
+from d2sfm.georeference.output import placed_images, require_output, write_output
 from d2sfm.georeference.positions import Positions, of_database, of_photographs, of_table
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import require_cloud
@@ -99,7 +99,7 @@ def georeference_model(
     if not given and not (options.up or options.nadir):
         database = DATABASE
     found = read_model(model)
-    if not found.num_reg_images():
+    if not placed_images(found):
         raise RuntimeError(f"{model} has no image with a pose")
     inputs = _inputs(found, database, images, positions, control_points, upright, scale_bars, options)
     if inputs.positions is None:
@@ -124,7 +124,7 @@ def _inputs(
     scale_bars: Sequence[ScaleBar],
     options: GeoreferenceOptions,
 ) -> _Inputs:
-    registered = [model.images[image_id] for image_id in model.reg_image_ids()]
+    registered = placed_images(model)
     names = [image.name for image in registered]
     turned = orientations(names, database and Path(database), images and Path(images))
     down = mean_down(registered, turned, options.nadir)
@@ -232,7 +232,7 @@ def _result(
     words = "units of its own" if inputs.scale is None else "metres"
     shown = str(frame) if frame else f"{words}, {'z up' if is_turned else 'turned as it was'}"
     known = {**placed.residuals_m, **placed.left_out_m} if placed else {}
-    images = {model.images[image_id].name for image_id in model.reg_image_ids()}
+    images = {image.name for image in placed_images(model)}
     return GeoreferenceResult(
         output=output,
         frame=shown,

@@ -68,8 +68,14 @@ def _there(output: Path) -> list[Path]:
     return [output / name for name in OURS if (output / name).exists()]
 
 
+def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """Those with a pose, by name; a damaged model may have some whose pose is no number, which are none of them."""
+    images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
+    return [image for image in images if np.isfinite(image.projection_center()).all()]
+
+
 def _places(model: pycolmap.Reconstruction, frame: Frame, offset: np.ndarray) -> dict[str, np.ndarray]:
     """Latitude, longitude and altitude of all cameras with a pose, by name."""
-    images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
+    images = placed_images(model)
     centres = np.array([image.projection_center() for image in images]) + offset
     return dict(zip((image.name for image in images), frame.to_geographic(centres), strict=True))

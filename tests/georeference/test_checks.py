@@ -92,3 +92,11 @@ def test_a_full_disk_leaves_what_was_there(given, tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"out.* can't be written: No space left on device"):
         georeference_model(given, "out", positions=table, options=GeoreferenceOptions(up=True))
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_poses_that_are_no_numbers_are_none(given, tmp_path):
+    model = pycolmap.Reconstruction(given)
+    model.images[4].frame.rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.full(3, np.nan))
+    model.write_binary(given)
+    result = georeference_model(given, "out", positions=write_positions(tmp_path / "p.csv"))
+    assert len(result.residuals_m) == len(CENTRES) - 1
