@@ -24,7 +24,7 @@ class GeoreferenceOptions(Options):
     up: bool = option(
         False,
         help="cameras were held upright, their mean down axis is down; without it, that decides only where positions "
-        "lie on a line, or there are none",
+        "lie on a line",
     )
     nadir: bool = option(False, help="cameras looked straight down, their mean viewing direction is down")
     cloud: Cloud = option(Cloud.NONE, help="write the points as points.las or points.laz, too")

@@ -3,7 +3,7 @@
 import numpy as np
 import pycolmap
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2sfm.georeference.alignment import align, residuals
@@ -28,6 +28,7 @@ def same(found, truth, tolerance=1e-6):
     assert found.translation == pytest.approx(truth.translation, abs=1e3 * tolerance)
 
 
+@settings(max_examples=20)
 @given(seeds, st.booleans())
 def test_exact_positions_give_the_exact_transform(seed, knows_scale):
     points, positions, truth = placed(seed)
@@ -67,6 +68,7 @@ def seen_by(truth, view, down=(0, 0, -1)):
     return Down(model_from_world @ np.array(down, float), 1.0, model_from_world @ np.array(view, float))
 
 
+@settings(max_examples=15)
 @given(seeds, st.sampled_from([2.0, 10, 50]))
 def test_positions_on_a_line_stay_upright_at_every_threshold(seed, max_error_m):
     points, positions, truth = on_a_line(seed)
