@@ -1,7 +1,7 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
     preparation -> photographs -> network -> features -> orientation -> extraction -> database
-                -> pairs -> matching -> refinement -> mapping          all of it: workflow
+                -> pairs -> matching -> refinement -> mapping -> georeference      all of it: workflow
 
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
@@ -22,9 +22,9 @@ __version__ = "0.1.0"
 
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
-    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions MapCacheOptions MaskOptions MatchingOptions "
-    "Orientation PairOptions PairSelectionOptions PreparationOptions Quality ReconstructionOptions RefinementOptions "
-    "StorageOptions TrainingOptions TriangulationOptions VerificationOptions",
+    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions MapCacheOptions "
+    "MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions Quality "
+    "ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions VerificationOptions",
     "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
@@ -37,6 +37,7 @@ _PUBLIC = {
     "refinement.refine_matches": "refine_matches",
     "mapping.reconstruct": "reconstruct",
     "mapping.triangulate": "triangulate",
+    "georeference.georeference": "georeference_model",
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",

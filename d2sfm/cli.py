@@ -14,6 +14,7 @@ from d2sfm.commands import (
     demo,
     export,
     extract,
+    georeference,
     import_,
     match,
     merge,
@@ -30,7 +31,10 @@ from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report, show
 from d2sfm.parser import Parser, UsageError
 
-COMMANDS = (run, prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
+COMMANDS = (
+    *(run, prepare, extract, match, refine, reconstruct, triangulate, georeference),
+    *(export, import_, merge, remove, train, demo),
+)
 
 logger = logging.getLogger("d2sfm")
 

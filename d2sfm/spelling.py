@@ -88,6 +88,8 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "global_mapper": "reconstruct --mapper global",
     "point_triangulator": "triangulate",
     "database_merger": "merge",
+    "model_aligner": "georeference",
+    "model_orientation_aligner": "georeference --up",
     "image_deleter": "remove",
     "extract_features.py": "extract",
     "train.py": "train",

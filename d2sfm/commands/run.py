@@ -39,8 +39,8 @@ def add(commands) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="TOML file with options of the stages, in tables [extract], [match], [refine] and [reconstruct]; "
-        "DIR/run.toml has those of a run (default: none)",
+        help="TOML file with options of the stages, in tables [extract], [match], [refine], [reconstruct] and "
+        "[georeference]; DIR/run.toml has those of a run (default: none)",
     )
     parser.add_argument(
         "--seed",
@@ -54,6 +54,11 @@ def add(commands) -> None:
         metavar="N",
         help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model "
         f"(default: that of --config, {ReconstructionOptions.num_threads})",
+    )
+    parser.add_argument(
+        "--georeference",
+        action="store_true",
+        help="bring the first model to where the GPS positions say, too, in DIR/georeferenced",
     )
 
 
@@ -76,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         config=arguments.config,
         seed=arguments.seed,
         num_threads=arguments.num_threads,
+        georeferenced=arguments.georeference,
         progress=shows_progress(arguments),
     )
     return finish(arguments, result, is_whole=result.is_whole, skipped=result.skipped)

@@ -38,14 +38,18 @@ def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.C
 def read_pose_priors(connection: Connection) -> dict[int, pycolmap.PosePrior]:
     """See ``MatchStore.pose_priors``."""
     rows = connection.rows(
-        "SELECT image_id, position, coordinate_system FROM pose_priors JOIN images ON image_id = corr_data_id "
+        "SELECT image_id, position, gravity, coordinate_system FROM pose_priors JOIN images ON image_id = corr_data_id "
         "WHERE corr_sensor_type = ? ORDER BY image_id",
         (CAMERA_SENSOR,),
     )
     return {
         image_id: pycolmap.PosePrior(
             coordinate_system=pycolmap.PosePriorCoordinateSystem(system),
-            **({"position": np.frombuffer(position, "<f8")} if position else {}),
+            **{
+                name: np.frombuffer(data, "<f8")
+                for name, data in (("position", position), ("gravity", gravity))
+                if data
+            },
         )
-        for image_id, position, system in rows
+        for image_id, position, gravity, system in rows
     }

@@ -46,8 +46,8 @@ class ImageReader(Store):
         return read_camera(self.path, self._names[image_id], camera_id, row)
 
     def pose_priors(self) -> dict[int, pycolmap.PosePrior]:
-        """Where images were taken as far as it is known beforehand: positions and their coordinate systems, by
-        image_id. A position may be lacking."""
+        """Where images were taken as far as it is known beforehand: positions and their coordinate systems, and the
+        direction of gravity in the camera, by image_id. Either may be lacking."""
         return read_pose_priors(self._connection)
 
     def has_keypoints(self, image_id: int) -> bool:

@@ -6,6 +6,7 @@ Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` an
 from d2sfm.options.cameras import CameraOptions
 from d2sfm.options.choices import (
     CameraMode,
+    Cloud,
     Convention,
     DescriptorDtype,
     ExportedMatches,
@@ -24,6 +25,7 @@ from d2sfm.options.choices import (
 )
 from d2sfm.options.demo import DemoOptions
 from d2sfm.options.extraction import ExtractionOptions, StorageOptions
+from d2sfm.options.georeference import GeoreferenceOptions
 from d2sfm.options.map_cache import MapCacheOptions
 from d2sfm.options.mapping import ReconstructionOptions, TriangulationOptions
 from d2sfm.options.masks import MaskOptions

@@ -120,6 +120,14 @@ class ExportFormat(StrEnum):
     MAT = "mat"
 
 
+class Cloud(StrEnum):
+    """How the points of a model are written for programs of surveyors."""
+
+    NONE = "none"
+    LAS = "las"
+    LAZ = "laz"
+
+
 class ExportedMatches(StrEnum):
     """Which matches are written."""
 

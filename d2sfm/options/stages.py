@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from d2sfm.options.cameras import CameraOptions
 from d2sfm.options.extraction import ExtractionOptions, StorageOptions
 from d2sfm.options.fields import Options
+from d2sfm.options.georeference import GeoreferenceOptions
 from d2sfm.options.map_cache import MapCacheOptions
 from d2sfm.options.mapping import ReconstructionOptions
 from d2sfm.options.masks import MaskOptions
@@ -18,4 +19,5 @@ STAGES: Mapping[str, tuple[type[Options], ...]] = {
     "match": (PairSelectionOptions, MatchingOptions, VerificationOptions),
     "refine": (RefinementOptions, MapCacheOptions),
     "reconstruct": (ReconstructionOptions,),
+    "georeference": (GeoreferenceOptions,),
 }

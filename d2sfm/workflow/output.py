@@ -6,7 +6,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore
 from d2sfm.workflow.values import RunValues, run_values
 
-CONFIG, DATABASE, MODELS = "run.toml", "db.db", "sparse"
+CONFIG, DATABASE, MODELS, GEOREFERENCED = "run.toml", "db.db", "sparse", "georeferenced"
 
 logger = logging.getLogger(__name__)
 

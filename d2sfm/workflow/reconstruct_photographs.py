@@ -5,6 +5,7 @@ d2sfm run photos
 
 import logging
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +15,15 @@ import pycolmap
 from d2sfm.database import FeatureStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.georeference.georeference import require_libraries
+from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
+    GeoreferenceOptions,
     MapCacheOptions,
     MaskOptions,
     MatchingOptions,
@@ -37,6 +41,7 @@ from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
+from d2sfm.workflow.afterwards import georeference_first
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
@@ -58,6 +63,8 @@ class RunResult:
     reconstruction: ReconstructionResult
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
+    georeference: GeoreferenceResult | None  # of the first model
+    not_done: Mapping[str, str]  # stages that were asked for and could not be, with the reason
 
     @property
     def skipped(self) -> Skipped:
@@ -68,10 +75,11 @@ class RunResult:
     def is_whole(self) -> bool:
         """Whether there is a model, and nothing of the database had to be passed over."""
         passed_over = self.reconstruction.unusable or (self.refinement and self.refinement.skipped)
-        return bool(self.reconstruction.models) and not passed_over
+        return bool(self.reconstruction.models) and not passed_over and not self.not_done
 
     def __str__(self) -> str:
-        return f"{self.reconstruction}\n{self._sentence()}"
+        stages = [self.reconstruction, *([self.georeference] if self.georeference else [])]
+        return "\n".join([*map(str, stages), self._sentence()])
 
     def _sentence(self) -> str:
         if not self.reconstruction.models:
@@ -97,12 +105,14 @@ def reconstruct_photographs(
     config: Path | str | dict | None = None,
     seed: int | None = None,
     num_threads: int | None = None,
+    georeferenced: bool = False,
     progress: bool = False,
 ) -> RunResult:
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
-    (default: PHOTOGRAPHS-model in the current folder). quality, config, seed, num_threads: see ``values.run_values``.
+    (default: PHOTOGRAPHS-model in the current folder), and, with georeferenced, the first model at its place in
+    ``georeferenced``. quality, config, seed, num_threads: see ``values.run_values``.
 
     What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
     refined by then are restored first, and refined again with the new ones.
@@ -115,7 +125,7 @@ def reconstruct_photographs(
     photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
-    _require_inputs(values.of("match", PairSelectionOptions))
+    _require_inputs(values, georeferenced)
     begin_output(photographs, output, values)
     database = output / DATABASE
     extraction = _extracted(database, photographs, values, progress)
@@ -123,6 +133,7 @@ def reconstruct_photographs(
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     options = values.of("reconstruct", ReconstructionOptions)
     reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
+    placed, not_done = georeference_first(reconstruction, database, output, values) if georeferenced else (None, {})
     with FeatureStore(database) as features:
         names = {*features.images(), *extraction.skipped}
     return RunResult(
@@ -134,11 +145,17 @@ def reconstruct_photographs(
         reconstruction=reconstruction,
         total=len(names),
         left_out=tuple(sorted(names - _registered(reconstruction))),
+        georeference=placed,
+        not_done=not_done,
     )
 
 
-def _require_inputs(pairs: PairSelectionOptions) -> None:
-    """FileNotFoundError, before the hours of extraction, for what pairs are chosen by and is not there."""
+def _require_inputs(values: RunValues, georeferenced: bool) -> None:
+    """Before the hours of extraction, FileNotFoundError for what pairs are chosen by and is not there, ValueError for
+    libraries that georeferencing lacks."""
+    pairs = values.of("match", PairSelectionOptions)
+    if georeferenced:
+        require_libraries(values.of("georeference", GeoreferenceOptions))
     if pairs.kind is None:
         require_pairs_file(pairs.pairs)
     for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):

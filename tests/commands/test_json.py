@@ -14,6 +14,7 @@ import pytest
 from support.feature_database import say_verified
 from support.helpers import write_plane_scene
 from support.photograph_folder import write_overlapping
+from support.placed_model import CENTRES, write_given, write_positions
 
 from d2sfm.cli import main
 from d2sfm.demo.show import DemoResult
@@ -132,6 +133,14 @@ def test_other_tools_files_and_several_databases(work, run):
     assert merged["results"]["merge"] == {"images": 4, "databases": 2, "output": "all.db"}
     removed = run("remove", "1.png")["results"]["remove"]
     assert removed == {"removed": ["1.png"], "of_model": None, "left": 2, "is_dry": False}
+
+
+def test_georeference(work, run):
+    write_given(work / "given")
+    positions = write_positions(work / "p.csv")
+    found = run("georeference", "given", "--positions", positions)["results"]["georeference"]
+    assert (found["output"], found["up_by"], found["left_out_m"]) == ("georeferenced", "positions", {})
+    assert len(found["residuals_m"]) == len(CENTRES)
 
 
 def test_prepare(work, run):

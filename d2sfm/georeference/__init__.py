@@ -1,0 +1,1 @@
+"""Models in metres, upright and at their place on Earth, by positions, control points or lengths."""

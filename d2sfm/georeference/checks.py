@@ -1,0 +1,129 @@
+"""What positions can't be, said before a model is bent to them."""
+
+import logging
+
+import numpy as np
+
+from d2sfm.georeference.alignment import Alignment, align, residuals
+from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, ground_scale, middle
+from d2sfm.georeference.positions import Positions
+from d2sfm.text import first_of
+
+SAME_M = 0.01  # positions within it are one
+FAR_M = 100_000.0  # of positions of one scene, more is a mistake of coordinates
+BETTER = 0.5  # median residual of exchanged coordinates, of that of the given ones, by which they look exchanged
+TELLING = 6  # positions; fewer may fit by chance
+POOR_FIT = 0.02  # median residual, of how far positions are from their middle, below which nothing is wrong with them
+POOR_SCALE = 0.05  # standard deviation of the scale beyond which it is told
+
+logger = logging.getLogger(__name__)
+
+
+def check_positions(names: list[str], given: np.ndarray, positions: Positions, least: int) -> None:
+    """Raise RuntimeError where there are too few positions, or all of them are one. given: [N, 3], as they are."""
+    if not names:
+        raise RuntimeError(
+            f"{positions.source} has no position of an image of the model: give --positions or --control-points, or "
+            "--up for an upright model alone"
+        )
+    if len(names) < least:
+        count = f"{len(names)} position{'' if len(names) == 1 else 's'}"
+        raise RuntimeError(f"{positions.source} has {count} of the model, expected {least} or more")
+    metres = np.nan_to_num(given)
+    if positions.is_geographic:
+        metres = Local(*middle(metres)).from_geographic(metres)
+    apart = np.linalg.norm(metres - np.median(metres, axis=0), axis=1)
+    if np.median(apart) < SAME_M:
+        which = "all" if apart.max() < SAME_M else f"{(apart < SAME_M).sum()} of"
+        raise RuntimeError(
+            f"{positions.source}: {which} {len(names)} positions are the same, which tells neither scale nor direction"
+        )
+
+
+def check_found(
+    found: Alignment | None,
+    names: list[str],
+    points: np.ndarray,
+    given: np.ndarray,
+    positions: Positions,
+    frame: Frame,
+    offset: np.ndarray,
+    max_error_m: float,
+    seed: int,
+    decided: dict,
+) -> None:
+    """Raise RuntimeError where no positions agree with the model, or where all do with latitude and longitude
+    exchanged; warn where some do. Arguments: as ``align`` takes them."""
+    off = np.full(len(points), np.inf)
+    if found is not None:
+        world = frame.from_geographic(given) if positions.is_geographic else given
+        off = np.linalg.norm(residuals(found.world_from_model, points, world - offset), axis=1)
+    if positions.is_geographic and _all_exchanged(found, off, points, given, max_error_m, seed, decided):
+        raise RuntimeError(f"{positions.source}: latitude and longitude look exchanged, the positions fit better then")
+    if found is None:
+        raise RuntimeError(
+            f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m: give a larger "
+            "--max-error-m, or --up or --nadir where they lie on a line"
+        )
+    if positions.is_geographic and len(exchanged := _exchanged(found, off, points, given, frame, offset)):
+        logger.warning(
+            "latitude and longitude look exchanged, %.0f km off: %s",
+            off[exchanged[0]] / 1000,
+            first_of([names[index] for index in exchanged], "position"),
+        )
+    if 2 * found.used.sum() < len(points):
+        logger.warning("only %d of %d positions agree within %g m", found.used.sum(), len(points), max_error_m)
+
+
+def _all_exchanged(
+    found: Alignment | None,
+    off: np.ndarray,
+    points: np.ndarray,
+    given: np.ndarray,
+    max_error_m: float,
+    seed: int,
+    decided: dict,
+) -> bool:
+    """Whether the positions fit much better with both exchanged. One alone says nothing: a flat scene may be turned
+    over, and a line stretched."""
+    exchanged = given[:, [1, 0, 2]]
+    world = None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
+    if world is None or len(points) < TELLING:
+        return False
+    spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
+    if np.median(off) <= POOR_FIT * spread:
+        return False
+    other = align(points, world, max_error_m, seed, **decided)
+    if other is None:
+        return False
+    of_other = np.median(np.linalg.norm(residuals(other.world_from_model, points, world), axis=1))
+    least = len(points) / 2 if found is None else found.used.sum()
+    return bool(other.used.sum() >= least and of_other < BETTER * np.median(off))
+
+
+def _exchanged(
+    found: Alignment, off: np.ndarray, points: np.ndarray, given: np.ndarray, frame: Frame, offset: np.ndarray
+) -> np.ndarray:
+    """Indices of positions that come far nearer with latitude and longitude exchanged."""
+    far = np.flatnonzero((off > FAR_M) & (np.abs(given[:, 1]) <= 90))
+    if not len(far):
+        return far
+    world = frame.from_geographic(given[far][:, [1, 0, 2]]) - offset
+    return far[np.linalg.norm(residuals(found.world_from_model, points[far], world), axis=1) < off[far] / 100]
+
+
+def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None:
+    """Tell where positions leave the scale poorly known. off: how far the points are from them, [N] metres."""
+    spread = found.world_from_model.scale * np.linalg.norm(points[found.used] - points[found.used].mean(axis=0))
+    deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
+    if deviation > POOR_SCALE:
+        logger.warning(
+            "positions tell the scale to %.0f %% only: they are near to each other for their errors", 100 * deviation
+        )
+
+
+def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
+    """Tell where a frame's metres are not those on the ground. given: positions, [N, 3] geographic."""
+    scale = ground_scale(frame, given)
+    if abs(scale - 1) > GROUND_SCALE:
+        logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)

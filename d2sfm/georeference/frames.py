@@ -1,0 +1,138 @@
+"""Frames of the world: metres east, north and up of a place, projected coordinates, or whatever positions are in.
+
+Models are in a frame less its offset, so that coordinates stay small: many viewers count in 32 bits.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pycolmap
+
+from d2sfm.options import GeoreferenceOptions
+from d2sfm.preparation.extras import require
+
+FAR_M = 10_000.0  # beyond, a part of the coordinates is kept apart
+OFFSET_STEP_M = 1000.0
+GROUND_SCALE = 0.01  # a frame whose metres are off by more than this share is warned of
+ORIGIN_DIGITS = 6  # of degrees: a decimetre
+_WGS84_3D = 4979
+_EARTH = pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)
+
+
+@dataclass(frozen=True)
+class Local:
+    """Metres east, north and up (z is the altitude) on the plane that touches the ellipsoid at a place, in degrees."""
+
+    latitude: float
+    longitude: float
+
+    def from_geographic(self, positions: np.ndarray) -> np.ndarray:
+        """Latitude, longitude in degrees, altitude in metres, [N, 3], to coordinates [N, 3] float64."""
+        return _EARTH.ellipsoid_to_enu(positions, self.latitude, self.longitude, 0.0)
+
+    def to_geographic(self, coordinates: np.ndarray) -> np.ndarray:
+        """The inverse."""
+        return _EARTH.enu_to_ellipsoid(coordinates, self.latitude, self.longitude, 0.0)
+
+    def described(self) -> dict:
+        """What stands in ``georeference.json``."""
+        return {"kind": "local", "axes": "east, north, up", "latitude": self.latitude, "longitude": self.longitude}
+
+    def __str__(self) -> str:
+        return f"metres east, north and up of latitude {self.latitude:.6f}, longitude {self.longitude:.6f}"
+
+
+class Projected:
+    """Easting, northing and height of an EPSG code.
+
+    Raises ValueError where pyproj is missing, or for a code that is none of projected metres.
+    """
+
+    def __init__(self, epsg: int):
+        pyproj = require("pyproj", "geo")
+        try:
+            self.crs = pyproj.CRS.from_epsg(epsg)
+        except pyproj.exceptions.CRSError as error:
+            raise ValueError(f"EPSG:{epsg} is no coordinate reference system that pyproj knows") from error
+        axes = self.crs.axis_info
+        if not self.crs.is_projected or any(axis.unit_conversion_factor != 1 for axis in axes):
+            units = ", ".join(sorted({axis.unit_name for axis in axes})) or "none"
+            raise ValueError(f"EPSG:{epsg} ({self.crs.name}) has units of {units}, expected projected metres")
+        self.epsg = epsg
+        self._transformer = pyproj.Transformer.from_crs(_WGS84_3D, self.crs, always_xy=True)
+
+    def from_geographic(self, positions: np.ndarray) -> np.ndarray:
+        """As ``Local``. What is outside of what the code is for is infinite."""
+        latitude, longitude, altitude = np.reshape(positions, (-1, 3)).T
+        return np.stack(self._transformer.transform(longitude, latitude, altitude), axis=1)
+
+    def to_geographic(self, coordinates: np.ndarray) -> np.ndarray:
+        """The inverse."""
+        east, north, height = np.reshape(coordinates, (-1, 3)).T
+        longitude, latitude, altitude = self._transformer.transform(east, north, height, direction="INVERSE")
+        return np.stack([latitude, longitude, altitude], axis=1)
+
+    def described(self) -> dict:
+        """As ``Local``."""
+        return {"kind": "projected", "axes": "easting, northing, height", "epsg": self.epsg, "name": self.crs.name}
+
+    def __str__(self) -> str:
+        return f"EPSG:{self.epsg} ({self.crs.name})"
+
+
+class Metric:
+    """A frame of metres of which nothing more is known, z up."""
+
+    from_geographic = to_geographic = None
+
+    def described(self) -> dict:
+        """As ``Local``."""
+        return {"kind": "metric", "axes": "x, y, z of the positions"}
+
+    def __str__(self) -> str:
+        return "the frame of the positions"
+
+
+Frame = Local | Projected | Metric
+
+
+def chosen_frame(options: GeoreferenceOptions, positions: np.ndarray, is_geographic: bool) -> Frame:
+    """The frame that options ask for. positions: [N, 3]; altitudes are not looked at. ValueError where it can't be."""
+    if options.epsg is not None:
+        return Projected(options.epsg)
+    if not is_geographic:
+        if options.utm:
+            raise ValueError("--utm needs latitudes and longitudes: say with --epsg which frame x, y and z are in")
+        return Metric()
+    latitude, longitude = middle(positions)
+    if not options.utm:
+        return Local(latitude, longitude)
+    if not -80 <= latitude <= 84:
+        raise ValueError(f"UTM ends at latitudes -80 and 84, found {latitude:.6f}: give --epsg")
+    return Projected((32600 if latitude >= 0 else 32700) + utm_zone(longitude))
+
+
+def utm_zone(longitude: float) -> int:
+    """1 to 60, six degrees each."""
+    return int((longitude + 180) // 6) % 60 + 1
+
+
+def middle(positions: np.ndarray) -> tuple[float, float]:
+    """Latitude and longitude, rounded, in the middle of positions, [N, 3], whatever a few of them are."""
+    on_ground = np.column_stack([positions[:, :2], np.zeros(len(positions))])
+    centre = np.median(_EARTH.ellipsoid_to_ecef(on_ground), axis=0)
+    latitude, longitude, _ = _EARTH.ecef_to_ellipsoid(centre[None])[0]
+    return round(float(latitude), ORIGIN_DIGITS), round(float(longitude), ORIGIN_DIGITS)
+
+
+def offset_of(coordinates: np.ndarray) -> np.ndarray:
+    """What is kept apart of coordinates, [N, 3]: round numbers, 0 where they are small. Returns [3] float64."""
+    centre = np.median(coordinates, axis=0)
+    return np.where(np.abs(centre) > FAR_M, np.floor(centre / OFFSET_STEP_M) * OFFSET_STEP_M, 0.0)
+
+
+def ground_scale(frame: Frame, positions: np.ndarray) -> float:
+    """Units of the frame for a metre on the ground in the middle of positions, [N, 3] geographic."""
+    place = Local(*middle(positions))
+    there = frame.from_geographic(place.to_geographic(np.array([[0.0, 0, 0], [0, 100, 0]])))
+    return float(np.linalg.norm(there[1, :2] - there[0, :2]) / 100)

@@ -1,0 +1,248 @@
+"""A model of any program brought into metres, upright and to its place.
+
+d2sfm georeference sparse/0
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pycolmap
+
+from d2sfm.colmap import read_model
+from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
+from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
+from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
+from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
+from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
+from d2sfm.georeference.output import placed_images, require_output, write_output
+from d2sfm.georeference.positions import Positions, of_database, of_photographs, of_table
+from d2sfm.georeference.result import GeoreferenceResult
+from d2sfm.georeference.writers import require_cloud
+from d2sfm.options import GeoreferenceOptions
+from d2sfm.preparation.extras import require
+from d2sfm.text import first_of
+
+MAX_ERROR_M, MAX_CLICK_ERROR_M = 10.0, 1.0
+DATABASE = Path("db.db")
+
+logger = logging.getLogger(__name__)
+
+ScaleBar = tuple[str, str, float]  # two points of the table of control points, and metres between them
+
+
+class _Inputs(NamedTuple):
+    """What a model is aligned by. points: [3] in the model, by the names of positions; turned: EXIF orientations."""
+
+    positions: Positions | None
+    points: dict[str, np.ndarray]
+    down: Down | None
+    scale: float | None
+    bars_m: dict[str, float]
+    max_error_m: float
+
+
+class _Placed(NamedTuple):
+    """The positions that are used, in the frame less its offset, and what came of them."""
+
+    frame: Frame
+    offset: np.ndarray
+    alignment: Alignment
+    residuals_m: dict[str, float]
+    left_out_m: dict[str, float]
+
+
+def require_libraries(options: GeoreferenceOptions) -> None:
+    """ValueError where a library that these options ask for is missing, or for an EPSG code that is none."""
+    require_cloud(options.cloud)
+    if options.epsg is not None:
+        Projected(options.epsg)
+    elif options.utm:
+        require("pyproj", "geo")
+
+
+def georeference_model(
+    model: Path | str,
+    output: Path | str,
+    *,
+    database: Path | str | None = None,
+    images: Path | str | None = None,
+    positions: Path | str | None = None,
+    control_points: Path | str | None = None,
+    upright: bool = False,
+    scale_bars: Sequence[ScaleBar] = (),
+    options: GeoreferenceOptions | None = None,
+) -> GeoreferenceResult:
+    """Bring a COLMAP model into metres, upright, at its place; it is written to ``output`` with what else is known.
+
+    Positions are those of the first of these that is given: control_points, a table of clicks (upright: in pictures as
+    viewers show them) of which at least three points have a place in the world, positions, a table, the database's, and
+    the EXIF data of the photographs in images. scale_bars: lengths between points of control_points, which decide the
+    scale in any case. Without positions, scale bars and the options ``up`` and ``nadir`` do their part alone; without
+    any of these, the database is db.db.
+
+    output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is
+    known, and points.las or .laz. Raises FileNotFoundError and ValueError for inputs that are missing or wrong,
+    RuntimeError where there is no position, too few of them agree, or what they say can't be.
+    """
+    options = options or GeoreferenceOptions()
+    model, output = Path(model), Path(output)
+    require_output(output, model)
+    require_libraries(options)
+    if upright and control_points is None:
+        raise ValueError("--upright is for clicks: give --control-points")
+    if scale_bars and control_points is None:
+        raise ValueError("--scale-bar is between two points that are clicked in photographs: give --control-points")
+    given = any(each is not None for each in (database, images, positions, control_points))
+    if not given and not (options.up or options.nadir):
+        database = DATABASE
+    found = read_model(model)
+    if not placed_images(found):
+        raise RuntimeError(f"{model} has no image with a pose")
+    inputs = _inputs(found, database, images, positions, control_points, upright, scale_bars, options)
+    if inputs.positions is None:
+        placed = None
+        similarity = _without_positions(inputs, options)
+    else:
+        placed = _placed(inputs, options)
+        similarity = placed.alignment.world_from_model
+    found.transform(similarity)
+    result = _result(output, inputs, placed, similarity, found)
+    write_output(output, found, similarity, placed and placed.frame, result, options.cloud)
+    return result
+
+
+def _inputs(
+    model: pycolmap.Reconstruction,
+    database: Path | str | None,
+    images: Path | str | None,
+    table: Path | str | None,
+    control_points: Path | str | None,
+    upright: bool,
+    scale_bars: Sequence[ScaleBar],
+    options: GeoreferenceOptions,
+) -> _Inputs:
+    registered = placed_images(model)
+    names = [image.name for image in registered]
+    turned = orientations(names, database and Path(database), images and Path(images))
+    down = mean_down(registered, turned, options.nadir)
+    scale, bars_m, points = None, {}, {image.name: image.projection_center() for image in registered}
+    clicks = None if control_points is None else _clicks(Path(control_points), model, upright, turned)
+    places = {} if clicks is None else triangulated(clicks, model)
+    if scale_bars:
+        scale, bars_m = scale_by(scale_bars, places)
+    if clicks is not None and clicks.world is not None:
+        known = {name: place for name, place in clicks.world.by_name.items() if name in places}
+        world = Positions(known, clicks.world.is_geographic, clicks.source)
+        return _Inputs(world, places, down, scale, bars_m, options.max_error_m or MAX_CLICK_ERROR_M)
+    positions = _positions(names, database, images, table)
+    is_enough = scale_bars or options.up or options.nadir
+    if positions is None and not is_enough:
+        raise ValueError(f"{control_points} has no point with a place in the world, and there is no --scale-bar")
+    if positions is not None and not positions.by_name and is_enough:
+        logger.info("no positions in %s", positions.source)
+        positions = None
+    return _Inputs(positions, points, down, scale, bars_m, options.max_error_m or MAX_ERROR_M)
+
+
+def _clicks(path: Path, model: pycolmap.Reconstruction, upright: bool, turned: dict[str, int]) -> Clicks:
+    clicks = of_model(read_clicks(path), model)
+    return stored_clicks(clicks, model, turned) if upright else clicks
+
+
+def _positions(
+    names: list[str], database: Path | str | None, images: Path | str | None, table: Path | str | None
+) -> Positions | None:
+    """Those of the first source that is given and has some; None without one."""
+    if table is not None:
+        return of_table(Path(table)).of(names)
+    found = None if database is None else of_database(Path(database)).of(names)
+    if images is None or (found is not None and found.by_name):
+        return found
+    return of_photographs(Path(images), names)
+
+
+def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
+    positions = inputs.positions
+    names = sorted(positions.by_name)
+    given = np.array([positions.by_name[name] for name in names]).reshape(-1, 3)
+    check_positions(names, given, positions, LEAST)
+    given = _with_altitudes(given, positions)
+    frame = chosen_frame(options, given, positions.is_geographic)
+    world = frame.from_geographic(given) if positions.is_geographic else given
+    if not (inside := np.isfinite(world).all(axis=1)).all():
+        outside = [name for name, is_inside in zip(names, inside, strict=True) if not is_inside]
+        logger.warning("left out, %s is not for them: %s", frame, first_of(outside, "position"))
+        names, given, world = [each for each in names if each not in outside], given[inside], world[inside]
+        check_positions(names, given, positions, LEAST)
+    offset = offset_of(world)
+    points = np.array([inputs.points[name] for name in names])
+    decided = {"down": inputs.down, "is_up": options.up or options.nadir, "scale": inputs.scale}
+    aligned = align(points, world - offset, inputs.max_error_m, options.seed, **decided)
+    check_found(aligned, names, points, given, positions, frame, offset, inputs.max_error_m, options.seed, decided)
+    if aligned.doubt:
+        logger.warning(
+            "positions lie nearly on a line, and how the scene is turned about it is %s; --up takes cameras for "
+            "upright, --nadir for looking straight down",
+            aligned.doubt,
+        )
+    off = np.linalg.norm(residuals(aligned.world_from_model, points, world - offset), axis=1)
+    if inputs.scale is None:
+        warn_of_scale(aligned, points, off)
+    if positions.is_geographic:
+        warn_of_frame(frame, given)
+    by_name = dict(zip(names, off.tolist(), strict=True))
+    used = {name for name, is_used in zip(names, aligned.used, strict=True) if is_used}
+    return _Placed(
+        frame,
+        offset,
+        aligned,
+        {name: metres for name, metres in by_name.items() if name in used},
+        {name: metres for name, metres in by_name.items() if name not in used},
+    )
+
+
+def _with_altitudes(given: np.ndarray, positions: Positions) -> np.ndarray:
+    """With altitudes for those that lack one: that of the others in the middle, or 0."""
+    lacking = np.isnan(given[:, 2])
+    if not lacking.any():
+        return given
+    altitude = 0.0 if lacking.all() else float(np.median(given[~lacking, 2]))
+    names = [name for name, position in positions.by_name.items() if np.isnan(position[2])]
+    logger.warning("no altitude, taken to be %g m: %s", altitude, first_of(names, "position"))
+    return np.column_stack([given[:, :2], np.where(lacking, altitude, given[:, 2])])
+
+
+def _without_positions(inputs: _Inputs, options: GeoreferenceOptions) -> pycolmap.Sim3d:
+    rotation = np.eye(3)
+    if options.up or options.nadir:
+        rotation = upright_rotation(inputs.down.axis)
+        if inputs.down.agreement < AGREEING:
+            logger.warning("cameras were held in different ways, so that the direction up is a guess")
+    return pycolmap.Sim3d(inputs.scale or 1.0, pycolmap.Rotation3d(rotation), np.zeros(3))
+
+
+def _result(
+    output: Path, inputs: _Inputs, placed: _Placed | None, similarity: pycolmap.Sim3d, model: pycolmap.Reconstruction
+) -> GeoreferenceResult:
+    is_turned = not np.array_equal(similarity.rotation.matrix(), np.eye(3))
+    frame, offset = (placed.frame, placed.offset) if placed else (None, np.zeros(3))
+    words = "units of its own" if inputs.scale is None else "metres"
+    shown = str(frame) if frame else f"{words}, {'z up' if is_turned else 'turned as it was'}"
+    known = {**placed.residuals_m, **placed.left_out_m} if placed else {}
+    images = {image.name for image in placed_images(model)}
+    return GeoreferenceResult(
+        output=output,
+        frame=shown,
+        epsg=getattr(frame, "epsg", None),
+        offset=tuple(offset.tolist()),
+        scale=float(similarity.scale),
+        source=inputs.positions.source if placed else None,
+        up_by=placed.alignment.up_by if placed else BY_CAMERAS if is_turned else None,
+        residuals_m=placed.residuals_m if placed else {},
+        left_out_m=placed.left_out_m if placed else {},
+        scale_bars_m=inputs.bars_m,
+        without_position=len(images - known.keys()) if placed and images & known.keys() else 0,
+    )

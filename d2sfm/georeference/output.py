@@ -1,0 +1,81 @@
+"""The folder of a georeferenced model: whole or as it was."""
+
+import os
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from d2sfm.georeference.frames import Frame, Metric
+from d2sfm.georeference.result import GeoreferenceResult
+from d2sfm.georeference.writers import GEOJSON, KML, POINTS, TRANSFORM, write_cloud, write_maps, write_transform
+from d2sfm.models import write_model
+from d2sfm.options import Cloud
+from d2sfm.parts import finish_putting, part_of, put_in_place, sync
+
+MODEL_FILES = tuple(f"{each}.bin" for each in ("cameras", "images", "points3D", "rigs", "frames"))
+OURS = (*MODEL_FILES, TRANSFORM, GEOJSON, KML, f"{POINTS}.las", f"{POINTS}.laz")
+_IN_OUTPUT = "georeferenced"  # in the names of hidden folders
+
+
+def require_output(output: Path, model: Path) -> None:
+    """Raise ValueError for a folder that is the model's or holds other things, RuntimeError where it is read-only."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file, expected a folder")
+    if output.is_dir() and model.is_dir() and output.samefile(model):
+        raise ValueError(f"{output} is the model that is read: give another --output")
+    if output.is_dir():
+        finish_putting(output, _there(output), _IN_OUTPUT)
+        others = sorted(path.name for path in output.iterdir() if path.name not in OURS and path.name[0] != ".")
+        if others:
+            raise ValueError(f"{output} holds {others[0]}, which georeference does not write: give another --output")
+        if not os.access(output, os.W_OK):
+            raise RuntimeError(f"{output} can't be written: it is read-only")
+
+
+def write_output(
+    output: Path,
+    model: pycolmap.Reconstruction,
+    similarity: pycolmap.Sim3d,
+    frame: Frame | None,
+    result: GeoreferenceResult,
+    cloud: Cloud,
+) -> None:
+    """Write the model, its transform, maps and cloud, in place of what an earlier run left there.
+
+    RuntimeError where the disk is full or fails; then it is as it was.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    offset = np.array(result.offset)
+    told = {field.name: getattr(result, field.name) for field in fields(result)}
+    rest = {name: told[name] for name in ("source", "up_by", "residuals_m", "left_out_m", "scale_bars_m")}
+    described = frame.described() if frame else {"kind": "none", "axes": result.frame}
+    with part_of(output / _IN_OUTPUT) as part:
+        part.mkdir()
+        write_model(model, part, called=output)
+        write_transform(part / TRANSFORM, similarity, described, offset, rest)
+        if frame and frame.to_geographic:
+            write_maps(part, _places(model, frame, offset), {**result.residuals_m, **result.left_out_m})
+        if cloud is not Cloud.NONE:
+            write_cloud(part, cloud, model, frame or Metric(), offset)
+        for path in (*part.iterdir(), part):
+            sync(path)
+        put_in_place(part, _there(output), _IN_OUTPUT)
+
+
+def _there(output: Path) -> list[Path]:
+    return [output / name for name in OURS if (output / name).exists()]
+
+
+def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """Those with a pose, by name; a damaged model may have some whose pose is no number, which are none of them."""
+    images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
+    return [image for image in images if np.isfinite(image.projection_center()).all()]
+
+
+def _places(model: pycolmap.Reconstruction, frame: Frame, offset: np.ndarray) -> dict[str, np.ndarray]:
+    """Latitude, longitude and altitude of all cameras with a pose, by name."""
+    images = placed_images(model)
+    centres = np.array([image.projection_center() for image in images]) + offset
+    return dict(zip((image.name for image in images), frame.to_geographic(centres), strict=True))

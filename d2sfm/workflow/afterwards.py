@@ -1,0 +1,33 @@
+"""What a run makes of its first model, where it is asked for."""
+
+import logging
+from pathlib import Path
+
+from d2sfm.georeference.georeference import georeference_model
+from d2sfm.georeference.result import GeoreferenceResult
+from d2sfm.mapping.reconstruct import ReconstructionResult
+from d2sfm.options import GeoreferenceOptions
+from d2sfm.text import first_line
+from d2sfm.workflow.output import GEOREFERENCED
+from d2sfm.workflow.values import RunValues
+
+logger = logging.getLogger(__name__)
+
+
+def georeference_first(
+    reconstruction: ReconstructionResult, database: Path, output: Path, values: RunValues
+) -> tuple[GeoreferenceResult | None, dict[str, str]]:
+    """The first model at its place, in a folder of the output.
+
+    None where there is no model, or where it can't be, with the reason in words by the stage's name, and in the log:
+    the hours before are not lost for that.
+    """
+    if not reconstruction.models:
+        return None, {}
+    options = values.of("georeference", GeoreferenceOptions)
+    try:
+        model = reconstruction.models[0]
+        return georeference_model(model, output / GEOREFERENCED, database=database, options=options), {}
+    except (ValueError, RuntimeError) as error:
+        logger.warning("not georeferenced: %s", first_line(error))
+        return None, {"georeference": first_line(error)}

@@ -1,0 +1,56 @@
+"""A run with --georeference: the first model at its place, or a reason and the model as it was."""
+
+import json
+
+import numpy as np
+import pycolmap
+import pytest
+from support.placed_model import PLACE
+from support.small_scene import write_small_scene
+
+from d2sfm.cli import main
+from d2sfm.colmap import read_model
+from d2sfm.database import MatchStore
+
+pytestmark = [pytest.mark.usefixtures("narrow_network"), pytest.mark.slow]
+
+TOML = '[extract]\ncamera_mode = "single"\n[reconstruct]\nmin_starts = 1\nmax_starts = 1\n'
+SPACING_M = 20.0
+
+
+def write_positions_of(database):
+    """GPS positions of the photographs, from west to east in a row."""
+    with MatchStore(database) as store:
+        names = store.image_names()
+    with pycolmap.Database.open(database) as colmap:
+        for image_id, name in names.items():
+            place = np.array([SPACING_M * int(name[0]), 0, 190])
+            prior = pycolmap.PosePrior(
+                position=PLACE.to_geographic(place[None])[0],
+                coordinate_system=pycolmap.PosePriorCoordinateSystem.WGS84,
+                corr_data_id=colmap.read_image(image_id).data_id,
+            )
+            colmap.write_pose_prior(prior)
+
+
+def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_small_scene(tmp_path / "photos")
+    (tmp_path / "quick.toml").write_text(TOML)
+    (tmp_path / "up.toml").write_text(f"{TOML}[georeference]\nup = true\n")
+    assert main(["run", "photos", "--config", "quick.toml", "--georeference", "--json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)["results"]["run"]
+    assert found["georeference"] is None
+    assert "db.db has no position of an image of the model" in found["not_done"]["georeference"]
+    assert "warning: not georeferenced: photos-model/db.db has no position" in said.err
+    assert found["reconstruction"]["models"] == ["photos-model/sparse/0"]
+    write_positions_of(tmp_path / "photos-model" / "db.db")
+    assert main(["run", "photos", "--config", "up.toml", "--georeference"]) == 0
+    said = capsys.readouterr()
+    assert "georeference: photos-model/georeferenced is in metres east, north and up" in said.out
+    centres = {
+        image.name: image.projection_center()
+        for image in read_model(tmp_path / "photos-model" / "georeferenced").images.values()
+    }
+    assert centres["4.png"][0] - centres["0.png"][0] == pytest.approx(4 * SPACING_M, rel=0.02)
