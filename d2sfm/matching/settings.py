@@ -16,7 +16,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
-IS_EXACT = "is_exact"  # there, whether it was found, once it was looked for
+IS_EXACT = "is_exact"  # there, false where it was looked for and keypoints are not so exact
 LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions noted nothing
 
 

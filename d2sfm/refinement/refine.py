@@ -160,10 +160,13 @@ def _verify(run: Run, verification: VerificationOptions, summary: RefinementSumm
     # Looked for once: of more images it might be another, and their pairs stay as they are where others come.
     if run.options.max_error is None and not {LIMIT, IS_EXACT} & note.keys():
         limit_px = exact_limit_px(run.database, verification)
-        note |= {IS_EXACT: limit_px is not None} | ({} if limit_px is None else {LIMIT: limit_px})
         with RefinementStore(run.database) as store:
-            store.verify_otherwise(note) if limit_px is not None else store.notes.note_refinement(note)
-        found = verify_again(run.database, verification, progress=run.progress)
+            if limit_px is None:
+                store.notes.note_refinement(note | {IS_EXACT: False})
+            else:
+                store.verify_otherwise(note | {LIMIT: limit_px})
+        if limit_px is not None:
+            found = verify_again(run.database, verification, progress=run.progress)
     with FeatureStore(run.database) as features:
         summary.threshold = allowed_error(features)
     summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)

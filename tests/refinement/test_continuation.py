@@ -140,7 +140,9 @@ def test_rows_name_the_new_keypoints_by_their_place_behind_the_old(seen):
         old = np.flatnonzero(collection.image_of_node == number)
         new = np.sort(accepted[extended.collection.image_of_node[accepted] == number])
         track_of[image.image_id] = np.append(tracks.of_node[old], extended.tracks.of_node[new])
-        np.testing.assert_allclose(rows.keypoints[image.image_id][:, :2], extended.xy[new] + 0.5, atol=1e-9)
+        np.testing.assert_allclose(
+            rows.keypoints.get(image.image_id, np.zeros((0, 4)))[:, :2], extended.xy[new] + 0.5, atol=1e-9
+        )
     assert rows.matches.keys() == {(1, 2), (1, 3), (2, 3)}
     count = {image.image_id: len(image.xy) for image in collection.images}
     for (a, b), matches in rows.matches.items():
