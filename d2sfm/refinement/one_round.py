@@ -40,7 +40,7 @@ def align_tracks(run: Run, note: Mapping, summary: RefinementSummary, new: froze
     new: ids of images that came after the others were aligned; then only keypoints of these are, and the others stay.
     """
     started = time.perf_counter()
-    stages, aligned = _read(run, new)
+    stages, aligned = read_stages(run, new)
     reference = stages.tracks.reference[stages.tracks.of_node[stages.moving]]
     looked_at = np.unique(stages.collection.image_of_node[np.concatenate([stages.moving, reference])])
     _require_photographs(stages.folder, [stages.collection.images[number] for number in looked_at])
@@ -55,7 +55,9 @@ def align_tracks(run: Run, note: Mapping, summary: RefinementSummary, new: froze
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
     summary.images, summary.tracks = len(new or stages.collection.images), len(np.unique(reference))
     summary.moved = len(moves)
-    summary.staying = len(stages.tracks.observations()) - len(moves) if new else None
+    if new:
+        own = stages.tracks.observations()
+        summary.staying = int((~stages.standing.are_continued[own]).sum()) - len(moves)
     summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0
     summary.alignment_s += by_features - started
 
@@ -89,14 +91,14 @@ def _write(
         store.replace(placed, note, found, continued[:2], others_stay=stages.standing.of_images.any())
 
 
-def _read(run: Run, new: frozenset[int]) -> tuple[Stages, frozenset[int]]:
+def read_stages(run: Run, new: frozenset[int] = frozenset()) -> tuple[Stages, frozenset[int]]:
     """What the database holds of the photographs, and ids of the images whose positions are to be written."""
     with FeatureStore(run.database) as features:
         folder = features.notes.find_images_folder(run.images)
         rows = read_images(features, continued=bool(new))
     missing = missing_photographs(folder, [row.name for row in rows])
     with MatchStore(run.database) as store:
-        collection = read_collection(rows, store, around=new or None)
+        collection, continued = read_collection(rows, store, around=new or None), store.continued()
     in_pairs = np.unique(collection.image_of_node[np.concatenate(collection.edges[:2])])
     aligned = frozenset(collection.images[number].image_id for number in in_pairs)
     if missing:
@@ -104,7 +106,7 @@ def _read(run: Run, new: frozenset[int]) -> tuple[Stages, frozenset[int]]:
     collection, standing = collection.without(missing), Standing.nothing(collection)
     if new:
         with RefinementStore(run.database) as store:
-            standing = read_standing(store, collection, new)
+            standing = read_standing(store, collection, new, continued)
     stages = Stages(
         database=run.database,
         folder=folder,

@@ -13,7 +13,7 @@ class RefinementSummary:
     tracks: int = 0
     moved: int = 0  # keypoints that were aligned with their track's reference
     median_move_px: float = 0.0
-    staying: int | None = None  # keypoints of the same tracks and others that were refined before; None where all moved
+    staying: int | None = None  # keypoints near the new ones that stay as a run before left them; None without new ones
     exact: int | None = None  # of these, that grey values agree with; None where these were not looked at
     continued: int = 0  # keypoints more, of tracks in images that had none of theirs
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
@@ -35,8 +35,10 @@ class RefinementSummary:
             text += f", {self.continued} added where these tracks go on"
         if self.staying is not None:
             times = 1 + self.staying / max(self.moved, 1)
-            text += f"; {self.staying} that were refined before stay, d2sfm refine --overwrite aligns all, {times:.0f} "
-            text += "times the work"
+            text += (
+                f"; {self.staying} that were refined before stay: d2sfm refine --overwrite aligns these, too, in about "
+            )
+            text += f"{times:.0f} times the time"
         text = text if self.images else "keypoints are refined already"
         verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
         return f"refine: {text}, {verified} in {self.verification_s:.1f} s"

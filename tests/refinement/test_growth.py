@@ -110,7 +110,9 @@ def test_only_the_new_keypoints_move_and_their_pairs_are_verified_again(grown):
     assert summary.images == 1
     assert 0 < moved.sum() <= summary.moved <= len(original)
     assert summary.staying > summary.moved
-    assert f"{summary.staying} that were refined before stay, d2sfm refine --overwrite aligns all" in str(summary)
+    assert f"{summary.staying} that were refined before stay: d2sfm refine --overwrite aligns these, too" in str(
+        summary
+    )
     with MatchStore(grown / "db.db") as store:
         assert not store.unverified_pairs()
     again = refined(grown)
