@@ -67,7 +67,8 @@ def main() -> None:
                 [(name,)] = connection.rows("SELECT name FROM images WHERE image_id = ?", (image_id,))
                 if name in new:
                     remove_features(connection, image_id)
-        refined(grown, arguments, truth, set(new))
+        match_database(grown, verification=VerificationOptions())
+        refine_database(grown, arguments.images, **given(arguments))
         with FeatureStore(grown) as store:
             for name, features in new.items():
                 store.write(name, features, settings[name])
@@ -75,15 +76,20 @@ def main() -> None:
     show(results)
 
 
+def given(arguments: argparse.Namespace) -> dict:
+    """What refinement is given."""
+    options, cache = RefinementOptions(precision=arguments.precision), MapCacheOptions(cache=arguments.cache)
+    return {"options": options, "cache": cache, "progress": False}
+
+
 def refined(database: Path, arguments: argparse.Namespace, truth: pycolmap.Reconstruction, new: set[str]) -> Result:
     """Match and refine a database."""
     matching, match_s = timed(lambda: match_database(database, verification=VerificationOptions()))
-    options, cache = RefinementOptions(precision=arguments.precision), MapCacheOptions(cache=arguments.cache)
-    run = Run(database=database, images=arguments.images, options=options, cache=cache, progress=False)
+    run = Run(database=database, images=arguments.images, **given(arguments))
     with FeatureStore(database) as store:
         later = frozenset(store.later_in_pairs().values())
     stages, _ = read_stages(run, later)
-    _, refine_s = timed(lambda: refine_database(database, arguments.images, options=options, cache=cache))
+    _, refine_s = timed(lambda: refine_database(database, arguments.images, **given(arguments)))
     collection, tracks, nodes = stages.collection, stages.tracks, stages.moving
     with FeatureStore(database) as store:
         xy = {image.name: image.xy for image in read_images(store, continued=True)}
