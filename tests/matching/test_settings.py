@@ -1,13 +1,17 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.feature_database import descriptors_of_place, write_feature_database
 from support.verified_pair import write_verified_pair
 
-from d2sfm.database import FeatureStore, MatchStore, RefinementStore
+from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.matching.settings import (
     Threshold,
     allowed_error,
+    note_refinement_alike,
     note_settings,
     pair_threshold_px,
     thresholds_of,
@@ -74,3 +78,12 @@ def test_a_pair_of_an_image_that_came_after_refinement_has_the_threshold_of_unre
         assert allowed_error(store) == (Threshold(8.0) if inliers else Threshold(2.0, 1.0))
     assert [thresholds.of_pair(pair) for pair in ((1, 2), (2, 3))] == [Threshold(7.0)] * 2
     assert thresholds.of_pair((1, 1)) == told.common == Threshold(2.0, 1.0)
+
+
+def test_merging_forgets_that_keypoints_are_not_exact_as_the_whole_may_be():
+    noted = {
+        Path(name): {Note.REFINEMENT: json.dumps({"max_error": 2.0} | found)}
+        for name, found in {"a.db": {"is_exact": False}, "b.db": {}, "c.db": {"is_exact": False}}.items()
+    }
+    note_refinement_alike(noted)
+    assert [json.loads(each[Note.REFINEMENT]) for each in noted.values()] == [{"max_error": 2.0}] * 3
