@@ -21,6 +21,7 @@ from d2sfm.database import FeatureStore, MatchStore, working_copy
 from d2sfm.options import MapCacheOptions, Precision, RefinementOptions
 from d2sfm.refinement.collection import Collection, read_collection, read_images
 from d2sfm.refinement.stages import Stages
+from d2sfm.refinement.standing import Standing
 from d2sfm.refinement.tracks import Tracks, build_tracks
 from d2sfm.text import aligned
 
@@ -51,6 +52,7 @@ def main() -> None:
             options=RefinementOptions(precision=arguments.precision),
             cache=MapCacheOptions(cache=arguments.cache),
             progress=False,
+            standing=Standing.nothing(collection),
         )
         show(stages, pycolmap.Reconstruction(arguments.truth))
 

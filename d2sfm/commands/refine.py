@@ -41,6 +41,9 @@ def add(commands) -> None:
         help="leave the database as it is and refine a copy of it, in this file (default: none)",
     )
     parser.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="align all keypoints anew, from the original ones, also refined ones"
+    )
     add_options(parser, *STAGES["refine"])
 
 
@@ -49,6 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     options, cache = parse_options(RefinementOptions, arguments), parse_options(MapCacheOptions, arguments)
     if arguments.restore and (arguments.images or (options, cache) != (RefinementOptions(), MapCacheOptions())):
         raise ValueError("--restore needs neither photographs nor options of refinement")
+    if arguments.restore and arguments.overwrite:
+        raise ValueError("expected --restore or --overwrite, found both")
     from d2sfm.database import working_copy
     from d2sfm.refinement.refine import refine_database, restore_database
 
@@ -58,5 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
         database = arguments.output
     if arguments.restore:
         return finish(arguments, RestorationSummary(images=restore_database(database, progress=progress)))
-    refined = refine_database(database, arguments.images, options=options, cache=cache, progress=progress)
+    given = {"options": options, "cache": cache, "overwrite": arguments.overwrite, "progress": progress}
+    refined = refine_database(database, arguments.images, **given)
     return finish(arguments, refined, is_whole=not refined.skipped)

@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
-from d2sfm.coordinates import Size, resize_factor
+from d2sfm.coordinates import resize_factor
 from d2sfm.database.descriptor_rows import DTYPES, check_count, pieces
+from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.removal import remove_features
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales, warn_once
 from d2sfm.database.store import Store
+from d2sfm.database.stored import ImageRow, StoredKeypoints, grey_range_of, image_row
 from d2sfm.database.tables import (
     FEATURES,
     GREY_RANGE,
@@ -33,34 +33,12 @@ _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extract
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ImageRow:
-    """An image of the database; width and height in pixels are its camera's."""
-
-    image_id: int
-    name: str
-    camera_id: int
-    width: int
-    height: int
-
-
-class StoredKeypoints(NamedTuple):
-    """Keypoints of an image, [N, 4] float32: x, y and scale in pixels of the photograph, 0."""
-
-    image: ImageRow
-    keypoints: np.ndarray
-    input_size: Size  # as the photograph is stored
-    convention: Convention
-    orientation: int
-    grey_range: GreyRange | None
-
-
 class FeatureStore(Store):
     """Features of the images of a COLMAP database, opened as every ``Store``."""
 
     def images(self) -> dict[str, ImageRow]:
         """The images by name, sorted by name."""
-        images = (_image_row(row) for row in self._connection.rows(_IMAGES))
+        images = (image_row(row) for row in self._connection.rows(_IMAGES))
         return {image.name: image for image in sorted(images, key=lambda image: image.name)}
 
     def extracted(self) -> dict[str, str]:
@@ -160,12 +138,12 @@ class FeatureStore(Store):
             convention=Convention(convention),
             scales=read_scales(self.path, name, scales),
             orientation=orientation,
-            grey_range=_grey_range(greys),
+            grey_range=grey_range_of(greys),
         )
 
-    def keypoints(self) -> Iterator["StoredKeypoints"]:
-        """Keypoints of the images whose features are whole, sorted by name, without continued tracks; a warning where
-        they can't be used."""
+    def keypoints(self, continued: bool = False) -> Iterator[StoredKeypoints]:
+        """Keypoints of the images whose features are whole, sorted by name, with or without continued tracks; a warning
+        where they can't be used."""
         images = self.images()
         for name in self.extracted():
             [(width, height, convention, size, data, orientation, *greys)] = self._connection.rows(
@@ -173,13 +151,13 @@ class FeatureStore(Store):
                 f"FROM {FEATURES} JOIN keypoints USING (image_id) WHERE image_id = ?",
                 (images[name].image_id,),
             )
-            keypoints = np.frombuffer((data or b"")[:size], "<f4").reshape(-1, 4)
+            keypoints = np.frombuffer((data or b"")[: None if continued else size], "<f4").reshape(-1, 4)
             try:
                 check_keypoints(self.path, name, keypoints)
             except UnusableRow as error:
                 warn_once(f"left out: {error}")
             else:
-                seen_as = (width, height), Convention(convention), orientation, _grey_range(greys)
+                seen_as = (width, height), Convention(convention), orientation, grey_range_of(greys)
                 yield StoredKeypoints(images[name], keypoints, *seen_as)
 
     def orientations(self) -> dict[str, int]:
@@ -188,7 +166,7 @@ class FeatureStore(Store):
 
     def grey_ranges(self) -> dict[str, GreyRange]:
         """By name, the values of 16 bits that were black and white to the network, of those that were stretched."""
-        return {name: found for name, _, *greys in self._all_seen_as() if (found := _grey_range(greys)) is not None}
+        return {name: found for name, _, *greys in self._all_seen_as() if (found := grey_range_of(greys)) is not None}
 
     def resize_factors(self) -> dict[int, float]:
         """Pixels of the photograph for one pixel of the network input, by image_id. Only images extracted by d2sfm."""
@@ -210,6 +188,22 @@ class FeatureStore(Store):
             return list(self.extracted())
         sql = f"SELECT name FROM {self._whole()} WHERE images.image_id NOT IN (SELECT image_id FROM {ORIGINALS})"
         return sorted(name for (name,) in self._connection.rows(sql))
+
+    def later(self) -> dict[str, int]:
+        """Ids by name, sorted, of the ``unrefined`` images of a database in which others are refined; else none."""
+        if not self.notes.refinement():
+            return {}
+        images = self.images()
+        return {name: images[name].image_id for name in self.unrefined()}
+
+    def later_in_pairs(self) -> dict[str, int]:
+        """Those of ``later`` that are in a verified pair, which tells where their keypoints belong."""
+        later = self.later()
+        if not later:
+            return {}
+        sql = "SELECT pair_id FROM two_view_geometries WHERE rows > 0"
+        pairs = image_pairs(self._connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+        return {name: image_id for name, image_id in later.items() if (pairs == image_id).any()}
 
     def _whole(self) -> str:
         """SQL of images whose rows fit each other: another tool may have cleared or replaced some."""
@@ -238,12 +232,4 @@ class FeatureStore(Store):
         rows = self._connection.rows(f"{_IMAGES} WHERE name = ?", (name,))
         if not rows:
             raise ValueError(f"{self.path} has no image {name}")
-        return _image_row(rows[0])
-
-
-def _grey_range(greys: list[int | None]) -> GreyRange | None:
-    return None if None in greys else tuple(greys)
-
-
-def _image_row(row: tuple) -> ImageRow:
-    return ImageRow(**dict(zip(("image_id", "name", "camera_id", "width", "height"), row, strict=True)))
+        return image_row(rows[0])

@@ -23,6 +23,7 @@ class Note(StrEnum):
     # Of a run of extract --overwrite that is not through: its fingerprint, and patterns if it has any.
     OVERWRITING = "overwriting"
     MATCHING_ANEW = "matching_anew"  # the settings of a run of match --overwrite that is not through, as JSON
+    REFINING_ANEW = "refining_anew"  # the options of a run of refine --overwrite that is not through, as JSON
     FOREIGN = "foreign"  # what imported keypoints without descriptors of D2-Net are, in words
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
@@ -104,6 +105,10 @@ class Notes:
         outdated = f"SELECT image_id FROM {FEATURES} WHERE fingerprint = '{OUTDATED}'"
         of_current = f"SELECT NULL FROM {ORIGINALS} WHERE image_id NOT IN ({outdated}) LIMIT 1"
         return self._settings(Note.REFINEMENT) if self._connection.rows(of_current) else {}
+
+    def note_refinement(self, options: Mapping[str, object]) -> None:
+        """Keep them in place of those that were noted."""
+        self.write(Note.REFINEMENT, json.dumps(options))
 
     def _settings(self, note: Note) -> dict:
         return json_object(self._connection.path, note, self.read(note) or "{}")

@@ -1,14 +1,16 @@
 """Refined keypoints in the database: the originals beside them, and what an unfinished run has done so far."""
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
 
 from d2sfm.database.continued import add_continued, remove_continued
 from d2sfm.database.notes import Note
+from d2sfm.database.removal import remove_of_pairs
 from d2sfm.database.store import Store
 from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, SIGMAS, create_our_tables, tables
+
+_OF_POSITIONS = {"two_view_geometries", REFUSED}  # tables of pairs
 
 
 class RefinementStore(Store):
@@ -30,6 +32,19 @@ class RefinementStore(Store):
             raise RuntimeError(f"{self.path} has no keypoints of d2sfm for image {image_id}")
         return np.frombuffer(rows[0][1] or b"", "<f4").reshape(-1, 4).copy()
 
+    def at_rest(self, image_id: int) -> np.ndarray:
+        """Which of an image's keypoints are where extraction found them, [N] bool: references of tracks, and what was
+        not aligned. None that is continued is. Raises RuntimeError as ``keypoints``."""
+        keypoints = self.keypoints(image_id)
+        found = np.zeros(len(keypoints), bool)
+        rows = ORIGINALS in tables(self._connection) and self._connection.rows(
+            f"SELECT data FROM {ORIGINALS} WHERE image_id = ? AND length(data) <= ?", (image_id, 16 * len(found))
+        )
+        if rows:
+            original = np.frombuffer(rows[0][0], "<f4").reshape(-1, 4)
+            found[: len(original)] = (original[:, :2] == keypoints[: len(original), :2]).all(axis=1)
+        return found
+
     def sigmas(self, image_id: int) -> np.ndarray:
         """How sure the positions of an image's keypoints are, [N] float32: predicted standard deviations of those that
         grey values made exact, in pixels of the photograph; NaN for the others, and for all where there are none.
@@ -49,19 +64,27 @@ class RefinementStore(Store):
         note: Mapping,
         sigmas: Mapping[int, np.ndarray] | None = None,
         continued: tuple[Mapping[int, np.ndarray], Mapping[tuple[int, int], np.ndarray]] = ({}, {}),
+        *,
+        others_stay: bool = False,
     ) -> None:
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
 
         positions: x, y in pixels of the photograph, [N, 2], by image_id; sigmas: as of ``sigmas``, by image_id.
         continued: keypoints and matches for ``add_continued``, in place of those of before. The two-view geometries of
         all pairs go, as they are of the old positions; matches stay. Parts of unfinished runs go, too. note: for
-        ``notes.refinement``.
+        ``notes.refinement``. others_stay: sigmas, continued tracks and geometries go of the images in positions alone,
+        which have none continued so far.
         Raises RuntimeError where an image has another number of keypoints.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():
-            self._connection.rows(f"DELETE FROM {SIGMAS}")
-            remove_continued(self._connection)
+            if others_stay:
+                for image_id in positions:
+                    remove_of_pairs(self._connection, image_id, _OF_POSITIONS)
+            else:
+                self._connection.rows(f"DELETE FROM {SIGMAS}")
+                remove_continued(self._connection)
+                self._remove_geometries()
             for image_id, xy in positions.items():
                 keypoints = self.keypoints(image_id)
                 if len(keypoints) != len(xy):
@@ -74,10 +97,9 @@ class RefinementStore(Store):
             add_continued(self._connection, *continued)
             for image_id, sigma in (sigmas or {}).items():
                 values = (image_id, sigma.astype("<f4").tobytes())
-                self._connection.rows(f"INSERT INTO {SIGMAS} (image_id, data) VALUES (?, ?)", values)
-            self._remove_geometries()
+                self._connection.rows(f"INSERT OR REPLACE INTO {SIGMAS} (image_id, data) VALUES (?, ?)", values)
             self._connection.rows(f"DELETE FROM {PARTS}")
-            self.notes.write(Note.REFINEMENT, json.dumps(note))
+            self.notes.note_refinement(note)
 
     def restore(self) -> int:
         """Put the original keypoints back, and those alone, and return of how many images. Their pairs lose their
@@ -103,7 +125,7 @@ class RefinementStore(Store):
         """Remove all two-view geometries of refined keypoints, and note how they are to be verified instead."""
         with self._connection.transaction():
             self._remove_geometries()
-            self.notes.write(Note.REFINEMENT, json.dumps(note))
+            self.notes.note_refinement(note)
 
     def save_part(self, run: str, stage: str, nodes: np.ndarray, values: np.ndarray) -> None:
         """Keep a finished part of a stage of a run beside the others of this run, in place of those of other runs.
@@ -134,7 +156,7 @@ class RefinementStore(Store):
         ]
 
     def _remove_geometries(self) -> None:
-        for table in {"two_view_geometries", REFUSED} & tables(self._connection):
+        for table in _OF_POSITIONS & tables(self._connection):
             self._connection.rows(f"DELETE FROM {table}")
 
     def _set_keypoints(self, image_id: int, keypoints: np.ndarray) -> None:

@@ -40,7 +40,12 @@ def remove_pairs(connection: Connection, image_id: int) -> None:
 
     They have no foreign key that would do it.
     """
-    for table in (*PAIR_TABLES, *tables(connection).intersection(OUR_PAIR_TABLES)):
+    remove_of_pairs(connection, image_id, {*PAIR_TABLES, *OUR_PAIR_TABLES})
+
+
+def remove_of_pairs(connection: Connection, image_id: int, of_tables: set[str]) -> None:
+    """The same of some tables, where they are there."""
+    for table in of_tables & tables(connection):
         if not has_rows(connection, table):  # as in all of a first extraction: else its time would grow as n squared
             continue
         first = MAX_IMAGES * image_id

@@ -7,10 +7,11 @@ import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.connection import Connection, open_pycolmap, sole_use
-from d2sfm.database.feature_store import FeatureStore, ImageRow
+from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.file import create_database
 from d2sfm.database.patience import named_errors
 from d2sfm.database.rig_config import RigCamera, read_rig_config
+from d2sfm.database.stored import ImageRow
 from d2sfm.database.tables import columns
 from d2sfm.parts import scratch_folder
 from d2sfm.text import first_of

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore
 from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.matching.match import verify_again
-from d2sfm.matching.settings import note_settings, of_refined
+from d2sfm.matching.settings import note_settings, thresholds_told
 from d2sfm.options import VerificationOptions
 from d2sfm.pairs.arrays import among
 from d2sfm.skipped import Skipped
@@ -38,7 +38,7 @@ def import_pairs(
     with FeatureStore(database) as store:
         if verification is not None:
             differing = note_settings(store, asdict(verification))
-        of_refined(store, verification)
+        thresholds_told(store, verification)
     pairs, matches = _import_matches(database, path, skipped, progress)
     if differing:
         logger.warning("pairs that were there already were verified with %s, and stay", differing)

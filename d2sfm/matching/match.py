@@ -19,7 +19,7 @@ from d2sfm.database.rows import UnusableRow
 from d2sfm.estimate import Estimate
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.settings import Threshold, note_settings, of_refined, pair_threshold_px, threshold_of
+from d2sfm.matching.settings import Thresholds, note_settings, pair_threshold_px, thresholds_of, thresholds_told
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
@@ -45,7 +45,7 @@ class _Work:
 
     options: MatchingOptions
     verification: VerificationOptions | None
-    threshold: Threshold | None  # of verification; refinement's where keypoints are refined
+    thresholds: Thresholds | None  # of verification; refinement's where keypoints are refined
     factors: Mapping[int, float]  # resize factors by image id
     asked: np.ndarray  # [A, 2]
     todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
@@ -74,7 +74,8 @@ def match_database(
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
     them anew. A pair that has matches but no geometry keeps its matches and is only verified. Each pair is written
     whole, so a stopped run goes on where it was. Images that have no features yet are left out with a warning.
-    max_error is times the larger resize factor of a pair's images, and refinement's where keypoints are refined.
+    max_error is times the larger resize factor of a pair's images, and refinement's where the keypoints of both are
+    refined.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device, and RuntimeError where the
     database is none or in use, has fewer than two images with features, has descriptors that are not D2-Net's, or
@@ -86,8 +87,8 @@ def match_database(
     with exclusive(database):
         require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
-            threshold, is_refined = of_refined(features, verification), bool(features.notes.refinement())
-            factors = features.resize_factors()
+            thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
+            later, factors = set(features.later().values()), features.resize_factors()
         with MatchStore(database) as store:
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
@@ -98,8 +99,10 @@ def match_database(
             differing = note_settings(features, settings)
         anew = begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
-            work = _work(store, asked, options, verification, threshold, factors, _NONE if anew is None else anew)
-            _warn(store, work, is_refined, differing, anew is not None)
+            work = _work(store, asked, options, verification, thresholds, factors, _NONE if anew is None else anew)
+            _warn(store, work, differing, anew is not None)
+            if is_refined:
+                _tell_of_new(work, later)
             summary = _match(store, work, num_threads, progress)
         if anew is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
@@ -114,10 +117,10 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     can't be written.
     """
     with FeatureStore(database) as features:
-        threshold, factors = threshold_of(features, verification), features.resize_factors()
+        thresholds, factors = thresholds_of(features, verification), features.resize_factors()
     with MatchStore(database) as store:
         matched = image_pairs(store.done_pairs(verified=False))
-        work = _work(store, matched, MatchingOptions(device="cpu"), verification, threshold, factors)
+        work = _work(store, matched, MatchingOptions(device="cpu"), verification, thresholds, factors)
         summary = _match(store, work, None, progress)
     for name, reason in summary.skipped.items():
         logger.warning("skipped %s: %s", name, reason)
@@ -129,7 +132,7 @@ def _work(
     asked: np.ndarray,
     options: MatchingOptions,
     verification: VerificationOptions | None,
-    threshold: Threshold | None,
+    thresholds: Thresholds | None,
     factors: Mapping[int, float],
     anew: np.ndarray = _NONE,
 ) -> _Work:
@@ -140,7 +143,7 @@ def _work(
     return _Work(
         options=options,
         verification=verification,
-        threshold=threshold,
+        thresholds=thresholds,
         factors=factors,
         asked=asked,
         todo=todo,
@@ -150,18 +153,12 @@ def _work(
     )
 
 
-def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str, overwrites: bool) -> None:
+def _warn(store: MatchStore, work: _Work, differing: str, overwrites: bool) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
     if differing and not overwrites and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
     if differing and overwrites and work.others:
         logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
-    if is_refined and work.is_new.any():
-        logger.warning(
-            "%d pairs are new since the keypoints were refined, and these are not aligned across them: "
-            "d2sfm refine --restore, then d2sfm refine, aligns all",
-            np.count_nonzero(work.is_new),
-        )
     without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())
     if work.verification is not None and without_factor:
         names = store.image_names()
@@ -169,6 +166,19 @@ def _warn(store: MatchStore, work: _Work, is_refined: bool, differing: str, over
             "%s holds no resize factor of %s: there, max_error is in pixels of the photograph",
             store.path,
             first_of([names[image_id] for image_id in without_factor], "image"),
+        )
+
+
+def _tell_of_new(work: _Work, later: set[int]) -> None:
+    """Of pairs that are new since keypoints were refined. later: ids of the images that came after that."""
+    of_later = work.is_new & np.isin(work.todo, list(later)).any(axis=1)
+    if of_later.any():
+        logger.info("d2sfm refine aligns keypoints across the %d pairs of new images", np.count_nonzero(of_later))
+    if count := np.count_nonzero(work.is_new & ~of_later):
+        logger.warning(
+            "%d pairs are new since the keypoints of both images were refined, and these are not aligned across them: "
+            "d2sfm refine --overwrite aligns all",
+            count,
         )
 
 
@@ -216,7 +226,7 @@ def _tasks(store: MatchStore, work: _Work, skipped: Skipped) -> Iterator[PairTas
                         descriptors_b = in_own_pages(descriptors_b, torch.float32)
                 task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
             if work.verification is not None:
-                max_error_px = pair_threshold_px(work.threshold, work.factors, (a, b))
+                max_error_px = pair_threshold_px(work.thresholds.of_pair((a, b)), work.factors, (a, b))
                 task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
         except UnusableRow as error:
             skipped[error.name], latest = error.reason, None

@@ -16,6 +16,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
+IS_EXACT = "is_exact"  # there, false where it was looked for and keypoints are not so exact
 LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions noted nothing
 
 
@@ -41,6 +42,19 @@ class Threshold(NamedTuple):
         return text if self.max_error_px == inf else f"{text} and {self.max_error_px:g} px of the photograph"
 
 
+class Thresholds(NamedTuple):
+    """What verification allows pairs of a database in which only some images have refined keypoints: those of the
+    others, which came later, are pixels off."""
+
+    common: Threshold
+    of_new: Threshold  # of pairs with an image of these, by image id
+    new: frozenset[int] = frozenset()
+
+    def of_pair(self, pair: Iterable[int]) -> Threshold:
+        """That of both images. The smaller one of refined keypoints counts where both are refined."""
+        return self.common if self.new.isdisjoint(pair) else self.of_new
+
+
 def pair_threshold_px(threshold: Threshold, factors: Mapping[int, float], pair: Iterable[int]) -> float:
     """Largest epipolar error of a pair's inliers, in pixels of the photographs.
 
@@ -56,13 +70,19 @@ def typical_factor(factors: Iterable[float]) -> float:
 
 
 def allowed_error(features: FeatureStore) -> Threshold:
-    """What the last verification allowed; refinement verifies again, with its own."""
-    return _noted(features.notes.match_settings() | features.notes.refinement())
+    """What the last verification allowed; refinement verifies again, with its own.
+
+    Where verified pairs have images that came later, and are not refined yet, that of these: it is the larger one.
+    """
+    matching = features.notes.match_settings()
+    return _noted(matching if features.later_in_pairs() else matching | features.notes.refinement())
 
 
-def threshold_of(features: FeatureStore, verification: VerificationOptions) -> Threshold:
-    """What verification allows: refinement's where the keypoints are refined, or else that of the options."""
-    return _noted({"max_error": verification.max_error} | features.notes.refinement())
+def thresholds_of(features: FeatureStore, verification: VerificationOptions) -> Thresholds:
+    """What verification allows: refinement's where the keypoints of both images are refined, or else that of the
+    options."""
+    given, note = {"max_error": verification.max_error}, features.notes.refinement()
+    return Thresholds(_noted(given | note), _noted(given), frozenset(features.later().values()))
 
 
 def _noted(note: Mapping) -> Threshold:
@@ -70,45 +90,37 @@ def _noted(note: Mapping) -> Threshold:
     return Threshold(note.get("max_error", VerificationOptions.max_error), note.get(LIMIT, inf))
 
 
-def of_refined(features: FeatureStore, verification: VerificationOptions | None) -> Threshold | None:
-    """The same with a word where keypoints are refined; None without verification.
-
-    Raises RuntimeError where only some are refined: the others are pixels off, so no threshold fits both.
-    """
+def thresholds_told(features: FeatureStore, verification: VerificationOptions | None) -> Thresholds | None:
+    """``thresholds_of``, with a word in the log where keypoints are refined; None without verification."""
     if verification is None:
         return None
-    threshold = threshold_of(features, verification)
-    if not features.notes.refinement():
-        return threshold
-    new = features.unrefined()
-    if new:
-        raise RuntimeError(
-            f"{features.path} has {first_of(new, 'image')} that came after refinement: "
-            "run d2sfm refine --restore, then match, then refine"
+    thresholds = thresholds_of(features, verification)
+    if features.notes.refinement():
+        later, is_default = features.later(), verification.max_error == VerificationOptions().max_error
+        logger.log(
+            logging.INFO if is_default else logging.WARNING,
+            "keypoints are refined: pairs are verified within %s, as d2sfm refine does%s",
+            thresholds.common,
+            f", and within {thresholds.of_new} with {first_of([*later], 'image')} that came later" if later else "",
         )
-    is_default = verification.max_error == VerificationOptions().max_error
-    logger.log(
-        logging.INFO if is_default else logging.WARNING,
-        "keypoints are refined: pairs are verified within %s, as d2sfm refine does",
-        threshold,
-    )
-    return threshold
+    return thresholds
 
 
 def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
     """Of databases that are merged, let notes of refinement that mean the same be the same.
 
     Those of earlier versions say nothing of stages that were not there, and were left out. Where databases were found
-    exact to different pixels of their photographs, that is forgotten: ``d2sfm refine`` finds it for the whole.
+    exact to different pixels of their photographs, that is forgotten: ``d2sfm refine`` finds it for the whole, where
+    none is exact, too.
 
     notes: by key, of each database. RuntimeError where a note is none of d2sfm's.
     """
     refined = [(path, of_one) for path, of_one in notes.items() if Note.REFINEMENT in of_one]
     found = [json_object(path, Note.REFINEMENT, of_one[Note.REFINEMENT]) for path, of_one in refined]
     left_out = {name: False for name in LATER_STAGES if any(name in note for note in found)}
-    forgotten = LIMIT if len({note.get(LIMIT) for note in found}) > 1 else None
+    forgotten = {IS_EXACT} if len({note.get(LIMIT) for note in found}) == 1 else {LIMIT, IS_EXACT}
     for (_, of_one), note in zip(refined, found, strict=True):
-        alike = {name: value for name, value in (left_out | note).items() if name != forgotten}
+        alike = {name: value for name, value in (left_out | note).items() if name not in forgotten}
         of_one[Note.REFINEMENT] = json.dumps(alike, sort_keys=True)
 
 

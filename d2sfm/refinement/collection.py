@@ -16,6 +16,7 @@ from d2sfm.coordinates import (
     upright_size,
 )
 from d2sfm.database import MatchStore
+from d2sfm.database.continued import CERTAIN
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import TORN, UnusableRow, warn_once
@@ -123,8 +124,8 @@ class Collection:
         return replace(self, edges=Edges(*(column[kept] for column in self.edges)), warps=self.warps[kept])
 
 
-def read_images(features: FeatureStore) -> list[ImageKeypoints]:
-    """The images that d2sfm extracted, sorted by name.
+def read_images(features: FeatureStore, *, continued: bool = False) -> list[ImageKeypoints]:
+    """The images that d2sfm extracted, sorted by name, with or without keypoints of continued tracks.
 
     Raises RuntimeError where features are in the published code's pixel frame: they are off by two pixels of the input
     from what the network saw there.
@@ -132,7 +133,7 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
     images = []
     for name in features.torn():
         warn_once(f"left out: {features.path}: {name} {TORN}")
-    for found in features.keypoints():
+    for found in features.keypoints(continued):
         if found.convention is not Convention.COLMAP:
             raise RuntimeError(f"{features.path} holds features in the frame {found.convention}: extract again without")
         image, size = found.image, (found.image.width, found.image.height)
@@ -141,23 +142,33 @@ def read_images(features: FeatureStore) -> list[ImageKeypoints]:
     return images
 
 
-def read_collection(images: list[ImageKeypoints], store: MatchStore) -> Collection:
-    """The images with the verified matches between them. RuntimeError where there are none."""
+def read_collection(images: list[ImageKeypoints], store: MatchStore, around: Iterable[int] | None = None) -> Collection:
+    """The images with the verified matches between them. RuntimeError where there are none.
+
+    around: ids of images; only matches of these and of the images in pairs with them are read then. Matches of
+    continued tracks are read where their keypoints are, as the most certain.
+    """
     index = {image.image_id: i for i, image in enumerate(images)}
     first = np.cumsum([0, *(len(image.xy) for image in images)])
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(index)).all(axis=1)]
+    if around is not None:
+        near = np.unique(pairs[np.isin(pairs, list(around)).any(axis=1)])
+        pairs = pairs[np.isin(pairs, near).all(axis=1)]
     descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
     parts: list[tuple[np.ndarray, ...]] = []
     for a, b in in_tiles(pairs).tolist():
         try:
             matches = store.inlier_matches(a, b).astype(np.int64)
             counts = [len(images[index[each]].xy) for each in (a, b)]
-            matches = matches[(matches < counts).all(axis=1)]  # tracks are continued anew
+            matches = matches[(matches < counts).all(axis=1)]  # else tracks are continued anew
             if not len(matches):
                 continue
             of_a, of_b = matches.T
-            cosine = np.einsum("md,md->m", descriptors[a][of_a], descriptors[b][of_b], dtype=np.float32)
+            is_own = (matches < [len(descriptors[each]) for each in (a, b)]).all(axis=1)
+            own_a, own_b = descriptors[a][of_a[is_own]], descriptors[b][of_b[is_own]]
+            cosine = np.full(len(matches), CERTAIN, np.float32)
+            cosine[is_own] = np.einsum("md,md->m", own_a, own_b, dtype=np.float32)
         except UnusableRow as error:
             warn_once(f"left out: {error}")
             continue

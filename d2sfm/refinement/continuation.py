@@ -44,17 +44,23 @@ class Predictions(NamedTuple):
 
 
 def predict(
-    exact: Members, seen: Members, xy: np.ndarray, warps: np.ndarray, sizes: np.ndarray, unit_px: np.ndarray
+    exact: Members,
+    seen: Members,
+    xy: np.ndarray,
+    warps: np.ndarray,
+    sizes: np.ndarray,
+    unit_px: np.ndarray,
+    into: np.ndarray,
 ) -> Predictions:
     """Where tracks are in images that do not see them yet.
 
     exact: the nodes whose position is exact; seen: all nodes of tracks. xy: [N, 2] and warps: [N, 2, 2] of the nodes,
     as in ``Predictions``. sizes: [I, 2] (width, height) of the upright photographs; unit_px: [I] their pixels for one
-    that the limits above are counted in.
+    that the limits above are counted in. into: numbers of the images that are asked for.
     """
     found = [(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))]
     pairs = _pairs_in_common(exact, exact, LEAST_IN_COMMON)
-    for b in np.unique(pairs[:, 1]).tolist():  # image by image, as most places are predicted from several
+    for b in np.intersect1d(pairs[:, 1], into).tolist():  # image by image, as most places are predicted from several
         of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px) for a in pairs[pairs[:, 1] == b, 0].tolist()]
         track, places, maps, doubt = (np.concatenate(column) for column in zip(*of_pairs, strict=True))
         inside = np.flatnonzero(((places > MARGIN_PX) & (places < sizes[b] - MARGIN_PX)).all(axis=1))
@@ -183,6 +189,8 @@ def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continu
     keypoints, sigmas, matches = {}, {}, {}
     for number, image in enumerate(images):
         here = new[of_image[new] == number]
+        if not len(here):
+            continue
         columns = image.in_image(found[here, :2]), np.full(len(here), max(image.per_input_px)), np.zeros(len(here))
         keypoints[image.image_id], sigmas[image.image_id] = np.column_stack(columns), found[here, 2]
     of_new, of_all = (

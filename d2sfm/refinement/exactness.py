@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from d2sfm.database import FeatureStore, MatchStore
@@ -14,7 +15,7 @@ from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.matching.chance import false_alarms_of_pair
 from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px
+from d2sfm.matching.settings import Threshold, Thresholds, pair_threshold_px, thresholds_of
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.matching.verification import View
 from d2sfm.options import MatchingOptions, VerificationOptions
@@ -47,11 +48,11 @@ def exact_limit_px(database: Path, verification: VerificationOptions) -> float |
     that hang on a few matches may be lost, and photographs with them.
     """
     with FeatureStore(database) as features:
-        threshold, factors = allowed_error(features), features.resize_factors()
-    if threshold.max_error_px < inf:
+        thresholds, factors = thresholds_of(features, verification), features.resize_factors()
+    if thresholds.common.max_error_px < inf:
         return None
     with MatchStore(database) as store:
-        pairs = list(_pairs(store, threshold, factors))
+        pairs = list(_pairs(store, thresholds, factors))
     tasks = (pair.task for pair in pairs)
     with closing(run_pairs(tasks, MatchingOptions(device="cpu"), verification, processors())) as results:
         exact = [
@@ -71,10 +72,12 @@ def exact_limit_px(database: Path, verification: VerificationOptions) -> float |
     return EXACT_PX if is_exact else None
 
 
-def _pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]) -> Iterator[_Pair]:
-    """Verified pairs that chance does not explain, all or some."""
+def _pairs(store: MatchStore, thresholds: Thresholds, factors: Mapping[int, float]) -> Iterator[_Pair]:
+    """Verified pairs of refined images that chance does not explain, all or some."""
+    threshold = thresholds.common
     inputs, names, counts = MatchingInputs(store, torch.device("cpu")), store.image_names(), store.pair_counts()
-    counts = counts[counts["inliers"] > 0]
+    is_refined = ~np.isin(image_pairs(counts["pair_id"]), list(thresholds.new)).any(axis=1)
+    counts = counts[(counts["inliers"] > 0) & is_refined]
     counts = counts[:: -(-len(counts) // MOST_PAIRS) or 1]
     for pair, of_pair in zip(image_pairs(counts["pair_id"]).tolist(), counts["matches"].tolist(), strict=True):
         try:

@@ -69,8 +69,9 @@ class GreyAdjustment:
     """Aligns the nodes of tracks with their references by grey values.
 
     xy: [N, 2] where the nodes lie by now, in pixels of their inputs; warps: as of ``photograph_warps``. levels_of:
-    levels of an image, by its number in the collection. They are asked for picture by picture. slots, folder: as for
-    ``Adjustment``. are_predicted: the nodes have no keypoint, so their way may be longer.
+    levels of an image, by its number in the collection. They are asked for picture by picture. nodes: those that are
+    to be aligned. slots, folder: as for ``Adjustment``. are_predicted: the nodes have no keypoint, so their way may be
+    longer.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class GreyAdjustment:
         xy: np.ndarray,
         warps: np.ndarray,
         levels_of: LevelsOf,
+        nodes: np.ndarray,
         slots: int,
         folder: Path | None = None,
         *,
@@ -94,7 +96,7 @@ class GreyAdjustment:
         stretch = np.sqrt(np.abs(np.linalg.det(self._warps)))
         self._of_patch = _level(1 / stretch)
         self._of_node = _level(stretch * step_px(self._of_patch))
-        self._wanted = self._levels_of_tracks(tracks)
+        self._wanted = self._levels_of_tracks(tracks, nodes)
         shapes = {str(level): (PATCH_SIDE**2, 1) for level in np.flatnonzero(self._wanted.any(axis=0))}
         self._patches = PatchStore(shapes, slots, folder)
 
@@ -112,9 +114,8 @@ class GreyAdjustment:
             on_nodes(len(visit.nodes))
         return np.concatenate(found)
 
-    def _levels_of_tracks(self, tracks: Tracks) -> np.ndarray:
-        """Which levels of its reference the nodes of a track are compared with, [T, levels] bool."""
-        nodes = tracks.observations()
+    def _levels_of_tracks(self, tracks: Tracks, nodes: np.ndarray) -> np.ndarray:
+        """Which levels of its reference these nodes of a track are compared with, [T, levels] bool."""
         levels = 1 + (self._of_patch + 2 * self._octaves)[nodes].max(initial=-1)
         wanted = np.zeros((len(tracks.reference), levels), bool)
         for octave in range(1 + self._octaves[nodes].max(initial=-1)):

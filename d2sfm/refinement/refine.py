@@ -6,38 +6,21 @@ d2sfm refine --database db.db --images dir
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
-from d2sfm.database import FeatureStore, MatchStore, RefinementStore, exclusive, require_own_features
+from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_own_features
 from d2sfm.matching.match import verify_again
-from d2sfm.matching.settings import LIMIT, allowed_error
+from d2sfm.matching.settings import IS_EXACT, LIMIT, allowed_error
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
-from d2sfm.photographs.photograph import missing_photographs, read_headers
-from d2sfm.refinement.collection import Collection, ImageKeypoints, read_collection, read_images
-from d2sfm.refinement.continuation import Continued
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
-from d2sfm.refinement.stages import Stages, of_alignment
+from d2sfm.refinement.one_round import Run, align_tracks
+from d2sfm.refinement.stages import of_alignment
 from d2sfm.refinement.summary import RefinementSummary
-from d2sfm.refinement.tracks import build_tracks
-from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What ``refine_database`` was given."""
-
-    database: Path
-    images: Path | str | None
-    options: RefinementOptions
-    cache: MapCacheOptions
-    progress: bool
 
 
 def refine_database(
@@ -46,6 +29,7 @@ def refine_database(
     *,
     options: RefinementOptions | None = None,
     cache: MapCacheOptions | None = None,
+    overwrite: bool = False,
     progress: bool = False,
 ) -> RefinementSummary:
     """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
@@ -59,26 +43,62 @@ def refine_database(
     as matches and options are the same. Where the keypoints are refined already, pairs without geometry are verified,
     or all pairs where max_error or seed are others; rounds that are left are made.
 
+    Of images that came after that, and have verified pairs, keypoints are aligned once with the tracks that are there;
+    all others, and pairs of others, stay to the bit. overwrite: restores all, and aligns all anew; a stopped run goes
+    on.
+
     Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
     use, holds keypoints of others only, no verified pairs or was refined otherwise, and ValueError for photographs that
     can't be read any more.
     """
     database, options = Path(database), options or RefinementOptions()
     cache = cache or MapCacheOptions()
-    run = _Run(database=database, images=images, options=options, cache=cache, progress=progress)
+    run = Run(database=database, images=images, options=options, cache=cache, progress=progress)
     summary = RefinementSummary()
     with exclusive(database):
         require_own_features(database, "refine")
-        done = _rounds_done(database, options)
         noted = VerificationOptions(**_noted_verification(database))
         verification = replace(noted, seed=options.seed)
+        if overwrite:
+            _begin_overwriting(run, noted)
+        done = _rounds_done(database, options)
         if done:  # what a stopped run has left of its pairs
             _verify(run, verification, summary)
         warn_of_unfinished(database, "the alignment")
+        if done:
+            _take_in(run, verification, summary)
         for rounds in range(done + 1, options.rounds + 1):
-            _align(run, rounds, summary)
+            align_tracks(run, _note(options, rounds), summary)
             _verify(run, verification, summary)
+        with RefinementStore(database) as store:
+            store.notes.remove(Note.REFINING_ANEW)
     return summary
+
+
+def _begin_overwriting(run: Run, noted: VerificationOptions) -> None:
+    """Restore the original keypoints, unless a stopped run of the same options did, and verify their pairs."""
+    asked = json.dumps(_note(run.options, run.options.rounds), sort_keys=True)
+    with RefinementStore(run.database) as store:
+        if store.notes.read(Note.REFINING_ANEW) != asked:
+            store.restore()
+            store.notes.write(Note.REFINING_ANEW, asked)
+        is_restored = not store.notes.refinement()
+    if is_restored:
+        verify_again(run.database, noted, progress=run.progress)
+
+
+def _take_in(run: Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
+    """Align the keypoints of images that came after the others were refined, which stay, and verify their pairs."""
+    with FeatureStore(run.database) as features:
+        note, later, new = features.notes.refinement(), features.later(), features.later_in_pairs()
+    if alone := later.keys() - new.keys():
+        logger.warning(
+            "not refined, as no verified pair has it: %s (d2sfm match verifies the pairs of new images)",
+            first_of(sorted(alone), "image"),
+        )
+    if new:
+        align_tracks(run, note, summary, new=frozenset(new.values()))
+        _verify(run, verification, summary)
 
 
 def restore_database(database: Path | str, *, progress: bool = False) -> int:
@@ -90,6 +110,7 @@ def restore_database(database: Path | str, *, progress: bool = False) -> int:
     with exclusive(database):
         with RefinementStore(database) as store:
             restored = store.restore()
+            store.notes.remove(Note.REFINING_ANEW)
         noted = _noted_verification(database)
         if restored or noted:  # the latter also where a run that restored was stopped before it verified
             verify_again(database, VerificationOptions(**noted), progress=progress)
@@ -106,18 +127,18 @@ def _noted_verification(database: Path) -> dict[str, int | float]:
 def _rounds_done(database: Path, options: RefinementOptions) -> int:
     """How many rounds of alignment there were. Where pairs are to be verified otherwise, geometries are removed."""
     with FeatureStore(database) as features:
-        note, new = features.notes.refinement(), features.unrefined()
+        note = features.notes.refinement()
     if not note:
         return 0
     done = note.get("rounds", 1)
-    if of_alignment(note) != of_alignment(asdict(options)) or done > options.rounds or new:
-        what = f"and {first_of(new, 'image')} came after that" if new else f"with other options ({json.dumps(note)})"
+    if of_alignment(note) != of_alignment(asdict(options)) or done > options.rounds:
         raise RuntimeError(
-            f"{database} was refined before, {what}: run d2sfm refine --restore first, or go on without refining"
+            f"{database} was refined before, with other options ({json.dumps(note)}): "
+            "d2sfm refine --overwrite aligns all anew, or go on without refining"
         )
     expected = _note(options, done)
-    if options.max_error is None and LIMIT in note:  # found by a run before
-        expected[LIMIT] = note[LIMIT]
+    if options.max_error is None:  # found by a run before
+        expected |= {name: note[name] for name in (LIMIT, IS_EXACT) if name in note}
     if note | of_alignment(note) != expected:
         with RefinementStore(database) as store:
             store.verify_otherwise(_note(options, done))
@@ -130,86 +151,23 @@ def _note(options: RefinementOptions, rounds: int) -> dict:
     return of_alignment(asdict(options)) | {"max_error": max_error, "seed": options.seed, "rounds": rounds}
 
 
-def _verify(run: _Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
+def _verify(run: Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
     """Verify the pairs that have no geometry, then all within fewer pixels where their keypoints are so exact."""
     started = time.perf_counter()
     found = verify_again(run.database, verification, progress=run.progress)
-    limit_px = exact_limit_px(run.database, verification) if run.options.max_error is None else None
-    if limit_px is not None:
+    with FeatureStore(run.database) as features:
+        note = features.notes.refinement()
+    # Looked for once: of more images it might be another, and their pairs stay as they are where others come.
+    if run.options.max_error is None and not {LIMIT, IS_EXACT} & note.keys():
+        limit_px = exact_limit_px(run.database, verification)
         with RefinementStore(run.database) as store:
-            store.verify_otherwise(store.notes.refinement() | {LIMIT: limit_px})
-        found = verify_again(run.database, verification, progress=run.progress)
+            if limit_px is None:
+                store.notes.note_refinement(note | {IS_EXACT: False})
+            else:
+                store.verify_otherwise(note | {LIMIT: limit_px})
+        if limit_px is not None:
+            found = verify_again(run.database, verification, progress=run.progress)
     with FeatureStore(run.database) as features:
         summary.threshold = allowed_error(features)
     summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)
     summary.verification_s += time.perf_counter() - started
-
-
-def _align(run: _Run, rounds: int, summary: RefinementSummary) -> None:
-    """Align all tracks, and write the positions with a note of so many rounds."""
-    started = time.perf_counter()
-    folder, collection = _read(run)
-    tracks = build_tracks(collection.image_of_node, collection.edges)
-    in_tracks = np.unique(collection.image_of_node[tracks.of_node >= 0])
-    _require_photographs(folder, [collection.images[number] for number in in_tracks])
-    stages = Stages(
-        database=run.database,
-        folder=folder,
-        collection=collection,
-        tracks=tracks,
-        options=run.options,
-        cache=run.cache,
-        progress=run.progress,
-    )
-    positions = stages.by_features()
-    by_features = time.perf_counter()
-    sigmas = None
-    if run.options.grey:
-        positions, sigmas = stages.by_grey_values(positions)
-        summary.exact = int(np.isfinite(sigmas[tracks.observations()]).sum())
-        summary.grey_s += time.perf_counter() - by_features
-    _write(run, rounds, stages, positions, sigmas, summary)
-    moves = np.linalg.norm(positions - collection.xy, axis=1)[tracks.observations()]
-    summary.images, summary.tracks, summary.moved = len(collection.images), len(tracks.reference), len(moves)
-    summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0
-    summary.alignment_s += by_features - started
-
-
-def _write(
-    run: _Run, rounds: int, stages: Stages, positions: np.ndarray, sigmas: np.ndarray | None, summary: RefinementSummary
-) -> None:
-    """Positions of all nodes, in pixels of their inputs, and tracks that are continued from there."""
-    images, of_images = stages.collection.images, stages.collection.first_node[1:-1]
-    by_image = zip(images, np.split(positions, of_images), strict=True)
-    new, continued = {image.image_id: image.in_image(xy) for image, xy in by_image}, Continued({}, {}, {})
-    if sigmas is not None and run.options.continue_:
-        continued = stages.continued(positions, sigmas)
-        summary.continued = sum(map(len, continued.keypoints.values()))
-    if sigmas is not None:
-        sigmas = dict(zip(new, np.split(sigmas, of_images), strict=True))
-        sigmas = {each: np.append(sigma, continued.sigmas.get(each, [])) for each, sigma in sigmas.items()}
-    with RefinementStore(run.database) as store:
-        store.replace(new, _note(run.options, rounds), sigmas, continued[:2])
-
-
-def _read(run: _Run) -> tuple[Path, Collection]:
-    """The folder of the photographs, and what the database holds of them."""
-    with FeatureStore(run.database) as features:
-        folder = features.notes.find_images_folder(run.images)
-        rows = read_images(features)
-    missing = missing_photographs(folder, [row.name for row in rows])
-    with MatchStore(run.database) as store:
-        collection = read_collection(rows, store)
-    if missing:
-        logger.warning("not in %s, keypoints stay as they are: %s", folder, first_of(missing, "photograph"))
-    return folder, collection.without(missing)
-
-
-def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
-    """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
-    sizes, unusable = {image.name: tuple(image.image_size) for image in images}, Skipped()
-    read_headers(folder, sizes, unusable, sizes=sizes)
-    if unusable:
-        faults = [f"{name} {reason}" for name, reason in unusable.items()]
-        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(f"photographs in {folder} are not those of the features: {'; '.join(faults[:3])}{more}")

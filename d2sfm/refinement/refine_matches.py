@@ -78,7 +78,7 @@ def _by_grey_values(
     """Move the nodes on, in place, where grey values of the pictures agree with them."""
     levels = [GreyLevels(picture) for picture in pictures]
     warps = photograph_warps(collection, tracks)
-    adjustment = GreyAdjustment(collection, tracks, moved.copy(), warps, levels.__getitem__, work.slots)
+    adjustment = GreyAdjustment(collection, tracks, moved.copy(), warps, levels.__getitem__, work.nodes, work.slots)
     for part in work.parts:
         moved[part.nodes] = adjustment.move(part)[:, :2]
 

@@ -49,9 +49,9 @@ class Schedule(NamedTuple):
     slots: int
 
     @property
-    def nodes(self) -> int:
-        """How many nodes are aligned."""
-        return sum(len(part.nodes) for part in self.parts)
+    def nodes(self) -> np.ndarray:
+        """All nodes that are aligned, in order of the visits."""
+        return np.concatenate([np.zeros(0, np.int64), *(part.nodes for part in self.parts)])
 
 
 def schedule(

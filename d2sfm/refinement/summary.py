@@ -9,10 +9,11 @@ from d2sfm.matching.settings import Threshold
 class RefinementSummary:
     """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
 
-    images: int = 0  # of the last round; 0 where the keypoints were refined already
+    images: int = 0  # whose keypoints were aligned, of the last round; 0 where all were refined already
     tracks: int = 0
     moved: int = 0  # keypoints that were aligned with their track's reference
     median_move_px: float = 0.0
+    staying: int | None = None  # keypoints near the new ones that stay as a run before left them; None without new ones
     exact: int | None = None  # of these, that grey values agree with; None where these were not looked at
     continued: int = 0  # keypoints more, of tracks in images that had none of theirs
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
@@ -32,6 +33,12 @@ class RefinementSummary:
             text += f", {self.exact} of them exact by grey values in {self.grey_s:.1f} s"
         if self.continued:
             text += f", {self.continued} added where these tracks go on"
+        if self.staying is not None:
+            times = 1 + self.staying / max(self.moved, 1)
+            text += (
+                f"; {self.staying} that were refined before stay: d2sfm refine --overwrite aligns these, too, in about "
+            )
+            text += f"{times:.0f} times the time"
         text = text if self.images else "keypoints are refined already"
         verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
         return f"refine: {text}, {verified} in {self.verification_s:.1f} s"

@@ -33,22 +33,27 @@ class Tracks(NamedTuple):
         return nodes[self.reference[self.of_node[nodes]] != nodes]
 
 
-def build_tracks(image_of_node: np.ndarray, edges: Edges) -> Tracks:
+def build_tracks(image_of_node: np.ndarray, edges: Edges, standing: np.ndarray | None = None) -> Tracks:
     """Tracks by Kruskal's algorithm: edges in descending order of weight (ties in their own order) join components,
     except where both have a node of the same image.
 
     image_of_node: [N] int. The reference of a track is the node with the largest sum of weights of its edges inside the
     track (ties: the lowest node), not that of the highest response: it is the one that looks most like the others.
+
+    standing: [N] int, of nodes that are not to be moved above 0. Edges between these join before all others, and the
+    reference of a track is one of its nodes that stand highest (default: all are 0).
     """
+    if standing is None:
+        standing = np.zeros(len(image_of_node), np.int64)
     component = _components(len(image_of_node), edges)
     divided = _hold_an_image_twice(component, image_of_node)[component]
     if divided.any():
-        component[divided] = component.max() + 1 + _joined(image_of_node, edges, divided)
+        component[divided] = component.max() + 1 + _joined(image_of_node, edges, divided, standing > 0)
     # A node without edges, or whose edges were all dropped, is a component of its own, and no track.
     of_node = np.full(len(image_of_node), -1, np.int64)
     in_track = np.bincount(component)[component] >= 2
     of_node[in_track] = np.unique(component[in_track], return_inverse=True)[1]
-    return Tracks(of_node, _references(of_node, edges))
+    return Tracks(of_node, _references(of_node, edges, standing))
 
 
 def _components(count: int, edges: Edges) -> np.ndarray:
@@ -66,9 +71,9 @@ def _hold_an_image_twice(component: np.ndarray, image_of_node: np.ndarray) -> np
     return found
 
 
-def _joined(image_of_node: np.ndarray, edges: Edges, divided: np.ndarray) -> np.ndarray:
+def _joined(image_of_node: np.ndarray, edges: Edges, divided: np.ndarray, stands: np.ndarray) -> np.ndarray:
     """Kruskal's algorithm on the nodes for which divided is set, [N] bool: one of the nodes that each one is joined to,
-    by its number among these."""
+    by its number among these. stands: [N] bool, edges between these first."""
     number = np.cumsum(divided) - 1
     parent = array("q", range(number[-1] + 1))
     alone = [1 << image for image in range(image_of_node.max() + 1)]
@@ -80,7 +85,7 @@ def _joined(image_of_node: np.ndarray, edges: Edges, divided: np.ndarray) -> np.
         return node
 
     rows = np.flatnonzero(divided[edges.a])
-    rows = rows[np.argsort(-edges.weight[rows], kind="stable")]
+    rows = rows[np.lexsort((-edges.weight[rows], ~(stands[edges.a[rows]] & stands[edges.b[rows]])))]
     for begin in range(0, len(rows), EDGES_AT_ONCE):
         some = rows[begin : begin + EDGES_AT_ONCE]
         for a, b in zip(number[edges.a[some]].tolist(), number[edges.b[some]].tolist(), strict=True):
@@ -100,13 +105,13 @@ def inside_tracks(of_node: np.ndarray, edges: Edges) -> np.ndarray:
     return (of_node[edges.a] >= 0) & (of_node[edges.a] == of_node[edges.b])
 
 
-def _references(of_node: np.ndarray, edges: Edges) -> np.ndarray:
+def _references(of_node: np.ndarray, edges: Edges, standing: np.ndarray) -> np.ndarray:
     keep = inside_tracks(of_node, edges)
     weights = np.zeros(len(of_node))
     for ends in (edges.a, edges.b):
         np.add.at(weights, ends[keep], edges.weight[keep])
     nodes = np.flatnonzero(of_node >= 0)
-    nodes = nodes[np.lexsort((nodes, -weights[nodes], of_node[nodes]))]
+    nodes = nodes[np.lexsort((nodes, -weights[nodes], -standing[nodes], of_node[nodes]))]
     _, first = np.unique(of_node[nodes], return_index=True)
     return nodes[first]
 

@@ -37,7 +37,7 @@ from d2sfm.options import (
 )
 from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.photographs.reading import require_photographs
-from d2sfm.refinement.refine import refine_database, restore_database
+from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -115,7 +115,7 @@ def reconstruct_photographs(
     ``georeferenced``. quality, config, seed, num_threads: see ``values.run_values``.
 
     What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
-    refined by then are restored first, and refined again with the new ones.
+    refined by then stay, and those of the new ones are aligned with them.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
@@ -193,16 +193,11 @@ def _matched_and_refined(
     database: Path, photographs: Path, values: RunValues, progress: bool
 ) -> tuple[MatchSummary | None, RefinementSummary | None]:
     with FeatureStore(database) as features:
-        is_refined, unrefined = bool(features.notes.refinement()), features.unrefined()
-    new = [name for name in unrefined if (photographs / name).exists()]
-    if is_refined and new:
-        logger.info("new since keypoints were refined, so that all are refined again: %s", first_of(new, "photograph"))
-        restore_database(database, progress=progress)
-        is_refined = False
+        is_refined, later = bool(features.notes.refinement()), features.later()
     options, cache = values.of("refine", RefinementOptions), values.of("refine", MapCacheOptions)
     refining = {"options": options, "cache": cache, "progress": progress}
-    if is_refined:  # what a stopped run has left: rounds, and pairs to verify
-        return None, None if unrefined else _told(refine_database(database, photographs, **refining))
+    if is_refined and not later:  # what a stopped run has left: rounds, and pairs to verify
+        return None, _told(refine_database(database, photographs, **refining))
     matching = match_database(
         database,
         options=values.of("match", MatchingOptions),
@@ -210,7 +205,8 @@ def _matched_and_refined(
         pairs=values.of("match", PairSelectionOptions),
         progress=progress,
     )
-    return _told(matching), _told(refine_first(database, photographs, **refining))
+    refine = refine_database if is_refined else refine_first
+    return _told(matching), _told(refine(database, photographs, **refining))
 
 
 def _told(summary: Summary) -> Summary:

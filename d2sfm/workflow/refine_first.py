@@ -15,6 +15,7 @@ from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.stages import of_alignment
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,27 +33,26 @@ def refine_first(
 
     None, with a sentence in the log that says why, where they can't be: they are not of d2sfm, the database is
     read-only, photographs are missing or not those of the features. Keypoints that are refined stay, whatever the
-    options were; what a stopped run has left of their pairs is verified as it would have. way_out: what the caller has
-    for who does not want it, in words.
+    options were: what a stopped run has left of their pairs is verified as it would have, and keypoints of images that
+    came later are aligned with them by their options. way_out: what the caller has for who does not want it, in words.
 
     Raises as ``refine_database``, but where nothing was matched: mapping tells that.
     """
     with FeatureStore(database) as features:
-        note, new = features.notes.refinement(), features.unrefined()
+        note, new = features.notes.refinement(), features.later_in_pairs()
     with MatchStore(database) as store:
         unverified = store.unverified_pairs()
         is_verified = bool((store.pair_counts()["inliers"] > 0).any())
     if note:
-        if new or not unverified:
-            return None
         options = _noted(note)
-    elif not is_verified:
+    if not (new or unverified if note else is_verified):
         return None
-    elif (reason := _obstacle(database, images)) is not None:
+    if (new or not note) and (reason := _obstacle(database, images)) is not None:
         logger.info("keypoints are mapped as they are, not refined: %s", reason)
         return None
-    else:
-        logger.info("keypoints are refined first%s", f" ({way_out})" if way_out else "")
+    if new or not note:
+        of = f" of {first_of([*new], 'new image')}" if new else ""
+        logger.info("keypoints%s are refined first%s", of, f" ({way_out})" if way_out else "")
     return refine_database(database, images, options=options, cache=cache, progress=progress)
 
 

@@ -66,3 +66,8 @@ def test_an_interrupted_refinement_of_a_copy_goes_on(database, tmp_path, capsys)
 def test_restore_takes_no_options_of_refinement(database, option, capsys):
     assert main(["refine", "--database", str(database), "--restore", *option]) == 2
     assert "--restore needs neither" in capsys.readouterr().err
+
+
+def test_restoring_and_overwriting_are_not_asked_for_together(database, capsys):
+    assert main(["refine", "--database", str(database), "--restore", "--overwrite"]) == 2
+    assert "expected --restore or --overwrite, found both" in capsys.readouterr().err

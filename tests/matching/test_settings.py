@@ -1,9 +1,22 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from support.feature_database import descriptors_of_place, write_feature_database
+from support.verified_pair import write_verified_pair
 
-from d2sfm.database import FeatureStore, MatchStore
-from d2sfm.matching.settings import Threshold, allowed_error, note_settings, of_refined, pair_threshold_px
+from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore
+from d2sfm.database.pair_ids import pair_ids
+from d2sfm.matching.settings import (
+    Threshold,
+    allowed_error,
+    note_refinement_alike,
+    note_settings,
+    pair_threshold_px,
+    thresholds_of,
+    thresholds_told,
+)
 from d2sfm.options import VerificationOptions
 
 
@@ -40,5 +53,37 @@ def test_the_first_settings_are_noted_and_others_said(features):
 
 def test_where_nothing_is_refined_the_options_hold(features):
     options = VerificationOptions(max_error=6.0)
-    assert of_refined(features, options) == Threshold(6.0)
-    assert of_refined(features, None) is None
+    thresholds = thresholds_told(features, options)
+    assert thresholds.of_pair((1, 2)) == Threshold(6.0)
+    assert not thresholds.new
+    assert thresholds_told(features, None) is None
+
+
+@pytest.mark.parametrize("inliers", [0, 3])
+def test_a_pair_of_an_image_that_came_after_refinement_has_the_threshold_of_unrefined_keypoints(tmp_path, inliers):
+    path = write_verified_pair(tmp_path / "db.db")
+    with FeatureStore(path) as store:
+        store.notes.note_match_settings({"max_error": 8.0})
+    with RefinementStore(path) as store:
+        store.replace({1: store.keypoints(1)[:, :2]}, {"max_error": 2.0, "max_error_px": 1.0})
+        store._connection.rows(
+            "INSERT INTO two_view_geometries (pair_id, rows, cols, config) VALUES (?, ?, 2, 3)",
+            (int(pair_ids(1, 2)), inliers),
+        )
+    with FeatureStore(path) as store:
+        assert store.later() == {"2.jpg": 2, "3.jpg": 3}
+        assert store.later_in_pairs() == ({"2.jpg": 2} if inliers else {})
+        thresholds = thresholds_of(store, VerificationOptions(max_error=7.0))
+        told = thresholds_told(store, VerificationOptions())
+        assert allowed_error(store) == (Threshold(8.0) if inliers else Threshold(2.0, 1.0))
+    assert [thresholds.of_pair(pair) for pair in ((1, 2), (2, 3))] == [Threshold(7.0)] * 2
+    assert thresholds.of_pair((1, 1)) == told.common == Threshold(2.0, 1.0)
+
+
+def test_merging_forgets_that_keypoints_are_not_exact_as_the_whole_may_be():
+    noted = {
+        Path(name): {Note.REFINEMENT: json.dumps({"max_error": 2.0} | found)}
+        for name, found in {"a.db": {"is_exact": False}, "b.db": {}, "c.db": {"is_exact": False}}.items()
+    }
+    note_refinement_alike(noted)
+    assert [json.loads(each[Note.REFINEMENT]) for each in noted.values()] == [{"max_error": 2.0}] * 3

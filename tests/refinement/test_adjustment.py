@@ -167,7 +167,7 @@ def test_pictures_are_asked_for_once_in_a_visit(maps):
     adjustment.move(part, told.append)
     assert asked == [visit.image for visit in part.visits]
     assert told == [len(visit.nodes) for visit in part.visits]
-    assert sum(told) == work.nodes == len(tracks.observations())
+    assert sum(told) == len(work.nodes) == len(tracks.observations())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

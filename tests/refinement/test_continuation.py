@@ -52,11 +52,12 @@ def views(seen, disturbed_px=0.0):
     return places, collection, tracks, collection.xy + 0.5, np.concatenate(warps)
 
 
-def predicted(collection, tracks, xy, warps, exact=None, unit_px=1.0):
+def predicted(collection, tracks, xy, warps, exact=None, unit_px=1.0, into=None):
     nodes = np.arange(len(xy)) if exact is None else exact
     exact, seen = (members(tracks, collection, some) for some in (nodes, np.arange(len(xy))))
     count = len(collection.images)
-    return predict(exact, seen, xy, warps, np.array([SIZE] * count), np.full(count, float(unit_px)))
+    into = np.arange(count) if into is None else into
+    return predict(exact, seen, xy, warps, np.array([SIZE] * count), np.full(count, float(unit_px)), into)
 
 
 def test_places_and_warps_are_those_of_the_surroundings(seen):
@@ -68,6 +69,8 @@ def test_places_and_warps_are_those_of_the_surroundings(seen):
     for number, affine in enumerate(FROM_FIRST):
         here = found.image == number
         np.testing.assert_allclose(found.xy[here], apply(affine, places[found.track[here]]), atol=0.05)
+        alone = predicted(collection, tracks, xy, warps, into=[number])
+        assert all(map(np.array_equal, alone, (column[here] for column in found)))
         np.testing.assert_allclose(found.warps[here], np.tile(affine[:, :2], (here.sum(), 1, 1)), atol=0.01)
 
 
@@ -137,7 +140,9 @@ def test_rows_name_the_new_keypoints_by_their_place_behind_the_old(seen):
         old = np.flatnonzero(collection.image_of_node == number)
         new = np.sort(accepted[extended.collection.image_of_node[accepted] == number])
         track_of[image.image_id] = np.append(tracks.of_node[old], extended.tracks.of_node[new])
-        np.testing.assert_allclose(rows.keypoints[image.image_id][:, :2], extended.xy[new] + 0.5, atol=1e-9)
+        np.testing.assert_allclose(
+            rows.keypoints.get(image.image_id, np.zeros((0, 4)))[:, :2], extended.xy[new] + 0.5, atol=1e-9
+        )
     assert rows.matches.keys() == {(1, 2), (1, 3), (2, 3)}
     count = {image.image_id: len(image.xy) for image in collection.images}
     for (a, b), matches in rows.matches.items():

@@ -58,7 +58,9 @@ def adjusted(found, pictures, asked=None, **how):
             asked.append(number)
         return GreyLevels(pictures[number])
 
-    adjustment = GreyAdjustment(found, tracks, found.xy, photograph_warps(found, tracks), levels_of, work.slots)
+    adjustment = GreyAdjustment(
+        found, tracks, found.xy, photograph_warps(found, tracks), levels_of, work.nodes, work.slots
+    )
     values = np.column_stack([found.xy, np.full(len(found.xy), np.nan)])
     for part in work.parts:
         values[part.nodes] = adjustment.move(part)

@@ -14,6 +14,8 @@ from support.database_contents import done_pairs
 from support.rendered_truth import transfer
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
+from d2sfm.database.connection import Connection
+from d2sfm.database.removal import remove_features
 from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, SIMILARITIES
 from d2sfm.demo.rendering import render
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
@@ -29,6 +31,7 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
+from d2sfm.refinement import refine as refine_module
 from d2sfm.refinement import stages as stages_module
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.grey import GreyAdjustment
@@ -101,11 +104,12 @@ def rows(path, *tables):
     return found
 
 
-def errors_px(path, matched):
-    """Distances of the inlier matches of ``match`` from where the scene says that they belong, in network pixels."""
+def errors_px(path, matched, inliers_of=None, pairs=PAIRS):
+    """Distances of the inlier matches of ``match``, or of another database, from where the scene says that they belong,
+    in network pixels."""
     errors = []
-    for a, b in PAIRS:
-        with MatchStore(matched.database) as store:
+    for a, b in pairs:
+        with MatchStore(inliers_of or matched.database) as store:
             of_a, of_b = store.inlier_matches(a, b).T
         with MatchStore(path) as store:
             xy_a, xy_b = store.keypoints(a)[of_a].astype(float), store.keypoints(b)[of_b]
@@ -161,7 +165,7 @@ def test_grey_values_move_what_they_agree_with_and_nothing_else(database, refine
     before, after = errors_px(database, matched), errors_px(refined_database, matched)
     print(f"median {np.median(before):.3f} px, by grey values {np.median(after):.3f} px")
     assert np.median(after) < 0.9 * np.median(before)
-    with pytest.raises(RuntimeError, match=r"with other options .*: run d2sfm refine --restore"):
+    with pytest.raises(RuntimeError, match=r"with other options .*: d2sfm refine --overwrite"):
         refined(database, matched)
     with FeatureStore(database) as store:  # as earlier versions noted it
         note = {key: value for key, value in store.notes.refinement().items() if key != "grey"}
@@ -237,17 +241,9 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
     assert rows(database, *tables) == rows(whole, *tables)
 
 
-def test_other_options_and_later_images_are_refused(refined_database, matched):
-    with pytest.raises(RuntimeError, match=r"was refined before, with other options .*: run d2sfm refine --restore"):
+def test_other_options_are_refused(refined_database, matched):
+    with pytest.raises(RuntimeError, match=r"was refined before, with other options .*: d2sfm refine --overwrite"):
         refined(refined_database, matched, options=RefinementOptions(device="cpu", precision=Precision.BFLOAT16))
-    with FeatureStore(refined_database) as store:
-        features = store.read("view_01.png")
-        [settings] = set(store.extracted().values())
-        store.write("view_01.png", features, settings)
-    with pytest.raises(RuntimeError, match=r"was refined before, and 1 image \(view_01\.png\) came after that"):
-        refined(refined_database, matched)
-    with pytest.raises(RuntimeError, match=r"1 image \(view_01\.png\) that came after refinement: .*--restore"):
-        match_database(refined_database, verification=VerificationOptions())
 
 
 def test_another_threshold_or_seed_only_verifies_again(database, refined_database, matched):
@@ -278,6 +274,53 @@ def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path)
         refined(database, matched)
     assert restore_database(database) == 3
     assert rows(database, "keypoints") == rows(matched.database, "keypoints")
+
+
+@pytest.mark.slow
+def test_overwriting_aligns_all_anew_also_after_stops(refined_database, matched, monkeypatch):
+    tables = ("keypoints", "matches", "two_view_geometries", "d2sfm_keypoint_sigmas", "d2sfm_settings")
+    expected = rows(refined_database, *tables)
+    with sqlite3.connect(refined_database) as connection:
+        connection.execute("UPDATE keypoints SET data = zeroblob(length(data)) WHERE image_id = 1")
+    connection.close()
+
+    def stopped(*arguments, **named):
+        raise KeyboardInterrupt
+
+    for module, name in ((refine_module, "verify_again"), (Adjustment, "move"), (refine_module, "exact_limit_px")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, stopped)
+            with pytest.raises(KeyboardInterrupt):
+                refined(refined_database, matched, overwrite=True)
+    assert refined(refined_database, matched, overwrite=True).images == 0  # the last stopped run had moved all
+    assert rows(refined_database, *tables) == expected
+    assert refined(refined_database, matched, overwrite=True).images == 3
+    assert rows(refined_database, *tables) == expected
+
+
+@pytest.mark.slow
+def test_a_view_that_comes_later_is_as_exact_as_if_it_had_come_with_the_others(database, refined_database, matched):
+    with FeatureStore(database) as store:
+        features, [settings] = store.read("view_02.png"), set(store.extracted().values())
+    with Connection(database) as connection, connection.transaction():
+        remove_features(connection, 3)
+    refined(database, matched)
+    before = rows(database, "keypoints", "two_view_geometries")
+    with FeatureStore(database) as store:
+        store.write("view_02.png", features, settings)
+    match_database(database, verification=VerificationOptions(max_error=6.0, seed=3))
+    assert refined(database, matched).images == 1
+    after = rows(database, "keypoints", "two_view_geometries")
+    assert all(set(rows_before) < set(after[table]) for table, rows_before in before.items())
+    late, together = (errors_px(path, matched, path, PAIRS[1:]) for path in (database, refined_database))
+    print(f"{len(late)} inliers, median {np.median(late):.3f} px; {len(together)}, {np.median(together):.3f} px")
+    assert np.median(late) < 1.25 * np.median(together)
+    unrefined, late = (errors_px(path, matched, pairs=PAIRS[1:]) for path in (matched.database, database))
+    print(f"of all matches {np.median(unrefined):.3f} px, refined {np.median(late):.3f} px")
+    assert np.median(late) < 0.7 * np.median(unrefined)
+    assert len(late) > 0.6 * len(together)
+    with MatchStore(database) as grown, MatchStore(refined_database) as store:
+        assert grown.continued()[3] > 0.5 * store.continued()[3]
 
 
 def test_pairs_are_verified_again_as_match_did_but_for_the_threshold(database, matched):
@@ -317,7 +360,7 @@ def test_pairs_that_are_new_since_refinement_are_told(refined_database, matched,
             connection.execute(f"DELETE FROM {table} WHERE pair_id = (SELECT max(pair_id) FROM {table})")
     connection.close()
     match_database(refined_database, verification=VerificationOptions())
-    assert "1 pairs are new since the keypoints were refined" in caplog.text
+    assert "1 pairs are new since the keypoints of both images were refined" in caplog.text
 
 
 def test_features_that_are_written_again_are_not_refined(refined_database, matched):

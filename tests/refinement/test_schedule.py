@@ -59,7 +59,7 @@ def test_every_node_is_aligned_once_with_what_its_slot_holds(graph, most_tracks,
         assert sum(len(visit.nodes) for visit in part.visits[:-1]) < part_nodes
     nodes = np.concatenate([np.zeros(0, np.int64), *(part.nodes for part in work.parts)])
     assert np.array_equal(np.sort(nodes), np.setdiff1d(tracks.observations(), done))
-    assert work.nodes == len(nodes)
+    assert len(work.nodes) == len(nodes)
     assert work.slots == max(held, default=-1) + 1 <= most_tracks
 
 

@@ -1,0 +1,130 @@
+"""One alignment of the keypoints of a database: of all, or of new images alone."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
+from d2sfm.options import MapCacheOptions, RefinementOptions
+from d2sfm.photographs.photograph import missing_photographs, read_headers
+from d2sfm.refinement.collection import ImageKeypoints, read_collection, read_images
+from d2sfm.refinement.continuation import Continued
+from d2sfm.refinement.stages import Stages
+from d2sfm.refinement.standing import Standing, read_standing
+from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.refinement.tracks import build_tracks
+from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What ``refine_database`` was given."""
+
+    database: Path
+    images: Path | str | None
+    options: RefinementOptions
+    cache: MapCacheOptions
+    progress: bool
+
+
+def align_tracks(run: Run, note: Mapping, summary: RefinementSummary, new: frozenset[int] = frozenset()) -> None:
+    """Align all tracks, and write the positions of images that verified pairs have, with a note of the options.
+
+    new: ids of images that came after the others were aligned; then only keypoints of these are, and the others stay.
+    """
+    started = time.perf_counter()
+    stages, aligned = read_stages(run, new)
+    reference = stages.tracks.reference[stages.tracks.of_node[stages.moving]]
+    looked_at = np.unique(stages.collection.image_of_node[np.concatenate([stages.moving, reference])])
+    _require_photographs(stages.folder, [stages.collection.images[number] for number in looked_at])
+    positions = stages.by_features()
+    by_features = time.perf_counter()
+    sigmas = None
+    if run.options.grey:
+        positions, sigmas = stages.by_grey_values(positions)
+        summary.exact = int(np.isfinite(sigmas[stages.moving]).sum())
+        summary.grey_s += time.perf_counter() - by_features
+    _write(run, note, stages, aligned, positions, sigmas, summary)
+    moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
+    summary.images, summary.tracks = len(new or stages.collection.images), len(np.unique(reference))
+    summary.moved = len(moves)
+    if new:
+        own = stages.tracks.observations()
+        summary.staying = int((~stages.standing.are_continued[own]).sum()) - len(moves)
+    summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0
+    summary.alignment_s += by_features - started
+
+
+def _write(
+    run: Run,
+    note: Mapping,
+    stages: Stages,
+    aligned: frozenset[int],
+    positions: np.ndarray,
+    sigmas: np.ndarray | None,
+    summary: RefinementSummary,
+) -> None:
+    """Positions of nodes of these images, in pixels of their inputs, and tracks that are continued from there."""
+    images, of_images = stages.collection.images, stages.collection.first_node[1:-1]
+    continued, found = Continued({}, {}, {}), {}
+    if sigmas is not None and run.options.continue_:
+        continued = stages.continued(positions, sigmas)
+        summary.continued = sum(map(len, continued.keypoints.values()))
+    if sigmas is not None:  # those of references that stay are as of all that is exact to them
+        split = zip(images, np.split(sigmas, of_images), np.split(stages.standing.sigmas, of_images), strict=True)
+        changed = {
+            image.image_id: of_image
+            for image, of_image, before in split
+            if image.image_id in aligned or not np.array_equal(of_image, before, equal_nan=True)
+        }
+        found = {each: np.append(of_image, continued.sigmas.get(each, [])) for each, of_image in changed.items()}
+    by_image = zip(images, np.split(positions, of_images), strict=True)
+    placed = {image.image_id: image.in_image(xy) for image, xy in by_image if image.image_id in aligned}
+    with RefinementStore(run.database) as store:
+        store.replace(placed, note, found, continued[:2], others_stay=stages.standing.of_images.any())
+
+
+def read_stages(run: Run, new: frozenset[int] = frozenset()) -> tuple[Stages, frozenset[int]]:
+    """What the database holds of the photographs, and ids of the images whose positions are to be written."""
+    with FeatureStore(run.database) as features:
+        folder = features.notes.find_images_folder(run.images)
+        rows = read_images(features, continued=bool(new))
+    missing = missing_photographs(folder, [row.name for row in rows])
+    with MatchStore(run.database) as store:
+        collection, continued = read_collection(rows, store, around=new or None), store.continued()
+    in_pairs = np.unique(collection.image_of_node[np.concatenate(collection.edges[:2])])
+    aligned = frozenset(collection.images[number].image_id for number in in_pairs)
+    if missing:
+        logger.warning("not in %s, keypoints stay as they are: %s", folder, first_of(missing, "photograph"))
+    collection, standing = collection.without(missing), Standing.nothing(collection)
+    if new:
+        with RefinementStore(run.database) as store:
+            standing = read_standing(store, collection, new, continued)
+    stages = Stages(
+        database=run.database,
+        folder=folder,
+        collection=collection,
+        tracks=build_tracks(collection.image_of_node, collection.edges, standing.of_nodes),
+        options=run.options,
+        cache=run.cache,
+        progress=run.progress,
+        standing=standing,
+    )
+    return stages, aligned & new if new else aligned
+
+
+def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
+    """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
+    sizes, unusable = {image.name: tuple(image.image_size) for image in images}, Skipped()
+    read_headers(folder, sizes, unusable, sizes=sizes)
+    if unusable:
+        faults = [f"{name} {reason}" for name, reason in unusable.items()]
+        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(f"photographs in {folder} are not those of the features: {'; '.join(faults[:3])}{more}")
