@@ -15,23 +15,19 @@ def pinhole_camera(camera: pycolmap.Camera, max_edge: int | None = None, is_cent
 
     Raises ValueError where there is none, of a panorama for example.
     """
-    target = pycolmap.Camera(
-        camera_id=camera.camera_id,
-        model=pycolmap.CameraModelId.PINHOLE,
-        width=camera.width,
-        height=camera.height,
-        params=[1.0, 1.0, 0.0, 0.0],
-    )
+    if not camera.is_perspective():  # of whose focal length pycolmap crashes the process
+        raise ValueError(f"has a {camera.model_name} camera, for which no PINHOLE one can stand")
     if camera.is_undistorted():
-        target.params = _pinhole_params(camera)
+        size = {"width": camera.width, "height": camera.height}
+        target = pycolmap.Camera(model=pycolmap.CameraModelId.PINHOLE, params=_pinhole_params(camera), **size)
     else:
-        target = _undistorted(pycolmap.UndistortCameraOptions(), camera)
+        target = pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(), camera)
     if is_central:
         _crop(target)
     if max_edge is not None and max(target.width, target.height) > max_edge:
         options = pycolmap.UndistortCameraOptions()
         options.max_image_size = max_edge
-        target = _undistorted(options, target)
+        target = pycolmap.undistort_camera(options, target)
     target.camera_id = camera.camera_id
     return target
 
@@ -46,13 +42,6 @@ def keeps_pixels(source: pycolmap.Camera, target: pycolmap.Camera) -> bool:
 def _pinhole_params(camera: pycolmap.Camera) -> list[float]:
     focal_px = camera.focal_length_x, camera.focal_length_y
     return [*focal_px, camera.principal_point_x, camera.principal_point_y]
-
-
-def _undistorted(options: pycolmap.UndistortCameraOptions, camera: pycolmap.Camera) -> pycolmap.Camera:
-    try:
-        return pycolmap.undistort_camera(options, camera)
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(f"has a {camera.model_name} camera, for which no PINHOLE one can stand") from error
 
 
 def _crop(camera: pycolmap.Camera) -> None:
