@@ -4,6 +4,7 @@ d2sfm undistort sparse/0 --images photos --output dense
 """
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -75,58 +76,109 @@ def undistort(
     Raises FileNotFoundError for missing folders, ValueError where the output holds something else or masks can't be
     used, RuntimeError for a damaged model, where no photograph can be used, or the disk is full.
     """
-    model, images, output = Path(model), Path(images), Path(output).absolute()
-    options, masks, limits = options or UndistortionOptions(), masks or MaskOptions(), limits or PhotographOptions()
-    layout, skipped = options.layout or Layout.COLMAP, Skipped()
-    found, photographs = read_model(model), list_photographs(images)
-    names = [image.name for image in posed_images(found)]
-    own_masks = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
-    if names:
-        own_masks.check(images, names)
-        own_masks.warn_of_lacking(names)
-    shots = make_shots(found, layout, options.max_edge, images, own_masks, skipped)
-    facts = {
-        "layout": layout,
-        "max_edge": options.max_edge,
-        "without_pose": sorted(set(photographs) - set(names)),
-        "d2sfm": __version__,
-    }
-    stamps = [images / name for name in names] + [path for name in names if (path := own_masks.path(name))]
-    facts["fingerprint"] = fingerprint(facts | own_masks.settings, model_files(model), stamps)
-    _tell(facts["without_pose"])
-    recover(output)
-    if there := _whole(output, facts, overwrite):
-        return _summary(output, there, there["images"])
-    with unfinished(output, facts["fingerprint"]) as work, quiet_pycolmap():
-        write = partial(
-            write_picture,
-            images=images,
-            output=work,
-            masks=own_masks,
-            has_alpha=layout is Layout.GAUSSIANS,
-            max_megapixels=limits.max_megapixels,
+    work = Undistortion(model, images, output, options, masks, limits)
+    return work.there(overwrite) or work.make(progress)
+
+
+class Undistortion:
+    """Photographs to be written without distortion, and what is there of them. See ``undistort``."""
+
+    def __init__(
+        self,
+        model: Path | str,
+        images: Path | str,
+        output: Path | str,
+        options: UndistortionOptions | None = None,
+        masks: MaskOptions | None = None,
+        limits: PhotographOptions | None = None,
+    ):
+        self.images, self.output = Path(images), Path(output)
+        if self.output.name in ("", ".."):
+            self.output = Path(os.path.abspath(output))
+        self.options = options or UndistortionOptions()
+        self.layout = self.options.layout or Layout.COLMAP
+        photographs = list_photographs(self.images)
+        if self.output.resolve().is_relative_to(self.images.resolve()):
+            raise ValueError(
+                f"{self.output} lies in {images}, whose files are photographs: give an --output outside of it"
+            )
+        self.model = read_model(Path(model))
+        self.max_megapixels = (limits or PhotographOptions()).max_megapixels
+        masks = masks or MaskOptions()
+        self.masks = Masks(masks.masks, masks.camera_mask, self.max_megapixels)
+        names = [image.name for image in posed_images(self.model)]
+        if names:
+            self.masks.check(self.images, names)
+            self.masks.warn_of_lacking(names)
+        self.facts = {
+            "layout": self.layout,
+            "max_edge": self.options.max_edge,
+            "without_pose": sorted(set(photographs) - set(names)),
+            "d2sfm": __version__,
+        }
+        stamps = [self.images / name for name in names]
+        stamps += [path for name in names if (path := self.masks.path(name))]
+        settings = self.facts | self.masks.settings
+        self.facts["fingerprint"] = fingerprint(settings, model_files(Path(model)), stamps)
+        _tell(self.facts["without_pose"])
+        recover(self.output)
+
+    def there(self, overwrite: bool = False) -> UndistortionSummary | None:
+        """What the output is, where it is there and made of the same; None where it is to be made.
+
+        Raises ValueError where something else is there that is not to be replaced.
+        """
+        output = self.output
+        if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+            return None
+        facts = read_marker(output) if output.is_dir() else None
+        if facts is None or "layout" not in facts:
+            raise ValueError(f"{output} was not made by d2sfm undistort (no {MARKER}): give another --output")
+        if facts["fingerprint"] == self.facts["fingerprint"]:
+            return self._summary(facts, facts["images"])
+        if not overwrite:
+            raise ValueError(
+                f"{output} was made of another model, other photographs or other options: --overwrite replaces it, or "
+                "give another --output"
+            )
+        if others := foreign_files(output, Layout(facts["layout"])):
+            raise ValueError(f"{output} holds {others[0]}, which others made: move it away, or give another --output")
+        return None
+
+    def make(self, progress: bool = False) -> UndistortionSummary:
+        """Make the output, in place of what is there."""
+        skipped, layout = Skipped(), self.layout
+        with unfinished(self.output, self.facts["fingerprint"]) as work, quiet_pycolmap():
+            shots = make_shots(self.model, layout, self.options.max_edge, self.images, self.masks, skipped)
+            write = partial(
+                write_picture,
+                images=self.images,
+                output=work,
+                masks=self.masks,
+                has_alpha=layout is Layout.GAUSSIANS,
+                max_megapixels=self.max_megapixels,
+            )
+            done, already_there = _write_pictures(shots, work, write, self.options.num_threads, skipped, progress)
+            if not done:
+                name, why = next(iter(sorted(skipped.items())), ("the model", "has no images with a pose"))
+                raise RuntimeError(f"no photograph in {self.images} can be used; {name} {why}")
+            write_layout(layout, undistorted_model(self.model, done), work, self.output)
+            renamed = {shot.new_name: shot.name for shot in done if shot.new_name != shot.name}
+            facts = self.facts | {"images": len(done), "renamed": renamed, "skipped": skipped}
+            finish(work, self.output, facts)
+        return self._summary(facts, already_there)
+
+    def _summary(self, facts: Mapping[str, Any], already_there: int) -> UndistortionSummary:
+        """What the marker tells."""
+        return UndistortionSummary(
+            output=self.output,
+            layout=self.layout,
+            images=facts["images"],
+            already_there=already_there,
+            without_pose=tuple(facts["without_pose"]),
+            renamed=facts["renamed"],
+            skipped=Skipped(facts["skipped"]),
         )
-        done, already_there = _write_pictures(shots, work, write, options.num_threads, skipped, progress)
-        if not done:
-            raise RuntimeError(_nothing(images, skipped))
-        write_layout(layout, undistorted_model(found, done), work, output)
-        renamed = {shot.new_name: shot.name for shot in done if shot.new_name != shot.name}
-        facts |= {"images": len(done), "renamed": renamed, "skipped": skipped}
-        finish(work, output, facts)
-    return _summary(output, facts, already_there)
-
-
-def _summary(output: Path, facts: Mapping[str, Any], already_there: int) -> UndistortionSummary:
-    """What the marker tells."""
-    return UndistortionSummary(
-        output=output,
-        layout=Layout(facts["layout"]),
-        images=facts["images"],
-        already_there=already_there,
-        without_pose=tuple(facts["without_pose"]),
-        renamed=facts["renamed"],
-        skipped=Skipped(facts["skipped"]),
-    )
 
 
 def _tell(without_pose: Sequence[str]) -> None:
@@ -134,28 +186,6 @@ def _tell(without_pose: Sequence[str]) -> None:
         more = len(without_pose) - NAMES_SHOWN
         shown = ", ".join(without_pose[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         logger.info("not in the model, and left out: %s", shown)
-
-
-def _whole(output: Path, asked: Mapping[str, Any], overwrite: bool) -> Mapping[str, Any] | None:
-    """What the marker tells, where the output is there and made of the same; None where it is to be made.
-
-    Raises ValueError where something else is there that is not to be replaced.
-    """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return None
-    facts = read_marker(output) if output.is_dir() else None
-    if facts is None:
-        raise ValueError(f"{output} was not made by d2sfm undistort (no {MARKER}): give another --output")
-    if facts["fingerprint"] == asked["fingerprint"]:
-        return facts
-    if not overwrite:
-        raise ValueError(
-            f"{output} was made of another model, other photographs or other options: --overwrite replaces it, or give "
-            "another --output"
-        )
-    if others := foreign_files(output, Layout(facts["layout"])):
-        raise ValueError(f"{output} holds {others[0]}, which others made: move it away, or give another --output")
-    return None
 
 
 def _write_pictures(
@@ -181,8 +211,3 @@ def _write_pictures(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [shot for shot in shots if shot.name not in skipped], there
-
-
-def _nothing(images: Path, skipped: Skipped) -> str:
-    name, why = next(iter(sorted(skipped.items())), ("the model", "has no images with a pose"))
-    return f"no photograph in {images} can be used; {name} {why}"

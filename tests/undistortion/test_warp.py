@@ -86,3 +86,15 @@ def test_a_picture_wider_than_opencv_takes(pixels):
     target = pinhole_camera(source)
     found, _ = warp.undistorted(wide, None, source, target)
     assert np.abs(found[4, :, 0].astype(float) - plain(wide[..., 0], source, target)[4]).max() <= 1
+
+
+@pytest.mark.parametrize("model", CAMERAS)
+def test_the_same_as_colmaps_own(model, pixels):
+    source = camera(model, CAMERAS[model])
+    colours = np.repeat(pixels[..., None], 3, axis=2)
+    options = pycolmap.UndistortCameraOptions()
+    bitmap, target = pycolmap.undistort_image(options, pycolmap.Bitmap.from_array(colours), source)
+    found, _ = warp.undistorted(colours, None, source, pinhole_camera(source))
+    np.testing.assert_array_equal(target.params, pinhole_camera(source).params)
+    difference = np.abs(found.astype(int) - bitmap.to_array())[1:-1, 1:-1]  # where COLMAP's may be black
+    assert difference.max() <= 2
