@@ -1,4 +1,4 @@
-"""Which options the stages from photographs to a model have, for their commands and for a run of all of them."""
+"""Which options the stages from photographs to a model and beyond have, for their commands and for a run of all."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,12 @@ from d2sfm.options.matching import MatchingOptions, VerificationOptions
 from d2sfm.options.pairs import PairSelectionOptions
 from d2sfm.options.photographs import PhotographOptions
 from d2sfm.options.refinement import RefinementOptions
+from d2sfm.options.undistortion import UndistortionOptions
 
 STAGES: Mapping[str, tuple[type[Options], ...]] = {
     "extract": (ExtractionOptions, PhotographOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions),
     "match": (PairSelectionOptions, MatchingOptions, VerificationOptions),
     "refine": (RefinementOptions, MapCacheOptions),
     "reconstruct": (ReconstructionOptions,),
+    "undistort": (UndistortionOptions,),
 }

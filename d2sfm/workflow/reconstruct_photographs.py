@@ -20,6 +20,7 @@ from d2sfm.matching.summary import MatchSummary
 from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
+    Layout,
     MapCacheOptions,
     MaskOptions,
     MatchingOptions,
@@ -29,6 +30,7 @@ from d2sfm.options import (
     ReconstructionOptions,
     RefinementOptions,
     StorageOptions,
+    UndistortionOptions,
     VerificationOptions,
 )
 from d2sfm.pairs.pair_files import require_pairs_file
@@ -37,6 +39,7 @@ from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
+from d2sfm.undistortion.undistort import UndistortionSummary, undistort
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
@@ -56,13 +59,15 @@ class RunResult:
     matching: MatchSummary | None
     refinement: RefinementSummary | None
     reconstruction: ReconstructionResult
+    undistortion: UndistortionSummary | None
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
 
     @property
     def skipped(self) -> Skipped:
         """Photographs and pairs that could not be used, with the reason."""
-        return Skipped(self.extraction.skipped | (self.matching.skipped if self.matching else {}))
+        others = [summary.skipped for summary in (self.matching, self.undistortion) if summary]
+        return Skipped({name: why for found in (self.extraction.skipped, *others) for name, why in found.items()})
 
     @property
     def is_whole(self) -> bool:
@@ -71,7 +76,8 @@ class RunResult:
         return bool(self.reconstruction.models) and not passed_over
 
     def __str__(self) -> str:
-        return f"{self.reconstruction}\n{self._sentence()}"
+        lines = [self.reconstruction, self.undistortion, self._sentence()]
+        return "\n".join(str(line) for line in lines if line is not None)
 
     def _sentence(self) -> str:
         if not self.reconstruction.models:
@@ -97,12 +103,15 @@ def reconstruct_photographs(
     config: Path | str | dict | None = None,
     seed: int | None = None,
     num_threads: int | None = None,
+    layout: Layout | str | None = None,
     progress: bool = False,
 ) -> RunResult:
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
-    (default: PHOTOGRAPHS-model in the current folder). quality, config, seed, num_threads: see ``values.run_values``.
+    (default: PHOTOGRAPHS-model in the current folder). layout: what the photographs of the first model are
+    also written for without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see
+    ``values.run_values``.
 
     What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
     refined by then are restored first, and refined again with the new ones.
@@ -112,7 +121,10 @@ def reconstruct_photographs(
     configuration; RuntimeError where the output was made with other values (see ``output.begin_output``) or fewer than
     two photographs can be used; and as the stages do.
     """
-    photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
+    photographs, values = (
+        Path(photographs),
+        run_values(quality, config, seed=seed, num_threads=num_threads, layout=layout),
+    )
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
     _require_inputs(values.of("match", PairSelectionOptions))
@@ -123,6 +135,7 @@ def reconstruct_photographs(
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     options = values.of("reconstruct", ReconstructionOptions)
     reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
+    undistortion = _undistorted(next(iter(reconstruction.models), None), photographs, output, values, progress)
     with FeatureStore(database) as features:
         names = {*features.images(), *extraction.skipped}
     return RunResult(
@@ -132,6 +145,7 @@ def reconstruct_photographs(
         matching=matching,
         refinement=refinement,
         reconstruction=reconstruction,
+        undistortion=undistortion,
         total=len(names),
         left_out=tuple(sorted(names - _registered(reconstruction))),
     )
@@ -194,6 +208,18 @@ def _matched_and_refined(
         progress=progress,
     )
     return _told(matching), _told(refine_first(database, photographs, **refining))
+
+
+def _undistorted(
+    model: Path | None, photographs: Path, output: Path, values: RunValues, progress: bool
+) -> UndistortionSummary | None:
+    """The photographs of a model without distortion, where a layout is asked for."""
+    options = values.of("undistort", UndistortionOptions)
+    if model is None or options.layout is None:
+        return None
+    masks, limits = values.of("extract", MaskOptions), values.of("extract", PhotographOptions)
+    settings = {"options": options, "masks": masks, "limits": limits, "progress": progress}
+    return undistort(model, photographs, output / options.layout, overwrite=True, **settings)
 
 
 def _told(summary: Summary) -> Summary:
