@@ -7,6 +7,9 @@ import numpy as np
 import pycolmap
 from PIL import ExifTags, Image
 
+from d2sfm.options import UndistortionOptions
+from d2sfm.undistortion.undistort import UndistortionSummary, undistort
+
 SIZE = (240, 180)
 RADIUS_PX = 2.0  # standard deviation of a dot
 REACH_PX, MARGIN_PX = 2, 6  # of a dot what is looked at; from the edge of the picture
@@ -23,6 +26,7 @@ CAMERAS = {
     "f.png": ("SIMPLE_PINHOLE", [210, 120, 90]),
     "g.jpg": ("RADIAL", [210, 120, 90, 0.06, 0.01]),
 }
+FEW = {name: CAMERAS[name] for name in ("left/a.png", "b.png", "g.jpg")}
 ORIENTATIONS = {"b.png": 6, "f.png": 3, "g.jpg": 8}
 
 
@@ -92,3 +96,13 @@ def dot_errors(pixels: np.ndarray, xy: np.ndarray) -> np.ndarray:
         peak = np.linalg.solve([[2 * a, b], [b, 2 * c]], [-d, -e])
         errors.append(np.hypot(*(peak + (column, row) + 0.5 - place)))
     return np.array(errors)
+
+
+def undistorted(
+    scene: Path, output: Path, layout: str = "colmap", max_edge: int | None = None, **more
+) -> tuple[UndistortionSummary, pycolmap.Reconstruction | None]:
+    """The summary and the model of a run; nerfstudio's layout has none."""
+    options = UndistortionOptions(layout=layout, num_threads=1, max_edge=max_edge)
+    summary = undistort(scene / "model", scene / "photos", output, options=options, **more)
+    folder = output / ("sparse/0" if layout == "3dgs" else "sparse")
+    return summary, pycolmap.Reconstruction(folder) if folder.exists() else None

@@ -6,15 +6,11 @@ import numpy as np
 import pycolmap
 import pytest
 from PIL import ExifTags, Image
-from support.dotted_scene import CAMERAS, SIZE, dot_errors, points, write_dotted_scene
+from support.dotted_scene import CAMERAS, FEW, SIZE, dot_errors, points, undistorted, write_dotted_scene
 
 from d2sfm import colmap
-from d2sfm.options import UndistortionOptions
-from d2sfm.undistortion import undistort as driver
 from d2sfm.undistortion.output import MARKER
 from d2sfm.undistortion.undistort import undistort
-
-FEW = {name: CAMERAS[name] for name in ("left/a.png", "b.png", "g.jpg")}
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +26,6 @@ def few(tmp_path) -> Path:
     return tmp_path
 
 
-def made(scene: Path, output: Path, layout: str = "colmap", **more):
-    """The summary and the model of a run; nerfstudio's layout has none."""
-    options = UndistortionOptions(layout=layout, num_threads=1, max_edge=more.pop("max_edge", None))
-    summary = undistort(scene / "model", scene / "photos", output, options=options, **more)
-    folder = output / ("sparse/0" if layout == "3dgs" else "sparse")
-    return summary, pycolmap.Reconstruction(folder) if folder.exists() else None
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
 def projected(image: pycolmap.Image) -> np.ndarray:
     """Where an image of a model shows the points of the scene."""
     pose = image.cam_from_world()
@@ -50,7 +34,7 @@ def projected(image: pycolmap.Image) -> np.ndarray:
 
 @pytest.mark.parametrize(("layout", "max_edge"), [("colmap", None), ("3dgs", None), ("colmap", 200), ("3dgs", 200)])
 def test_points_are_where_the_pinhole_cameras_see_them(scene, tmp_path, layout, max_edge):
-    summary, model = made(scene, tmp_path / "out", layout, max_edge=max_edge)
+    summary, model = undistorted(scene, tmp_path / "out", layout, max_edge=max_edge)
     assert (summary.images, summary.skipped) == (len(CAMERAS), {})
     before = pycolmap.Reconstruction(scene / "model")
     for image_id, image in model.images.items():
@@ -75,7 +59,7 @@ def test_points_are_where_the_pinhole_cameras_see_them(scene, tmp_path, layout, 
 
 def test_a_camera_without_distortion_keeps_its_pixels(scene, tmp_path):
     """Size and parameters, too; a file that carries no orientation tag is copied."""
-    _, model = made(scene, tmp_path / "out")
+    _, model = undistorted(scene, tmp_path / "out")
     for name in ("left/a.png", "right/a.png", "c.png", "f.png"):
         image = model.find_image_with_name(name)
         assert (image.camera.width, image.camera.height) == SIZE
@@ -92,7 +76,7 @@ def test_the_model_may_be_of_upright_photographs(tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
-    _, model = made(tmp_path, tmp_path / "out")
+    _, model = undistorted(tmp_path, tmp_path / "out")
     image = model.find_image_with_name("b.png")
     with Image.open(tmp_path / "out/images/b.png") as picture:
         assert picture.getexif()[ExifTags.Base.Orientation] == 1
@@ -113,7 +97,7 @@ def test_text_models_without_points_of_other_programs(few):
         lines["images"] += [f"{image.image_id} {place} {camera.camera_id} {image.name}", ""]
     for kind, text in lines.items():
         (few / f"model/{kind}.txt").write_text("\n".join([*text, ""]))
-    summary, result = made(few, few / "out")
+    summary, result = undistorted(few, few / "out")
     assert summary.images == 3
     assert result.num_points3D() == 1
     for image in result.images.values():
@@ -146,7 +130,7 @@ def test_images_of_rigs(tmp_path):
     model.write_binary(tmp_path / "model")
     (tmp_path / "photos/r").mkdir(parents=True)
     Image.new("RGB", (40, 30)).save(tmp_path / "photos/r/0.png")
-    summary, result = made(tmp_path, tmp_path / "out")
+    summary, result = undistorted(tmp_path, tmp_path / "out")
     assert summary.skipped == {"l/0.png": "is missing"}
     [image] = result.images.values()
     np.testing.assert_array_equal(image.cam_from_world().translation, [0.5, 1, 0])
@@ -163,7 +147,7 @@ def test_images_of_rigs(tmp_path):
 def test_what_cannot_be_used_is_left_out_and_named(few, damage, reason):
     damage(few / "photos/b.png")
     Image.new("RGB", SIZE).save(few / "photos/extra.png")
-    summary, model = made(few, few / "out")
+    summary, model = undistorted(few, few / "out")
     assert list(summary.skipped) == ["b.png"]
     assert reason in summary.skipped["b.png"]
     assert summary.without_pose == ("extra.png",)
@@ -179,7 +163,7 @@ def test_a_panorama_and_a_name_outside_are_skipped(few):
     panorama = pycolmap.Camera.create_from_model_name(3, "EQUIRECTANGULAR", 1.0, *SIZE)
     model.cameras[3].model, model.cameras[3].params = panorama.model, panorama.params
     model.write_binary(few / "model")
-    summary, _ = made(few, few / "out")
+    summary, _ = undistorted(few, few / "out")
     assert "EQUIRECTANGULAR" in summary.skipped["g.jpg"]
     assert "leads out of the folder" in summary.skipped["../b.png"]
     assert summary.images == 1
@@ -198,76 +182,9 @@ def test_a_wrong_folder_of_photographs(few):
     assert not (few / "out").exists()
 
 
-class Stopped(BaseException):
-    """As an interrupt."""
-
-
-def test_a_stopped_run_is_gone_on_with(few, monkeypatch):
-    made(few, few / "unbroken", "3dgs")
-    real, written = driver.write_picture, []
-
-    def write(shot, **arguments):
-        if len(written) == 2:
-            raise Stopped
-        real(shot, **arguments)
-        written.append(shot.name)
-
-    monkeypatch.setattr(driver, "write_picture", write)
-    with pytest.raises(Stopped):
-        made(few, few / "out", "3dgs")
-    assert not (few / "out").exists()
-    written.clear()
-    summary, _ = made(few, few / "out", "3dgs")
-    assert (len(written), summary.images, summary.already_there) == (1, 3, 2)
-    assert names_in(few / "out") == names_in(few / "unbroken")
-    for name in names_in(few / "out"):
-        assert (few / "out" / name).read_bytes() == (few / "unbroken" / name).read_bytes()
-    written.clear()
-    assert made(few, few / "out", "3dgs")[0].already_there == 3
-    assert written == []
-    assert {path.name for path in few.iterdir()} == {"model", "photos", "out", "unbroken"}
-
-
-def test_what_a_run_of_other_options_left_is_not_taken(few, monkeypatch):
-    def stop(*arguments):
-        raise Stopped
-
-    monkeypatch.setattr(driver, "write_layout", stop)
-    with pytest.raises(Stopped):
-        made(few, few / "out", max_edge=100)
-    monkeypatch.undo()
-    assert made(few, few / "out")[0].already_there == 0
-    assert max(Image.open(few / "out/images/b.png").size) > 100
-
-
-def test_nothing_is_replaced_unasked(few):
-    made(few, few / "out")
-    with pytest.raises(ValueError, match="of another model, other photographs or other options: --overwrite"):
-        made(few, few / "out", max_edge=100)
-    assert made(few, few / "out", max_edge=100, overwrite=True)[0].already_there == 0
-    (few / "out/stereo/depth_maps/b.png.geometric.bin").write_bytes(b"hours of work")
-    with pytest.raises(ValueError, match=r"holds stereo/depth_maps/b\.png\.geometric\.bin, which others made"):
-        made(few, few / "out", overwrite=True)
-    (few / "mine").mkdir()
-    (few / "mine/notes").write_text("mine")
-    with pytest.raises(ValueError, match="was not made by d2sfm undistort"):
-        made(few, few / "mine", overwrite=True)
-    (few / "empty").mkdir()
-    assert made(few, few / "empty")[0].images == 3
-
-
-def test_a_changed_photograph_is_noticed(few):
-    made(few, few / "out")
-    Image.new("RGB", SIZE, (1, 2, 3)).save(few / "photos/left/a.png")
-    with pytest.raises(ValueError, match="other photographs"):
-        made(few, few / "out")
-    made(few, few / "out", overwrite=True)
-    assert np.asarray(Image.open(few / "out/images/left/a.png"))[0, 0].tolist() == [1, 2, 3]
-
-
 def test_a_damaged_model_is_refused(few, monkeypatch):
     monkeypatch.setattr(colmap, "SPARE_BYTES", 2**26)
     path = few / "model/images.bin"
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(RuntimeError, match="can't be read"):
-        made(few, few / "out")
+        undistorted(few, few / "out")
