@@ -55,6 +55,7 @@ def _require_inside(name: str) -> None:
 
 def _with_alpha(shot: Shot, images: Path, masks: Masks) -> Shot:
     """With the suffix of a format that has alpha, where the picture gets a mask and its own format has none."""
-    if not masks.has(shot.name) or holds_alpha(images / shot.name):
+    path = images / shot.name  # that it is missing is told when it is its turn
+    if not masks.has(shot.name) or not path.exists() or holds_alpha(path):
         return shot
     return replace(shot, new_name=as_png(shot.new_name))
