@@ -109,9 +109,8 @@ def reconstruct_photographs(
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
-    (default: PHOTOGRAPHS-model in the current folder). layout: what the photographs of the first model are
-    also written for without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see
-    ``values.run_values``.
+    (default: PHOTOGRAPHS-model in the current folder). layout: what the first model's photographs are also written for
+    without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see ``values.run_values``.
 
     What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
     refined by then are restored first, and refined again with the new ones.
@@ -135,9 +134,7 @@ def reconstruct_photographs(
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     options = values.of("reconstruct", ReconstructionOptions)
     reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
-    undistortion = _undistorted(next(iter(reconstruction.models), None), photographs, output, values, progress)
-    with FeatureStore(database) as features:
-        names = {*features.images(), *extraction.skipped}
+    names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
         output=output,
@@ -145,7 +142,7 @@ def reconstruct_photographs(
         matching=matching,
         refinement=refinement,
         reconstruction=reconstruction,
-        undistortion=undistortion,
+        undistortion=_undistorted(reconstruction, photographs, output, values, progress),
         total=len(names),
         left_out=tuple(sorted(names - _registered(reconstruction))),
     )
@@ -211,15 +208,21 @@ def _matched_and_refined(
 
 
 def _undistorted(
-    model: Path | None, photographs: Path, output: Path, values: RunValues, progress: bool
+    made: ReconstructionResult, photographs: Path, output: Path, values: RunValues, progress: bool
 ) -> UndistortionSummary | None:
-    """The photographs of a model without distortion, where a layout is asked for."""
+    """The photographs of the first model without distortion, where a layout is asked for."""
     options = values.of("undistort", UndistortionOptions)
-    if model is None or options.layout is None:
+    if not made.models or options.layout is None:
         return None
     masks, limits = values.of("extract", MaskOptions), values.of("extract", PhotographOptions)
     settings = {"options": options, "masks": masks, "limits": limits, "progress": progress}
-    return undistort(model, photographs, output / options.layout, overwrite=True, **settings)
+    return undistort(made.models[0], photographs, output / options.layout, overwrite=True, **settings)
+
+
+def _names(database: Path, skipped: Skipped) -> set[str]:
+    """Of all photographs."""
+    with FeatureStore(database) as features:
+        return {*features.images(), *skipped}
 
 
 def _told(summary: Summary) -> Summary:
