@@ -120,10 +120,8 @@ def reconstruct_photographs(
     configuration; RuntimeError where the output was made with other values (see ``output.begin_output``) or fewer than
     two photographs can be used; and as the stages do.
     """
-    photographs, values = (
-        Path(photographs),
-        run_values(quality, config, seed=seed, num_threads=num_threads, layout=layout),
-    )
+    values = run_values(quality, config, seed=seed, num_threads=num_threads, layout=layout)
+    photographs = Path(photographs)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
     _require_inputs(values.of("match", PairSelectionOptions))
