@@ -14,6 +14,7 @@ class Run(NamedTuple):
     seconds: float
     peak_bytes: int
     output: str
+    cpu_seconds: float
 
 
 def d2sfm(*arguments: object) -> Run:
@@ -28,4 +29,4 @@ def d2sfm(*arguments: object) -> Run:
         output = log.read()
     if status:
         raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}:\n{output}")
-    return Run(seconds, usage.ru_maxrss * 1024, output)
+    return Run(seconds, usage.ru_maxrss * 1024, output, usage.ru_utime + usage.ru_stime)

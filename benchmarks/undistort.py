@@ -1,55 +1,90 @@
-"""Time and disk of undistortion: ``python benchmarks/undistort.py FOLDER [--threads N]``.
+"""Time, memory and disk of undistortion: ``python benchmarks/undistort.py FOLDER [--megapixels MP] [--layout LAYOUT]``.
 
 FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model of cameras without distortion). They get a mild one, so
-that every pixel is resampled, and the photographs are undistorted as ``megadepth_utils.undistortion`` does it.
+that every pixel is resampled. ``d2sfm undistort`` runs on one photograph and on some: the difference is what one more
+takes. COLMAP's own undistortion runs on the same ones. Seconds are those of the processor.
 """
 
 import argparse
+import shutil
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+from child import d2sfm
+from PIL import Image
 
 from d2sfm.colmap import quiet_pycolmap
+from d2sfm.options import Layout
 
 RADIAL = -0.05
-MAX_EDGE = 1600
 
 
-def distorted(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-    """The model with cameras of the same size and focal length, and some barrel distortion."""
+def write_scene(folder: Path, source: Path, count: int, megapixels: float | None) -> float:
+    """Write ``folder``/images and ``folder``/model of so many photographs, enlarged to so many megapixels.
+
+    Cameras keep focal length and size, and get some barrel distortion. Returns the megapixels of a photograph.
+    """
+    model = pycolmap.Reconstruction(source / "ground_truth")
+    for image in sorted(model.images.values(), key=lambda image: image.name)[count:]:
+        model.deregister_frame(image.frame_id)
+    pixels = []
+    for image in (model.images[image_id] for image_id in model.reg_image_ids()):
+        camera, path = image.camera, folder / "images" / image.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if megapixels is None:
+            shutil.copyfile(source / "images" / image.name, path)
+        else:
+            scale = (megapixels * 1e6 / (camera.width * camera.height)) ** 0.5
+            camera.rescale(scale)
+            with Image.open(source / "images" / image.name) as picture:
+                picture.resize((camera.width, camera.height)).save(path, quality=95)
+        pixels.append(camera.width * camera.height)
     for camera in model.cameras.values():
-        focal_px = camera.mean_focal_length()
+        params = [camera.mean_focal_length(), camera.width / 2, camera.height / 2, RADIAL]
         camera.model = pycolmap.CameraModelId.SIMPLE_RADIAL
-        camera.params = [focal_px, camera.width / 2, camera.height / 2, RADIAL]
-    return model
+        camera.params = params
+    (folder / "model").mkdir()
+    model.write_binary(folder / "model")
+    return float(np.mean(pixels)) / 1e6
+
+
+def by_colmap(scene: Path, target: Path) -> float:
+    """Seconds of the processor that COLMAP takes for all photographs, with one thread."""
+    began = time.process_time()
+    with quiet_pycolmap():
+        pycolmap.undistort_images(target, scene / "model", scene / "images", num_threads=1)
+    return time.process_time() - began
 
 
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--megapixels", type=float, help="of the photographs, which are enlarged (default: as they are)"
+    )
+    parser.add_argument("--count", type=int, default=5, help="photographs")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--layout", type=Layout, default=Layout.COLMAP)
     arguments = parser.parse_args()
-    model = distorted(pycolmap.Reconstruction(arguments.folder / "ground_truth"))
-    megapixels = np.mean([camera.width * camera.height for camera in model.cameras.values()]) / 1e6
-    options = pycolmap.UndistortCameraOptions()
-    options.max_image_size = MAX_EDGE
-    with tempfile.TemporaryDirectory() as scratch, quiet_pycolmap():
-        source, target = Path(scratch) / "source", Path(scratch) / "target"
-        source.mkdir()
-        model.write_binary(source)
-        began = time.perf_counter()
-        pycolmap.undistort_images(
-            target, source, arguments.folder / "images", undistort_options=options, num_threads=arguments.threads
-        )
-        seconds = time.perf_counter() - began
-        sizes = [path.stat().st_size for path in (target / "images").rglob("*.*")]
-    count = len(sizes)
-    print(f"{count} photographs of {megapixels:.1f} megapixels, {arguments.threads} thread(s)")
-    print(f"{seconds / count:.3f} s and {sum(sizes) / count / 1e6:.2f} MB a photograph")
+    runs = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for count in (1, arguments.count):
+            scene, output = Path(scratch, f"scene{count}"), Path(scratch, f"output{count}")
+            megapixels = write_scene(scene, arguments.folder, count, arguments.megapixels)
+            options = ["--layout", arguments.layout, "--num-threads", arguments.threads, "--output", output]
+            runs.append(d2sfm("undistort", scene / "model", "--images", scene / "images", *options))
+        sizes = [path.stat().st_size for path in (output / "images").rglob("*.*")]
+        colmap_s = by_colmap(scene, Path(scratch, "colmap")) / len(sizes)
+    one, all_ = runs
+    print(f"{len(sizes)} photographs of {megapixels:.1f} megapixels, {arguments.layout}, {arguments.threads} thread(s)")
+    print(
+        f"{(all_.cpu_seconds - one.cpu_seconds) / (len(sizes) - 1):.2f} s and {sum(sizes) / len(sizes) / 1e6:.2f} MB a "
+        f"photograph (COLMAP's own undistortion {colmap_s:.2f} s); peak {all_.peak_bytes / 1e6:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

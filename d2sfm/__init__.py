@@ -1,7 +1,7 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
     preparation -> photographs -> network -> features -> orientation -> extraction -> database
-                -> pairs -> matching -> refinement -> mapping -> georeference      all of it: workflow
+                -> pairs -> matching -> refinement -> mapping -> georeference, undistortion    all of it: workflow
 
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
@@ -24,7 +24,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "options": "CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions MapCacheOptions "
     "MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions Quality "
-    "ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions VerificationOptions",
+    "ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions UndistortionOptions "
+    "VerificationOptions",
     "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
@@ -38,6 +39,7 @@ _PUBLIC = {
     "mapping.reconstruct": "reconstruct",
     "mapping.triangulate": "triangulate",
     "georeference.georeference": "georeference_model",
+    "undistortion.undistort": "undistort",
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",

@@ -25,16 +25,15 @@ from d2sfm.commands import (
     run,
     train,
     triangulate,
+    undistort,
 )
 from d2sfm.commands.completion import SHELLS, PrintCompletion
 from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report, show
 from d2sfm.parser import Parser, UsageError
 
-COMMANDS = (
-    *(run, prepare, extract, match, refine, reconstruct, triangulate, georeference),
-    *(export, import_, merge, remove, train, demo),
-)
+STAGES = (prepare, extract, match, refine, reconstruct, triangulate, georeference, undistort)
+COMMANDS = (run, *STAGES, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

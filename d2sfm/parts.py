@@ -40,7 +40,7 @@ def part_of(path: Path) -> Iterator[Path]:
         _remove_parts_of_killed_runs(folder)
     part = part_path(path)
     lock = part.with_suffix(".lock")
-    with _named(path, part, lock), _locked(lock, blocking=True):
+    with _named(path, part, lock), locked(lock, blocking=True):
         try:
             yield part
         finally:
@@ -91,7 +91,7 @@ def finish_putting(parent: Path, old: Sequence[Path], name: str) -> None:
     lock = parent / f".{name}.lock"
     if not any(path.exists() for path in (*states, lock)):
         return
-    with _locked(lock, blocking=True):
+    with locked(lock, blocking=True):
         if whole.exists():
             for path in old:
                 path.rename(aside / path.name)
@@ -121,7 +121,7 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path, blocking: bool) -> Iterator[None]:
+def locked(path: Path, blocking: bool) -> Iterator[None]:
     """Hold the lock on a file that is there only as long. Raises Timeout where another process holds it, if not
     blocking. Where the file system has no locks a part goes without, and is left alone."""
     lock = FileLock(path, blocking=blocking, thread_local=False, preserve_lock_file=True)
@@ -146,7 +146,7 @@ def _remove_parts_of_killed_runs(folder: Path) -> None:
             # Timeout: its writer lives. OSError: it has just ended, or the folder is read-only.
             with suppress(OSError, Timeout):
                 if _is_ours(folder / name):
-                    with _locked(folder / name, blocking=False):
+                    with locked(folder / name, blocking=False):
                         _remove(folder / f"{found[1]}.part")
 
 

@@ -18,17 +18,8 @@ from tqdm import tqdm
 from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, report, show
 from d2sfm.parser import Parser
 from d2sfm.text import first_line
-from megadepth_utils.isolation import call_isolated
-from megadepth_utils.undistortion import (
-    DENSE,
-    MARKER,
-    SFM,
-    UNDISTORTED,
-    SceneState,
-    discard_work,
-    scene_state,
-    undistort_scene,
-)
+from d2sfm.undistortion.output import MARKER
+from megadepth_utils.undistortion import DENSE, SFM, UNDISTORTED, SceneState, discard_work, scene_state, undistort_scene
 
 logger = logging.getLogger("megadepth_utils")
 
@@ -96,7 +87,7 @@ def undistort_reconstructions(
     num_threads: int = -1,
     progress: bool = False,
 ) -> Summary:
-    """Undistort scenes (default: all) of MegaDepth below ``base_path``, each in a process of its own.
+    """Undistort scenes (default: all) of MegaDepth below ``base_path``.
 
     Failed scenes, and scenes of which photographs were left out, are logged in a line each, and the others go on.
 
@@ -140,7 +131,7 @@ def _foreign(folder: Path) -> str:
 
 def _run(summary: Summary, base_path: Path, scene_id: str, overwrite: bool, num_threads: int) -> None:
     try:
-        made = call_isolated(undistort_scene, base_path, scene_id, overwrite, num_threads)
+        made = undistort_scene(base_path, scene_id, overwrite, num_threads)
     except Exception as error:  # one scene's trouble, of whatever kind, must not stop the others
         _fail(summary, scene_id, first_line(error))
         return

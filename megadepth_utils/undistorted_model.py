@@ -62,7 +62,7 @@ def read_undistorted_model(folder: Path) -> UndistortedModel:
         raise RuntimeError(f"the model {folder} has no image with a pose")
     cameras = [model.cameras[image.camera_id] for image in images]
     for image, camera in zip(images, cameras, strict=True):
-        if not camera.is_undistorted():
+        if not (camera.is_perspective() and camera.is_undistorted()):  # a panorama has no focal length either
             raise RuntimeError(f"{image.name} in {folder} has a camera with distortion: {camera.model_name}")
     ids, xyz = _points(model)
     points, xy = zip(*(_observations(image, ids) for image in images), strict=True)

@@ -40,8 +40,8 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "extract a --max-edge 80O": " extract: --max-edge: expected a whole number, found '80O'",
     "extract a --scales 1 two": " extract: --scales: expected a number, found 'two'",
     "extract my photos": " extract: 'photos' is one argument too many: a name with spaces stands in quotes",
-    "run a --max-edge 800": " run: --max-edge is none of its options: write max_edge = ... below [extract] into a "
-    "file, and give that as --config FILE",
+    "run a --max-edge 800": " run: --max-edge is none of its options: write max_edge = ... below [extract] or "
+    "[undistort] into a file, and give that as --config FILE",
     "run a --multiscale": " run: --multiscale is none of its options: write scales = [0.5, 1.0, 2.0] below [extract] ",
     "run a --no-grey": " run: --no-grey is none of its options: write grey = false below [refine] into a file",
     "run a --text_ --ply": " run: --text_ is none of its options: write text = ... below [reconstruct] into a file",

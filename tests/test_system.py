@@ -35,7 +35,6 @@ from pathlib import Path
 import pycolmap
 from d2sfm.database import create_database, exclusive
 from d2sfm.system import processors, reserve
-from megadepth_utils.isolation import call_isolated
 from d2sfm.colmap import read_model
 resource_tracker._HAVE_SIGMASK = False  # Windows starts none
 create_database("db.db")
@@ -49,7 +48,6 @@ with open("file", "wb") as file:
     reserve(file, 3_000_000)
 print(os.stat("file").st_size)
 print(processors() == os.cpu_count())
-print(call_isolated(divmod, 17, 5))
 pycolmap.Reconstruction().write(".")
 print(read_model(Path(".")).num_images())
 """
@@ -77,7 +75,7 @@ def test_every_module_can_be_imported(tmp_path):
 
 @pytest.mark.slow
 def test_what_differs_between_systems_works(tmp_path):
-    expected = ["db.db is in use by another run of d2sfm", "3000000", "True", "(3, 2)", "0"]
+    expected = ["db.db is in use by another run of d2sfm", "3000000", "True", "0"]
     assert without_posix(WHAT_DIFFERS, tmp_path) == expected
 
 

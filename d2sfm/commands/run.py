@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_command, add_main_input
 from d2sfm.console import finish, shows_progress
-from d2sfm.options import Quality, ReconstructionOptions
+from d2sfm.options import STAGES, Layout, Quality, ReconstructionOptions
 
 RESULT = "workflow.reconstruct_photographs.RunResult"
 
@@ -39,14 +39,21 @@ def add(commands) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="TOML file with options of the stages, in tables [extract], [match], [refine], [reconstruct] and "
-        "[georeference]; DIR/run.toml has those of a run (default: none)",
+        help=f"TOML file with options of the stages, in tables {', '.join(f'[{stage}]' for stage in STAGES)}; "
+        "DIR/run.toml has those of a run (default: none)",
     )
     parser.add_argument(
         "--seed",
         type=int,
         metavar="N",
         help=f"seed of verification, refinement and mapping (default: that of --config, {ReconstructionOptions.seed})",
+    )
+    parser.add_argument(
+        "--undistort",
+        type=ChoiceOf(Layout),
+        metavar="|".join(Layout),
+        help="also write the photographs without distortion, and the first model, for what reads them next, into a "
+        "folder of that name in the output (default: that of --config, else none)",
     )
     parser.add_argument(
         "--num-threads",
@@ -82,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         num_threads=arguments.num_threads,
         georeferenced=arguments.georeference,
+        layout=arguments.undistort,
         progress=shows_progress(arguments),
     )
     return finish(arguments, result, is_whole=result.is_whole, skipped=result.skipped)

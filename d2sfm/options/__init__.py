@@ -12,6 +12,7 @@ from d2sfm.options.choices import (
     ExportedMatches,
     ExportFormat,
     GreyRange,
+    Layout,
     Mapper,
     Orientation,
     OutputType,
@@ -38,3 +39,4 @@ from d2sfm.options.refinement import RefinementOptions
 from d2sfm.options.stages import STAGES
 from d2sfm.options.training import PairOptions, TrainingOptions
 from d2sfm.options.transfer import ExportOptions, ImportOptions
+from d2sfm.options.undistortion import UndistortionOptions

@@ -112,6 +112,14 @@ class RefineCameras(StrEnum):
     NO = "no"
 
 
+class Layout(StrEnum):
+    """What reads photographs without distortion."""
+
+    COLMAP = "colmap"
+    GAUSSIANS = "3dgs"
+    NERFSTUDIO = "nerfstudio"
+
+
 class ExportFormat(StrEnum):
     """Layout of the files that are written."""
 

@@ -1,4 +1,4 @@
-"""Which options the stages from photographs to a model have, for their commands and for a run of all of them."""
+"""Which options the stages from photographs to a model and beyond have, for their commands and for a run of all."""
 
 from collections.abc import Mapping
 
@@ -13,6 +13,7 @@ from d2sfm.options.matching import MatchingOptions, VerificationOptions
 from d2sfm.options.pairs import PairSelectionOptions
 from d2sfm.options.photographs import PhotographOptions
 from d2sfm.options.refinement import RefinementOptions
+from d2sfm.options.undistortion import UndistortionOptions
 
 STAGES: Mapping[str, tuple[type[Options], ...]] = {
     "extract": (ExtractionOptions, PhotographOptions, MaskOptions, CameraOptions, StorageOptions, MapCacheOptions),
@@ -20,4 +21,5 @@ STAGES: Mapping[str, tuple[type[Options], ...]] = {
     "refine": (RefinementOptions, MapCacheOptions),
     "reconstruct": (ReconstructionOptions,),
     "georeference": (GeoreferenceOptions,),
+    "undistort": (UndistortionOptions,),
 }

@@ -74,7 +74,11 @@ class Masks:
 
     def without(self, names: Iterable[str]) -> list[str]:
         """Those of the photographs that have no mask of their own; none without a folder of masks."""
-        return [] if self.folder is None else [name for name in names if self._path(name) is None]
+        return [] if self.folder is None else [name for name in names if self.path(name) is None]
+
+    def has(self, name: str) -> bool:
+        """Whether a photograph has a mask, of its own or the shared one."""
+        return self._shared is not None or self.path(name) is not None
 
     def __call__(self, name: str, size: Size, orientation: int = 1) -> np.ndarray | None:
         """What is in of a photograph of that size (width, height): [H, W] bool, None where that is all of it.
@@ -83,7 +87,7 @@ class Masks:
         is, or upright, which its size tells. Where it does not tell, the mask counts as stored, with a warning.
         Safe to call from several threads. Raises ValueError where a mask has another size or can't be read.
         """
-        path = None if self.folder is None else self._path(name)
+        path = self.path(name)
         masks = [] if self._shared is None else [("the camera mask", self._shared)]
         if path is not None:
             try:
@@ -105,7 +109,10 @@ class Masks:
             logger.warning("%s has an EXIF orientation, and %s is taken as stored: its size does not tell", name, what)
         return mask
 
-    def _path(self, name: str) -> Path | None:
+    def path(self, name: str) -> Path | None:
+        """The file of a photograph's own mask; None where it has none."""
+        if self.folder is None:
+            return None
         paths = (self.folder / f"{name}.png", (self.folder / name).with_suffix(".png"))
         return next((path for path in paths if path.is_file()), None)
 

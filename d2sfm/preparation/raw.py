@@ -7,9 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from d2sfm.photographs.headers import named_memory_error
+from d2sfm.photographs.writing import ExifParts, exif_parts, kept_exif
 from d2sfm.preparation.extras import require
 from d2sfm.preparation.origin import read
-from d2sfm.preparation.picture import ExifParts, Picture, exif_parts, kept_exif, stored_picture
+from d2sfm.preparation.picture import Picture, stored_picture
 
 _TIFF_STARTS = {b"II": b"II*\0", b"MM": b"MM\0*"}
 

@@ -11,9 +11,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 from d2sfm.coordinates import ORIENTATIONS
 from d2sfm.files import replacing
 from d2sfm.photographs.headers import MAX_PIXELS, named_damage, named_memory_error, open_file, pillow_settings
+from d2sfm.photographs.writing import exif_parts, kept_exif
 from d2sfm.preparation.extras import require
 from d2sfm.preparation.origin import not_of, read
-from d2sfm.preparation.picture import Picture, exif_parts, kept_exif, stored_picture
+from d2sfm.preparation.picture import Picture, stored_picture
 
 _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 

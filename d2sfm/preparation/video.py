@@ -11,9 +11,9 @@ import numpy as np
 from d2sfm.coordinates import upright_array
 from d2sfm.files import replacing_folder
 from d2sfm.options import PreparationOptions
+from d2sfm.photographs.writing import JPEG_SETTINGS, write_image
 from d2sfm.preparation.extras import require
 from d2sfm.preparation.origin import not_of, origin_of
-from d2sfm.preparation.picture import JPEG_SETTINGS, write_image
 
 RECORD = ".d2sfm_prepare.json"  # in the folder of a video's frames: what they are of
 _JUDGED_EDGE_PX = 960  # longest edge on which sharpness is judged

@@ -1,13 +1,15 @@
 """What a run makes of its first model, where it is asked for."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from d2sfm.georeference.georeference import georeference_model
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.mapping.reconstruct import ReconstructionResult
-from d2sfm.options import GeoreferenceOptions
+from d2sfm.options import GeoreferenceOptions, MaskOptions, PhotographOptions, UndistortionOptions
 from d2sfm.text import first_line
+from d2sfm.undistortion.undistort import UndistortionSummary, undistort
 from d2sfm.workflow.output import GEOREFERENCED
 from d2sfm.workflow.values import RunValues
 
@@ -31,3 +33,15 @@ def georeference_first(
     except (ValueError, RuntimeError) as error:
         logger.warning("not georeferenced: %s", first_line(error))
         return None, {"georeference": first_line(error)}
+
+
+def undistort_first(
+    models: Sequence[Path], photographs: Path, output: Path, values: RunValues, progress: bool
+) -> UndistortionSummary | None:
+    """The photographs of the first model without distortion, in a folder of the output, where a layout is asked for."""
+    options = values.of("undistort", UndistortionOptions)
+    if not models or options.layout is None:
+        return None
+    masks, limits = values.of("extract", MaskOptions), values.of("extract", PhotographOptions)
+    settings = {"options": options, "masks": masks, "limits": limits, "progress": progress}
+    return undistort(models[0], photographs, output / options.layout, overwrite=True, **settings)

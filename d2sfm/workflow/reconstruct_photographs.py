@@ -24,6 +24,7 @@ from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
     GeoreferenceOptions,
+    Layout,
     MapCacheOptions,
     MaskOptions,
     MatchingOptions,
@@ -41,7 +42,8 @@ from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
-from d2sfm.workflow.afterwards import georeference_first
+from d2sfm.undistortion.undistort import UndistortionSummary
+from d2sfm.workflow.afterwards import georeference_first, undistort_first
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
@@ -61,6 +63,7 @@ class RunResult:
     matching: MatchSummary | None
     refinement: RefinementSummary | None
     reconstruction: ReconstructionResult
+    undistortion: UndistortionSummary | None
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
     georeference: GeoreferenceResult | None  # of the first model
@@ -69,7 +72,8 @@ class RunResult:
     @property
     def skipped(self) -> Skipped:
         """Photographs and pairs that could not be used, with the reason."""
-        return Skipped(self.extraction.skipped | (self.matching.skipped if self.matching else {}))
+        others = [summary.skipped for summary in (self.matching, self.undistortion) if summary]
+        return Skipped({name: why for found in (self.extraction.skipped, *others) for name, why in found.items()})
 
     @property
     def is_whole(self) -> bool:
@@ -78,8 +82,8 @@ class RunResult:
         return bool(self.reconstruction.models) and not passed_over and not self.not_done
 
     def __str__(self) -> str:
-        stages = [self.reconstruction, *([self.georeference] if self.georeference else [])]
-        return "\n".join([*map(str, stages), self._sentence()])
+        lines = [self.reconstruction, self.georeference, self.undistortion, self._sentence()]
+        return "\n".join(str(line) for line in lines if line is not None)
 
     def _sentence(self) -> str:
         if not self.reconstruction.models:
@@ -106,13 +110,15 @@ def reconstruct_photographs(
     seed: int | None = None,
     num_threads: int | None = None,
     georeferenced: bool = False,
+    layout: Layout | str | None = None,
     progress: bool = False,
 ) -> RunResult:
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
     (default: PHOTOGRAPHS-model in the current folder), and, with georeferenced, the first model at its place in
-    ``georeferenced``. quality, config, seed, num_threads: see ``values.run_values``.
+    ``georeferenced``. layout: what the first model's photographs, georeferenced where it is, are also written for
+    without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see ``values.run_values``.
 
     What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
     refined by then stay, and those of the new ones are aligned with them.
@@ -122,7 +128,8 @@ def reconstruct_photographs(
     configuration; RuntimeError where the output was made with other values (see ``output.begin_output``) or fewer than
     two photographs can be used; and as the stages do.
     """
-    photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
+    values = run_values(quality, config, seed=seed, num_threads=num_threads, layout=layout)
+    photographs = Path(photographs)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
     _require_inputs(values, georeferenced)
@@ -134,8 +141,8 @@ def reconstruct_photographs(
     options = values.of("reconstruct", ReconstructionOptions)
     reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
     placed, not_done = georeference_first(reconstruction, database, output, values) if georeferenced else (None, {})
-    with FeatureStore(database) as features:
-        names = {*features.images(), *extraction.skipped}
+    models = [placed.output] if placed else reconstruction.models
+    names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
         output=output,
@@ -143,6 +150,7 @@ def reconstruct_photographs(
         matching=matching,
         refinement=refinement,
         reconstruction=reconstruction,
+        undistortion=undistort_first(models, photographs, output, values, progress),
         total=len(names),
         left_out=tuple(sorted(names - _registered(reconstruction))),
         georeference=placed,
@@ -207,6 +215,12 @@ def _matched_and_refined(
     )
     refine = refine_database if is_refined else refine_first
     return _told(matching), _told(refine(database, photographs, **refining))
+
+
+def _names(database: Path, skipped: Skipped) -> set[str]:
+    """Of all photographs."""
+    with FeatureStore(database) as features:
+        return {*features.images(), *skipped}
 
 
 def _told(summary: Summary) -> Summary:

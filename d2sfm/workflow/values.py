@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from d2sfm.files import read_toml, replacing
-from d2sfm.options import QUALITIES, STAGES, PairKind, PairSelectionOptions, Quality
+from d2sfm.options import QUALITIES, STAGES, Layout, PairKind, PairSelectionOptions, Quality
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.options.pairs import KINDS_WITH_NUMBER
 from d2sfm.spelling import chosen, did_you_mean, nearest, own_name, plain
@@ -72,12 +72,14 @@ def run_values(
     *,
     seed: int | None = None,
     num_threads: int | None = None,
+    layout: Layout | str | None = None,
 ) -> RunValues:
     """Defaults, then those of a quality (default: the configuration's, else medium), then the configuration's.
 
-    config: a TOML file, or what such a file holds. A quality, a seed or a number of threads that are given besides
-    win over it. Raises FileNotFoundError for a file that is missing, ValueError for one that is no TOML, for a table or
-    key that is none (the nearest is named), and for values that are none of their option, each with their place.
+    config: a TOML file, or what such a file holds. A quality, a seed, a number of threads or a layout of photographs
+    without distortion that are given besides win over it. Raises FileNotFoundError for a file that is missing,
+    ValueError for one that is no TOML, for a table or key that is none (the nearest is named), and for values that are
+    none of their option, each with their place.
     """
     place = "config" if isinstance(config, Mapping) else str(config)
     tables = dict(
@@ -99,6 +101,7 @@ def run_values(
         _update(stages, _of_quality(quality))
     _update(stages, dict.fromkeys(WITH_SEEDS, {} if seed is None else {"seed": seed}))
     _update(stages, {"reconstruct": {} if num_threads is None else {"num_threads": num_threads}})
+    _update(stages, {"undistort": {} if layout is None else {"layout": str(layout)}})
     asked = {own_name(key, _kinds("match")) for key in tables.get("match", ())}
     if chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER and "num_neighbours" not in asked:
         # A quality's number is not for these kinds.

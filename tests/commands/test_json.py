@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pycolmap
 import pytest
+from support.dotted_scene import FEW, write_dotted_scene
 from support.feature_database import say_verified
 from support.helpers import write_plane_scene
 from support.photograph_folder import write_overlapping
@@ -148,6 +149,17 @@ def test_prepare(work, run):
     prepared = run("prepare", "photographs", "--output", "out")["results"]["prepare"]
     assert (prepared["copied"], prepared["sources"]["others"]) == (3, ["notes.txt"])
     assert prepared["sources"]["photographs"]["0.png"] == "photographs/0.png"
+
+
+def test_undistort(tmp_path, run):
+    write_dotted_scene(tmp_path, FEW)
+    (tmp_path / "photos/b.png").unlink()
+    (tmp_path / "photos/other.png").touch()
+    paths = (tmp_path / "model", "--images", tmp_path / "photos", "--output", tmp_path / "out")
+    undistorted = run("undistort", *paths, "--layout", "3dgs")["results"]["undistort"]
+    assert (undistorted["images"], undistorted["layout"], undistorted["without_pose"]) == (2, "3dgs", ["other.png"])
+    assert undistorted["renamed"] == {"left_a.png": "left/a.png"}
+    assert undistorted["skipped"] == {"b.png": "is missing"}
 
 
 @pytest.mark.slow

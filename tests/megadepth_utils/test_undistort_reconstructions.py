@@ -1,13 +1,13 @@
 import logging
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 from support.megadepth_scene import MegaDepthScene, write_megadepth_scene
 
+from d2sfm.undistortion.output import MARKER
 from megadepth_utils import undistort_reconstructions as command
-from megadepth_utils.undistortion import MARKER, SceneState, scene_state
+from megadepth_utils.undistortion import SceneState, scene_state
 
 DENSE = Path("phoenix/S6/zl548/MegaDepth_v1")
 
@@ -26,12 +26,6 @@ def root(original, tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def in_this_process(monkeypatch) -> None:
-    """Scenes are not made in processes of their own, which cost more than the scenes."""
-    monkeypatch.setattr(command, "call_isolated", lambda function, *arguments: function(*arguments))
-
-
 def run(root: Path, *arguments: str) -> int:
     return command.main(["--base-path", str(root), *arguments])
 
@@ -40,13 +34,6 @@ def states(root: Path) -> list[SceneState]:
     return [scene_state(root, scene_id) for scene_id in ("0000", "0001", "0002")]
 
 
-def abort(base_path: Path, scene_id: str, *arguments) -> None:
-    """In the middle of its work."""
-    (base_path / f"Undistorted_SfM/.{scene_id}.unfinished/images").mkdir(parents=True)
-    os.abort()
-
-
-@pytest.mark.slow
 def test_all_scenes_and_none_twice(root, capsys):
     assert run(root) == 0
     assert states(root) == [SceneState.DONE] * 3
@@ -59,13 +46,11 @@ def test_all_scenes_and_none_twice(root, capsys):
     assert [path.stat().st_ino for path in sorted((root / "Undistorted_SfM").rglob("*"))] == before
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_chosen_scenes(root):
     assert run(root, "--scenes", "0002", "0000", "0002") == 0
     assert states(root) == [SceneState.DONE, SceneState.MISSING, SceneState.DONE]
 
 
-@pytest.mark.usefixtures("in_this_process")
 def test_overwrite_makes_scenes_again(root, capsys):
     run(root, "--scenes", "0001")
     before = (root / "Undistorted_SfM/0001").stat().st_ino
@@ -73,8 +58,6 @@ def test_overwrite_makes_scenes_again(root, capsys):
     assert (root / "Undistorted_SfM/0001").stat().st_ino != before
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("in_this_process")
 def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     shutil.rmtree(root / DENSE / "0000/dense0/imgs")
     (root / "MegaDepth_v1_SfM/0001/sparse/manhattan/0/images.bin").write_bytes(b"")
@@ -87,29 +70,14 @@ def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     assert second.startswith("error: scene 0001: the model ")
 
 
-@pytest.mark.slow
-def test_a_scene_that_kills_its_process_is_reported_and_cleaned_up(root, capsys, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(command, "undistort_scene", abort)
-        assert run(root, "--scenes", "0001") == 1
-    assert capsys.readouterr().err == "error: scene 0001: the process was ended by SIGABRT, without a message\n"
-    assert list((root / "Undistorted_SfM").iterdir()) == []
-    assert run(root) == 0
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("in_this_process")
 def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     for part in ("0000/images", "0000/stereo", "0001"):
         (root / "Undistorted_SfM" / part).mkdir(parents=True)
     assert run(root) == 0
     assert capsys.readouterr().out == "scenes: 3 undistorted\n"
     assert states(root) == [SceneState.DONE] * 3
-    assert not (root / "Undistorted_SfM/0000/stereo").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("in_this_process")
 def test_photographs_left_out_are_reported(root, capsys):
     (root / "MegaDepth_v1_SfM/0001/images/view_00.jpg").unlink()
     assert run(root) == 1
@@ -138,15 +106,15 @@ def test_undistorted_data_of_others_is_left_alone(root, capsys):
 
 @pytest.mark.slow
 def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_half_done(root, capsys, monkeypatch):
-    real = command.call_isolated
+    real = command.undistort_scene
 
-    def interrupted_at_the_second(function, base_path, scene_id, *arguments):
+    def interrupted_at_the_second(base_path, scene_id, *arguments):
         if scene_id == "0001":
             (base_path / "Undistorted_SfM/.0001.unfinished/images").mkdir(parents=True)
             raise KeyboardInterrupt
-        return real(function, base_path, scene_id, *arguments)
+        return real(base_path, scene_id, *arguments)
 
-    monkeypatch.setattr(command, "call_isolated", interrupted_at_the_second)
+    monkeypatch.setattr(command, "undistort_scene", interrupted_at_the_second)
     assert run(root) == 130
     assert [path.name for path in (root / "Undistorted_SfM").iterdir()] == ["0000"]
     assert "the same command goes on from there" in capsys.readouterr().err

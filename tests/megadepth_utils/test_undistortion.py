@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -9,12 +11,15 @@ from PIL import Image
 from support.megadepth_scene import MegaDepthScene, write_megadepth_scene
 
 from d2sfm import colmap
-from megadepth_utils.undistortion import MARKER, SceneState, Undistorted, discard_work, scene_state, undistort_scene
+from d2sfm.undistortion import pictures
+from d2sfm.undistortion.output import MARKER
+from megadepth_utils.undistortion import SceneState, Undistorted, discard_work, scene_state, undistort_scene
 
 MODEL = "MegaDepth_v1_SfM/0000/sparse/manhattan/0"
 IMAGES = "MegaDepth_v1_SfM/0000/images"
 PICTURES = "phoenix/S6/zl548/MegaDepth_v1/0000/dense0/imgs"
 PHOTOGRAPH = f"{IMAGES}/view_01.jpg"
+ENTRIES = ["images", "sparse", "stereo", MARKER]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +48,11 @@ def names_in(folder: Path) -> list[str]:
 def test_what_is_written(original, root, target, capfd):
     assert undistort_scene(root, "0000") == Undistorted(images=3, left_out={})
     assert names_in(target.parent) == ["0000"]
-    assert names_in(target) == ["images", "sparse", MARKER]
+    assert names_in(target) == ENTRIES
     assert names_in(target / "images") == ["view_00.jpg", "view_01.jpg", "view_02.jpg"]
     assert {"cameras.bin", "images.bin", "points3D.bin"} <= set(names_in(target / "sparse"))
     facts = json.loads((target / MARKER).read_text())
-    assert facts == {"max_image_size": 160, "images": 3, "left_out": {}, "pycolmap": pycolmap.__version__}
+    assert (facts["max_edge"], facts["images"], facts["skipped"]) == (160, 3, {})
     assert scene_state(root, "0000") is SceneState.DONE
     assert capfd.readouterr() == ("", "")
 
@@ -94,8 +99,8 @@ def test_a_photograph_that_cannot_be_used_is_left_out(root, target, damage, reas
     assert made.images == 2
     assert list(made.left_out) == ["view_01.jpg"]
     assert reason in made.left_out["view_01.jpg"]
-    assert json.loads((target / MARKER).read_text())["left_out"] == made.left_out
-    assert names_in(target) == ["images", "sparse", MARKER]
+    assert json.loads((target / MARKER).read_text())["skipped"] == made.left_out
+    assert names_in(target) == ENTRIES
     assert names_in(target / "images") == ["view_00.jpg", "view_02.jpg"]
 
 
@@ -126,11 +131,7 @@ def test_a_picture_that_is_no_jpeg_is_used(root, target):
 @pytest.mark.parametrize(
     ("damage", "error", "message"),
     [
-        (
-            lambda root: shutil.rmtree(root / IMAGES),
-            RuntimeError,
-            r"no photograph in .* can be used; view_0\d\.jpg is missing",
-        ),
+        (lambda root: shutil.rmtree(root / IMAGES), FileNotFoundError, "no such folder of photographs"),
         (lambda root: shutil.rmtree(root / MODEL), FileNotFoundError, "no COLMAP model in"),
         (lambda root: (root / MODEL / "points3D.bin").unlink(), FileNotFoundError, "no COLMAP model in"),
         (lambda root: cut(root / MODEL / "images.bin", 30000), RuntimeError, "the model .* can't be read: "),
@@ -151,16 +152,12 @@ def test_a_broken_scene_is_refused(root, target, damage, error, message, monkeyp
     assert scene_state(root, "0000") is SceneState.MISSING
 
 
-def test_nothing_is_put_in_place_where_pycolmap_wrote_a_bad_picture(root, target, monkeypatch):
-    """As on a full disk, of which pycolmap says nothing."""
-    real = pycolmap.undistort_images
+def test_nothing_is_put_in_place_where_the_disk_is_full(root, target, monkeypatch):
+    def save(path, *arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    def undistort(work, *arguments, **options):
-        real(work, *arguments, **options)
-        cut(Path(work) / "images/view_02.jpg", 3000)
-
-    monkeypatch.setattr(pycolmap, "undistort_images", undistort)
-    with pytest.raises(RuntimeError, match=r"undistortion failed: .* view_02\.jpg, is damaged or cut short"):
+    monkeypatch.setattr(pictures, "write_image", save)
+    with pytest.raises(OSError, match="No space left"):
         undistort_scene(root, "0000")
     assert scene_state(root, "0000") is SceneState.MISSING
     monkeypatch.undo()
@@ -175,7 +172,7 @@ def test_a_leftover_without_model_is_made_again(root, target):
     assert scene_state(root, "0000") is SceneState.LEFTOVER
     undistort_scene(root, "0000")
     assert names_in(target.parent) == ["0000"]
-    assert names_in(target) == ["images", "sparse", MARKER]
+    assert names_in(target) == ENTRIES
     assert "old.jpg" not in names_in(target / "images")
 
 
@@ -211,11 +208,11 @@ def test_what_is_there_stays_where_overwriting_fails(root, target):
     assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
 
 
-def test_discarding_unfinished_work(root):
-    work = discard_work(root, "0000")
+def test_discarding_unfinished_work(root, target):
+    work = target.parent / ".0000.unfinished/0000"
     (work / "images").mkdir(parents=True)
-    assert discard_work(root, "0000") == work
-    assert not work.exists()
+    assert discard_work(root, "0000") == target
+    assert names_in(target.parent) == []
     assert scene_state(root, "0000") is SceneState.MISSING
 
 
@@ -239,4 +236,4 @@ def test_megadepth_as_shipped(shared_data, tmp_path):
             [point.xy for point in image.points2D], [point.xy for point in other.points2D], rtol=0, atol=1e-6
         )
         found, wanted = (np.asarray(Image.open(folder / "images" / image.name), int) for folder in (ours, theirs))
-        assert np.abs(found - wanted).mean() < 0.5  # the same bytes, with the same pycolmap
+        assert np.abs(found - wanted).mean() < 1.5  # JPEG's losses, of other settings

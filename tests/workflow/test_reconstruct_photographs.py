@@ -149,6 +149,26 @@ def test_a_folder_becomes_a_refined_model_and_the_command_says_where(photographs
 
 
 @pytest.mark.slow
+def test_photographs_without_distortion_of_the_model_are_written_where_a_layout_is_asked_for(photographs, tmp_path):
+    output = tmp_path / "model"
+    assert reconstruct_photographs(photographs, output, config=QUICK, seed=0).undistortion is None
+    before = model_of(output)
+    result = reconstruct_photographs(photographs, output, config=QUICK, seed=0, layout="3dgs")  # a run that goes on
+    assert model_of(output) == before
+    assert (result.undistortion.images, result.undistortion.already_there) == (result.total, 0)
+    assert str(result.undistortion) in str(result)
+    written = pycolmap.Reconstruction(output / "3dgs/sparse/0")
+    assert {image.name for image in written.images.values()} == {path.name for path in photographs.iterdir()}
+    again = reconstruct_photographs(photographs, output, config=QUICK | {"undistort": {"layout": "3dgs"}}, seed=0)
+    assert again.undistortion.already_there == result.total
+    smaller = QUICK | {"undistort": {"layout": "3dgs", "max_edge": 100}}
+    again = reconstruct_photographs(photographs, output, config=smaller, seed=0)
+    assert again.undistortion.already_there == 0
+    [*cameras] = pycolmap.Reconstruction(output / "3dgs/sparse/0").cameras.values()
+    assert max(cameras[0].width, cameras[0].height) == 100
+
+
+@pytest.mark.slow
 def test_photographs_that_come_later_are_taken_in_and_bad_ones_named(photographs, tmp_path):
     (photographs / "4.png").rename(tmp_path / "later.png")
     (photographs / "broken.png").write_bytes(b"no picture")

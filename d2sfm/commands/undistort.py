@@ -1,0 +1,40 @@
+"""The command ``d2sfm undistort``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.commands.arguments import GOES_ON, add_command, add_options, add_output, parse_options
+from d2sfm.console import finish, shows_progress
+from d2sfm.options import MaskOptions, PhotographOptions, UndistortionOptions
+
+KINDS = (UndistortionOptions, MaskOptions, PhotographOptions)
+RESULT = "undistortion.undistort.UndistortionSummary"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    text = "photographs and model without distortion, for what reads them next"
+    parser = add_command(commands, "undistort", run, text, GOES_ON, RESULT)
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a COLMAP model, of whatever program")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of its photographs")
+    add_output(parser, "undistorted", "folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace what was made of another model or otherwise")
+    add_options(parser, *KINDS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm undistort``."""
+    options, masks, limits = (parse_options(kind, arguments) for kind in KINDS)
+    from d2sfm.undistortion.undistort import undistort
+
+    summary = undistort(
+        arguments.model,
+        arguments.images,
+        arguments.output,
+        options=options,
+        masks=masks,
+        limits=limits,
+        overwrite=arguments.overwrite,
+        progress=shows_progress(arguments),
+    )
+    return finish(arguments, summary, skipped=summary.skipped)

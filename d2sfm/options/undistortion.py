@@ -1,0 +1,28 @@
+"""Options of undistortion."""
+
+from dataclasses import dataclass
+
+from d2sfm.options.choices import Layout
+from d2sfm.options.fields import Options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndistortionOptions(Options):
+    """Photographs without distortion, for what reads them next."""
+
+    TITLE = "photographs without distortion"
+
+    layout: Layout | None = option(
+        None,
+        help="what reads them: COLMAP's stereo, Gaussian splatting or nerfstudio (default: colmap; in a run: none are "
+        "made)",
+    )
+    max_edge: int | None = option(
+        None, metavar="PX", help="reduce pictures with a longer edge to it (default: none are reduced)"
+    )
+    num_threads: int = option(-1, metavar="N", help="photographs at a time, -1 for one on each processor")
+
+    def _check(self):
+        self._require_at_least(1, "max_edge", unit=" px")
+        if self.num_threads != -1 and self.num_threads < 1:
+            raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {self.num_threads}")

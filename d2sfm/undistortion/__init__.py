@@ -1,0 +1,1 @@
+"""Photographs and models without distortion, for what comes after structure from motion."""

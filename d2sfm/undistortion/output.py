@@ -1,0 +1,94 @@
+"""A folder that is whole or absent: made beside its place, in which a stopped run is gone on with, and moved there.
+
+``DIR`` is made in ``.DIR.unfinished/DIR``. A marker tells what it was made of; in ``DIR`` it tells that all is there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from d2sfm.files import replacing
+from d2sfm.parts import finish_putting, locked, put_in_place, sync
+
+MARKER = "undistorted.json"
+
+
+def fingerprint(settings: Mapping[str, Any], contents: Sequence[Path], stamps: Sequence[Path]) -> str:
+    """What a folder is made of, in a word: settings, the bytes of files, sizes and times of others."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for path in contents:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for path in stamps:
+        status = path.stat() if path.exists() else None
+        digest.update(b"-" if status is None else f"{status.st_size} {status.st_mtime_ns};".encode())
+    return digest.hexdigest()[:32]
+
+
+def read_marker(folder: Path) -> dict[str, Any] | None:
+    """What the marker in a folder tells; None where there is none, or a broken one."""
+    try:
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def unfinished(output: Path, made_of: str) -> Iterator[Path]:
+    """The folder in which the output is made; with what a stopped run left, where it was made of the same.
+
+    What is there when the block fails waits for the next run. RuntimeError where another run is at it.
+    """
+    entries = _unfinished(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(entries.with_name(f"{entries.name}.lock"), blocking=False):
+            work = entries / output.name
+            if (read_marker(work) or {}).get("fingerprint") != made_of:
+                discard(output)
+                work.mkdir(parents=True)
+                _write_marker(work, {"fingerprint": made_of})
+            yield work
+    except Timeout:
+        raise RuntimeError(f"{output} is being made by another run of d2sfm") from None
+
+
+def discard(output: Path) -> None:
+    """Remove what a stopped run left."""
+    if (entries := _unfinished(output)).exists():
+        shutil.rmtree(entries)
+
+
+def recover(output: Path) -> None:
+    """Put into its place what a killed run had made whole."""
+    finish_putting(output.parent, _there(output), output.name)
+
+
+def finish(work: Path, output: Path, facts: Mapping[str, Any]) -> None:
+    """Write the marker when all else is on the disk, and move the folder to its place, in place of what is there."""
+    for parent, _, files in os.walk(work):
+        for name in files:
+            sync(Path(parent, name))
+        sync(Path(parent))
+    _write_marker(work, facts)
+    put_in_place(work.parent, _there(output), output.name)
+
+
+def _write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
+    with replacing(folder / MARKER, sync=True) as stream:
+        stream.write((json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+
+
+def _unfinished(output: Path) -> Path:
+    return output.with_name(f".{output.name}.unfinished")
+
+
+def _there(output: Path) -> list[Path]:
+    return [output] if output.exists() else []

@@ -1,0 +1,213 @@
+"""Photographs and model without distortion, in the layout of what reads them next.
+
+d2sfm undistort sparse/0 --images photos --output dense
+"""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from d2sfm import __version__
+from d2sfm.colmap import model_files, quiet_pycolmap, read_model
+from d2sfm.options import Layout, MaskOptions, PhotographOptions, UndistortionOptions
+from d2sfm.photographs.masks import Masks
+from d2sfm.photographs.reading import list_photographs
+from d2sfm.skipped import Skipped, reason
+from d2sfm.system import processors
+from d2sfm.undistortion.layouts import foreign_files, write_layout
+from d2sfm.undistortion.model import undistorted_model
+from d2sfm.undistortion.output import MARKER, fingerprint, finish, read_marker, recover, unfinished
+from d2sfm.undistortion.pictures import Shot, write_picture
+from d2sfm.undistortion.shots import make_shots, posed_images
+
+NAMES_SHOWN = 20  # of photographs without a pose
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndistortionSummary:
+    """What a run did. ``skipped`` holds the reason for each image of the model that could not be used."""
+
+    output: Path
+    layout: Layout
+    images: int
+    already_there: int  # of these
+    without_pose: tuple[str, ...] = ()  # photographs that the model does not have, sorted
+    renamed: Mapping[str, str] = field(default_factory=dict)  # names in the model by those in the output
+    skipped: Skipped = field(default_factory=Skipped)
+
+    def __str__(self) -> str:
+        text = f"undistort: {self.images} photographs without distortion in {self.output} ({self.layout})"
+        for count, what in (
+            (self.already_there, "were there already"),
+            (len(self.without_pose), "without a pose left out"),
+            (len(self.skipped), "skipped"),
+        ):
+            text += f", {count} {what}" if count else ""
+        return text
+
+
+def undistort(
+    model: Path | str,
+    images: Path | str,
+    output: Path | str,
+    *,
+    options: UndistortionOptions | None = None,
+    masks: MaskOptions | None = None,
+    limits: PhotographOptions | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> UndistortionSummary:
+    """Write the photographs of a COLMAP model, of whatever program, and the model, all with PINHOLE cameras.
+
+    model: folder of a binary or text model; images: of the photographs, which the model's names are relative to;
+    output: gets ``images``, the files of the layout and ``undistorted.json``. It is there when all of it is; a stopped
+    run is gone on with. What was made there of another model, other photographs or options stays, or is replaced with
+    ``overwrite``, but never files of others.
+
+    Raises FileNotFoundError for missing folders, ValueError where the output holds something else or masks can't be
+    used, RuntimeError for a damaged model, where no photograph can be used, or the disk is full.
+    """
+    work = Undistortion(model, images, output, options, masks, limits)
+    return work.there(overwrite) or work.make(progress)
+
+
+class Undistortion:
+    """Photographs to be written without distortion, and what is there of them. See ``undistort``."""
+
+    def __init__(
+        self,
+        model: Path | str,
+        images: Path | str,
+        output: Path | str,
+        options: UndistortionOptions | None = None,
+        masks: MaskOptions | None = None,
+        limits: PhotographOptions | None = None,
+    ):
+        self.images, self.output = Path(images), Path(output)
+        if self.output.name in ("", ".."):
+            self.output = Path(os.path.abspath(output))
+        self.options = options or UndistortionOptions()
+        self.layout = self.options.layout or Layout.COLMAP
+        photographs = list_photographs(self.images)
+        if self.output.resolve().is_relative_to(self.images.resolve()):
+            raise ValueError(
+                f"{self.output} lies in {images}, whose files are photographs: give an --output outside of it"
+            )
+        self.model = read_model(Path(model))
+        self.max_megapixels = (limits or PhotographOptions()).max_megapixels
+        masks = masks or MaskOptions()
+        self.masks = Masks(masks.masks, masks.camera_mask, self.max_megapixels)
+        names = [image.name for image in posed_images(self.model)]
+        if names:
+            self.masks.check(self.images, names)
+            self.masks.warn_of_lacking(names)
+        self.facts = {
+            "layout": self.layout,
+            "max_edge": self.options.max_edge,
+            "without_pose": sorted(set(photographs) - set(names)),
+            "d2sfm": __version__,
+        }
+        stamps = [self.images / name for name in names]
+        stamps += [path for name in names if (path := self.masks.path(name))]
+        settings = self.facts | self.masks.settings
+        self.facts["fingerprint"] = fingerprint(settings, model_files(Path(model)), stamps)
+        _tell(self.facts["without_pose"])
+        recover(self.output)
+
+    def there(self, overwrite: bool = False) -> UndistortionSummary | None:
+        """What the output is, where it is there and made of the same; None where it is to be made.
+
+        Raises ValueError where something else is there that is not to be replaced.
+        """
+        output = self.output
+        if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+            return None
+        facts = read_marker(output) if output.is_dir() else None
+        if facts is None or "layout" not in facts:
+            raise ValueError(f"{output} was not made by d2sfm undistort (no {MARKER}): give another --output")
+        if facts["fingerprint"] == self.facts["fingerprint"]:
+            return self._summary(facts, facts["images"])
+        if not overwrite:
+            raise ValueError(
+                f"{output} was made of another model, other photographs or other options: --overwrite replaces it, or "
+                "give another --output"
+            )
+        if others := foreign_files(output, Layout(facts["layout"])):
+            raise ValueError(f"{output} holds {others[0]}, which others made: move it away, or give another --output")
+        return None
+
+    def make(self, progress: bool = False) -> UndistortionSummary:
+        """Make the output, in place of what is there."""
+        skipped, layout = Skipped(), self.layout
+        with unfinished(self.output, self.facts["fingerprint"]) as work, quiet_pycolmap():
+            shots = make_shots(self.model, layout, self.options.max_edge, self.images, self.masks, skipped)
+            write = partial(
+                write_picture,
+                images=self.images,
+                output=work,
+                masks=self.masks,
+                has_alpha=layout is Layout.GAUSSIANS,
+                max_megapixels=self.max_megapixels,
+            )
+            done, already_there = _write_pictures(shots, work, write, self.options.num_threads, skipped, progress)
+            if not done:
+                name, why = next(iter(sorted(skipped.items())), ("the model", "has no images with a pose"))
+                raise RuntimeError(f"no photograph in {self.images} can be used; {name} {why}")
+            write_layout(layout, undistorted_model(self.model, done), work, self.output)
+            renamed = {shot.new_name: shot.name for shot in done if shot.new_name != shot.name}
+            facts = self.facts | {"images": len(done), "renamed": renamed, "skipped": skipped}
+            finish(work, self.output, facts)
+        return self._summary(facts, already_there)
+
+    def _summary(self, facts: Mapping[str, Any], already_there: int) -> UndistortionSummary:
+        """What the marker tells."""
+        return UndistortionSummary(
+            output=self.output,
+            layout=self.layout,
+            images=facts["images"],
+            already_there=already_there,
+            without_pose=tuple(facts["without_pose"]),
+            renamed=facts["renamed"],
+            skipped=Skipped(facts["skipped"]),
+        )
+
+
+def _tell(without_pose: Sequence[str]) -> None:
+    if without_pose:
+        more = len(without_pose) - NAMES_SHOWN
+        shown = ", ".join(without_pose[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        logger.info("not in the model, and left out: %s", shown)
+
+
+def _write_pictures(
+    shots: Sequence[Shot], work: Path, write: Callable[[Shot], None], num_threads: int, skipped: Skipped, progress: bool
+) -> tuple[list[Shot], int]:
+    """Write the pictures that are not there yet. Returns the shots of all that are, and how many were there before."""
+    pending = [shot for shot in shots if not (work / "images" / shot.new_name).exists()]
+    there = len(shots) - len(pending)
+    bar = tqdm(total=len(shots), initial=there, desc="undistort", unit="image", disable=not progress)
+    with bar, ThreadPoolExecutor(processors() if num_threads == -1 else num_threads) as pool:
+        futures = {pool.submit(write, shot): shot for shot in pending}
+        try:
+            for future in as_completed(futures):
+                name = futures[future].name
+                try:
+                    future.result()
+                except FileNotFoundError:
+                    skipped[name] = "is missing"
+                except ValueError as error:
+                    skipped[name] = reason(error)
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [shot for shot in shots if shot.name not in skipped], there

@@ -1,0 +1,87 @@
+"""A folder that is whole or absent, and is not replaced unasked."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.dotted_scene import FEW, SIZE, undistorted, write_dotted_scene
+
+from d2sfm.undistortion import undistort as driver
+
+
+@pytest.fixture
+def few(tmp_path) -> Path:
+    write_dotted_scene(tmp_path, FEW)
+    return tmp_path
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+class Stopped(BaseException):
+    """As an interrupt."""
+
+
+def test_a_stopped_run_is_gone_on_with(few, monkeypatch):
+    undistorted(few, few / "unbroken", "3dgs")
+    real, written = driver.write_picture, []
+
+    def write(shot, **arguments):
+        if len(written) == 2:
+            raise Stopped
+        real(shot, **arguments)
+        written.append(shot.name)
+
+    monkeypatch.setattr(driver, "write_picture", write)
+    with pytest.raises(Stopped):
+        undistorted(few, few / "out", "3dgs")
+    assert not (few / "out").exists()
+    written.clear()
+    summary, _ = undistorted(few, few / "out", "3dgs")
+    assert (len(written), summary.images, summary.already_there) == (1, 3, 2)
+    assert names_in(few / "out") == names_in(few / "unbroken")
+    for name in names_in(few / "out"):
+        assert (few / "out" / name).read_bytes() == (few / "unbroken" / name).read_bytes()
+    written.clear()
+    assert undistorted(few, few / "out", "3dgs")[0].already_there == 3
+    assert written == []
+    assert {path.name for path in few.iterdir()} == {"model", "photos", "out", "unbroken"}
+
+
+def test_what_a_run_of_other_options_left_is_not_taken(few, monkeypatch):
+    def stop(*arguments):
+        raise Stopped
+
+    monkeypatch.setattr(driver, "write_layout", stop)
+    with pytest.raises(Stopped):
+        undistorted(few, few / "out", max_edge=100)
+    monkeypatch.undo()
+    assert undistorted(few, few / "out")[0].already_there == 0
+    assert max(Image.open(few / "out/images/b.png").size) > 100
+
+
+def test_nothing_is_replaced_unasked(few):
+    undistorted(few, few / "out")
+    with pytest.raises(ValueError, match="of another model, other photographs or other options: --overwrite"):
+        undistorted(few, few / "out", max_edge=100)
+    assert undistorted(few, few / "out", max_edge=100, overwrite=True)[0].already_there == 0
+    (few / "out/stereo/depth_maps/b.png.geometric.bin").write_bytes(b"hours of work")
+    with pytest.raises(ValueError, match=r"holds stereo/depth_maps/b\.png\.geometric\.bin, which others made"):
+        undistorted(few, few / "out", overwrite=True)
+    (few / "mine").mkdir()
+    (few / "mine/notes").write_text("mine")
+    with pytest.raises(ValueError, match="was not made by d2sfm undistort"):
+        undistorted(few, few / "mine", overwrite=True)
+    (few / "empty").mkdir()
+    assert undistorted(few, few / "empty")[0].images == 3
+
+
+def test_a_changed_photograph_is_noticed(few):
+    undistorted(few, few / "out")
+    Image.new("RGB", SIZE, (1, 2, 3)).save(few / "photos/left/a.png")
+    with pytest.raises(ValueError, match="other photographs"):
+        undistorted(few, few / "out")
+    undistorted(few, few / "out", overwrite=True)
+    assert np.asarray(Image.open(few / "out/images/left/a.png"))[0, 0].tolist() == [1, 2, 3]
