@@ -63,10 +63,10 @@ class RunResult:
     matching: MatchSummary | None
     refinement: RefinementSummary | None
     reconstruction: ReconstructionResult
-    undistortion: UndistortionSummary | None
+    georeference: GeoreferenceResult | None  # of the first model
+    undistortion: UndistortionSummary | None  # the same
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
-    georeference: GeoreferenceResult | None  # of the first model
     not_done: Mapping[str, str]  # stages that were asked for and could not be, with the reason
 
     @property
@@ -150,10 +150,10 @@ def reconstruct_photographs(
         matching=matching,
         refinement=refinement,
         reconstruction=reconstruction,
+        georeference=placed,
         undistortion=undistort_first(models, photographs, output, values, progress),
         total=len(names),
         left_out=tuple(sorted(names - _registered(reconstruction))),
-        georeference=placed,
         not_done=not_done,
     )
 

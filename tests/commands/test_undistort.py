@@ -1,3 +1,5 @@
+import cv2
+import numpy as np
 import pycolmap
 import pytest
 from support.dotted_scene import CAMERAS, write_dotted_scene
@@ -50,3 +52,24 @@ def test_a_masked_picture_of_no_photograph(scene, layout, capsys):
     (scene / "masks").mkdir()
     assert run("--masks", "masks", "--layout", layout) == 2
     assert "masks has no mask for any photograph" in capsys.readouterr().err
+
+
+def test_less_or_more_is_said_on_request(scene, capsys):
+    (scene / "photos/other.jpg").touch()
+    assert run("--quiet", "--num-threads", "1") == 0
+    assert capsys.readouterr() == ("", "")
+    assert run("--verbose") == 0
+    assert "not in the model, and left out: other.jpg" in capsys.readouterr().err
+
+
+def test_an_output_of_other_options_is_replaced_on_request(scene, capsys):
+    black = np.zeros((60, 80), np.uint8)
+    black[:, :40] = 255
+    cv2.imwrite(str(scene / "left_half.png"), cv2.resize(black, (240, 180), interpolation=cv2.INTER_NEAREST))
+    assert run("--quiet") == 0
+    assert not (scene / "undistorted/masks").exists()
+    assert run("--overwrite", "--camera-mask", "left_half.png") == 0
+    assert sorted(path.name for path in (scene / "undistorted/masks").rglob("*.png")) == ["a.png.png", "b.png.png"]
+    capsys.readouterr()
+    assert run("--overwrite", "--max-megapixels", "0.01") == 2
+    assert "0.0432 megapixels: --max-megapixels allows 0.01" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """A run with --georeference: the first model at its place, or a reason and the model as it was."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pycolmap
@@ -46,7 +47,7 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     assert "warning: not georeferenced: photos-model/db.db has no position" in said.err
     assert found["reconstruction"]["models"] == ["photos-model/sparse/0"]
     write_positions_of(tmp_path / "photos-model" / "db.db")
-    assert main(["run", "photos", "--config", "up.toml", "--georeference"]) == 0
+    assert main(["run", "photos", "--config", "up.toml", "--georeference", "--undistort", "nerfstudio"]) == 0
     said = capsys.readouterr()
     assert "georeference: photos-model/georeferenced is in metres east, north and up" in said.out
     centres = {
@@ -54,3 +55,7 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
         for image in read_model(tmp_path / "photos-model" / "georeferenced").images.values()
     }
     assert centres["4.png"][0] - centres["0.png"][0] == pytest.approx(4 * SPACING_M, rel=0.02)
+    # What is undistorted is the model in metres; nerfstudio's x axis is that of the model.
+    transforms = json.loads((tmp_path / "photos-model" / "nerfstudio" / "transforms.json").read_text())
+    for frame in transforms["frames"]:
+        assert frame["transform_matrix"][0][3] == pytest.approx(centres[Path(frame["file_path"]).name][0])
