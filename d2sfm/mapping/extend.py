@@ -53,6 +53,11 @@ class ExtensionResult:
     unusable: int = 0  # verified pairs that were left out, as their rows can't be used
     seconds: float
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether something could be placed, where there was something to place, and nothing was passed over."""
+        return bool(self.added or not self.not_placed) and not self.unusable
+
     def __str__(self) -> str:
         lines = [table([self.statistics], self.images, [self.model.name])]
         lines += [f"not placed: {printable(name)} {reason}" for name, reason in self.not_placed.items()]
@@ -78,8 +83,8 @@ def extend(
     not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
     instead, the world as a whole does not. output: where it is the model's own folder, the result takes its place,
     where anything was placed; other numbered models in it are replaced, see ``write_models``. images: the folder of the
-    photographs, for point colours only (default: the one that extraction recorded). options: those of starts do not
-    matter.
+    photographs, for point colours only (default: the one that extraction recorded). options: mapper and those of starts
+    do not matter.
 
     Raises FileNotFoundError where there is no database or model, OtherKeypoints (a RuntimeError) where the points are
     not of the database's keypoints, RuntimeError where something can't be read or written, there are no verified pairs,
@@ -87,8 +92,7 @@ def extend(
     """
     database, model, output = Path(database), Path(model), Path(output)
     options, started = options or ReconstructionOptions(), time.perf_counter()
-    if options.mapper is Mapper.GLOBAL:
-        raise ValueError("the global mapper can't extend a model: leave --mapper global out")
+    options = replace(options, mapper=Mapper.INCREMENTAL)
     with exclusive(database):
         finish_model(model)
         is_in_place = output.resolve() == model.resolve()
@@ -102,7 +106,7 @@ def extend(
             growth = _growth(found, known, store, given, options, adjust)
             with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
                 growth.place(bar.update)
-            placed, reasons = growth.placed, why_not(store, given, growth, found.old)
+            placed, reasons = growth.placed, why_not(store, given, growth)
         is_adjusted = adjust and bool(placed)
         if is_adjusted:
             growth.adjust_all()

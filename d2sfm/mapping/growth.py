@@ -9,6 +9,7 @@ from d2sfm.colmap import quiet_pycolmap
 from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, incremental_options, robust_options
 
 ROUNDS = 3  # of completing tracks and adjusting, at the end; each looks for images that can be placed now
+ADJUSTMENTS = 2  # of old and new; a third one changes nothing
 GROWN = 1.1  # new images over those of the last adjustment of all of them, for the next one
 
 
@@ -71,20 +72,31 @@ class Growth:
             self._drop_weak()
 
     def adjust_all(self) -> None:
-        """Adjust old and new together, as mapping does; the world moves a little, too."""
+        """Adjust old and new together, as mapping does; the world moves a little, too.
+
+        All images are triangulated again and again: points that poses and focal lengths of fewer images were too wrong
+        for are what a model of all images at once has more. With cameras that were estimated from few images, rotations
+        were 1.5 to 2 times as far off without.
+        """
         options, mapper = self._options, self._mapper
-        with quiet_pycolmap():
-            mapper.complete_and_merge_tracks(options.triangulation)
-            mapper.retriangulate(options.triangulation)
-            mapper.iterative_global_refinement(
-                options.ba_global_max_refinements,
-                options.ba_global_max_refinement_change,
-                options.mapper,
-                options.get_global_bundle_adjustment(),
-                options.triangulation,
-                False,
-            )
-        adjust_robustly(self.model, self._given, self._refines_distortion)
+        for _ in range(ADJUSTMENTS):
+            with quiet_pycolmap():
+                self._triangulate_all()
+                mapper.iterative_global_refinement(
+                    options.ba_global_max_refinements,
+                    options.ba_global_max_refinement_change,
+                    options.mapper,
+                    options.get_global_bundle_adjustment(),
+                    options.triangulation,
+                    False,
+                )
+                self._triangulate_all()
+            adjust_robustly(self.model, self._given, self._refines_distortion, mapper.observation_manager)
+
+    def _triangulate_all(self) -> None:
+        for image_id in sorted(self.model.reg_image_ids()):
+            self._mapper.triangulate_image(self._options.triangulation, image_id)
+        self._mapper.complete_and_merge_tracks(self._options.triangulation)
 
     def finish(self) -> None:
         """Take what is not in the model out of it; nothing can be placed any more."""
@@ -169,8 +181,8 @@ def _cache(
     for frame in model.frames.values():
         cache.add_frame(frame)
     graph = cache.correspondence_graph
-    for image_id, image in model.images.items():
-        cache.add_image(image)
+    for image in model.images.values():
+        cache.add_image(image)  # also to the graph
     for pair, matches in pairs.items():
         if len(matches) >= least:
             geometry = pycolmap.TwoViewGeometry()

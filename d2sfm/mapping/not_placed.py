@@ -1,7 +1,5 @@
 """Why images could not be placed in a model, of each by itself."""
 
-from collections.abc import Collection
-
 import numpy as np
 
 from d2sfm.database import MatchStore
@@ -12,18 +10,19 @@ from d2sfm.mapping.one_run import MappingInput
 from d2sfm.text import printable
 
 
-def why_not(store: MatchStore, given: MappingInput, growth: Growth, old: Collection[int]) -> dict[str, str]:
+def why_not(store: MatchStore, given: MappingInput, growth: Growth) -> dict[str, str]:
     """By name, sorted, of the images of the database that the model lacks: what they lack, to follow their names.
 
-    growth: after placing what can be placed; old: ids of the images that the model had before.
+    growth: after placing what can be placed.
     """
-    names, there = store.image_names(), {*old, *growth.placed}
+    names, there = store.image_names(), growth.model.reg_image_ids()
+    lacking = set(names.values()) - {growth.model.images[image_id].name for image_id in there}
     counts = store.pair_counts()
     pairs = image_pairs(counts["pair_id"])
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.left_out)
-    in_model = np.isin(pairs, list(there))
+    in_model = np.isin(pairs, there)
     reasons = {}
-    for name, image_id in sorted((name, image_id) for image_id, name in names.items() if image_id not in there):
+    for name, image_id in sorted((name, image_id) for image_id, name in names.items() if name in lacking):
         own = (pairs == image_id).any(axis=1) & in_model.any(axis=1)
         if not has_usable(store, image_id):
             reasons[name] = "has no keypoints that can be used: run d2sfm extract"

@@ -124,8 +124,15 @@ def with_distortion(
     return released
 
 
-def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_distortion: bool = False) -> None:
+def adjust_robustly(
+    model: pycolmap.Reconstruction,
+    given: MappingInput,
+    refine_distortion: bool = False,
+    manager: pycolmap.ObservationManager | None = None,
+) -> None:
     """Bundle adjustment with Cauchy's loss, in place, then the mapper's filter of observations.
+
+    manager: of a mapper that goes on with the model.
 
     Cameras in constant rigs then have their very poses; the incremental pipeline, too, changes these by its rounding.
 
@@ -149,7 +156,7 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
     with quiet_pycolmap():
         pycolmap.create_default_bundle_adjuster(robust_options(given, refine_distortion), config, model).solve()
         limits = incremental_options(given, Trial(seed=0)).mapper
-        pycolmap.ObservationManager(model).filter_all_points3D(
+        (manager or pycolmap.ObservationManager(model)).filter_all_points3D(
             limits.filter_max_reproj_error, limits.filter_min_tri_angle
         )
         model.update_point_3d_errors()

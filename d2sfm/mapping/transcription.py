@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore
+from d2sfm.mapping.transcribed_frames import add_frames, free_id, rigs_with
 from d2sfm.text import first_of, printable
 
 SAME_PX = 0.01  # text files of other programs round
@@ -45,7 +45,7 @@ def transcribed(
 ) -> Transcription:
     """The model that ``known``, read from the folder ``called``, becomes.
 
-    keypoints: of the usable images of the database by image_id, [N, 2 or more] pixels of the photograph; rigs, frames:
+    keypoints: of the usable images of the database by image_id, [N, 2] pixels of the photograph; rigs, frames:
     of the database, frames as ids of their images. Raises OtherKeypoints where points of the model are not of these
     keypoints, RuntimeError where the sizes of a photograph differ, or the two have no image in common.
     """
@@ -56,20 +56,22 @@ def transcribed(
         raise RuntimeError(f"{called} and {store.path} have no image in common: a model is extended that shares some")
     _require_same_keypoints(in_both, keypoints, store, called)
     only_in_model = sorted(posed.keys() - names.values())
-    image_ids = {posed[name].image_id: new for new, name in zip(_free(store.image_names()), only_in_model)}  # noqa: B905
-    image_ids |= {image.image_id: image_id for image_id, image in in_both.items()}
-    cameras = _Cameras(known, store, in_both, names.keys() - in_both.keys())
+    image_ids = {image.image_id: image_id for image_id, image in in_both.items()}
+    for image_id, name in enumerate(only_in_model, start=max(store.image_names()) + 1):
+        image_ids[posed[name].image_id] = image_id
+    lacking = sorted(names.keys() - in_both.keys())
+    cameras = _Cameras(known, store, in_both, lacking)
+    camera_of = {image_id: cameras.ids[store.camera(image_id).camera_id] for image_id in lacking}
     grown = pycolmap.Reconstruction()
     for camera in cameras.all:
         grown.add_camera(camera)
-    frame_of = _add_frames(grown, known, image_ids, cameras.ids, names.keys() - in_both.keys(), rigs, frames, store)
+    frame_of = add_frames(grown, known, image_ids, camera_of, rigs_with(rigs.values(), cameras.ids), frames)
     for name, image in posed.items():
         image_id = image_ids[image.image_id]
-        xy = keypoints[image_id][:, :2] if image_id in names else np.array([point.xy for point in image.points2D])
+        xy = keypoints[image_id] if image_id in names else [point.xy for point in image.points2D]
         _add_image(grown, name, image_id, image.camera_id, image.frame_id, xy)
-    for image_id in names.keys() - in_both.keys():
-        camera_id = cameras.ids[store.camera(image_id).camera_id]
-        _add_image(grown, names[image_id], image_id, camera_id, frame_of[image_id], keypoints[image_id][:, :2])
+    for image_id in lacking:
+        _add_image(grown, names[image_id], image_id, camera_of[image_id], frame_of[image_id], keypoints[image_id])
     _add_points(grown, known, image_ids)
     return Transcription(grown, frozenset(image_ids.values()), tuple(only_in_model), cameras.ids)
 
@@ -89,17 +91,13 @@ def _require_same_keypoints(
         if not len(places):
             continue
         xy, of_database = np.array([point.xy for point in image.get_observation_points2D()]), keypoints[image_id]
-        if places.max() >= len(of_database) or np.abs(of_database[places, :2] - xy).max() > SAME_PX:
+        if places.max() >= len(of_database) or np.abs(of_database[places] - xy).max() > SAME_PX:
             others.append(image.name)
     if others:
         raise OtherKeypoints(
             f"{called} has points of other keypoints than those of {store.path}, in {first_of(others, 'image')}: run "
             f"d2sfm triangulate --reference {printable(str(called))}, and extend the model that it writes"
         )
-
-
-def _free(taken: Iterable[int]) -> Iterable[int]:
-    return count(max(taken, default=0) + 1)
 
 
 class _Cameras:
@@ -119,100 +117,19 @@ class _Cameras:
         for image_id, image in in_both.items():
             partners[store.camera(image_id).camera_id].add(image.camera_id)
         self.ids = {of_database: min(found) for of_database, found in partners.items() if len(found) == 1}
-        self.all = [known.cameras[camera_id] for camera_id in sorted({image.camera_id for image in posed_of(known)})]
+        posed = {image.camera_id for image in known.images.values() if image.has_pose}
+        self.all = [known.cameras[camera_id] for camera_id in sorted(posed)]
         taken = set(known.cameras)
-        for image_id in sorted(lacking):
-            camera = store.camera(image_id)
+        for camera in map(store.camera, lacking):
             if camera.camera_id not in self.ids:
-                free = camera.camera_id not in taken
-                self.ids[camera.camera_id] = camera.camera_id if free else next(iter(_free(taken)))
+                self.ids[camera.camera_id] = free_id(taken, camera.camera_id)
                 camera.camera_id = self.ids[camera.camera_id]
-                self.all.append(camera)
                 taken.add(camera.camera_id)
-
-
-def posed_of(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    """The images with a pose."""
-    return [image for image in model.images.values() if image.has_pose]
-
-
-def _add_frames(
-    grown: pycolmap.Reconstruction,
-    known: pycolmap.Reconstruction,
-    image_ids: Mapping[int, int],
-    camera_ids: Mapping[int, int],
-    lacking: Iterable[int],
-    rigs: Mapping[int, pycolmap.Rig],
-    frames: Sequence[Iterable[int]],
-    store: MatchStore,
-) -> dict[int, int]:
-    """Add rigs and frames. Returns the frames of the images that the model lacks.
-
-    Those share a frame where a rig of several cameras took them at once, by the database, and the model has that rig or
-    none of its cameras.
-    """
-    posed = [known.frames[frame_id] for frame_id in sorted({image.frame_id for image in posed_of(known)})]
-    for rig_id in sorted({frame.rig_id for frame in posed}):
-        grown.add_rig(known.rigs[rig_id])
-    rig_of = {sensor.id: rig_id for rig_id, rig in grown.rigs.items() for sensor in rig.sensor_ids()}
-    camera_of = {image_id: camera_ids[store.camera(image_id).camera_id] for image_id in sorted(lacking)}
-    for rig in [*_with_ids(rigs.values(), camera_ids), *(_trivial(camera_id) for camera_id in camera_of.values())]:
-        cameras = {sensor.id for sensor in rig.sensor_ids()}
-        if cameras.isdisjoint(rig_of) and not cameras.isdisjoint(camera_of.values()):
-            if rig.rig_id in known.rigs or rig.rig_id in grown.rigs:
-                rig.rig_id = next(iter(_free([*known.rigs, *grown.rigs])))
-            grown.add_rig(rig)
-            rig_of |= dict.fromkeys(cameras, rig.rig_id)
-    members = {frame.frame_id: [] for frame in posed}
-    for image in posed_of(known):
-        members[image.frame_id].append((image_ids[image.image_id], image.camera_id))
-    taken_with = {image_id: number for number, group in enumerate(frames) for image_id in group}
-    known_as = {
-        (taken_with[image_id], frame.rig_id): frame.frame_id
-        for frame in posed
-        for image_id, _ in members[frame.frame_id]
-        if image_id in taken_with and grown.rigs[frame.rig_id].num_sensors() > 1
-    }
-    free, frame_of, rig_of_frame = _free(known.frames), {}, {frame.frame_id: frame.rig_id for frame in posed}
-    for image_id, camera_id in camera_of.items():
-        rig_id = rig_of[camera_id]
-        shared = image_id in taken_with and grown.rigs[rig_id].num_sensors() > 1
-        key = (taken_with[image_id], rig_id) if shared else (-image_id, rig_id)
-        frame_id = known_as.setdefault(key, None) or next(free)
-        known_as[key], rig_of_frame[frame_id], frame_of[image_id] = frame_id, rig_id, frame_id
-        members.setdefault(frame_id, []).append((image_id, camera_id))
-    for frame_id, found in members.items():
-        frame = pycolmap.Frame(frame_id=frame_id, rig_id=rig_of_frame[frame_id])
-        for image_id, camera_id in found:
-            frame.add_data_id(pycolmap.data_t(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera_id), image_id))
-        if frame_id in known.frames:
-            frame.rig_from_world = known.frames[frame_id].rig_from_world
-        grown.add_frame(frame)
-    return frame_of
-
-
-def _with_ids(rigs: Iterable[pycolmap.Rig], camera_ids: Mapping[int, int]) -> list[pycolmap.Rig]:
-    """The rigs of several cameras that all have an id in the model, with these."""
-    found = []
-    for rig in rigs:
-        sensors = [rig.ref_sensor_id, *rig.non_ref_sensors]
-        if len(sensors) < 2 or not all(sensor.id in camera_ids for sensor in sensors):
-            continue
-        other = _trivial(camera_ids[rig.ref_sensor_id.id], rig.rig_id)
-        for sensor, pose in rig.non_ref_sensors.items():
-            other.add_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera_ids[sensor.id]), pose)
-        found.append(other)
-    return found
-
-
-def _trivial(camera_id: int, rig_id: int | None = None) -> pycolmap.Rig:
-    rig = pycolmap.Rig(rig_id=camera_id if rig_id is None else rig_id)
-    rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, camera_id))
-    return rig
+                self.all.append(camera)
 
 
 def _add_image(
-    grown: pycolmap.Reconstruction, name: str, image_id: int, camera_id: int, frame_id: int, xy: np.ndarray
+    grown: pycolmap.Reconstruction, name: str, image_id: int, camera_id: int, frame_id: int, xy: Sequence[np.ndarray]
 ) -> None:
     image = pycolmap.Image(
         name=name, keypoints=np.asarray(xy, float).reshape(-1, 2), camera_id=camera_id, image_id=image_id

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import pycolmap
-
+from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.mapping.extend import ExtensionResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
@@ -37,6 +37,7 @@ from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
+from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
@@ -55,7 +56,9 @@ class RunResult:
     extraction: ExtractionSummary
     matching: MatchSummary | None
     refinement: RefinementSummary | None
-    reconstruction: ReconstructionResult
+    reconstruction: ReconstructionResult | None
+    extension: ExtensionResult | None = None  # of the model that an earlier run made, instead of a reconstruction
+    removed: tuple[str, ...] = ()  # images whose photographs are gone since an earlier run
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
 
@@ -67,16 +70,20 @@ class RunResult:
     @property
     def is_whole(self) -> bool:
         """Whether there is a model, and nothing of the database had to be passed over."""
-        passed_over = self.reconstruction.unusable or (self.refinement and self.refinement.skipped)
-        return bool(self.reconstruction.models) and not passed_over
+        made = self.extension or self.reconstruction
+        passed_over = made.unusable or (self.refinement and self.refinement.skipped)
+        return self._model() is not None and not passed_over
 
     def __str__(self) -> str:
-        return f"{self.reconstruction}\n{self._sentence()}"
+        return f"{self.extension or self.reconstruction}\n{self._sentence()}"
+
+    def _model(self) -> Path | None:
+        """The folder of the best one."""
+        return self.extension.model if self.extension else next(iter(self.reconstruction.models), None)
 
     def _sentence(self) -> str:
-        if not self.reconstruction.models:
+        if (model := self._model()) is None:
             return f"run: no model of {self.total} photographs; what is done is in {self.output}"
-        [model, *_] = self.reconstruction.models
         paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
         arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
         text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}; look at it with "
@@ -84,6 +91,8 @@ class RunResult:
         if not self.left_out:
             return text
         rest = first_of(self.left_out, "photograph")
+        if self.extension:
+            return f"{text}; not in it: {rest}, with the reasons above"
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
         return f"{text}; not in it: {rest}, try photographs between those and the rest, or a higher --quality"
@@ -104,13 +113,13 @@ def reconstruct_photographs(
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
     (default: PHOTOGRAPHS-model in the current folder). quality, config, seed, num_threads: see ``values.run_values``.
 
-    What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
-    refined by then are restored first, and refined again with the new ones.
+    What a stopped run did is not done again. Photographs that were added since are placed in the model of an earlier
+    run, which is adjusted with them and stays where it was; those that are gone leave the database and the models.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
-    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``) or fewer than
-    two photographs can be used; and as the stages do.
+    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``), fewer than
+    two photographs can be used, or more than half are gone; and as the stages do.
     """
     photographs, values = Path(photographs), run_values(quality, config, seed=seed, num_threads=num_threads)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
@@ -118,11 +127,14 @@ def reconstruct_photographs(
     _require_inputs(values.of("match", PairSelectionOptions))
     begin_output(photographs, output, values)
     database = output / DATABASE
+    removed = remove_gone(database, photographs, output / MODELS)
     extraction = _extracted(database, photographs, values, progress)
     _require_two(database, photographs, extraction.skipped)
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     options = values.of("reconstruct", ReconstructionOptions)
-    reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
+    settings = {"images": photographs, "options": options, "progress": progress}
+    extension = extended(database, output / MODELS, **settings)
+    reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
     with FeatureStore(database) as features:
         names = {*features.images(), *extraction.skipped}
     return RunResult(
@@ -132,8 +144,10 @@ def reconstruct_photographs(
         matching=matching,
         refinement=refinement,
         reconstruction=reconstruction,
+        extension=extension,
+        removed=removed,
         total=len(names),
-        left_out=tuple(sorted(names - _registered(reconstruction))),
+        left_out=tuple(sorted(names - _registered(extension, reconstruction))),
     )
 
 
@@ -203,9 +217,7 @@ def _told(summary: Summary) -> Summary:
     return summary
 
 
-def _registered(result: ReconstructionResult) -> set[str]:
+def _registered(extension: ExtensionResult | None, reconstruction: ReconstructionResult | None) -> set[str]:
     """Names of the images of the first model."""
-    if not result.models:
-        return set()
-    model = pycolmap.Reconstruction(result.models[0])
-    return {model.images[image_id].name for image_id in model.reg_image_ids()}
+    models = [extension.model] if extension else reconstruction.models
+    return names_of(read_model(models[0])) if models else set()
