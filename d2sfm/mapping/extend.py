@@ -61,9 +61,9 @@ class ExtensionResult:
     def __str__(self) -> str:
         lines = [table([self.statistics], self.images, [self.model.name])]
         lines += [f"not placed: {printable(name)} {reason}" for name, reason in self.not_placed.items()]
-        text = f"extend: {len(self.added)} images added, {len(self.not_placed)} could not be placed, "
-        lines += [f"{text}{self.statistics.images} in {self.model}, {self.seconds:.1f} s"]
-        return "\n".join(lines)
+        done = f"{len(self.added)} images added" if self.added or self.not_placed else "nothing to add"
+        text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
+        return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
 
 
 def extend(

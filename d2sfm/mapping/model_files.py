@@ -125,9 +125,9 @@ def require_replaceable(output: Path) -> None:
 
 def require_elsewhere(output: Path, model: Path) -> None:
     """As ``require_replaceable``, and RuntimeError where a model that is read would be replaced."""
-    require_replaceable(output)
     if any(model.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
         raise RuntimeError(f"{output} holds {model}, which would be replaced: give another --output")
+    require_replaceable(output)
 
 
 def replace_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool = False, ply: bool = False) -> None:
