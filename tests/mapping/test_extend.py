@@ -199,6 +199,7 @@ def test_too_few_points_and_no_common_pose_are_told_apart(scene, database, model
         one = f"(SELECT min(pair_id) FROM two_view_geometries WHERE rows >= 18 AND {of_last})"
         connection.execute(f"DELETE FROM two_view_geometries WHERE {of_last} AND pair_id != {one}")
         connection.execute(f"UPDATE two_view_geometries SET rows = 18, data = substr(data, 1, 144) WHERE {of_last}")
+        connection.execute(f"UPDATE matches SET rows = 18, data = substr(data, 1, 144) WHERE {of_last}")
     few = extend(database, model, tmp_path / "few")
     assert re.match(r"has matches with \d+ points of the model, 30 are needed", few.not_placed[last])
     shutil.copy(scene[0], database)
