@@ -107,11 +107,10 @@ def extend(
             with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
                 growth.place(bar.update)
             placed, reasons = growth.placed, why_not(store, given, growth)
-        is_adjusted = adjust and bool(placed)
-        if is_adjusted:
-            growth.adjust_all()
-        growth.finish()
-        grown = found.model
+        is_adjusted = adjust and bool(placed) and growth.adjust_all()
+        if adjust and placed and not is_adjusted:
+            logger.warning("adjusted, images lost their points: all that is old is as it was")
+        grown = growth.finish()
         if placed:
             colour([grown], photographs_folder(database, images))
         (align if is_adjusted else put_back)(grown, known)

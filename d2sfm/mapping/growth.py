@@ -7,6 +7,7 @@ import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, incremental_options, robust_options
+from d2sfm.mapping.quality import statistics
 
 ROUNDS = 3  # of completing tracks and adjusting, at the end; each looks for images that can be placed now
 ADJUSTMENTS = 2  # of old and new; a third one changes nothing
@@ -71,14 +72,15 @@ class Growth:
                 self._adjust(self.placed)
             self._drop_weak()
 
-    def adjust_all(self) -> None:
-        """Adjust old and new together, as mapping does; the world moves a little, too.
+    def adjust_all(self) -> bool:
+        """Adjust old and new together, as mapping does; the world moves a little, too. Returns whether that went well:
+        all images keep the support that they have, and cameras stay possible. Where not, all is as it was.
 
         All images are triangulated again and again: points that poses and focal lengths of fewer images were too wrong
         for are what a model of all images at once has more. With cameras that were estimated from few images, rotations
         were 1.5 to 2 times as far off without.
         """
-        options, mapper = self._options, self._mapper
+        options, mapper, before = self._options, self._mapper, pycolmap.Reconstruction(self.model)
         for _ in range(ADJUSTMENTS):
             with quiet_pycolmap():
                 self._triangulate_all()
@@ -92,16 +94,29 @@ class Growth:
                 )
                 self._triangulate_all()
             adjust_robustly(self.model, self._given, self._refines_distortion, mapper.observation_manager)
+        is_whole = set(before.reg_image_ids()) == set(self.model.reg_image_ids())
+        if is_whole and self._is_sound() and statistics(self.model).supported >= statistics(before).supported:
+            return True
+        self.model = before
+        return False
+
+    def _is_sound(self) -> bool:
+        limits = self._options.mapper
+        ratios = limits.min_focal_length_ratio, limits.max_focal_length_ratio, limits.max_extra_param
+        used = {self.model.images[image_id].camera_id for image_id in self.model.reg_image_ids()}
+        return not any(self.model.cameras[camera_id].has_bogus_params(*ratios) for camera_id in used)
 
     def _triangulate_all(self) -> None:
         for image_id in sorted(self.model.reg_image_ids()):
             self._mapper.triangulate_image(self._options.triangulation, image_id)
         self._mapper.complete_and_merge_tracks(self._options.triangulation)
 
-    def finish(self) -> None:
-        """Take what is not in the model out of it; nothing can be placed any more."""
+    def finish(self) -> pycolmap.Reconstruction:
+        """The model without what could not be placed; nothing can be placed any more."""
         with quiet_pycolmap():
             self._mapper.end_reconstruction(False)
+            self.model.tear_down()
+        return self.model
 
     def _register_one(self) -> list[int] | None:
         """Ids of the images that were placed, of one frame; None where none can be."""

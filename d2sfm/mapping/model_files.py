@@ -71,7 +71,8 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
         found = [map_coordinates(channel, place, np.float64, order=1) for channel in np.moveaxis(pixels, 2, 0)]
         np.add.at(sums, rows, np.stack(found, axis=1))
         np.add.at(counts, rows, 1)
-    for point_id, mean in zip(ids.tolist(), np.rint(sums / np.maximum(counts, 1)).astype(np.uint8), strict=True):
+    seen = counts[:, 0] > 0  # others keep the colour that they have
+    for point_id, mean in zip(ids[seen].tolist(), np.rint(sums[seen] / counts[seen]).astype(np.uint8), strict=True):
         model.points3D[point_id].color = mean
     return unread
 
