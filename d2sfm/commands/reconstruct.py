@@ -66,10 +66,10 @@ def run(arguments: argparse.Namespace) -> int:
             print_result(arguments, refined)
     settings = {"images": images, "options": options, "progress": progress}
     if arguments.extend is not None:
-        from d2sfm.mapping.extend import extend
+        from d2sfm.mapping.extend import extend_model
 
         files = database, arguments.extend, arguments.output
-        extended = extend(*files, adjust=arguments.extend_adjust, **settings)
+        extended = extend_model(*files, adjust=arguments.extend_adjust, **settings)
         return finish(arguments, extended, is_whole=extended.is_whole)
     from d2sfm.mapping.reconstruct import reconstruct
 

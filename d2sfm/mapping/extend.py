@@ -66,7 +66,7 @@ class ExtensionResult:
         return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
 
 
-def extend(
+def extend_model(
     database: Path | str,
     model: Path | str,
     output: Path | str,

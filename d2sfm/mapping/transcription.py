@@ -103,7 +103,7 @@ def _require_same_keypoints(
 class _Cameras:
     """Those of the model, and those of the database for images that the model lacks.
 
-    Where all images of a camera of the database have one camera in the model, that is it.
+    Where all images of a camera of the database have one camera in the model, or equal ones, that is it.
     """
 
     def __init__(
@@ -116,7 +116,11 @@ class _Cameras:
         partners = defaultdict(set)
         for image_id, image in in_both.items():
             partners[store.camera(image_id).camera_id].add(image.camera_id)
-        self.ids = {of_database: min(found) for of_database, found in partners.items() if len(found) == 1}
+        self.ids = {
+            of_database: min(found)
+            for of_database, found in partners.items()
+            if len({(known.cameras[each].model, *known.cameras[each].params) for each in found}) == 1
+        }
         posed = {image.camera_id for image in known.images.values() if image.has_pose}
         self.all = [known.cameras[camera_id] for camera_id in sorted(posed)]
         taken = set(known.cameras)

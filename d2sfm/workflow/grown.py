@@ -8,7 +8,7 @@ import pycolmap
 from d2sfm.colmap import model_files, read_model
 from d2sfm.database import FeatureStore
 from d2sfm.exchange.remove import remove_images
-from d2sfm.mapping.extend import ExtensionResult, extend
+from d2sfm.mapping.extend import ExtensionResult, extend_model
 from d2sfm.mapping.model_files import finish_model, numbered
 from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.mapping.transcription import OtherKeypoints
@@ -47,7 +47,7 @@ def extended(
         return None
     try:
         settings = {"images": images, "options": options, "progress": progress}
-        result = extend(database, found[0], found[0], adjust=True, **settings)
+        result = extend_model(database, found[0], found[0], adjust=True, **settings)
     except OtherKeypoints:
         logger.info("keypoints are others than those of %s, so that all photographs are mapped anew", found[0])
         return None

@@ -1,5 +1,6 @@
 """Models of exact points, by pycolmap."""
 
+import numpy as np
 import pycolmap
 
 
@@ -49,7 +50,7 @@ def renumbered(model, images, cameras, without=()):
         if image.name not in without:
             moved = pycolmap.Image(
                 name=image.name,
-                keypoints=[point.xy for point in image.points2D],
+                keypoints=np.reshape([point.xy for point in image.points2D], (-1, 2)),
                 camera_id=image.camera_id + cameras,
                 image_id=image.image_id + images,
             )
