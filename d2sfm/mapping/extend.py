@@ -161,7 +161,9 @@ def _growth(
     for pair_id in np.setdiff1d(store.done_pairs(verified=True), given.left_out):
         a, b = image_pairs([pair_id])[0].tolist()
         pairs[a, b] = store.inlier_matches(a, b)
-    held = {found.camera_ids[camera_id] for camera_id in given.constant_cameras if camera_id in found.camera_ids}
+    there = [image_id for image_id in given.names if image_id in found.model.images]
+    of_given = [image_id for image_id in there if store.camera(image_id).camera_id in given.constant_cameras]
+    held = {found.model.images[image_id].camera_id for image_id in of_given}
     rigs = {
         rig_id: rig
         for rig_id, rig in found.model.rigs.items()

@@ -94,17 +94,18 @@ class Growth:
                 )
                 self._triangulate_all()
             adjust_robustly(self.model, self._given, self._refines_distortion, mapper.observation_manager)
-        is_whole = set(before.reg_image_ids()) == set(self.model.reg_image_ids())
-        if is_whole and self._is_sound() and statistics(self.model).supported >= statistics(before).supported:
+        if self._is_as_whole_as(before):
             return True
         self.model = before
         return False
 
-    def _is_sound(self) -> bool:
-        limits = self._options.mapper
-        ratios = limits.min_focal_length_ratio, limits.max_focal_length_ratio, limits.max_extra_param
-        used = {self.model.images[image_id].camera_id for image_id in self.model.reg_image_ids()}
-        return not any(self.model.cameras[camera_id].has_bogus_params(*ratios) for camera_id in used)
+    def _is_as_whole_as(self, before: pycolmap.Reconstruction) -> bool:
+        used = {image.camera_id for image in self.model.images.values() if image.has_pose}
+        return (
+            set(before.reg_image_ids()) == set(self.model.reg_image_ids())
+            and all(map(self._is_possible, used))
+            and statistics(self.model).supported >= statistics(before).supported
+        )
 
     def _triangulate_all(self) -> None:
         for image_id in sorted(self.model.reg_image_ids()):
@@ -166,10 +167,16 @@ class Growth:
                     manager.delete_observation(image_id, place)
 
     def _drop_weak(self) -> None:
-        for image_id in self.placed:
-            image = self.model.images[image_id]
-            if image.num_points3D < self.needed and image.frame_id not in self._old_frames:
-                self._mapper.observation_manager.deregister_frame(image.frame_id)
+        for frame_id in sorted({self.model.images[image_id].frame_id for image_id in self.placed} - self._old_frames):
+            images = [self.model.images[data.id] for data in self.model.frames[frame_id].image_ids]
+            points = sum(image.num_points3D for image in images)
+            if points < self.needed or not all(self._is_possible(image.camera_id) for image in images):
+                self._mapper.observation_manager.deregister_frame(frame_id)
+
+    def _is_possible(self, camera_id: int) -> bool:
+        limits = self._options.mapper
+        ratios = limits.min_focal_length_ratio, limits.max_focal_length_ratio, limits.max_extra_param
+        return not self.model.cameras[camera_id].has_bogus_params(*ratios)
 
 
 def _off(model: pycolmap.Reconstruction, image_id: int, limit_px: float) -> list[int]:

@@ -26,13 +26,11 @@ class Transcription(NamedTuple):
         points keep their ids. Images that only the database has are without a pose, but in frames of known ones.
     old: ids of the images with the other model's poses.
     only_in_model: their names, of those that the database lacks, sorted.
-    camera_ids: ids in the model by the database's.
     """
 
     model: pycolmap.Reconstruction
     old: frozenset[int]
     only_in_model: tuple[str, ...]
-    camera_ids: Mapping[int, int]
 
 
 def transcribed(
@@ -73,7 +71,7 @@ def transcribed(
     for image_id in lacking:
         _add_image(grown, names[image_id], image_id, camera_of[image_id], frame_of[image_id], keypoints[image_id])
     _add_points(grown, known, image_ids)
-    return Transcription(grown, frozenset(image_ids.values()), tuple(only_in_model), cameras.ids)
+    return Transcription(grown, frozenset(image_ids.values()), tuple(only_in_model))
 
 
 def _require_same_keypoints(
