@@ -14,6 +14,7 @@ from support.synthetic_model import renumbered, synthetic_rig
 
 from d2sfm.colmap import read_model
 from d2sfm.exchange.remove import remove_images
+from d2sfm.mapping import growth
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.transcription import OtherKeypoints
@@ -112,6 +113,18 @@ def test_adjusted_all_move_and_the_world_stays(scene, database, model, tmp_path)
     assert np.abs(centres["old"] - centres["new"]).max() < 0.02 * extent
     assert np.abs((centres["old"] - centres["new"]).mean(axis=0)).max() < 1e-9 * extent
     assert compare_with_truth(new, truth).rotation_deg.max() < 0.5
+
+
+def test_an_adjustment_that_spoils_the_model_is_not_taken(scene, database, model, tmp_path, monkeypatch, caplog):
+    def spoil(model, given, refine_distortion, manager):
+        for camera in model.cameras.values():
+            camera.focal_length = 1e-3
+
+    monkeypatch.setattr(growth, "adjust_robustly", spoil)
+    result = extend(database, model, tmp_path / "new", adjust=True)
+    assert (result.added, result.is_adjusted) == (tuple(scene[2][5:]), False)
+    assert "adjusted, images lost their points: all that is old is as it was" in caplog.text
+    assert is_kept(read_model(model), read_model(result.model))
 
 
 def test_a_single_photograph_and_none(scene, database, model, tmp_path):
@@ -339,6 +352,19 @@ def test_new_images_share_the_models_camera_or_bring_their_own(tmp_path, scene):
     found = new.find_image_with_name(min(of_second)).camera
     assert new.cameras[1].params.tolist() == truth.cameras[1].params.tolist()
     assert abs(found.focal_length / truth.cameras[2].focal_length - 1) < 0.01
+
+
+def test_new_images_get_a_camera_that_the_model_has_in_equal_copies(scene, database, tmp_path):
+    """As models of other programs have one for each image."""
+    _, _, names, folder = scene
+    copies = renumbered(read_model(folder), images=0, cameras=0, camera_of_each=True)
+    (tmp_path / "copies").mkdir()
+    copies.write_binary(tmp_path / "copies")
+    result = extend(database, tmp_path / "copies", tmp_path / "new")
+    new = read_model(result.model)
+    assert result.added == tuple(names[5:])
+    assert is_kept(copies, new)
+    assert len(new.cameras) == 5
 
 
 def test_the_seed_gives_one_model(scene, database, model, tmp_path, caplog):
