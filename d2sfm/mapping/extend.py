@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -91,8 +92,7 @@ def extend_model(
     the two have no image in common, the sizes of a photograph differ, or ``output`` holds the model.
     """
     database, model, output = Path(database), Path(model), Path(output)
-    options, started = options or ReconstructionOptions(), time.perf_counter()
-    options = replace(options, mapper=Mapper.INCREMENTAL)
+    options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
     with exclusive(database):
         finish_model(model)
         is_in_place = output.resolve() == model.resolve()
@@ -100,37 +100,59 @@ def extend_model(
             require_elsewhere(output, model)
         known = read_model(model)
         warn_of_unfinished(database, "the model")
-        (given, _), rigs, frames = read_input(database, options), read_rigs(database), read_frames(database)
-        with MatchStore(database) as store:
-            found = _transcribed(known, store, given, rigs, frames, model)
-            growth = _growth(found, known, store, given, options, adjust)
-            with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
-                growth.place(bar.update)
-            placed, reasons = growth.placed, why_not(store, given, growth)
-        is_adjusted = adjust and bool(placed) and growth.adjust_all()
-        if adjust and placed and not is_adjusted:
-            logger.warning("adjusted, images lost their points: all that is old is as it was")
-        grown = growth.finish()
-        if placed:
-            colour([grown], photographs_folder(database, images))
-        (align if is_adjusted else put_back)(grown, known)
-        grown.update_point_3d_errors()
+        given, _ = read_input(database, options)
+        grown = _grown(known, model, given, options, adjust, progress)
+        if grown.placed:
+            colour([grown.model], photographs_folder(database, images))
+        (align if grown.is_adjusted else put_back)(grown.model, known)
+        grown.model.update_point_3d_errors()
         folder = model
         if not is_in_place:
-            [folder] = write_models([grown], output, text=options.text, ply=options.ply)
-        elif placed:
-            replace_model(grown, model, text=options.text, ply=options.ply)
+            [folder] = write_models([grown.model], output, text=options.text, ply=options.ply)
+        elif grown.placed:
+            replace_model(grown.model, model, text=options.text, ply=options.ply)
     return ExtensionResult(
         model=folder,
-        statistics=statistics(grown, given.pixel_factor),
-        added=tuple(sorted(grown.images[image_id].name for image_id in placed)),
-        not_placed=reasons,
-        only_in_model=found.only_in_model,
-        is_adjusted=is_adjusted,
-        images=len(given.names) + len(found.only_in_model),
+        statistics=statistics(grown.model, given.pixel_factor),
+        added=tuple(sorted(grown.model.images[image_id].name for image_id in grown.placed)),
+        not_placed=grown.not_placed,
+        only_in_model=grown.only_in_model,
+        is_adjusted=grown.is_adjusted,
+        images=len(given.names) + len(grown.only_in_model),
         unusable=given.unusable,
         seconds=time.perf_counter() - started,
     )
+
+
+class _Grown(NamedTuple):
+    """A model with what could be placed, and ids of that; the rest as in ``ExtensionResult``."""
+
+    model: pycolmap.Reconstruction
+    placed: list[int]
+    not_placed: Mapping[str, str]
+    only_in_model: tuple[str, ...]
+    is_adjusted: bool
+
+
+def _grown(
+    known: pycolmap.Reconstruction,
+    called: Path,
+    given: MappingInput,
+    options: ReconstructionOptions,
+    adjust: bool,
+    progress: bool,
+) -> _Grown:
+    rigs, frames = read_rigs(given.database), read_frames(given.database)
+    with MatchStore(given.database) as store:
+        found = _transcribed(known, store, given, rigs, frames, called)
+        growth = _growth(found, known, store, given, options, adjust)
+        with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
+            growth.place(bar.update)
+        placed, reasons = growth.placed, why_not(store, given, growth)
+    is_adjusted = adjust and bool(placed) and growth.adjust_all()
+    if adjust and placed and not is_adjusted:
+        logger.warning("adjusted, images lost their points: all that is old is as it was")
+    return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted)
 
 
 def _transcribed(

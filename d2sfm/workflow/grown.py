@@ -6,8 +6,7 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.colmap import model_files, read_model
-from d2sfm.database import FeatureStore
-from d2sfm.exchange.remove import remove_images
+from d2sfm.database import FeatureStore, exclusive, remove_photographs
 from d2sfm.mapping.extend import ExtensionResult, extend_model
 from d2sfm.mapping.model_files import finish_model, numbered
 from d2sfm.mapping.model_removal import remove_from_model
@@ -31,9 +30,10 @@ def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, .
         gone = missing_photographs(photographs, list(features.images()))
     if gone:
         logger.info("gone since an earlier run, so that the model loses them: %s", first_of(gone, "photograph"))
-        for folder in _models(models):
-            remove_from_model(folder, gone)
-        remove_images(database, gone)
+        with exclusive(database):
+            for folder in _models(models):
+                remove_from_model(folder, gone)
+            remove_photographs(database, gone)
     return tuple(gone)
 
 
