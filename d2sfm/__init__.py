@@ -36,6 +36,7 @@ _PUBLIC = {
     "matching.neighbours": "mutual_nearest_neighbours",
     "refinement.refine": "refine_database restore_database",
     "refinement.refine_matches": "refine_matches",
+    "mapping.extend": "extend_model",
     "mapping.reconstruct": "reconstruct",
     "mapping.triangulate": "triangulate",
     "georeference.georeference": "georeference_model",

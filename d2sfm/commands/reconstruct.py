@@ -1,6 +1,7 @@
 """The command ``d2sfm reconstruct``."""
 
 import argparse
+from pathlib import Path
 
 from d2sfm.commands.arguments import (
     NO_MODELS,
@@ -15,12 +16,14 @@ from d2sfm.console import finish, print_result, shows_progress
 from d2sfm.options import MapCacheOptions, ReconstructionOptions, RefinementOptions
 
 RESULT, REFINEMENT = "mapping.reconstruct.ReconstructionResult", "refinement.summary.RefinementSummary"
+EXTENSION = "mapping.extend.ExtensionResult"
+OF_STARTS = ("mapper", "min_starts", "max_starts", "time_budget")  # which a model that is there does not need
 
 
 def add(commands) -> None:
     """Add the command's parser."""
     left, text = f"{NO_MODELS}; refinement goes on where it was", "cameras and points from a matched database"
-    parser = add_command(commands, "reconstruct", run, text, left, RESULT, refine=REFINEMENT)
+    parser = add_command(commands, "reconstruct", run, text, left, RESULT, refine=REFINEMENT, extend=EXTENSION)
     add_main_database(parser)
     add_output(parser, "sparse", "folder of the models")
     add_images(parser, "folder of the photographs, for refinement and point colours")
@@ -31,6 +34,18 @@ def add(commands) -> None:
         help="map keypoints as they are; those of d2sfm that are not refined are refined first otherwise, with d2sfm "
         "refine's defaults and this seed, where the photographs are there and the database can be written",
     )
+    parser.add_argument(
+        "--extend",
+        type=Path,
+        metavar="MODEL",
+        help="folder of a COLMAP model that the other photographs of the database are placed in; its poses, cameras "
+        "and points stay as they are, and so do its files, unless --output is the same folder (default: none)",
+    )
+    parser.add_argument(
+        "--extend-adjust",
+        action="store_true",
+        help="with --extend: adjust all poses, cameras and points together; the world as a whole stays where it was",
+    )
     add_options(parser, ReconstructionOptions, MapCacheOptions)
 
 
@@ -40,8 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     database, images, progress = arguments.database, arguments.images, shows_progress(arguments)
     if cache != MapCacheOptions() and not arguments.refine:
         raise ValueError("--cache and --cache-limit are for refinement, which --no-refine leaves out")
-    from d2sfm.mapping.reconstruct import reconstruct
-
+    _require_fitting(arguments, options)
     if arguments.refine:
         from d2sfm.workflow.refine_first import refine_first
 
@@ -50,5 +64,23 @@ def run(arguments: argparse.Namespace) -> int:
         refined = refine_first(database, images, options=refinement, cache=cache, way_out=way_out, progress=progress)
         if refined is not None:
             print_result(arguments, refined)
-    result = reconstruct(database, arguments.output, images=images, options=options, progress=progress)
+    settings = {"images": images, "options": options, "progress": progress}
+    if arguments.extend is not None:
+        from d2sfm.mapping.extend import extend_model
+
+        files = database, arguments.extend, arguments.output
+        extended = extend_model(*files, adjust=arguments.extend_adjust, **settings)
+        return finish(arguments, extended, is_whole=extended.is_whole)
+    from d2sfm.mapping.reconstruct import reconstruct
+
+    result = reconstruct(database, arguments.output, **settings)
     return finish(arguments, result, is_whole=bool(result.models) and not result.unusable)
+
+
+def _require_fitting(arguments: argparse.Namespace, options: ReconstructionOptions) -> None:
+    """ValueError for options that would do nothing."""
+    if arguments.extend is None and arguments.extend_adjust:
+        raise ValueError("--extend-adjust goes with --extend MODEL")
+    for name in OF_STARTS if arguments.extend is not None else ():
+        if getattr(options, name) != getattr(ReconstructionOptions, name):
+            raise ValueError(f"--{name.replace('_', '-')} is for mapping anew, not for --extend")

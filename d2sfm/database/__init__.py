@@ -12,5 +12,5 @@ from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outda
 from d2sfm.database.pair_overwriting import PairsAnew, begin_overwriting_pairs, end_overwriting_pairs, pairs_anew
 from d2sfm.database.photograph_import import by_camera_group, estimated_cameras, import_photographs, remove_photographs
 from d2sfm.database.refinement_store import RefinementStore
-from d2sfm.database.rigs import apply_rig_config, read_rigs
+from d2sfm.database.rigs import apply_rig_config, read_frames, read_rigs
 from d2sfm.database.stored import ImageRow

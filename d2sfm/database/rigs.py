@@ -66,6 +66,12 @@ def read_rigs(path: Path) -> dict[int, pycolmap.Rig]:
         return {rig.rig_id: rig for rig in database.read_all_rigs()}
 
 
+def read_frames(path: Path) -> list[list[int]]:
+    """The frames as ids of their images. Raises RuntimeError where pycolmap can't open the database."""
+    with open_pycolmap(path) as database:
+        return [[data.id for data in frame.image_ids] for frame in database.read_all_frames()]
+
+
 def _require_fitting(cameras: list[RigCamera], images: list[ImageRow], config: Path) -> None:
     """RuntimeError where COLMAP would stop in the middle, or give an image two frames."""
     prefix_of: dict[int, str] = {}

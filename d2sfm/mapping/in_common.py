@@ -27,7 +27,7 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
     """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
-    ids = {name: image_id for name, image_id in store.image_ids().items() if _has_usable(store, image_id)}
+    ids = {name: image_id for name, image_id in store.image_ids().items() if has_usable(store, image_id)}
     if not len(store.done_pairs(verified=True)):
         raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
@@ -47,7 +47,7 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
     return InCommon(model, without_pose, without_features)
 
 
-def _has_usable(store: MatchStore, image_id: int) -> bool:
+def has_usable(store: MatchStore, image_id: int) -> bool:
     """Whether an image has keypoints that can be used; a warning where it has others."""
     try:
         return store.has_keypoints(image_id) and store.keypoints(image_id) is not None

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pycolmap
 from scipy.ndimage import map_coordinates
 
 from d2sfm.database import FeatureStore
-from d2sfm.models import write_model
+from d2sfm.models import PLY_NAME, write_model
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.text import first_of
@@ -70,7 +71,8 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
         found = [map_coordinates(channel, place, np.float64, order=1) for channel in np.moveaxis(pixels, 2, 0)]
         np.add.at(sums, rows, np.stack(found, axis=1))
         np.add.at(counts, rows, 1)
-    for point_id, mean in zip(ids.tolist(), np.rint(sums / np.maximum(counts, 1)).astype(np.uint8), strict=True):
+    seen = counts[:, 0] > 0  # others keep the colour that they have
+    for point_id, mean in zip(ids[seen].tolist(), np.rint(sums[seen] / counts[seen]).astype(np.uint8), strict=True):
         model.points3D[point_id].color = mean
     return unread
 
@@ -120,3 +122,46 @@ def require_replaceable(output: Path) -> None:
         ]
         if others:
             raise RuntimeError(f"{folder} holds {others[0]}, which is no part of a model: give another --output")
+
+
+def require_elsewhere(output: Path, model: Path) -> None:
+    """As ``require_replaceable``, and RuntimeError where a model that is read would be replaced."""
+    if any(model.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
+        raise RuntimeError(f"{output} holds {model}, which would be replaced: give another --output")
+    require_replaceable(output)
+
+
+def replace_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool = False, ply: bool = False) -> None:
+    """Write a model in the place of the one in a folder, all at once, in the formats that it has there and those asked
+    for; other files in the folder stay. A kill loses neither, see ``finish_model``."""
+    folder = folder.resolve()
+    names = {path.name for path in folder.iterdir()}
+    with part_of(folder) as part:
+        new = part / folder.name
+        new.mkdir(parents=True)
+        write_model(
+            model,
+            new,
+            called=folder,
+            binary="images.bin" in names,
+            text=text or "images.txt" in names,
+            ply=ply or PLY_NAME in names,
+        )
+        for path in folder.iterdir():
+            if path.stem not in MODEL_FILES or path.suffix not in MODEL_SUFFIXES:
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, new / path.name)
+        sync(part)
+        put_in_place(part, [folder], _replaced(folder))
+
+
+def finish_model(folder: Path) -> None:
+    """Put a model in its place that a killed run has left beside it, by ``replace_model`` or ``write_models``."""
+    folder = folder.resolve()
+    if folder.parent.is_dir():
+        finish_putting(folder.parent, [folder] if folder.exists() else [], _replaced(folder))
+        finish_putting(folder.parent, numbered(folder.parent), _IN_OUTPUT)
+
+
+def _replaced(folder: Path) -> str:
+    """Of what a killed run leaves beside the folder."""
+    return f"{folder.name}.removal"

@@ -124,8 +124,15 @@ def with_distortion(
     return released
 
 
-def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_distortion: bool = False) -> None:
+def adjust_robustly(
+    model: pycolmap.Reconstruction,
+    given: MappingInput,
+    refine_distortion: bool = False,
+    manager: pycolmap.ObservationManager | None = None,
+) -> None:
     """Bundle adjustment with Cauchy's loss, in place, then the mapper's filter of observations.
+
+    manager: of a mapper that goes on with the model.
 
     Cameras in constant rigs then have their very poses; the incremental pipeline, too, changes these by its rounding.
 
@@ -135,13 +142,6 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
     held = _put_back_rigs(model, given)
     if not model.num_points3D():
         return
-    options = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
-    options.refine_extra_params = refine_distortion
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    options.ceres.loss_function_scale = LOSS_SHARE * given.max_error_px
-    options.ceres.solver_options.num_threads = given.num_threads
-    options.ceres.solver_options.function_tolerance = SETTLED  # COLMAP's 0 took all of 100 steps
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in model.reg_image_ids():
         config.add_image(image_id)
@@ -154,12 +154,24 @@ def adjust_robustly(model: pycolmap.Reconstruction, given: MappingInput, refine_
     else:
         config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     with quiet_pycolmap():
-        pycolmap.create_default_bundle_adjuster(options, config, model).solve()
+        pycolmap.create_default_bundle_adjuster(robust_options(given, refine_distortion), config, model).solve()
         limits = incremental_options(given, Trial(seed=0)).mapper
-        pycolmap.ObservationManager(model).filter_all_points3D(
+        (manager or pycolmap.ObservationManager(model)).filter_all_points3D(
             limits.filter_max_reproj_error, limits.filter_min_tri_angle
         )
         model.update_point_3d_errors()
+
+
+def robust_options(given: MappingInput, refine_distortion: bool) -> pycolmap.BundleAdjustmentOptions:
+    """Of bundle adjustment with Cauchy's loss, see ``adjust_robustly``."""
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_extra_params = refine_distortion
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = LOSS_SHARE * given.max_error_px
+    options.ceres.solver_options.num_threads = given.num_threads
+    options.ceres.solver_options.function_tolerance = SETTLED  # COLMAP's 0 took all of 100 steps
+    return options
 
 
 def _put_back_rigs(model: pycolmap.Reconstruction, given: MappingInput) -> list[pycolmap.sensor_t]:

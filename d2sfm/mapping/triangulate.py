@@ -23,7 +23,7 @@ from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.patience import named_errors
 from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.mapping.in_common import InCommon, in_common
-from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
+from d2sfm.mapping.model_files import colour, photographs_folder, require_elsewhere, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import epipolar_errors_px
@@ -86,7 +86,7 @@ def triangulate(
     database, reference, output = Path(database), Path(reference), Path(output)
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
-        _require_output(output, reference)
+        require_elsewhere(output, reference)
         poses, limits = read_model(reference), _limits(database, options)
         warn_of_unfinished(database, "the model")
         with scratch_folder() as folder:
@@ -123,13 +123,6 @@ class _Limits(NamedTuple):
         """As in mapping."""
         found = [self.factors[image_id] for image_id in model.images if image_id in self.factors]
         return self.threshold.pixel_factor(typical_factor(found))
-
-
-def _require_output(output: Path, reference: Path) -> None:
-    """RuntimeError where models can't be written there, or the reference would be replaced."""
-    require_replaceable(output)
-    if any(reference.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
-        raise RuntimeError(f"{output} holds the reference, which would be replaced: give another --output")
 
 
 def _limits(database: Path, options: TriangulationOptions) -> _Limits:

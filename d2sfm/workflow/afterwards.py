@@ -1,12 +1,10 @@
 """What a run makes of its first model, where it is asked for."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from d2sfm.georeference.georeference import georeference_model
 from d2sfm.georeference.result import GeoreferenceResult
-from d2sfm.mapping.reconstruct import ReconstructionResult
 from d2sfm.options import GeoreferenceOptions, MaskOptions, PhotographOptions, UndistortionOptions
 from d2sfm.text import first_line
 from d2sfm.undistortion.undistort import UndistortionSummary, undistort
@@ -17,18 +15,17 @@ logger = logging.getLogger(__name__)
 
 
 def georeference_first(
-    reconstruction: ReconstructionResult, database: Path, output: Path, values: RunValues
+    model: Path | None, database: Path, output: Path, values: RunValues
 ) -> tuple[GeoreferenceResult | None, dict[str, str]]:
     """The first model at its place, in a folder of the output.
 
     None where there is no model, or where it can't be, with the reason in words by the stage's name, and in the log:
     the hours before are not lost for that.
     """
-    if not reconstruction.models:
+    if model is None:
         return None, {}
     options = values.of("georeference", GeoreferenceOptions)
     try:
-        model = reconstruction.models[0]
         return georeference_model(model, output / GEOREFERENCED, database=database, options=options), {}
     except (ValueError, RuntimeError) as error:
         logger.warning("not georeferenced: %s", first_line(error))
@@ -36,12 +33,12 @@ def georeference_first(
 
 
 def undistort_first(
-    models: Sequence[Path], photographs: Path, output: Path, values: RunValues, progress: bool
+    model: Path | None, photographs: Path, output: Path, values: RunValues, progress: bool
 ) -> UndistortionSummary | None:
     """The photographs of the first model without distortion, in a folder of the output, where a layout is asked for."""
     options = values.of("undistort", UndistortionOptions)
-    if not models or options.layout is None:
+    if model is None or options.layout is None:
         return None
     masks, limits = values.of("extract", MaskOptions), values.of("extract", PhotographOptions)
     settings = {"options": options, "masks": masks, "limits": limits, "progress": progress}
-    return undistort(models[0], photographs, output / options.layout, overwrite=True, **settings)
+    return undistort(model, photographs, output / options.layout, overwrite=True, **settings)

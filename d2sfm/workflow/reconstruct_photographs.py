@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import pycolmap
-
+from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.georeference.georeference import require_libraries
 from d2sfm.georeference.result import GeoreferenceResult
+from d2sfm.mapping.extend import ExtensionResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
@@ -44,6 +44,7 @@ from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.afterwards import georeference_first, undistort_first
+from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.values import ONLY, RunValues, run_values
@@ -62,7 +63,9 @@ class RunResult:
     extraction: ExtractionSummary
     matching: MatchSummary | None
     refinement: RefinementSummary | None
-    reconstruction: ReconstructionResult
+    reconstruction: ReconstructionResult | None
+    extension: ExtensionResult | None = None  # of the model that an earlier run made, instead of a reconstruction
+    removed: tuple[str, ...] = ()  # images whose photographs are gone since an earlier run
     georeference: GeoreferenceResult | None  # of the first model
     undistortion: UndistortionSummary | None  # the same
     total: int  # photographs
@@ -78,17 +81,17 @@ class RunResult:
     @property
     def is_whole(self) -> bool:
         """Whether there is a model, and nothing of the database had to be passed over."""
-        passed_over = self.reconstruction.unusable or (self.refinement and self.refinement.skipped)
-        return bool(self.reconstruction.models) and not passed_over and not self.not_done
+        made = self.extension or self.reconstruction
+        passed_over = made.unusable or (self.refinement and self.refinement.skipped)
+        return _best(self.extension, self.reconstruction) is not None and not passed_over and not self.not_done
 
     def __str__(self) -> str:
-        lines = [self.reconstruction, self.georeference, self.undistortion, self._sentence()]
+        lines = [self.extension or self.reconstruction, self.georeference, self.undistortion, self._sentence()]
         return "\n".join(str(line) for line in lines if line is not None)
 
     def _sentence(self) -> str:
-        if not self.reconstruction.models:
+        if (model := _best(self.extension, self.reconstruction)) is None:
             return f"run: no model of {self.total} photographs; what is done is in {self.output}"
-        [model, *_] = self.reconstruction.models
         paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
         arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
         text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}; look at it with "
@@ -96,6 +99,8 @@ class RunResult:
         if not self.left_out:
             return text
         rest = first_of(self.left_out, "photograph")
+        if self.extension:
+            return f"{text}; not in it: {rest}, with the reasons above"
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
         return f"{text}; not in it: {rest}, try photographs between those and the rest, or a higher --quality"
@@ -120,13 +125,13 @@ def reconstruct_photographs(
     ``georeferenced``. layout: what the first model's photographs, georeferenced where it is, are also written for
     without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see ``values.run_values``.
 
-    What a stopped run did is not done again, and photographs that were added since are taken in: keypoints that are
-    refined by then stay, and those of the new ones are aligned with them.
+    What a stopped run did is not done again. Photographs that were added since are placed in the model of an earlier
+    run, which is adjusted with them and stays where it was; those that are gone leave the database and the models.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
-    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``) or fewer than
-    two photographs can be used; and as the stages do.
+    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``), fewer than
+    two photographs can be used, or more than half are gone; and as the stages do.
     """
     values = run_values(quality, config, seed=seed, num_threads=num_threads, layout=layout)
     photographs = Path(photographs)
@@ -135,13 +140,16 @@ def reconstruct_photographs(
     _require_inputs(values, georeferenced)
     begin_output(photographs, output, values)
     database = output / DATABASE
+    removed = remove_gone(database, photographs, output / MODELS)
     extraction = _extracted(database, photographs, values, progress)
     _require_two(database, photographs, extraction.skipped)
     matching, refinement = _matched_and_refined(database, photographs, values, progress)
     options = values.of("reconstruct", ReconstructionOptions)
-    reconstruction = reconstruct(database, output / MODELS, images=photographs, options=options, progress=progress)
-    placed, not_done = georeference_first(reconstruction, database, output, values) if georeferenced else (None, {})
-    models = [placed.output] if placed else reconstruction.models
+    settings = {"images": photographs, "options": options, "progress": progress}
+    extension = extended(database, output / MODELS, **settings)
+    reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
+    model = _best(extension, reconstruction)
+    placed, not_done = georeference_first(model, database, output, values) if georeferenced else (None, {})
     names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
@@ -150,10 +158,12 @@ def reconstruct_photographs(
         matching=matching,
         refinement=refinement,
         reconstruction=reconstruction,
+        extension=extension,
+        removed=removed,
         georeference=placed,
-        undistortion=undistort_first(models, photographs, output, values, progress),
+        undistortion=undistort_first(placed.output if placed else model, photographs, output, values, progress),
         total=len(names),
-        left_out=tuple(sorted(names - _registered(reconstruction))),
+        left_out=tuple(sorted(names - (names_of(read_model(model)) if model else set()))),
         not_done=not_done,
     )
 
@@ -230,9 +240,6 @@ def _told(summary: Summary) -> Summary:
     return summary
 
 
-def _registered(result: ReconstructionResult) -> set[str]:
-    """Names of the images of the first model."""
-    if not result.models:
-        return set()
-    model = pycolmap.Reconstruction(result.models[0])
-    return {model.images[image_id].name for image_id in model.reg_image_ids()}
+def _best(extension: ExtensionResult | None, reconstruction: ReconstructionResult | None) -> Path | None:
+    """The folder of the first model."""
+    return extension.model if extension else next(iter(reconstruction.models), None)

@@ -118,6 +118,8 @@ def test_reconstruct_and_triangulate(work, run):
     made = run("reconstruct", "scene.db", "--output", "out")["results"]["reconstruct"]
     assert made["models"] == ["out/0"]
     assert made["statistics"][0]["images"] == made["kept"]["best"]["images"] == 5
+    extended = run("reconstruct", "scene.db", "--output", "new", "--extend", "out/0")["results"]["extend"]
+    assert (extended["model"], extended["added"], extended["not_placed"]) == ("new/0", [], {})
     found = run("triangulate", "scene.db", "--reference", "truth")
     assert found["results"]["triangulate"]["statistics"]["images"] == 5
 

@@ -8,6 +8,7 @@ import pytest
 from support.synthetic_model import synthetic_rig
 
 from d2sfm.cli import main
+from d2sfm.mapping.model_removal import remove_from_model
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,38 @@ def test_a_cache_goes_with_refinement(database, tmp_path, capsys):
     for option in (("--cache", str(tmp_path / "maps")), ("--cache-limit", "1")):
         assert reconstruct(database, tmp_path / "sparse", "--no-refine", *option) == 2
         assert "--cache and --cache-limit are for refinement, which --no-refine" in capsys.readouterr().err
+
+
+def test_a_model_is_extended_in_its_place_or_elsewhere(database, tmp_path, capsys):
+    assert reconstruct(database, tmp_path / "sparse", "--max-starts", "1") == 0
+    model = tmp_path / "sparse" / "0"
+    remove_from_model(model, ["camera000001_frame000005.png"])
+    options = ("--extend", str(model), "--num-threads", "1")
+    capsys.readouterr()
+    assert reconstruct(database, tmp_path / "sparse", *options) == 2
+    assert "holds" in capsys.readouterr().err
+    assert reconstruct(database, tmp_path / "new", *options, "--text") == 0
+    assert "extend: 1 images added, 6 of 6 are in " in capsys.readouterr().out
+    assert {"images.bin", "images.txt"} <= {path.name for path in (tmp_path / "new" / "0").iterdir()}
+    assert len(pycolmap.Reconstruction(model).images) == 5
+    assert reconstruct(database, model, *options, "--extend-adjust") == 0
+    assert len(pycolmap.Reconstruction(model).images) == 6
+    assert reconstruct(database, model, *options) == 0
+    assert "nothing to add" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (("--extend-adjust",), "--extend-adjust goes with --extend MODEL"),
+        (("--extend", "m", "--mapper", "global"), "--mapper is for mapping anew, not for --extend"),
+        (("--extend", "m", "--max-starts", "3"), "--max-starts is for mapping anew, not for --extend"),
+        (("--extend", "m"), "no COLMAP model in m"),
+    ],
+)
+def test_what_does_not_go_with_extending_is_refused(database, tmp_path, options, error, capsys):
+    assert reconstruct(database, tmp_path / "sparse", *options) == 2
+    assert error in capsys.readouterr().err
 
 
 @pytest.mark.slow

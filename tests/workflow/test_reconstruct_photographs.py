@@ -179,11 +179,34 @@ def test_photographs_that_come_later_are_taken_in_and_bad_ones_named(photographs
     assert "not in it: 1 photograph (broken.png), try" in str(first)
     (tmp_path / "later.png").rename(photographs / "4.png")
     second = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
-    assert second.reconstruction.statistics[0].images == 5
+    assert (second.total, second.left_out, second.is_whole) == (6, ("broken.png",), True)
+    assert "5 of 6 photographs are in" in str(second)
     with FeatureStore(tmp_path / "model" / "db.db") as features:
         assert not features.unrefined()
     again = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
     assert (again.matching, again.refinement.moved) == (None, 0)
+
+
+@pytest.mark.slow
+def test_photographs_that_are_taken_away_leave_the_model_which_stays_otherwise(photographs, tmp_path, capsys):
+    output = tmp_path / "model"
+    reconstruct_photographs(photographs, output, config=QUICK)
+    before = pycolmap.Reconstruction(output / "sparse" / "0")
+    (photographs / "0.png").unlink()
+    result = reconstruct_photographs(photographs, output, config=QUICK)
+    assert (result.removed, result.total, result.left_out) == (("0.png",), 4, ())
+    assert result.reconstruction is None
+    after = pycolmap.Reconstruction(output / "sparse" / "0")
+    assert sorted(image.name for image in after.images.values()) == ["1.png", "2.png", "3.png", "4.png"]
+    for image in after.images.values():
+        expected = before.find_image_with_name(image.name).cam_from_world().matrix()
+        assert (image.cam_from_world().matrix() == expected).all()
+    for name in ("1.png", "2.png", "3.png"):
+        (photographs / name).unlink()
+    arguments = ["run", str(photographs), "--output", str(output), "--config", str(output / "run.toml"), "--quiet"]
+    assert main(arguments) == 2
+    assert "3 of 4 photographs are not in" in capsys.readouterr().err
+    assert model_of(output)
 
 
 @pytest.mark.slow

@@ -1,0 +1,202 @@
+"""Photographs that a model lacks, placed in it.
+
+d2sfm reconstruct --extend sparse/0 --database db.db --output extended
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pycolmap
+from tqdm import tqdm
+
+from d2sfm.colmap import read_model
+from d2sfm.database import MatchStore, exclusive, read_frames, read_rigs
+from d2sfm.database.pair_ids import image_pairs
+from d2sfm.mapping.growth import Growth
+from d2sfm.mapping.in_common import has_usable
+from d2sfm.mapping.model_files import (
+    colour,
+    finish_model,
+    photographs_folder,
+    replace_model,
+    require_elsewhere,
+    write_models,
+)
+from d2sfm.mapping.not_placed import why_not
+from d2sfm.mapping.old_frame import align, put_back
+from d2sfm.mapping.one_run import MappingInput
+from d2sfm.mapping.quality import ModelStatistics, statistics, table
+from d2sfm.mapping.reconstruct import read_input
+from d2sfm.mapping.transcription import Transcription, transcribed
+from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.text import first_of, printable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtensionResult:
+    """What was placed in a model, and what was not."""
+
+    model: Path  # folder
+    statistics: ModelStatistics
+    added: tuple[str, ...]  # names of images, sorted
+    not_placed: Mapping[str, str]  # images of the database that the model lacks, with the reason
+    only_in_model: tuple[str, ...]  # images that the database lacks; they stay
+    is_adjusted: bool  # whether old poses, cameras and points moved
+    images: int  # of the database and the model
+    unusable: int = 0  # verified pairs that were left out, as their rows can't be used
+    seconds: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether something could be placed, where there was something to place, and nothing was passed over."""
+        return bool(self.added or not self.not_placed) and not self.unusable
+
+    def __str__(self) -> str:
+        lines = [table([self.statistics], self.images, [self.model.name])]
+        lines += [f"not placed: {printable(name)} {reason}" for name, reason in self.not_placed.items()]
+        done = f"{len(self.added)} images added" if self.added or self.not_placed else "nothing to add"
+        text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
+        return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
+
+
+def extend_model(
+    database: Path | str,
+    model: Path | str,
+    output: Path | str,
+    *,
+    adjust: bool = False,
+    images: Path | str | None = None,
+    options: ReconstructionOptions | None = None,
+    progress: bool = False,
+) -> ExtensionResult:
+    """Place the images of the database that a model lacks in it, and write ``output``/0.
+
+    model: folder of a COLMAP model whose points are of the database's keypoints; images are the same by name. Those
+    that only the model has stay in it. Its poses, cameras and points stay to the last bit, but for quaternions that are
+    not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
+    instead, the world as a whole does not. output: where it is the model's own folder, the result takes its place,
+    where anything was placed; other numbered models in it are replaced, see ``write_models``. images: the folder of the
+    photographs, for point colours only (default: the one that extraction recorded). options: mapper and those of starts
+    do not matter.
+
+    Raises FileNotFoundError where there is no database or model, OtherKeypoints (a RuntimeError) where the points are
+    not of the database's keypoints, RuntimeError where something can't be read or written, there are no verified pairs,
+    the two have no image in common, the sizes of a photograph differ, or ``output`` holds the model.
+    """
+    database, model, output = Path(database), Path(model), Path(output)
+    options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
+    with exclusive(database):
+        finish_model(model)
+        is_in_place = output.resolve() == model.resolve()
+        if not is_in_place:
+            require_elsewhere(output, model)
+        known = read_model(model)
+        warn_of_unfinished(database, "the model")
+        given, _ = read_input(database, options)
+        grown = _grown(known, model, given, options, adjust, progress)
+        if grown.placed:
+            colour([grown.model], photographs_folder(database, images))
+        (align if grown.is_adjusted else put_back)(grown.model, known)
+        grown.model.update_point_3d_errors()
+        folder = model
+        if not is_in_place:
+            [folder] = write_models([grown.model], output, text=options.text, ply=options.ply)
+        elif grown.placed:
+            replace_model(grown.model, model, text=options.text, ply=options.ply)
+    return ExtensionResult(
+        model=folder,
+        statistics=statistics(grown.model, given.pixel_factor),
+        added=tuple(sorted(grown.model.images[image_id].name for image_id in grown.placed)),
+        not_placed=grown.not_placed,
+        only_in_model=grown.only_in_model,
+        is_adjusted=grown.is_adjusted,
+        images=len(given.names) + len(grown.only_in_model),
+        unusable=given.unusable,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Grown(NamedTuple):
+    """A model with what could be placed, and ids of that; the rest as in ``ExtensionResult``."""
+
+    model: pycolmap.Reconstruction
+    placed: list[int]
+    not_placed: Mapping[str, str]
+    only_in_model: tuple[str, ...]
+    is_adjusted: bool
+
+
+def _grown(
+    known: pycolmap.Reconstruction,
+    called: Path,
+    given: MappingInput,
+    options: ReconstructionOptions,
+    adjust: bool,
+    progress: bool,
+) -> _Grown:
+    rigs, frames = read_rigs(given.database), read_frames(given.database)
+    with MatchStore(given.database) as store:
+        found = _transcribed(known, store, given, rigs, frames, called)
+        growth = _growth(found, known, store, given, options, adjust)
+        with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
+            growth.place(bar.update)
+        placed, reasons = growth.placed, why_not(store, given, growth)
+    is_adjusted = adjust and bool(placed) and growth.adjust_all()
+    if adjust and placed and not is_adjusted:
+        logger.warning("adjusted, images lost their points: all that is old is as it was")
+    return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted)
+
+
+def _transcribed(
+    known: pycolmap.Reconstruction,
+    store: MatchStore,
+    given: MappingInput,
+    rigs: Mapping[int, pycolmap.Rig],
+    frames: list[list[int]],
+    model: Path,
+) -> Transcription:
+    keypoints = {image_id: store.keypoints(image_id) for image_id in given.names if has_usable(store, image_id)}
+    found = transcribed(known, store, keypoints, rigs, frames, model)
+    if found.only_in_model:
+        missing = first_of(found.only_in_model, "image")
+        logger.warning("%s of %s not in %s: they stay in the model as they are", missing, model, store.path)
+    return found
+
+
+def _growth(
+    found: Transcription,
+    known: pycolmap.Reconstruction,
+    store: MatchStore,
+    given: MappingInput,
+    options: ReconstructionOptions,
+    adjust: bool,
+) -> Growth:
+    pairs = {}
+    for pair_id in np.setdiff1d(store.done_pairs(verified=True), given.left_out):
+        a, b = image_pairs([pair_id])[0].tolist()
+        pairs[a, b] = store.inlier_matches(a, b)
+    there = [image_id for image_id in given.names if image_id in found.model.images]
+    of_given = [image_id for image_id in there if store.camera(image_id).camera_id in given.constant_cameras]
+    held = {found.model.images[image_id].camera_id for image_id in of_given}
+    rigs = {
+        rig_id: rig
+        for rig_id, rig in found.model.rigs.items()
+        if rig.num_sensors() > 1 and not (adjust and options.refine_rigs)
+    }
+    of_model = replace(
+        given, constant_cameras=frozenset(held if adjust else held | set(known.cameras)), constant_rigs=rigs
+    )
+    return Growth(found.model, found.old, pairs, of_model, seed=options.seed, refines_distortion=_has_distortion(known))
+
+
+def _has_distortion(known: pycolmap.Reconstruction) -> bool:
+    """Whether distortion of its cameras was refined: a wrong model bends less where it is held."""
+    return any(np.any(camera.params[camera.extra_params_idxs()] != 0) for camera in known.cameras.values())

@@ -1,0 +1,215 @@
+"""Images placed in a model whose poses, cameras and points stay, or are adjusted with them."""
+
+from collections.abc import Callable, Collection, Mapping
+
+import numpy as np
+import pycolmap
+
+from d2sfm.colmap import quiet_pycolmap
+from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, incremental_options, robust_options
+from d2sfm.mapping.quality import statistics
+
+ROUNDS = 3  # of completing tracks and adjusting, at the end; each looks for images that can be placed now
+ADJUSTMENTS = 2  # of old and new; a third one changes nothing
+GROWN = 1.1  # new images over those of the last adjustment of all of them, for the next one
+
+
+class Growth:
+    """A model that new images are placed in.
+
+    model: all images, those without a pose to be placed, see ``Transcription``; changed in place. old: ids of the
+    images whose poses stay. pairs: verified matches by image ids. given: ids are of the model. refines_distortion:
+    whether that of cameras that are not held is refined.
+    """
+
+    def __init__(
+        self,
+        model: pycolmap.Reconstruction,
+        old: Collection[int],
+        pairs: Mapping[tuple[int, int], np.ndarray],
+        given: MappingInput,
+        *,
+        seed: int,
+        refines_distortion: bool,
+    ):
+        self.model, self._given, self._refines_distortion = model, given, refines_distortion
+        self._options = incremental_options(given, Trial(seed=seed, is_cautious=not refines_distortion))
+        self._old_frames = {model.images[image_id].frame_id for image_id in old}
+        self._old_points, self._old = set(model.points3D), set(old)
+        self._old_cameras = {model.images[image_id].camera_id for image_id in old}
+        self._mapper = pycolmap.IncrementalMapper(_cache(model, pairs, self._options.min_num_matches))
+        self._mapper.begin_reconstruction(model)
+
+    def visible_points(self, image_id: int) -> int:
+        """How many points of the model an image's matches lead to."""
+        return self._mapper.observation_manager.num_visible_points3D(image_id)
+
+    @property
+    def needed(self) -> int:
+        """Points that an image needs to be placed, that agree with one pose."""
+        return self._options.mapper.abs_pose_min_num_inliers
+
+    @property
+    def placed(self) -> list[int]:
+        """Ids of the images that have a pose now."""
+        return [image_id for image_id in sorted(self.model.reg_image_ids()) if image_id not in self._old]
+
+    def place(self, on_image: Callable[[int], object]) -> None:
+        """Place what can be placed, with all that is old as it is. on_image is called with 1 for each image."""
+        with quiet_pycolmap():
+            for image_id in self.placed:  # in frames that have a pose
+                self._mapper.triangulate_image(self._options.triangulation, image_id)
+            adjusted = 0
+            for _ in range(ROUNDS):
+                while (found := self._register_one()) is not None:
+                    on_image(len(found))
+                    is_time = len(self.placed) >= GROWN * adjusted
+                    self._adjust(self.placed if is_time else found)
+                    adjusted = len(self.placed) if is_time else adjusted
+                if not self.placed:
+                    return
+                self._complete()
+                self._adjust(self.placed)
+            self._drop_weak()
+
+    def adjust_all(self) -> bool:
+        """Adjust old and new together, as mapping does; the world moves a little, too. Returns whether that went well:
+        all images keep the support that they have, and cameras stay possible. Where not, all is as it was.
+
+        All images are triangulated again and again: points that poses and focal lengths of fewer images were too wrong
+        for are what a model of all images at once has more. With cameras that were estimated from few images, rotations
+        were 1.5 to 2 times as far off without.
+        """
+        options, mapper, before = self._options, self._mapper, pycolmap.Reconstruction(self.model)
+        for _ in range(ADJUSTMENTS):
+            with quiet_pycolmap():
+                self._triangulate_all()
+                mapper.iterative_global_refinement(
+                    options.ba_global_max_refinements,
+                    options.ba_global_max_refinement_change,
+                    options.mapper,
+                    options.get_global_bundle_adjustment(),
+                    options.triangulation,
+                    False,
+                )
+                self._triangulate_all()
+            adjust_robustly(self.model, self._given, self._refines_distortion, mapper.observation_manager)
+        if self._is_as_whole_as(before):
+            return True
+        self.model = before
+        return False
+
+    def _is_as_whole_as(self, before: pycolmap.Reconstruction) -> bool:
+        used = {image.camera_id for image in self.model.images.values() if image.has_pose}
+        return (
+            set(before.reg_image_ids()) == set(self.model.reg_image_ids())
+            and all(map(self._is_possible, used))
+            and statistics(self.model).supported >= statistics(before).supported
+        )
+
+    def _triangulate_all(self) -> None:
+        for image_id in sorted(self.model.reg_image_ids()):
+            self._mapper.triangulate_image(self._options.triangulation, image_id)
+        self._mapper.complete_and_merge_tracks(self._options.triangulation)
+
+    def finish(self) -> pycolmap.Reconstruction:
+        """The model without what could not be placed; nothing can be placed any more."""
+        with quiet_pycolmap():
+            self._mapper.end_reconstruction(False)
+            self.model.tear_down()
+        return self.model
+
+    def _register_one(self) -> list[int] | None:
+        """Ids of the images that were placed, of one frame; None where none can be."""
+        for image_id in self._mapper.find_next_images(self._options.mapper, False):
+            if self._mapper.register_next_image(self._options.mapper, image_id):
+                found = [data.id for data in self.model.images[image_id].frame.image_ids]
+                for each in found:
+                    self._mapper.triangulate_image(self._options.triangulation, each)
+                return found
+        return None
+
+    def _new_points(self) -> set[int]:
+        return set(self.model.points3D) - self._old_points
+
+    def _complete(self) -> None:
+        triangulator, options = self._mapper.triangulator, self._options.triangulation
+        for image_id in self.placed:
+            triangulator.complete_image(options, image_id)
+        triangulator.complete_tracks(options, set(self.model.points3D))
+        self._mapper.retriangulate(options)
+
+    def _adjust(self, images: Collection[int]) -> None:
+        """Adjust these images and the new points that they see, and drop observations that are off."""
+        options = robust_options(self._given, self._refines_distortion)
+        config = pycolmap.BundleAdjustmentConfig()
+        for image_id in images:
+            config.add_image(image_id)
+            for point in self.model.images[image_id].get_observation_points2D():
+                if point.point3D_id not in self._old_points:
+                    config.add_variable_point(point.point3D_id)
+        for frame_id in self._old_frames:
+            config.set_constant_rig_from_world_pose(frame_id)
+        for camera_id in self._old_cameras | set(self._given.constant_cameras):
+            config.set_constant_cam_intrinsics(camera_id)
+        for rig in self.model.rigs.values():
+            for sensor in rig.non_ref_sensors:
+                config.set_constant_sensor_from_rig_pose(sensor)
+        pycolmap.create_default_bundle_adjuster(options, config, self.model).solve()
+        self._filter(images)
+
+    def _filter(self, images: Collection[int]) -> None:
+        limits, manager = self._options.mapper, self._mapper.observation_manager
+        manager.filter_points3D(limits.filter_max_reproj_error, limits.filter_min_tri_angle, self._new_points())
+        for image_id in images:
+            for place in _off(self.model, image_id, limits.filter_max_reproj_error):
+                if self.model.images[image_id].points2D[place].point3D_id in self._old_points:
+                    manager.delete_observation(image_id, place)
+
+    def _drop_weak(self) -> None:
+        for frame_id in sorted({self.model.images[image_id].frame_id for image_id in self.placed} - self._old_frames):
+            images = [self.model.images[data.id] for data in self.model.frames[frame_id].image_ids]
+            points = sum(image.num_points3D for image in images)
+            if points < self.needed or not all(self._is_possible(image.camera_id) for image in images):
+                self._mapper.observation_manager.deregister_frame(frame_id)
+
+    def _is_possible(self, camera_id: int) -> bool:
+        limits = self._options.mapper
+        ratios = limits.min_focal_length_ratio, limits.max_focal_length_ratio, limits.max_extra_param
+        return not self.model.cameras[camera_id].has_bogus_params(*ratios)
+
+
+def _off(model: pycolmap.Reconstruction, image_id: int, limit_px: float) -> list[int]:
+    """Keypoints whose points project farther away than this."""
+    image = model.images[image_id]
+    places, points = image.get_observation_point2D_idxs(), image.get_observation_points2D()
+    found = []
+    for place, point in zip(places, points, strict=True):
+        xy = image.project_point(model.points3D[point.point3D_id].xyz)
+        if xy is None or np.linalg.norm(xy - point.xy) > limit_px:
+            found.append(place)
+    return found
+
+
+def _cache(
+    model: pycolmap.Reconstruction, pairs: Mapping[tuple[int, int], np.ndarray], least: int
+) -> pycolmap.DatabaseCache:
+    """What a mapper takes of a database."""
+    cache = pycolmap.DatabaseCache()
+    for camera in model.cameras.values():
+        cache.add_camera(camera)
+    for rig in model.rigs.values():
+        cache.add_rig(rig)
+    for frame in model.frames.values():
+        cache.add_frame(frame)
+    graph = cache.correspondence_graph
+    for image in model.images.values():
+        cache.add_image(image)  # also to the graph
+    for pair, matches in pairs.items():
+        if len(matches) >= least:
+            geometry = pycolmap.TwoViewGeometry()
+            geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
+            geometry.inlier_matches = matches
+            graph.add_two_view_geometry(*pair, geometry)
+    graph.finalize()
+    return cache

@@ -1,0 +1,149 @@
+"""A model told in the ids of a database, with the images that it lacks, so that mapping can go on with it."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pycolmap
+
+from d2sfm.database import MatchStore
+from d2sfm.mapping.transcribed_frames import add_frames, free_id, rigs_with
+from d2sfm.text import first_of, printable
+
+SAME_PX = 0.01  # text files of other programs round
+
+
+class OtherKeypoints(RuntimeError):
+    """The points of a model are not of the database's keypoints."""
+
+
+class Transcription(NamedTuple):
+    """A model with the posed images of another one and all usable ones of a database.
+
+    model: ids of images are the database's; images that only the model has follow these. Its cameras, rigs, frames and
+        points keep their ids. Images that only the database has are without a pose, but in frames of known ones.
+    old: ids of the images with the other model's poses.
+    only_in_model: their names, of those that the database lacks, sorted.
+    """
+
+    model: pycolmap.Reconstruction
+    old: frozenset[int]
+    only_in_model: tuple[str, ...]
+
+
+def transcribed(
+    known: pycolmap.Reconstruction,
+    store: MatchStore,
+    keypoints: Mapping[int, np.ndarray],
+    rigs: Mapping[int, pycolmap.Rig],
+    frames: Sequence[Iterable[int]],
+    called: Path,
+) -> Transcription:
+    """The model that ``known``, read from the folder ``called``, becomes.
+
+    keypoints: of the usable images of the database by image_id, [N, 2] pixels of the photograph; rigs, frames:
+    of the database, frames as ids of their images. Raises OtherKeypoints where points of the model are not of these
+    keypoints, RuntimeError where the sizes of a photograph differ, or the two have no image in common.
+    """
+    posed = {image.name: image for image in known.images.values() if image.has_pose}
+    names = {image_id: name for image_id, name in store.image_names().items() if image_id in keypoints}
+    in_both = {image_id: posed[name] for image_id, name in names.items() if name in posed}
+    if not in_both:
+        raise RuntimeError(f"{called} and {store.path} have no image in common: a model is extended that shares some")
+    _require_same_keypoints(in_both, keypoints, store, called)
+    only_in_model = sorted(posed.keys() - names.values())
+    image_ids = {image.image_id: image_id for image_id, image in in_both.items()}
+    for image_id, name in enumerate(only_in_model, start=max(store.image_names()) + 1):
+        image_ids[posed[name].image_id] = image_id
+    lacking = sorted(names.keys() - in_both.keys())
+    cameras = _Cameras(known, store, in_both, lacking)
+    camera_of = {image_id: cameras.ids[store.camera(image_id).camera_id] for image_id in lacking}
+    grown = pycolmap.Reconstruction()
+    for camera in cameras.all:
+        grown.add_camera(camera)
+    frame_of = add_frames(grown, known, image_ids, camera_of, rigs_with(rigs.values(), cameras.ids), frames)
+    for name, image in posed.items():
+        image_id = image_ids[image.image_id]
+        xy = keypoints[image_id] if image_id in names else [point.xy for point in image.points2D]
+        _add_image(grown, name, image_id, image.camera_id, image.frame_id, xy)
+    for image_id in lacking:
+        _add_image(grown, names[image_id], image_id, camera_of[image_id], frame_of[image_id], keypoints[image_id])
+    _add_points(grown, known, image_ids)
+    return Transcription(grown, frozenset(image_ids.values()), tuple(only_in_model))
+
+
+def _require_same_keypoints(
+    in_both: Mapping[int, pycolmap.Image], keypoints: Mapping[int, np.ndarray], store: MatchStore, called: Path
+) -> None:
+    others = []
+    for image_id, image in in_both.items():
+        camera, size = image.camera, store.camera(image_id)
+        if (camera.width, camera.height) != (size.width, size.height):
+            raise RuntimeError(
+                f"{image.name} is {camera.width} x {camera.height} px in {called}, {size.width} x {size.height} px in "
+                f"{store.path}: they are of other photographs"
+            )
+        places = np.array(image.get_observation_point2D_idxs(), np.int64)
+        if not len(places):
+            continue
+        xy, of_database = np.array([point.xy for point in image.get_observation_points2D()]), keypoints[image_id]
+        if places.max() >= len(of_database) or np.abs(of_database[places] - xy).max() > SAME_PX:
+            others.append(image.name)
+    if others:
+        raise OtherKeypoints(
+            f"{called} has points of other keypoints than those of {store.path}, in {first_of(others, 'image')}: run "
+            f"d2sfm triangulate --reference {printable(str(called))}, and extend the model that it writes"
+        )
+
+
+class _Cameras:
+    """Those of the model, and those of the database for images that the model lacks.
+
+    Where all images of a camera of the database have one camera in the model, or equal ones, that is it.
+    """
+
+    def __init__(
+        self,
+        known: pycolmap.Reconstruction,
+        store: MatchStore,
+        in_both: Mapping[int, pycolmap.Image],
+        lacking: Iterable[int],
+    ):
+        partners = defaultdict(set)
+        for image_id, image in in_both.items():
+            partners[store.camera(image_id).camera_id].add(image.camera_id)
+        self.ids = {
+            of_database: min(found)
+            for of_database, found in partners.items()
+            if len({(known.cameras[each].model, *known.cameras[each].params) for each in found}) == 1
+        }
+        posed = {image.camera_id for image in known.images.values() if image.has_pose}
+        self.all = [known.cameras[camera_id] for camera_id in sorted(posed)]
+        taken = set(known.cameras)
+        for camera in map(store.camera, lacking):
+            if camera.camera_id not in self.ids:
+                self.ids[camera.camera_id] = free_id(taken, camera.camera_id)
+                camera.camera_id = self.ids[camera.camera_id]
+                taken.add(camera.camera_id)
+                self.all.append(camera)
+
+
+def _add_image(
+    grown: pycolmap.Reconstruction, name: str, image_id: int, camera_id: int, frame_id: int, xy: Sequence[np.ndarray]
+) -> None:
+    image = pycolmap.Image(
+        name=name, keypoints=np.asarray(xy, float).reshape(-1, 2), camera_id=camera_id, image_id=image_id
+    )
+    image.frame_id = frame_id
+    grown.add_image(image)
+
+
+def _add_points(grown: pycolmap.Reconstruction, known: pycolmap.Reconstruction, image_ids: Mapping[int, int]) -> None:
+    for point_id, point in known.points3D.items():
+        track = pycolmap.Track()
+        for element in point.track.elements:
+            track.add_element(image_ids[element.image_id], element.point2D_idx)
+        found = pycolmap.Point3D(xyz=point.xyz, color=point.color, error=point.error, track=track)
+        grown.add_point3D_with_id(point_id, found)

@@ -1,0 +1,65 @@
+"""What a run made, brought up to photographs that were added or taken away since."""
+
+import logging
+from pathlib import Path
+
+import pycolmap
+
+from d2sfm.colmap import model_files, read_model
+from d2sfm.database import FeatureStore, exclusive, remove_photographs
+from d2sfm.mapping.extend import ExtensionResult, extend_model
+from d2sfm.mapping.model_files import finish_model, numbered
+from d2sfm.mapping.model_removal import remove_from_model
+from d2sfm.mapping.transcription import OtherKeypoints
+from d2sfm.options import ReconstructionOptions
+from d2sfm.photographs.photograph import missing_photographs
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, ...]:
+    """Take images whose photographs are gone out of the models and the database. Returns their names.
+
+    Models first, so that a run that is stopped in between does the rest the next time. Raises RuntimeError where more
+    than half are gone.
+    """
+    if not database.exists():
+        return ()
+    with FeatureStore(database) as features:
+        gone = missing_photographs(photographs, list(features.images()))
+    if gone:
+        logger.info("gone since an earlier run, so that the model loses them: %s", first_of(gone, "photograph"))
+        with exclusive(database):
+            for folder in _models(models):
+                remove_from_model(folder, gone)
+            remove_photographs(database, gone)
+    return tuple(gone)
+
+
+def extended(
+    database: Path, models: Path, *, images: Path, options: ReconstructionOptions, progress: bool
+) -> ExtensionResult | None:
+    """Place photographs in the first of the models, in its place. None where that is no way to a model of most of them:
+    there is none, its points are of other keypoints, or it lacks half of them or more even then."""
+    found = _models(models)[:1]
+    if not found or len(names_of(read_model(found[0]))) < 2:
+        return None
+    try:
+        settings = {"images": images, "options": options, "progress": progress}
+        result = extend_model(database, found[0], found[0], adjust=True, **settings)
+    except OtherKeypoints:
+        logger.info("keypoints are others than those of %s, so that all photographs are mapped anew", found[0])
+        return None
+    return result if 2 * result.statistics.images > result.images else None
+
+
+def names_of(model: pycolmap.Reconstruction) -> set[str]:
+    """Names of the images that have a pose."""
+    return {model.images[image_id].name for image_id in model.reg_image_ids()}
+
+
+def _models(folder: Path) -> list[Path]:
+    """Best first, with those that a killed run has left beside their places."""
+    finish_model(folder / "0")
+    return sorted((path for path in numbered(folder) if model_files(path)), key=lambda path: int(path.name))

@@ -1,0 +1,105 @@
+"""What a run made, after photographs were added or taken away. Without photographs: files of their names are enough."""
+
+import logging
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pycolmap
+import pytest
+
+from d2sfm.colmap import read_model
+from d2sfm.database import FeatureStore
+from d2sfm.exchange.remove import remove_images
+from d2sfm.mapping.reconstruct import reconstruct
+from d2sfm.options import ReconstructionOptions
+from d2sfm.workflow.grown import extended, names_of, remove_gone
+
+OPTIONS = ReconstructionOptions(num_threads=1, min_starts=1, max_starts=1)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with the database of six images, the photographs, and the model of the first four, as a run has them."""
+    folder = tmp_path_factory.mktemp("made")
+    pycolmap.set_random_seed(1)
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 6, 150
+    with pycolmap.Database.open(folder / "db.db") as colmap:
+        truth = pycolmap.synthesize_dataset(options, colmap)
+        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+    names = sorted(image.name for image in truth.images.values())
+    first = shutil.copy(folder / "db.db", folder / "first.db")
+    remove_images(first, names[4:])
+    reconstruct(first, folder / "sparse", options=OPTIONS)
+    (folder / "photos").mkdir()
+    for name in names:
+        (folder / "photos" / name).touch()
+    return folder, names
+
+
+@pytest.fixture
+def output(made, tmp_path):
+    return shutil.copytree(made[0], tmp_path / "made")
+
+
+def extend(output):
+    settings = {"images": output / "photos", "options": OPTIONS, "progress": False}
+    return extended(output / "db.db", output / "sparse", **settings)
+
+
+def test_new_photographs_are_placed_in_the_first_model_in_its_place(made, output, caplog):
+    shutil.copytree(output / "sparse" / "0", output / "sparse" / "1")
+    before = {path.name: path.read_bytes() for path in (output / "sparse" / "1").iterdir()}
+    result = extend(output)
+    assert (result.added, result.is_adjusted, result.model) == (tuple(made[1][4:]), True, output / "sparse" / "0")
+    assert names_of(read_model(result.model)) == set(made[1])
+    assert {path.name: path.read_bytes() for path in (output / "sparse" / "1").iterdir()} == before
+    after = {path.name: path.read_bytes() for path in result.model.iterdir()}
+    assert extend(output).added == ()
+    assert {path.name: path.read_bytes() for path in result.model.iterdir()} == after
+
+
+def test_where_there_is_no_model_to_extend_all_are_mapped(made, output, caplog):
+    caplog.set_level(logging.INFO)
+    with closing(sqlite3.connect(output / "db.db")) as connection, connection:
+        connection.execute("UPDATE keypoints SET data = zeroblob(length(data)) WHERE image_id = 1")
+    assert extend(output) is None
+    assert f"keypoints are others than those of {output / 'sparse' / '0'}, so that all photographs" in caplog.text
+    shutil.rmtree(output / "sparse")
+    assert extend(output) is None
+
+
+def test_a_model_that_lacks_most_is_made_anew(made, output):
+    with pycolmap.Database.open(output / "db.db") as colmap:
+        [camera] = colmap.read_all_cameras()
+        for number in range(6):
+            image = pycolmap.Image(name=f"elsewhere{number}.jpg", camera_id=camera.camera_id)
+            frame = pycolmap.Frame(rig_id=1)
+            frame.add_data_id(colmap.read_image(colmap.write_image(image)).data_id)
+            colmap.write_frame(frame)
+    assert extend(output) is None
+
+
+def test_photographs_that_are_gone_leave_the_models_and_the_database(made, output):
+    shutil.copytree(output / "sparse" / "0", output / "sparse" / "1")
+    gone, *left = made[1]
+    before = read_model(output / "sparse" / "0")
+    (output / "photos" / gone).unlink()
+    for _ in range(2):  # the second time, as after a kill in between
+        removed = remove_gone(output / "db.db", output / "photos", output / "sparse")
+        for number in "01":
+            model = read_model(output / "sparse" / number)
+            assert names_of(model) == set(left[:3])
+            for name in left[:3]:
+                pose, expected = (each.find_image_with_name(name).cam_from_world() for each in (model, before))
+                assert (pose.matrix() == expected.matrix()).all()
+        with FeatureStore(output / "db.db") as features:
+            assert sorted(features.images()) == left
+    assert removed == ()
+    for name in left[:3]:
+        (output / "photos" / name).unlink()
+    with pytest.raises(RuntimeError, match=r"3 of 5 photographs are not in .*: is it the right folder, its disk there"):
+        remove_gone(output / "db.db", output / "photos", output / "sparse")
+    assert names_of(read_model(output / "sparse" / "0")) == set(left[:3])
+    assert remove_gone(output / "none.db", output / "photos", output / "sparse") == ()
