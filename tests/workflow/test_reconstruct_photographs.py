@@ -180,6 +180,7 @@ def test_photographs_that_come_later_are_taken_in_and_bad_ones_named(photographs
     (tmp_path / "later.png").rename(photographs / "4.png")
     second = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
     assert (second.total, second.left_out, second.is_whole) == (6, ("broken.png",), True)
+    assert second.extension.added == ("4.png",)
     assert "5 of 6 photographs are in" in str(second)
     with FeatureStore(tmp_path / "model" / "db.db") as features:
         assert not features.unrefined()
