@@ -2,11 +2,12 @@
 
     preparation -> photographs -> network -> features -> orientation -> extraction -> database
                 -> pairs -> matching -> refinement -> mapping          all of it: workflow
+                                                    -> localization    of further photographs
 
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
 Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
-Beside them: formats, exchange, plots, demo; options and commands. A photograph's features, and a whole stage:
+Beside them: formats, exchange, evaluation, plots, demo; options and commands. A photograph's features, a whole stage:
 
     from d2sfm import Extractor, extract_to_database
     features = Extractor().extract("photo.jpg")
@@ -22,9 +23,9 @@ __version__ = "0.1.0"
 
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
-    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions MapCacheOptions MaskOptions MatchingOptions "
-    "Orientation PairOptions PairSelectionOptions PreparationOptions Quality ReconstructionOptions RefinementOptions "
-    "StorageOptions TrainingOptions TriangulationOptions VerificationOptions",
+    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions LocalizationOptions MapCacheOptions "
+    "MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions Quality "
+    "ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions VerificationOptions",
     "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
@@ -37,6 +38,9 @@ _PUBLIC = {
     "refinement.refine_matches": "refine_matches",
     "mapping.reconstruct": "reconstruct",
     "mapping.triangulate": "triangulate",
+    "localization.localizer": "Localizer",
+    "localization.outcome": "NotPlaced Pose",
+    "localization.localize": "localize",
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",

@@ -12,9 +12,11 @@ import sys
 from d2sfm import __version__
 from d2sfm.commands import (
     demo,
+    evaluate,
     export,
     extract,
     import_,
+    localize,
     match,
     merge,
     prepare,
@@ -30,7 +32,10 @@ from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report, show
 from d2sfm.parser import Parser, UsageError
 
-COMMANDS = (run, prepare, extract, match, refine, reconstruct, triangulate, export, import_, merge, remove, train, demo)
+COMMANDS = (
+    *(run, prepare, extract, match, refine, reconstruct, triangulate),
+    *(localize, evaluate, export, import_, merge, remove, train, demo),
+)
 
 logger = logging.getLogger("d2sfm")
 

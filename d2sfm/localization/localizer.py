@@ -55,15 +55,15 @@ class Localizer:
         features = _as_in_map(self.map, self.options)
         self._extractor = Extractor(features)
         _require_alike(self.map, self._extractor)
+        self.folder = Path(images) if images is not None else self.map.photographs
         self._aligner = None
         if self.options.refine:
-            folder = Path(images) if images is not None else self.map.photographs
-            if folder is None or not folder.is_dir():
+            if self.folder is None or not self.folder.is_dir():
                 raise FileNotFoundError(
-                    f"no folder of the map's photographs{f' {folder}' if folder else ''}, with which queries are "
-                    "aligned: give --images, or --no-refine"
+                    f"no folder of the map's photographs{f' {self.folder}' if self.folder else ''}, with which queries "
+                    "are aligned: give --images, or --no-refine"
                 )
-            self._aligner = Aligner(self.map, folder, features, cache or MapCacheOptions())
+            self._aligner = Aligner(self.map, self.folder, features, cache or MapCacheOptions())
 
     def localize(
         self,
