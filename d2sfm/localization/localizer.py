@@ -53,8 +53,8 @@ class Localizer:
         self.options = options or LocalizationOptions()
         self.map = LoadedMap(database, reconstruction)
         features = _as_in_map(self.map, self.options)
-        self._extractor = Extractor(features)
-        _require_alike(self.map, self._extractor)
+        self.extractor = Extractor(features)
+        _require_alike(self.map, self.extractor)
         self.folder = Path(images) if images is not None else self.map.photographs
         self._aligner = None
         if self.options.refine:
@@ -83,7 +83,7 @@ class Localizer:
         is no such file.
         """
         path = None if isinstance(image, np.ndarray) else Path(image)
-        query = read_query(self._extractor, image if path is None else path, self.map.fingerprint, mask)
+        query = read_query(self.extractor, image if path is None else path, self.map.fingerprint, mask)
         known = camera_of(path, query.features.image_size, camera)
         if candidates is None:
             candidates = self.map.alike(query.features.descriptors, self.options.num_candidates)
@@ -92,7 +92,7 @@ class Localizer:
     def _placed(self, query: Query, known: QueryCamera, names: tuple[str, ...]) -> Pose | NotPlaced:
         if not names or not len(query.features):
             return NotPlaced(reason=Reason.NO_CANDIDATES)
-        all_found = find(self.map, names, query.features.descriptors, str(self._extractor.device))
+        all_found = find(self.map, names, query.features.descriptors, str(self.extractor.device))
         needed, facts = self.options.min_inliers, {"candidates": names, "matches": len(all_found)}
         facts |= {"needed": needed}
         if all_found.distinct < needed:
