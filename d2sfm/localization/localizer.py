@@ -23,7 +23,7 @@ from d2sfm.localization.outcome import NotPlaced, Pose, Reason, View
 from d2sfm.localization.query import Query, read_query
 from d2sfm.options import Convention, ExtractionOptions, LocalizationOptions, MapCacheOptions, Precision
 
-LOSS = 1.0  # scale of the robust loss, in pixels of the network input
+LOSS, REFINED_LOSS = 1.0, 0.25  # scales of the robust loss, in pixels of the network input
 MOST_ALIGNED = 800  # matches: more take time and hardly make a pose more exact
 CELL = 1 / 8  # of the longer edge: squares from which as many come
 LEAST_SHARE = 0.5  # of the inliers that a query needs, before it is refined
@@ -99,7 +99,7 @@ class Localizer:
             return NotPlaced(reason=Reason.FEW_MATCHES, **facts)
         of_query = query.features.keypoints[:, :2].astype(float)
         voted = all_found[all_found.voted()]
-        first = self._estimate(query, known, of_query[voted.keypoint], voted, self.options.max_error)
+        first = self._estimate(query, known, of_query[voted.keypoint], voted, self.options.max_error, LOSS)
         if first is None:
             return NotPlaced(reason=Reason.NO_AGREEMENT, **facts)
         found, xy, last = voted, of_query[voted.keypoint], first
@@ -109,7 +109,7 @@ class Localizer:
             found = all_found[near]
             found = found[found.spread(of_query[found.keypoint], CELL * max(query.features.image_size), MOST_ALIGNED)]
             xy = self._aligner.aligned(query, found, names)
-            last = self._estimate(query, known, xy, found, self.options.refined_error)
+            last = self._estimate(query, known, xy, found, self.options.refined_error, REFINED_LOSS)
         agree = np.zeros(len(found), bool) if last is None else last.agree
         view = self._view(all_found, found[agree], of_query, names)
         inliers = found[agree].distinct
@@ -130,9 +130,9 @@ class Localizer:
         )
 
     def _estimate(
-        self, query: Query, known: QueryCamera, xy: np.ndarray, found: Correspondences, max_error: float
+        self, query: Query, known: QueryCamera, xy: np.ndarray, found: Correspondences, max_error: float, loss: float
     ) -> Estimate | None:
-        limits = {"max_error_px": max_error * query.factor, "loss_px": LOSS * query.factor}
+        limits = {"max_error_px": max_error * query.factor, "loss_px": loss * query.factor}
         return estimate(xy, self.map.xyz[found.point], known, **limits, seed=self.options.seed)
 
     def _view(
