@@ -118,8 +118,8 @@ def localized(task: Task) -> dict[str, object]:
     given = database, task.data / task.name / "ground_truth", task.folder / "model"
     triangulate(*given, images=task.images, options=TriangulationOptions(seed=task.seed, num_threads=1))
     map_s = time.perf_counter() - started
-    localizer = loaded(task)
-    [true] = [image for image in task.truth.images.values() if image.name == task.query]
+    localizer, truth = loaded(task), task.truth  # which owns its images
+    [true] = [image for image in truth.images.values() if image.name == task.query]
     camera = true.camera if task.name in KNOWN else None
     found = localizer.localize(task.images / task.query, camera)
     row = {"set": task.name, "seed": task.seed, "query": task.query, "map_s": map_s, "candidates": found.candidates}
@@ -142,6 +142,11 @@ def loaded(task: Task) -> Localizer:
     return Localizer(
         task.folder / "db.db", task.folder / "model" / "0", images=task.images, options=options, cache=task.cache
     )
+
+
+def extent(truth: pycolmap.Reconstruction) -> float:
+    """Of the centres of its cameras."""
+    return float(np.linalg.norm(np.ptp([image.projection_center() for image in truth.images.values()], axis=0)))
 
 
 def timed(task: Task) -> dict[str, float]:
@@ -226,10 +231,7 @@ def main() -> None:
         times = {name: timed(task) for name, task in first.items()} if arguments.times else {}
         with FeatureStore(work / f"{arguments.sets[0]}.db") as store:
             settings = json.loads(next(iter(store.extracted().values())))
-        extents = {
-            name: float(np.linalg.norm(np.ptp([i.projection_center() for i in task.truth.images.values()], axis=0)))
-            for name, task in first.items()
-        }
+        extents = {name: extent(task.truth) for name, task in first.items()}
     rows.sort(key=lambda row: (arguments.sets.index(row["set"]), row["seed"], row["query"]))
     print(f"{settings['precision']}, {settings['max_edge']} px")
     print(table(rows, extents, times))

@@ -1,5 +1,6 @@
 """Which photographs are queries, under which names, and with which cameras."""
 
+import copy
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,8 +64,8 @@ def read_cameras(path: Path, names: Sequence[str]) -> dict[str, pycolmap.Camera]
     Raises FileNotFoundError where there is none, ValueError where a line is none of that, or it names no query.
     """
     if path.is_dir() and model_files(path):
-        images = read_model(path).images.values()
-        found = {image.name: image.camera for image in images}
+        model = read_model(path)  # which owns the cameras
+        found = {image.name: copy.deepcopy(image.camera) for image in model.images.values()}
     else:
         found = _of_list(path, names)
     chosen = {name: found[name] for name in names if name in found}
