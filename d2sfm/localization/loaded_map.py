@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakMethod
 
 import numpy as np
 import pycolmap
@@ -65,7 +66,8 @@ class LoadedMap:
         self.fingerprint = self._one_fingerprint({name: extracted[name] for name in self.names})
         self._ids = np.array(sorted(self.model.point3D_ids()), np.int64)
         self.xyz = np.array([self.model.points3D[each].xyz for each in self._ids.tolist()])
-        self._held = LruCache(self._load, DESCRIPTORS_BYTES)
+        load = WeakMethod(self._load)  # a ring of references would hold gigabytes until the garbage collector comes by
+        self._held = LruCache(lambda name: load()(name), DESCRIPTORS_BYTES)
         self._describe()
 
     def __getitem__(self, name: str) -> MapImage:

@@ -176,3 +176,18 @@ def test_what_is_wrong_is_said_in_one_line(small_map, queries, capsys, arguments
 def test_feature_maps_are_kept_in_a_folder(small_map, queries):
     assert localize(small_map, queries / "day" / QUERY, "--cache", "maps", "--cache-limit", "1", "--verbose") == 0
     assert list((queries.parent / "maps").iterdir())
+
+
+@pytest.mark.slow
+def test_a_model_of_unknown_cameras_takes_queries_too(small_map, queries):
+    """From photographs to a model, to a query in it; the truth is compared up to the model's similarity."""
+    output = queries.parent / "out"
+    photographs = small_map.folder / "photographs"
+    assert main(["run", str(photographs), "--output", str(output), "--quiet"]) == 0
+    given = ["localize", "--database", output / "db.db", "--model", output / "sparse" / "0", queries / "day" / QUERY]
+    assert main([*map(str, given), "--write-model", "with_query"]) == 0
+    model = pycolmap.Reconstruction("with_query/0")
+    centres = {image.name: image.projection_center() for image in model.images.values()}
+    along = centres["4.png"] - centres["0.png"]
+    place = (centres[QUERY] - centres["0.png"]) @ along / (along @ along)
+    assert place == pytest.approx(0.5, abs=0.02)
