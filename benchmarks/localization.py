@@ -97,8 +97,12 @@ def extracted(data: Path, work: Path, name: str, arguments: argparse.Namespace) 
     match_database(database, verification=None)
 
 
-def limit_threads() -> None:
-    """Of a worker: the others are busy, too."""
+def take_a_core(taken) -> None:
+    """Keep a worker to a core of its own: the others are busy, too. taken: how many are, in memory that is shared."""
+    with taken.get_lock():
+        number, taken.value = taken.value, taken.value + 1
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
     torch.set_num_threads(1)
 
 
@@ -118,7 +122,7 @@ def localized(task: Task) -> dict[str, object]:
     given = database, task.data / task.name / "ground_truth", task.folder / "model"
     triangulate(*given, images=task.images, options=TriangulationOptions(seed=task.seed, num_threads=1))
     map_s = time.perf_counter() - started
-    localizer, truth = loaded(task), task.truth  # which owns its images
+    localizer, truth = loaded(task, task.cache), task.truth  # which owns its images
     [true] = [image for image in truth.images.values() if image.name == task.query]
     camera = true.camera if task.name in KNOWN else None
     found = localizer.localize(task.images / task.query, camera)
@@ -136,11 +140,11 @@ def localized(task: Task) -> dict[str, object]:
     return row
 
 
-def loaded(task: Task) -> Localizer:
-    """The map of a task that is done."""
+def loaded(task: Task, cache: MapCacheOptions | None = None) -> Localizer:
+    """The map of a task that is done. cache: of early maps (default: in memory)."""
     options = LocalizationOptions(seed=task.seed)
     return Localizer(
-        task.folder / "db.db", task.folder / "model" / "0", images=task.images, options=options, cache=task.cache
+        task.folder / "db.db", task.folder / "model" / "0", images=task.images, options=options, cache=cache
     )
 
 
@@ -225,7 +229,8 @@ def main() -> None:
         for name in arguments.sets:
             extracted(arguments.data, work, name, arguments)
         tasks, spawn = planned(arguments, work), multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(arguments.processes, mp_context=spawn, initializer=limit_threads) as pool:
+        given = {"mp_context": spawn, "initializer": take_a_core, "initargs": (spawn.Value("i", 0),)}
+        with ProcessPoolExecutor(arguments.processes, **given) as pool:
             rows = list(pool.map(localized, tasks))
         first = {task.name: task for task in reversed(tasks)}
         times = {name: timed(task) for name, task in first.items()} if arguments.times else {}

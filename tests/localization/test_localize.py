@@ -104,6 +104,7 @@ def test_pairs_choose_candidates(small_map, queries, capsys):
     assert "pairs.txt, line 1: no image 'nine.png'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(small_map, queries, monkeypatch, capsys):
     """What is done is not done again, and the end is that of an unbroken run."""
     shutil.copy(queries / "day" / QUERY, queries / "again.png")
@@ -173,6 +174,7 @@ def test_what_is_wrong_is_said_in_one_line(small_map, queries, capsys, arguments
     assert not list(queries.parent.glob("*.txt.journal"))
 
 
+@pytest.mark.slow
 def test_feature_maps_are_kept_in_a_folder(small_map, queries):
     assert localize(small_map, queries / "day" / QUERY, "--cache", "maps", "--cache-limit", "1", "--verbose") == 0
     assert list((queries.parent / "maps").iterdir())
