@@ -124,10 +124,10 @@ class _Run:
             mask = self.masks(name, *read_header(path))
             chosen = None if self.candidates is None else self.candidates[name]
             found = self.localizer.localize(path, self.cameras.get(name), candidates=chosen, mask=mask)
-            if self.files.pictures is not None:
-                draw(self.files.pictures / f"{name}.png", path, self.localizer.folder, found)
         except (ValueError, OSError) as error:
             return reason(error)
+        if self.files.pictures is not None:
+            draw(self.files.pictures / f"{name}.png", path, self.localizer.folder, found)
         return found
 
 

@@ -22,6 +22,7 @@ from d2sfm.localization.loaded_map import LoadedMap
 from d2sfm.localization.outcome import NotPlaced, Pose, Reason, View
 from d2sfm.localization.query import Query, read_query
 from d2sfm.options import Convention, ExtractionOptions, LocalizationOptions, MapCacheOptions, Precision
+from d2sfm.text import first_of
 
 LOSS, REFINED_LOSS = 1.0, 0.25  # scales of the robust loss, in pixels of the network input
 MOST_ALIGNED = 800  # matches: more take time and hardly make a pose more exact
@@ -58,12 +59,18 @@ class Localizer:
         self.folder = Path(images) if images is not None else self.map.photographs
         self._aligner = None
         if self.options.refine:
-            if self.folder is None or not self.folder.is_dir():
-                raise FileNotFoundError(
-                    f"no folder of the map's photographs{f' {self.folder}' if self.folder else ''}, with which queries "
-                    "are aligned: give --images, or --no-refine"
-                )
+            self._require_photographs()
             self._aligner = Aligner(self.map, self.folder, features, cache or MapCacheOptions())
+
+    def _require_photographs(self) -> None:
+        """FileNotFoundError where those of the map are not all there."""
+        if self.folder is None or not self.folder.is_dir():
+            what = f"no folder of the map's photographs{f' {self.folder}' if self.folder else ''}"
+        elif missing := [name for name in self.map.names if not (self.folder / name).exists()]:
+            what = f"not in {self.folder}: {first_of(missing, 'photograph')} of the map"
+        else:
+            return
+        raise FileNotFoundError(f"{what}, with which queries are aligned: give --images, or --no-refine")
 
     def localize(
         self,

@@ -188,3 +188,5 @@ def test_a_model_of_other_keypoints_is_refused(small_map):
 def test_photographs_of_the_map_must_be_there_for_the_alignment(small_map, tmp_path):
     with pytest.raises(FileNotFoundError, match="--no-refine"):
         Localizer(small_map.database, small_map.model, images=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"4 photographs \(0.png the first\) of the map, .* --no-refine"):
+        Localizer(small_map.database, small_map.model, images=tmp_path)
