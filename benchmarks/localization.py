@@ -229,6 +229,7 @@ def main() -> None:
         for name in arguments.sets:
             extracted(arguments.data, work, name, arguments)
         tasks, spawn = planned(arguments, work), multiprocessing.get_context("spawn")
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # of workers; this one has begun
         given = {"mp_context": spawn, "initializer": take_a_core, "initargs": (spawn.Value("i", 0),)}
         with ProcessPoolExecutor(arguments.processes, **given) as pool:
             rows = list(pool.map(localized, tasks))
