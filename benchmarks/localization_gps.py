@@ -61,6 +61,8 @@ def main() -> None:
         match_database(database, verification=VerificationOptions(seed=arguments.seed))
         refine_database(database, images, options=RefinementOptions(seed=arguments.seed), cache=cache)
         made = reconstruct(database, work / "sparse", options=ReconstructionOptions(seed=arguments.seed, num_threads=1))
+        if not made.models:
+            raise SystemExit(f"no model without every third photograph: {made}")
         localizer = Localizer(
             database, made.models[0], images=images, options=LocalizationOptions(seed=arguments.seed), cache=cache
         )
