@@ -2,9 +2,10 @@
 
     python benchmarks/localization_gps.py PHOTOGRAPHS [--max-edge PX] [--seed N] [--work DIR]
 
-The others are matched, refined and mapped without these; the model is then brought to metres by their GPS, by a
-similarity of least squares (altitudes left out). Prints distances to GPS in metres, of the photographs in the model and
-of those that were localized: GPS is some metres off itself, so the first say what the second can be.
+All are of one camera. The others are matched, refined and mapped without these, and tell the camera; the model is then
+brought to metres by their GPS, by a similarity of least squares (altitudes left out). Prints distances to GPS in
+metres, of the photographs in the model and of those that were localized: GPS is some metres off itself, so the first
+say what the second can be.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from d2sfm.localization.outcome import Pose
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
+    CameraMode,
+    CameraOptions,
     ExtractionOptions,
     LocalizationOptions,
     MapCacheOptions,
@@ -55,7 +58,8 @@ def main() -> None:
         work = arguments.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
         database, cache = work / "db.db", MapCacheOptions(cache=work / "maps", cache_limit=100)
-        extract_to_database(database, images, options=ExtractionOptions(max_edge=arguments.max_edge), cache=cache)
+        options, cameras = ExtractionOptions(max_edge=arguments.max_edge), CameraOptions(camera_mode=CameraMode.SINGLE)
+        extract_to_database(database, images, options=options, cameras=cameras, cache=cache)
         positions = gps_positions(database)
         remove_images(database, queries)
         match_database(database, verification=VerificationOptions(seed=arguments.seed))
@@ -66,8 +70,9 @@ def main() -> None:
         localizer = Localizer(
             database, made.models[0], images=images, options=LocalizationOptions(seed=arguments.seed), cache=cache
         )
-        found = {name: localizer.localize(images / name) for name in queries}
-    model = localizer.map.model
+        model = localizer.map.model
+        camera = next(iter(model.cameras.values()))
+        found = {name: localizer.localize(images / name, camera) for name in queries}
     centres = {model.images[each].name: model.images[each].projection_center() for each in model.reg_image_ids()}
     names = sorted(centres.keys() & positions.keys())
     to_metres = pycolmap.estimate_sim3d(
