@@ -4,7 +4,7 @@ FOLDER holds ``images/`` and, as a rule, ``ground_truth/`` (a COLMAP model); wit
 SIFT's model of the same seed. Prints a row for each method and seed of verification and mapping, and the medians of
 several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
-``mapping.truth.pose_auc``); what halves of the points do not agree in, as rotation and direction of translation, in
+``evaluation.poses.pose_auc``); what halves of the points do not agree in, as rotation and direction of translation, in
 millidegrees, and the median and shares of the observations' errors under the true cameras, in pixels of the photographs
 (both in ``exactness``); and the wall-clock seconds of each stage; those of refinement include its own verification,
 those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its thresholds
@@ -32,10 +32,10 @@ from exactness import SHARES_PX, halves_mdeg, observation_errors_px
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.database import FeatureStore
+from d2sfm.evaluation.poses import compare_with_truth, pose_auc
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.mapping.truth import compare_with_truth, pose_auc
 from d2sfm.matching.match import match_database
 from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.options import (

@@ -18,9 +18,9 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore, remove_photographs, working_copy
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
 

@@ -23,10 +23,10 @@ import pycolmap
 from accuracy import known_camera
 from gps import distances_m
 
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.matching.match import match_database
 from d2sfm.options import (
     CameraOptions,

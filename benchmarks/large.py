@@ -29,9 +29,9 @@ from matplotlib.figure import Figure
 from synthetic import SCENES, Settings, write_synthetic
 
 from d2sfm.colmap import read_model
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.one_run import Trial, map_once
 from d2sfm.mapping.reconstruct import read_input
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.models import write_model
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.text import aligned

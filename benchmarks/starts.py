@@ -22,12 +22,12 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.starts import RUNS_A_START, trial_of
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.text import aligned
 

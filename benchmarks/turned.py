@@ -22,9 +22,9 @@ from PIL import ExifTags, Image
 from d2sfm.coordinates import stored_array, stored_from_upright, upright_from_stored, upright_size
 from d2sfm.database import FeatureStore, MatchStore, mark_cameras_given
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.matching.match import match_database
 from d2sfm.options import ExtractionOptions, ReconstructionOptions, RefinementOptions, VerificationOptions
 from d2sfm.photographs.reading import load_photograph

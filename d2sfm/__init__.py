@@ -1,12 +1,13 @@
 """d2sfm: D2-Net features for COLMAP, from photographs to a reconstruction.
 
     preparation -> photographs -> network -> features -> orientation -> extraction -> database
-                -> pairs -> matching -> refinement -> mapping -> georeference, undistortion    all of it: workflow
+                -> pairs -> matching -> refinement -> mapping                      all of it: workflow
+                -> georeference, undistortion, localization of further photographs
 
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
 Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
-Beside them: formats, exchange, plots, demo; options and commands. A photograph's features, and a whole stage:
+Beside them: formats, exchange, evaluation, plots, demo; options and commands. A photograph's features, a whole stage:
 
     from d2sfm import Extractor, extract_to_database
     features = Extractor().extract("photo.jpg")
@@ -22,10 +23,10 @@ __version__ = "0.1.0"
 
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
-    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions MapCacheOptions "
-    "MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions Quality "
-    "ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions UndistortionOptions "
-    "VerificationOptions",
+    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions LocalizationOptions "
+    "MapCacheOptions MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions "
+    "Quality ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions "
+    "UndistortionOptions VerificationOptions",
     "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
@@ -41,6 +42,9 @@ _PUBLIC = {
     "mapping.triangulate": "triangulate",
     "georeference.georeference": "georeference_model",
     "undistortion.undistort": "undistort",
+    "localization.localizer": "Localizer",
+    "localization.outcome": "NotPlaced Pose",
+    "localization.localize": "localize",
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",

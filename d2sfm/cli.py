@@ -12,10 +12,12 @@ import sys
 from d2sfm import __version__
 from d2sfm.commands import (
     demo,
+    evaluate,
     export,
     extract,
     georeference,
     import_,
+    localize,
     match,
     merge,
     prepare,
@@ -32,8 +34,9 @@ from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report, show
 from d2sfm.parser import Parser, UsageError
 
-STAGES = (prepare, extract, match, refine, reconstruct, triangulate, georeference, undistort)
-COMMANDS = (run, *STAGES, export, import_, merge, remove, train, demo)
+STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
+AFTERWARDS = (georeference, undistort, localize, evaluate)
+COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

@@ -56,9 +56,11 @@ ALSO_CALLED = {
     "image-dir": ("images",),
     "sfm-dir": ("output",),
     "export-dir": ("output",),
-    "reference-sfm": ("reference",),
-    "reference-sfm-model": ("reference",),
-    "num-matched": ("num-neighbours",),
+    "reference-sfm": ("reference", "model"),
+    "reference-sfm-model": ("reference", "model"),
+    "num-matched": ("num-neighbours", "num-candidates"),
+    "retrieval": ("pairs",),
+    "results": ("output",),
     # America
     "num-neighbors": ("num-neighbours",),
 }
@@ -91,6 +93,8 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "model_aligner": "georeference",
     "model_orientation_aligner": "georeference --up",
     "image_deleter": "remove",
+    "image_registrator": "localize",
+    "model_comparer": "evaluate poses",
     "extract_features.py": "extract",
     "train.py": "train",
     "extract_features": "extract",
@@ -99,6 +103,8 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "pairs_from_retrieval": "match --pairs retrieval",
     "pairs_from_covisibility": "match --pairs covisibility",
     "pairs_from_poses": "match --pairs poses",
+    "triangulation": "triangulate",
+    "localize_sfm": "localize",
 }
 
 

@@ -45,7 +45,7 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "run a --multiscale": " run: --multiscale is none of its options: write scales = [0.5, 1.0, 2.0] below [extract] ",
     "run a --no-grey": " run: --no-grey is none of its options: write grey = false below [refine] into a file",
     "run a --text_ --ply": " run: --text_ is none of its options: write text = ... below [reconstruct] into a file",
-    "run a --no-refine": " run: --no-refine is an option of d2sfm reconstruct, not of this command",
+    "run a --no-refine": " run: --no-refine is an option of d2sfm reconstruct and localize, not of this command",
     "extract a --images b": " extract: --images: not allowed with argument PHOTOS",
     "extract": " extract: one of the arguments --images PHOTOS --image-list is required",
     "extract --images a --image-list b": " extract: --image-list: not allowed with argument --images",

@@ -6,7 +6,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import FeatureStore, MatchStore
-from d2sfm.mapping.truth import PoseErrors
+from d2sfm.evaluation.poses import PoseErrors
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.cameras import Poses, draw_cameras
 from d2sfm.plots.canvas import save_image

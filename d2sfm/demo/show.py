@@ -17,9 +17,9 @@ from d2sfm.demo.pictures import draw
 from d2sfm.demo.rendering import photograph, render
 from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import build_square
+from d2sfm.evaluation.poses import PoseErrors, compare_with_truth
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
-from d2sfm.mapping.truth import PoseErrors, compare_with_truth
 from d2sfm.matching.match import match_database
 from d2sfm.models import write_model
 from d2sfm.options import (

@@ -27,6 +27,7 @@ from d2sfm.options.choices import (
 from d2sfm.options.demo import DemoOptions
 from d2sfm.options.extraction import ExtractionOptions, StorageOptions
 from d2sfm.options.georeference import GeoreferenceOptions
+from d2sfm.options.localization import LocalizationOptions
 from d2sfm.options.map_cache import MapCacheOptions
 from d2sfm.options.mapping import ReconstructionOptions, TriangulationOptions
 from d2sfm.options.masks import MaskOptions

@@ -5,7 +5,7 @@ Both split a line at its space, and find no pair where a tab stands. Names that 
 
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
-            name_a, name_b = _split(line, ids_by_name)
+            name_a, name_b = _split(line, ids_by_name, ids_by_name)
         except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
         if name_a == name_b:
@@ -48,6 +48,25 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
     numbers = np.frombuffer(numbers, np.int64)
     _, first = np.unique(numbers, return_index=True)
     return image_pairs(numbers[np.sort(first)])
+
+
+def read_candidates(path: Path | str, queries: Collection[str], images: Collection[str]) -> dict[str, list[str]]:
+    """For each query, the images that a text file pairs it with, in its order: lines as of ``read_pairs``, the query
+    first, as in hloc's files.
+
+    Raises as ``read_pairs``.
+    """
+    found: dict[str, list[str]] = {name: [] for name in queries}
+    for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            query, image = _split(line, queries, images)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        if image not in found[query]:
+            found[query].append(image)
+    return found
 
 
 def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -> None:
@@ -122,8 +141,8 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _split(line: str, names: Mapping[str, int]) -> tuple[str, str]:
-    """The two known names of one line."""
+def _split(line: str, names_a: Collection[str], names_b: Collection[str]) -> tuple[str, str]:
+    """The two known names of one line, one of either."""
     if len(line) > MAX_LINE:
         raise ValueError(f"expected two names of images, found {len(line)} characters")
     separator = "\t" if "\t" in line else " "
@@ -131,13 +150,14 @@ def _split(line: str, names: Mapping[str, int]) -> tuple[str, str]:
     parts = [(line[:i], line[i + 1 :]) for i in places]
     trimmed = [(a.strip(), b.strip()) for a, b in parts]
     for candidates in (parts, trimmed):
-        found = {pair for pair in candidates if pair[0] in names and pair[1] in names}
+        found = {pair for pair in candidates if pair[0] in names_a and pair[1] in names_b}
         if len(found) == 1:
             return found.pop()
         if found:
             raise ValueError(f"{line!r} can be split in {len(found)} ways: put a tab between the two names")
     whole = {pair for pair in trimmed if all(pair)}
     if len(whole) == 1:
-        unknown = next(name for name in whole.pop() if name not in names)
+        sides = zip(whole.pop(), (names_a, names_b), strict=True)
+        unknown, names = next((name, names) for name, names in sides if name not in names)
         raise ValueError(f"no image {unknown!r} among the {len(names)} images")
     raise ValueError(f"expected two names of images, found {line.strip()!r}")

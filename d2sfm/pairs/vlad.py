@@ -30,8 +30,12 @@ def global_descriptors(store: MatchStore, image_ids: Sequence[int], words: int =
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
     vectors on any number of processors. Raises RuntimeError where descriptors are not D2-Net's.
     """
+    return described(store, image_ids, make_vocabulary(store, image_ids, words))
+
+
+def described(store: MatchStore, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
+    """The same for words that are there, [K, 512]."""
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
-    vocabulary = make_vocabulary(store, image_ids, words)
     found = np.zeros((len(image_ids), vocabulary.size), np.float16)
     if not len(vocabulary):
         return found

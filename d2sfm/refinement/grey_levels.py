@@ -30,6 +30,10 @@ class GreyLevels:
     def __init__(self, picture: np.ndarray):
         self._octaves = [_with_border(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))]
 
+    @property
+    def nbytes(self) -> int:
+        return sum(octave.nbytes for octave in self._octaves)
+
     def squares(self, xy: np.ndarray, level: int) -> tuple[Tensor, np.ndarray]:
         """Samples around positions, [N, S, S] float32, and where the positions are in them, [N, 2] (x, y) float64.
 

@@ -19,8 +19,8 @@ from support.placed_model import CENTRES, write_given, write_positions
 
 from d2sfm.cli import main
 from d2sfm.demo.show import DemoResult
+from d2sfm.evaluation.poses import PoseErrors
 from d2sfm.mapping.reconstruct import ReconstructionResult
-from d2sfm.mapping.truth import PoseErrors
 from d2sfm.matching.match import MatchSummary
 
 pytestmark = pytest.mark.usefixtures("narrow_network")

@@ -13,13 +13,13 @@ import pytest
 from support.synthetic_model import renumbered, synthetic_rig
 
 from d2sfm.colmap import read_model
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.exchange.remove import remove_images
 from d2sfm.mapping import growth
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.transcription import OtherKeypoints
 from d2sfm.mapping.triangulate import triangulate
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import ReconstructionOptions, TriangulationOptions
 
 OPTIONS = ReconstructionOptions(num_threads=1, min_starts=1, max_starts=1)

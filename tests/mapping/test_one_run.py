@@ -7,6 +7,7 @@ from support.synthetic_model import synthetic_rig
 
 from d2sfm.database import read_rigs
 from d2sfm.database.pair_ids import pair_ids
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.one_run import (
     MappingInput,
     Trial,
@@ -17,7 +18,6 @@ from d2sfm.mapping.one_run import (
     with_distortion,
 )
 from d2sfm.mapping.quality import statistics
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper
 
 

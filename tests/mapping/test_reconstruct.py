@@ -12,11 +12,11 @@ import pytest
 from support.helpers import textured_picture
 
 from d2sfm.database import FeatureStore, mark_cameras_given
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping import reconstruct as module
 from d2sfm.mapping import starts
 from d2sfm.mapping.quality import score
 from d2sfm.mapping.reconstruct import read_input, reconstruct
-from d2sfm.mapping.truth import compare_with_truth
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras, VerificationOptions
 
 mapping_options = partial(ReconstructionOptions, num_threads=1)  # so that a seed gives one model

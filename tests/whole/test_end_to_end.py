@@ -9,8 +9,8 @@ import pytest
 from support.all_tests import ALL_TESTS
 
 from d2sfm.cli import main
+from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.quality import statistics
-from d2sfm.mapping.truth import compare_with_truth
 
 pytestmark = [pytest.mark.photographs, pytest.mark.slow]
 

@@ -5,7 +5,7 @@ import pycolmap
 import pytest
 from support.synthetic_model import synthetic
 
-from d2sfm.mapping.truth import compare_with_truth, pair_errors_deg, pose_auc
+from d2sfm.evaluation.poses import compare_with_truth, pair_errors_deg, pose_auc
 
 
 def moved(truth, scale=2.0):

@@ -48,14 +48,21 @@ def compare_with_truth(
     truths = {image.name: image for image in truth.images.values()}
     aligned_poses = [truth_from_model.transform_camera_world(images[name].cam_from_world()) for name in names]
     true_poses = [truths[name].cam_from_world() for name in names]
-    found = np.array([_centre(pose) for pose in aligned_poses])
+    rotation_deg, centre = pose_errors(aligned_poses, true_poses)
     return PoseErrors(
         names=names,
-        rotation_deg=np.array([_angle_deg(a, b) for a, b in zip(aligned_poses, true_poses, strict=True)]),
-        centre=np.linalg.norm(found - np.array([_centre(pose) for pose in true_poses]), axis=1),
-        centre_in_truth=found,
+        rotation_deg=rotation_deg,
+        centre=centre,
+        centre_in_truth=np.array([_centre(pose) for pose in aligned_poses]),
         truth_from_model=truth_from_model,
     )
+
+
+def pose_errors(poses: Sequence[pycolmap.Rigid3d], truths: Sequence[pycolmap.Rigid3d]) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of poses in the truth's world: rotation in degrees and distance of centres in its unit, [N] each."""
+    both = list(zip(poses, truths, strict=True))
+    centres = [np.linalg.norm(_centre(pose) - _centre(truth)) for pose, truth in both]
+    return np.array([_angle_deg(pose, truth) for pose, truth in both]), np.array(centres)
 
 
 def pose_auc(

@@ -1,0 +1,96 @@
+"""The command ``d2sfm localize``."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_images, add_options, parse_options
+from d2sfm.console import finish, shows_progress
+from d2sfm.options import LocalizationOptions, MapCacheOptions, MaskOptions
+
+RESULT = "localization.localize.LocalizationSummary"
+
+logger = logging.getLogger(__name__)
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    parser = add_command(commands, "localize", run, "poses of photographs in a model that is there", GOES_ON, RESULT)
+    parser.add_argument(
+        "queries", nargs="+", type=Path, metavar="QUERIES", help="folder of photographs, photographs, or a list of them"
+    )
+    add_database(parser)
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="COLMAP model of the database, with points"
+    )
+    add_images(parser, "folder of the model's photographs, with which queries are aligned")
+    parser.add_argument(
+        "--output", type=Path, default=Path("poses.txt"), metavar="FILE", help="list of poses (default: poses.txt)"
+    )
+    parser.add_argument(
+        "--base-names", action="store_true", help="names without folders in the list, as benchmarks take them"
+    )
+    parser.add_argument(
+        "--query-folder",
+        type=Path,
+        metavar="DIR",
+        help="what names of files, and in a list, are relative to (default: the folder of the first, or of the list)",
+    )
+    parser.add_argument(
+        "--query-cameras",
+        type=Path,
+        metavar="FILE",
+        help='cameras of queries: lines "name model width height parameters", cameras.txt of one camera, or the folder '
+        "of a COLMAP model (default: focal length from EXIF, or estimated)",
+    )
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help="lines with a query and an image of the model that it is matched with (default: those that look alike)",
+    )
+    parser.add_argument(
+        "--write-model",
+        type=Path,
+        metavar="DIR",
+        help="write the model with the queries, too, in its subfolder 0 (default: none)",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="draw each query beside the image with most inliers, with their matches (default: none)",
+    )
+    add_options(parser, LocalizationOptions, MaskOptions, MapCacheOptions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm localize``."""
+    options = parse_options(LocalizationOptions, arguments)
+    masks, cache = parse_options(MaskOptions, arguments), parse_options(MapCacheOptions, arguments)
+    from d2sfm.localization.localize import LocalizationFiles, localize
+    from d2sfm.photographs.masks import Masks
+
+    files = LocalizationFiles(
+        output=arguments.output,
+        write_model=arguments.write_model,
+        pictures=arguments.pictures,
+        base_names=arguments.base_names,
+    )
+    summary = localize(
+        arguments.queries,
+        arguments.database,
+        arguments.model,
+        query_folder=arguments.query_folder,
+        images=arguments.images,
+        query_cameras=arguments.query_cameras,
+        pairs=arguments.pairs,
+        options=options,
+        cache=cache,
+        masks=Masks(masks.masks, masks.camera_mask),
+        files=files,
+        progress=shows_progress(arguments),
+    )
+    for name, why in summary.not_placed.items():
+        logger.warning("not placed: %s: %s", name, why)
+    return finish(arguments, summary, is_whole=not summary.not_placed)

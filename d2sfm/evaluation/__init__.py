@@ -1,0 +1,1 @@
+"""How good results are, against what is known."""

@@ -1,0 +1,73 @@
+"""Poses that are known: of a COLMAP model, or of a list as localization benchmarks have them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pycolmap
+
+from d2sfm.colmap import read_model
+from d2sfm.text import first_of, one_line
+
+
+def read_poses(path: Path) -> dict[str, pycolmap.Rigid3d]:
+    """World to camera by name: the images of the model in a folder, or lines "name qw qx qy qz tx ty tz" of a file.
+
+    Raises FileNotFoundError where there is none, RuntimeError for a model that can't be read, ValueError for other
+    lines, names that are twice in a list, and where there is no pose.
+    """
+    if path.is_dir():
+        poses = {image.name: image.cam_from_world() for image in read_model(path).images.values() if image.has_pose}
+    else:
+        poses = _of_list(path)
+    if not poses:
+        raise ValueError(f"{path} holds no poses")
+    return poses
+
+
+def require_common(found: Mapping, truth: Mapping, of_found: Path, of_truth: Path) -> None:
+    """ValueError where no name is in both, with what the names look like."""
+    if found.keys() & truth.keys():
+        return
+    ours, theirs = next(iter(found)), next(iter(truth))
+    short = {PurePosixPath(name).name for name in found} & {PurePosixPath(name).name for name in truth}
+    hint = f", though base names are alike ({min(short)})" if short else ""
+    raise ValueError(
+        f"no name of {of_found} ({ours!r} the first) is one of {of_truth} ({theirs!r} the first){hint}: "
+        "names must be the same"
+    )
+
+
+def _of_list(path: Path) -> dict[str, pycolmap.Rigid3d]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no poses {path}: expected a list or the folder of a COLMAP model")
+    poses, double = {}, []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, *words = line.rsplit(maxsplit=7)
+        pose = _pose(words)
+        if pose is None:
+            raise ValueError(f"{path}, line {number}: expected name qw qx qy qz tx ty tz, found {one_line(line, 60)!r}")
+        if name in poses:
+            double.append(name)
+        poses[name] = pose
+    if double:
+        raise ValueError(f"{path} has several poses of {first_of(double, 'image')}")
+    return poses
+
+
+def _pose(words: Sequence[str]) -> pycolmap.Rigid3d | None:
+    """From seven numbers, of which the first four are a quaternion; None where they are not."""
+    try:
+        w, x, y, z, *translation = map(float, words)
+    except ValueError:
+        return None
+    length = np.linalg.norm([w, x, y, z])
+    if len(translation) != 3 or not np.isfinite([length, *translation]).all() or not 0.5 < length < 2:
+        return None
+    return pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([x, y, z, w]) / length), np.array(translation))

@@ -1,0 +1,101 @@
+"""What a run has found so far, query by query, so that a stopped one goes on.
+
+A line of JSON for each query behind one of what the run was about. A line that a kill has cut counts as not written.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from d2sfm.json_text import json_text
+from d2sfm.localization.outcome import NotPlaced, Pose, Reason
+
+logger = logging.getLogger(__name__)
+
+
+class Journal:
+    """Of the run that writes a file; goes on with that of a stopped run if it was about the same.
+
+    settings: what decides results. Raises OSError where it can't be written.
+    """
+
+    def __init__(self, output: Path, settings: dict[str, object]):
+        self._path = output.with_name(f".{output.name}.journal")
+        self._done: dict[str, int] = {}  # where the lines of queries begin
+        head = json_text(settings)
+        if self._path.exists() and not self._takes_up(head):
+            logger.info("a stopped run with other settings is not gone on with: all queries are placed anew")
+            self._path.unlink()
+        if not self._path.exists():
+            self._path.write_text(f"{head}\n")
+        self._stream = self._path.open("r+b")
+        self._stream.seek(0, 2)
+
+    @property
+    def done(self) -> set[str]:
+        """Keys of queries that have a result."""
+        return set(self._done)
+
+    def write(self, key: str, found: Pose | NotPlaced | str) -> None:
+        """A result, or why there is none, in words."""
+        self._done[key] = self._stream.tell()
+        self._stream.write(f"{json_text([key, _plain(found)])}\n".encode())
+        self._stream.flush()
+
+    def read(self, keys: list[str]) -> Iterator[Pose | NotPlaced | str]:
+        """Results, one at a time."""
+        for key in keys:
+            self._stream.seek(self._done[key])
+            yield _restored(json.loads(self._stream.readline())[1])
+
+    def close(self, *, is_finished: bool) -> None:
+        """Finished ones are of no more use."""
+        self._stream.close()
+        if is_finished:
+            self._path.unlink()
+
+    def _takes_up(self, head: str) -> bool:
+        """Find the lines that are whole, and cut the file behind them. Whether it begins with the head."""
+        with self._path.open("r+b") as stream:
+            if stream.readline() != f"{head}\n".encode():
+                return False
+            begin = stream.tell()
+            while (line := stream.readline()).endswith(b"\n"):
+                self._done[json.loads(line)[0]] = begin
+                begin = stream.tell()
+            stream.truncate(begin)
+        if self._done:
+            logger.info("a stopped run goes on: %d queries are done", len(self._done))
+        return True
+
+
+def _plain(found: Pose | NotPlaced | str) -> dict[str, object]:
+    if isinstance(found, str):
+        return {"unusable": found}
+    if isinstance(found, NotPlaced):
+        return {"needed": found.needed} | {name: getattr(found, name) for name in NotPlaced.IN_JSON}
+    camera, told = found.camera, ("quaternion", "translation", "inliers", "points", "error_px", "candidates")
+    facts = {name: getattr(found, name) for name in (*told, "covariance", "xy", "point_ids")}
+    return facts | {"camera": [camera.model_name, camera.width, camera.height, camera.params]}
+
+
+def _restored(facts: dict) -> Pose | NotPlaced | str:
+    if "unusable" in facts:
+        return facts["unusable"]
+    facts["candidates"] = tuple(facts["candidates"])
+    if "reason" in facts:
+        return NotPlaced(**facts | {"reason": Reason(facts["reason"])})
+    (w, *xyz), (model, width, height, params) = facts.pop("quaternion"), facts.pop("camera")
+    rotation = pycolmap.Rotation3d(np.array([*xyz, w]))
+    facts["cam_from_world"] = pycolmap.Rigid3d(rotation, np.array(facts.pop("translation")))
+    facts["camera"] = pycolmap.Camera(model=model, width=width, height=height, params=params)
+    shapes = {"xy": (-1, 2), "point_ids": (-1,), "covariance": (6, 6)}
+    types = {"point_ids": np.int64}
+    for name, shape in shapes.items():
+        numbers = [[np.nan if each is None else each for each in np.ravel(facts[name])]]
+        facts[name] = np.array(numbers, types.get(name, float)).reshape(shape)
+    return Pose(**facts)

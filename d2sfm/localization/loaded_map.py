@@ -1,0 +1,138 @@
+"""A model and the features of its images, in memory for many queries."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakMethod
+
+import numpy as np
+import pycolmap
+
+from d2sfm.colmap import read_model
+from d2sfm.database import FeatureStore, MatchStore, require_own_features
+from d2sfm.features.fingerprints import clash, difference
+from d2sfm.features.record import Features
+from d2sfm.lru import LruCache
+from d2sfm.options import Convention
+from d2sfm.pairs.vlad import described, make_vocabulary, vlad
+from d2sfm.refinement.collection import ImageKeypoints
+from d2sfm.text import first_of
+
+DESCRIPTORS_BYTES = 2 << 30  # of images that were asked for last: 2000 with 1000 keypoints each that see points
+SAME_PX = 0.05  # of the photograph, that keypoints of a model and of its database differ by at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapImage:
+    """Of an image of the map, the keypoints that see points."""
+
+    keypoints: ImageKeypoints
+    xy: np.ndarray  # [M, 2] in pixels of the photograph as it is stored
+    points: np.ndarray  # [M] rows of the map's points
+    descriptors: np.ndarray  # [M, 512]
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.keypoints.xy, self.keypoints.scale, self.xy, self.points, self.descriptors)
+        return sum(array.nbytes for array in arrays)
+
+
+class LoadedMap:
+    """What localization asks of a map: points, and by name of an image the keypoints that see them.
+
+    names: of the images that have both points and features, sorted. Descriptors are read when they are asked for and
+    those used last are kept, so memory is bounded.
+
+    Raises FileNotFoundError where the database or the model is missing, RuntimeError where they can't be read, the
+    model has no points, or they are not of the same photographs.
+    """
+
+    def __init__(self, database: Path | str, reconstruction: pycolmap.Reconstruction | Path | str):
+        self.database = Path(database)
+        is_model = isinstance(reconstruction, pycolmap.Reconstruction)
+        self.model = reconstruction if is_model else read_model(Path(reconstruction))
+        called = "the model" if is_model else str(reconstruction)
+        if not self.model.num_points3D():
+            raise RuntimeError(f"{called} has no points, which queries are placed by: d2sfm triangulate finds them")
+        require_own_features(self.database, "localize")
+        by_name = {image.name: image for image in self.model.images.values() if image.has_pose and image.num_points3D}
+        with FeatureStore(self.database) as store:
+            extracted, self.photographs = store.extracted(), store.notes.images_folder()
+        self.names = sorted(by_name.keys() & extracted.keys())
+        if not self.names:
+            raise RuntimeError(
+                f"{self.database} has features of none of the {first_of(sorted(by_name), 'image')} of {called}"
+            )
+        self._images = {name: by_name[name] for name in self.names}
+        self.fingerprint = self._one_fingerprint({name: extracted[name] for name in self.names})
+        self._ids = np.array(sorted(self.model.point3D_ids()), np.int64)
+        self.xyz = np.array([self.model.points3D[each].xyz for each in self._ids.tolist()])
+        load = WeakMethod(self._load)  # a ring of references would hold gigabytes until the garbage collector comes by
+        self._held = LruCache(lambda name: load()(name), DESCRIPTORS_BYTES)
+        self._describe()
+
+    def __getitem__(self, name: str) -> MapImage:
+        return self._held[name]
+
+    def point_ids(self, rows: np.ndarray) -> np.ndarray:
+        """Ids in the model of rows of ``xyz``, int64."""
+        return self._ids[rows]
+
+    def alike(self, descriptors: np.ndarray, number: int) -> list[str]:
+        """Names of the images that look most like one with these descriptors, [N, 512], the most alike first."""
+        if not len(descriptors) or not len(self._vocabulary):
+            return []
+        of_query = vlad(descriptors.astype(np.float32), self._vocabulary)
+        scores = np.array([np.dot(row.astype(np.float32), of_query) for row in self._described])
+        order = np.argsort(-scores, kind="stable")
+        return [self.names[row] for row in order[:number] if self._described[row].any()]
+
+    def _one_fingerprint(self, found: dict[str, str]) -> str:
+        """That of all features. RuntimeError where they are not comparable, or in the published code's frame."""
+        names = list(found)
+        for name in names[1:]:
+            if clash(found[names[0]], found[name]):
+                what = difference(found[name], found[names[0]])
+                raise RuntimeError(f"{self.database} mixes features: those of {name} with {what}: extract them anew")
+        return found[names[0]]
+
+    def _describe(self) -> None:
+        with MatchStore(self.database) as store:
+            counts, ids = store.keypoint_counts(), store.image_ids()
+            chosen = [ids[name] for name in self.names]
+            for name, image_id in zip(self.names, chosen, strict=True):
+                if counts.get(image_id) != self._images[name].num_points2D():
+                    raise self._others(name)
+            self._vocabulary = make_vocabulary(store, chosen)
+            self._described = described(store, chosen, self._vocabulary)
+
+    def _load(self, name: str) -> MapImage:
+        image = self._images[name]
+        with FeatureStore(self.database) as store:
+            features = store.read(name)
+        if features.convention is not Convention.COLMAP:
+            raise RuntimeError(f"{self.database} holds features in the frame {features.convention}: extract again")
+        own = image.points2D[: len(features)]
+        seen = np.array([point.point3D_id if point.has_point3D() else -1 for point in own], np.int64)
+        xy = np.array([point.xy for point in own]).reshape(-1, 2)
+        if np.abs(xy - features.keypoints[:, :2]).max(initial=0) > SAME_PX:
+            raise self._others(name)
+        rows = np.flatnonzero(seen >= 0)
+        return MapImage(
+            keypoints=as_keypoints(image.image_id, name, features, rows),
+            xy=xy[rows],
+            points=np.searchsorted(self._ids, seen[rows]),
+            descriptors=features.descriptors[rows],
+        )
+
+    def _others(self, name: str) -> RuntimeError:
+        return RuntimeError(
+            f"the keypoints of {name} in {self.database} are not those of the model: it was made of others, or before "
+            "they were refined; make it again (d2sfm reconstruct or triangulate)"
+        )
+
+
+def as_keypoints(image_id: int, name: str, features: Features, rows: np.ndarray) -> ImageKeypoints:
+    """Some of the keypoints of a picture as refinement takes them."""
+    of_picture = (features.image_size, features.input_size, features.orientation)
+    keypoints = features.keypoints[rows].astype(np.float64)
+    return ImageKeypoints.of_stored(image_id, name, *of_picture, keypoints, features.grey_range)

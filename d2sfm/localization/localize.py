@@ -1,0 +1,183 @@
+"""Poses of many photographs in a model.
+
+d2sfm localize queries --database db.db --model sparse/0 --output poses.txt
+"""
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pycolmap
+from tqdm import tqdm
+
+from d2sfm.colmap import model_files
+from d2sfm.localization.journal import Journal
+from d2sfm.localization.localizer import Localizer
+from d2sfm.localization.outcome import NotPlaced, Pose
+from d2sfm.localization.outputs import draw, short_names, write_model, write_poses
+from d2sfm.localization.queries import Queries, find_queries, read_cameras
+from d2sfm.mapping.model_files import require_replaceable
+from d2sfm.options import LocalizationOptions, MapCacheOptions
+from d2sfm.pairs.pair_files import read_candidates
+from d2sfm.photographs.headers import read_header
+from d2sfm.photographs.masks import Masks
+from d2sfm.skipped import reason
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationSummary:
+    """What a run placed."""
+
+    queries: int
+    poses: Mapping[str, Pose]  # by name of the query, without positions and matches
+    not_placed: Mapping[str, str]  # why, in words, by name of the query
+    output: Path
+    seconds: float
+
+    def __str__(self) -> str:
+        text = f"localize: {len(self.poses)} of {self.queries} queries placed"
+        if self.poses:
+            found = self.poses.values()
+            inliers, error_px = median(pose.inliers for pose in found), median(pose.error_px for pose in found)
+            text += f", by {inliers:g} keypoints within {error_px:.2f} px (medians), in {self.output}"
+        return f"{text}, {self.seconds:.1f} s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationFiles:
+    """What a run writes: a list of poses; on request a model with the queries, and pictures of matches."""
+
+    output: Path = Path("poses.txt")
+    write_model: Path | None = None
+    pictures: Path | None = None
+    base_names: bool = False
+
+
+def localize(
+    queries: Path | str | Sequence[Path | str],
+    database: Path | str,
+    model: Path | str,
+    *,
+    query_folder: Path | None = None,
+    images: Path | str | None = None,
+    query_cameras: Path | None = None,
+    pairs: Path | None = None,
+    options: LocalizationOptions | None = None,
+    cache: MapCacheOptions | None = None,
+    masks: Masks | None = None,
+    files: LocalizationFiles | None = None,
+    progress: bool = False,
+) -> LocalizationSummary:
+    """Place photographs in a model, and write their poses.
+
+    queries, query_folder: see ``find_queries``; query_cameras: see ``read_cameras``; pairs: a file that names the
+    candidates of each query; the rest as for ``Localizer``. What was found by a stopped run is not done again.
+
+    Raises as these do, before any query is placed. Queries that can't be used are named in the summary.
+    """
+    started, files, options = time.perf_counter(), files or LocalizationFiles(), options or LocalizationOptions()
+    given = [queries] if isinstance(queries, Path | str) else queries
+    found = find_queries([Path(each) for each in given], query_folder)
+    cameras = read_cameras(query_cameras, found.names) if query_cameras else {}
+    _require_output(files, found.names)
+    localizer = Localizer(database, model, images=images, options=options, cache=cache)
+    in_model = {image.name for image in localizer.map.model.images.values()}
+    if files.write_model and (both := sorted(in_model & set(found.names))):
+        raise ValueError(f"{both[0]} is an image of the model, too: --write-model needs queries of other names")
+    candidates = read_candidates(pairs, found.names, localizer.map.names) if pairs else {}
+    points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
+    settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **asdict(options)}
+    settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates}
+    keys = [_key(found.folder / name, name, cameras.get(name)) for name in found.names]
+    journal, is_finished = Journal(files.output, settings), False
+    run = _Run(localizer, found, cameras, candidates if pairs else None, masks or Masks(), files)
+    try:
+        left = [(name, key) for name, key in zip(found.names, keys, strict=True) if key not in journal.done]
+        for name, key in tqdm(left, desc="localize", unit="query", disable=not progress):
+            journal.write(key, run.place(name))
+        summary = _written(files, found.names, keys, journal, localizer, started)
+        is_finished = True
+    finally:
+        journal.close(is_finished=is_finished)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Run:
+    localizer: Localizer
+    queries: Queries
+    cameras: Mapping[str, pycolmap.Camera]
+    candidates: Mapping[str, Sequence[str]] | None
+    masks: Masks
+    files: LocalizationFiles
+
+    def place(self, name: str) -> Pose | NotPlaced | str:
+        """Where a query was taken, or why it can't be used."""
+        path = self.queries.folder / name
+        try:
+            mask = self.masks(name, *read_header(path))
+            chosen = None if self.candidates is None else self.candidates[name]
+            found = self.localizer.localize(path, self.cameras.get(name), candidates=chosen, mask=mask)
+        except (ValueError, OSError) as error:
+            return reason(error)
+        if self.files.pictures is not None:
+            draw(self.files.pictures / f"{name}.png", path, self.localizer.folder, found)
+        return found
+
+
+def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
+    """Find out before the long work whether results can be written."""
+    if not files.output.parent.is_dir():
+        raise FileNotFoundError(f"{files.output} can't be written: no folder {files.output.parent}")
+    if files.output.is_dir():
+        raise ValueError(f"{files.output} is a folder, expected a file for poses")
+    if files.write_model is not None:
+        require_replaceable(files.write_model)
+    if files.base_names:
+        short_names(names)
+    elif spaced := [name for name in names if len(name.split()) > 1]:
+        logger.warning("%s: names with spaces, which readers of such lists split: %s", files.output, spaced[0])
+
+
+def _key(path: Path, name: str, camera: pycolmap.Camera | None) -> str:
+    """What tells a query, as it is by now, from others."""
+    status = path.stat() if path.exists() else None
+    told = [name, *([status.st_size, status.st_mtime_ns] if status else [])]
+    return repr(told + ([camera.model_name, camera.params.tolist()] if camera is not None else []))
+
+
+def _written(
+    files: LocalizationFiles,
+    names: Sequence[str],
+    keys: Sequence[str],
+    journal: Journal,
+    localizer: Localizer,
+    started: float,
+) -> LocalizationSummary:
+    """Write all that was asked for."""
+
+    def placed() -> Iterator[tuple[str, Pose]]:
+        found = zip(names, journal.read(keys), strict=True)
+        return ((name, each) for name, each in found if isinstance(each, Pose))
+
+    shown = short_names(names) if files.base_names else dict(zip(names, names, strict=True))
+    write_poses(files.output, ((shown[name], pose) for name, pose in placed()))
+    if files.write_model is not None:
+        write_model(localizer.map.model, placed(), files.write_model)
+    nowhere = np.zeros((0, 2)), np.zeros(0, np.int64)
+    poses = {name: replace(pose, xy=nowhere[0], point_ids=nowhere[1]) for name, pose in placed()}
+    results = zip(names, journal.read(keys), strict=True)
+    not_placed = {name: str(each) for name, each in results if not isinstance(each, Pose)}
+    return LocalizationSummary(
+        queries=len(names),
+        poses=poses,
+        not_placed=not_placed,
+        output=files.output,
+        seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,78 @@
+"""Poses in files: the localization benchmarks' list, a COLMAP model with the queries, pictures."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import pycolmap
+
+from d2sfm.files import replacing
+from d2sfm.localization.outcome import NotPlaced, Pose
+from d2sfm.mapping.model_files import write_models
+from d2sfm.photographs.reading import load_photograph
+from d2sfm.plots.canvas import save_image
+from d2sfm.plots.keypoints import draw_matches
+
+PICTURE_PX = 800  # longer edge of either photograph
+
+
+def write_poses(path: Path, poses: Iterable[tuple[str, Pose]]) -> None:
+    """Lines "name qw qx qy qz tx ty tz", world to camera."""
+    with replacing(path) as stream:
+        for name, pose in poses:
+            numbers = " ".join(f"{number:.17g}" for number in (*pose.quaternion, *pose.translation))
+            stream.write(f"{name} {numbers}\n".encode())
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Base names, as the benchmarks' servers take them. ValueError where two queries have the same."""
+    names, of_short = list(names), {}
+    for name in names:
+        short = PurePosixPath(name).name
+        if short in of_short:
+            raise ValueError(f"{of_short[short]} and {name} have the same base name: leave out --base-names")
+        of_short[short] = name
+    return {name: short for short, name in of_short.items()}
+
+
+def add_queries(model: pycolmap.Reconstruction, poses: Iterable[tuple[str, Pose]]) -> None:
+    """Images with cameras of their own, which see the points that agree, each once."""
+    for name, pose in poses:
+        camera_id, image_id = max(model.cameras, default=0) + 1, max(model.images, default=0) + 1
+        pose.camera.camera_id = camera_id
+        model.add_camera_with_trivial_rig(pose.camera)
+        point_ids, rows = np.unique(pose.point_ids, return_index=True)
+        image = pycolmap.Image(name=name, camera_id=camera_id, image_id=image_id)
+        image.points2D = [pycolmap.Point2D(xy) for xy in pose.xy[rows]]
+        model.add_image_with_trivial_frame(image, pose.cam_from_world)
+        for number, point_id in enumerate(point_ids.tolist()):
+            model.add_observation(point_id, pycolmap.TrackElement(image_id, number))
+
+
+def write_model(model: pycolmap.Reconstruction, poses: Iterator[tuple[str, Pose]], output: Path) -> None:
+    """The model with the queries in ``output``/0. Changes the model. Raises as ``write_models``."""
+    add_queries(model, poses)
+    write_models([model], output, text=False, ply=False)
+
+
+def draw(path: Path, photograph: Path, folder: Path, found: Pose | NotPlaced) -> None:
+    """Query and the image of the map with most inliers, and the matches of both; nothing where there was no match.
+
+    Raises ValueError where a photograph can't be read.
+    """
+    if found.view is None:
+        return
+    (query, to_query), (other, to_other) = _small(photograph), _small(folder / found.view.name)
+    view = found.view
+    canvas = draw_matches(query, other, view.xy_in_query * to_query, view.xy_in_map * to_other, view.inliers)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_image(path, canvas)
+
+
+def _small(path: Path) -> tuple[np.ndarray, float]:
+    """A photograph as it is stored, and how many of its pixels are one of the picture file's."""
+    pixels = load_photograph(path)
+    factor = min(1.0, PICTURE_PX / max(pixels.shape[:2]))
+    height, width = (max(1, round(edge * factor)) for edge in pixels.shape[:2])
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), factor

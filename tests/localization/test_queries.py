@@ -1,0 +1,103 @@
+import pytest
+from support.synthetic_model import synthetic
+
+from d2sfm.localization.journal import Journal
+from d2sfm.localization.outcome import NotPlaced, Reason
+from d2sfm.localization.outputs import short_names
+from d2sfm.localization.queries import find_queries, read_cameras
+from d2sfm.pairs.pair_files import read_candidates
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """With two.jpg and sub/one two.jpg, empty files."""
+    (tmp_path / "sub").mkdir()
+    for name in ("two.jpg", "sub/one two.jpg"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_a_folder_names_its_photographs(folder):
+    assert find_queries([folder]).names == ("sub/one two.jpg", "two.jpg")
+
+
+def test_files_have_names_relative_to_a_folder(folder):
+    files = [folder / "two.jpg", folder / "sub" / "one two.jpg"]
+    assert find_queries(files, folder).names == ("sub/one two.jpg", "two.jpg")
+    with pytest.raises(ValueError, match=r"not below .*sub, .*two.jpg"):
+        find_queries(files[::-1])
+    with pytest.raises(ValueError, match="named twice: 1 query"):
+        find_queries([files[0], files[0]])
+
+
+def test_a_list_has_names_with_spaces_and_what_follows_names(folder):
+    (folder / "list.txt").write_text("# queries\n\nsub/one two.jpg\ntwo.jpg PINHOLE 2 2 1 1 1 1\nmissing.jpg\n")
+    assert find_queries([folder / "list.txt"]).names == ("missing.jpg", "sub/one two.jpg", "two.jpg")
+    (folder / "list.txt").write_text("# none\n")
+    with pytest.raises(ValueError, match="names no query"):
+        find_queries([folder / "list.txt"])
+
+
+def test_cameras_come_by_name(tmp_path, caplog):
+    (tmp_path / "c.txt").write_text("a.jpg SIMPLE_RADIAL 640 480 500 320 240 .01\nb c.jpg\tPINHOLE 64 48 50 51 32 24\n")
+    found = read_cameras(tmp_path / "c.txt", ["a.jpg", "b c.jpg", "d.jpg"])
+    assert found.keys() == {"a.jpg", "b c.jpg"}
+    assert found["a.jpg"].params.tolist() == [500, 320, 240, 0.01]
+    assert (found["b c.jpg"].width, found["b c.jpg"].model_name) == (64, "PINHOLE")
+    assert "1 query (d.jpg)" in caplog.text
+
+
+def test_one_camera_of_colmap_is_that_of_all(tmp_path):
+    (tmp_path / "cameras.txt").write_text("# CAMERA_ID, MODEL, ...\n1 PINHOLE 640 480 500 501 320 240\n")
+    found = read_cameras(tmp_path / "cameras.txt", ["a.jpg", "b.jpg"])
+    assert [camera.params.tolist() for camera in found.values()] == [[500, 501, 320, 240]] * 2
+
+
+def test_a_model_has_cameras_by_name(tmp_path):
+    model = synthetic(num_frames=2)
+    model.write_binary(tmp_path)
+    image = next(iter(model.images.values()))
+    found = read_cameras(tmp_path, [image.name])
+    assert found[image.name].params.tolist() == image.camera.params.tolist()
+
+
+@pytest.mark.parametrize("line", ["a.jpg", "a.jpg LENS 1 1 1", "a.jpg PINHOLE 1 1 1", "a.jpg PINHOLE x 1 1 1 1 1"])
+def test_other_lines_are_named(tmp_path, line):
+    (tmp_path / "c.txt").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match="line 1 without comments: expected name, camera model"):
+        read_cameras(tmp_path / "c.txt", ["a.jpg"])
+
+
+def test_candidates_are_of_the_query_that_stands_first(tmp_path):
+    """Also where an image of the map has the query's name."""
+    (tmp_path / "pairs.txt").write_text("a.jpg b.jpg\na.jpg a.jpg\na.jpg b.jpg\n# end\n")
+    assert read_candidates(tmp_path / "pairs.txt", ["a.jpg", "c.jpg"], ["a.jpg", "b.jpg"]) == {
+        "a.jpg": ["b.jpg", "a.jpg"],
+        "c.jpg": [],
+    }
+    with pytest.raises(ValueError, match=r"line 1: no image 'b\.jpg'"):
+        read_candidates(tmp_path / "pairs.txt", ["a.jpg"], ["a.jpg"])
+
+
+def test_base_names_must_differ():
+    assert short_names(["day/a.jpg", "b.jpg"]) == {"day/a.jpg": "a.jpg", "b.jpg": "b.jpg"}
+    with pytest.raises(ValueError, match=r"day/a\.jpg and night/a\.jpg have the same base name"):
+        short_names(["day/a.jpg", "night/a.jpg"])
+
+
+def test_a_journal_of_other_settings_is_not_taken_up(tmp_path, caplog):
+    caplog.set_level("INFO", "d2sfm")
+    output, found = tmp_path / "poses.txt", NotPlaced(reason=Reason.FEW_MATCHES, matches=3, needed=20)
+    journal = Journal(output, {"seed": 0})
+    journal.write("a", found)
+    journal.write("b", "is broken")
+    journal.close(is_finished=False)
+    again = Journal(output, {"seed": 0})
+    assert again.done == {"a", "b"}
+    assert list(again.read(["b", "a"])) == ["is broken", found]
+    again.close(is_finished=False)
+    other = Journal(output, {"seed": 1})
+    assert not other.done
+    assert "all queries are placed anew" in caplog.text
+    other.close(is_finished=True)
+    assert list(tmp_path.iterdir()) == []
