@@ -24,6 +24,7 @@ def test_a_missing_model_is_named(folder, missing):
         read_model(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", FILES)
 @pytest.mark.parametrize("damage", ["half", "empty", "noise"])
 def test_a_broken_model_is_one_line(folder, broken, damage, monkeypatch):

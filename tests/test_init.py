@@ -17,6 +17,7 @@ def test_every_public_name_is_there(name):
     assert name in dir(d2sfm)
 
 
+@pytest.mark.slow
 def test_the_docstrings_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()

@@ -17,6 +17,7 @@ def large(monkeypatch):
     return runpy.run_path(str(PROGRAM), run_name="imported")
 
 
+@pytest.mark.slow
 def test_rows_are_printed_and_go_on_as_a_power_of_the_number_of_images(large, tmp_path, monkeypatch, capsys):
     rows = [
         large["Row"](

@@ -100,6 +100,7 @@ def test_refine_and_what_it_was_before(work, run):
     assert run("refine", "--restore")["results"] == {"restore": {"images": 3}}
 
 
+@pytest.mark.slow
 def test_stages_of_a_command_and_that_nothing_was_found(work, run):
     results = run("reconstruct", "db.db")["results"]
     assert set(results) == {"refine", "reconstruct"}
@@ -107,6 +108,7 @@ def test_stages_of_a_command_and_that_nothing_was_found(work, run):
     assert [type(each) for each in results["reconstruct"]["pairs"][0]] == [str, str, int, int]
 
 
+@pytest.mark.slow
 def test_reconstruct_and_triangulate(work, run):
     pycolmap.set_random_seed(1)
     options = pycolmap.SyntheticDatasetOptions()
@@ -124,6 +126,7 @@ def test_reconstruct_and_triangulate(work, run):
     assert found["results"]["triangulate"]["statistics"]["images"] == 5
 
 
+@pytest.mark.slow
 def test_other_tools_files_and_several_databases(work, run):
     run("export", "db.db")
     exported = run("import", "exported/features.h5", "--images", "photographs", "--database", "new.db")

@@ -185,6 +185,7 @@ def outcome(extracted, tmp_path, *options):
         return matches, inliers, json.loads(store.notes.read("match"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [("--ratio", "0.6"), ("--max-distance", "0.5"), ("--min-similarity", "0.9")])
 def test_limits_leave_fewer_matches_and_are_noted(extracted, tmp_path, limit):
     all_matches, _, _ = outcome(extracted, tmp_path)

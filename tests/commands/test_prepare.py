@@ -39,6 +39,7 @@ def phone(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_a_phones_folder_is_used_or_named_whole_and_extracted(phone, capsys):
     assert prepare("DCIM") == 1
     said = capsys.readouterr()

@@ -46,6 +46,7 @@ def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
     assert note == expected | {"rounds": 2, "grey": False, "continue_": False}
 
 
+@pytest.mark.slow
 def test_a_cache_without_room_stays_empty(database, tmp_path, capsys):
     options = ["--cache", str(tmp_path / "maps"), "--cache-limit", "0", "--quiet"]
     assert main(["refine", "--database", str(database), "--output", str(tmp_path / "copy.db"), *options]) == 0
@@ -53,6 +54,7 @@ def test_a_cache_without_room_stays_empty(database, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_an_interrupted_refinement_of_a_copy_goes_on(database, tmp_path, capsys):
     command = ["refine", "--database", str(database), "--output", str(tmp_path / "copy.db")]
     assert main([*command, "--images", str(tmp_path / "nowhere")]) == 2

@@ -37,6 +37,7 @@ def test_training_from_the_command_line(root, tmp_path, capsys):
     assert (tmp_path / "out" / "last.pth").exists()
 
 
+@pytest.mark.slow
 def test_every_option_is_taken(root, tmp_path):
     pairs = ("--max-scale-ratio", "4", "--depth-tolerance-relative", "0.02", "--preprocessing", "torch")
     steps = ("--accumulate", "2", "--batch-size", "1", "--lr", "0.002", "--precision", "bfloat16", "--seed", "3")

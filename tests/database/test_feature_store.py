@@ -190,6 +190,7 @@ def test_descriptors_pass_in_pieces(database, monkeypatch, descriptor_dtype, cou
     assert np.array_equal(stored.descriptors, features.descriptors)
 
 
+@pytest.mark.slow
 def test_writing_and_reading_make_no_further_copy_of_the_descriptors(database):
     """Resident memory, as SQLite's own is not known to Python."""
     clear = Path("/proc/self/clear_refs")

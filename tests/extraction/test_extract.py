@@ -66,6 +66,7 @@ def test_a_second_run_takes_only_what_is_new(tmp_path, photographs):
     assert np.array_equal(after["d.jpg"].keypoints, before["a.jpg"].keypoints)
 
 
+@pytest.mark.slow
 def test_a_database_goes_on_in_its_own_precision_and_is_overwritten_in_the_processors(
     tmp_path, photographs, monkeypatch
 ):

@@ -55,6 +55,7 @@ def matched(tmp_path, photographs, written):
     return path
 
 
+@pytest.mark.slow
 def test_overwritten_features_are_those_of_a_new_database(tmp_path, photographs, matched):
     with pytest.raises(RuntimeError, match=r"max_edge 96, asked for is max_edge 64: .* --overwrite to extract all"):
         extract_to_database(matched, photographs, options=SMALLER)

@@ -112,6 +112,7 @@ def of_an_earlier_version(path):
         connection.rows("ALTER TABLE d2sfm_features DROP COLUMN orientation")
 
 
+@pytest.mark.slow
 def test_a_database_of_before_goes_on_and_names_its_turned_photographs(tmp_path, folder, caplog):
     database = tmp_path / "db.db"
     (folder / "8.png").rename(tmp_path / "8.png")

@@ -28,6 +28,7 @@ QUICK = [(*each, (1.0,)) for each in zip(TILES, SIZES, strict=True)]
 SLOW = [each for each in product(TILES, SIZES, [(1.0,), THREE_SCALES]) if each not in QUICK]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "size", "scales"),
     [QUICK[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in QUICK[1:] + SLOW[:: 1 if ALL_TESTS else 3])],

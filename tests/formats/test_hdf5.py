@@ -195,6 +195,7 @@ def write_beyond_the_limit(path):
     return "written"
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     (tmp_path / "f.h5").write_text("old")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -232,6 +232,7 @@ def test_pairs_that_chance_explains_are_left_out(database):
     assert few in [inliers for *_, inliers in pairs]
 
 
+@pytest.mark.slow
 def test_images_without_support_get_further_starts_while_these_gain(tmp_path):
     database = tmp_path / "db.db"
     synthesize(database, cameras=1, images=7, inlier_share=0.8, points=300)
@@ -260,6 +261,7 @@ def test_text_and_ply_are_written_beside_the_binary_model(database, tmp_path):
     assert pycolmap.Reconstruction(result.models[0]).num_points3D() == result.statistics[0].points
 
 
+@pytest.mark.slow
 def test_points_take_the_colours_of_the_photographs(database, tmp_path, caplog):
     with pycolmap.Database.open(database) as colmap:
         images, camera = colmap.read_all_images(), colmap.read_all_cameras()[0]

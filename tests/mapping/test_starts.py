@@ -115,6 +115,7 @@ def input_of(database, names, mapper=Mapper.INCREMENTAL, **changes):
     return MappingInput(database=database, mapper=mapper, max_error_px=2.0, **sizes, **changes)
 
 
+@pytest.mark.slow
 def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkeypatch):
     database, names, (first, second) = two_places
     database = shutil.copy(database, tmp_path / "db.db")

@@ -202,6 +202,7 @@ def test_where_no_match_agrees_nothing_is_written_and_that_is_said(scene, databa
     assert pycolmap.Reconstruction(tmp_path / "out" / "0").num_points3D() == POINTS
 
 
+@pytest.mark.slow
 def test_the_command_takes_its_options_and_writes_colours(scene, database, tmp_path, capsys, caplog):
     truth = pycolmap.Reconstruction(scene[1])
     for index, image in enumerate(truth.images.values()):

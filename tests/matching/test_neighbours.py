@@ -141,6 +141,7 @@ def test_sets_of_one_descriptor_many_times_have_one_pair(count_a, count_b):
     check(mutual_nearest_neighbours(a, b, CPU, block_rows=50), np.zeros((1, 2), np.uint32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_real_numbers_give_the_pairs_of_float64_to_the_rounding_of_float32(dtype):
     generator, rounding = np.random.default_rng(4), 1e-6

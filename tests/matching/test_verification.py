@@ -183,6 +183,7 @@ def test_too_few_matches_are_degenerate(count):
         assert not verified.refused
 
 
+@pytest.mark.slow
 def test_too_few_inliers_are_degenerate():
     a, b, matches, _ = two_views(100, 0, seed=6)
     for similarities in (None, np.ones(100)):

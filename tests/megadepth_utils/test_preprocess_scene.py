@@ -209,6 +209,7 @@ def test_the_golden_scene(shared_data):
     assert_golden(shared_data / "mini_megadepth", shared_data)
 
 
+@pytest.mark.slow
 @pytest.mark.photographs
 def test_the_golden_scene_from_our_undistortion(shared_data, tmp_path):
     for folder in ("phoenix", "MegaDepth_v1_SfM"):

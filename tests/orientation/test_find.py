@@ -39,6 +39,7 @@ def test_turned_pictures_of_a_plane_are_turned_back_on_any_number_of_threads():
     assert find_turns(list(turned), turned.get, options=AUTO, num_threads=2) == found
 
 
+@pytest.mark.slow
 def test_known_photographs_are_followed_and_unlike_ones_stay():
     pictures = views(3)
     turned = {name: stored_array(picture, 6) for name, picture in pictures.items()}

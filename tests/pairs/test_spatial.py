@@ -157,6 +157,7 @@ def nothing(some, others):
     return np.zeros(np.broadcast_shapes(some.shape, others.shape), bool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "allowed"), [(20_000, None), (2500, nothing)])
 def test_memory_does_not_grow_with_the_square(count, allowed):
     positions = np.random.default_rng(0).normal(size=(count, 3))

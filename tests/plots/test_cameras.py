@@ -21,6 +21,7 @@ def reconstruction(points: int = 400) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_cameras_points_and_truth_are_in_the_picture():
     found = reconstruction()
     picture = draw_cameras(**found, size=(800, 380))

@@ -61,6 +61,7 @@ def test_a_spike_among_many_steps_does_not_show():
     assert (np.abs(calm - with_spike).max(axis=2) > 30).mean() < 1e-3
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_is_left_out_and_the_picture_is_always_the_same():
     steps = np.stack([np.arange(1, 13) / 6, np.linspace(2, 1, 12)], axis=1)
     with_skipped = np.insert(steps, 4, (0.7, np.nan), axis=0)

@@ -72,6 +72,7 @@ def test_more_intervals_than_frames_take_all_frames(tmp_path):
     assert frames_in(tmp_path / "photos" / "a.mp4") == names(*range(5))
 
 
+@pytest.mark.slow
 def test_frames_are_written_when_their_interval_is_over_and_let_go_then(tmp_path, monkeypatch):
     """An hour of video takes the memory of a second. Python's search for cycles must not be needed for that."""
     sharpness, write, judged, held = video._Video._sharpness, video.write_image, [], []

@@ -76,6 +76,7 @@ def maps():
     return [shifted_maps(shift) for shift in SHIFTS_PX]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"most_tracks": 1}, {"most_tracks": 5}, {"part_nodes": 1}])
 def test_positions_do_not_depend_on_the_room_for_patches_nor_on_parts(maps, how):
     collection = shifted_collection(np.random.default_rng(1))
@@ -178,6 +179,7 @@ def test_a_gpu_gives_the_cpus_positions(maps):
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
+@pytest.mark.slow
 def test_patches_of_many_references_need_no_more_memory_at_once(maps, monkeypatch):
     collection, counts = shifted_collection(np.random.default_rng(9), per_image=200), []
     sample = adjustment_module.sample_patches

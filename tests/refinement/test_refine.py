@@ -38,7 +38,7 @@ from d2sfm.refinement.grey import GreyAdjustment
 from d2sfm.refinement.refine import refine_database, restore_database
 from d2sfm.refinement.schedule import schedule
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 PAIRS = [(1, 2), (2, 3), (1, 3)]
 CPU = {"device": "cpu", "precision": Precision.FLOAT32}
 OPTIONS = RefinementOptions(**CPU)
@@ -118,7 +118,6 @@ def errors_px(path, matched, inliers_of=None, pairs=PAIRS):
     return np.concatenate(errors)
 
 
-@pytest.mark.slow
 def test_refined_keypoints_are_nearer_to_the_truth(database, matched, capsys):
     untouched = rows(database, "descriptors")
     summary = refined(database, matched)
@@ -135,7 +134,6 @@ def test_refined_keypoints_are_nearer_to_the_truth(database, matched, capsys):
         assert store.refined() == {1, 2, 3}
 
 
-@pytest.mark.slow
 def test_the_tight_threshold_is_that_of_the_new_geometries(refined_database, matched):
     with MatchStore(refined_database) as store:
         tight = {pair: len(store.inlier_matches(*pair)) for pair in PAIRS}
@@ -201,7 +199,6 @@ def test_tracks_go_on_in_images_without_a_keypoint_of_theirs(database, refined_d
     assert rows(refined_database, *tables) == rows(matched.database, *tables)
 
 
-@pytest.mark.slow
 def test_the_same_call_gives_the_same_database(database, matched, tmp_path):
     again = shutil.copy(database, tmp_path / "again.db")
     refined(database, matched)
@@ -219,7 +216,6 @@ def test_a_second_call_says_that_keypoints_are_refined_already(refined_database,
     assert rows(refined_database, *tables) == before
 
 
-@pytest.mark.slow
 def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, matched, monkeypatch, tmp_path):
     whole, options = shutil.copy(database, tmp_path / "whole.db"), RefinementOptions(**CPU, max_error=2.0)
     refined(whole, matched, options=options)
@@ -255,7 +251,6 @@ def test_another_threshold_or_seed_only_verifies_again(database, refined_databas
     assert rows(refined_database, *tables) == rows(database, *tables)
 
 
-@pytest.mark.slow
 def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path):
     first, at_once = shutil.copy(database, tmp_path / "first.db"), shutil.copy(database, tmp_path / "at_once.db")
     refined(first, matched)
@@ -276,7 +271,6 @@ def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path)
     assert rows(database, "keypoints") == rows(matched.database, "keypoints")
 
 
-@pytest.mark.slow
 def test_overwriting_aligns_all_anew_also_after_stops(refined_database, matched, monkeypatch):
     tables = ("keypoints", "matches", "two_view_geometries", "d2sfm_keypoint_sigmas", "d2sfm_settings")
     expected = rows(refined_database, *tables)
@@ -298,7 +292,6 @@ def test_overwriting_aligns_all_anew_also_after_stops(refined_database, matched,
     assert rows(refined_database, *tables) == expected
 
 
-@pytest.mark.slow
 def test_a_view_that_comes_later_is_as_exact_as_if_it_had_come_with_the_others(database, refined_database, matched):
     with FeatureStore(database) as store:
         features, [settings] = store.read("view_02.png"), set(store.extracted().values())
@@ -382,9 +375,8 @@ def test_restoring_verifies_as_match_does_where_it_did_not(refined_database):
         assert done_pairs(store, verified=True) == set(PAIRS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("adjustment", [Adjustment, GreyAdjustment])
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, pytest.param(RuntimeError, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
 def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_path, stop, adjustment):
     whole = shutil.copy(database, tmp_path / "whole.db")
     monkeypatch.setattr(stages_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
@@ -428,7 +420,6 @@ def test_a_stopped_run_goes_on_where_it_was(database, matched, monkeypatch, tmp_
     assert rows(database, "d2sfm_refined_parts")["d2sfm_refined_parts"] == []
 
 
-@pytest.mark.slow
 def test_parts_of_other_matches_are_not_taken_over(database, matched, monkeypatch):
     monkeypatch.setattr(stages_module, "schedule", partial(schedule, part_nodes=50, most_tracks=50))
     move, moved = Adjustment.move, []
@@ -485,7 +476,6 @@ def test_missing_folders_databases_and_matches_are_named(database, matched, tmp_
         refined(database, matched, images=matched.folder)
 
 
-@pytest.mark.slow
 def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tmp_path, caplog):
     """The case deleted_photograph: the others are refined among themselves."""
     folder = shutil.copytree(matched.folder, tmp_path / "images")
@@ -523,7 +513,6 @@ def test_a_damaged_photograph_is_named(database, matched, tmp_path):
         refined(database, matched, images=folder)
 
 
-@pytest.mark.slow
 def test_one_progress_bar_on_request(database, matched, capsys):
     refined(database, matched, progress=True)
     assert "refine: 100%" in capsys.readouterr().err

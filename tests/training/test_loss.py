@@ -80,6 +80,7 @@ def test_random_pairs_give_the_loops_loss(seed, shapes, channels, count, likenes
     assert loss.item() == pytest.approx(loss_one_by_one(*inputs, cells), rel=1e-10, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_in_float32_the_loss_is_close_to_the_loops():
     inputs, cells = random_pair(0, (12, 16), (12, 14), 64, 10, likeness=0.4, dtype=torch.float32)
     expected = loss_one_by_one(*inputs, cells)

@@ -53,6 +53,7 @@ def test_weights_load_for_extraction_and_only_conv4_3_differs(one_epoch):
     assert_same_weights(one_epoch / LAST, one_epoch / "epoch_01.pth")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pairs_per_scene", "epochs"), [(4, 2), pytest.param(8, 3, marks=pytest.mark.slow)], ids=["few", "many"]
 )
@@ -98,6 +99,7 @@ def test_the_best_checkpoint_is_strictly_better_than_all_before(root, tmp_path, 
         assert "the validation loss was never below the 1.0000 of the start" in str(summary)
 
 
+@pytest.mark.slow
 def test_validation_pairs_are_the_same_in_every_run(root, tmp_path):
     first, second = (
         run(root, tmp_path / str(seed), pairs=FEW_PAIRS, use_validation=True, num_epochs=1, seed=seed).start_loss

@@ -96,6 +96,7 @@ def is_smooth(scene, camera, xy, depth):
     return (depth > 0) & (np.abs(depth - exact) < 1e-4 * exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [(3, 5), pytest.param(6, 7, marks=pytest.mark.slow)])
 def test_a_rendered_square_away_from_edges_of_depth(square, first, second):
     """Boxes, walls and ground: what both see survives at its exact place, what one doesn't see is dropped."""

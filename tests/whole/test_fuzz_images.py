@@ -80,6 +80,7 @@ def test_what_is_made_worse_below_is_good(tmp_path, reader, name):
         assert outcomes["metadata"] == outcomes["pixels"]
 
 
+@pytest.mark.slow
 def test_bad_photographs(tmp_path, reader):
     fuzz(reader, tmp_path, 300)
 

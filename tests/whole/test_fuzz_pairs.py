@@ -46,6 +46,7 @@ def fuzz(tmp_path, max_examples):
     run()
 
 
+@pytest.mark.slow
 def test_bad_pairs_files(tmp_path):
     fuzz(tmp_path, 300)
 

@@ -101,6 +101,7 @@ def test_all_names_are_extracted_and_matched_each_for_itself(photographs, databa
         assert len(store.pairs_table()) == len(NAMES) * (len(NAMES) - 1) // 2
 
 
+@pytest.mark.slow
 def test_pairs_of_a_file_are_those_that_it_names(photographs, database, tmp_path):
     """Neighbours in the list, a tab between, either of which may look like a comment."""
     expected = set(zip(NAMES, NAMES[1:] + NAMES[:1], strict=True))
@@ -116,6 +117,7 @@ def test_pairs_of_a_file_are_those_that_it_names(photographs, database, tmp_path
     assert len(found) == len(expected)
 
 
+@pytest.mark.slow
 def test_each_photograph_has_the_mask_of_its_own_name(photographs, tmp_path):
     masks, inside = tmp_path / "masks", {}
     for index, name in enumerate(NAMES):

@@ -108,6 +108,7 @@ def caffe_input():
     return normalise_batch(torch.from_numpy(textured_picture(0, (96, 64)))[None], Preprocessing.CAFFE)
 
 
+@pytest.mark.slow
 def test_torchvisions_weights_for_features_answer_as_those_that_they_are_a_port_of(
     shared_data, tmp_path, caplog, caffe_input
 ):
