@@ -65,7 +65,8 @@ def add(commands) -> None:
     parser.add_argument(
         "--georeference",
         action="store_true",
-        help="bring the first model to where the GPS positions say, too, in DIR/georeferenced",
+        help="bring the first model to where the GPS positions say, too, in DIR/georeferenced "
+        "(default: that of --config, else not)",
     )
 
 

@@ -9,7 +9,7 @@ from d2sfm.options import GeoreferenceOptions, MaskOptions, PhotographOptions, U
 from d2sfm.text import first_line
 from d2sfm.undistortion.undistort import UndistortionSummary, undistort
 from d2sfm.workflow.output import GEOREFERENCED
-from d2sfm.workflow.values import RunValues
+from d2sfm.workflow.values import ENABLED, RunValues
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +19,10 @@ def georeference_first(
 ) -> tuple[GeoreferenceResult | None, dict[str, str]]:
     """The first model at its place, in a folder of the output.
 
-    None where there is no model, or where it can't be, with the reason in words by the stage's name, and in the log:
-    the hours before are not lost for that.
+    None where it is not asked for, where there is no model, or where it can't be, with the reason in words by the
+    stage's name, and in the log: the hours before are not lost for that.
     """
-    if model is None:
+    if model is None or not values.stages["georeference"][ENABLED]:
         return None, {}
     options = values.of("georeference", GeoreferenceOptions)
     try:

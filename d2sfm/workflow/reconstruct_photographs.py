@@ -47,7 +47,7 @@ from d2sfm.workflow.afterwards import georeference_first, undistort_first
 from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
-from d2sfm.workflow.values import ONLY, RunValues, run_values
+from d2sfm.workflow.values import ENABLED, ONLY, RunValues, run_values
 
 Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
 
@@ -133,11 +133,11 @@ def reconstruct_photographs(
     configuration; RuntimeError where the output was made with other values (see ``output.begin_output``), fewer than
     two photographs can be used, or more than half are gone; and as the stages do.
     """
-    values = run_values(quality, config, seed=seed, num_threads=num_threads, layout=layout)
+    values = run_values(quality, config, seed=seed, num_threads=num_threads, georeferenced=georeferenced, layout=layout)
     photographs = Path(photographs)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
-    _require_inputs(values, georeferenced)
+    _require_inputs(values)
     begin_output(photographs, output, values)
     database = output / DATABASE
     removed = remove_gone(database, photographs, output / MODELS)
@@ -149,7 +149,7 @@ def reconstruct_photographs(
     extension = extended(database, output / MODELS, **settings)
     reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
     model = _best(extension, reconstruction)
-    placed, not_done = georeference_first(model, database, output, values) if georeferenced else (None, {})
+    placed, not_done = georeference_first(model, database, output, values)
     names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
@@ -168,11 +168,11 @@ def reconstruct_photographs(
     )
 
 
-def _require_inputs(values: RunValues, georeferenced: bool) -> None:
+def _require_inputs(values: RunValues) -> None:
     """Before the hours of extraction, FileNotFoundError for what pairs are chosen by and is not there, ValueError for
     libraries that georeferencing lacks."""
     pairs = values.of("match", PairSelectionOptions)
-    if georeferenced:
+    if values.stages["georeference"][ENABLED]:
         require_libraries(values.of("georeference", GeoreferenceOptions))
     if pairs.kind is None:
         require_pairs_file(pairs.pairs)

@@ -25,6 +25,8 @@ from d2sfm.spelling import chosen, did_you_mean, nearest, own_name, plain
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 ONLY = "only"  # patterns of names, which extraction takes beside its options
+ENABLED = "enabled"  # whether a run georeferences at all
+OF_A_RUN = {"extract": {ONLY: (tuple[str, ...], [])}, "georeference": {ENABLED: (bool, False)}}  # beside the options
 OF_FILES = ("output_type", "output_extension")  # a run writes none beside the photographs
 WITH_SEEDS = ("match", "refine", "reconstruct")
 QUALITY = "quality"  # the key that is in no table
@@ -72,14 +74,15 @@ def run_values(
     *,
     seed: int | None = None,
     num_threads: int | None = None,
+    georeferenced: bool = False,
     layout: Layout | str | None = None,
 ) -> RunValues:
     """Defaults, then those of a quality (default: the configuration's, else medium), then the configuration's.
 
-    config: a TOML file, or what such a file holds. A quality, a seed, a number of threads or a layout of photographs
-    without distortion that are given besides win over it. Raises FileNotFoundError for a file that is missing,
-    ValueError for one that is no TOML, for a table or key that is none (the nearest is named), and for values that are
-    none of their option, each with their place.
+    config: a TOML file, or what such a file holds. A quality, a seed, a number of threads, georeferencing or a layout
+    of photographs without distortion that are given besides win over it. Raises FileNotFoundError for a file that is
+    missing, ValueError for one that is no TOML, for a table or key that is none (the nearest is named), and for values
+    that are none of their option, each with their place.
     """
     place = "config" if isinstance(config, Mapping) else str(config)
     tables = dict(
@@ -101,6 +104,7 @@ def run_values(
         _update(stages, _of_quality(quality))
     _update(stages, dict.fromkeys(WITH_SEEDS, {} if seed is None else {"seed": seed}))
     _update(stages, {"reconstruct": {} if num_threads is None else {"num_threads": num_threads}})
+    _update(stages, {"georeference": {ENABLED: True} if georeferenced else {}})
     _update(stages, {"undistort": {} if layout is None else {"layout": str(layout)}})
     asked = {own_name(key, _kinds("match")) for key in tables.get("match", ())}
     if chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER and "num_neighbours" not in asked:
@@ -145,7 +149,7 @@ def _of_quality(quality: Quality | str) -> Mapping[str, Mapping[str, Any]]:
 
 def _kinds(stage: str) -> dict[str, tuple[Any, Any]]:
     """Annotation and default, in TOML's types, of all options of a stage."""
-    found = {ONLY: (tuple[str, ...], [])} if stage == "extract" else {}
+    found = dict(OF_A_RUN.get(stage, {}))
     for kind in STAGES[stage]:
         found |= {field.name: (field.type, _plain(field.default)) for field in fields(kind)}
     return {name: found[name] for name in found if name not in OF_FILES}

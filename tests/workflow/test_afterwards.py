@@ -38,7 +38,7 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     write_small_scene(tmp_path / "photos")
     (tmp_path / "quick.toml").write_text(TOML)
-    (tmp_path / "up.toml").write_text(f"{TOML}[georeference]\nup = true\n")
+    (tmp_path / "up.toml").write_text(f"{TOML}[georeference]\nenabled = true\nup = true\n")
     assert main(["run", "photos", "--config", "quick.toml", "--georeference", "--json"]) == 1
     said = capsys.readouterr()
     found = json.loads(said.out)["results"]["run"]
@@ -46,8 +46,9 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     assert "db.db has no position of an image of the model" in found["not_done"]["georeference"]
     assert "warning: not georeferenced: photos-model/db.db has no position" in said.err
     assert found["reconstruction"]["models"] == ["photos-model/sparse/0"]
+    assert "enabled = true" in (tmp_path / "photos-model" / "run.toml").read_text()
     write_positions_of(tmp_path / "photos-model" / "db.db")
-    assert main(["run", "photos", "--config", "up.toml", "--georeference", "--undistort", "nerfstudio"]) == 0
+    assert main(["run", "photos", "--config", "up.toml", "--undistort", "nerfstudio"]) == 0
     said = capsys.readouterr()
     assert "georeference: photos-model/georeferenced is in metres east, north and up" in said.out
     centres = {
