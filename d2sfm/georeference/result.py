@@ -55,7 +55,7 @@ class GeoreferenceResult:
         if any(self.offset):
             text += f", less {' '.join(f'{each:.0f}' for each in self.offset)}"
         if not self.source:
-            return f"{text}, {self.scale:.6g} times as large as it was"
+            return text if self.scale == 1 else f"{text}, {self.scale:.6g} times as large as it was"
         count = len(self.residuals_m) + len(self.left_out_m)
         text += f": {len(self.residuals_m)} of {count} positions of {printable(self.source)} agree, off by "
         text += f"{self.median_m:.2f} m (median) to {self.largest_m:.2f} m (largest)"

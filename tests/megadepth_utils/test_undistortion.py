@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pycolmap
 import pytest
@@ -216,6 +217,12 @@ def test_discarding_unfinished_work(root, target):
     assert scene_state(root, "0000") is SceneState.MISSING
 
 
+def quarters(shape):
+    """Slices of the four quarters of a picture."""
+    rows, columns = (np.array_split(range(edge), 2) for edge in shape[:2])
+    return [np.ix_(some, others) for some in rows for others in columns]
+
+
 @pytest.mark.photographs
 @pytest.mark.slow
 def test_megadepth_as_shipped(shared_data, tmp_path):
@@ -235,5 +242,8 @@ def test_megadepth_as_shipped(shared_data, tmp_path):
         np.testing.assert_allclose(
             [point.xy for point in image.points2D], [point.xy for point in other.points2D], rtol=0, atol=1e-6
         )
-        found, wanted = (np.asarray(Image.open(folder / "images" / image.name), int) for folder in (ours, theirs))
-        assert np.abs(found - wanted).mean() < 1.5  # JPEG's losses, of other settings
+        shown = [np.float32(Image.open(folder / "images" / image.name)) for folder in (ours, theirs)]
+        assert np.abs(shown[0] - shown[1]).mean() < 2.5  # JPEG's losses, of other settings: 0.6 to 1.8
+        for part in quarters(shown[0].shape):
+            shift, _ = cv2.phaseCorrelate(*(picture[part].mean(axis=2) for picture in shown))
+            assert np.linalg.norm(shift) < 0.1
