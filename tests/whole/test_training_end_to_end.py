@@ -72,7 +72,6 @@ def test_a_workspace_of_ones_own_with_small_depth_maps(tmp_path):
     scene = write_megadepth_scene(tmp_path / "megadepth", undistorted=True)
     workspace = tmp_path / "my house"
     shutil.copytree(scene.undistorted, workspace)
-    (workspace / "stereo" / "depth_maps").mkdir(parents=True)
     for name in scene.names:
         exact = scene.depth(name)
         # Half size, as patch match leaves it with a size limit, and below 0 where a pixel saw some sky.
