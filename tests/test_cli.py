@@ -49,6 +49,7 @@ def test_the_three_commands_one_after_the_other(photographs, tmp_path, capsys, m
         assert len(store.done_pairs(verified=True)) == 3
 
 
+@pytest.mark.slow
 def test_second_runs_have_nothing_to_do(photographs, tmp_path, capsys):
     for _ in range(2):
         assert extract(photographs, tmp_path / "db.db") == 0
@@ -58,6 +59,7 @@ def test_second_runs_have_nothing_to_do(photographs, tmp_path, capsys):
     assert "3 pairs were there already" in output
 
 
+@pytest.mark.slow
 def test_pairs_of_other_settings_stay_with_a_warning_until_overwrite(photographs, tmp_path, capsys):
     extract(photographs, tmp_path / "db.db")
     match = ["match", "--database", tmp_path / "db.db"]
@@ -75,6 +77,7 @@ def test_pairs_of_other_settings_stay_with_a_warning_until_overwrite(photographs
     assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_quiet_runs_print_nothing(photographs, tmp_path, capsys):
     assert extract(photographs, tmp_path / "db.db", "--quiet", "--camera-mode", "single") == 0
     assert run("match", "--database", tmp_path / "db.db", "--quiet") == 0
@@ -142,6 +145,7 @@ def test_masks_border_and_camera_mask(photographs, tmp_path, capsys):
     assert "holds features with border 10, masks True, camera_mask" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_existing_camera_and_a_default_focal_length(photographs, tmp_path):
     database = tmp_path / "db.db"
     assert extract(photographs, database, "--default-focal-length-factor", "0.9", "--camera-mode", "single") == 0

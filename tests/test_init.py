@@ -83,6 +83,7 @@ def test_the_command_line_loads_nothing_that_computes_or_draws():
     assert not {"torch", "pycolmap", "numpy", "cv2", "scipy", "matplotlib", "tabulate", "filelock", "asyncio"} & loaded
 
 
+@pytest.mark.slow
 def test_compressed_writes_after_pycolmap_do_not_abort():
     """zlib loaded after pycolmap aborts the process: d2sfm loads it first."""
     modules_after("import d2sfm.database; import zlib; zlib.compress(b'x' * 10000)")

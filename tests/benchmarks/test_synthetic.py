@@ -42,6 +42,7 @@ def share_near_epipolar_lines(store, truth, pair, most_px=4):
     return np.mean(off * b.camera.focal_length < most_px)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", ["street", "town"])
 def test_matches_that_verification_kept_agree_with_the_true_poses_but_for_the_wrong_ones(synthetic, tmp_path, scene):
     truth = written(synthetic, tmp_path / "db.db", scene=scene)
@@ -66,6 +67,7 @@ def test_points_are_seen_by_three_to_ten_of_images_that_lie_together(synthetic):
     assert (world.neighbours != np.arange(60)[:, None]).all()
 
 
+@pytest.mark.slow
 def test_the_seed_decides(synthetic, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         written(synthetic, tmp_path / f"{name}.db", seed=seed)

@@ -99,6 +99,7 @@ def test_overwriting(photographs, tmp_path, capsys):
     assert (code, features.input_size[0], settings["max_edge"]) == (0, 80, 80)
 
 
+@pytest.mark.slow
 def test_of_many_photographs_without_keypoints_not_all_are_named(photographs, tmp_path, capsys):
     for index in range(24):
         cv2.imwrite(str(photographs / f"{index:02}.png"), np.full((12, 16, 3), 128, np.uint8))

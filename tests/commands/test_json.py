@@ -85,6 +85,7 @@ def work(matched, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_extract_and_match(work, run):
     (work / "photographs" / "broken.jpg").write_bytes(b"no picture")
     options = ("--database", "new.db", "--max-edge", "96", "--camera-mode", "single")
@@ -94,6 +95,7 @@ def test_extract_and_match(work, run):
     assert (found["pairs"], found["skipped"]) == (3, {})
 
 
+@pytest.mark.slow
 def test_refine_and_what_it_was_before(work, run):
     refined = run("refine")["results"]["refine"]
     assert (refined["images"], refined["pairs"]) == (3, 3)
@@ -200,6 +202,7 @@ def test_errors_are_told_in_the_object_too(work, run, capsys):
     assert json.loads(printed(capsys, "fly", "--json")[1])["command"] is None
 
 
+@pytest.mark.slow
 def test_what_was_finished_before_an_error_is_told(work, run):
     (work / "sparse" / "0").mkdir(parents=True)
     (work / "sparse" / "0" / "notes.txt").touch()

@@ -17,6 +17,7 @@ def databases(tmp_path, monkeypatch):
     return ["a.db", "b.db", "c.db"]
 
 
+@pytest.mark.slow
 def test_three_databases(databases, capsys):
     assert main(["merge", *databases, "--output", "all.db"]) == 0
     assert capsys.readouterr().out == "merge: 9 images of 3 databases in all.db\n"

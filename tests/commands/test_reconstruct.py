@@ -43,6 +43,7 @@ def test_cameras_held_fixed_by_both_mappers_with_text_and_points(database, tmp_p
     assert found.params.tolist() == camera.params.tolist()
 
 
+@pytest.mark.slow
 def test_the_number_of_starts_and_their_time(database, tmp_path, capsys):
     assert reconstruct(database, tmp_path / "a", "--min-starts", "2", "--max-starts", "2", "--verbose") == 0
     details = capsys.readouterr().err
@@ -70,6 +71,7 @@ def test_a_cache_goes_with_refinement(database, tmp_path, capsys):
         assert "--cache and --cache-limit are for refinement, which --no-refine" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_is_extended_in_its_place_or_elsewhere(database, tmp_path, capsys):
     assert reconstruct(database, tmp_path / "sparse", "--max-starts", "1") == 0
     model = tmp_path / "sparse" / "0"

@@ -64,6 +64,7 @@ def test_an_interrupted_refinement_of_a_copy_goes_on(database, tmp_path, capsys)
     assert "is no copy of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [("--images", "."), ("--cache", "maps"), ("--max-error", "1")])
 def test_restore_takes_no_options_of_refinement(database, option, capsys):
     assert main(["refine", "--database", str(database), "--restore", *option]) == 2

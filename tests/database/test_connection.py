@@ -65,6 +65,7 @@ def test_a_full_disk(database):
         assert connection.rows("SELECT * FROM filler") == []
 
 
+@pytest.mark.slow
 def test_a_pair_that_does_not_fit_gives_one_line_and_the_process_goes_on(database):
     """In a process of its own: after a delete, pycolmap would end it where the file can't be copied at closing."""
     script = (

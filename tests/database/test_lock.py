@@ -16,6 +16,7 @@ def database(tmp_path):
     return tmp_path / "db.db"
 
 
+@pytest.mark.slow
 def test_the_lock_keeps_a_second_run_out_and_leaves_no_file(database):
     with exclusive(database):
         with pytest.raises(RuntimeError, match=r"db\.db is in use by another run of d2sfm"), exclusive(database):
@@ -45,6 +46,7 @@ def test_the_lock_is_given_back_after_an_exception(database):
         pass
 
 
+@pytest.mark.slow
 def test_a_killed_run_locks_nobody_out(database):
     killed = (
         "import os, signal\nfrom d2sfm.database import exclusive\n"

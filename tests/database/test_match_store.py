@@ -229,6 +229,7 @@ def test_rows_are_those_of_pycolmap_byte_for_byte(database, tmp_path, pair, matc
         assert len(rows[0]) == (table == "matches" or geometry is not None)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(1, MAX_IMAGES - 1), st.integers(1, MAX_IMAGES - 1))))
 def test_numbers_of_pairs_are_those_of_pycolmap(pairs):
     numbers = pair_ids(*np.array(pairs, np.int64).reshape(-1, 2).T)

@@ -162,6 +162,7 @@ def test_transfer_of_nothing(square):
     assert visible.shape == (0,)
 
 
+@pytest.mark.slow
 def test_two_views_agree_in_colour(square):
     """At points that both see, away from edges of depth, the pictures differ little, and far less than by chance."""
     a, b = views(14)[6:8]

@@ -80,6 +80,7 @@ def test_a_model_is_aligned_before(truth, tmp_path):
     assert len(result.auc) == 4
 
 
+@pytest.mark.slow
 def test_curves_are_drawn(truth, tmp_path, capsys):
     folder, _ = truth
     plot = tmp_path / "curves.png"

@@ -391,6 +391,7 @@ def test_scales_of_keypoints_are_above_0(tmp_path, photographs):
     assert summary.skipped == {"a.jpg": "scales of its keypoints are not above 0"}
 
 
+@pytest.mark.slow
 def test_imported_features_are_matched_refined_and_restored(tmp_path, caplog):
     """hloc notes the resize factor, from which the size of the network's input comes that refinement needs."""
     folder = tmp_path / "photographs"

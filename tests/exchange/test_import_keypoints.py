@@ -154,6 +154,7 @@ def test_turned_photographs_whose_keypoints_do_not_tell_are_skipped(tmp_path, sc
     assert summary.skipped[name].startswith("has an EXIF orientation, and its size does not tell")
 
 
+@pytest.mark.slow
 def test_features_of_different_kinds_are_not_put_into_one_database(tmp_path, scene):
     def refuse(run, message):
         with pytest.raises(RuntimeError, match=re.escape(message)) as refused:

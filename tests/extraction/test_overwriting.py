@@ -69,6 +69,7 @@ def test_overwritten_features_are_those_of_a_new_database(tmp_path, photographs,
     assert (again.extracted, again.already_there) == (0, 3)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_of_a_photograph_until_its_new_features_are_there(tmp_path, photographs, matched, monkeypatch):
     before = contents(matched)
     with monkeypatch.context() as patched:
@@ -101,6 +102,7 @@ def stop_at(monkeypatch, name):
     monkeypatch.setattr(pipeline, "load_with_alpha", stopping)
 
 
+@pytest.mark.slow
 def test_a_stopped_overwriting_run_may_go_on_without_the_option(photographs, matched, monkeypatch):
     with monkeypatch.context() as patched:
         stop_at(patched, "b c.png")
@@ -149,6 +151,7 @@ def test_another_extractors_features_are_not_overwritten(tmp_path, photographs):
         extract_to_database(database, photographs, options=SMALL, overwrite=True)
 
 
+@pytest.mark.slow
 def test_a_photograph_that_is_broken_by_now_keeps_its_features_until_it_is_mended(photographs, matched, caplog):
     whole = (photographs / "a.jpg").read_bytes()
     (photographs / "a.jpg").write_bytes(whole[: len(whole) // 2])
@@ -165,6 +168,7 @@ def test_a_photograph_that_is_broken_by_now_keeps_its_features_until_it_is_mende
     assert list(read_all(matched)) == ["a.jpg", "b c.png", "sub/a.jpg"]
 
 
+@pytest.mark.slow
 def test_a_photograph_that_was_replaced_is_mentioned_and_extracted_again_with_a_new_camera(
     tmp_path, photographs, matched, caplog
 ):

@@ -62,6 +62,7 @@ def stretches(database):
     return ranges, {name: stretch_of(fingerprint) for name, fingerprint in fingerprints.items()}
 
 
+@pytest.mark.slow
 def test_one_range_for_the_folder_and_others_as_without(tmp_path, photographs, caplog):
     caplog.set_level("INFO")
     extract_to_database(tmp_path / "plain.db", photographs, options=options("none"))

@@ -36,6 +36,7 @@ def folder(tmp_path):
     return tmp_path / "photographs"
 
 
+@pytest.mark.slow
 def test_features_of_a_turned_photograph_are_those_of_the_upright_one(tmp_path, folder):
     summary = extract_to_database(tmp_path / "db.db", folder, options=OPTIONS)
     assert summary.extracted == 8
@@ -144,6 +145,7 @@ def test_photographs_without_a_tag_give_the_features_of_before_to_the_bit(tmp_pa
     assert features.orientation == 1
 
 
+@pytest.mark.slow
 def test_turned_photographs_share_batches_cameras_and_map_caches(tmp_path, folder):
     """Orientation 3 has the size of 1, so nothing but the orientation tells their maps apart."""
     cache = MapCacheOptions(cache=tmp_path / "maps")

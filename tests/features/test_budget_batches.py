@@ -23,6 +23,7 @@ def test_a_batch_gives_what_each_picture_gives_alone():
         assert_equal_to_rounding(found, extractor.extract(picture))
 
 
+@pytest.mark.slow
 def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypatch, caplog):
     """Memory that holds 20 rows of one picture, and no more."""
     extractor = Extractor(ExtractionOptions(device="cpu"))

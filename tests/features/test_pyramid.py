@@ -110,6 +110,7 @@ def test_descriptors_are_kept_in_the_type_that_was_asked_for(trunk):
     assert torch.equal(half[3], full[3].half())
 
 
+@pytest.mark.slow
 def test_a_level_holds_few_rows(trunk):
     picture = textured_picture(7, (40, 800))
     pictures = LevelPictures([picture], (40, 800), Preprocessing.CAFFE, CPU)

@@ -71,6 +71,7 @@ def test_poses_are_written_and_what_is_not_placed_is_named(small_map, queries, c
     assert drawn.shape == (SIZE[1], 2 * SIZE[0] + 8, 3)
 
 
+@pytest.mark.slow
 def test_json_tells_all_of_a_pose(small_map, queries, capsys):
     code = localize(small_map, "queries", "--json", "--no-refine", "--base-names", "--num-candidates", "2")
     result = json.loads(capsys.readouterr().out)["results"]["localize"]
@@ -85,6 +86,7 @@ def test_json_tells_all_of_a_pose(small_map, queries, capsys):
     assert list(lines(queries.parent / "poses.txt")) == [QUERY]
 
 
+@pytest.mark.slow
 def test_files_and_lists_name_queries(small_map, queries, capsys):
     assert localize(small_map, queries / "day" / QUERY, "--no-refine") == 0
     assert list(lines(queries.parent / "poses.txt")) == [QUERY]
@@ -94,6 +96,7 @@ def test_files_and_lists_name_queries(small_map, queries, capsys):
     assert list(lines(queries.parent / "poses.txt")) == [f"day/{QUERY}"]
 
 
+@pytest.mark.slow
 def test_pairs_choose_candidates(small_map, queries, capsys):
     (queries.parent / "pairs.txt").write_text(f"day/{QUERY} 4.png\nday/{QUERY} 3.png\nelsewhere.png 0.png\n")
     assert localize(small_map, "queries", "--pairs", "pairs.txt", "--no-refine", "--json", "--min-inliers", "10") == 1

@@ -127,6 +127,7 @@ def test_candidates_can_be_given(localizer, small_map):
     assert found.view.name == "1.png"
 
 
+@pytest.mark.slow
 def test_the_same_map_gives_the_same_pose_and_its_database_is_only_read(small_map, found):
     before = hashlib.sha256(small_map.database.read_bytes()).hexdigest()
     again = Localizer(small_map.database, small_map.model).localize(small_map.query, camera())

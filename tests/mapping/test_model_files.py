@@ -69,6 +69,7 @@ def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog
     assert f"1 photograph ({images[0].name}) of {len(images)} not in {tmp_path}, damaged or of" in caplog.text
 
 
+@pytest.mark.slow
 def test_points_take_the_colours_that_colmap_gives_them_and_damage_is_told(tmp_path, model, caplog):
     images = [model.images[image_id] for image_id in sorted(model.reg_image_ids())]
     for index, image in enumerate(images):

@@ -91,6 +91,7 @@ def scene(tmp_path_factory):
     return MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error_px=2.0), truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
 def test_a_cautious_run_holds_distortion_and_all_runs_leave_pairs_out(scene, mapper):
     given, truth = scene

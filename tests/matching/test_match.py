@@ -120,6 +120,7 @@ def test_every_pair_is_matched_and_verified(database):
     assert str(summary).startswith(f"match: 10 pairs, {summary.matches} matches in ")
 
 
+@pytest.mark.slow
 def test_the_rows_do_not_depend_on_threads_or_order(make_database, monkeypatch):
     alone = make_database("one.db")
     run(alone, num_threads=1)
@@ -370,6 +371,7 @@ def half_overwritten(database, monkeypatch, caplog):
     return database
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_a_stopped_run_that_overwrites_goes_on(half_overwritten, make_database, overwrite, caplog):
     expected = make_database("expected.db")

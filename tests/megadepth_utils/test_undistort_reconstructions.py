@@ -34,6 +34,7 @@ def states(root: Path) -> list[SceneState]:
     return [scene_state(root, scene_id) for scene_id in ("0000", "0001", "0002")]
 
 
+@pytest.mark.slow
 def test_all_scenes_and_none_twice(root, capsys):
     assert run(root) == 0
     assert states(root) == [SceneState.DONE] * 3
@@ -46,11 +47,13 @@ def test_all_scenes_and_none_twice(root, capsys):
     assert [path.stat().st_ino for path in sorted((root / "Undistorted_SfM").rglob("*"))] == before
 
 
+@pytest.mark.slow
 def test_chosen_scenes(root):
     assert run(root, "--scenes", "0002", "0000", "0002") == 0
     assert states(root) == [SceneState.DONE, SceneState.MISSING, SceneState.DONE]
 
 
+@pytest.mark.slow
 def test_overwrite_makes_scenes_again(root, capsys):
     run(root, "--scenes", "0001")
     before = (root / "Undistorted_SfM/0001").stat().st_ino
@@ -58,6 +61,7 @@ def test_overwrite_makes_scenes_again(root, capsys):
     assert (root / "Undistorted_SfM/0001").stat().st_ino != before
 
 
+@pytest.mark.slow
 def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     shutil.rmtree(root / DENSE / "0000/dense0/imgs")
     (root / "MegaDepth_v1_SfM/0001/sparse/manhattan/0/images.bin").write_bytes(b"")
@@ -70,6 +74,7 @@ def test_a_broken_scene_is_reported_and_the_others_are_made(root, capsys):
     assert second.startswith("error: scene 0001: the model ")
 
 
+@pytest.mark.slow
 def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     for part in ("0000/images", "0000/stereo", "0001"):
         (root / "Undistorted_SfM" / part).mkdir(parents=True)
@@ -78,6 +83,7 @@ def test_a_folder_alone_is_not_a_scene_that_is_done(root, capsys):
     assert states(root) == [SceneState.DONE] * 3
 
 
+@pytest.mark.slow
 def test_photographs_left_out_are_reported(root, capsys):
     (root / "MegaDepth_v1_SfM/0001/images/view_00.jpg").unlink()
     assert run(root) == 1
@@ -123,6 +129,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_half_done(root, 
     assert capsys.readouterr().out == "scenes: 2 undistorted, 1 done before\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -138,6 +145,7 @@ def test_bad_arguments(root, capsys, arguments, message):
     assert states(root) == [SceneState.MISSING] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["MegaDepth_v1_SfM", "phoenix"])
 def test_no_megadepth(root, capsys, missing):
     shutil.rmtree(root / missing)
@@ -145,6 +153,7 @@ def test_no_megadepth(root, capsys, missing):
     assert f"no such folder: {root / missing}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_megadepth_without_scenes(root, capsys):
     shutil.rmtree(root / "MegaDepth_v1_SfM")
     (root / "MegaDepth_v1_SfM").mkdir()
@@ -152,6 +161,7 @@ def test_megadepth_without_scenes(root, capsys):
     assert "no scenes in" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_logging_is_left_as_it_was(root):
     run(root, "--scenes", "0000")
     assert logging.getLogger("megadepth_utils").handlers == []

@@ -55,6 +55,7 @@ def test_known_photographs_are_followed_and_unlike_ones_stay():
     assert found.unsure == ("other.png", "thin.png", "damaged")
 
 
+@pytest.mark.slow
 def test_only_pairs_that_are_named_are_looked_at():
     turned = {"0": (pictures := views(2))["0.png"], "1": stored_array(pictures["1.png"], 3)}
     turned["2"] = turned["1"].copy()

@@ -120,6 +120,7 @@ def test_files_cut_short_are_refused(tmp_path, kept):
         load_photograph(tmp_path / "a.tif")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["zstd", "jpeg"])
 def test_compressions_that_colmap_does_not_read_are_refused(tmp_path, compression):
     """COLMAP makes black pixels of zstd, and of JPEG as TIFF had it at first."""

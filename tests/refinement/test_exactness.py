@@ -82,6 +82,7 @@ def test_no_verified_pair_says_nothing(tmp_path):
     assert exact_limit_px(database, FEW_TRIALS) is None
 
 
+@pytest.mark.slow
 def test_refine_verifies_a_database_of_earlier_versions_within_what_it_finds_and_again_as_it_is_told(tmp_path):
     database = refined_pair(tmp_path / "db.db", 0.2)
     wide = contents(database)
@@ -107,6 +108,7 @@ def test_refine_leaves_a_database_of_earlier_versions_as_it_is_where_keypoints_a
     assert [note, *others] == [wide[0] | {"is_exact": False}, *wide[1:]]  # it is not looked for again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [1, 2])
 def test_a_run_that_is_stopped_while_it_verifies_ends_as_an_unbroken_one(tmp_path, monkeypatch, stop_at):
     """Within the wide threshold, and within the one that was found."""

@@ -123,6 +123,7 @@ def test_only_the_new_keypoints_move_and_their_pairs_are_verified_again(grown):
         assert np.array_equal(store.keypoints(NEW), original)
 
 
+@pytest.mark.slow
 def test_a_new_photograph_is_matched_within_the_threshold_of_unrefined_keypoints(project, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     shutil.move(project / "later" / "4.png", project / "photos")

@@ -194,6 +194,7 @@ def test_the_gradient_is_that_of_the_plain_minimum(seed, likeness):
         torch.testing.assert_close(gradient, wanted, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_the_gradient_through_scores_and_loss_is_that_of_finite_differences(seed):
     inputs, cells = random_pair(seed, (10, 2), (3, 10), 3, 8, likeness=0.6)

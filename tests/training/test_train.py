@@ -120,6 +120,7 @@ def test_validation_of_nothing_but_skipped_pairs_stops(root, tmp_path, monkeypat
         run(root, tmp_path / "out", use_validation=True)
 
 
+@pytest.mark.slow
 def test_broken_files_are_skipped_and_named(tmp_path, caplog):
     write_plane_scene(tmp_path)
     (tmp_path / "depth" / "0000_1.h5").write_text("no depth")

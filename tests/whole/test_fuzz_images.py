@@ -175,6 +175,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, monkeypatch, re
     assert SPECIAL[make] in outcomes["pixels"][1]
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
     def refuse(path, mode):
         raise PermissionError(13, "Permission denied", str(path))

@@ -223,6 +223,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 def test_broken_files_of_all_kinds_are_named_once_and_the_rest_is_done(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)  # names of sockets are short
     folder, good = tmp_path / "photographs", ["a.jpg", "a.png", "sub/a.jpg", "z \u00e9.JPG"]

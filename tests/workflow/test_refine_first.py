@@ -56,6 +56,7 @@ def test_they_are_refined_with_the_given_options_and_it_is_said(project, caplog)
     assert not caplog.messages
 
 
+@pytest.mark.slow
 def test_what_a_stopped_run_left_of_refined_pairs_is_verified_as_noted(project):
     refine_first(project / "db.db", options=OPTIONS)
     noted = refinement(project / "db.db")
@@ -80,6 +81,7 @@ def note(database, **changed):
     return noted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noted", [{"max_error_px": 1.0}, {"grey": None, "continue_": None}], ids=["pixels", "earlier"])
 def test_so_it_is_with_pixels_that_were_found_and_with_notes_of_earlier_versions(project, noted):
     options = dataclasses.replace(OPTIONS, max_error=None, grey="grey" not in noted)

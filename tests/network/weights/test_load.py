@@ -81,6 +81,7 @@ def warnings_of(path, caplog):
     return warned
 
 
+@pytest.mark.slow
 def test_torchvisions_classifier_loads_as_it_is_and_asks_for_its_preprocessing(tmp_path, caplog):
     """A network that was trained from scratch stands for it: it has none of the filters of d2_ots."""
     features = make_layers(cfgs["D"])
