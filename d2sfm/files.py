@@ -61,6 +61,14 @@ def replacing_folder(path: Path | str) -> Iterator[Path]:
         part.rename(path)
 
 
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8 with line ends \\n; a byte order mark is dropped. ValueError for other encodings."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
+
+
 def read_toml(path: Path | str, what: str) -> dict[str, Any]:
     """The tables of a TOML file. FileNotFoundError where it is missing ("no <what> <path>"), ValueError for no TOML."""
     path = Path(path)

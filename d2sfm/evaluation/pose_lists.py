@@ -7,6 +7,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import read_model
+from d2sfm.files import read_text
 from d2sfm.text import first_of, one_line
 
 
@@ -42,11 +43,7 @@ def _of_list(path: Path) -> dict[str, pycolmap.Rigid3d]:
     if not path.is_file():
         raise FileNotFoundError(f"no poses {path}: expected a list or the folder of a COLMAP model")
     poses, double = {}, []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         name, *words = line.rsplit(maxsplit=7)

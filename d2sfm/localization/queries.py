@@ -10,6 +10,7 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.colmap import model_files, read_model
+from d2sfm.files import read_text
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES
 from d2sfm.photographs.reading import require_photographs
 from d2sfm.text import first_of, one_line
@@ -106,11 +107,7 @@ def _lines(path: Path) -> list[str]:
     """Without blank ones and comments."""
     if not path.is_file():
         raise FileNotFoundError(f"no list {path}")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return [line.strip() for line in read_text(path).splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _name(line: str, folder: Path) -> str:

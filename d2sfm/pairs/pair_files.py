@@ -12,7 +12,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.files import replacing
+from d2sfm.files import read_text, replacing
 from d2sfm.options import PairKind
 from d2sfm.spelling import did_you_mean
 from d2sfm.text import first_of
@@ -132,10 +132,7 @@ def _lines(text: str) -> Iterator[str]:
 def _read_text(path: Path) -> str:
     """The file's text with line ends \\n; a byte order mark is dropped."""
     require_pairs_file(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
+    text = read_text(path)
     if "\0" in text:
         raise ValueError(f"{path} is not a text file: it holds NUL bytes")
     return text

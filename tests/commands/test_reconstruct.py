@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pycolmap
 import pytest
-from support.synthetic_model import synthetic_rig
+from support.synthetic_model import synthetic_database, synthetic_rig
 
 from d2sfm.cli import main
 from d2sfm.mapping.model_removal import remove_from_model
@@ -14,12 +14,8 @@ from d2sfm.mapping.model_removal import remove_from_model
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
     database = tmp_path_factory.mktemp("scene") / "db.db"
-    pycolmap.set_random_seed(1)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 6, 200
+    synthetic_database(database, 6, num_points=200)
     with pycolmap.Database.open(database) as colmap:
-        truth = pycolmap.synthesize_dataset(options, colmap)
-        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
         (camera,) = colmap.read_all_cameras()
         camera.has_prior_focal_length = False  # so that several starts are made
         colmap.update_camera(camera)

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import pycolmap
 import pytest
-from support.synthetic_model import renumbered, synthetic_rig
+from support.synthetic_model import renumbered, synthetic_database, synthetic_rig
 
 from d2sfm.colmap import read_model
 from d2sfm.evaluation.poses import compare_with_truth
@@ -30,13 +30,7 @@ extend = partial(extend_model, options=OPTIONS)
 def scene(tmp_path_factory):
     """(database of eight images, true model, names, folder of a model of the first five)."""
     folder = tmp_path_factory.mktemp("scene")
-    pycolmap.set_random_seed(1)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, 8
-    options.num_points3D, options.inlier_match_ratio = 150, 0.8
-    with pycolmap.Database.open(folder / "db.db") as colmap:
-        truth = pycolmap.synthesize_dataset(options, colmap)
-        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+    truth = synthetic_database(folder / "db.db", 8, inlier_ratio=0.8)
     names = sorted(image.name for image in truth.images.values())
     first = shutil.copy(folder / "db.db", folder / "first.db")
     remove_images(first, names[5:])
@@ -333,12 +327,8 @@ def test_frames_of_a_rig_are_placed_whole_and_a_late_image_gets_the_pose_of_its_
 def test_new_images_share_the_models_camera_or_bring_their_own(tmp_path, scene):
     """A camera that the model has stays; one of new images alone is refined."""
     database = tmp_path / "two.db"
-    pycolmap.set_random_seed(2)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 2, 1, 4, 150
+    truth = synthetic_database(database, 4, num_rigs=2, seed=2)
     with pycolmap.Database.open(database) as colmap:
-        truth = pycolmap.synthesize_dataset(options, colmap)
-        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
         of_second = colmap.read_camera(2)
         of_second.focal_length = 1.05 * of_second.focal_length
         of_second.has_prior_focal_length = False

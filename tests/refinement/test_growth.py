@@ -2,12 +2,12 @@
 
 import logging
 import shutil
-import sqlite3
 from functools import partial
 
 import cv2
 import numpy as np
 import pytest
+from support.database_contents import rows
 from support.feature_database import say_verified
 from support.helpers import textured_picture
 from support.runs import write_cut_outs
@@ -72,13 +72,6 @@ def grown_project(refined_project, tmp_path_factory):
 @pytest.fixture
 def grown(grown_project, tmp_path):
     return shutil.copytree(grown_project, tmp_path / "grown")
-
-
-def rows(database, *tables):
-    connection = sqlite3.connect(database)
-    found = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}
-    connection.close()
-    return found
 
 
 def old_rows(database):

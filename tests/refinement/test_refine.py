@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
-from support.database_contents import done_pairs
+from support.database_contents import done_pairs, rows
 from support.rendered_truth import transfer
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
@@ -95,13 +95,6 @@ def refined_once(matched, tmp_path_factory, one_thread):
 def refined_database(refined_once, tmp_path):
     """A copy of the matched database after refinement with the options of most tests."""
     return shutil.copy(refined_once, tmp_path / "refined.db")
-
-
-def rows(path, *tables):
-    connection = sqlite3.connect(path)
-    found = {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}
-    connection.close()
-    return found
 
 
 def errors_px(path, matched, inliers_of=None, pairs=PAIRS):

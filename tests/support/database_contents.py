@@ -40,6 +40,12 @@ def contents(database: Path) -> dict:
         }
 
 
+def rows(database: Path, *tables: str) -> dict[str, list[tuple]]:
+    """All rows of tables, as they are, sorted by the first column."""
+    with closing(sqlite3.connect(database)) as connection:
+        return {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}
+
+
 def require_whole(database: Path) -> dict:
     """The contents, after a look at whether the file is sound and no image or pair is there in part."""
     with closing(sqlite3.connect(database)) as connection:

@@ -14,10 +14,16 @@ def synthetic(num_frames=6, num_points=200, seed=0):
 
 def synthetic_rig(database, num_frames=5, num_cameras=2, seed=1):
     """Write what a rig saw, with noise of half a pixel, to a database; returns the true model."""
+    return synthetic_database(database, num_frames, num_points=120, num_cameras=num_cameras, seed=seed)
+
+
+def synthetic_database(database, num_frames, num_points=150, num_rigs=1, num_cameras=1, inlier_ratio=1.0, seed=1):
+    """Write what so many rigs saw, with noise of half a pixel, to a database; returns the true model."""
     pycolmap.set_random_seed(seed)
     options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig = 1, num_cameras
-    options.num_frames_per_rig, options.num_points3D = num_frames, 120
+    options.num_rigs, options.num_cameras_per_rig = num_rigs, num_cameras
+    options.num_frames_per_rig, options.num_points3D = num_frames, num_points
+    options.inlier_match_ratio = inlier_ratio
     with pycolmap.Database.open(database) as colmap:
         truth = pycolmap.synthesize_dataset(options, colmap)
         pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)

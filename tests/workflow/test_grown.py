@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pycolmap
 import pytest
+from support.synthetic_model import synthetic_database
 
 from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
@@ -22,12 +23,7 @@ OPTIONS = ReconstructionOptions(num_threads=1, min_starts=1, max_starts=1)
 def made(tmp_path_factory):
     """A folder with the database of six images, the photographs, and the model of the first four, as a run has them."""
     folder = tmp_path_factory.mktemp("made")
-    pycolmap.set_random_seed(1)
-    options = pycolmap.SyntheticDatasetOptions()
-    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 6, 150
-    with pycolmap.Database.open(folder / "db.db") as colmap:
-        truth = pycolmap.synthesize_dataset(options, colmap)
-        pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
+    truth = synthetic_database(folder / "db.db", 6)
     names = sorted(image.name for image in truth.images.values())
     first = shutil.copy(folder / "db.db", folder / "first.db")
     remove_images(first, names[4:])
