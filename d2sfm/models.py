@@ -16,6 +16,7 @@ import pycolmap
 from d2sfm.parts import sync
 from d2sfm.system import require_room
 
+MODEL_FILES = ("cameras", "images", "points3D", "rigs", "frames")  # without their suffix
 PLY_NAME = "points3D.ply"
 # Readers for Gaussian splatting ask for normals, which points of a model have none of.
 PLY_VERTEX = np.dtype(

@@ -10,12 +10,11 @@ import pycolmap
 from d2sfm.georeference.frames import Frame, Metric
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import GEOJSON, KML, POINTS, TRANSFORM, write_cloud, write_maps, write_transform
-from d2sfm.models import write_model
+from d2sfm.models import MODEL_FILES, write_model
 from d2sfm.options import Cloud
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
 
-MODEL_FILES = tuple(f"{each}.bin" for each in ("cameras", "images", "points3D", "rigs", "frames"))
-OURS = (*MODEL_FILES, TRANSFORM, GEOJSON, KML, f"{POINTS}.las", f"{POINTS}.laz")
+OURS = (*(f"{name}.bin" for name in MODEL_FILES), TRANSFORM, GEOJSON, KML, f"{POINTS}.las", f"{POINTS}.laz")
 _IN_OUTPUT = "georeferenced"  # in the names of hidden folders
 
 

@@ -10,14 +10,13 @@ import pycolmap
 from scipy.ndimage import map_coordinates
 
 from d2sfm.database import FeatureStore
-from d2sfm.models import PLY_NAME, write_model
+from d2sfm.models import MODEL_FILES, PLY_NAME, write_model
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
-MODEL_FILES = {"cameras", "images", "points3D", "rigs", "frames"}
 MODEL_SUFFIXES = {".bin", ".txt", ".ply"}
 _IN_OUTPUT = "models"  # in the names of hidden folders
 
