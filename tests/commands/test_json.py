@@ -151,6 +151,13 @@ def test_georeference(work, run):
     assert len(found["residuals_m"]) == len(CENTRES)
 
 
+def test_evaluate_poses(tmp_path, run):
+    write_given(tmp_path / "given")
+    found = run("evaluate", "poses", tmp_path / "given", tmp_path / "given")["results"]["evaluate"]
+    assert found["median_centre"] == pytest.approx(0, abs=1e-9)
+    assert len(found["names"]) == len(CENTRES)
+
+
 def test_prepare(work, run):
     (work / "photographs" / "notes.txt").touch()
     prepared = run("prepare", "photographs", "--output", "out")["results"]["prepare"]
@@ -200,6 +207,7 @@ def test_errors_are_told_in_the_object_too(work, run, capsys):
     assert err == f"error: {found['error']}\n"
     assert (code, found["exit_code"], found["command"]) == (2, 2, "extract")
     assert json.loads(printed(capsys, "fly", "--json")[1])["command"] is None
+    assert json.loads(printed(capsys, "evaluate", "poses", "--plit", "3", "--json")[1])["command"] == "evaluate"
 
 
 @pytest.mark.slow
