@@ -8,7 +8,7 @@ from support.sequences import write_sequence
 
 from d2sfm.cli import main
 from d2sfm.evaluation import hpatches
-from d2sfm.evaluation.hpatches import REFINED, accuracy_of_weights, evaluate_hpatches
+from d2sfm.evaluation.hpatches import accuracy_of_weights, evaluate_hpatches
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import ComparisonOptions, ExtractionOptions
 from d2sfm.photographs.reading import load_photograph
@@ -83,7 +83,7 @@ def test_all_matches_stay_where_some_are_refined(root, monkeypatch):
     # Within 1 px are those that were moved, and what the homography did not explain, of all.
     assert after.accuracy[0] * after.matches == pytest.approx(agreeing[0], abs=2)
     assert after.accuracy[0] >= agreeing[0] / after.matches
-    assert refined.name == REFINED
+    assert refined.name == "D2, refined"
 
 
 @pytest.mark.usefixtures("narrow_network")
@@ -122,7 +122,7 @@ def test_refined_matches_are_right_more_often(root):
     plain, refined, sift = (method.groups["all"] for method in result.methods[:3])
     assert refined.accuracy[0] > plain.accuracy[0] + 0.2
     assert refined.homography[2] == sift.homography[2] == 1
-    assert "RootSIFT's ratio and error of the homography are the best on these very pairs" in str(result)
+    assert "RootSIFT's ratio and error are the best on these very pairs" in str(result)
 
 
 @pytest.mark.usefixtures("narrow_network")

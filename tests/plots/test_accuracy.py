@@ -4,8 +4,8 @@ from d2sfm.plots.accuracy import COLOURS, draw_accuracy
 
 
 def rows_of(picture, colour):
-    """Rows that have about this colour, in the picture's left half of a panel, where no legend is."""
-    return np.unique(np.argwhere(np.abs(picture[:, :260].astype(int) - colour).max(axis=2) <= 30)[:, 0])
+    """Rows above the legend that have about this colour."""
+    return np.unique(np.argwhere(np.abs(picture[:350].astype(int) - colour).max(axis=2) <= 30)[:, 0])
 
 
 def test_each_method_has_a_curve_as_high_as_its_shares():
