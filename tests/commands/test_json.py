@@ -160,6 +160,7 @@ def test_evaluate_poses(tmp_path, run):
     assert len(found["names"]) == len(CENTRES)
 
 
+@pytest.mark.slow
 def test_evaluate_hpatches(tmp_path, run):
     write_sequence(tmp_path / "v_wall", plane_views(0, scale=1.0, count=2, size=(96, 72)))
     found = run("evaluate", "hpatches", tmp_path, "--max-keypoints", "30", "--no-sift")["results"]["hpatches"]

@@ -42,6 +42,7 @@ def test_training_from_the_command_line(root, tmp_path, capsys):
     assert (tmp_path / "out" / "last.pth").exists()
 
 
+@pytest.mark.slow
 def test_matches_are_evaluated_after_each_epoch(root, tmp_path, capsys):
     write_sequence(tmp_path / "sequences" / "v_wall", plane_views(0, scale=1.0, count=2, size=(96, 72)))
     asked = ("--evaluate-hpatches", str(tmp_path / "sequences"))

@@ -47,6 +47,7 @@ def test_a_run_leaves_checkpoints_tables_and_pictures(root, tmp_path):
     assert "2 epochs, training loss" in str(summary)
 
 
+@pytest.mark.slow
 def test_weights_are_evaluated_after_each_epoch(root, tmp_path, caplog):
     asked = []
 
