@@ -83,6 +83,6 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
         return make_parser().parse_args(argv)
     except UsageError as error:
         if "--json" in argv:
-            command = error.program.partition(" ")[2] or None
+            command = next(iter(error.program.split()[1:]), None)
             show(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
         raise

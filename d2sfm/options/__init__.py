@@ -25,6 +25,7 @@ from d2sfm.options.choices import (
     TrainingPrecision,
 )
 from d2sfm.options.demo import DemoOptions
+from d2sfm.options.evaluation import ComparisonOptions
 from d2sfm.options.extraction import ExtractionOptions, StorageOptions
 from d2sfm.options.georeference import GeoreferenceOptions
 from d2sfm.options.localization import LocalizationOptions
