@@ -1,13 +1,11 @@
-from functools import partial
-
 import cv2
 import numpy as np
 import pytest
 
-from d2sfm.demo import show
+from d2sfm.demo import photographs
+from d2sfm.demo.photographs import truth_model
 from d2sfm.demo.scene import arc_of_views, project
 from d2sfm.demo.show import show as show_square
-from d2sfm.demo.show import truth_model
 from d2sfm.options import DemoOptions
 
 FULL_VIEWS, SMALL_VIEWS, SMALL_SIZE = 8, 6, (200, 150)
@@ -24,8 +22,8 @@ def small_demo(tmp_path_factory, square):
     """A run with photographs of a tenth of the pixels, and so with cameras that are not as exact."""
     folder = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(show, "build_square", lambda seed: square)
-        patch.setattr(show, "arc_of_views", partial(arc_of_views, size=SMALL_SIZE))
+        patch.setattr(photographs, "build_square", lambda seed: square)
+        patch.setattr(photographs, "arc_of_views", lambda centre, count, _: arc_of_views(centre, count, SMALL_SIZE))
         return folder, show_square(folder, options=DemoOptions(views=SMALL_VIEWS))
 
 
