@@ -19,10 +19,11 @@ from d2sfm.system import processors
 NUM_THREADS = processors()
 
 
-def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:
+def extract_sift(database: Path, images: Path, cameras: CameraOptions, **sift) -> None:
     """Import the photographs as ``d2sfm extract`` does, so that cameras are the same, and extract at full resolution.
 
     COLMAP's defaults: 8192 features at most, and photographs of more than 3200 px on the long edge are reduced to it.
+    sift: what of its SiftExtractionOptions is otherwise.
     """
     with exclusive(database):
         create_database(database)
@@ -32,13 +33,18 @@ def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:
         with FeatureStore(database) as store:
             names = sorted(store.images())
         options = pycolmap.FeatureExtractionOptions(num_threads=NUM_THREADS)
+        options.sift.mergedict(sift)
         with quiet_pycolmap():
             pycolmap.extract_features(database, images, names, extraction_options=options, device=pycolmap.Device.cpu)
 
 
-def match_sift(database: Path) -> None:
-    """Match all pairs with COLMAP's ratio test and cross check, without verification."""
+def match_sift(database: Path, **sift) -> None:
+    """Match all pairs with COLMAP's ratio test and cross check, without verification.
+
+    sift: what of its SiftMatchingOptions is otherwise.
+    """
     options = pycolmap.FeatureMatchingOptions(num_threads=NUM_THREADS, skip_geometric_verification=True)
+    options.sift.mergedict(sift)
     with exclusive(database), quiet_pycolmap():
         pycolmap.match_exhaustive(database, options, device=pycolmap.Device.cpu)
 

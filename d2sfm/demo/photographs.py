@@ -16,7 +16,7 @@ from d2sfm.models import write_model
 from d2sfm.options import DemoOptions
 from d2sfm.plots.canvas import save_image
 
-NIGHT_SUFFIX = "_night.png"
+DAY_SUFFIX, NIGHT_SUFFIX = "_day.png", "_night.png"
 
 
 def take_photographs(
@@ -24,8 +24,8 @@ def take_photographs(
 ) -> tuple[list[Camera], pycolmap.Reconstruction]:
     """Write images/NAME for each view and truth/, a COLMAP model of the exact cameras without points, in text.
 
-    Views are view_00.png, view_01.png, ... along the arc; with ``options.night`` view_00_day.png, view_01_night.png, ...
-    Both of a square with street lamps, whose cameras are those of the plain one. Bit for bit the same for the same
+    Views are view_00.png, view_01.png, ... along the arc. With ``options.night`` they are view_00_day.png,
+    view_01_night.png, ..., from the same places, of the square with street lamps. Bit for bit the same for the same
     options and size, (width, height) in pixels. Returns the cameras and the true model. Raises FileExistsError where
     the folder has these.
     """

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from d2sfm.demo import photographs
-from d2sfm.demo.photographs import truth_model
-from d2sfm.demo.scene import arc_of_views, project
+from d2sfm.demo.scene import arc_of_views
 from d2sfm.demo.show import show as show_square
 from d2sfm.options import DemoOptions
 
@@ -87,15 +86,3 @@ def test_a_demonstration_takes_no_other_folder(tmp_path):
     with pytest.raises(ValueError, match="is a file"):
         show_square(tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "mine"
-
-
-def test_the_true_model_has_the_cameras_of_the_scene():
-    cameras = arc_of_views(np.zeros(3), 6)
-    model = truth_model(cameras)
-    assert model.num_reg_images() == 6
-    for camera in cameras:
-        image = model.find_image_with_name(camera.name)
-        np.testing.assert_allclose(image.projection_center(), camera.centre, atol=1e-9)
-        points = camera.centre + (np.array([[0.3, -0.2, 5], [0.0, 0, 3]]) @ camera.rotation)
-        for point, expected in zip(points, project(camera, points), strict=True):
-            np.testing.assert_allclose(image.project_point(point), expected, atol=1e-6)
