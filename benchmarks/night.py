@@ -21,16 +21,18 @@ import numpy as np
 import pycolmap
 from accuracy import known_camera
 from PIL import Image
-from sift import extract_sift, match_sift, verify_sift
+from sift import extract_sift, verify_sift
 
 from d2sfm.database import MatchStore
+from d2sfm.database.connection import open_pycolmap
 from d2sfm.demo.photographs import is_by_night
 from d2sfm.demo.show import show
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.epipolar import epipolar_errors_px
-from d2sfm.options import DemoOptions, ReconstructionOptions
+from d2sfm.matching.neighbours import mutual_nearest_neighbours
+from d2sfm.options import DemoOptions, MatchingOptions, ReconstructionOptions
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.canvas import TEXT
 from d2sfm.plots.keypoints import draw_matches
@@ -39,7 +41,6 @@ from d2sfm.text import aligned
 EXTRACTIONS = {
     "default": {},
     "faint": {"peak_threshold": 0.002},  # a third of the default contrast, for what is dark
-    "affine, pooled": {"estimate_affine_shape": True, "domain_size_pooling": True},
 }
 MOST_FEATURES = 8000
 RATIOS, ERRORS_PX = (0.8, 0.85, 0.9), (2.0, 4.0)
@@ -136,13 +137,25 @@ def sift_ways(folder: Path, images: Path, truth: pycolmap.Reconstruction):
         for ratio in RATIOS:
             matched = features.with_stem(f"{features.stem}_{ratio:g}")
             shutil.copy(features, matched)
-            match_sift(matched, max_ratio=ratio, cpu_brute_force_matcher=True)
+            match_exactly(matched, ratio)
             for error_px in ERRORS_PX:
                 verified = features.with_stem(f"{features.stem}_{ratio:g}_{error_px:g}")
                 shutil.copy(matched, verified)
                 verify_sift(verified, 0, error_px)
                 name = f"SIFT, {label}, {ratio:g}, {error_px:g} px"
                 yield Way(name=name, database=verified, pairs=count_pairs(verified, truth))
+
+
+def match_exactly(database: Path, ratio: float) -> None:
+    """Mutual nearest neighbours of all pairs that pass the ratio test from both sides."""
+    with open_pycolmap(database) as colmap, pycolmap.DatabaseTransaction(colmap):
+        ids = sorted(image.image_id for image in colmap.read_all_images())
+        descriptors = {each: colmap.read_descriptors(each).data.astype(np.float32) for each in ids}
+        for each in descriptors.values():
+            each /= np.linalg.norm(each, axis=1, keepdims=True)
+        for (a, of_a), (b, of_b) in combinations(descriptors.items(), 2):
+            matches = mutual_nearest_neighbours(of_a, of_b, MatchingOptions(ratio=ratio))
+            colmap.write_matches(a, b, matches.astype(np.uint32))
 
 
 def count_pairs(database: Path, truth: pycolmap.Reconstruction) -> dict[str, tuple[int, int, int]]:

@@ -38,13 +38,9 @@ def extract_sift(database: Path, images: Path, cameras: CameraOptions, **sift) -
             pycolmap.extract_features(database, images, names, extraction_options=options, device=pycolmap.Device.cpu)
 
 
-def match_sift(database: Path, **sift) -> None:
-    """Match all pairs with COLMAP's ratio test and cross check, without verification.
-
-    sift: what of its SiftMatchingOptions is otherwise.
-    """
+def match_sift(database: Path) -> None:
+    """Match all pairs with COLMAP's ratio test and cross check, without verification."""
     options = pycolmap.FeatureMatchingOptions(num_threads=NUM_THREADS, skip_geometric_verification=True)
-    options.sift.mergedict(sift)
     with exclusive(database), quiet_pycolmap():
         pycolmap.match_exhaustive(database, options, device=pycolmap.Device.cpu)
 
