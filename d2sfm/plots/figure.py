@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from d2sfm.plots.canvas import BACKGROUND, Colour
 
 DPI = 100
-GRID, RECOVERED, TRUE = (42, 49, 60), (255, 176, 66), (72, 196, 255)
+GRID, RECOVERED, BY_NIGHT, TRUE = (42, 49, 60), (255, 176, 66), (206, 110, 255), (72, 196, 255)
 
 
 def ink(colour: Colour) -> str:
