@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from d2sfm.report.lens import LensResiduals
+from d2sfm.report.lens import CELLS, MOST_SHARE, LensResiduals
 from d2sfm.report.models import Model
 
 # Matplotlib draws with these, and the page's variables take their place.
@@ -30,7 +30,8 @@ _SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-WIDE, SMALL = (7.2, 4.4), (4.2, 2.5)  # inches
+WIDE, SMALL = (10.0, 5.4), (4.2, 2.5)  # inches
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 MOST_OFF_SHOWN = 40
 PLAN_POINTS = 30_000
 
@@ -42,6 +43,7 @@ def histogram(values: np.ndarray, label: str, of: str, bins: np.ndarray, mark: f
         counts, edges = np.histogram(np.clip(values, bins[0], bins[-1]), bins)
         axes.bar(edges[:-1], counts, np.diff(edges), align="edge", color=ACCENT, edgecolor="none", alpha=0.85, lw=0)
         axes.set(xlabel=label, ylabel=of, xlim=(bins[0], bins[-1]))
+        axes.locator_params(axis="both", integer=bins[0] % 1 == 0.5, nbins=6)
         if mark is not None:
             axes.axvline(mark, color=WARM, lw=1.5)
             axes.annotate(
@@ -70,17 +72,21 @@ def residual_field(lens: LensResiduals) -> Markup:
     with rc_context(_SETTINGS):
         figure, axes = _new((4.6, max(2.0, min(5.5, 4.3 * height / width))))
         lengths = np.hypot(*lens.means.T)
-        cell = max(width, height) / 12
-        longest = max(float(lengths.max(initial=0.0)), 1e-6)
-        drawn = lens.means * cell / longest
+        typical = max(float(np.quantile(lengths, 0.9)), 1e-6)
+        cell = max(lens.size) / CELLS[0]
+        drawn = lens.means * np.minimum(cell / typical, 1.6 * cell / np.maximum(lengths, 1e-9))[:, None]
         axes.quiver(
-            *lens.centres.T, *drawn.T, angles="xy", scale_units="xy", scale=1, color=WARM if lens.share > 0.3 else ACCENT,
+            *lens.centres.T, *drawn.T, angles="xy", scale_units="xy", scale=1, color=WARM if lens.share > MOST_SHARE else ACCENT,
             width=0.006,
         )  # fmt: skip
         axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel="x, px", ylabel="y, px")
         for side in ("top", "right"):
             axes.spines[side].set_visible(True)
-        axes.set_title(f"mean residuals; the longest arrow is {longest:.2g} px", fontsize=10, color=INK)
+        axes.set_title(
+            f"mean residuals: median {np.median(lengths):.2g} px, largest {lengths.max():.2g} px",
+            fontsize=10,
+            color=INK,
+        )
         return _svg(figure)
 
 
@@ -123,7 +129,7 @@ def plan(model: Model, rows: Mapping[str, int], key: int, has_locations: bool) -
     with rc_context(_SETTINGS):
         figure, axes = _new(WIDE)
         chosen = np.random.default_rng(0).permutation(len(points))[:PLAN_POINTS]
-        axes.scatter(*points[chosen, :2].T, s=0.6, color="#808894", lw=0, alpha=0.5, rasterized=True, zorder=1)
+        axes.scatter(*points[chosen, :2].T, s=2.5, color="#808894", lw=0, alpha=0.7, rasterized=True, zorder=1)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
         axes.set(xlabel=f"{axes_names[0]}{unit}", ylabel=f"{axes_names[1]}{unit}")
         axes.ticklabel_format(useOffset=False, style="plain")
@@ -154,9 +160,7 @@ def _new(size: tuple[float, float]) -> tuple[Figure, Axes]:
 def _svg(figure: Figure, dpi: int = 72) -> Markup:
     text = io.StringIO()
     with rc_context({"svg.hashsalt": "d2sfm"}):
-        figure.savefig(
-            text, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        figure.savefig(text, format="svg", dpi=dpi, metadata=_NO_METADATA)
     svg = text.getvalue()
     svg = _OWN_ID.sub("", svg[svg.index("<svg") :])
     for drawn, variable in _VARIABLES.items():

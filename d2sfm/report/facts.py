@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from d2sfm.report.cameras import Camera, pooled, read_cameras
 from d2sfm.report.history import History, read_history
 from d2sfm.report.lens import LensResiduals
@@ -23,7 +21,7 @@ class Facts:
     models: Sequence[Model]  # the first is what the page is about
     photographs: Sequence[Photograph]
     pairs: Pairs | None  # None without a database
-    joint: Joint | None  # of the photographs of the first model, or of all where there is none
+    joint: Joint | None  # of all photographs that pairs join
     cameras: Sequence[list[Camera]]
     pooled: Sequence[LensResiduals | None]  # of all cameras of a model; None of one camera
     causes: tuple[str, ...]
@@ -59,12 +57,11 @@ def gather(folders: Mapping[str, Path], database: Path | None) -> Facts:
         found = causes(given, models)
     photographs = read_photographs(names, database, pairs, models, why)
     cameras = [read_cameras(model, database) for model in models]
-    among = np.array([rows[name] for name in first.images] if first else range(len(names)), np.int64)
     return Facts(
         models=models,
         photographs=photographs,
         pairs=pairs,
-        joint=weakest_joint(pairs, among) if pairs is not None else None,
+        joint=weakest_joint(pairs) if pairs is not None else None,
         cameras=cameras,
         pooled=[pooled(model, each) if len(each) > 1 else None for model, each in zip(models, cameras, strict=True)],
         causes=found,

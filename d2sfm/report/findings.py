@@ -14,7 +14,7 @@ from d2sfm.report.pairs import Joint
 from d2sfm.report.photographs import Photograph
 
 MOST_NAMES = 3
-WEAK_SHARE = 0.1  # of a group's matches that lead to the rest
+LOOSE_SHARE, WEAK_SHARE = 0.3, 0.1  # of a group's matches that lead to the rest
 SHORT_TRACKS = 2.6  # mean length, below which hardly anything checks the points
 MUCH_PLACED, HALF = 0.95, 0.5
 MOST_OFF = 1.25  # a focal length over the one of EXIF
@@ -28,14 +28,20 @@ class Finding(NamedTuple):
     section: str  # id of the part of the page that has more
 
 
+def named(facts: Facts, row: int) -> Markup:
+    """The name of a photograph, which is a button that chooses it."""
+    name = bdi(shown_name(facts.photographs[row].name))
+    return Markup('<button class="name" data-choose="{}">{}</button>').format(row, name)
+
+
 def bdi(text: str) -> Markup:
     """A name that keeps to itself, whatever direction it is written in."""
     return Markup("<bdi>{}</bdi>").format(text)
 
 
-def names(photographs: Sequence[Photograph]) -> Markup:
+def names(facts: Facts, photographs: Sequence[Photograph]) -> Markup:
     """The first few of them."""
-    first = Markup(", ").join(bdi(shown_name(each.name)) for each in photographs[:MOST_NAMES])
+    first = Markup(", ").join(named(facts, facts.rows[each.name]) for each in photographs[:MOST_NAMES])
     more = len(photographs) - MOST_NAMES
     return first + (f" and {more} more" if more > 0 else "")
 
@@ -44,11 +50,15 @@ def verdict(facts: Facts, found: Sequence[Finding]) -> tuple[str, str]:
     """Level and words."""
     if not facts.models:
         return "bad", "Nothing could be reconstructed"
-    placed = facts.placed_share
-    if placed < HALF:
+    if facts.placed_share < HALF:
         return "bad", "Most photographs are missing"
-    if any(finding.level in ("warn", "bad") for finding in found):
-        return "warn", "Usable, with weak spots"
+    is_incomplete = facts.placed_share < MUCH_PLACED
+    is_weak = sum(finding.level == "warn" for finding in found) > bool(facts.missing)
+    if is_incomplete or is_weak:
+        return (
+            "warn",
+            "Incomplete" if not is_weak else f"{'Incomplete' if is_incomplete else 'Usable'}, with weak spots",
+        )
     return "good", "Looks good"
 
 
@@ -75,7 +85,7 @@ def summary(facts: Facts) -> list[Markup]:
     if others:
         rest = sum(model.statistics.images for model in facts.models[1:])
         sentences.append(
-            Markup("{} smaller {} beside it, of {} photographs, that nothing joins with it.").format(
+            Markup("{} smaller {} beside it, of {} photographs.").format(
                 others, "model lies" if others == 1 else "models lie", rest
             )
         )
@@ -99,14 +109,15 @@ def _missing(facts: Facts) -> list[Finding]:
         return []
     level = "warn" if facts.placed_share >= HALF else "bad"
     text = Markup("{} {} no place: {}. The table says why.").format(
-        len(missing), "photograph has" if len(missing) == 1 else "photographs have", names(missing)
+        len(missing), "photograph has" if len(missing) == 1 else "photographs have", names(facts, missing)
     )
     return [Finding(level, text, "photographs")]
 
 
 def _causes(facts: Facts) -> list[Finding]:
     many = facts.placed_share < MUCH_PLACED
-    return [Finding("warn", Markup("Likely: {}.").format(bdi(shown(each))), "pairs") for each in facts.causes if many]
+    level = "warn" if facts.models else "bad"
+    return [Finding(level, Markup("Likely: {}.").format(bdi(shown(each))), "pairs") for each in facts.causes if many]
 
 
 def _weak(facts: Facts) -> list[Finding]:
@@ -115,23 +126,22 @@ def _weak(facts: Facts) -> list[Finding]:
     if not weak:
         return []
     text = Markup("{} with fewer than {} points, whose place is not to be relied on: {}.").format(
-        f"{len(weak)} photograph{'s' if len(weak) > 1 else ''}", MIN_SUPPORT, names(weak)
+        f"{len(weak)} photograph{'s' if len(weak) > 1 else ''}", MIN_SUPPORT, names(facts, weak)
     )
     return [Finding("warn", text, "photographs")]
 
 
 def _joint(facts: Facts) -> list[Finding]:
     joint: Joint | None = facts.joint
-    if joint is None:
+    if joint is None or joint.share > LOOSE_SHARE:
         return []
     small, large, matches = joint.bridges[0]
-    rows = facts.photographs
     text = Markup(
         "{} and {} photographs are the two halves that hang together least: {} pairs with {:,} matches join them "
-        "({:.0%} of those of the smaller half), the strongest is {} – {} with {:,}."
+        "({:.0%} of those of the smaller half), the strongest is that of {} and {}, with {:,}."
     ).format(
         len(joint.smaller), len(joint.larger), joint.pairs, joint.matches, joint.share,
-        bdi(shown_name(rows[small].name)), bdi(shown_name(rows[large].name)), matches,
+        named(facts, small), named(facts, large), matches,
     )  # fmt: skip
     return [Finding("warn" if joint.share < WEAK_SHARE else "info", text, "pairs")]
 
@@ -143,11 +153,11 @@ def _lens(facts: Facts) -> list[Finding]:
     if bad:
         worst = max(bad, key=lambda camera: camera.lens.share)
         text = Markup(
-            "The lens model is not good enough for {} of {} cameras: {} leaves {:.2f} px of camera {}'s {:.2f} px that "
+            "The lens model is not good enough for {}: {} leaves {:.2f} px of camera {}'s {:.2f} px that "
             "point the same way in the same part of the picture. A model with more distortion may help (extract "
             "--camera-model OPENCV, and one camera for all photographs that it took)."
         ).format(
-            len(bad), len(judged), worst.kind, worst.lens.systematic_px, worst.camera_id, worst.lens.rms_px
+            "the camera" if len(judged) == 1 else f"{len(bad)} of {len(judged)} cameras", worst.kind, worst.lens.systematic_px, worst.camera_id, worst.lens.rms_px
         )  # fmt: skip
         return [Finding("warn", text, "cameras")]
     if not judged:
@@ -189,6 +199,6 @@ def _worst(facts: Facts) -> list[Finding]:
         return []
     most = max(seen, key=lambda each: each.worst.error_px)
     text = Markup("The largest residual is {:.2f} px, in {} at x {:.0f}, y {:.0f}.").format(
-        most.worst.error_px, bdi(shown_name(most.name)), *most.worst.xy
+        most.worst.error_px, named(facts, facts.rows[most.name]), *most.worst.xy
     )
     return [Finding("info", text, "photographs")]

@@ -15,12 +15,14 @@ from d2sfm.files import read_toml
 from d2sfm.report.names import shown
 
 LIBRARIES = ("pycolmap", "torch", "numpy", "opencv-python-headless")
+PLAIN_NAMES = ("images", "photos", "photographs", "pictures")
 CONFIG, TIMES = "run.toml", "times.json"  # of a run, beside its database
 
 
 class History(NamedTuple):
     """All of it as texts to be shown; what nobody noted is empty."""
 
+    title: str  # what the collection may be called
     photographs: str  # name of their folder
     settings: dict[str, list[tuple[str, str]]]  # names and values by stage
     commands: list[str]
@@ -32,7 +34,7 @@ def read_history(database: Path | None) -> History:
     """What a database, and the files that ``d2sfm run`` leaves beside it, tell."""
     versions = [("d2sfm", __version__), ("Python", platform.python_version()), *_versions()]
     if database is None:
-        return History("", {}, [], versions, {})
+        return History("", "", {}, [], versions, {})
     with FeatureStore(database) as features:
         folder = features.notes.images_folder()
         extracted = list(features.extracted().values())
@@ -47,7 +49,16 @@ def read_history(database: Path | None) -> History:
     else:
         commands = _commands(photographs or "PHOTOS", database, noted)
     rows = {stage: [(shown(key), _value(value)) for key, value in told.items()] for stage, told in settings.items()}
-    return History(photographs, {k: v for k, v in rows.items() if v}, commands, versions, read_times(database))
+    return History(
+        _title(folder), photographs, {k: v for k, v in rows.items() if v}, commands, versions, read_times(database)
+    )
+
+
+def _title(folder: Path | None) -> str:
+    """A folder of photographs is called for what is in it, or lies in one that is."""
+    if folder is None:
+        return ""
+    return shown(folder.parent.name if folder.name.lower() in PLAIN_NAMES else folder.name)
 
 
 def read_times(database: Path) -> dict[str, float]:

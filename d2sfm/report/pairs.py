@@ -44,13 +44,12 @@ class Joint(NamedTuple):
     bridges: list[tuple[int, int, int]]  # photograph of the smaller group, of the larger, matches; most first
 
 
-def weakest_joint(pairs: Pairs, among: np.ndarray) -> Joint | None:
+def weakest_joint(pairs: Pairs) -> Joint | None:
     """Where the photographs come apart most easily: the cut of the tree of strongest pairs with the smallest share.
 
-    among: rows of photographs, [N]; of those that pairs join. None where fewer than four are joined, or there is no
-    group of two on either side.
+    Of the largest part that pairs join. None where there is no such cut with two photographs or more on either side.
     """
-    keep = pairs.is_verified & np.isin(pairs.a, among) & np.isin(pairs.b, among)
+    keep = pairs.is_verified
     a, b, weight = pairs.a[keep], pairs.b[keep], pairs.verified[keep].astype(float)
     if not len(a):
         return None

@@ -26,6 +26,7 @@ from d2sfm.report.pictures import Picture, read_pictures
 from d2sfm.report.scene import scene
 
 MOST_FIELDS = 8  # cameras of which residuals are drawn
+FEWEST_FOCAL = 3  # focal lengths that make a chart
 ANGLES = np.arange(0, 91, 2.5)
 
 
@@ -126,7 +127,7 @@ def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:
     return render(
         "report.html",
         REPORT,
-        title=facts.history.photographs or (f"Model {shown(first.label)}" if first else "No model"),
+        title=facts.history.title or (f"Model {shown(first.label)}" if first else "No model"),
         facts=facts,
         first=first,
         models=facts.models,
@@ -169,7 +170,7 @@ def _drawn(facts: Facts, number: int, locations: bool) -> Drawn:
         angles=charts.histogram(angles, "angle, degrees", "points", ANGLES, _median(angles)),
         fields=fields,
         fields_left=left,
-        focal=charts.focal_chart(*zip(*ratios, strict=True)) if ratios else None,
+        focal=charts.focal_chart(*zip(*ratios, strict=True)) if len(ratios) >= FEWEST_FOCAL else None,
         plan=charts.plan(model, facts.rows, number, locations),
         off=charts.off_chart(place.residuals_m, place.left_out_m) if off else None,
         off_rows=[(shown_name(name), *rest) for name, *rest in sorted(off, key=lambda row: -row[1]) + bars],

@@ -97,30 +97,32 @@ class Viewer {
     geometry.setAttribute("position", new THREE.BufferAttribute(positions, 3, true));
     geometry.setAttribute("color", new THREE.BufferAttribute(colours, 3, true));
     this.total = positions.length / 3;
-    this.points = new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: true, sizeAttenuation: false }));
+    this.areColoured = colours.some((part) => part > 0); // without photographs, mapping leaves them black
+    this.points = new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: this.areColoured, sizeAttenuation: false }));
     this.points.position.fromArray(model.low);
     this.points.scale.fromArray(model.size);
     this.points.frustumCulled = false;
     this.scene.add(this.points);
-    this.all = this.lines(model.cameras, 1);
+    this.all = this.lines(model.cameras, model.depth);
     this.marked = null;
     this.resizePoints(this.pointSize);
     this.recolour();
     this.whole();
   }
 
-  corners(camera, times) {
-    const d = this.model.depth * times, c = new THREE.Vector3(...camera.centre), a = camera.axes;
+  // Centre, and the corners of the picture at that depth.
+  corners(camera, d) {
+    const c = new THREE.Vector3(...camera.centre), a = camera.axes;
     const axis = [0, 3, 6].map((i) => new THREE.Vector3(a[i], a[i + 1], a[i + 2]));
     const [left, right, top, bottom] = camera.edges;
     const at = (x, y) => c.clone().addScaledVector(axis[0], x * d).addScaledVector(axis[1], y * d).addScaledVector(axis[2], d);
     return [c, at(left, top), at(right, top), at(right, bottom), at(left, bottom)];
   }
 
-  lines(cameras, times) {
+  lines(cameras, depth) {
     const at = new Float32Array(cameras.length * 48);
     cameras.forEach((camera, index) => {
-      const [c, ...p] = this.corners(camera, times);
+      const [c, ...p] = this.corners(camera, depth);
       const ends = [c, p[0], c, p[1], c, p[2], c, p[3], p[0], p[1], p[1], p[2], p[2], p[3], p[3], p[0]];
       ends.forEach((end, k) => end.toArray(at, 48 * index + 3 * k));
     });
@@ -134,6 +136,7 @@ class Viewer {
 
   recolour() {
     this.renderer.setClearColor(`rgb(${colourOf("--stage").map((part) => Math.round(255 * part)).join(",")})`);
+    if (this.points && !this.areColoured) this.points.material.color.setRGB(...colourOf("--ink"));
     if (this.all) this.all.material.color.setRGB(...colourOf("--accent"));
     if (this.marked) this.marked.material.color.setRGB(...colourOf("--warm"));
     this.draw();
@@ -145,15 +148,19 @@ class Viewer {
     for (const gone of [this.marked, this.picture]) if (gone) this.scene.remove(gone);
     this.marked = this.picture = null;
     if (this.chosen) {
-      this.marked = this.lines([this.chosen], 2.2);
+      this.marked = this.lines([this.chosen], this.markDepth());
       this.hang(this.chosen, this.photographs[row]);
     }
     this.recolour();
   }
 
+  markDepth() {
+    return Math.max(2 * this.model.depth, 0.09 * this.model.radius);
+  }
+
   hang(camera, photograph) {
     if (!photograph.thumbnail) return;
-    const corners = this.corners(camera, 2.2).slice(1).flatMap((corner) => corner.toArray());
+    const corners = this.corners(camera, this.markDepth()).slice(1).flatMap((corner) => corner.toArray());
     // Thumbnails are upright: where the corners of the stored picture, from its top left on, lie in them.
     const turned = [[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0], [0, 3, 2, 1], [1, 2, 3, 0], [2, 1, 0, 3], [3, 0, 1, 2]];
     const places = [[0, 1], [1, 1], [1, 0], [0, 0]];
@@ -196,7 +203,7 @@ class Viewer {
     const { middle, radius } = this.model, narrow = Math.max(1, 1 / this.eye.aspect);
     const way = steep ? [0, -0.001, 1] : [0.42, -0.72, 0.55];
     this.controls.target.set(...middle);
-    this.eye.position.set(...way).normalize().multiplyScalar(2.3 * radius * narrow).add(this.controls.target);
+    this.eye.position.set(...way).normalize().multiplyScalar(2 * radius * narrow).add(this.controls.target);
     this.eye.near = radius / 500;
     this.eye.far = radius * 60;
     this.eye.updateProjectionMatrix();
