@@ -13,6 +13,8 @@ from d2sfm.report.pairs import Joint, Pairs, weakest_joint
 from d2sfm.report.photographs import Photograph, names_of_all, read_pairs, read_photographs
 from d2sfm.report.reasons import causes, mapping_input, reasons
 
+MUCH_PLACED = 0.95  # share of the photographs, below which causes are looked for
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -54,7 +56,8 @@ def gather(folders: Mapping[str, Path], database: Path | None) -> Facts:
         given = mapping_input(database)
         pairs = read_pairs(database, given, rows)
         why = reasons(database, given, first)
-        found = causes(given, models)
+        if not first or first.statistics.images < MUCH_PLACED * len(names):  # it takes a second
+            found = causes(given, models)
     photographs = read_photographs(names, database, pairs, models, why)
     cameras = [read_cameras(model, database) for model in models]
     return Facts(

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from d2sfm.mapping.quality import MIN_SUPPORT
 from d2sfm.report.cameras import Camera
-from d2sfm.report.facts import Facts
+from d2sfm.report.facts import MUCH_PLACED, Facts
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.pairs import Joint
 from d2sfm.report.photographs import Photograph
@@ -16,7 +16,7 @@ from d2sfm.report.photographs import Photograph
 MOST_NAMES = 3
 LOOSE_SHARE, WEAK_SHARE = 0.3, 0.1  # of a group's matches that lead to the rest
 SHORT_TRACKS = 2.6  # mean length, below which hardly anything checks the points
-MUCH_PLACED, HALF = 0.95, 0.5
+HALF = 0.5
 MOST_OFF = 1.25  # a focal length over the one of EXIF
 
 
@@ -115,9 +115,8 @@ def _missing(facts: Facts) -> list[Finding]:
 
 
 def _causes(facts: Facts) -> list[Finding]:
-    many = facts.placed_share < MUCH_PLACED
     level = "warn" if facts.models else "bad"
-    return [Finding(level, Markup("Likely: {}.").format(bdi(shown(each))), "pairs") for each in facts.causes if many]
+    return [Finding(level, Markup("Likely: {}.").format(bdi(shown(each))), "pairs") for each in facts.causes]
 
 
 def _weak(facts: Facts) -> list[Finding]:
@@ -152,13 +151,12 @@ def _lens(facts: Facts) -> list[Finding]:
     bad = [camera for camera in judged if camera.lens.verdict == "not modelled"]
     if bad:
         worst = max(bad, key=lambda camera: camera.lens.share)
+        which = "the camera" if len(judged) == 1 else f"{len(bad)} of {len(judged)} cameras"
         text = Markup(
-            "The lens model is not good enough for {}: {} leaves {:.2f} px of camera {}'s {:.2f} px that "
-            "point the same way in the same part of the picture. A model with more distortion may help (extract "
-            "--camera-model OPENCV, and one camera for all photographs that it took)."
-        ).format(
-            "the camera" if len(judged) == 1 else f"{len(bad)} of {len(judged)} cameras", worst.kind, worst.lens.systematic_px, worst.camera_id, worst.lens.rms_px
-        )  # fmt: skip
+            "The lens model is not good enough for {}: {} leaves {:.2f} px of camera {}'s {:.2f} px that point the "
+            "same way in the same part of the picture. A model with more distortion may help (extract --camera-model "
+            "OPENCV, and one camera for all photographs that it took)."
+        ).format(which, worst.kind, worst.lens.systematic_px, worst.camera_id, worst.lens.rms_px)
         return [Finding("warn", text, "cameras")]
     if not judged:
         pooled = facts.pooled[0]
@@ -180,9 +178,10 @@ def _focal(facts: Facts) -> list[Finding]:
     if not off:
         return []
     ratio = float(np.median([camera.focal_px / camera.began_px for camera in off]))
-    text = Markup("{} of {} focal lengths are far from what EXIF says, {:.2f} times that in the median: wrong EXIF, an "
-                  "enlarged crop, or a model that is bent.")  # fmt: skip
-    return [Finding("warn", text.format(len(off), len(by_exif), ratio), "cameras")]
+    text = Markup("{} far from what EXIF says, {:.2f} times as long{}: wrong EXIF, a crop, or a model that is bent.")
+    which = "The focal length is" if len(by_exif) == 1 else f"{len(off)} of {len(by_exif)} focal lengths are"
+    text = text.format(which, ratio, " in the median" if len(off) > 1 else "")
+    return [Finding("warn", text, "cameras")]
 
 
 def _tracks(facts: Facts) -> list[Finding]:

@@ -49,9 +49,8 @@ def read_history(database: Path | None) -> History:
     else:
         commands = _commands(photographs or "PHOTOS", database, noted)
     rows = {stage: [(shown(key), _value(value)) for key, value in told.items()] for stage, told in settings.items()}
-    return History(
-        _title(folder), photographs, {k: v for k, v in rows.items() if v}, commands, versions, read_times(database)
-    )
+    rows = {stage: told for stage, told in rows.items() if told}
+    return History(_title(folder), photographs, rows, commands, versions, read_times(database.parent))
 
 
 def _title(folder: Path | None) -> str:
@@ -61,9 +60,9 @@ def _title(folder: Path | None) -> str:
     return shown(folder.parent.name if folder.name.lower() in PLAIN_NAMES else folder.name)
 
 
-def read_times(database: Path) -> dict[str, float]:
-    """Seconds by stage, as runs have noted them beside the database; empty where none did."""
-    path = database.parent / TIMES
+def read_times(folder: Path) -> dict[str, float]:
+    """Seconds by stage, as runs have noted them in the folder of their database; empty where none did."""
+    path = folder / TIMES
     if not path.exists():
         return {}
     try:
