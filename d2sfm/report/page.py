@@ -15,6 +15,7 @@ from d2sfm.report.photographs import Photograph
 from d2sfm.report.pictures import Picture
 
 VIEWER = ("three.bundle.js", "viewer.js")
+VIEW = (*VIEWER, "page.js")
 REPORT = (*VIEWER, "matrix.js", "page.js")
 
 

@@ -23,7 +23,7 @@ from d2sfm.report.observations import angles_deg
 from d2sfm.report.page import REPORT, photograph_data, render
 from d2sfm.report.pairs import Pairs
 from d2sfm.report.pictures import Picture, read_pictures
-from d2sfm.report.scene import scene
+from d2sfm.report.scene import inline_scene
 
 MOST_FIELDS = 8  # cameras of which residuals are drawn
 FEWEST_FOCAL = 3  # focal lengths that make a chart
@@ -121,7 +121,7 @@ def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:
     found = findings(facts)
     data = {
         "photographs": photograph_data(facts.photographs, pictures),
-        "models": [scene(model, facts.rows) for model in facts.models],
+        "models": [inline_scene(model, facts.rows) for model in facts.models],
         "pairs": facts.pairs and _pairs(facts.pairs, len(facts.photographs)),
     }
     return render(
@@ -138,6 +138,7 @@ def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:
         drawn=[_drawn(facts, number, locations) for number in range(len(facts.models))],
         median_angle=_median(angles_deg(first.observations)) if first else None,
         has_locations=locations,
+        connects=False,
         data=data,
     )
 

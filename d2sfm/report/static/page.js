@@ -56,9 +56,10 @@ function showModel(number) {
   const model = data.models[number];
   viewer.show(model);
   byId("model").value = String(number);
-  const drawn = viewer.total, kept = model.count - model.far;
+  const drawn = model.first.count, kept = model.count - model.far;
   const notes = [`${drawn.toLocaleString("en")} points`];
-  if (drawn < kept) notes[0] = `${drawn.toLocaleString("en")} of ${model.count.toLocaleString("en")} points are drawn`;
+  if (drawn < kept && model.cells) notes[0] = `${model.count.toLocaleString("en")} points, more of them are drawn where you look closer`;
+  else if (drawn < kept) notes[0] = `${drawn.toLocaleString("en")} of ${model.count.toLocaleString("en")} points are drawn`;
   if (model.far) notes.push(`${model.far.toLocaleString("en")} lie far outside and are not drawn`);
   byId("drawn").textContent = notes.join("; ");
   const list = byId("camera");
@@ -118,6 +119,7 @@ function startTables() {
     });
   }
   const find = byId("find"), only = byId("only");
+  if (!find) return;
   const filter = () => {
     const wanted = find.value.toLowerCase();
     for (const line of byId("photographs").tBodies[0].rows) {

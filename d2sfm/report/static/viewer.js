@@ -1,6 +1,8 @@
 "use strict";
 // The 3D view of models: points, cameras, and which of these is looked at. Needs THREE.
 
+const MOST_DETAILS = 600000;
+
 function bytesOf(base64) {
   const text = atob(base64), bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
@@ -37,6 +39,7 @@ class Viewer {
     this.controls = new THREE.OrbitControls(this.eye, canvas);
     this.controls.screenSpacePanning = true;
     this.controls.addEventListener("change", () => this.draw());
+    canvas.addEventListener("wheel", () => { clearTimeout(this.rest); this.rest = setTimeout(() => this.showAll(), 250); }, { passive: true });
     this.controls.addEventListener("start", () => (this.moving = true));
     this.controls.addEventListener("end", () => { this.moving = false; this.showAll(); });
     this.pointSize = 2;
@@ -92,22 +95,65 @@ class Viewer {
     this.model = model;
     this.chosen = null;
     this.scene.clear();
-    const positions = new Uint16Array(bytesOf(model.positions).buffer), colours = bytesOf(model.colours);
+    this.details = new Map(); // chunks that are drawn beside the first one, see closer
+    this.points = null;
+    this.load(model.first).then((points) => { if (this.model === model) this.points = points; });
+    this.all = this.lines(model.cameras, model.depth);
+    this.marked = null;
+    this.recolour();
+    this.whole();
+  }
+
+  // Draws a chunk of points, see scene.py, that comes with the page or from its server.
+  async load(chunk) {
+    const bytes = chunk.data === undefined ? new Uint8Array(await (await fetch(chunk.url)).arrayBuffer()) : bytesOf(chunk.data);
+    const positions = new Uint16Array(bytes.buffer, 0, 3 * chunk.count), colours = bytes.subarray(6 * chunk.count);
     const geometry = new THREE.BufferGeometry();
     geometry.setAttribute("position", new THREE.BufferAttribute(positions, 3, true));
     geometry.setAttribute("color", new THREE.BufferAttribute(colours, 3, true));
-    this.total = positions.length / 3;
-    this.areColoured = colours.some((part) => part > 0); // without photographs, mapping leaves them black
-    this.points = new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: this.areColoured, sizeAttenuation: false }));
-    this.points.position.fromArray(model.low);
-    this.points.scale.fromArray(model.size);
-    this.points.frustumCulled = false;
-    this.scene.add(this.points);
-    this.all = this.lines(model.cameras, model.depth);
-    this.marked = null;
+    const areColoured = colours.some((part) => part > 0); // without photographs, mapping leaves them black
+    const points = new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: areColoured, sizeAttenuation: false }));
+    points.position.fromArray(chunk.low);
+    points.scale.fromArray(chunk.size);
+    points.frustumCulled = false;
+    this.scene.add(points);
     this.resizePoints(this.pointSize);
     this.recolour();
-    this.whole();
+    return points;
+  }
+
+  // Of a large model, the chunks that are seen largest are drawn too, as many as MOST_DETAILS points allow.
+  closer() {
+    if (!this.model || !this.model.cells) return;
+    this.eye.updateMatrixWorld();
+    const seen = this.model.cells.map((cell) => {
+      const half = new THREE.Vector3(...cell.size).multiplyScalar(0.5), middle = new THREE.Vector3(...cell.low).add(half);
+      const away = middle.distanceTo(this.eye.position), place = middle.clone().project(this.eye);
+      const reach = half.length() / Math.max(away, 1e-9), isSeen = place.z < 1 && Math.max(Math.abs(place.x), Math.abs(place.y)) < 1 + 2 * reach;
+      return { cell, size: isSeen || away < half.length() ? reach : 0 };
+    });
+    seen.sort((a, b) => b.size - a.size);
+    let left = MOST_DETAILS;
+    const wanted = new Set(seen.filter(({ cell, size }) => size > 0 && (left -= cell.count) >= 0).map(({ cell }) => cell));
+    for (const [cell, points] of this.details) {
+      if (wanted.has(cell) || !points) continue;
+      this.scene.remove(points);
+      points.geometry.dispose();
+      this.details.delete(cell);
+    }
+    const model = this.model;
+    for (const cell of wanted) {
+      if (this.details.has(cell)) continue;
+      this.details.set(cell, null);
+      this.load(cell).then((points) => {
+        if (this.model === model) this.details.set(cell, points);
+        else this.scene.remove(points);
+      });
+    }
+  }
+
+  clouds() {
+    return this.scene.children.filter((child) => child.isPoints);
   }
 
   // Centre, and the corners of the picture at that depth.
@@ -136,7 +182,7 @@ class Viewer {
 
   recolour() {
     this.renderer.setClearColor(`rgb(${colourOf("--stage").map((part) => Math.round(255 * part)).join(",")})`);
-    if (this.points && !this.areColoured) this.points.material.color.setRGB(...colourOf("--ink"));
+    for (const points of this.clouds()) if (!points.material.vertexColors) points.material.color.setRGB(...colourOf("--ink"));
     if (this.all) this.all.material.color.setRGB(...colourOf("--accent"));
     if (this.marked) this.marked.material.color.setRGB(...colourOf("--warm"));
     this.draw();
@@ -208,7 +254,7 @@ class Viewer {
     this.eye.far = radius * 60;
     this.eye.updateProjectionMatrix();
     this.controls.update();
-    this.draw();
+    this.showAll();
   }
 
   // From where a photograph was taken.
@@ -218,12 +264,12 @@ class Viewer {
     this.eye.position.copy(c).addScaledVector(new THREE.Vector3(a[6], a[7], a[8]), -0.5 * this.model.depth);
     this.controls.target.copy(c).addScaledVector(new THREE.Vector3(a[6], a[7], a[8]), this.model.radius);
     this.controls.update();
-    this.draw();
+    this.showAll();
   }
 
   resizePoints(size) {
     this.pointSize = size;
-    if (this.points) this.points.material.size = size * this.renderer.getPixelRatio();
+    for (const points of this.clouds()) points.material.size = size * this.renderer.getPixelRatio();
     this.draw();
   }
 
@@ -237,9 +283,16 @@ class Viewer {
   }
 
   showAll() {
-    if (this.points) this.points.geometry.setDrawRange(0, this.total);
+    if (this.points) this.points.geometry.setDrawRange(0, Infinity);
     this.last = null;
+    this.closer();
     this.draw();
+  }
+
+  fewer() {
+    if (!this.points) return;
+    const geometry = this.points.geometry, drawn = Math.min(geometry.drawRange.count, this.model.first.count);
+    geometry.setDrawRange(0, Math.max(20000, Math.round(drawn / 2)));
   }
 
   // Draws with the next picture of the browser. While a slow machine turns the view it draws fewer points: they are in
@@ -250,8 +303,7 @@ class Viewer {
       this.waiting = null;
       if (this.moving && this.last) {
         this.frames.push(now - this.last);
-        const range = this.points.geometry.drawRange;
-        if (now - this.last > 120 && now - this.last < 2000) this.points.geometry.setDrawRange(0, Math.max(20000, Math.min(range.count, this.total) / 2));
+        if (now - this.last > 120 && now - this.last < 2000) this.fewer();
       }
       this.last = this.moving ? now : null;
       this.renderer.render(this.scene, this.eye);
