@@ -1,5 +1,6 @@
 """The pairs of photographs: which agree, and where a collection hangs together by little."""
 
+import heapq
 from typing import NamedTuple
 
 import numpy as np
@@ -87,18 +88,19 @@ def _cut(group: list[int], all_rows: np.ndarray, a: np.ndarray, b: np.ndarray, w
 
 
 def _strongest_first(tree: coo_array, count: int) -> list[int]:
-    """Rows as a walk over a forest meets them that goes on to the strongest neighbour first, and then comes back."""
+    """Rows of a forest in the order of who is joined most strongly with one of those before."""
     neighbours: list[list[tuple[float, int]]] = [[] for _ in range(count)]
     for cost, a, b in zip(tree.data.tolist(), *(each.tolist() for each in tree.coords), strict=True):
         neighbours[a].append((cost, b))
         neighbours[b].append((cost, a))
     order, seen = [], set()
     for start in range(count):
-        waiting = [start]
+        waiting = [(0.0, start)]
         while waiting:
-            row = waiting.pop()
+            _, row = heapq.heappop(waiting)
             if row not in seen:
                 seen.add(row)
                 order.append(row)
-                waiting += [other for _, other in sorted(neighbours[row], reverse=True)]
+                for each in neighbours[row]:
+                    heapq.heappush(waiting, each)
     return order
