@@ -83,11 +83,13 @@ def test_a_page_has_no_absolute_path_and_leads_nowhere(page, hostile):
 
 
 @pytest.mark.slow
-def test_thumbnails_stay_out_where_that_is_asked_for(page, hostile, tmp_path):
-    given = {"database": hostile.database, "images": hostile.photographs}
-    write_report(hostile.model, tmp_path / "r.html", **given, thumbnails=False)
+def test_thumbnails_stay_out_where_that_is_asked_for(page, hostile, tmp_path, capsys):
+    output = tmp_path / "r.html"
+    given = ["--database", str(hostile.database), "--images", str(hostile.photographs), "--output", str(output)]
+    assert main(["report", str(hostile.model), *given, "--no-thumbnails", "--quiet"]) == 0
     assert "data:image/jpeg" in page
-    assert "data:image/jpeg" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg" not in output.read_text(encoding="utf-8")
+    assert capsys.readouterr().out == ""
 
 
 def test_thumbnails_are_small_and_upright(hostile, tmp_path):
