@@ -6,12 +6,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.placed_model import write_given, write_positions
 from support.reported import HOSTILE, MAKER, write_reported
 
 from d2sfm.cli import main
+from d2sfm.demo.scene import arc_of_views
+from d2sfm.demo.show import truth_model
 from d2sfm.report.models import find_models
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.pictures import MOST_BYTES, read_pictures
@@ -120,6 +123,18 @@ def test_where_it_was_stays_out_where_that_is_asked_for(tmp_path, monkeypatch, c
     assert "46.8" not in silent
     assert "east, m" in silent
     assert "report: b.html" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_model_without_points_has_a_page(count, tmp_path):
+    model = truth_model(arc_of_views(np.zeros(3), count, distance_m=5.0))
+    (tmp_path / "model").mkdir()
+    model.write(tmp_path / "model")
+    result = write_report(tmp_path / "model", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (result.images, result.total) == (count, count)
+    assert f"{count} of {count} photographs have a place in the model, with 0 points." in text
 
 
 def test_absolute_names_of_other_programs_lose_their_folders():
