@@ -29,13 +29,14 @@ from d2sfm.commands import (
     triangulate,
     undistort,
 )
+from d2sfm.commands import report as report_page
 from d2sfm.commands.completion import SHELLS, PrintCompletion
 from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report, show
 from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
-AFTERWARDS = (georeference, undistort, localize, evaluate)
+AFTERWARDS = (report_page, georeference, undistort, localize, evaluate)
 COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
