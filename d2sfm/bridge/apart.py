@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from d2sfm.colmap import read_model
 from d2sfm.database import BridgeStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.matching.chance import false_alarms_of_pair
+from d2sfm.matching.chance import chance_explains
 
 EXTRACTORS_PX = 4.0  # largest epipolar error of the inliers of others, in pixels of the photographs: COLMAP's
 
@@ -26,14 +26,12 @@ def verified_pairs(database: Path) -> np.ndarray:
         cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     ids = np.array(sorted(pair_id for pair_id, rows in inliers.items() if rows), np.int64)
     pairs = image_pairs(ids)
-    are_true = [
-        a in cameras
-        and b in cameras
-        and false_alarms_of_pair((cameras[a], cameras[b]), matches.get(pair_id, 0), inliers[pair_id], EXTRACTORS_PX)
-        <= 0
-        for pair_id, (a, b) in zip(ids.tolist(), pairs.tolist(), strict=True)
-    ]
-    return pairs[np.array(are_true, bool)]
+    are_true = np.zeros(len(pairs), bool)
+    for row, (pair_id, pair) in enumerate(zip(ids.tolist(), pairs.tolist(), strict=True)):
+        of_pair = [cameras[image_id] for image_id in pair if image_id in cameras]
+        facts = matches.get(pair_id, 0), inliers[pair_id], EXTRACTORS_PX
+        are_true[row] = len(of_pair) == 2 and not chance_explains(of_pair, *facts)
+    return pairs[are_true]
 
 
 def largest_group(image_ids: np.ndarray, pairs: np.ndarray) -> np.ndarray:

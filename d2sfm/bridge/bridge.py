@@ -146,7 +146,7 @@ def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:
 
 
 def _request(images: Images, options: BridgeOptions, features: ExtractionOptions) -> str:
-    """What tells a run from others: a database in which one of the same request is through has all that it would add."""
+    """What tells a run from others: where one of the same request is through, all that it would add is there."""
     given = options.pairs.read_text(encoding="utf-8", errors="replace") if options.pairs else ""
     parts = [sorted(images.names.items()), images.ids.tolist(), images.apart.tolist(), images.verified.tolist(), given]
     parts += [

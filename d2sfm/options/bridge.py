@@ -15,8 +15,8 @@ class BridgeOptions(Options):
     model: Path | None = option(
         None,
         metavar="DIR",
-        help="COLMAP model of the database: apart are the photographs that it lacks (default: those that verified pairs "
-        "do not connect with most others)",
+        help="COLMAP model of the database: apart are the photographs that it lacks (default: those that no verified "
+        "pairs connect with most others)",
     )
     num_neighbours: int = option(
         20, metavar="N", help="photographs that each one apart is matched with: the most alike"
