@@ -94,14 +94,15 @@ def bridge_database(
             work = _Work(database, folder, features, cache or MapCacheOptions(), skipped, progress)
             added = work.add(chosen, options, request)
         remove_work(database)
-    pairs = np.array([pair.images for pair in added], np.uint32).reshape(-1, 2)
-    together = largest_group(np.array(list(chosen.names), np.uint32), union(chosen.verified, pairs))
+        with BridgeStore(database) as store:
+            joined = union(chosen.verified, store.pairs())
+    together = largest_group(np.array(list(chosen.names), np.uint32), joined)
     return BridgeSummary(
         images=len(chosen.names),
         apart=len(chosen.apart),
         connected=len(np.intersect1d(chosen.apart, together)),
-        bridged=len(np.unique(pairs)),
-        pairs=len(pairs),
+        bridged=len({image_id for pair in added for image_id in pair.images}),
+        pairs=len(added),
         new_pairs=sum(pair.geometry is not None for pair in added),
         matches=sum(len(pair.matches) for pair in added),
         skipped=skipped,

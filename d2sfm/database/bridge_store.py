@@ -11,6 +11,7 @@ from d2sfm.database.bridge_tables import BRIDGED_IMAGES, BRIDGED_PAIRS, LAYER, L
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.mapping_copy import copy_tables
 from d2sfm.database.notes import Note
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import of_images
 from d2sfm.database.store import Store
 from d2sfm.database.tables import FEATURES, PAIR_TABLES, SETTINGS, columns, create_our_tables, tables
@@ -54,6 +55,13 @@ class BridgeStore(Store):
         )
         return dict(rows) | {image.image_id: image.first for image in self.images().values()}
 
+    def pairs(self) -> np.ndarray:
+        """The pairs of images that matches were added to, by image ids, [P, 2] uint32, ascending."""
+        if not self.is_bridged():
+            return np.zeros((0, 2), np.uint32)
+        sql = f"SELECT pair_id FROM {BRIDGED_PAIRS} ORDER BY pair_id"
+        return image_pairs(self._connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+
     def own_rows(self, table: str) -> dict[int, int]:
         """How many matches, or inliers, the extractor's keypoints have in each pair that has a row of its own, by the
         number of the pair (see ``pair_ids``): they are the first ones of it. table: ``matches`` or
@@ -61,10 +69,10 @@ class BridgeStore(Store):
         found = dict(self._connection.rows(f"SELECT pair_id, rows FROM {table}"))
         if not self.is_bridged():
             return found
-        pairs = self._connection.table(f"SELECT pair_id FROM {BRIDGED_PAIRS}", [("pair_id", np.int64)])["pair_id"]
-        pairs = pairs[of_images(pairs, [image.image_id for image in self.images().values()])].tolist()
+        pairs = pair_ids(*self.pairs().T)
+        pairs = set(pairs[of_images(pairs, [image.image_id for image in self.images().values()])].tolist())
         before = dict(self._connection.rows(f"SELECT pair_id, rows FROM {UNBRIDGED}{table}"))
-        there = {pair_id: rows for pair_id, rows in found.items() if pair_id not in set(pairs)}
+        there = {pair_id: rows for pair_id, rows in found.items() if pair_id not in pairs}
         return there | {pair_id: before[pair_id] for pair_id in pairs if pair_id in before}
 
     def request(self) -> str | None:
