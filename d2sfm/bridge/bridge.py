@@ -87,7 +87,7 @@ def bridge_database(
     with exclusive(database):
         _require_foreign(database)
         with BridgeStore(database) as store:
-            folder, noted = store.find_images_folder(images), store.request()
+            folder, noted = store.find_images_folder(images), store.noted(Note.BRIDGE)
         chosen = _images(database, folder, options)
         request, skipped, added = _request(chosen, options, features), Skipped(), []
         if noted != request and (len(chosen.apart) or options.all_ or options.pairs):

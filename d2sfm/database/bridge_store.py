@@ -1,5 +1,6 @@
 """What a bridged database holds of each image, and its D2 features as a database of their own."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from d2sfm.database.rows import of_images
 from d2sfm.database.store import Store
 from d2sfm.database.tables import FEATURES, PAIR_TABLES, SETTINGS, columns, create_our_tables, tables
 from d2sfm.parts import scratch_folder
+
+logger = logging.getLogger(__name__)
 
 _EXTRACTORS = {"keypoints", "descriptors", *PAIR_TABLES}
 
@@ -75,18 +78,14 @@ class BridgeStore(Store):
         there = {pair_id: rows for pair_id, rows in found.items() if pair_id not in pairs}
         return there | {pair_id: before[pair_id] for pair_id in pairs if pair_id in before}
 
-    def request(self) -> str | None:
-        """What the last run was asked for, see ``Note.BRIDGE``; None where none was through."""
-        return self._noted(Note.BRIDGE)
-
     def find_images_folder(self, given: Path | str | None) -> Path:
         """As ``Notes.find_images_folder``, also where only the run that bridged the database knew of one."""
         if given is None and self.notes.images_folder() is None:
-            given = self._noted(Note.IMAGES)
+            given = self.noted(Note.IMAGES)
         return self.notes.find_images_folder(given)
 
-    def _noted(self, note: Note) -> str | None:
-        """Of the layer."""
+    def noted(self, note: Note) -> str | None:
+        """A note of the layer; None where there is none."""
         if not self.is_bridged():
             return None
         rows = self._connection.rows(f"SELECT value FROM {LAYER}{SETTINGS} WHERE key = ?", (note,))
@@ -110,6 +109,16 @@ class BridgeStore(Store):
         return [BridgedImage(*row) for row in rows]
 
 
+def require_not_bridged(path: Path, command: str) -> None:
+    """RuntimeError where a database is bridged. command: the d2sfm command that is not for such ones."""
+    with BridgeStore(path) as store:
+        if store.is_bridged():
+            raise RuntimeError(
+                f"{path} holds D2 features beside those of another extractor (d2sfm bridge), and d2sfm {command} works "
+                "on one kind alone: d2sfm bridge --restore takes them out"
+            )
+
+
 @contextmanager
 def layer_of(database: Path) -> Iterator[Path]:
     """The D2 features, matches, geometries, refinement and notes of a bridged database as one of d2sfm's own, in a
@@ -119,6 +128,20 @@ def layer_of(database: Path) -> Iterator[Path]:
     """
     with scratch_folder() as folder:
         write_layer(database, layer := folder / "layer.db")
+        yield layer
+
+
+@contextmanager
+def own_features(database: Path) -> Iterator[Path]:
+    """A database with features of d2sfm for the block: the layer of a bridged one, with a word in the log, or else the
+    database itself."""
+    with BridgeStore(database) as store:
+        is_bridged = store.is_bridged()
+    if not is_bridged:
+        yield database
+        return
+    logger.info("%s is bridged: of its features, those of D2 are used", database)
+    with layer_of(database) as layer:
         yield layer
 
 

@@ -13,7 +13,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database, require_own_features
+from d2sfm.database import (
+    FeatureStore,
+    MatchStore,
+    exclusive,
+    require_database,
+    require_not_bridged,
+    require_own_features,
+)
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.estimate import Estimate
@@ -85,6 +92,8 @@ def match_database(
     resolve_device(options.device)
     require_database(database)
     with exclusive(database):
+        if overwrite:
+            require_not_bridged(database, "match --overwrite")
         require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())

@@ -42,7 +42,9 @@ def test_all_that_was_there_stays_the_first_part(scene, bridged):
                 old, new = (getattr(store, kind)(a, b) for store in (before, after))
                 assert np.array_equal(new[: len(old)], old)
                 assert len(new) > len(old)
-    old, new = ({row[0]: row[4:] for row in dump(each)["two_view_geometries"][1]} for each in (scene.database, database))
+    old, new = (
+        {row[0]: row[4:] for row in dump(each)["two_view_geometries"][1]} for each in (scene.database, database)
+    )
     assert old.items() <= new.items()
     assert len(old) == 3
 
@@ -73,7 +75,7 @@ def test_restored_every_table_is_as_it_was(scene, bridged, tmp_path):
 
 
 def test_a_second_run_does_nothing(scene, bridged, monkeypatch):
-    database, summary = bridged
+    database, _ = bridged
     there = dump(database)
     monkeypatch.setattr(bridge, "extract_images", None)
     again = bridge_database(database)  # the folder is noted

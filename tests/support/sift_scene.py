@@ -1,4 +1,4 @@
-"""The small scene in a database of COLMAP's SIFT, which knows nothing of how its last photographs belong to the others."""
+"""The small scene in a database of COLMAP's SIFT, without pairs of its last photographs."""
 
 from dataclasses import dataclass
 from pathlib import Path
