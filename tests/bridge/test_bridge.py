@@ -1,0 +1,96 @@
+"""D2 features where SIFT has left photographs apart."""
+
+import shutil
+
+import numpy as np
+import pytest
+from support.bridge_database import dump
+from support.sift_scene import APART
+
+from d2sfm.bridge import bridge
+from d2sfm.bridge.bridge import bridge_database, restore_database
+from d2sfm.database import BridgeStore, FeatureStore, MatchStore, layer_of
+from d2sfm.mapping.reconstruct import reconstruct
+from d2sfm.options import BridgeOptions, ReconstructionOptions
+
+pytestmark = pytest.mark.slow
+
+
+def files(database):
+    return sorted(path.name for path in database.parent.iterdir())
+
+
+def test_photographs_apart_get_verified_pairs(scene, bridged):
+    database, summary = bridged
+    assert (summary.images, summary.apart, summary.connected, summary.bridged) == (5, 2, 2, 5)
+    assert not summary.skipped
+    with MatchStore(database) as store:
+        ids = store.image_ids()
+        pairs = {(a, b): inliers for a, b, _, inliers in store.pairs_table()}
+    assert all(any(APART[0] in pair and pairs[pair] >= 15 for pair in pairs) for name in ids)
+    assert files(database) == ["db.db"]
+
+
+def test_all_that_was_there_stays_the_first_part(scene, bridged):
+    database, _ = bridged
+    with MatchStore(scene.database) as before, MatchStore(database) as after:
+        for image_id in before.image_names():
+            old = before.keypoints(image_id)
+            assert np.array_equal(after.keypoints(image_id)[: len(old)], old)
+        for a, b in ((1, 2), (1, 3), (2, 3)):
+            for kind in ("matches", "inlier_matches"):
+                old, new = (getattr(store, kind)(a, b) for store in (before, after))
+                assert np.array_equal(new[: len(old)], old)
+                assert len(new) > len(old)
+    old, new = ({row[0]: row[4:] for row in dump(each)["two_view_geometries"][1]} for each in (scene.database, database))
+    assert old.items() <= new.items()
+    assert len(old) == 3
+
+
+def test_d2_matches_are_of_d2_keypoints_and_refined(bridged):
+    database, _ = bridged
+    with BridgeStore(database) as store:
+        images = {image.image_id: image for image in store.images().values()}
+    with layer_of(database) as layer, FeatureStore(layer) as features:
+        assert features.notes.refinement()
+        with MatchStore(database) as store:
+            for pair in ((3, 4), (4, 5)):
+                inliers, first = store.inlier_matches(*pair), [images[image_id].first for image_id in pair]
+                assert (inliers >= first).all()
+                assert (inliers < [images[image_id].first + images[image_id].count for image_id in pair]).all()
+
+
+def test_the_bridged_database_is_mapped_whole(bridged, tmp_path):
+    found = reconstruct(bridged[0], tmp_path / "sparse", options=ReconstructionOptions(num_threads=1))
+    assert found.statistics[0].images == 5
+
+
+def test_restored_every_table_is_as_it_was(scene, bridged, tmp_path):
+    database = shutil.copy(bridged[0], tmp_path / "db.db")
+    assert restore_database(database) == 5
+    assert dump(database) == dump(scene.database)
+    assert restore_database(database) == 0
+
+
+def test_a_second_run_does_nothing(scene, bridged, monkeypatch):
+    database, summary = bridged
+    there = dump(database)
+    monkeypatch.setattr(bridge, "extract_images", None)
+    again = bridge_database(database)  # the folder is noted
+    assert (again.apart, again.connected, again.pairs) == (2, 2, 0)
+    assert dump(database) == there
+
+
+def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path):
+    database = shutil.copy(bridged[0], tmp_path / "db.db")
+    with BridgeStore(database) as store:
+        before = store.pairs().tolist()
+    with layer_of(database) as layer, FeatureStore(layer) as store:
+        features = store.read("0.png")
+    bridge_database(database, options=BridgeOptions(all_=True))
+    with BridgeStore(database) as store:
+        assert {*map(tuple, store.pairs().tolist())} >= {*map(tuple, before)}
+    with layer_of(database) as layer, FeatureStore(layer) as store:
+        assert np.array_equal(store.read("0.png").descriptors, features.descriptors)
+    restore_database(database)
+    assert dump(database) == dump(scene.database)
