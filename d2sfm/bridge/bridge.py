@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from d2sfm.bridge.added import added_pairs
 from d2sfm.bridge.apart import largest_group, outside_of, verified_pairs
-from d2sfm.bridge.joint import added_pairs
 from d2sfm.bridge.pairs import Images, choose_pairs
 from d2sfm.bridge.work import begin_layer, remove_work
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, exclusive, require_database

@@ -1,19 +1,13 @@
 """D2 matches and those of the extractor verified together, each kind within its own threshold."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pycolmap
 
 from d2sfm.bridge.apart import EXTRACTORS_PX
-from d2sfm.database import BridgeStore, FeatureStore, MatchStore
-from d2sfm.database.bridge_writer import BridgedPair
-from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.epipolar import errors_px
-from d2sfm.matching.settings import pair_threshold_px, thresholds_of
 from d2sfm.matching.verification import View, verify
 from d2sfm.options import VerificationOptions
 
@@ -66,46 +60,3 @@ class TwoKinds:
     ) -> pycolmap.TwoViewGeometry:
         given = {"similarities": similarities, "max_error_px": limit_px, "names": self.names}
         return verify(*self.views, matches, options, **given).geometry
-
-
-def added_pairs(
-    database: Path, layer: Path, own_counts: Mapping[int, int], verification: VerificationOptions
-) -> Iterator[BridgedPair]:
-    """What a layer adds to the pairs of a database that D2 features have matched.
-
-    own_counts: of the extractor's keypoints, by image_id. A pair that these have verified keeps its geometry, and the
-    inliers of the layer's own come behind its inliers. Others are verified anew, with both kinds of matches.
-    """
-    with BridgeStore(database) as store:
-        matches, inliers = store.own_rows("matches"), store.own_rows("two_view_geometries")
-    with FeatureStore(layer) as features:
-        thresholds, factors = thresholds_of(features, verification), features.resize_factors()
-    with MatchStore(database) as own, MatchStore(layer) as d2:
-        names = own.image_names()
-        for pair in map(tuple, image_pairs(d2.done_pairs(verified=True)).tolist()):
-            pair_id, first = int(pair_ids(*pair)), tuple(own_counts[image_id] for image_id in pair)
-            if inliers.get(pair_id):
-                more = d2.inlier_matches(*pair) + np.array(first, np.uint32)
-                if len(more):
-                    yield BridgedPair(pair, more, more, None)
-                continue
-            of_pair = d2.matches(*pair) + np.array(first, np.uint32)
-            similarities = d2.similarities(*pair)
-            both = TwoKinds(
-                views=tuple(_view(own, d2, image_id, count) for image_id, count in zip(pair, first, strict=True)),
-                names=tuple(names[image_id] for image_id in pair),
-                first=first,
-                own=own.matches(*pair)[: matches.get(pair_id, 0)],
-                d2=of_pair,
-                similarities=np.zeros(len(of_pair)) if similarities is None else similarities,
-                limit_px=pair_threshold_px(thresholds.of_pair(pair), factors, pair),
-            )
-            if (geometry := both.verified(verification)) is not None:
-                found = geometry.inlier_matches
-                yield BridgedPair(pair, found[(found >= first).all(axis=1)], found, geometry)
-
-
-def _view(own: MatchStore, d2: MatchStore, image_id: int, count: int) -> View:
-    """An image with the extractor's keypoints, so many, and those of the layer behind them."""
-    xy = own.keypoints(image_id)[:count] if count else np.zeros((0, 2), np.float32)
-    return View(own.camera(image_id), np.concatenate([xy, d2.keypoints(image_id)]))

@@ -49,17 +49,26 @@ def test_all_that_was_there_stays_the_first_part(scene, bridged):
     assert len(old) == 3
 
 
-def test_d2_matches_are_of_d2_keypoints_and_refined(bridged):
+def test_matches_are_of_keypoints_of_one_kind_that_lie_on_epipolar_lines(bridged):
     database, _ = bridged
     with BridgeStore(database) as store:
         images = {image.image_id: image for image in store.images().values()}
-    with layer_of(database) as layer, FeatureStore(layer) as features:
+    with MatchStore(database) as store:
+        for pair in ((3, 4), (4, 5)):
+            inliers, first = store.inlier_matches(*pair), np.array([images[image_id].first for image_id in pair])
+            assert (inliers < first + [images[image_id].count for image_id in pair]).all()
+            are_d2 = inliers >= first
+            assert np.array_equal(are_d2[:, 0], are_d2[:, 1])
+            assert min(np.bincount(are_d2[:, 0], minlength=2)) > 15
+            a, b = (store.keypoints(image_id)[rows] for image_id, rows in zip(pair, inliers.T, strict=True))
+            beside = np.abs(a[:, 1] - b[:, 1])  # the camera moves along x
+            assert np.median(beside) < 0.3
+            assert (beside[~are_d2[:, 0]] < 1).mean() > 0.9
+
+
+def test_d2_keypoints_are_refined(bridged):
+    with layer_of(bridged[0]) as layer, FeatureStore(layer) as features:
         assert features.notes.refinement()
-        with MatchStore(database) as store:
-            for pair in ((3, 4), (4, 5)):
-                inliers, first = store.inlier_matches(*pair), [images[image_id].first for image_id in pair]
-                assert (inliers >= first).all()
-                assert (inliers < [images[image_id].first + images[image_id].count for image_id in pair]).all()
 
 
 def test_the_bridged_database_is_mapped_whole(bridged, tmp_path):
