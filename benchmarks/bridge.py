@@ -1,11 +1,11 @@
 """What SIFT alone gives, and what with D2 features beside it: ``python benchmarks/bridge.py FOLDER [OPTIONS]``.
 
 FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model of one camera). The first photographs by name, made
-smaller on request, get SIFT features, matched and verified in all pairs. The last of them are set apart: their pairs
-with the others, and among each other, are taken out. ``d2sfm bridge`` goes to work on what is left; with --all none is
-apart, and it adds D2 matches to every pair. Prints a row for each database and seed of mapping, and their medians:
-images and points of the first model, rotation and centre errors (median and largest; centres in the truth's unit) of
-the images that are not apart, and of those that are.
+smaller on request, get SIFT features, matched in all pairs. The last of them are set apart: their pairs with the
+others, and among each other, are taken out. ``d2sfm bridge`` goes to work on what is left; with --all none is apart,
+and it adds D2 matches to every pair. Prints a row for each database and each seed of SIFT's verification and mapping,
+and their medians: images and points of the first model, rotation and centre errors (median and largest; centres in the
+truth's unit) of the images that are not apart, and medians of those that are. D2 features are the same for all seeds.
 """
 
 import argparse
@@ -19,8 +19,9 @@ import pycolmap
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.bridge.bridge import bridge_database
+from d2sfm.bridge.work import layer_file
 from d2sfm.colmap import read_model
-from d2sfm.database import MatchStore
+from d2sfm.database import MatchStore, layer_of
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.evaluation.poses import compare_with_truth
@@ -97,21 +98,29 @@ def main() -> None:
         names = list_photographs(source)[: arguments.photographs]
         apart = [] if arguments.all else names[len(names) - arguments.apart :]
         scale = write_photographs(source, work / "images", names, arguments.max_edge)
-        sift, alone, bridged = (work / f"{name}.db" for name in ("sift", "alone", "bridged"))
-        if not sift.exists():
-            extract_sift(sift, work / "images", known_camera(truth, scale))
-            match_sift(sift)
-            verify_sift(sift, 0)
-        shutil.copy(sift, alone)
-        set_apart(alone, apart)
-        if not bridged.exists():
-            shutil.copy(alone, bridged)
-        options = BridgeOptions(all_=arguments.all)
-        print(bridge_database(bridged, options=options, features=ExtractionOptions(precision=arguments.precision)))
+        matched, layer = work / "matched.db", work / "layer.db"
+        if not matched.exists():
+            extract_sift(matched, work / "images", known_camera(truth, scale))
+            match_sift(matched)
+        options = BridgeOptions(all_=arguments.all), ExtractionOptions(precision=arguments.precision)
+        found = {}
+        for seed in arguments.seeds:
+            sift = Path(shutil.copy(matched, Path(scratch) / f"sift_{seed}.db"))
+            verify_sift(sift, seed)
+            alone = Path(shutil.copy(sift, Path(scratch) / f"alone_{seed}.db"))
+            set_apart(alone, apart)
+            bridged = Path(shutil.copy(alone, Path(scratch) / f"bridged_{seed}.db"))
+            if layer.exists():
+                shutil.copy(layer, layer_file(bridged))  # as if a stopped run had made it
+            print(bridge_database(bridged, options=options[0], features=options[1]))
+            if not layer.exists():
+                with layer_of(bridged) as made:
+                    shutil.copy(made, layer)
+            databases = {"SIFT, all pairs": sift, "SIFT, apart": alone, "bridged": bridged}
+            for label in [label for label in databases if apart or label != "SIFT, apart"]:
+                found.setdefault(label, []).append(row(databases[label], seed, truth, apart))
         rows = [("", "seed", *COLUMNS)]
-        databases = {"SIFT, all pairs": sift, **({} if arguments.all else {"SIFT, apart": alone}), "bridged": bridged}
-        for label, database in databases.items():
-            numbers = np.array([row(database, seed, truth, apart) for seed in arguments.seeds])
+        for label, numbers in found.items():
             medians = np.median(numbers, axis=0)
             for seed, values in zip([*arguments.seeds, "median"], [*numbers, medians], strict=True):
                 rows.append((label, str(seed), *(f"{value:.4g}" for value in values)))

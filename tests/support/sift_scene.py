@@ -10,6 +10,7 @@ from support.small_scene import write_small_scene
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.connection import Connection
 
+FEATURES = 600  # of each photograph
 APART = ("3.png", "4.png")
 
 
@@ -37,6 +38,8 @@ def make_sift_scene(folder: Path) -> SiftScene:
         camera_model=known.model_name, camera_params=",".join(map(str, known.params.tolist()))
     )
     names, threads = [f"{number}.png" for number in range(COUNT)], {"num_threads": 1}
+    extraction = pycolmap.FeatureExtractionOptions(**threads)
+    extraction.sift.max_num_features = FEATURES
     with quiet_pycolmap():
         pycolmap.extract_features(
             made.database,
@@ -44,7 +47,7 @@ def make_sift_scene(folder: Path) -> SiftScene:
             names,
             camera_mode=pycolmap.CameraMode.SINGLE,
             reader_options=reader,
-            extraction_options=pycolmap.FeatureExtractionOptions(**threads),
+            extraction_options=extraction,
             device=pycolmap.Device.cpu,
         )
         options = pycolmap.TwoViewGeometryOptions()
