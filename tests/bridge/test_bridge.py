@@ -1,19 +1,32 @@
 """D2 features where SIFT has left photographs apart."""
 
+import os
 import shutil
+import time
+from functools import partial
+from random import Random
 
 import numpy as np
 import pytest
+from support.all_tests import ALL_TESTS
 from support.bridge_database import dump
+from support.narrow_network import begin_with_narrow_network
+from support.old_database import write_old_copy
+from support.runs import finish, start
 from support.sift_scene import APART
 
 from d2sfm.bridge import bridge
 from d2sfm.bridge.bridge import bridge_database, restore_database
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, layer_of
+from d2sfm.database.bridge_tables import LAYER
+from d2sfm.database.connection import open_pycolmap
+from d2sfm.localization.localizer import Localizer
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.options import BridgeOptions, ReconstructionOptions
+from d2sfm.options import BridgeOptions, LocalizationOptions, ReconstructionOptions
 
 pytestmark = pytest.mark.slow
+
+KILLS = 10 if ALL_TESTS else 2
 
 
 def files(database):
@@ -71,9 +84,25 @@ def test_d2_keypoints_are_refined(bridged):
         assert features.notes.refinement()
 
 
-def test_the_bridged_database_is_mapped_whole(bridged, tmp_path):
-    found = reconstruct(bridged[0], tmp_path / "sparse", options=ReconstructionOptions(num_threads=1))
-    assert found.statistics[0].images == 5
+@pytest.fixture(scope="module")
+def mapped(bridged, tmp_path_factory):
+    """What reconstruct makes of the bridged database."""
+    output = tmp_path_factory.mktemp("sparse")
+    return reconstruct(bridged[0], output, options=ReconstructionOptions(num_threads=1))
+
+
+def test_the_bridged_database_is_mapped_whole(mapped):
+    assert mapped.statistics[0].images == 5
+
+
+@pytest.mark.usefixtures("narrow_network")
+def test_photographs_are_placed_by_d2_points(scene, bridged, mapped):
+    localizer = Localizer(bridged[0], mapped.models[0], options=LocalizationOptions(refine=False))
+    pose = localizer.localize(scene.images / APART[0])
+    [image] = [image for image in localizer.map.model.images.values() if image.name == APART[0]]
+    moved = pose.cam_from_world * image.cam_from_world().inverse()
+    assert np.linalg.norm(moved.translation) < 0.05
+    assert moved.rotation.angle() < 0.01
 
 
 def test_restored_every_table_is_as_it_was(scene, bridged, tmp_path):
@@ -92,6 +121,7 @@ def test_a_second_run_does_nothing(scene, bridged, monkeypatch):
     assert dump(database) == there
 
 
+@pytest.mark.usefixtures("narrow_network")
 def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path):
     database = shutil.copy(bridged[0], tmp_path / "db.db")
     with BridgeStore(database) as store:
@@ -105,3 +135,63 @@ def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path):
         assert np.array_equal(store.read("0.png").descriptors, features.descriptors)
     restore_database(database)
     assert dump(database) == dump(scene.database)
+
+
+@pytest.mark.usefixtures("narrow_network")
+def test_a_database_of_colmap_3_8(scene, tmp_path):
+    old = write_old_copy(scene.database, tmp_path / "old.db")
+    with open_pycolmap(shutil.copy(old, tmp_path / "opened.db")):
+        pass
+    (tmp_path / "pairs.txt").write_text("0.png 3.png\n")
+    summary = bridge_database(old, scene.images, options=BridgeOptions(pairs=tmp_path / "pairs.txt"))
+    assert (summary.bridged, summary.pairs, summary.new_pairs) == (2, 1, 1)
+    restore_database(old)
+    assert dump(old) == dump(tmp_path / "opened.db")
+
+
+@pytest.mark.usefixtures("narrow_network")
+def test_what_is_apart_is_matched_with_what_looks_most_like_it(scene, tmp_path):
+    database = shutil.copy(scene.database, tmp_path / "db.db")
+    summary = bridge_database(database, scene.images, options=BridgeOptions(num_neighbours=1))
+    assert summary.apart == 2
+    with BridgeStore(database) as store:
+        pairs = store.pairs().tolist()
+    assert [4, 5] in pairs  # their neighbours by where they were taken
+    assert len(pairs) <= 3
+    assert files(database) == ["db.db"]
+
+
+def test_killed_at_any_moment_a_database_is_whole_and_another_run_ends_as_an_unbroken_one(
+    scene, bridged, narrow_weights, tmp_path
+):
+    random, prepare, (unbroken, summary) = Random(1), partial(begin_with_narrow_network, narrow_weights), bridged
+    before, after = dump(scene.database), without_folder(dump(unbroken))
+    for number in range(KILLS):
+        database, is_killed = tmp_path / f"{number}.db", False
+        command = ["bridge", "--database", database, "--images", scene.images]
+        while not is_killed:
+            restart(scene.database, database)
+            process = start(command, prepare, os.devnull)
+            while process.is_alive() and not database.with_name(f"{database.name}.lock").exists():
+                time.sleep(0.001)
+            process.join(random.uniform(0, summary.seconds))
+            is_killed = process.exitcode is None
+            process.kill()
+            process.join()
+            assert dump(database) == before or without_folder(dump(database)) == after
+        finish(command, prepare)
+        assert without_folder(dump(database)) == after
+        assert sorted(path.name for path in tmp_path.glob(f"{number}.db*")) == [database.name]
+
+
+def restart(source, database):
+    for path in database.parent.glob(f"{database.name}*"):
+        path.unlink()
+    shutil.copy(source, database)
+
+
+def without_folder(tables):
+    """A dump of a bridged database, but for where its photographs lie to it, and the order of its notes."""
+    name = f"{LAYER}d2sfm_settings"
+    sql, rows = tables[name]
+    return tables | {name: (sql, sorted(row for row in rows if row[0] != "images_beside"))}
