@@ -109,6 +109,23 @@ def test_points_come_to_a_model_that_has_all_images_or_none_can_be_placed_in(sce
         assert len(model.points3D) == len(before.points3D) + whole.new_points > len(before.points3D) + 60
 
 
+def test_an_old_image_comes_to_see_old_points_only_where_these_lie(scene, old, tmp_path):
+    database, known = bridged(scene, tmp_path / "db.db"), read_model(old)
+    seen = {place: known.images[1].points2D[place].point3D_id for place in range(20)}
+    for place in seen:
+        known.delete_observation(1, place)
+    known.write_binary(old)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        [(data,)] = connection.execute("SELECT data FROM keypoints WHERE image_id = 1")
+        rows = np.frombuffer(data, "<f4").reshape(-1, 2).copy()
+        rows[:10] += 6
+        connection.execute("UPDATE keypoints SET data = ? WHERE image_id = 1", (rows.tobytes(),))
+    image = read_model(extend(database, old, tmp_path / "new").model).images[1]
+    sees = [image.points2D[place].has_point3D() and image.points2D[place].point3D_id == seen[place] for place in seen]
+    assert not any(sees[:10])
+    assert sum(sees[10:]) >= 8
+
+
 def go_on(database, model, folder):
     """COLMAP's own triangulation and mapping, which end the process at a model of fewer keypoints than the database."""
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
