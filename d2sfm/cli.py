@@ -11,6 +11,7 @@ import sys
 
 from d2sfm import __version__
 from d2sfm.commands import (
+    bridge,
     demo,
     evaluate,
     export,
@@ -37,7 +38,7 @@ from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
 AFTERWARDS = (report_page, georeference, undistort, localize, evaluate)
-COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
+COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

@@ -3,6 +3,7 @@
 Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once.
 """
 
+from d2sfm.options.bridge import BridgeOptions
 from d2sfm.options.cameras import CameraOptions
 from d2sfm.options.choices import (
     CameraMode,
