@@ -25,6 +25,7 @@ from d2sfm.matching.match import match_pairs
 from d2sfm.matching.settings import note_settings
 from d2sfm.options import (
     BridgeOptions,
+    Convention,
     ExtractionOptions,
     MapCacheOptions,
     MatchingOptions,
@@ -79,10 +80,12 @@ def bridge_database(
 
     Raises FileNotFoundError where the database, the folder or a file is missing, RuntimeError where the database is
     none or in use, holds features of d2sfm's own, or D2 features of other settings, ValueError for photographs that
-    can't be read any more.
+    can't be read any more, and features in the published code's frame.
     """
     started, database = time.perf_counter(), Path(database)
     options, features = options or BridgeOptions(), features or ExtractionOptions()
+    if features.convention is not Convention.COLMAP:
+        raise ValueError(f"convention {features.convention} is two pixels of the network's input off: expected colmap")
     require_database(database)
     with exclusive(database):
         _require_foreign(database)
