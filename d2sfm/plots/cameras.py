@@ -11,8 +11,8 @@ from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from d2sfm.plots.canvas import TEXT, Colour
-from d2sfm.plots.figure import GRID, RECOVERED, TRUE, ink, new_figure, pt, rendered
+from d2sfm.plots.figure import new_figure, pt, rendered
+from d2sfm.plots.palette import GRID, RECOVERED, TEXT, TRUE, Colour, ink
 
 SLANTED = 0.58  # share of the picture's width that shows the scene at a slant
 MARGIN_PX = 40

@@ -1,4 +1,4 @@
-"""What all pictures share: colours, positions for OpenCV, and the file.
+"""What all pictures share: positions for OpenCV, and the file.
 
 Images are [H, W, 3] uint8 RGB; positions are in the *image* frame (centre of the top-left pixel at (0.5, 0.5)).
 """
@@ -10,11 +10,7 @@ import numpy as np
 
 from d2sfm.files import replacing
 
-INLIER, OUTLIER = (88, 224, 120), (236, 88, 74)
-BACKGROUND, TEXT = (19, 23, 30), (222, 226, 232)
 SHIFT = 4  # OpenCV's fixed-point coordinates have this many binary places
-
-Colour = tuple[int, int, int]
 
 
 def save_image(path: Path | str, image: np.ndarray) -> None:

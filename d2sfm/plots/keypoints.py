@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from d2sfm.plots.canvas import BACKGROUND, INLIER, OUTLIER, SHIFT, fixed
+from d2sfm.plots.canvas import SHIFT, fixed
+from d2sfm.plots.palette import BACKGROUND, INLIER, OUTLIER, SHADOW
 
 
 def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, zoom: int = 1) -> np.ndarray:
@@ -17,7 +18,7 @@ def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, zoom: int = 1) -> n
     colours = cv2.applyColorMap(ranks[None], cv2.COLORMAP_PLASMA)[0, : len(keypoints), ::-1].tolist()
     for (x, y, scale, _), colour in reversed(list(zip(keypoints.tolist(), colours, strict=True))):
         centre, radius = fixed((x, y), zoom), round(1.5 * zoom * np.sqrt(scale) * 2**SHIFT)
-        for ink, thickness in (((14, 14, 20), zoom + 2), (colour, zoom)):
+        for ink, thickness in ((SHADOW, zoom + 2), (colour, zoom)):
             cv2.circle(canvas, centre, radius, ink, thickness, cv2.LINE_AA, SHIFT)
     return canvas
 
