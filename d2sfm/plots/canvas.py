@@ -10,6 +10,7 @@ import numpy as np
 
 from d2sfm.files import replacing
 
+FAINTEST, BRIGHTEST = 60, 240  # of the colour map's 256: what is seen on dark photographs and on white
 SHIFT = 4  # OpenCV's fixed-point coordinates have this many binary places
 
 
@@ -25,9 +26,28 @@ def save_image(path: Path | str, image: np.ndarray) -> None:
     if path.suffix.lower() != ".png":
         raise ValueError(f"pictures are written as .png, found {path.name}")
     with replacing(path) as stream:
-        stream.write(cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
+        stream.write(png(image))
+
+
+def png(image: np.ndarray) -> bytes:
+    """A picture, [H, W, 3] uint8 RGB, as the bytes of a PNG file."""
+    return cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
 
 
 def fixed(xy, zoom: float = 1) -> tuple[int, int]:
     """OpenCV's fixed-point coordinates of a position in the image frame: OpenCV counts from pixel centres."""
     return tuple(round((float(value) * zoom - 0.5) * 2**SHIFT) for value in xy)
+
+
+def sequence(shares: np.ndarray) -> np.ndarray:
+    """Colours of numbers from 0, violet, to 1, yellow, [N] to [N, 3] uint8 RGB."""
+    levels = np.rint(FAINTEST + (BRIGHTEST - FAINTEST) * np.clip(shares, 0, 1)).astype(np.uint8)
+    return np.ascontiguousarray(cv2.applyColorMap(levels.reshape(1, -1), cv2.COLORMAP_PLASMA)[0, :, ::-1])
+
+
+def limited(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture with a longer edge of ``longest`` pixels, and how many of these one of its own is, [2] of x and y."""
+    size = np.array(image.shape[1::-1])
+    new = np.maximum(np.rint(size * (longest / size.max())), 1).astype(int)
+    way = cv2.INTER_AREA if longest < size.max() else cv2.INTER_CUBIC
+    return cv2.resize(image, new.tolist(), interpolation=way), new / size

@@ -1,5 +1,9 @@
 """Figures of Matplotlib that become arrays of pixels, without a display and without pyplot's global state."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,5 +27,14 @@ def new_figure(size: tuple[int, int], theme: Theme = DARK) -> Figure:
 
 def rendered(figure: Figure) -> np.ndarray:
     """The figure's pixels, [H, W, 3] uint8 RGB."""
-    figure.canvas.draw()
+    with boxes_for_letters():
+        figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[..., :3]
+
+
+@contextmanager
+def boxes_for_letters() -> Iterator[None]:
+    """No warnings of letters that Matplotlib's font lacks: where texts are laid out, or drawn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield

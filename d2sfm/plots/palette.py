@@ -23,7 +23,6 @@ RECOVERED, TRUE = (255, 176, 66), (72, 196, 255)
 FIRST_KIND, SECOND_KIND = RECOVERED, TRUE  # of keypoints, of two extractors
 FAINT = (118, 104, 84)
 SHADOW = (14, 14, 20)  # around what is drawn on photographs
-SEQUENCE = "cividis"  # Matplotlib's, of numbers from small to large
 
 
 def ink(colour: Colour) -> str:
