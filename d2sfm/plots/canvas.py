@@ -10,7 +10,7 @@ import numpy as np
 
 from d2sfm.files import replacing
 
-FAINTEST, BRIGHTEST = 60, 240  # of the colour map's 256: what is seen on dark photographs and on white
+FAINTEST, BRIGHTEST = 76, 240  # of the colour map's 256: what is seen on dark photographs and on white
 SHIFT = 4  # OpenCV's fixed-point coordinates have this many binary places
 
 

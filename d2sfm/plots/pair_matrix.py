@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 
 from d2sfm.plots.canvas import sequence
 from d2sfm.plots.captions import shortened
@@ -21,8 +20,8 @@ def draw_pair_matrix(names: Sequence[str], inliers: np.ndarray, theme: Theme = D
     """A square for each pair, names beside the rows and above the columns.
 
     inliers: [N, N] int, of verified pairs; 0 for pairs that were matched without being verified, which get a dot, -1
-    for pairs that were not matched. Large ones are yellow, 1 violet, by their logarithm. Where images are too many,
-    only some are named. Returns [H, W, 3] uint8 RGB.
+    for pairs that were not matched. The largest is yellow, the smallest violet, by their logarithm. Where images are
+    too many, only some are named. Returns [H, W, 3] uint8 RGB.
     """
     count = len(names)
     cell = int(np.clip(WANTED_PX // max(count, 1), NAMED_PX if count < 200 else LEAST_PX, LARGEST_PX))
@@ -58,12 +57,16 @@ def draw_pair_matrix(names: Sequence[str], inliers: np.ndarray, theme: Theme = D
 def _cells(inliers: np.ndarray, theme: Theme) -> np.ndarray:
     """[N, N, 3] uint8 RGB."""
     cells = np.tile(np.array(theme.grid, np.uint8), (*inliers.shape, 1))
-    norm = LogNorm(1, max(int(inliers.max(initial=0)), 2))
-    cells[inliers > 0] = sequence(norm(inliers[inliers > 0]))
-    np.fill_diagonal(cells[..., 0], theme.background[0])
-    np.fill_diagonal(cells[..., 1], theme.background[1])
-    np.fill_diagonal(cells[..., 2], theme.background[2])
+    cells[inliers > 0] = sequence(_shares(inliers)[inliers > 0])
+    cells[np.eye(len(inliers), dtype=bool)] = theme.background
     return cells
+
+
+def _shares(inliers: np.ndarray) -> np.ndarray:
+    """How large verified pairs are among these, 0 to 1."""
+    logs = np.log(np.maximum(inliers, 1))
+    low, high = (float(end) for end in np.quantile(logs[inliers > 0], (0, 1))) if (inliers > 0).any() else (0.0, 1.0)
+    return (logs - low) / max(high - low, 1e-9)
 
 
 def _mark(axes: Axes, inliers: np.ndarray, middles: np.ndarray, cell: int) -> None:
@@ -72,14 +75,14 @@ def _mark(axes: Axes, inliers: np.ndarray, middles: np.ndarray, cell: int) -> No
     axes.scatter(middles[columns], middles[rows], s=pt(max(cell / 4, 1.5)) ** 2, lw=0, color=ink(OUTLIER), zorder=3)
     if cell < NUMBERED_PX:
         return
+    shares = _shares(inliers)
     for row, column in np.argwhere(inliers > 0).tolist():
-        number, share = inliers[row, column], LogNorm(1, max(int(inliers.max()), 2))(inliers[row, column])
         axes.text(
             middles[column],
             middles[row],
-            f"{number}",
+            str(inliers[row, column]),
             fontsize=pt(min(cell / 3.3, 13)),
-            color="black" if share > 0.6 else "white",
+            color="black" if shares[row, column] > 0.5 else "white",
             ha="center",
             va="center_baseline",
             zorder=3,

@@ -20,8 +20,9 @@ LIGHT = Theme(background=(255, 255, 255), text=(32, 36, 44), grid=(222, 226, 232
 BACKGROUND, TEXT, GRID = DARK
 INLIER, OUTLIER = (64, 224, 196), (240, 92, 48)
 RECOVERED, TRUE = (255, 176, 66), (72, 196, 255)
-FIRST_KIND, SECOND_KIND = RECOVERED, TRUE  # of keypoints, of two extractors
+OTHER_KIND = (176, 146, 255)  # keypoints and inliers of another extractor than D2-Net
 FAINT = (118, 104, 84)
+UNUSED = (176, 180, 188)  # keypoints that nothing came of
 SHADOW = (14, 14, 20)  # around what is drawn on photographs
 
 

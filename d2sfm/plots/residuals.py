@@ -1,14 +1,15 @@
-"""What an image sees of a model: observed keypoints, and how far off the points are that they see. Drawn with OpenCV."""
+"""Keypoints that see points of a model, and how far off the points are. Drawn with OpenCV."""
 
 import cv2
 import numpy as np
 
 from d2sfm.plots.canvas import SHIFT, fixed, sequence
 from d2sfm.plots.keypoints import backdrop
-from d2sfm.plots.palette import FAINT, SHADOW
+from d2sfm.plots.palette import SHADOW, UNUSED
 
 TYPICAL_SHARE = 1 / 40  # of the width, that the arrow of a large residual is long
 LARGE = 0.9  # quantile
+HEAD_PX = 5  # of an arrow, for a line of one pixel
 
 
 def arrow_scale(residuals: np.ndarray, width: int) -> float:
@@ -33,12 +34,13 @@ def draw_residuals(
     """
     canvas, stroke = backdrop(image, 1), max(1, round(image.shape[1] / 900))
     for xy in others:
-        cv2.circle(canvas, fixed(xy), round(stroke * 2**SHIFT), FAINT, -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(canvas, fixed(xy), round(0.8 * stroke * 2**SHIFT), UNUSED, -1, cv2.LINE_AA, SHIFT)
     lengths = np.linalg.norm(residuals, axis=1)
     colours = sequence(lengths / max(largest, np.finfo(float).tiny)).tolist()
     for index in np.argsort(lengths, kind="stable"):  # the worst come last, and are seen
         start, end = fixed(observed[index]), fixed(observed[index] + scale * residuals[index])
-        tip = min(0.35, 7 * stroke / max(scale * lengths[index], 1e-9))
+        length = scale * lengths[index]
+        tip = HEAD_PX * stroke / length if length > 2 * HEAD_PX * stroke else 0.0  # a short one would be nothing else
         for ink, extra in ((SHADOW, 2), (colours[index], 0)):
             cv2.circle(canvas, start, round((1.2 * stroke + extra / 2) * 2**SHIFT), ink, -1, cv2.LINE_AA, SHIFT)
             cv2.arrowedLine(canvas, start, end, ink, stroke + extra, cv2.LINE_AA, SHIFT, tip)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from d2sfm.plots.captions import shortened
 from d2sfm.plots.figure import boxes_for_letters, new_figure, pt, rendered
@@ -13,6 +14,7 @@ from d2sfm.text import printable
 
 PATCH_PX, GAP_PX, LETTERS_PX, LINE_PX = 190, 10, 15, 21
 IN_A_ROW = 6
+NONE = "no keypoint"
 
 
 class Patch(NamedTuple):
@@ -70,7 +72,10 @@ def draw_track(
             if index % IN_A_ROW == 0:
                 middle = top + PATCH_PX / 2
                 axes.text(GAP_PX + LINE_PX / 2, middle, name, rotation=90, ha="center", va="center", **look)
-            if patch is not None:
+            if patch is None:
+                axes.add_patch(Rectangle((x, top), PATCH_PX, PATCH_PX, fill=False, ec=ink(theme.grid)))
+                axes.text(x + PATCH_PX / 2, top + PATCH_PX / 2, NONE, ha="center", va="center", **look)
+            else:
                 axes.imshow(_marked(patch, side_px), extent=(x, x + PATCH_PX, top + PATCH_PX, top))
             top += PATCH_PX + GAP_PX
     axes.set(xlim=(0, size[0]), ylim=(size[1], 0))

@@ -14,9 +14,9 @@ SEEN = {
     "all": np.eye(3),
 }
 TOGETHER = (
-    {"INLIER", "OUTLIER"},
+    {"INLIER", "OUTLIER", "OTHER_KIND"},
     {"RECOVERED", "TRUE", "FAINT"},  # with a ring of INLIER, which its form tells
-    {"FIRST_KIND", "SECOND_KIND", "SHADOW"},
+    {"RECOVERED", "INLIER", "SHADOW"},
 )
 
 
