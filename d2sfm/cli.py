@@ -25,18 +25,20 @@ from d2sfm.commands import (
     refine,
     remove,
     run,
+    show,
     train,
     triangulate,
     undistort,
 )
 from d2sfm.commands.completion import SHELLS, PrintCompletion
 from d2sfm.commands.json_output import PrintSchema, json_output
-from d2sfm.console import Heard, report, show
+from d2sfm.console import Heard, report
+from d2sfm.console import show as print_text
 from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
 AFTERWARDS = (georeference, undistort, localize, evaluate)
-COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
+COMMANDS = (run, *STAGES, *AFTERWARDS, show, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
         logger.setLevel(before)
     if arguments.json:
         error = heard.errors[-1] if heard.errors else None
-        show(json_output(arguments.command, code, error, heard.warnings, arguments.results))
+        print_text(json_output(arguments.command, code, error, heard.warnings, arguments.results))
     return code
 
 
@@ -84,5 +86,5 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     except UsageError as error:
         if "--json" in argv:
             command = error.program.partition(" ")[2] or None
-            show(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
+            print_text(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
         raise

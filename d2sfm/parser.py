@@ -118,7 +118,7 @@ class Parser(argparse.ArgumentParser):
         if otherwise is not None:
             return f"{flag} is none of its options: here that is {otherwise}"
         if others and flag.startswith("--"):
-            return f"{flag} is an option of {self.prog.partition(' ')[0]} {_listed(others)}, not of this command"
+            return f"{flag} is an option of {self.prog.rpartition(' ')[0]} {_listed(others)}, not of this command"
         if f"no-{plain(flag)}" in self.options:
             return f"{flag} is what it does anyway, which --no-{plain(flag)} turns off"
         meant = nearest(flag, self.options)

@@ -40,14 +40,21 @@ def names_in(database: Path) -> dict[str, int]:
         return store.image_ids()
 
 
-def known_names(words: Sequence[str], database: Path | None) -> tuple[Path, list[str]] | None:
+def known_names(
+    words: Sequence[str], database: Path | None, options: ExtractionOptions | None
+) -> tuple[Path, list[str]] | None:
     """The database, and which of its images are meant; None where it was not given and words are files instead.
 
-    Raises FileNotFoundError or ValueError where it is neither.
+    options: of extraction; with these, files are meant. Raises FileNotFoundError or ValueError where it is neither.
     """
     are_files = all(Path(word).is_file() for word in words)
-    if database is None and not DATABASE.exists() and are_files:
+    if database is None and are_files and (options is not None or not DATABASE.exists()):
         return None
+    if options is not None:
+        raise ValueError(
+            f"{printable(words[0])} is extracted already as {database or DATABASE} has it: options of extraction are "
+            "for photographs that are given as files, without --database"
+        )
     given, database = database, database or DATABASE
     names = list(names_in(database))
     try:

@@ -41,7 +41,7 @@ def show_matches(
     words = [str(image_a), str(image_b)]
     if most < 0:
         raise ValueError(f"a number of lines is 0, for all, or more, found {most}")
-    known = known_names(words, Path(database) if database else None)
+    known = known_names(words, Path(database) if database else None, options)
     if known:
         database, names = known
         if names[0] == names[1]:
