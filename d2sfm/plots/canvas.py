@@ -41,8 +41,8 @@ def fixed(xy, zoom: float = 1) -> tuple[int, int]:
 
 def sequence(shares: np.ndarray) -> np.ndarray:
     """Colours of numbers from 0, violet, to 1, yellow, [N] to [N, 3] uint8 RGB."""
-    levels = np.rint(FAINTEST + (BRIGHTEST - FAINTEST) * np.clip(shares, 0, 1)).astype(np.uint8)
-    return np.ascontiguousarray(cv2.applyColorMap(levels.reshape(1, -1), cv2.COLORMAP_PLASMA)[0, :, ::-1])
+    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_PLASMA)[0, :, ::-1]
+    return colours[np.rint(FAINTEST + (BRIGHTEST - FAINTEST) * np.clip(shares, 0, 1)).astype(np.uint8)]
 
 
 def limited(image: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:

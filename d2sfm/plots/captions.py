@@ -1,20 +1,17 @@
-"""Lines of text below a picture: what it shows, and what its colours stand for. Drawn with Matplotlib."""
+"""Lines of text below a picture: what it shows, and what its colours stand for."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.text import Text
 
-from d2sfm.plots.canvas import sequence
-from d2sfm.plots.figure import boxes_for_letters, new_figure, pt, rendered
-from d2sfm.plots.palette import DARK, Colour, Theme, ink
-from d2sfm.text import printable
+from d2sfm.plots.canvas import SHIFT, fixed, sequence
+from d2sfm.plots.lettering import Text, shortened, width_px, write
+from d2sfm.plots.palette import DARK, Colour, Theme
 
 LEAST_PX, MOST_PX = 13, 24  # of letters
-LINES = 8  # most that are drawn
+LINE = 1.6  # times the height of letters
 
 
 class Key(NamedTuple):
@@ -41,79 +38,51 @@ def captioned(
     for the width loses its middle.
     """
     width = picture.shape[1]
-    size = size_px or min(max(width / 72, LEAST_PX), MOST_PX)
-    figure = new_figure((width, round(LINES * 1.6 * size)), theme)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(LINES * 1.6 * size, 0))
-    axes.set_axis_off()
-    pen = _Pen(axes, width, size, theme)
-    with boxes_for_letters():
-        pen.write(title, pen.margin, width - 2 * pen.margin)
-        pen.next_line()
-        for key in keys:
-            pen.add(key)
-    return np.concatenate([picture, rendered(figure)[: round(pen.y + 0.95 * size)]])
+    size = size_px or round(min(max(width / 72, LEAST_PX), MOST_PX))
+    lines = _lines(keys, width - 1.2 * size, size)
+    canvas = np.full((round((2.2 + LINE * len(lines)) * size), width, 3), theme.background, np.uint8)
+    texts = [Text(0.6 * size, 1.2 * size, shortened(title, size, width - 1.2 * size), size, theme.text)]
+    for number, line in enumerate(lines, start=1):
+        x, y = 0.6 * size, (1.2 + LINE * number) * size
+        for key in line:
+            texts += _drawn(canvas, key, x, y, size, theme)
+            x += _width(key, size) + 1.4 * size
+    return np.concatenate([picture, write(canvas, texts)])
 
 
-def shortened(text: Text, most_px: float) -> float:
-    """Take characters out of the middle of a text until it is no wider; returns its width in pixels."""
-    whole = text.get_text()
-    while (width := text.get_window_extent().width) > most_px and len(whole) > 2:
-        kept = max(2, int(len(whole) * most_px / width) - 1)
-        whole = whole[: (kept + 1) // 2] + whole[len(whole) - kept // 2 :]
-        text.set_text(f"{whole[: (kept + 1) // 2]}\u2026{whole[(kept + 1) // 2 :]}")
-    return width
+def _lines(keys: Sequence[Key | Ramp], room: float, size: float) -> list[list[Key | Ramp]]:
+    """The keys as they fit beside each other."""
+    lines, x = [], room
+    for key in keys:
+        x += _width(key, size) + 1.4 * size
+        if x - 1.4 * size > room:
+            lines, x = [*lines, []], _width(key, size) + 1.4 * size
+        lines[-1].append(key)
+    return lines
 
 
-class _Pen:
-    """Where the next text or key goes."""
+def _width(key: Key | Ramp, size: float) -> float:
+    return _mark_px(key, size) + sum(width_px(text, size) for text in key if isinstance(text, str))
 
-    def __init__(self, axes: Axes, width: int, size: float, theme: Theme):
-        self.axes, self.width, self.size, self.theme = axes, width, size, theme
-        self.margin = 0.6 * size
-        self.x, self.y = self.margin, 1.1 * size
-        self._begun = False
 
-    def next_line(self) -> None:
-        if self._begun:
-            self.x, self.y, self._begun = self.margin, self.y + 1.6 * self.size, False
+def _mark_px(key: Key | Ramp, size: float) -> float:
+    """Room for what is no text, with the space around it."""
+    if isinstance(key, Ramp):
+        return 7.8 * size
+    return key.length_px + 0.5 * size if key.length_px else 0.0 if key.colour is None else 1.2 * size
 
-    def write(self, text: str, x: float, most_px: float) -> float:
-        """Returns where it ends."""
-        self._begun = True
-        look = {"fontsize": pt(self.size), "color": ink(self.theme.text), "va": "center", "parse_math": False}
-        return x + shortened(self.axes.text(x, self.y, printable(text), **look), most_px)
 
-    def add(self, key: Key | Ramp) -> None:
-        """On this line if there is room."""
-        before, y = len(self.axes.get_children()), self.y
-        end = self._drawn(key)
-        if end > self.width - self.margin and self.x > self.margin:
-            for artist in self.axes.get_children()[before:]:
-                artist.remove()
-            self.y = y
-            self.next_line()
-            end = self._drawn(key)
-        self.x, self._begun = end + 1.4 * self.size, True
-
-    def _drawn(self, key: Key | Ramp) -> float:
-        room = self.width - 2 * self.margin
-        if isinstance(key, Ramp):
-            x = self.write(key.low, self.x, room / 2) + 0.4 * self.size
-            right = x + 7 * self.size
-            bar = sequence(np.linspace(0, 1, 256))[None]
-            self.axes.imshow(bar, extent=(x, right, self.y + 0.4 * self.size, self.y - 0.4 * self.size), aspect="auto")
-            return self.write(key.high, right + 0.4 * self.size, room / 2)
-        x = self.x
-        if key.length_px:
-            self.axes.annotate(
-                "",
-                (x + key.length_px, self.y),
-                (x, self.y),
-                arrowprops={"arrowstyle": "->", "color": ink(key.colour), "lw": pt(2), "shrinkA": 0, "shrinkB": 0},
-            )
-            x += key.length_px + 0.5 * self.size
-        elif key.colour is not None:
-            disc = Line2D([x + 0.4 * self.size], [self.y], marker="o", ms=pt(0.7 * self.size), color=ink(key.colour))
-            self.axes.add_line(disc)
-            x += 1.2 * self.size
-        return self.write(key.text, x, room - (x - self.x))
+def _drawn(canvas: np.ndarray, key: Key | Ramp, x: float, y: float, size: float, theme: Theme) -> list[Text]:
+    """Draw a key's mark, and return its texts."""
+    if isinstance(key, Ramp):
+        left = round(x + width_px(key.low, size) + 0.4 * size)
+        bar = slice(round(y - 0.4 * size), round(y + 0.4 * size)), slice(left, min(left + 7 * size, canvas.shape[1]))
+        canvas[bar] = sequence(np.linspace(0, 1, bar[1].stop - bar[1].start))
+        return [Text(x, y, key.low, size, theme.text), Text(left + 7.4 * size, y, key.high, size, theme.text)]
+    if key.length_px:
+        ends = fixed((x, y)), fixed((x + key.length_px, y))
+        cv2.arrowedLine(canvas, *ends, key.colour, 2, cv2.LINE_AA, SHIFT, 0.4 * size / key.length_px)
+    elif key.colour is not None:
+        radius = round(0.35 * size * 2**SHIFT)
+        cv2.circle(canvas, fixed((x + 0.4 * size, y)), radius, key.colour, -1, cv2.LINE_AA, SHIFT)
+    return [Text(x + _mark_px(key, size), y, key.text, size, theme.text)]

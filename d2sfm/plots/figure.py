@@ -1,14 +1,10 @@
-"""Figures of Matplotlib that become arrays of pixels, without a display and without pyplot's global state."""
-
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""Dark figures of Matplotlib that become arrays of pixels, without a display and without pyplot's global state."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from d2sfm.plots.palette import DARK, Theme, ink
+from d2sfm.plots.palette import BACKGROUND, ink
 
 DPI = 100
 
@@ -18,23 +14,14 @@ def pt(pixels: float) -> float:
     return pixels * 72 / DPI
 
 
-def new_figure(size: tuple[int, int], theme: Theme = DARK) -> Figure:
+def new_figure(size: tuple[int, int]) -> Figure:
     """An empty figure; size: (width, height) in pixels."""
-    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=ink(theme.background))
+    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=ink(BACKGROUND))
     FigureCanvasAgg(figure)
     return figure
 
 
 def rendered(figure: Figure) -> np.ndarray:
     """The figure's pixels, [H, W, 3] uint8 RGB."""
-    with boxes_for_letters():
-        figure.canvas.draw()
+    figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[..., :3]
-
-
-@contextmanager
-def boxes_for_letters() -> Iterator[None]:
-    """No warnings of letters that Matplotlib's font lacks: where texts are laid out, or drawn."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        yield

@@ -26,7 +26,7 @@ def add_keypoints(
 ) -> None:
     """Draw the rings of ``draw_keypoints`` on a picture that is ``zoom`` times larger."""
     count = len(keypoints)
-    colours = sequence(np.linspace(1, 0, max(count, 1)))[:count] if colour is None else np.tile(colour, (count, 1))
+    colours = sequence(np.linspace(1, 0, count)) if colour is None else np.tile(colour, (count, 1))
     for (x, y, scale, _), ring in reversed(list(zip(keypoints.tolist(), colours.tolist(), strict=True))):
         centre, radius = fixed((x, y), zoom), round(max(1.5 * zoom * np.sqrt(scale), 1.5 * stroke) * 2**SHIFT)
         for ink, thickness in ((SHADOW, stroke + 2), (ring, stroke)):

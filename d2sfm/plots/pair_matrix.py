@@ -1,18 +1,15 @@
-"""Pairs of images as a matrix: how many matches agree, and which pairs have none. Drawn with Matplotlib."""
+"""Pairs of images as a matrix: how many matches agree, and which pairs have none."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from d2sfm.plots.canvas import sequence
-from d2sfm.plots.captions import shortened
-from d2sfm.plots.figure import boxes_for_letters, new_figure, pt, rendered
-from d2sfm.plots.palette import DARK, OUTLIER, Theme, ink
-from d2sfm.text import printable
+from d2sfm.plots.lettering import Text, shortened, width_px, write
+from d2sfm.plots.palette import DARK, OUTLIER, Theme
 
 LARGEST_PX, NUMBERED_PX, NAMED_PX = 44, 30, 13  # of a cell; from which on it holds its number, each image its name
-WANTED_PX, LEAST_PX = 1100, 2  # of all cells together where there are many; of one cell
+WANTED_PX, LEAST_PX, NAMED = 1100, 2, 200  # of all cells together; of a cell; images that all have their names
 LABEL_PX, MARGIN_PX = 260, 16
 
 
@@ -24,42 +21,37 @@ def draw_pair_matrix(names: Sequence[str], inliers: np.ndarray, theme: Theme = D
     too many, only some are named. Returns [H, W, 3] uint8 RGB.
     """
     count = len(names)
-    cell = int(np.clip(WANTED_PX // max(count, 1), NAMED_PX if count < 200 else LEAST_PX, LARGEST_PX))
+    cell = int(np.clip(WANTED_PX // max(count, 1), NAMED_PX if count < NAMED else LEAST_PX, LARGEST_PX))
     step = -(-NAMED_PX // cell)
-    shown = [printable(name) for name in names[::step]]
-    letters = min(max(0.62 * cell * step, 10), 16)
-    label = _label_px(shown, letters)
-    side = cell * count
-    size = label + side + 2 * MARGIN_PX
-    figure = new_figure((size, size), theme)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, size), ylim=(size, 0))
-    axes.set_axis_off()
-    corner = label + MARGIN_PX
-    axes.imshow(
-        _cells(inliers, theme), extent=(corner, corner + side, corner + side, corner), interpolation="nearest", zorder=1
-    )
-    axes.set(xlim=(0, size), ylim=(size, 0))
-    middles = corner + cell * (np.arange(count) + 0.5)
-    look = {"fontsize": pt(letters), "color": ink(theme.text), "parse_math": False}
-    with boxes_for_letters():
-        for name, at in zip(shown, middles[::step], strict=True):
-            row = axes.text(corner - 6, at, name, ha="right", va="center_baseline", **look)
-            shortened(row, label - 6)
-            axes.text(at, corner - 6, row.get_text(), ha="center", va="bottom", rotation=90, **look)
+    letters = round(np.clip(0.62 * cell * step, 10, 16))
+    shown = [shortened(name, letters, LABEL_PX) for name in names[::step]]
+    label = round(max((width_px(name, letters) for name in shown), default=0)) + 6
+    side, corner = cell * count, label + MARGIN_PX
+    middles = cell * (np.arange(count) + 0.5)
+    beside = np.full((side, label, 3), theme.background, np.uint8)
+    rows = zip(shown, middles[::step], strict=True)
+    beside = write(beside, [Text(label - 6, at, name, letters, theme.text, "r") for name, at in rows])
+    canvas = np.full((corner + side + MARGIN_PX,) * 2 + (3,), theme.background, np.uint8)
+    cells = slice(corner, corner + side)
+    canvas[cells, MARGIN_PX:corner] = beside
+    canvas[MARGIN_PX:corner, cells] = np.rot90(beside)[:, ::-1]
+    canvas[cells, cells] = _cells(inliers, cell, theme)
+    return write(canvas, _numbers(inliers, corner + middles)) if cell >= NUMBERED_PX else canvas
+
+
+def _cells(inliers: np.ndarray, cell: int, theme: Theme) -> np.ndarray:
+    """[N * cell, N * cell, 3] uint8 RGB."""
+    of_pairs = np.tile(np.array(theme.grid, np.uint8), (*inliers.shape, 1))
+    of_pairs[inliers > 0] = sequence(_shares(inliers)[inliers > 0])
+    itself = np.eye(len(inliers), dtype=bool)
+    of_pairs[itself] = theme.background
+    canvas = of_pairs.repeat(cell, axis=0).repeat(cell, axis=1)
+    from_middle = np.arange(cell) - (cell - 1) / 2
+    dot = np.hypot(*np.meshgrid(from_middle, from_middle)) <= max(cell / 8, 0.8)
+    canvas[np.kron((inliers == 0) & ~itself, dot)] = OUTLIER
     if cell > 3:
-        for edge in corner + cell * np.arange(count + 1):
-            axes.plot((edge, edge), (corner, corner + side), color=ink(theme.background), lw=pt(1), zorder=2)
-            axes.plot((corner, corner + side), (edge, edge), color=ink(theme.background), lw=pt(1), zorder=2)
-    _mark(axes, inliers, middles, cell)
-    return rendered(figure)
-
-
-def _cells(inliers: np.ndarray, theme: Theme) -> np.ndarray:
-    """[N, N, 3] uint8 RGB."""
-    cells = np.tile(np.array(theme.grid, np.uint8), (*inliers.shape, 1))
-    cells[inliers > 0] = sequence(_shares(inliers)[inliers > 0])
-    cells[np.eye(len(inliers), dtype=bool)] = theme.background
-    return cells
+        canvas[::cell], canvas[:, ::cell] = theme.background, theme.background
+    return canvas
 
 
 def _shares(inliers: np.ndarray) -> np.ndarray:
@@ -69,29 +61,17 @@ def _shares(inliers: np.ndarray) -> np.ndarray:
     return (logs - low) / max(high - low, 1e-9)
 
 
-def _mark(axes: Axes, inliers: np.ndarray, middles: np.ndarray, cell: int) -> None:
-    """Numbers of verified pairs where there is room, and dots of those that are not."""
-    rows, columns = np.nonzero((inliers == 0) & ~np.eye(len(inliers), dtype=bool))
-    axes.scatter(middles[columns], middles[rows], s=pt(max(cell / 4, 1.5)) ** 2, lw=0, color=ink(OUTLIER), zorder=3)
-    if cell < NUMBERED_PX:
-        return
-    shares = _shares(inliers)
-    for row, column in np.argwhere(inliers > 0).tolist():
-        axes.text(
+def _numbers(inliers: np.ndarray, middles: np.ndarray) -> list[Text]:
+    """Of verified pairs."""
+    shares, size = _shares(inliers), 12 if inliers.max(initial=0) < 1000 else 10
+    return [
+        Text(
             middles[column],
             middles[row],
             str(inliers[row, column]),
-            fontsize=pt(min(cell / 3.3, 13)),
-            color="black" if shares[row, column] > 0.5 else "white",
-            ha="center",
-            va="center_baseline",
-            zorder=3,
+            size,
+            (0, 0, 0) if shares[row, column] > 0.5 else (255, 255, 255),
+            "m",
         )
-
-
-def _label_px(names: Sequence[str], letters: float) -> int:
-    """Room for the longest name."""
-    figure = new_figure((100, 100))
-    text = figure.text(0, 0, max(names, key=len, default=""), fontsize=pt(letters), parse_math=False)
-    with boxes_for_letters():
-        return int(min(text.get_window_extent().width + 14, LABEL_PX))
+        for row, column in np.argwhere(inliers > 0).tolist()
+    ]

@@ -1,16 +1,13 @@
-"""What the images of a track see around their keypoints, before and after refinement. Drawn with Matplotlib."""
+"""What the images of a track see around their keypoints, before and after refinement."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from matplotlib.patches import Rectangle
 
-from d2sfm.plots.captions import shortened
-from d2sfm.plots.figure import boxes_for_letters, new_figure, pt, rendered
-from d2sfm.plots.palette import DARK, INLIER, RECOVERED, SHADOW, Theme, ink
-from d2sfm.text import printable
+from d2sfm.plots.lettering import Text, shortened, write
+from d2sfm.plots.palette import DARK, INLIER, RECOVERED, SHADOW, Theme
 
 PATCH_PX, GAP_PX, LETTERS_PX, LINE_PX = 190, 10, 15, 21
 IN_A_ROW = 6
@@ -51,35 +48,38 @@ def draw_track(
     A cross marks the keypoint, a ring the point of the model. side_px: of the patches, in pixels of the photographs.
     Returns [H, W, 3] uint8 RGB.
     """
-    left = LINE_PX + 2 * GAP_PX
-    lines = max(len(observation.lines) for observation in observations)
+    left, lines = LINE_PX + 2 * GAP_PX, max(len(observation.lines) for observation in observations)
     block = lines * LINE_PX + GAP_PX + len(rows) * (PATCH_PX + GAP_PX) + GAP_PX
-    blocks = -(-len(observations) // IN_A_ROW)
     width = left + min(len(observations), IN_A_ROW) * (PATCH_PX + GAP_PX)
-    size = width, blocks * block + GAP_PX
-    figure = new_figure(size, theme)
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, size[0]), ylim=(size[1], 0))
-    axes.set_axis_off()
-    look = {"fontsize": pt(LETTERS_PX), "color": ink(theme.text), "parse_math": False}
-    for index, observation in enumerate(observations):
-        top, x = GAP_PX + index // IN_A_ROW * block, left + index % IN_A_ROW * (PATCH_PX + GAP_PX)
-        with boxes_for_letters():
+    blocks, texts = [], []
+    for first in range(0, len(observations), IN_A_ROW):
+        canvas, y = np.full((block, width, 3), theme.background, np.uint8), len(blocks) * block
+        for number, name in enumerate(rows):
+            top = _top(number, lines)
+            canvas[top : top + PATCH_PX, GAP_PX : GAP_PX + LINE_PX] = _upwards(name, theme)
+        for x, observation in zip(range(left, width, PATCH_PX + GAP_PX), observations[first:], strict=False):
             for number, line in enumerate(observation.lines):
-                text = axes.text(x, top + (number + 0.5) * LINE_PX, printable(line), va="center", **look)
-                shortened(text, PATCH_PX)
-        top += lines * LINE_PX + GAP_PX / 2
-        for name, patch in zip(rows, observation.patches, strict=True):
-            if index % IN_A_ROW == 0:
-                middle = top + PATCH_PX / 2
-                axes.text(GAP_PX + LINE_PX / 2, middle, name, rotation=90, ha="center", va="center", **look)
-            if patch is None:
-                axes.add_patch(Rectangle((x, top), PATCH_PX, PATCH_PX, fill=False, ec=ink(theme.grid)))
-                axes.text(x + PATCH_PX / 2, top + PATCH_PX / 2, NONE, ha="center", va="center", **look)
-            else:
-                axes.imshow(_marked(patch, side_px), extent=(x, x + PATCH_PX, top + PATCH_PX, top))
-            top += PATCH_PX + GAP_PX
-    axes.set(xlim=(0, size[0]), ylim=(size[1], 0))
-    return rendered(figure)
+                short = shortened(line, LETTERS_PX, PATCH_PX)
+                texts.append(Text(x, y + GAP_PX + (number + 0.5) * LINE_PX, short, LETTERS_PX, theme.text))
+            for number, patch in enumerate(observation.patches):
+                top = _top(number, lines)
+                square = slice(top, top + PATCH_PX), slice(x, x + PATCH_PX)
+                canvas[square] = theme.grid if patch is None else _marked(patch, side_px)
+                if patch is None:
+                    texts.append(Text(x + PATCH_PX / 2, y + top + PATCH_PX / 2, NONE, LETTERS_PX, theme.text, "m"))
+        blocks.append(canvas)
+    return write(np.concatenate(blocks), texts)
+
+
+def _top(row: int, lines: int) -> int:
+    """Of a row of patches below so many lines of text."""
+    return GAP_PX + lines * LINE_PX + GAP_PX // 2 + row * (PATCH_PX + GAP_PX)
+
+
+def _upwards(text: str, theme: Theme) -> np.ndarray:
+    """A line of text that is read from below, [PATCH_PX, LINE_PX, 3]."""
+    canvas = np.full((LINE_PX, PATCH_PX, 3), theme.background, np.uint8)
+    return np.rot90(write(canvas, [Text(PATCH_PX / 2, LINE_PX / 2, text, LETTERS_PX, theme.text, "m")]))
 
 
 def _marked(patch: Patch, side_px: float) -> np.ndarray:

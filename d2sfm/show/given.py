@@ -10,7 +10,7 @@ from d2sfm.database import MatchStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.georeference.positions import images_meant
 from d2sfm.matching.match import match_database
-from d2sfm.options import ExtractionOptions
+from d2sfm.options import ExtractionOptions, VerificationOptions
 from d2sfm.parts import scratch_folder
 from d2sfm.spelling import did_you_mean
 from d2sfm.text import printable
@@ -86,5 +86,5 @@ def database_of(
                 raise ValueError(f"{path} can't be used: {summary.skipped[name]}")
         logger.info("%s", summary)
         if len(files) > 1:
-            logger.info("%s", match_database(database, progress=progress))
+            logger.info("%s", match_database(database, verification=VerificationOptions(), progress=progress))
         yield database, photographs, names

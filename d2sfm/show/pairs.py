@@ -16,6 +16,8 @@ from d2sfm.show.given import DATABASE
 from d2sfm.show.picture import Picture
 from d2sfm.text import natural_order
 
+LISTED = 12  # names
+
 
 def show_pairs(database: Path | str | None = None) -> Picture:
     """The matrix of the pairs of a database (default: db.db), images in the order of their names, numbers counted.
@@ -43,11 +45,15 @@ def show_pairs(database: Path | str | None = None) -> Picture:
     return Picture(
         name="pairs",
         title=title,
-        facts={"images in no verified pair": ", ".join(alone)} if alone else {},
+        facts={"in no verified pair": _listed(alone)} if alone else {},
         table=_table(names, rows, counts, refused),
         is_photograph=False,
         draw=lambda theme: captioned(draw_pair_matrix(names, inliers, theme), title, keys, theme),
     )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _table(names: list[str], rows: np.ndarray, counts: np.ndarray, refused: dict[int, str]) -> list[tuple[str, ...]]:
