@@ -28,13 +28,16 @@ def draw_pair_matrix(names: Sequence[str], inliers: np.ndarray, theme: Theme = D
     label = round(max((width_px(name, letters) for name in shown), default=0)) + 6
     side, corner = cell * count, label + MARGIN_PX
     middles = cell * (np.arange(count) + 0.5)
-    beside = np.full((side, label, 3), theme.background, np.uint8)
-    rows = zip(shown, middles[::step], strict=True)
-    beside = write(beside, [Text(label - 6, at, name, letters, theme.text, "r") for name, at in rows])
+    blank, places = np.full((side, label, 3), theme.background, np.uint8), middles[::step]
+    places = np.clip(places, 0.6 * letters, max(side - 0.6 * letters, 0))  # letters are higher than one small cell
+    beside, above = (
+        write(blank, [Text(x, at, name, letters, theme.text, to) for name, at in zip(shown, places, strict=True)])
+        for x, to in ((label - 6, "r"), (6, "l"))
+    )
     canvas = np.full((corner + side + MARGIN_PX,) * 2 + (3,), theme.background, np.uint8)
     cells = slice(corner, corner + side)
     canvas[cells, MARGIN_PX:corner] = beside
-    canvas[MARGIN_PX:corner, cells] = np.rot90(beside)[:, ::-1]
+    canvas[MARGIN_PX:corner, cells] = np.rot90(above)
     canvas[cells, cells] = _cells(inliers, cell, theme)
     return write(canvas, _numbers(inliers, corner + middles)) if cell >= NUMBERED_PX else canvas
 

@@ -33,15 +33,17 @@ def test_each_pair_has_the_colour_of_its_number(theme):
     assert set(map(tuple, ((np.transpose(dots) - corner) // LARGEST_PX).tolist())) == {(2, 3), (3, 2)}
 
 
-def test_names_are_beside_rows_and_above_columns():
-    empty = np.full((3, 3), -1)
-    named, without = (draw_pair_matrix(names, empty) for names in (["aaaa", "bb", "c"], ["aaaa", "", "c"]))
-    rows, columns = (named != without).any(axis=2).nonzero()
-    corner = len(named) - MARGIN_PX - 3 * LARGEST_PX
-    beside, above = columns < corner, rows < corner
-    assert (beside ^ above).all()
-    for places in (rows[beside], columns[above]):
-        assert ((places - corner) // LARGEST_PX == 1).all()
+def test_names_are_beside_rows_and_above_columns_and_are_read_from_below():
+    empty, longest = np.full((4, 4), -1), "Largest"
+    named, without = (draw_pair_matrix([longest, name, "", ""], empty) for name in ("Rb", ""))
+    changed = (named != without).any(axis=2)
+    corner = len(named) - MARGIN_PX - 4 * LARGEST_PX
+    second = slice(corner + LARGEST_PX, corner + 2 * LARGEST_PX)
+    beside, above = changed[second, :corner], changed[:corner, second]
+    assert changed.sum() == beside.sum() + above.sum()
+    written, turned = (each[np.ix_(each.any(axis=1), each.any(axis=0))] for each in (beside, np.rot90(above, -1)))
+    np.testing.assert_array_equal(written, turned)
+    assert above[-10:].any()  # it begins at the matrix
 
 
 @pytest.mark.slow
