@@ -30,6 +30,7 @@ from d2sfm.commands import (
     triangulate,
     undistort,
 )
+from d2sfm.commands import report as report_page
 from d2sfm.commands.completion import SHELLS, PrintCompletion
 from d2sfm.commands.json_output import PrintSchema, json_output
 from d2sfm.console import Heard, report
@@ -37,8 +38,8 @@ from d2sfm.console import show as print_text
 from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
-AFTERWARDS = (georeference, undistort, localize, evaluate)
-COMMANDS = (run, *STAGES, *AFTERWARDS, show, export, import_, merge, remove, train, demo)
+AFTERWARDS = (report_page, show, georeference, undistort, localize, evaluate)
+COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

@@ -148,7 +148,7 @@ def _grown(
         growth = _growth(found, known, store, given, options, adjust)
         with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
             growth.place(bar.update)
-        placed, reasons = growth.placed, why_not(store, given, growth)
+        placed, reasons = growth.placed, why_not(store, given.left_out, growth)
     is_adjusted = adjust and bool(placed) and growth.adjust_all()
     if adjust and placed and not is_adjusted:
         logger.warning("adjusted, images lost their points: all that is old is as it was")

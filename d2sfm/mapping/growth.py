@@ -45,6 +45,11 @@ class Growth:
         return self._mapper.observation_manager.num_visible_points3D(image_id)
 
     @property
+    def there(self) -> set[int]:
+        """Ids of the images that have a pose."""
+        return set(self.model.reg_image_ids())
+
+    @property
     def needed(self) -> int:
         """Points that an image needs to be placed, that agree with one pose."""
         return self._options.mapper.abs_pose_min_num_inliers

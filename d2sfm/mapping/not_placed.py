@@ -1,40 +1,55 @@
 """Why images could not be placed in a model, of each by itself."""
 
+from collections.abc import Collection
+from typing import Protocol
+
 import numpy as np
 
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.mapping.growth import Growth
 from d2sfm.mapping.in_common import has_usable
-from d2sfm.mapping.one_run import MappingInput
 from d2sfm.text import printable
 
 
-def why_not(store: MatchStore, given: MappingInput, growth: Growth) -> dict[str, str]:
+class Placing(Protocol):
+    """What is known of placing images of a database in a model; ids are the database's."""
+
+    @property
+    def there(self) -> Collection[int]:
+        """Images with a pose, also such that the database lacks."""
+
+    @property
+    def needed(self) -> int:
+        """Points that an image needs to be placed, that agree with one pose."""
+
+    def visible_points(self, image_id: int) -> int:
+        """How many points of the model an image's matches lead to."""
+
+
+def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[str, str]:
     """By name, sorted, of the images of the database that the model lacks: what they lack, to follow their names.
 
-    growth: after placing what can be placed.
+    left_out: numbers of pairs that have no part in mapping; growth: after placing what can be placed.
     """
-    names, there = store.image_names(), growth.model.reg_image_ids()
-    lacking = set(names.values()) - {growth.model.images[image_id].name for image_id in there}
-    counts = store.pair_counts()
+    names, there = store.image_names(), growth.there
+    counts, refusals = store.pair_counts(), store.refusals()
     pairs = image_pairs(counts["pair_id"])
-    verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.left_out)
-    in_model = np.isin(pairs, there)
+    verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)
+    in_model = np.isin(pairs, list(there))
     reasons = {}
-    for name, image_id in sorted((name, image_id) for image_id, name in names.items() if name in lacking):
+    for name, image_id in sorted((name, image_id) for image_id, name in names.items() if image_id not in there):
         own = (pairs == image_id).any(axis=1) & in_model.any(axis=1)
         if not has_usable(store, image_id):
             reasons[name] = "has no keypoints that can be used: run d2sfm extract"
         elif not own.any():
             reasons[name] = "was not matched with an image of the model: run d2sfm match"
         elif not (own & verified).any():
-            best = np.flatnonzero(own)[np.argmax(counts["inliers"][own])]
-            other = int(pairs[best][pairs[best] != image_id][0])
+            pair_id, matches, inliers = max(counts[own].tolist(), key=lambda pair: (pair[2], pair[1]))
+            [other] = set(image_pairs([pair_id])[0].tolist()) - {image_id}
+            found = refusals.get(pair_id, f"{inliers} of {matches} matches")
             reasons[name] = (
                 f"agrees with no image of the model by more matches than chance explains (of {own.sum()} pairs, at "
-                f"best {counts['inliers'][best]} of {counts['matches'][best]} matches, with "
-                f"{printable(names[other])}): it shows another place, or shares too little"
+                f"best {found}, with {printable(names[other])}): it shows another place, or shares too little"
             )
         elif (seen := growth.visible_points(image_id)) < growth.needed:
             reasons[name] = (

@@ -43,7 +43,7 @@ def draw_cameras(
     groups = [(RECOVERED, "recovered", 2.5, *recovered)]
     if true is not None:
         groups.insert(0, (TRUE, "true", 7, *true))
-    level = _level_axes(np.concatenate([rotations for *_, rotations in groups]).reshape(-1, 3, 3)).T
+    level = level_axes(np.concatenate([rotations for *_, rotations in groups]).reshape(-1, 3, 3)).T
     points = np.reshape(points, (-1, 3)) @ level
     framed = _framed(points, np.concatenate([np.reshape(centres, (-1, 3)) for *_, centres, _ in groups]) @ level)
     low, high = framed.min(axis=0), framed.max(axis=0)
@@ -69,7 +69,7 @@ def draw_cameras(
     return rendered(figure)
 
 
-def _level_axes(rotations: np.ndarray) -> np.ndarray:
+def level_axes(rotations: np.ndarray) -> np.ndarray:
     """Right, forward and up of a world in which cameras look about level and are held upright, [3, 3] rows."""
     if not len(rotations):
         return np.eye(3)

@@ -6,9 +6,10 @@ from pathlib import Path
 from d2sfm.georeference.georeference import georeference_model
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.options import GeoreferenceOptions, MaskOptions, PhotographOptions, UndistortionOptions
+from d2sfm.report.report import ReportResult, write_report
 from d2sfm.text import first_line
 from d2sfm.undistortion.undistort import UndistortionSummary, undistort
-from d2sfm.workflow.output import GEOREFERENCED
+from d2sfm.workflow.output import GEOREFERENCED, REPORT
 from d2sfm.workflow.values import ENABLED, RunValues
 
 logger = logging.getLogger(__name__)
@@ -42,3 +43,12 @@ def undistort_first(
     masks, limits = values.of("extract", MaskOptions), values.of("extract", PhotographOptions)
     settings = {"options": options, "masks": masks, "limits": limits, "progress": progress}
     return undistort(model, photographs, output / options.layout, overwrite=True, **settings)
+
+
+def report_all(photographs: Path, database: Path, output: Path) -> tuple[ReportResult | None, dict[str, str]]:
+    """The page about all models of the output, there; None where it can't be, as ``georeference_first``."""
+    try:
+        return write_report(output, output / REPORT, database=database, images=photographs), {}
+    except (ValueError, RuntimeError, OSError) as error:
+        logger.warning("no report: %s", first_line(error))
+        return None, {"report": first_line(error)}

@@ -7,6 +7,7 @@ from d2sfm.database import FeatureStore
 from d2sfm.workflow.values import RunValues, run_values
 
 CONFIG, DATABASE, MODELS, GEOREFERENCED = "run.toml", "db.db", "sparse", "georeferenced"
+REPORT = "report.html"
 
 logger = logging.getLogger(__name__)
 

@@ -40,13 +40,15 @@ from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.photographs.reading import require_photographs
 from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.report.report import ReportResult
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
-from d2sfm.workflow.afterwards import georeference_first, undistort_first
+from d2sfm.workflow.afterwards import georeference_first, report_all, undistort_first
 from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
+from d2sfm.workflow.times import Times
 from d2sfm.workflow.values import ENABLED, ONLY, RunValues, run_values
 
 Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
@@ -68,6 +70,7 @@ class RunResult:
     removed: tuple[str, ...] = ()  # images whose photographs are gone since an earlier run
     georeference: GeoreferenceResult | None  # of the first model
     undistortion: UndistortionSummary | None  # the same
+    report: ReportResult | None  # of all models
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
     not_done: Mapping[str, str]  # stages that were asked for and could not be, with the reason
@@ -86,7 +89,8 @@ class RunResult:
         return _best(self.extension, self.reconstruction) is not None and not passed_over and not self.not_done
 
     def __str__(self) -> str:
-        lines = [self.extension or self.reconstruction, self.georeference, self.undistortion, self._sentence()]
+        made = [self.extension or self.reconstruction, self.georeference, self.undistortion, self.report]
+        lines = [*made, self._sentence()]
         return "\n".join(str(line) for line in lines if line is not None)
 
     def _sentence(self) -> str:
@@ -141,15 +145,19 @@ def reconstruct_photographs(
     begin_output(photographs, output, values)
     database = output / DATABASE
     removed = remove_gone(database, photographs, output / MODELS)
-    extraction = _extracted(database, photographs, values, progress)
+    times = Times(output)
+    with times.of("extract"):
+        extraction = _extracted(database, photographs, values, progress)
     _require_two(database, photographs, extraction.skipped)
-    matching, refinement = _matched_and_refined(database, photographs, values, progress)
+    matching, refinement = _matched_and_refined(database, photographs, values, times, progress)
     options = values.of("reconstruct", ReconstructionOptions)
     settings = {"images": photographs, "options": options, "progress": progress}
-    extension = extended(database, output / MODELS, **settings)
-    reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
+    with times.of("reconstruct"):
+        extension = extended(database, output / MODELS, **settings)
+        reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
     model = _best(extension, reconstruction)
     placed, not_done = georeference_first(model, database, output, values)
+    report, no_report = report_all(photographs, database, output)
     names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
@@ -164,7 +172,8 @@ def reconstruct_photographs(
         undistortion=undistort_first(placed.output if placed else model, photographs, output, values, progress),
         total=len(names),
         left_out=tuple(sorted(names - (names_of(read_model(model)) if model else set()))),
-        not_done=not_done,
+        report=report,
+        not_done={**not_done, **no_report},
     )
 
 
@@ -208,23 +217,25 @@ def _extracted(database: Path, photographs: Path, values: RunValues, progress: b
 
 
 def _matched_and_refined(
-    database: Path, photographs: Path, values: RunValues, progress: bool
+    database: Path, photographs: Path, values: RunValues, times: Times, progress: bool
 ) -> tuple[MatchSummary | None, RefinementSummary | None]:
     with FeatureStore(database) as features:
         is_refined, later = bool(features.notes.refinement()), features.later()
     options, cache = values.of("refine", RefinementOptions), values.of("refine", MapCacheOptions)
     refining = {"options": options, "cache": cache, "progress": progress}
-    if is_refined and not later:  # what a stopped run has left: rounds, and pairs to verify
-        return None, _told(refine_database(database, photographs, **refining))
-    matching = match_database(
-        database,
-        options=values.of("match", MatchingOptions),
-        verification=values.of("match", VerificationOptions),
-        pairs=values.of("match", PairSelectionOptions),
-        progress=progress,
-    )
+    matching = None
+    if later or not is_refined:  # else there is what a stopped run has left: rounds, and pairs to verify
+        with times.of("match"):
+            matching = match_database(
+                database,
+                options=values.of("match", MatchingOptions),
+                verification=values.of("match", VerificationOptions),
+                pairs=values.of("match", PairSelectionOptions),
+                progress=progress,
+            )
     refine = refine_database if is_refined else refine_first
-    return _told(matching), _told(refine(database, photographs, **refining))
+    with times.of("refine"):
+        return _told(matching), _told(refine(database, photographs, **refining))
 
 
 def _names(database: Path, skipped: Skipped) -> set[str]:

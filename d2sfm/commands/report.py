@@ -1,0 +1,56 @@
+"""The command ``d2sfm report``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.commands.arguments import DATABASE, add_command, add_images
+from d2sfm.console import finish
+
+RESULT = "report.report.ReportResult"
+ON_INTERRUPT = "no page was written"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    text = "a page that tells what a reconstruction is like, with the model in 3D"
+    parser = add_command(commands, "report", run, text, ON_INTERRUPT, RESULT)
+    parser.add_argument(
+        "model",
+        nargs="?",
+        type=Path,
+        metavar="MODEL",
+        help="folder of a COLMAP model, of numbered ones, or the output of d2sfm run (default: none, where nothing was "
+        "reconstructed)",
+    )
+    parser.add_argument(
+        "--database",
+        type=Path,
+        metavar="FILE",
+        help=f"COLMAP database of the model (default: {DATABASE} here or beside the model, if it is there)",
+    )
+    add_images(parser, "folder of the photographs, for small pictures of them")
+    parser.add_argument(
+        "--output", type=Path, default=Path("report.html"), metavar="FILE", help="page to write (default: report.html)"
+    )
+    parser.add_argument(
+        "--no-thumbnails", dest="thumbnails", action="store_false", help="without small pictures of the photographs"
+    )
+    parser.add_argument(
+        "--no-locations", dest="locations", action="store_false", help="without where on Earth they were taken"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm report``."""
+    from d2sfm.report.models import beside
+    from d2sfm.report.report import write_report
+
+    result = write_report(
+        arguments.model,
+        arguments.output,
+        database=arguments.database or beside(arguments.model, DATABASE),
+        images=arguments.images,
+        thumbnails=arguments.thumbnails,
+        locations=arguments.locations,
+    )
+    return finish(arguments, result)

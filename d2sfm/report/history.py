@@ -1,0 +1,100 @@
+"""How a model was made: the settings that are noted, the commands that repeat it, versions and times."""
+
+import json
+import platform
+import shlex
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from d2sfm import __version__
+from d2sfm.database import FeatureStore
+from d2sfm.features.fingerprints import settings_of
+from d2sfm.files import read_toml
+from d2sfm.report.names import shown
+
+LIBRARIES = ("pycolmap", "torch", "numpy", "opencv-python-headless")
+PLAIN_NAMES = ("images", "photos", "photographs", "pictures")
+CONFIG, TIMES = "run.toml", "times.json"  # of a run, beside its database
+
+
+class History(NamedTuple):
+    """All of it as texts to be shown; what nobody noted is empty."""
+
+    title: str  # what the collection may be called
+    photographs: str  # name of their folder
+    settings: dict[str, list[tuple[str, str]]]  # names and values by stage
+    commands: list[str]
+    versions: list[tuple[str, str]]  # those that read the model now
+    seconds: dict[str, float]  # by stage
+
+
+def read_history(database: Path | None) -> History:
+    """What a database, and the files that ``d2sfm run`` leaves beside it, tell."""
+    versions = [("d2sfm", __version__), ("Python", platform.python_version()), *_versions()]
+    if database is None:
+        return History("", "", {}, [], versions, {})
+    with FeatureStore(database) as features:
+        folder = features.notes.images_folder()
+        extracted = list(features.extracted().values())
+        noted = {"match": features.notes.match_settings(), "refine": features.notes.refinement()}
+    settings = {"extract": settings_of(extracted[0]) if extracted else {}, **noted}
+    photographs = shown(folder.name) if folder is not None else ""
+    config = database.parent / CONFIG
+    if config.exists():
+        of_run = {name: table for name, table in read_toml(config, "configuration").items() if isinstance(table, dict)}
+        settings = {stage: settings.get(stage, {}) | of_run.get(stage, {}) for stage in {**settings, **of_run}}
+        commands = [f"d2sfm run {shlex.quote(photographs or 'PHOTOS')} --config {CONFIG}"]
+    else:
+        commands = _commands(photographs or "PHOTOS", database, noted)
+    rows = {stage: [(shown(key), _value(value)) for key, value in told.items()] for stage, told in settings.items()}
+    rows = {stage: told for stage, told in rows.items() if told}
+    return History(_title(folder), photographs, rows, commands, versions, read_times(database.parent))
+
+
+def _title(folder: Path | None) -> str:
+    """A folder of photographs is called for what is in it, or lies in one that is."""
+    if folder is None:
+        return ""
+    return shown(folder.parent.name if folder.name.lower() in PLAIN_NAMES else folder.name)
+
+
+def read_times(folder: Path) -> dict[str, float]:
+    """Seconds by stage, as runs have noted them in the folder of their database; empty where none did."""
+    path = folder / TIMES
+    if not path.exists():
+        return {}
+    try:
+        return {shown(stage): float(seconds) for stage, seconds in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _commands(photographs: str, database: Path, noted: Mapping[str, Mapping]) -> list[str]:
+    """The stages by hand, with the seeds that are noted."""
+    of_database = f" --database {shlex.quote(shown(database.name))}" if database.name != "db.db" else ""
+    commands = [f"d2sfm extract --images {shlex.quote(photographs)}{of_database}"]
+    for stage in ("match", "refine"):
+        if noted[stage]:
+            seed = noted[stage].get("seed")
+            commands.append(f"d2sfm {stage}{of_database}" + (f" --seed {seed}" if seed else ""))
+    return [*commands, f"d2sfm reconstruct{of_database}"]
+
+
+def _value(value: object) -> str:
+    """A setting as text; of a path only the last part, as pages are passed on."""
+    if isinstance(value, list):
+        return ", ".join(map(_value, value))
+    text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return shown(Path(text).name if text.startswith(("/", "~")) or "\\" in text else text)
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for name in LIBRARIES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found

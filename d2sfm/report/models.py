@@ -1,0 +1,98 @@
+"""The models that a page is about, as they lie on the disk, and what is drawn of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+from d2sfm.colmap import model_files, read_model
+from d2sfm.georeference.writers import TRANSFORM
+from d2sfm.mapping.quality import ModelStatistics, statistics
+from d2sfm.plots.cameras import level_axes
+from d2sfm.report.georeferenced import Place, read_place
+from d2sfm.report.observations import Observations, observations
+
+MODELS, GEOREFERENCED = "sparse", "georeferenced"  # folders of what d2sfm run writes
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model, and what is computed of it once."""
+
+    label: str
+    model: pycolmap.Reconstruction
+    place: Place | None = None  # where it is on Earth
+    observations: Observations = field(init=False)
+    statistics: ModelStatistics = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "observations", observations(self.model))
+        object.__setattr__(self, "statistics", statistics(self.model))
+
+    @cached_property
+    def images(self) -> Mapping[str, pycolmap.Image]:
+        """Registered images by name."""
+        return {self.model.images[each].name: self.model.images[each] for each in self.observations.image_ids}
+
+    @cached_property
+    def level(self) -> np.ndarray:
+        """Right, ahead and up of the world, [3, 3] rows: of a georeferenced model its own axes."""
+        if self.place is not None:
+            return np.eye(3)
+        rotations = [image.cam_from_world().rotation.matrix() for image in self.images.values()]
+        return level_axes(np.reshape(rotations, (-1, 3, 3)))
+
+    @property
+    def unit(self) -> str:
+        """Of its coordinates: "m", or empty where the size of the scene is not known."""
+        return "m" if self.place is not None and self.place.is_metric else ""
+
+
+def find_models(path: Path | None) -> dict[str, Path]:
+    """Folders of models by their labels, the one to begin with first.
+
+    path: a model, beside which the numbered ones of the same run are taken; a folder of numbered models; the output of
+    d2sfm run. None, or a folder of the last two kinds without models, where nothing was reconstructed. Raises
+    FileNotFoundError where there is no such folder, ValueError where it is a file or a folder of other things.
+    """
+    if path is None:
+        return {}
+    if not path.exists():
+        raise FileNotFoundError(f"no folder {path}: expected a COLMAP model, or a folder of numbered models")
+    if not path.is_dir():
+        raise ValueError(f"{path} is a file, expected the folder of a COLMAP model")
+    if model_files(path):
+        beside = _numbered(path.parent) if path.name.isdecimal() else {}
+        return {path.resolve().name: path, **beside}
+    found = _numbered(path) or _numbered(path / MODELS)
+    placed = path / GEOREFERENCED
+    if found and model_files(placed):
+        found = {GEOREFERENCED: placed, **found}
+    others = [each.name for each in path.iterdir() if not each.name.startswith(".")]
+    if not found and others and not (path / "run.toml").exists():
+        raise ValueError(f"{path} holds no COLMAP model: expected cameras, images and points3D, or folders 0, 1, ...")
+    return found
+
+
+def read_models(folders: Mapping[str, Path]) -> list[Model]:
+    """The models of these folders. Raises as ``read_model`` and ``read_place``."""
+    return [
+        Model(label, read_model(folder), read_place(folder / TRANSFORM) if (folder / TRANSFORM).exists() else None)
+        for label, folder in folders.items()
+    ]
+
+
+def _numbered(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    found = [each for each in folder.iterdir() if each.name.isdecimal() and model_files(each)]
+    return {each.name: each for each in sorted(found, key=lambda each: int(each.name))}
+
+
+def beside(path: Path | None, name: Path) -> Path | None:
+    """The file of a name in the current folder, or in the nearest of the model's folder and the two around it."""
+    around = [] if path is None else [path, *path.resolve().parents[:2]]
+    return next((folder / name for folder in (Path(), *around) if (folder / name).is_file()), None)

@@ -1,0 +1,156 @@
+"""The page: whatever stands in names and EXIF data is text, nothing leads out of it, and what is to stay out does."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+from support.placed_model import write_given, write_positions
+from support.reported import HOSTILE, write_reported
+
+from d2sfm.cli import main
+from d2sfm.report.models import find_models
+from d2sfm.report.names import shown, shown_name
+from d2sfm.report.pictures import MOST_BYTES, read_pictures
+from d2sfm.report.report import write_report
+
+
+class Parsed(HTMLParser):
+    """Elements with their attributes, scripts, and texts in elements of a kind."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.scripts, self.names, self._open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "script":
+            self.scripts.append((self.elements[-1][1], data))
+        elif self._open and self._open[-1] == "bdi":
+            self.names.append(data)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    return write_reported(tmp_path_factory.mktemp("hostile"), HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def page(hostile):
+    output = hostile.folder / "report.html"
+    result = write_report(hostile.model, output, database=hostile.database, images=hostile.photographs)
+    text = output.read_text(encoding="utf-8")
+    assert (result.images, result.total, result.bytes) == (5, 6, len(text.encode()))
+    return text
+
+
+def test_names_and_exif_are_text_and_no_script_but_ours_runs(page):
+    parsed = Parsed(page)
+    assert {tag for tag, _ in parsed.elements}.isdisjoint({"img", "iframe", "link", "object", "embed"})
+    assert not any(name.startswith("on") for _, attributes in parsed.elements for name in attributes)
+    data = json.loads(next(text for attributes, text in parsed.scripts if attributes.get("id") == "data"))
+    assert sorted(each["name"] for each in data["photographs"]) == sorted(map(shown, HOSTILE))
+    assert set(map(shown, HOSTILE)) <= set(parsed.names)
+    told = dict(data["photographs"][0]["facts"])
+    assert told["camera"] == "<b>Maker</b>\\u202e</script>"
+    policy = next(each["content"] for tag, each in parsed.elements if tag == "meta" and "content" in each)
+    ours = [text for attributes, text in parsed.scripts if "id" not in attributes]
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in ours]
+    assert re.findall(r"'sha256-([^']+)'", policy) == hashes
+    assert "default-src 'none'" in policy
+    assert "connect-src" not in policy
+    assert "unsafe-eval" not in policy
+    assert "script-src 'sha256-" in policy
+
+
+def test_a_page_has_no_absolute_path_and_leads_nowhere(page, hostile):
+    assert str(hostile.folder) not in page
+    links = [
+        each for _, attributes in Parsed(page).elements for name, each in attributes.items() if name in ("src", "href")
+    ]
+    assert all(link.startswith(("#", "data:")) for link in links if link)
+
+
+@pytest.mark.slow
+def test_thumbnails_stay_out_where_that_is_asked_for(page, hostile, tmp_path):
+    given = {"database": hostile.database, "images": hostile.photographs}
+    write_report(hostile.model, tmp_path / "r.html", **given, thumbnails=False)
+    assert "data:image/jpeg" in page
+    assert "data:image/jpeg" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_thumbnails_are_small_and_upright(hostile, tmp_path):
+    found = read_pictures(hostile.photographs, [*HOSTILE, "gone.jpg", "../db.db"], True)
+    assert set(found) == set(HOSTILE)
+    for picture in found.values():
+        (tmp_path / "a.jpg").write_bytes(picture.jpeg)
+        with Image.open(tmp_path / "a.jpg") as small:
+            assert len(picture.jpeg) <= MOST_BYTES
+            assert small.height > small.width
+            assert not small.getexif()
+
+
+@pytest.mark.slow
+def test_where_it_was_stays_out_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_given(tmp_path / "given")
+    write_positions(tmp_path / "positions.csv")
+    assert main(["georeference", "given", "--positions", "positions.csv"]) == 0
+    assert main(["report", "georeferenced"]) == 0
+    said = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "latitude 46.8" in said
+    assert "How far positions are off" in said
+    assert "east, m" in said
+    assert main(["report", "georeferenced", "--no-locations", "--output", "b.html"]) == 0
+    silent = (tmp_path / "b.html").read_text(encoding="utf-8")
+    assert "latitude" not in silent
+    assert "46.8" not in silent
+    assert "east, m" in silent
+    assert "report: b.html" in capsys.readouterr().out
+
+
+def test_absolute_names_of_other_programs_lose_their_folders():
+    assert shown_name("/home/somebody/photos/a.jpg") == "a.jpg"
+    assert shown_name("sub/a\u2066.jpg") == "sub/a\\u2066.jpg"
+
+
+def test_models_are_found_with_those_beside_them(hostile, tmp_path):
+    for name in ("1", "10", "2"):
+        (tmp_path / "sparse" / name).mkdir(parents=True)
+        for path in hostile.model.iterdir():
+            (tmp_path / "sparse" / name / path.name).write_bytes(path.read_bytes())
+    assert list(find_models(tmp_path / "sparse" / "2")) == ["2", "1", "10"]
+    assert list(find_models(tmp_path / "sparse")) == list(find_models(tmp_path)) == ["1", "2", "10"]
+    (tmp_path / "empty").mkdir()
+    assert find_models(tmp_path / "empty") == find_models(None) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gone"], "no folder gone: expected a COLMAP model"),
+        (["notes.txt"], "notes.txt is a file, expected the folder of a COLMAP model"),
+        (["."], "holds no COLMAP model"),
+        ([], "there is nothing to report: neither a model nor a database with photographs"),
+        (["--output", "a.pdf"], "pages are written as .html, found a.pdf"),
+        (["--output", "gone/a.html"], "gone/a.html can't be written"),
+    ],
+)
+def test_what_can_not_be_is_refused_in_a_line(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no model")
+    assert main(["report", *arguments]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"]
