@@ -51,6 +51,7 @@ _PUBLIC = {
     "show.image": "show_image",
     "show.pairs": "show_pairs",
     "show.track": "show_track",
+    "show.model": "show_model",
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",
