@@ -21,6 +21,7 @@ from d2sfm.localization.outcome import NotPlaced, Pose
 from d2sfm.localization.outputs import draw, short_names, write_model, write_poses
 from d2sfm.localization.queries import Queries, find_queries, read_cameras
 from d2sfm.mapping.model_files import require_replaceable
+from d2sfm.notebook import Displayed
 from d2sfm.options import LocalizationOptions, MapCacheOptions
 from d2sfm.pairs.pair_files import read_candidates
 from d2sfm.photographs.headers import read_header
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalizationSummary:
+class LocalizationSummary(Displayed):
     """What a run placed."""
 
     queries: int

@@ -34,6 +34,7 @@ from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.transcription import Transcription, transcribed
 from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.text import first_of, printable
 
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtensionResult:
+class ExtensionResult(Displayed):
     """What was placed in a model, and what was not."""
 
     model: Path  # folder
@@ -65,6 +66,11 @@ class ExtensionResult:
         done = f"{len(self.added)} images added" if self.added or self.not_placed else "nothing to add"
         text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
         return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        return model_png(self.model)
 
 
 def extend_model(

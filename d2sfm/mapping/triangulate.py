@@ -29,6 +29,7 @@ from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
 from d2sfm.system import require_room
@@ -39,7 +40,7 @@ _NamedErrors = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TriangulationResult:
+class TriangulationResult(Displayed):
     """What a run wrote and saw."""
 
     model: Path | None  # folder, None where no point was found
@@ -59,6 +60,11 @@ class TriangulationResult:
         if self.model is None:
             return f"{text}\nno point could be triangulated from {self.images} images"
         return f"{table([self.statistics], self.images, [self.model.name])}\n{text}, in {self.model}"
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        return self.model and model_png(self.model)
 
 
 def triangulate(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from d2sfm.notebook import Displayed
 from d2sfm.options import PreparationOptions
 from d2sfm.photographs.headers import UnreadFormat, read_header
 from d2sfm.preparation import raw, stills
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class PreparationSummary:
+class PreparationSummary(Displayed):
     """What a run did. ``skipped`` holds the reason for each file that could not be used, ``remarks`` what is wrong with
     videos of which frames were taken, all the same."""
 

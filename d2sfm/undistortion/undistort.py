@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from d2sfm import __version__
 from d2sfm.colmap import model_files, quiet_pycolmap, read_model
+from d2sfm.notebook import Displayed
 from d2sfm.options import Layout, MaskOptions, PhotographOptions, UndistortionOptions
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.reading import list_photographs
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class UndistortionSummary:
+class UndistortionSummary(Displayed):
     """What a run did. ``skipped`` holds the reason for each image of the model that could not be used."""
 
     output: Path

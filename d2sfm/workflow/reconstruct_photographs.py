@@ -20,6 +20,7 @@ from d2sfm.mapping.extend import ExtensionResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
+from d2sfm.notebook import Displayed
 from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
@@ -57,7 +58,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
+class RunResult(Displayed):
     """What the stages did. A stage that had nothing to do is None."""
 
     photographs: Path  # folder
@@ -92,6 +93,12 @@ class RunResult:
         made = [self.extension or self.reconstruction, self.georeference, self.undistortion, self.report]
         lines = [*made, self._sentence()]
         return "\n".join(str(line) for line in lines if line is not None)
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        model = _best(self.extension, self.reconstruction)
+        return model and model_png(model)
 
     def _sentence(self) -> str:
         if (model := _best(self.extension, self.reconstruction)) is None:

@@ -25,6 +25,7 @@ def scene(tmp_path, monkeypatch):
         (["image", "a.png", "--light"], "image-a.png.png"),
         (["pairs"], "pairs.png"),
         (["track", "2"], "track-2.png"),
+        (["model", "sparse/0", "--output", "here.png"], "here.png"),
     ],
 )
 def test_each_kind_writes_a_picture_here_and_tells_its_name(scene, capsys, arguments, file):
@@ -53,6 +54,10 @@ def test_results_for_programs(scene, capsys):
         (["image", "a.png", "--model", "nowhere"], "no COLMAP model in nowhere"),
         (["track", "77"], "sparse/0 has no point 77"),
         (["pairs", "--database", "none.db"], "no database none.db"),
+        (["model", "nowhere"], "no folder nowhere"),
+        (["model", "--serve", "--output", "a.html"], "--serve writes no file"),
+        (["model", "--no-browser"], "--no-browser goes with --serve"),
+        (["model", "--light"], "--light is for .png"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(scene, capsys, arguments, message):
@@ -67,7 +72,7 @@ def test_what_is_wrong_is_told_in_a_line(scene, capsys, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show"], "expected a command: keypoints, matches, image, pairs and track"),
+        (["show"], "expected a command: keypoints, matches, image, pairs, track and model"),
         (["show", "keypionts", "a"], "'keypionts' is none of its commands: did you mean keypoints?"),
         (["show", "pairs", "--model", "x"], "--model is an option of d2sfm show image and track, not of this command"),
         (["show", "track", "a"], "expected a whole number, found 'a'"),
@@ -77,6 +82,31 @@ def test_wrong_arguments(capsys, arguments, message):
     with pytest.raises(SystemExit):
         main(arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_model_is_a_page_that_turns(scene, capsys):
+    assert main(["show", "model"]) == 0
+    assert capsys.readouterr().out == "show: model 0: 3 images; in model.html\n"
+    assert "three" in (scene / "model.html").read_text()
+
+
+@pytest.mark.slow
+def test_serving_ends_with_ctrl_c(scene, capsys, monkeypatch):
+    """Without a display no browser is asked for; the address and the way to it from elsewhere are told."""
+
+    def interrupted(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("socketserver.BaseServer.serve_forever", interrupted)
+    monkeypatch.setattr("webbrowser.open", lambda address: pytest.fail("opened a browser"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["show", "model", "--serve"]) == 0
+    at, elsewhere = capsys.readouterr().err.splitlines()
+    port = at.partition("127.0.0.1:")[2].partition("/")[0]
+    assert f"ssh -L {port}:127.0.0.1:{port} " in elsewhere
+    assert not (scene / "model.html").exists()
 
 
 @pytest.mark.slow
