@@ -7,7 +7,8 @@
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
 Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
-Beside them: formats, exchange, evaluation, plots, show, demo; options and commands. Features, a whole stage:
+Beside them: formats, exchange, bridge, evaluation, plots, show, report, demo; options and commands. A photograph's
+features, a whole stage:
 
     from d2sfm import Extractor, extract_to_database
     features = Extractor().extract("photo.jpg")

@@ -19,12 +19,10 @@ class Displayed:
     def _repr_html_(self) -> str:
         has_sentence = type(self).__str__ is not object.__str__
         text = f'<pre style="white-space: pre-wrap">{_escaped(str(self))}</pre>' if has_sentence else ""
-        rows = [(name, _told(getattr(self, name))) for name in members(type(self))]
-        table = "".join(
-            f"<tr><th>{_escaped(name)}</th><td>{_escaped(value)}</td></tr>" for name, value in rows if value
-        )
+        told = {name: _told(getattr(self, name)) for name in members(type(self))}
+        rows = [f"<tr><th>{name}</th><td>{_escaped(value)}</td></tr>" for name, value in told.items() if value]
         opened = "" if has_sentence else " open"
-        details = f"<details{opened}><summary>{type(self).__name__}</summary><table>{table}</table></details>"
+        details = f"<details{opened}><summary>{type(self).__name__}</summary><table>{''.join(rows)}</table></details>"
         return f"{_image(self._picture())}{text}{details}"
 
     def _picture(self) -> bytes | None:
