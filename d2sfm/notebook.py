@@ -20,9 +20,10 @@ class Displayed:
         has_sentence = type(self).__str__ is not object.__str__
         text = f'<pre style="white-space: pre-wrap">{_escaped(str(self))}</pre>' if has_sentence else ""
         told = {name: _told(getattr(self, name)) for name in members(type(self))}
-        rows = [f"<tr><th>{name}</th><td>{_escaped(value)}</td></tr>" for name, value in told.items() if value]
+        cells = [f"<tr><th>{name}</th><td>{_escaped(value)}</td></tr>" for name, value in told.items() if value]
+        rows = "".join(cells)
         opened = "" if has_sentence else " open"
-        details = f"<details{opened}><summary>{type(self).__name__}</summary><table>{''.join(rows)}</table></details>"
+        details = f"<details{opened}><summary>{type(self).__name__}</summary><table>{rows}</table></details>"
         return f"{_image(self._picture())}{text}{details}"
 
     def _picture(self) -> bytes | None:
