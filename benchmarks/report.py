@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -34,7 +35,7 @@ viewer.moving = true;
 const step = (now) => {
   if (last !== null) times.push(now - last);
   last = now;
-  if (left-- === 0) { viewer.moving = false; viewer.showAll(); done(times); return; }
+  if (left-- === 0) { viewer.moving = false; done(times); return; }
   viewer.turn(0.05, 0);
   viewer.controls.update();
   viewer.draw();
@@ -45,36 +46,66 @@ requestAnimationFrame(step);
 DRAWN = "const gl = viewer.renderer.getContext(); viewer.renderer.render(viewer.scene, viewer.eye); gl.finish(); "
 DRAWN += "gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); return viewer.model.first.count"
 
+LEFT = "return Math.min(viewer.points.geometry.drawRange.count, viewer.model.first.count)"
+
 
 def main() -> None:
     """Write, report, look."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--points", type=int, default=500, help="for each image")
+    parser.add_argument("--page", type=Path, default=Path("report.html"), help="to write, or to look at if it is there")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        settings = Settings(images=arguments.images, points=arguments.points)
-        truth = write_synthetic(work / "db.db", settings)
-        add_points(truth, make_world(settings, np.random.default_rng(settings.seed)))
-        (work / "model").mkdir()
-        write_model(truth, work / "model")
-        write_photographs(work / "photos", [image.name for image in truth.images.values()])
-        print(f"{len(truth.images)} images, {truth.num_points3D()} points", flush=True)
-        page = work / "report.html"
-        run = d2sfm(
-            "report", work / "model", "--database", work / "db.db", "--images", work / "photos", "--output", page
-        )
-        print(f"report: {run.cpu_seconds:.0f} CPU s, {run.seconds:.0f} s, peak {run.peak_bytes / 1e9:.1f} GB")
-        print(f"page: {page.stat().st_size / 1e6:.1f} MB")
-        with browser() as driver:
-            driver.set_script_timeout(300)
-            begun = time.perf_counter()
-            opened(driver, page)
-            drawn = driver.execute_script(DRAWN)
-            print(f"loaded and drawn, {drawn} points: {time.perf_counter() - begun:.1f} s")
-            times = driver.execute_async_script(TURN, TURNED)
-            print(f"a picture while turning: median {np.median(times):.0f} ms, longest {max(times):.0f} ms")
+    if not arguments.page.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            report(Path(folder), Settings(images=arguments.images, points=arguments.points), arguments.page)
+    look(arguments.page)
+
+
+def report(work: Path, settings: Settings, page: Path) -> None:
+    """Write the inputs into a folder, and the page."""
+    truth = write_synthetic(work / "db.db", settings)
+    add_points(truth, make_world(settings, np.random.default_rng(settings.seed)))
+    (work / "model").mkdir()
+    write_model(truth, work / "model")
+    write_photographs(work / "photos", [image.name for image in truth.images.values()])
+    print(f"{len(truth.images)} images, {truth.num_points3D()} points", flush=True)
+    given = {"database": work / "db.db", "images": work / "photos", "output": page}
+    run = d2sfm("report", work / "model", *(part for name, path in given.items() for part in (f"--{name}", path)))
+    print(f"report: {run.cpu_seconds:.0f} CPU s, {run.seconds:.0f} s, peak {run.peak_bytes / 1e9:.1f} GB")
+
+
+def look(page: Path) -> None:
+    """Load it and turn the view."""
+    print(f"page: {page.stat().st_size / 1e6:.1f} MB")
+    with browser() as driver:
+        driver.set_script_timeout(300)
+        root = driver.service.process.pid
+        begun, cpu = time.perf_counter(), cpu_seconds(root)
+        opened(driver, page)
+        drawn = driver.execute_script(DRAWN)
+        taken = cpu_seconds(root) - cpu
+        print(f"loaded and drawn, {drawn} points: {time.perf_counter() - begun:.1f} s, {taken:.1f} CPU s")
+        cpu = cpu_seconds(root)
+        times = driver.execute_async_script(TURN, TURNED)
+        taken = (cpu_seconds(root) - cpu) / TURNED
+        print(f"a picture while turning: median {np.median(times):.0f} ms, longest {max(times):.0f} ms", end="")
+        print(f", {1000 * taken:.0f} CPU ms, at the end of {driver.execute_script(LEFT)} points")
+
+
+def cpu_seconds(root: int) -> float:
+    """Processor time of a process and all below it, as far as they are there."""
+    parents, ticks = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            numbers = path.read_text().rpartition(")")[2].split()
+            parents[int(path.parent.name)] = int(numbers[1])
+            ticks[int(path.parent.name)] = int(numbers[11]) + int(numbers[12])
+    below, new = set(), {root}
+    while new:
+        below |= new
+        new = {pid for pid, parent in parents.items() if parent in new} - below
+    return sum(ticks.get(pid, 0) for pid in below) / os.sysconf("SC_CLK_TCK")
 
 
 def add_points(model: pycolmap.Reconstruction, world: World) -> None:

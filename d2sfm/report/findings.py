@@ -53,7 +53,7 @@ def verdict(facts: Facts, found: Sequence[Finding]) -> tuple[str, str]:
     if facts.placed_share < HALF:
         return "bad", "Most photographs are missing"
     is_incomplete = facts.placed_share < MUCH_PLACED
-    is_weak = sum(finding.level == "warn" for finding in found) > bool(facts.missing)
+    is_weak = sum(finding.level in ("warn", "bad") for finding in found) > bool(facts.missing)
     if is_incomplete or is_weak:
         return (
             "warn",
@@ -186,7 +186,11 @@ def _focal(facts: Facts) -> list[Finding]:
 
 def _tracks(facts: Facts) -> list[Finding]:
     first = facts.models[0].statistics
-    if not first.points or first.track_length >= SHORT_TRACKS:
+    if not first.points:
+        return [
+            Finding("bad", Markup("The model has no points, which alone would show whether it is right."), "points")
+        ]
+    if first.track_length >= SHORT_TRACKS:
         return []
     text = Markup("{:.0%} of the points are seen by two photographs only, which nothing checks.")
     return [Finding("warn", text.format(1 - first.points_of_three / first.points), "points")]

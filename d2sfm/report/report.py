@@ -182,9 +182,10 @@ def _fields(facts: Facts, number: int) -> tuple[list[tuple[str, Markup]], int]:
     """Residuals over the picture, of all cameras together first, then of those that leave most; how many are left."""
     cameras: list[Camera] = [each for each in facts.cameras[number] if len(each.lens.means)]
     cameras.sort(key=lambda each: -each.lens.systematic_px)
-    shown_first = [("all cameras", facts.pooled[number])] if facts.pooled[number] is not None else []
-    shown_first += [(f"camera {each.camera_id} ({each.kind})", each.lens) for each in cameras[:MOST_FIELDS]]
-    return [(title, charts.residual_field(lens)) for title, lens in shown_first], max(0, len(cameras) - MOST_FIELDS)
+    pooled, left = facts.pooled[number], max(0, len(cameras) - MOST_FIELDS)
+    chosen = [("all cameras", pooled)] if pooled is not None and len(pooled.means) else []
+    chosen += [(f"camera {each.camera_id} ({each.kind})", each.lens) for each in cameras[:MOST_FIELDS]]
+    return [(title, charts.residual_field(lens)) for title, lens in chosen], left
 
 
 def _median(values: np.ndarray) -> float | None:

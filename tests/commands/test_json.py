@@ -158,6 +158,13 @@ def test_prepare(work, run):
     assert prepared["sources"]["photographs"]["0.png"] == "photographs/0.png"
 
 
+@pytest.mark.slow
+def test_report(work, run):
+    found = run("report", "--verbose", "--images", "photographs")["results"]["report"]
+    assert (found["output"], found["images"], found["total"]) == ("report.html", 0, 3)
+    assert found["verdict"] == "Nothing could be reconstructed"
+
+
 def test_undistort(tmp_path, run):
     write_dotted_scene(tmp_path, FEW)
     (tmp_path / "photos/b.png").unlink()

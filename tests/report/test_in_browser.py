@@ -17,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from support.browser import browser, complaints, missing, opened
 
+DASH = "\u2013"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
 
@@ -51,8 +52,10 @@ def test_the_page_says_what_the_model_says_and_does_what_it_offers(made, driver)
     facts = gather(find_models(reported.model), reported.database)
     opened(driver, page)
     assert f"{len(facts.models[0].images)} of 6 photographs" in driver.find_element(By.ID, "summary").text
-    assert column(driver, 6) == ["–" if each.points is None else f"{each.points:,}" for each in facts.photographs]
-    assert column(driver, 7) == ["–" if each.error_px is None else f"{each.error_px:.2f}" for each in facts.photographs]
+    assert column(driver, 6) == [DASH if each.points is None else f"{each.points:,}" for each in facts.photographs]
+    assert column(driver, 7) == [
+        DASH if each.error_px is None else f"{each.error_px:.2f}" for each in facts.photographs
+    ]
     assert "agrees with no image of the model" in column(driver, 1)[5]
 
     # Sorted by points, largest first, then smallest; what is not known comes last both times.
@@ -60,7 +63,7 @@ def test_the_page_says_what_the_model_says_and_does_what_it_offers(made, driver)
     button = driver.find_element(By.XPATH, "//table[@id='photographs']//th[7]/button")
     for expected in (known, known[::-1]):
         button.click()
-        assert column(driver, 6) == [*(f"{each:,}" for each in expected), "–"]
+        assert column(driver, 6) == [*(f"{each:,}" for each in expected), DASH]
 
     # A camera chosen in the list is told of and marked in the view and in the table.
     assert driver.execute_script("return viewer.model.first.count") == len(facts.models[0].observations.xyz)
@@ -84,7 +87,7 @@ def test_the_page_says_what_the_model_says_and_does_what_it_offers(made, driver)
         told = driver.find_element(By.ID, "pair").text
         [index] = [k for k in range(15) if (facts.pairs.a[k], facts.pairs.b[k]) == (a, b)]
         verified, matches = facts.pairs.verified[index], facts.pairs.matches[index]
-        assert f"{a}.jpg – {b}.jpg" in told
+        assert f"{a}.jpg {DASH} {b}.jpg" in told
         assert (f"{verified} verified matches of {matches}" if verified else "not verified") in told
 
     driver.find_element(By.ID, "only").click()
@@ -105,7 +108,7 @@ def test_names_of_any_kind_are_shown_as_text(made, driver):
         name = driver.execute_script("return photographs[arguments[0]].name", row)
         card = driver.find_element(By.ID, "card")
         assert card.find_element(By.TAG_NAME, "h3").text == name
-        assert "<b>Maker</b>\\u202e</script>" in card.text
+        assert '<b>Maker</b>"</script>' in card.text
         driver.execute_script(
             "document.getElementById('matrix').dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight'}))"
         )

@@ -6,12 +6,15 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.placed_model import write_given, write_positions
-from support.reported import HOSTILE, write_reported
+from support.reported import HOSTILE, MAKER, write_reported
 
 from d2sfm.cli import main
+from d2sfm.demo.scene import arc_of_views
+from d2sfm.demo.show import truth_model
 from d2sfm.report.models import find_models
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.pictures import MOST_BYTES, read_pictures
@@ -63,7 +66,7 @@ def test_names_and_exif_are_text_and_no_script_but_ours_runs(page):
     assert sorted(each["name"] for each in data["photographs"]) == sorted(map(shown, HOSTILE))
     assert set(map(shown, HOSTILE)) <= set(parsed.names)
     told = dict(data["photographs"][0]["facts"])
-    assert told["camera"] == "<b>Maker</b>\\u202e</script>"
+    assert told["camera"] == MAKER
     policy = next(each["content"] for tag, each in parsed.elements if tag == "meta" and "content" in each)
     ours = [text for attributes, text in parsed.scripts if "id" not in attributes]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in ours]
@@ -83,11 +86,13 @@ def test_a_page_has_no_absolute_path_and_leads_nowhere(page, hostile):
 
 
 @pytest.mark.slow
-def test_thumbnails_stay_out_where_that_is_asked_for(page, hostile, tmp_path):
-    given = {"database": hostile.database, "images": hostile.photographs}
-    write_report(hostile.model, tmp_path / "r.html", **given, thumbnails=False)
+def test_thumbnails_stay_out_where_that_is_asked_for(page, hostile, tmp_path, capsys):
+    output = tmp_path / "r.html"
+    given = ["--database", str(hostile.database), "--images", str(hostile.photographs), "--output", str(output)]
+    assert main(["report", str(hostile.model), *given, "--no-thumbnails", "--quiet"]) == 0
     assert "data:image/jpeg" in page
-    assert "data:image/jpeg" not in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "data:image/jpeg" not in output.read_text(encoding="utf-8")
+    assert capsys.readouterr().out == ""
 
 
 def test_thumbnails_are_small_and_upright(hostile, tmp_path):
@@ -118,6 +123,18 @@ def test_where_it_was_stays_out_where_that_is_asked_for(tmp_path, monkeypatch, c
     assert "46.8" not in silent
     assert "east, m" in silent
     assert "report: b.html" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_model_without_points_has_a_page(count, tmp_path):
+    model = truth_model(arc_of_views(np.zeros(3), count, distance_m=5.0))
+    (tmp_path / "model").mkdir()
+    model.write(tmp_path / "model")
+    result = write_report(tmp_path / "model", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (result.images, result.total) == (count, count)
+    assert f"{count} of {count} photographs have a place in the model, with 0 points." in text
 
 
 def test_absolute_names_of_other_programs_lose_their_folders():

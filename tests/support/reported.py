@@ -17,7 +17,7 @@ HOSTILE = (
     "bell\x07\x1b[31m\nnext.jpg",
     "{{ 7 * 7 }} شارع.jpg",
 )
-MAKER = "<b>Maker</b>\u202e</script>"
+MAKER = '<b>Maker</b>"</script>'
 
 
 class Reported(NamedTuple):

@@ -11,7 +11,8 @@ from support.small_scene import write_small_scene
 
 from d2sfm.cli import main
 from d2sfm.colmap import read_model
-from d2sfm.database import MatchStore
+from d2sfm.database import MatchStore, create_database
+from d2sfm.workflow.afterwards import report_all
 
 pytestmark = [pytest.mark.usefixtures("narrow_network"), pytest.mark.slow]
 
@@ -34,6 +35,7 @@ def write_positions_of(database):
             colmap.write_pose_prior(prior)
 
 
+@pytest.mark.usefixtures("with_report")
 def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_small_scene(tmp_path / "photos")
@@ -48,9 +50,17 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     assert found["reconstruction"]["models"] == ["photos-model/sparse/0"]
     assert "enabled = true" in (tmp_path / "photos-model" / "run.toml").read_text()
     write_positions_of(tmp_path / "photos-model" / "db.db")
+    # The report is of the model at its place, and tells the times of both runs.
     assert main(["run", "photos", "--config", "up.toml", "--undistort", "nerfstudio"]) == 0
     said = capsys.readouterr()
     assert "georeference: photos-model/georeferenced is in metres east, north and up" in said.out
+    assert "report: photos-model/report.html" in said.out
+    page = (tmp_path / "photos-model" / "report.html").read_text(encoding="utf-8")
+    assert "How far positions are off" in page
+    assert "d2sfm run photos --config run.toml" in page
+    times = json.loads((tmp_path / "photos-model" / "times.json").read_text())
+    assert {"extract", "match", "refine", "reconstruct"} <= times.keys()
+    assert all(f"<dt>{stage}</dt>" in page for stage in times)
     centres = {
         image.name: image.projection_center()
         for image in read_model(tmp_path / "photos-model" / "georeferenced").images.values()
@@ -60,3 +70,13 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     transforms = json.loads((tmp_path / "photos-model" / "nerfstudio" / "transforms.json").read_text())
     for frame in transforms["frames"]:
         assert frame["transform_matrix"][0][3] == pytest.approx(centres[Path(frame["file_path"]).name][0])
+
+
+@pytest.mark.usefixtures("with_report")
+def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
+    create_database(tmp_path / "db.db")
+    (tmp_path / "run.toml").write_text("")
+    page, reason = report_all(tmp_path / "photos", tmp_path / "db.db", tmp_path)
+    assert page is None
+    assert reason == {"report": "there is nothing to report: neither a model nor a database with photographs"}
+    assert "no report: there is nothing to report" in caplog.text
