@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.demo.pictures import draw
 from d2sfm.demo.rendering import photograph, render
@@ -32,6 +31,7 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.plots.canvas import save_image
+from d2sfm.progress import Bar
 from d2sfm.refinement.refine import refine_database
 from d2sfm.text import aligned
 
@@ -113,7 +113,7 @@ def truth_model(cameras: list[Camera]) -> pycolmap.Reconstruction:
 
 def _take_photographs(folder: Path, scene: Scene, cameras: list[Camera], seed: int, progress: bool) -> None:
     generator = np.random.default_rng(seed)
-    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
+    for camera in Bar(cameras, desc="render", unit="view", disable=not progress):
         save_image(folder / camera.name, photograph(render(scene, camera).image, generator))
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.colmap import read_model
 from d2sfm.database import MatchStore, exclusive, read_frames, read_rigs
@@ -36,6 +35,7 @@ from d2sfm.mapping.transcription import Transcription, transcribed
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.progress import Bar
 from d2sfm.text import first_of, printable
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def _grown(
     with MatchStore(given.database) as store:
         found = _transcribed(known, store, given, rigs, frames, called)
         growth = _growth(found, known, store, given, options, adjust)
-        with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
+        with Bar(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
             growth.place(bar.update)
         placed, reasons = growth.placed, why_not(store, given.left_out, growth)
     is_adjusted = adjust and bool(placed) and growth.adjust_all()

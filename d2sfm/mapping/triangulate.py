@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
 from d2sfm.database import FeatureStore, MatchStore, exclusive
@@ -32,6 +31,7 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
+from d2sfm.progress import Bar
 from d2sfm.system import require_room
 
 logger = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def _write_pairs(
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
     used = matched = kept = 0
-    for pair in tqdm(pairs, desc="check", unit="pair", disable=not progress, leave=False):
+    for pair in Bar(pairs, desc="check", unit="pair", disable=not progress, leave=False):
         try:
             matches = store.inlier_matches(*pair)
         except UnusableRow as error:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from d2sfm.notebook import Displayed
 from d2sfm.options import PreparationOptions
 from d2sfm.photographs.headers import UnreadFormat, read_header
@@ -19,6 +17,7 @@ from d2sfm.preparation.origin import not_of, origin_of
 from d2sfm.preparation.picture import Picture, saved_origin
 from d2sfm.preparation.sources import Sources, find_sources
 from d2sfm.preparation.video import take_frames
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
 from d2sfm.text import first_of
 
@@ -86,7 +85,7 @@ def prepare(
     work |= dict.fromkeys(found.raws, partial(_convert, decode=raw.decode))
     work |= dict.fromkeys(found.videos, partial(_prepare_video, options=options))
     paths = found.photographs | found.raws | found.videos
-    for name in tqdm(sorted(work), "prepare", unit="file", disable=not progress):
+    for name in Bar(sorted(work), "prepare", unit="file", disable=not progress):
         try:
             work[name](summary, name, paths[name])
         except (ValueError, FileNotFoundError) as error:
