@@ -24,7 +24,7 @@ class Bar(tqdm):
         """Show where it is; tqdm calls this when it is time, and at the end with an empty text to clear the line."""
         if not self._is_told:
             return super().display(msg, pos)
-        if msg is None:
+        if msg is None and self.n != self.total:  # the end is told by the stage itself
             logger.info("%s", self.line())
         return True
 
