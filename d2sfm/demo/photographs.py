@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.demo.exposure import photograph_by_night
 from d2sfm.demo.night import build_square_by_day_and_night
@@ -15,6 +14,7 @@ from d2sfm.demo.square import CENTRE, build_square
 from d2sfm.models import write_model
 from d2sfm.options import DemoOptions
 from d2sfm.plots.canvas import save_image
+from d2sfm.progress import Bar
 
 DAY_SUFFIX, NIGHT_SUFFIX = "_day.png", "_night.png"
 
@@ -40,7 +40,7 @@ def take_photographs(
         by_day, by_night = build_square_by_day_and_night(options.seed)
     else:
         by_day = by_night = build_square(options.seed)
-    for camera in tqdm(cameras, desc="render", unit="view", disable=not progress):
+    for camera in Bar(cameras, desc="render", unit="view", disable=not progress):
         is_dark = is_by_night(camera.name)
         picture = render(by_night if is_dark else by_day, camera).image
         save_image(

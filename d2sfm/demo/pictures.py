@@ -24,11 +24,9 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
         save_image(output / "keypoints.png", draw_keypoints(image_a, store.read(name_a).keypoints, zoom=2))
     with MatchStore(output / "db.db") as store:
         id_a, id_b = (store.image_ids()[name] for name in (name_a, name_b))
-        matches, inliers = store.matches(id_a, id_b), store.inlier_matches(id_a, id_b)
+        matches, inliers = store.told_matches(id_a, id_b)
         xy_a, xy_b = store.keypoints(id_a)[matches[:, 0]], store.keypoints(id_b)[matches[:, 1]]
-    verified = set(map(tuple, inliers.tolist()))
-    mask = np.array([pair in verified for pair in map(tuple, matches.tolist())], bool)
-    save_image(output / "matches.png", draw_matches(image_a, image_b, xy_a, xy_b, mask, zoom=2))
+    save_image(output / "matches.png", draw_matches(image_a, image_b, xy_a, xy_b, inliers, zoom=2))
 
     model.transform(errors.truth_from_model)
     # Points of two images are the least certain, and blur the houses.

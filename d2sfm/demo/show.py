@@ -20,6 +20,7 @@ from d2sfm.evaluation.poses import PoseErrors, compare_with_truth
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
+from d2sfm.notebook import Displayed
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoResult:
+class DemoResult(Displayed):
     """What the run found; ``errors`` is None where nothing could be reconstructed."""
 
     folder: Path

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.coordinates import hloc_from_image
 from d2sfm.evaluation.homographies import ACCURACY_PX, estimated, pair_figures
@@ -25,6 +24,7 @@ from d2sfm.localization.query import Query, read_query
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.options import ComparisonOptions, Convention, ExtractionOptions, MatchingOptions, Preprocessing, Stretch
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.progress import Bar
 from d2sfm.refinement.refine_matches import align_matches
 
 RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
@@ -82,7 +82,7 @@ def _methods(
     sequences: Sequence[PictureSequence], options: ExtractionOptions, comparison: ComparisonOptions, progress: bool
 ) -> tuple[Method, ...]:
     extractor, found, sift = Extractor(options), defaultdict(dict), defaultdict(dict)
-    for sequence in tqdm(sequences, desc="evaluating", unit="sequence", disable=not progress, leave=False):
+    for sequence in Bar(sequences, desc="evaluating", unit="sequence", disable=not progress, leave=False):
         for name, figures in _of_d2(extractor, sequence, comparison).items():
             found[name][sequence.name] = figures
         if comparison.sift:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, own_features, require_database
 from d2sfm.database.connection import Connection
@@ -25,6 +24,7 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import require_writable, write_pairs
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def _write_features(
         skipped.update(dict.fromkeys(store.torn(), TORN))
     size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
     with FeatureStore(database) as store, created(output / "features.h5", size) if for_hloc else nullcontext() as file:
-        for name in tqdm(names, desc="export", unit="image", disable=not progress):
+        for name in Bar(names, desc="export", unit="image", disable=not progress):
             try:
                 features = store.read(name)
             except UnusableRow as error:
@@ -158,7 +158,7 @@ def _write_matches(
     with MatchStore(database) as store, created(output / "matches.h5", FILE_BYTES + sum(sizes)) as file:
         tiles = in_tiles(pairs)
         descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
-        for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
+        for a, b in Bar(tiles.tolist(), desc="export", unit="pair", disable=not progress):
             try:
                 matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
             except UnusableRow as error:

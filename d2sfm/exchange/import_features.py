@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.coordinates import resize_factor
 from d2sfm.database import FeatureStore, exclusive, require_not_bridged
@@ -28,6 +27,7 @@ from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.options import CameraOptions, Convention, ImportOptions, PhotographOptions, VerificationOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import require_photographs
+from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -132,7 +132,7 @@ class _D2Features(NamedTuple):
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
         counts, source = [], self.source
         with FeatureStore(database) as store:
-            for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
+            for photograph in Bar(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
                     turn = {"orientation": photograph.orientation} if isinstance(source, HlocFeatures) else {}
                     features = source.read(photograph.name, photograph.size, **turn)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.colmap import read_model
 from d2sfm.database import MatchStore, exclusive, read_frames, read_rigs
@@ -35,14 +34,16 @@ from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.transcription import Transcription, transcribed
 from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.progress import Bar
 from d2sfm.text import first_of, printable
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtensionResult:
+class ExtensionResult(Displayed):
     """What was placed in a model, and what was not."""
 
     model: Path  # folder
@@ -70,6 +71,11 @@ class ExtensionResult:
         done = f"{len(self.added)} images added" if self.added or self.not_placed else done
         text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
         return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        return model_png(self.model)
 
 
 def extend_model(
@@ -158,7 +164,7 @@ def _grown(
     with MatchStore(given.database) as store:
         found = _transcribed(known, store, given, rigs, frames, called, others)
         growth = _growth(found, known, store, given, options, adjust)
-        with tqdm(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
+        with Bar(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
             growth.place(bar.update)
             not_joined = join_others(growth, others, bar.update)
         placed, reasons = growth.placed, why_not(store, given.left_out, growth)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from d2sfm.database import (
     FeatureStore,
@@ -35,6 +34,7 @@ from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOpt
 from d2sfm.pairs.arrays import among, in_tiles
 from d2sfm.pairs.pair_files import write_pairs
 from d2sfm.pairs.select import select_pairs
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 from d2sfm.system import processors
 from d2sfm.text import first_of
@@ -214,7 +214,7 @@ def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bo
     results = run_pairs(_tasks(store, work, summary.skipped), work.options, verification, num_threads or processors())
     with (
         closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
-        tqdm(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
+        Bar(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
     ):
         for result in results:
             found = {name: getattr(result, name) for name in ("similarities", "refused", "is_matched")}

@@ -11,8 +11,8 @@ from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from d2sfm.plots.canvas import TEXT, Colour
-from d2sfm.plots.figure import BY_NIGHT, GRID, RECOVERED, TRUE, ink, new_figure, pt, rendered
+from d2sfm.plots.figure import new_figure, pt, rendered
+from d2sfm.plots.palette import BY_NIGHT, DARK, RECOVERED, TRUE, Colour, Theme, ink
 
 SLANTED = 0.58  # share of the picture's width that shows the scene at a slant
 MARGIN_PX = 40
@@ -34,6 +34,7 @@ def draw_cameras(
     true: Poses | None = None,
     by_night: np.ndarray | None = None,
     size: tuple[int, int] = (1600, 760),
+    theme: Theme = DARK,
 ) -> np.ndarray:
     """A reconstruction, seen at a slant and from above: cameras as small pyramids, points in their colours.
 
@@ -55,7 +56,7 @@ def draw_cameras(
     extent = float(np.linalg.norm(high - low))
     wires = [(_pyramids(c, r, 0.033 * extent) @ level, ink(colour), width) for colour, _, width, c, r in groups]
 
-    figure = new_figure(size)
+    figure = new_figure(size, theme)
     across, ahead, upward = np.stack([low + high - extent, low + high + extent], axis=1) / 2  # limits of a cube
     look = {"box_aspect": (1, 1, 1), "computed_zorder": False, "facecolor": "none", **LOOK}
     slanted = figure.add_axes((0, 0, 1, 1), projection="3d", **look)
@@ -68,9 +69,9 @@ def draw_cameras(
         axes.set_axis_off()
         panel = Bbox([[left, 0], [right, size[1]]])
         _fit(axes, framed, panel)
-        _draw(axes, points[near], colours[near], [(_floor(framed), ink(GRID), 1.5), *wires], panel)
+        _draw(axes, points[near], colours[near], [(_floor(framed), ink(theme.grid), 1.5), *wires], panel)
     entries = [(colour, f"{name} ({len(centres)})") for colour, name, _, centres, _ in reversed(groups)]
-    _draw_legend(figure, [*entries, (TEXT, f"{len(points):,} points")])
+    _draw_legend(figure, [*entries, (theme.text, f"{len(points):,} points")], theme)
     return rendered(figure)
 
 
@@ -146,8 +147,8 @@ def _draw(axes: Axes, points: np.ndarray, colours: np.ndarray, wires: list[tuple
         drawn.set_clip_box(panel)
 
 
-def _draw_legend(figure: Figure, entries: list[tuple[Colour, str]]) -> None:
+def _draw_legend(figure: Figure, entries: list[tuple[Colour, str]], theme: Theme) -> None:
     """A line of text for each entry, with a disc of its colour, in the lower left corner."""
     discs = [Line2D([], [], ls="", marker="o", ms=pt(13), color=ink(colour), label=text) for colour, text in entries]
-    look = {"fontsize": pt(20), "labelcolor": ink(TEXT), "frameon": False, "handletextpad": 0, "borderpad": 0}
+    look = {"fontsize": pt(20), "labelcolor": ink(theme.text), "frameon": False, "handletextpad": 0, "borderpad": 0}
     figure.legend(handles=discs, loc="lower left", **look)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from d2sfm.options.training import VALIDATION_SEED, TrainingOptions
+from d2sfm.progress import Bar
 from d2sfm.system import processors
 from d2sfm.training.checkpoints import BEST, Checkpoints, RunState
 from d2sfm.training.dataset import Batch, PairDataset
@@ -148,5 +147,5 @@ class Epochs:
     def _everywhere(self, report: SkipReport) -> SkipReport:
         return SkipReport.together(self.processes.gather(report))
 
-    def _bar(self, title: str, total: int, done: int) -> tqdm:
-        return tqdm(desc=title, total=total, initial=done, unit="step", disable=not self.progress, leave=False)
+    def _bar(self, title: str, total: int, done: int) -> Bar:
+        return Bar(desc=title, total=total, initial=done, unit="step", disable=not self.progress, leave=False)

@@ -10,6 +10,7 @@ import torch
 from d2sfm.files import replacing
 from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import digest, load_weights
+from d2sfm.notebook import Displayed
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
 from d2sfm.training.checkpoints import BEST, LAST, Checkpoints, RunState
 from d2sfm.training.distributed import Processes, joined_processes
@@ -23,7 +24,7 @@ BROKEN = "broken_files.txt"
 
 
 @dataclass(frozen=True)
-class TrainingSummary:
+class TrainingSummary(Displayed):
     """What a run reached; printing it tells the user."""
 
     output: Path

@@ -5,7 +5,7 @@ from support.helpers import share_of
 
 from d2sfm.demo.scene import arc_of_views, look_at
 from d2sfm.plots.cameras import Poses, draw_cameras
-from d2sfm.plots.figure import BY_NIGHT, RECOVERED, TRUE
+from d2sfm.plots.palette import BY_NIGHT, RECOVERED, TRUE
 
 
 def reconstruction(points: int = 400) -> dict:
