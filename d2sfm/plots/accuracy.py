@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from d2sfm.plots.canvas import INLIER, TEXT
-from d2sfm.plots.figure import GRID, RECOVERED, TRUE, ink, new_figure, pt, rendered
+from d2sfm.plots.figure import new_figure, pt, rendered
+from d2sfm.plots.palette import GRID, INLIER, OTHER_KIND, RECOVERED, TEXT, TRUE, ink
 
 PANEL = (440, 420)
-COLOURS = (RECOVERED, INLIER, TRUE, (196, 140, 255))
+COLOURS = (RECOVERED, INLIER, TRUE, OTHER_KIND)
 
 
 def draw_accuracy(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> np.ndarray:
