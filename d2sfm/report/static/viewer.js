@@ -1,6 +1,15 @@
 "use strict";
 // The 3D view of models: cameras among their points (points.js), and which of these is looked at. Needs THREE.
 
+// Whether a graphics processor draws: in software, smooth edges take longer than all the rest.
+function isFast() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  const told = context && context.getExtension("WEBGL_debug_renderer_info");
+  const name = told ? context.getParameter(told.UNMASKED_RENDERER_WEBGL) : "";
+  if (context) context.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 class Viewer {
   // stage: the element to draw in; photographs: [{name, thumbnail}]; onChoose: called with a row, or null.
   constructor(stage, photographs, onChoose) {
@@ -8,7 +17,7 @@ class Viewer {
     this.photographs = photographs;
     this.onChoose = onChoose;
     THREE.ColorManagement.enabled = false; // colours are those of the photographs, as they are
-    this.renderer = new THREE.WebGLRenderer({ antialias: true });
+    this.renderer = new THREE.WebGLRenderer({ antialias: isFast() });
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     const canvas = this.renderer.domElement;
