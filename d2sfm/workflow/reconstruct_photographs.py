@@ -157,7 +157,7 @@ def reconstruct_photographs(
         reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
     model = _best(extension, reconstruction)
     placed, not_done = georeference_first(model, database, output, values)
-    report, no_report = report_all(photographs, database, output)
+    report, no_report = report_all(photographs, database, output, progress)
     names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
