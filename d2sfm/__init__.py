@@ -7,7 +7,8 @@
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
 Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
-Beside them: formats, exchange, evaluation, plots, demo; options and commands. A photograph's features, a whole stage:
+Beside them: formats, exchange, bridge, evaluation, plots, show, report, demo; options and commands. A photograph's
+features, a whole stage:
 
     from d2sfm import Extractor, extract_to_database
     features = Extractor().extract("photo.jpg")
@@ -45,6 +46,13 @@ _PUBLIC = {
     "localization.localizer": "Localizer",
     "localization.outcome": "NotPlaced Pose",
     "localization.localize": "localize",
+    "show.picture": "Picture",
+    "show.keypoints": "show_keypoints",
+    "show.matches": "show_matches",
+    "show.image": "show_image",
+    "show.pairs": "show_pairs",
+    "show.track": "show_track",
+    "show.model": "show_model",
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",

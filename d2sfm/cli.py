@@ -11,6 +11,7 @@ import sys
 
 from d2sfm import __version__
 from d2sfm.commands import (
+    bridge,
     demo,
     evaluate,
     export,
@@ -25,6 +26,7 @@ from d2sfm.commands import (
     refine,
     remove,
     run,
+    show,
     train,
     triangulate,
     undistort,
@@ -32,12 +34,13 @@ from d2sfm.commands import (
 from d2sfm.commands import report as report_page
 from d2sfm.commands.completion import SHELLS, PrintCompletion
 from d2sfm.commands.json_output import PrintSchema, json_output
-from d2sfm.console import Heard, report, show
+from d2sfm.console import Heard, report
+from d2sfm.console import show as print_text
 from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
-AFTERWARDS = (report_page, georeference, undistort, localize, evaluate)
-COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
+AFTERWARDS = (report_page, show, georeference, undistort, localize, evaluate)
+COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 
@@ -59,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         logger.setLevel(before)
     if arguments.json:
         error = heard.errors[-1] if heard.errors else None
-        show(json_output(arguments.command, code, error, heard.warnings, arguments.results))
+        print_text(json_output(arguments.command, code, error, heard.warnings, arguments.results))
     return code
 
 
@@ -84,6 +87,6 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
         return make_parser().parse_args(argv)
     except UsageError as error:
         if "--json" in argv:
-            command = error.program.partition(" ")[2] or None
-            show(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
+            command = next(iter(error.program.split()[1:]), None)
+            print_text(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
         raise

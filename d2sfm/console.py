@@ -32,8 +32,8 @@ def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt:
 
 
 def shows_progress(arguments: argparse.Namespace) -> bool:
-    """Bars are for people who watch: in a log file each step would become a line."""
-    return not arguments.quiet and sys.stderr is not None and sys.stderr.isatty()
+    """Where standard error is no terminal, what is shown is a line now and then, see ``progress``."""
+    return not arguments.quiet and sys.stderr is not None
 
 
 def print_result(arguments: argparse.Namespace, result: object) -> None:

@@ -28,11 +28,11 @@ def json_text(value: Any) -> str:
 
 def schema(kind: Any) -> dict[str, Any]:
     """The JSON Schema (2020-12) of what ``json_text`` makes of values of an annotation."""
-    members, origin, arguments = _members(kind), get_origin(kind) or kind, get_args(kind)
-    if members is not None:
+    named, origin, arguments = members(kind), get_origin(kind) or kind, get_args(kind)
+    if named is not None:
         described = {"title": kind.__name__, "description": cleandoc(kind.__doc__).split("\n\n")[0].replace("\n", " ")}
-        properties = {name: schema(each) for name, each in members.items()}
-        return described | {"type": "object", "properties": properties, "required": list(members)}
+        properties = {name: schema(each) for name, each in named.items()}
+        return described | {"type": "object", "properties": properties, "required": list(named)}
     if origin in (Union, UnionType):
         return {"anyOf": [schema(each) for each in arguments]}
     if issubclass(origin, Mapping):
@@ -54,9 +54,9 @@ def _schema_of_one(kind: type) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """The value made of what the json module writes."""
-    members = _members(type(value))
-    if members is not None:
-        return {name: _plain(getattr(value, name)) for name in members}
+    named = members(type(value))
+    if named is not None:
+        return {name: _plain(getattr(value, name)) for name in named}
     if isinstance(value, Mapping):
         return {_plain(str(key)): _plain(each) for key, each in value.items()}
     if isinstance(value, bool | None):
@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def _members(kind: Any) -> dict[str, Any] | None:
+def members(kind: Any) -> dict[str, Any] | None:
     """Names and annotations of what is told of a class's objects; None where it is none that holds members."""
     if not isinstance(kind, type) or get_args(kind):
         return None

@@ -58,6 +58,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(self.prog, message)
 
     @property
+    def below(self) -> "list[Parser]":
+        """This parser and those of all commands below it."""
+        own = self.commands.values() if self._subparsers is not None else ()
+        return [self, *(each for parser in own for each in parser.below)]
+
+    @property
     def options(self) -> dict[str, argparse.Action]:
         """What each long option does, by its name without dashes."""
         return {flag[2:]: each for flag, each in self._option_string_actions.items() if flag.startswith("--")}
@@ -118,7 +124,7 @@ class Parser(argparse.ArgumentParser):
         if otherwise is not None:
             return f"{flag} is none of its options: here that is {otherwise}"
         if others and flag.startswith("--"):
-            return f"{flag} is an option of {self.prog.partition(' ')[0]} {_listed(others)}, not of this command"
+            return f"{flag} is an option of {self.prog.rpartition(' ')[0]} {_listed(others)}, not of this command"
         if f"no-{plain(flag)}" in self.options:
             return f"{flag} is what it does anyway, which --no-{plain(flag)} turns off"
         meant = nearest(flag, self.options)
@@ -129,10 +135,10 @@ class Parser(argparse.ArgumentParser):
         """End the program where a word is none of the commands."""
         if word in self.commands:
             return
-        elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"))
-        if elsewhere_called:
+        elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"), "")
+        if elsewhere_called.partition(" ")[0] in self.commands:
             hint = f": {self.prog} {elsewhere_called} does that"
-        elif os.path.isdir(word):
+        elif os.path.isdir(word) and "run" in self.commands:
             hint = f": {self.prog} run {shlex.quote(word)} makes a model of the photographs in that folder"
         else:
             hint = did_you_mean(word, [*self.commands, *(f"--{name}" for name in self.options)])

@@ -14,7 +14,7 @@ class PrintCompletion(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         import shtab  # for this alone
 
-        for each in (parser, *parser.commands.values()):
+        for each in parser.below:
             for action in each._actions:
                 if isinstance(action.type, ChoiceOf):
                     action.choices = [choice.value for choice in action.type.kind]

@@ -87,6 +87,17 @@ class MatchStore(ImageReader):
         """
         return self._matches("two_view_geometries", id_a, id_b)
 
+    def told_matches(self, id_a: int, id_b: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ``matches`` of a pair and which of them are ``inlier_matches``, [M, 2] uint32 and [M] bool.
+
+        Inliers that are no matches, as COLMAP's guided matching finds some, are the last ones. Raises as these.
+        """
+        matches, inliers = self.matches(id_a, id_b), self.inlier_matches(id_a, id_b)
+        keys, of_inliers = (each.astype(np.uint64) @ np.array([1 << 32, 1], np.uint64) for each in (matches, inliers))
+        further = ~np.isin(of_inliers, keys)
+        is_inlier = np.isin(np.concatenate([keys, of_inliers[further]]), of_inliers)
+        return np.concatenate([matches, inliers[further]]), is_inlier
+
     def similarities(self, id_a: int, id_b: int) -> np.ndarray | None:
         """Of the descriptors of each of the ``matches`` of a pair, higher is better, [M] float16.
 

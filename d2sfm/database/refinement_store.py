@@ -36,14 +36,18 @@ class RefinementStore(Store):
         """Which of an image's keypoints are where extraction found them, [N] bool: references of tracks, and what was
         not aligned. None that is continued is. Raises RuntimeError as ``keypoints``."""
         keypoints = self.keypoints(image_id)
-        found = np.zeros(len(keypoints), bool)
-        rows = ORIGINALS in tables(self._connection) and self._connection.rows(
-            f"SELECT data FROM {ORIGINALS} WHERE image_id = ? AND length(data) <= ?", (image_id, 16 * len(found))
-        )
-        if rows:
-            original = np.frombuffer(rows[0][0], "<f4").reshape(-1, 4)
-            found[: len(original)] = (original[:, :2] == keypoints[: len(original), :2]).all(axis=1)
+        found, original = np.zeros(len(keypoints), bool), self.originals(image_id)
+        found[: len(original)] = (original[:, :2] == keypoints[: len(original), :2]).all(axis=1)
         return found
+
+    def originals(self, image_id: int) -> np.ndarray:
+        """Keypoints as extraction found them, [M, 4] float32 like the first M of ``keypoints``: the others are
+        continued tracks. M is 0 where they were not refined. Raises RuntimeError as ``keypoints``."""
+        count = len(self.keypoints(image_id))
+        rows = ORIGINALS in tables(self._connection) and self._connection.rows(
+            f"SELECT data FROM {ORIGINALS} WHERE image_id = ? AND length(data) <= ?", (image_id, 16 * count)
+        )
+        return np.frombuffer(rows[0][0] if rows else b"", "<f4").reshape(-1, 4)
 
     def sigmas(self, image_id: int) -> np.ndarray:
         """How sure the positions of an image's keypoints are, [N] float32: predicted standard deviations of those that

@@ -9,6 +9,7 @@ import numpy as np
 from d2sfm.colmap import read_model
 from d2sfm.evaluation.pose_lists import read_poses, require_common
 from d2sfm.evaluation.poses import compare_with_truth, pose_auc, pose_errors
+from d2sfm.notebook import Displayed
 from d2sfm.text import aligned
 
 WITHIN = ((0.25, 2.0), (0.5, 5.0), (5.0, 10.0))  # metres and degrees, of the long-term visual localization benchmark
@@ -17,7 +18,7 @@ MOST_ROWS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseEvaluation:
+class PoseEvaluation(Displayed):
     """Errors of poses. Those of images that have none are infinite (null in JSON); arrays in order of ``names``.
 
     within: share of all within pairs of an error of the centre (in the truth's unit) and of rotation (degrees), by

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from tqdm import tqdm
 
-from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, require_database
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, own_features, require_database
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import TORN, UnusableRow
@@ -25,6 +24,7 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import DescriptorDtype, ExportedMatches, ExportFormat, ExportOptions, OutputType
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import require_writable, write_pairs
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def export_database(
 
     For hloc these are features.h5, matches.h5 and pairs.txt, in place of those that are there; else a file for each
     image, called by its name. Refined keypoints are written where they were moved to. Matching scores are hloc's for
-    nearest neighbours.
+    nearest neighbours. Of a bridged database D2's features and matches are written, with indices of their own.
 
     Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no features of
     d2sfm, ValueError where a name or a match does not fit into the layout,
@@ -62,25 +62,25 @@ def export_database(
     """
     database, output, options = Path(database), Path(output), options or ExportOptions()
     require_database(database)
-    with exclusive(database):
-        names = _names(database)
+    with exclusive(database), own_features(database) as source:
+        names = _names(source)
         with_matches = options.format is ExportFormat.HLOC and options.matches is not ExportedMatches.NONE
         if with_matches:
             require_distinct(names)
             require_writable(names)
-            warn_of_unfinished(database, "the files" if options.matches is ExportedMatches.VERIFIED else None)
+            warn_of_unfinished(source, "the files" if options.matches is ExportedMatches.VERIFIED else None)
         try:
             output.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"{output} is no folder, and none can be made there: a file is in the way") from None
         skipped = Skipped()
-        keypoints = _write_features(database, output, names, options, skipped, progress)
+        keypoints = _write_features(source, output, names, options, skipped, progress)
         names = [name for name in names if name not in skipped]
         found = {"images": len(names), "keypoints": keypoints, "output": output, "skipped": skipped}
         if not with_matches:
             _warn_of_others(output)
             return ExportSummary(**found)
-        pairs, matches = _write_matches(database, output, set(names), options.matches, skipped, progress)
+        pairs, matches = _write_matches(source, output, set(names), options.matches, skipped, progress)
         return ExportSummary(**found, pairs=pairs, matches=matches)
 
 
@@ -113,7 +113,7 @@ def _write_features(
         skipped.update(dict.fromkeys(store.torn(), TORN))
     size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
     with FeatureStore(database) as store, created(output / "features.h5", size) if for_hloc else nullcontext() as file:
-        for name in tqdm(names, desc="export", unit="image", disable=not progress):
+        for name in Bar(names, desc="export", unit="image", disable=not progress):
             try:
                 features = store.read(name)
             except UnusableRow as error:
@@ -158,7 +158,7 @@ def _write_matches(
     with MatchStore(database) as store, created(output / "matches.h5", FILE_BYTES + sum(sizes)) as file:
         tiles = in_tiles(pairs)
         descriptors = LruCache(store.descriptors, DESCRIPTOR_CACHE_BYTES)
-        for a, b in tqdm(tiles.tolist(), desc="export", unit="pair", disable=not progress):
+        for a, b in Bar(tiles.tolist(), desc="export", unit="pair", disable=not progress):
             try:
                 matches = store.inlier_matches(a, b) if only_verified else store.matches(a, b)
             except UnusableRow as error:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, exclusive
+from d2sfm.database import FeatureStore, exclusive, require_not_bridged
 from d2sfm.exchange.import_keypoints import OtherKeypoints, descriptor_size, require_inside
 from d2sfm.exchange.import_pairs import import_pairs
 from d2sfm.extraction.folder import check_cameras, import_folder, open_database, remove_skipped
@@ -28,6 +27,7 @@ from d2sfm.formats.hloc_matches import HlocMatches
 from d2sfm.options import CameraOptions, Convention, ImportOptions, PhotographOptions, VerificationOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import require_photographs
+from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -97,6 +97,7 @@ def import_features(
         check_cameras(cameras, names)
         wanted = _wanted(source, names, matches, options, summary)
         open_database(database, cameras)
+        require_not_bridged(database, "import")
         without = wanted.pending(database, names)
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]
@@ -131,7 +132,7 @@ class _D2Features(NamedTuple):
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
         counts, source = [], self.source
         with FeatureStore(database) as store:
-            for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
+            for photograph in Bar(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
                     turn = {"orientation": photograph.orientation} if isinstance(source, HlocFeatures) else {}
                     features = source.read(photograph.name, photograph.size, **turn)

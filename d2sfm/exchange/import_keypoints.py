@@ -7,7 +7,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.coordinates import Size
 from d2sfm.database import FeatureStore, ForeignStore, outdated_images
@@ -16,6 +15,7 @@ from d2sfm.formats.hloc_features import HlocFeatures
 from d2sfm.formats.hloc_keypoints import OUTSIDE_PX
 from d2sfm.options import Convention, ImportOptions
 from d2sfm.photographs.photograph import Photograph
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 
@@ -58,7 +58,7 @@ class OtherKeypoints:
         if photographs:
             logger.warning("%s: keypoints and matches come without, d2sfm match and refine refuse them", self._what)
         with ForeignStore(database) as store:
-            for photograph in tqdm(photographs, desc="import", unit="image", disable=not progress):
+            for photograph in Bar(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
                     xy = self._source.positions(photograph.name, photograph.size, photograph.orientation)
                     require_inside(xy, photograph.size, OUTSIDE_PX)

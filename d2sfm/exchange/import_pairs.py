@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore
 from d2sfm.formats.hloc_matches import HlocMatches
@@ -14,6 +13,7 @@ from d2sfm.matching.match import verify_again
 from d2sfm.matching.settings import note_settings, thresholds_told
 from d2sfm.options import VerificationOptions
 from d2sfm.pairs.arrays import among
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool
         pairs = source.pairs()
         numbered = np.array([(ids[a], ids[b]) for a, b in pairs], np.uint32).reshape(-1, 2)
         is_there = among(numbered, store.done_pairs(verified=False))
-        for number in tqdm(np.flatnonzero(~is_there), desc="import", unit="pair", disable=not progress):
+        for number in Bar(np.flatnonzero(~is_there), desc="import", unit="pair", disable=not progress):
             a, b = pairs[number]
             with skipped.catching(f"{a} - {b}"):
                 matches, scores = source.read((a, b), (counts[a], counts[b]))

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from itertools import islice
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.coordinates import Size
 from d2sfm.estimate import Estimate
@@ -23,6 +22,7 @@ from d2sfm.network.input import Prepared
 from d2sfm.photographs.masks import joined
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.photographs.reading import load_with_alpha
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 from d2sfm.system import processors
 from d2sfm.text import first_of
@@ -76,7 +76,7 @@ def extract_all(
     with writer, ThreadPoolExecutor(decoders, "decode") as pool:
         try:
             left = Estimate("extract", len(photographs), "photographs", SHORTER)
-            with tqdm(total=len(photographs), desc="extract", unit="image", disable=not progress) as bar:
+            with Bar(total=len(photographs), desc="extract", unit="image", disable=not progress) as bar:
                 for batch, futures in _decoded(batches, prepared, pool):
                     _extract(_whole(batch, futures, skipped), extractor, writer, on_maps)
                     bar.update(len(batch))

@@ -3,11 +3,12 @@
 import time
 from dataclasses import dataclass, field
 
+from d2sfm.notebook import Displayed
 from d2sfm.skipped import Skipped
 
 
 @dataclass(kw_only=True)
-class ExtractionSummary:
+class ExtractionSummary(Displayed):
     """What a run did; ``skipped`` holds the reason for each photograph that could not be used. Names are in order."""
 
     extracted: int = 0

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from d2sfm.notebook import Displayed
 from d2sfm.options import Convention, GreyRange
 
 DESCRIPTOR_SIZE = 512
+SHOWN_PX = 640  # longer edge of what notebooks show
 
 
 @dataclass(frozen=True, kw_only=True)
-class Features:
+class Features(Displayed):
     """Keypoints and descriptors of one picture, in descending order of score; N may be 0.
 
     keypoints: [N, 4] float32, columns x, y, scale, score. In the ``colmap`` convention x and y are pixels of the
@@ -50,3 +52,13 @@ class Features:
     def scores(self) -> np.ndarray:
         """Detection scores, [N] float32."""
         return self.keypoints[:, 3]
+
+    def _picture(self) -> bytes:
+        """The keypoints on an empty photograph."""
+        from d2sfm.plots.canvas import png  # notebooks alone need it
+        from d2sfm.plots.keypoints import draw_keypoints
+
+        factor = SHOWN_PX / max(self.image_size)
+        width, height = (max(1, round(edge * factor)) for edge in self.image_size)
+        keypoints = self.keypoints * np.array([factor, factor, factor, 1], np.float32)
+        return png(draw_keypoints(np.full((height, width, 3), 60, np.uint8), keypoints))

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from d2sfm.notebook import Displayed
 from d2sfm.text import aligned, printable
 
 MOST_SHOWN = 30  # lines of single positions; georeference.json has all
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeoreferenceResult:
+class GeoreferenceResult(Displayed):
     """Where a model is, and how far its photographs or control points are from where they should be, in metres."""
 
     output: Path

@@ -12,7 +12,6 @@ from statistics import median
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.colmap import model_files
 from d2sfm.localization.journal import Journal
@@ -21,17 +20,19 @@ from d2sfm.localization.outcome import NotPlaced, Pose
 from d2sfm.localization.outputs import draw, short_names, write_model, write_poses
 from d2sfm.localization.queries import Queries, find_queries, read_cameras
 from d2sfm.mapping.model_files import require_replaceable
+from d2sfm.notebook import Displayed
 from d2sfm.options import LocalizationOptions, MapCacheOptions
 from d2sfm.pairs.pair_files import read_candidates
 from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
+from d2sfm.progress import Bar
 from d2sfm.skipped import reason
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LocalizationSummary:
+class LocalizationSummary(Displayed):
     """What a run placed."""
 
     queries: int
@@ -99,7 +100,7 @@ def localize(
     run = _Run(localizer, found, cameras, candidates if pairs else None, masks or Masks(), files)
     try:
         left = [(name, key) for name, key in zip(found.names, keys, strict=True) if key not in journal.done]
-        for name, key in tqdm(left, desc="localize", unit="query", disable=not progress):
+        for name, key in Bar(left, desc="localize", unit="query", disable=not progress):
             journal.write(key, run.place(name))
         summary = _written(files, found.names, keys, journal, localizer, started)
         is_finished = True

@@ -7,6 +7,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import pycolmap
 
+from d2sfm.notebook import Displayed
+
 
 class Reason(StrEnum):
     """Why a query can't be placed."""
@@ -27,7 +29,7 @@ class View(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose:
+class Pose(Displayed):
     """Where a query was taken.
 
     cam_from_world: pycolmap.Rigid3d, of the photograph as it is stored. camera: with the focal length that was found,
@@ -86,7 +88,7 @@ class Pose:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NotPlaced:
+class NotPlaced(Displayed):
     """That a query can't be placed, and why: reason, and what was found. inliers: distinct keypoints of the query."""
 
     reason: Reason

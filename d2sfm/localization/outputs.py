@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 import pycolmap
 
@@ -11,7 +10,7 @@ from d2sfm.files import replacing
 from d2sfm.localization.outcome import NotPlaced, Pose
 from d2sfm.mapping.model_files import write_models
 from d2sfm.photographs.reading import load_photograph
-from d2sfm.plots.canvas import save_image
+from d2sfm.plots.canvas import limited, save_image
 from d2sfm.plots.keypoints import draw_matches
 
 PICTURE_PX = 800  # longer edge of either photograph
@@ -70,9 +69,7 @@ def draw(path: Path, photograph: Path, folder: Path, found: Pose | NotPlaced) ->
     save_image(path, canvas)
 
 
-def _small(path: Path) -> tuple[np.ndarray, float]:
-    """A photograph as it is stored, and how many of its pixels are one of the picture file's."""
+def _small(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph as it is stored, and how many of its pixels are one of the picture file's, [2]."""
     pixels = load_photograph(path)
-    factor = min(1.0, PICTURE_PX / max(pixels.shape[:2]))
-    height, width = (max(1, round(edge * factor)) for edge in pixels.shape[:2])
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), factor
+    return limited(pixels, min(PICTURE_PX, max(pixels.shape[:2])))

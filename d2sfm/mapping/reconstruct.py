@@ -21,6 +21,7 @@ from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
 
@@ -42,7 +43,7 @@ matches"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructionResult:
+class ReconstructionResult(Displayed):
     """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
 
     models: tuple[Path, ...]
@@ -71,6 +72,11 @@ class ReconstructionResult:
             + f", {self.seconds:.1f} s",
         ]
         return "\n".join([*lines, *(f"likely cause: {cause}" for cause in self.causes)])
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        return model_png(self.models[0]) if self.models else None
 
     def _nothing(self) -> list[str]:
         lines = [f"reconstruct: nothing could be reconstructed from {self.images} images, {self.seconds:.1f} s"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
+from d2sfm.progress import Bar
 
 MIN_GAIN = 0.01  # of a camera for each image: where there was no distortion, that of 10 photographs gained 0.2 %
 FRUITLESS = 4  # further starts with known cameras, one after the other
@@ -197,7 +197,7 @@ def _initial_pairs(given: MappingInput, most: int) -> list[tuple[int, int]]:
 def _run(given: MappingInput, trial: Trial, progress: bool) -> tuple[Start, list[pycolmap.Reconstruction]]:
     """The start that a trial makes, and its models, best first."""
     started, what = time.perf_counter(), f"map, seed {trial.seed}"
-    with tqdm(total=len(given.names), desc=what, unit="image", disable=not progress, leave=False) as bar:
+    with Bar(total=len(given.names), desc=what, unit="image", disable=not progress, leave=False) as bar:
         found = best_first(map_once(given, trial, bar.update), given.pixel_factor)
     of_found = [statistics(model, given.pixel_factor) for model in found]
     models = [model for model, numbers in zip(found, of_found, strict=True) if numbers.supported]

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
 
 from d2sfm.colmap import quiet_pycolmap, read_model
 from d2sfm.database import FeatureStore, MatchStore, exclusive
@@ -29,8 +28,10 @@ from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
+from d2sfm.progress import Bar
 from d2sfm.system import require_room
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ _NamedErrors = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TriangulationResult:
+class TriangulationResult(Displayed):
     """What a run wrote and saw."""
 
     model: Path | None  # folder, None where no point was found
@@ -59,6 +60,11 @@ class TriangulationResult:
         if self.model is None:
             return f"{text}\nno point could be triangulated from {self.images} images"
         return f"{table([self.statistics], self.images, [self.model.name])}\n{text}, in {self.model}"
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        return self.model and model_png(self.model)
 
 
 def triangulate(
@@ -157,7 +163,7 @@ def _write_pairs(
     pairs = image_pairs(store.done_pairs(verified=True))
     pairs = pairs[np.isin(pairs, list(known.images)).all(axis=1)].tolist()
     used = matched = kept = 0
-    for pair in tqdm(pairs, desc="check", unit="pair", disable=not progress, leave=False):
+    for pair in Bar(pairs, desc="check", unit="pair", disable=not progress, leave=False):
         try:
             matches = store.inlier_matches(*pair)
         except UnusableRow as error:

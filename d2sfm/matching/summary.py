@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from d2sfm.notebook import Displayed
 from d2sfm.skipped import Skipped
 
 
 @dataclass(kw_only=True)
-class MatchSummary:
+class MatchSummary(Displayed):
     """What a run of ``match_database`` did. Its seconds are those of all threads together."""
 
     pairs: int  # asked for

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.options import ExtractionOptions
 from d2sfm.orientation.relative import Turned, inliers_in_turns, likely_pairs
 from d2sfm.orientation.solve import solve
 from d2sfm.orientation.turned_features import TURNS, features_in_turns, small_extractor
 from d2sfm.pairs.arrays import unique_pairs
+from d2sfm.progress import Bar
 from d2sfm.system import processors
 
 NUM_NEIGHBOURS = 10  # of 18 aerial photographs, 5 give 46 pairs that count, 10 give 61, all others 70
@@ -75,7 +75,7 @@ def find_turns(
     extractor = small_extractor(options or ExtractionOptions())
     features = [
         features_in_turns(extractor, load(name))
-        for name in tqdm(names, desc="orientation", unit="image", disable=not progress)
+        for name in Bar(names, desc="orientation", unit="image", disable=not progress)
     ]
     return turns_of_features(names, features, known=known, near=near, progress=progress, num_threads=num_threads)
 

@@ -6,7 +6,6 @@ from itertools import repeat
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.options import MatchingOptions
@@ -14,6 +13,7 @@ from d2sfm.orientation.turned_features import TURNS, TurnedFeatures
 from d2sfm.pairs.arrays import exhaustive, nearest, unique_pairs
 from d2sfm.pairs.retrieval import similarities
 from d2sfm.pairs.vlad import global_descriptors
+from d2sfm.progress import Bar
 
 WORDS = 16
 MAX_ERROR_PX = 2.0  # of the small picture
@@ -62,7 +62,7 @@ def inliers_in_turns(
     """
     with ThreadPoolExecutor(num_threads) as pool:
         found = pool.map(_inliers_of_pair, repeat(features), pairs.tolist())
-        counts = list(tqdm(found, total=len(pairs), desc="turns", unit="pair", disable=not progress))
+        counts = list(Bar(found, total=len(pairs), desc="turns", unit="pair", disable=not progress))
     return np.array(counts, np.int64).reshape(-1, len(TURNS))
 
 

@@ -11,8 +11,8 @@ from matplotlib.transforms import Bbox
 from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from d2sfm.plots.canvas import TEXT, Colour
-from d2sfm.plots.figure import GRID, RECOVERED, TRUE, ink, new_figure, pt, rendered
+from d2sfm.plots.figure import new_figure, pt, rendered
+from d2sfm.plots.palette import BY_NIGHT, DARK, RECOVERED, TRUE, Colour, Theme, ink
 
 SLANTED = 0.58  # share of the picture's width that shows the scene at a slant
 MARGIN_PX = 40
@@ -32,17 +32,23 @@ def draw_cameras(
     points: np.ndarray,
     colours: np.ndarray,
     true: Poses | None = None,
+    by_night: np.ndarray | None = None,
     size: tuple[int, int] = (1600, 760),
+    theme: Theme = DARK,
 ) -> np.ndarray:
     """A reconstruction, seen at a slant and from above: cameras as small pyramids, points in their colours.
 
     Which way is up is taken from the cameras, that are held upright as a rule. points: [P, 3], colours: [P, 3] uint8.
-    true: the true cameras, in the same world. size: (width, height) of the picture. Returns [height, width, 3] uint8
+    true: the true cameras, in the same world. by_night: bool [N], which of the recovered cameras get a colour of their
+    own, as their pictures were taken at night. size: (width, height) of the picture. Returns [height, width, 3] uint8
     RGB.
     """
-    groups = [(RECOVERED, "recovered", 2.5, *recovered)]
+    groups = [(RECOVERED, "recovered cameras", 2.5, *recovered)]
+    if by_night is not None:
+        parts = (RECOVERED, "cameras by day", ~by_night), (BY_NIGHT, "cameras by night", by_night)
+        groups = [(colour, name, 2.5, *(each[chosen] for each in recovered)) for colour, name, chosen in parts]
     if true is not None:
-        groups.insert(0, (TRUE, "true", 7, *true))
+        groups.insert(0, (TRUE, "true cameras", 7, *true))
     level = level_axes(np.concatenate([rotations for *_, rotations in groups]).reshape(-1, 3, 3)).T
     points = np.reshape(points, (-1, 3)) @ level
     framed = _framed(points, np.concatenate([np.reshape(centres, (-1, 3)) for *_, centres, _ in groups]) @ level)
@@ -50,7 +56,7 @@ def draw_cameras(
     extent = float(np.linalg.norm(high - low))
     wires = [(_pyramids(c, r, 0.033 * extent) @ level, ink(colour), width) for colour, _, width, c, r in groups]
 
-    figure = new_figure(size)
+    figure = new_figure(size, theme)
     across, ahead, upward = np.stack([low + high - extent, low + high + extent], axis=1) / 2  # limits of a cube
     look = {"box_aspect": (1, 1, 1), "computed_zorder": False, "facecolor": "none", **LOOK}
     slanted = figure.add_axes((0, 0, 1, 1), projection="3d", **look)
@@ -63,9 +69,9 @@ def draw_cameras(
         axes.set_axis_off()
         panel = Bbox([[left, 0], [right, size[1]]])
         _fit(axes, framed, panel)
-        _draw(axes, points[near], colours[near], [(_floor(framed), ink(GRID), 1.5), *wires], panel)
-    entries = [(colour, f"{name} cameras ({len(centres)})") for colour, name, _, centres, _ in reversed(groups)]
-    _draw_legend(figure, [*entries, (TEXT, f"{len(points):,} points")])
+        _draw(axes, points[near], colours[near], [(_floor(framed), ink(theme.grid), 1.5), *wires], panel)
+    entries = [(colour, f"{name} ({len(centres)})") for colour, name, _, centres, _ in reversed(groups)]
+    _draw_legend(figure, [*entries, (theme.text, f"{len(points):,} points")], theme)
     return rendered(figure)
 
 
@@ -141,8 +147,8 @@ def _draw(axes: Axes, points: np.ndarray, colours: np.ndarray, wires: list[tuple
         drawn.set_clip_box(panel)
 
 
-def _draw_legend(figure: Figure, entries: list[tuple[Colour, str]]) -> None:
+def _draw_legend(figure: Figure, entries: list[tuple[Colour, str]], theme: Theme) -> None:
     """A line of text for each entry, with a disc of its colour, in the lower left corner."""
     discs = [Line2D([], [], ls="", marker="o", ms=pt(13), color=ink(colour), label=text) for colour, text in entries]
-    look = {"fontsize": pt(20), "labelcolor": ink(TEXT), "frameon": False, "handletextpad": 0, "borderpad": 0}
+    look = {"fontsize": pt(20), "labelcolor": ink(theme.text), "frameon": False, "handletextpad": 0, "borderpad": 0}
     figure.legend(handles=discs, loc="lower left", **look)

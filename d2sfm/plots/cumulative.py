@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from d2sfm.plots.canvas import BACKGROUND, TEXT
-from d2sfm.plots.figure import GRID, RECOVERED, ink, new_figure, pt, rendered
+from d2sfm.plots.figure import new_figure, pt, rendered
+from d2sfm.plots.palette import BACKGROUND, GRID, RECOVERED, TEXT, ink
 
 SIZE = (1000, 420)
 LEAST, MOST = 1e-4, 1e3  # errors beyond are drawn there

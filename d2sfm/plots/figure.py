@@ -1,18 +1,12 @@
-"""Dark figures of Matplotlib that become arrays of pixels, without a display and without pyplot's global state."""
+"""Figures of Matplotlib that become arrays of pixels, without a display and without pyplot's global state."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from d2sfm.plots.canvas import BACKGROUND, Colour
+from d2sfm.plots.palette import DARK, Theme, ink
 
 DPI = 100
-GRID, RECOVERED, TRUE = (42, 49, 60), (255, 176, 66), (72, 196, 255)
-
-
-def ink(colour: Colour) -> str:
-    """Matplotlib's name of a colour 0 to 255."""
-    return f"#{bytes(colour).hex()}"
 
 
 def pt(pixels: float) -> float:
@@ -20,9 +14,9 @@ def pt(pixels: float) -> float:
     return pixels * 72 / DPI
 
 
-def new_figure(size: tuple[int, int]) -> Figure:
+def new_figure(size: tuple[int, int], theme: Theme = DARK) -> Figure:
     """An empty figure; size: (width, height) in pixels."""
-    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=ink(BACKGROUND))
+    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor=ink(theme.background))
     FigureCanvasAgg(figure)
     return figure
 

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from d2sfm.plots.canvas import INLIER, TEXT
-from d2sfm.plots.figure import GRID, RECOVERED, TRUE, ink, new_figure, pt, rendered
+from d2sfm.plots.figure import new_figure, pt, rendered
+from d2sfm.plots.palette import FAINT, GRID, INLIER, RECOVERED, TEXT, TRUE, ink
 
-FAINT = (118, 104, 84)
 SIZE = (1200, 640)
 MEDIANS = 600  # most points of the curve of step losses
 

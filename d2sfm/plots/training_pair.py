@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from d2sfm.plots.canvas import BACKGROUND, SHIFT, TEXT, Colour, fixed
+from d2sfm.plots.canvas import SHIFT, fixed
+from d2sfm.plots.palette import BACKGROUND, TEXT, Colour
 
 PANEL_PX = 512  # about the edge of a crop as it is drawn
 NUMBERED = 12  # correspondences that are marked by a number

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
+from d2sfm.notebook import Displayed
 from d2sfm.options import PreparationOptions
 from d2sfm.photographs.headers import UnreadFormat, read_header
 from d2sfm.preparation import raw, stills
@@ -18,6 +17,7 @@ from d2sfm.preparation.origin import not_of, origin_of
 from d2sfm.preparation.picture import Picture, saved_origin
 from d2sfm.preparation.sources import Sources, find_sources
 from d2sfm.preparation.video import take_frames
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
 from d2sfm.text import first_of
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class PreparationSummary:
+class PreparationSummary(Displayed):
     """What a run did. ``skipped`` holds the reason for each file that could not be used, ``remarks`` what is wrong with
     videos of which frames were taken, all the same."""
 
@@ -85,7 +85,7 @@ def prepare(
     work |= dict.fromkeys(found.raws, partial(_convert, decode=raw.decode))
     work |= dict.fromkeys(found.videos, partial(_prepare_video, options=options))
     paths = found.photographs | found.raws | found.videos
-    for name in tqdm(sorted(work), "prepare", unit="file", disable=not progress):
+    for name in Bar(sorted(work), "prepare", unit="file", disable=not progress):
         try:
             work[name](summary, name, paths[name])
         except (ValueError, FileNotFoundError) as error:

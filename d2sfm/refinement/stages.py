@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.database import RefinementStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
+from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection
 from d2sfm.refinement.continuation import Continued, as_rows, extend, members, predict
@@ -113,7 +113,7 @@ class Stages:
             left_out = np.concatenate([not_asked, *(nodes for nodes, _ in done)])
             planned = schedule(collection, tracks, left_out)
             adjustment = begin(planned.nodes, planned.slots)
-            with tqdm(total=len(planned.nodes), desc=stage, unit="keypoint", disable=not self.progress) as bar:
+            with Bar(total=len(planned.nodes), desc=stage, unit="keypoint", disable=not self.progress) as bar:
                 for part in planned.parts:
                     found = adjustment.move(part, bar.update)
                     store.save_part(self._fingerprint, stage, part.nodes, found)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from d2sfm.matching.settings import Threshold
+from d2sfm.notebook import Displayed
 
 
 @dataclass(kw_only=True)
-class RefinementSummary:
+class RefinementSummary(Displayed):
     """What a run of ``refine_database`` did. Moves are in pixels of the network's input."""
 
     images: int = 0  # whose keypoints were aligned, of the last round; 0 where all were refined already

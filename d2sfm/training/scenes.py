@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from d2sfm.options import PairOptions
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import read_scene_info
@@ -59,7 +59,7 @@ def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOpt
         if not path.is_dir():
             raise FileNotFoundError(f"no folder {path} ({what})")
     usable, left_out = [], Skipped()
-    for name in tqdm(names, desc="scenes", unit="scene", disable=not progress, leave=False):
+    for name in Bar(names, desc="scenes", unit="scene", disable=not progress, leave=False):
         with left_out.catching(name):
             scene = load_scene(folder / f"{name}.npz", options)
             _check(scene, root, options)

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from d2sfm import __version__
 from d2sfm.colmap import model_files, quiet_pycolmap, read_model
+from d2sfm.notebook import Displayed
 from d2sfm.options import Layout, MaskOptions, PhotographOptions, UndistortionOptions
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.reading import list_photographs
+from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
 from d2sfm.system import processors
 from d2sfm.undistortion.layouts import foreign_files, write_layout
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class UndistortionSummary:
+class UndistortionSummary(Displayed):
     """What a run did. ``skipped`` holds the reason for each image of the model that could not be used."""
 
     output: Path
@@ -194,7 +194,7 @@ def _write_pictures(
     """Write the pictures that are not there yet. Returns the shots of all that are, and how many were there before."""
     pending = [shot for shot in shots if not (work / "images" / shot.new_name).exists()]
     there = len(shots) - len(pending)
-    bar = tqdm(total=len(shots), initial=there, desc="undistort", unit="image", disable=not progress)
+    bar = Bar(total=len(shots), initial=there, desc="undistort", unit="image", disable=not progress)
     with bar, ThreadPoolExecutor(processors() if num_threads == -1 else num_threads) as pool:
         futures = {pool.submit(write, shot): shot for shot in pending}
         try:

@@ -14,16 +14,15 @@ from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.extraction.summary import ExtractionSummary
-from d2sfm.georeference.georeference import require_libraries
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.mapping.extend import ExtensionResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
+from d2sfm.notebook import Displayed
 from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
-    GeoreferenceOptions,
     Layout,
     MapCacheOptions,
     MaskOptions,
@@ -36,7 +35,6 @@ from d2sfm.options import (
     StorageOptions,
     VerificationOptions,
 )
-from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.photographs.reading import require_photographs
 from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.summary import RefinementSummary
@@ -46,10 +44,11 @@ from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.afterwards import georeference_first, report_all, undistort_first
 from d2sfm.workflow.grown import extended, names_of, remove_gone
+from d2sfm.workflow.inputs import require_inputs, require_two
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.times import Times
-from d2sfm.workflow.values import ENABLED, ONLY, RunValues, run_values
+from d2sfm.workflow.values import ONLY, RunValues, run_values
 
 Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
 
@@ -57,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
+class RunResult(Displayed):
     """What the stages did. A stage that had nothing to do is None."""
 
     photographs: Path  # folder
@@ -92,6 +91,12 @@ class RunResult:
         made = [self.extension or self.reconstruction, self.georeference, self.undistortion, self.report]
         lines = [*made, self._sentence()]
         return "\n".join(str(line) for line in lines if line is not None)
+
+    def _picture(self) -> bytes | None:
+        from d2sfm.plots.reconstruction import model_png  # notebooks alone need it
+
+        model = _best(self.extension, self.reconstruction)
+        return model and model_png(model)
 
     def _sentence(self) -> str:
         if (model := _best(self.extension, self.reconstruction)) is None:
@@ -141,14 +146,14 @@ def reconstruct_photographs(
     photographs = Path(photographs)
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
-    _require_inputs(values)
+    require_inputs(values)
     begin_output(photographs, output, values)
     database = output / DATABASE
     removed = remove_gone(database, photographs, output / MODELS)
-    times = Times(output)
+    times = Times(output, values)
     with times.of("extract"):
         extraction = _extracted(database, photographs, values, progress)
-    _require_two(database, photographs, extraction.skipped)
+    require_two(database, photographs, extraction.skipped)
     matching, refinement = _matched_and_refined(database, photographs, values, times, progress)
     options = values.of("reconstruct", ReconstructionOptions)
     settings = {"images": photographs, "options": options, "progress": progress}
@@ -156,8 +161,12 @@ def reconstruct_photographs(
         extension = extended(database, output / MODELS, **settings)
         reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
     model = _best(extension, reconstruction)
-    placed, not_done = georeference_first(model, database, output, values)
-    report, no_report = report_all(photographs, database, output, progress)
+    with times.listed("georeference"):
+        placed, not_done = georeference_first(model, database, output, values)
+    with times.listed("report"):
+        report, no_report = report_all(photographs, database, output, progress)
+    with times.listed("undistort"):
+        undistorted = undistort_first(placed.output if placed else model, photographs, output, values, progress)
     names = _names(database, extraction.skipped)
     return RunResult(
         photographs=photographs,
@@ -169,35 +178,12 @@ def reconstruct_photographs(
         extension=extension,
         removed=removed,
         georeference=placed,
-        undistortion=undistort_first(placed.output if placed else model, photographs, output, values, progress),
+        undistortion=undistorted,
         total=len(names),
         left_out=tuple(sorted(names - (names_of(read_model(model)) if model else set()))),
         report=report,
         not_done={**not_done, **no_report},
     )
-
-
-def _require_inputs(values: RunValues) -> None:
-    """Before the hours of extraction, FileNotFoundError for what pairs are chosen by and is not there, ValueError for
-    libraries that georeferencing lacks."""
-    pairs = values.of("match", PairSelectionOptions)
-    if values.stages["georeference"][ENABLED]:
-        require_libraries(values.of("georeference", GeoreferenceOptions))
-    if pairs.kind is None:
-        require_pairs_file(pairs.pairs)
-    for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):
-        if path is not None and not path.exists():
-            raise FileNotFoundError(f"no {what} {path}")
-
-
-def _require_two(database: Path, photographs: Path, skipped: Skipped) -> None:
-    """RuntimeError where fewer than two photographs have features; why others were skipped is in the log then."""
-    with FeatureStore(database) as features:
-        usable = len(features.extracted())
-    if usable < 2:
-        for name, reason in skipped.items():
-            logger.warning("skipped %s: %s", name, reason)
-        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, a model needs two or more")
 
 
 def _extracted(database: Path, photographs: Path, values: RunValues, progress: bool) -> ExtractionSummary:

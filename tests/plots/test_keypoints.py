@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from support.helpers import centroid, share_of
 
-from d2sfm.plots.canvas import INLIER, OUTLIER
 from d2sfm.plots.keypoints import draw_keypoints, draw_matches
+from d2sfm.plots.palette import INLIER, OUTLIER
 
 BLACK = np.zeros((60, 90, 3), np.uint8)
 

@@ -3,9 +3,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from d2sfm.plots.canvas import INLIER, Colour
-from d2sfm.plots.figure import RECOVERED, TRUE
-from d2sfm.plots.losses import FAINT, SIZE, draw_losses
+from d2sfm.plots.losses import SIZE, draw_losses
+from d2sfm.plots.palette import FAINT, INLIER, RECOVERED, TRUE, Colour
 
 NONE = np.zeros((0, 2))
 

@@ -1,0 +1,1 @@
+"""D2 features in databases of other extractors."""

@@ -1,0 +1,35 @@
+"""Descriptor rows for keypoints that have no descriptor of the extractor: COLMAP's guided and vocabulary-tree matching
+end the process where there are fewer rows than keypoints. They match nothing."""
+
+import hashlib
+
+import numpy as np
+import pycolmap
+
+ENTRIES = 4  # that are not 0; of dense random rows one or two in an image matched, of zeros hundreds
+_SIFT = int(pycolmap.FeatureExtractorType.SIFT)
+_SIFT_BYTES = 128
+
+
+def row_dtype(row_bytes: int, type_id: int) -> np.dtype:
+    """Of the numbers in such rows of another extractor's descriptors: bytes as SIFT's, or else float32."""
+    are_bytes = type_id == _SIFT or row_bytes == _SIFT_BYTES or row_bytes % 4
+    return np.dtype("u1" if are_bytes else "<f4")
+
+
+def filler_rows(count: int, row_bytes: int, type_id: int, name: str) -> bytes:
+    """So many descriptors, as long as all others, those of float32 of length 1.
+
+    row_bytes, type_id: as the rows of an image declare them; name: of the image, as equal rows in two would match.
+    """
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
+    generator = np.random.default_rng(np.frombuffer(digest, "<u4"))
+    dtype = row_dtype(row_bytes, type_id)
+    size = row_bytes // dtype.itemsize
+    entries = min(ENTRIES, size)
+    places = np.argpartition(generator.random((count, size), np.float32), entries - 1, axis=1)[:, :entries]
+    of_bytes = np.full((count, entries), 255)
+    of_floats = generator.choice([-1, 1], (count, entries)) * entries**-0.5
+    rows = np.zeros((count, size), dtype)
+    np.put_along_axis(rows, places, (of_bytes if dtype.itemsize == 1 else of_floats).astype(dtype), axis=1)
+    return rows.tobytes()

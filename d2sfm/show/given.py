@@ -1,0 +1,90 @@
+"""What is meant by what a user gives: images by name or file, and photographs that no database knows."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from d2sfm.database import MatchStore
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.georeference.positions import images_meant
+from d2sfm.matching.match import match_database
+from d2sfm.options import ExtractionOptions, VerificationOptions
+from d2sfm.parts import scratch_folder
+from d2sfm.spelling import did_you_mean
+from d2sfm.text import printable
+
+DATABASE = Path("db.db")  # where none is given
+
+logger = logging.getLogger(__name__)
+
+
+def meant(word: str, names: Sequence[str], where: str) -> str:
+    """The image that a word names: by its name, without its folders, or as the path of its photograph.
+
+    where: what has these names, in words. Raises ValueError for none of them, with the nearest one.
+    """
+    if word in names:
+        return word
+    found = images_meant([word], names)
+    as_path = [name for name in names if Path(word).as_posix().endswith(f"/{name}")]
+    if found or len(as_path) == 1:
+        return found.get(word) or as_path[0]
+    raise ValueError(f"{where} has no image {printable(word)}{did_you_mean(word, names)}")
+
+
+def names_in(database: Path) -> dict[str, int]:
+    """Ids of the images of a database by name."""
+    with MatchStore(database) as store:
+        return store.image_ids()
+
+
+def known_names(
+    words: Sequence[str], database: Path | None, options: ExtractionOptions | None
+) -> tuple[Path, list[str]] | None:
+    """The database, and which of its images are meant; None where it was not given and words are files instead.
+
+    options: of extraction; with these, files are meant. Raises FileNotFoundError or ValueError where it is neither.
+    """
+    are_files = all(Path(word).is_file() for word in words)
+    if database is None and are_files and (options is not None or not DATABASE.exists()):
+        return None
+    if options is not None:
+        raise ValueError(
+            f"{printable(words[0])} is extracted already as {database or DATABASE} has it: options of extraction are "
+            "for photographs that are given as files, without --database"
+        )
+    given, database = database, database or DATABASE
+    names = list(names_in(database))
+    try:
+        return database, [meant(word, names, str(database)) for word in words]
+    except ValueError:
+        if given is None and are_files:
+            return None
+        raise
+
+
+@contextmanager
+def database_of(
+    files: Sequence[Path], options: ExtractionOptions | None, progress: bool
+) -> Iterator[tuple[Path, Path, list[str]]]:
+    """A database of photographs, with features and verified matches, for the block: its path, the folder, the names.
+
+    Raises ValueError where one of them can't be used.
+    """
+    with scratch_folder() as folder:
+        photographs, names = folder / "photographs", []
+        for number, path in enumerate(files, start=1):
+            names.append(f"{number}/{path.name.lstrip('.') or path.name}")
+            (photographs / str(number)).mkdir(parents=True)
+            os.symlink(path.resolve(), photographs / names[-1])
+        database = folder / "db.db"
+        summary = extract_to_database(database, photographs, options=options, progress=progress)
+        for name, path in zip(names, files, strict=True):
+            if name in summary.skipped:
+                raise ValueError(f"{path} can't be used: {summary.skipped[name]}")
+        logger.info("%s", summary)
+        if len(files) > 1:
+            logger.info("%s", match_database(database, verification=VerificationOptions(), progress=progress))
+        yield database, photographs, names

@@ -1,0 +1,36 @@
+"""What a run needs, looked for before the long work."""
+
+import logging
+from pathlib import Path
+
+from d2sfm.database import FeatureStore
+from d2sfm.georeference.georeference import require_libraries
+from d2sfm.options import GeoreferenceOptions, PairSelectionOptions
+from d2sfm.pairs.pair_files import require_pairs_file
+from d2sfm.skipped import Skipped
+from d2sfm.workflow.values import ENABLED, RunValues
+
+logger = logging.getLogger(__name__)
+
+
+def require_inputs(values: RunValues) -> None:
+    """Before the hours of extraction, FileNotFoundError for what pairs are chosen by and is not there, ValueError for
+    libraries that georeferencing lacks."""
+    pairs = values.of("match", PairSelectionOptions)
+    if values.stages["georeference"][ENABLED]:
+        require_libraries(values.of("georeference", GeoreferenceOptions))
+    if pairs.kind is None:
+        require_pairs_file(pairs.pairs)
+    for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"no {what} {path}")
+
+
+def require_two(database: Path, photographs: Path, skipped: Skipped) -> None:
+    """RuntimeError where fewer than two photographs have features; why others were skipped is in the log then."""
+    with FeatureStore(database) as features:
+        usable = len(features.extracted())
+    if usable < 2:
+        for name, reason in skipped.items():
+            logger.warning("skipped %s: %s", name, reason)
+        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, a model needs two or more")

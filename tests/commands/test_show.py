@@ -1,0 +1,124 @@
+"""The command d2sfm show and its kinds of pictures."""
+
+import json
+import shutil
+
+import cv2
+import pytest
+from support.shown_scene import write_shown_scene
+
+from d2sfm.cli import main
+
+
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_shown_scene(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["keypoints", "sub/a.png"], "keypoints-sub_a.png.png"),
+        (["matches", "a.png", "b c.png", "--most", "0"], "matches-a.png-b c.png.png"),
+        (["image", "a.png", "--light"], "image-a.png.png"),
+        (["pairs"], "pairs.png"),
+        (["track", "2"], "track-2.png"),
+        (["model", "sparse/0", "--output", "here.png"], "here.png"),
+    ],
+)
+def test_each_kind_writes_a_picture_here_and_tells_its_name(scene, capsys, arguments, file):
+    assert main(["show", *arguments]) == 0
+    assert capsys.readouterr().out.endswith(f"; in {file}\n")
+    assert cv2.imread(file).shape[1] > 200
+
+
+def test_results_for_programs(scene, capsys):
+    assert main(["show", "pairs", "--json", "--output", "sub.png"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["command"] == "show"
+    assert found["results"]["show"] == {
+        "output": "sub.png",
+        "title": "1 verified pairs of 2 matched, 3 images",
+        "facts": {"in no verified pair": "sub/a.png"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["keypoints", "b-c.png"], "db.db has no image b-c.png: did you mean b c.png?"),
+        (["keypoints", "a.png", "--output", "a.jpg"], "pictures are written as .png or .html, found a.jpg"),
+        (["keypoints", "a.png", "--max-edge", "99"], "a.png is extracted already as db.db has it"),
+        (["image", "a.png", "--model", "nowhere"], "no COLMAP model in nowhere"),
+        (["track", "77"], "sparse/0 has no point 77"),
+        (["pairs", "--database", "none.db"], "no database none.db"),
+        (["model", "nowhere"], "no folder nowhere"),
+        (["model", "--serve", "--output", "a.html"], "--serve writes no file"),
+        (["model", "--no-browser"], "--no-browser goes with --serve"),
+        (["model", "--light"], "--light is for .png"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(scene, capsys, arguments, message):
+    assert main(["show", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: d2sfm show: {message}")
+    assert captured.err.count("\n") == 1
+    assert not list(scene.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show"], "expected a command: keypoints, matches, image, pairs, track and model"),
+        (["show", "keypionts", "a"], "'keypionts' is none of its commands: did you mean keypoints?"),
+        (["show", "pairs", "--model", "x"], "--model is an option of d2sfm show image and track, not of this command"),
+        (["show", "track", "a"], "expected a whole number, found 'a'"),
+    ],
+)
+def test_wrong_arguments(capsys, arguments, message):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_model_is_a_page_that_turns(scene, capsys):
+    assert main(["show", "model"]) == 0
+    assert capsys.readouterr().out == "show: model 0: 3 images; in model.html\n"
+    assert "three" in (scene / "model.html").read_text()
+
+
+@pytest.mark.slow
+def test_serving_ends_with_ctrl_c(scene, capsys, monkeypatch):
+    """Without a display no browser is asked for; the address and the way to it from elsewhere are told."""
+
+    def interrupted(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("socketserver.BaseServer.serve_forever", interrupted)
+    monkeypatch.setattr("webbrowser.open", lambda address: pytest.fail("opened a browser"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["show", "model", "--serve"]) == 0
+    at, elsewhere = capsys.readouterr().err.splitlines()
+    port = at.partition("127.0.0.1:")[2].partition("/")[0]
+    assert f"ssh -L {port}:127.0.0.1:{port} " in elsewhere
+    assert not (scene / "model.html").exists()
+
+
+@pytest.mark.slow
+def test_photographs_that_no_database_knows_are_extracted_and_matched(scene, capsys, narrow_network):
+    (scene / "db.db").unlink()
+    settings = ["--max-edge", "150", "--quiet"]
+    shutil.copy("photographs/a.png", "photographs/copy.png")
+    files = ["photographs/a.png", "photographs/copy.png"]
+    assert main(["show", "matches", *files, *settings, "--output", "m.png"]) == 0
+    assert main(["show", "keypoints", files[0], *settings, "--output", "k.png"]) == 0
+    assert cv2.imread("m.png").shape[1] == 2 * 1000 + 8
+    (scene / "photographs/a.png").write_bytes(b"no picture")
+    assert main(["show", "keypoints", files[0], *settings]) == 2
+    assert "error: d2sfm show: photographs/a.png can't be used: " in capsys.readouterr().err
+    assert not (scene / "db.db").exists()

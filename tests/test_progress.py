@@ -1,0 +1,69 @@
+import io
+import logging
+import re
+
+import pytest
+
+from d2sfm import progress
+from d2sfm.progress import Bar
+
+
+class Clock:
+    """Time as tqdm sees it."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tqdm.std.time", clock)
+    return clock
+
+
+@pytest.fixture
+def said(caplog):
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+def test_where_nobody_watches_a_line_tells_now_and_then(clock, said, capsys):
+    with Bar(total=90, desc="extract", unit="image") as bar:
+        for _ in range(90):
+            clock.now += 2
+            bar.update()
+    lines = said()
+    assert len(lines) == 5
+    assert lines[0] == "extract: 15 of 90 images, 0.5 a second, 02:30 left"
+    assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_soon_done_says_nothing(clock, said, capsys):
+    for _ in Bar(range(20), desc="match", unit="pair"):
+        clock.now += 1
+    assert said() == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_that_is_not_wanted(clock, said, capsys):
+    for _ in Bar(range(5), desc="match", unit="pair", disable=True):
+        clock.now += 100
+    assert said() == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_people_who_watch_get_a_bar_with_rate_and_time_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Bar(total=4, desc="extract", unit="image", mininterval=0, file=terminal) as bar:
+        for _ in range(4):
+            bar.update()
+    assert re.search(r"extract: +50%\|.*\| 2/4 \[\d\d:\d\d<\d\d:\d\d, +[\d.?]+image/s\]", terminal.getvalue())
