@@ -41,7 +41,7 @@ def read_history(database: Path | None) -> History:
         folder = features.notes.images_folder()
         extracted = list(features.extracted().values())
         noted = {"match": features.notes.match_settings(), "refine": features.notes.refinement()}
-    noted["extract"] = settings_of(extracted[0]) if extracted else {}
+    noted["extract"] = _extraction(extracted[0]) if extracted else {}
     settings = {stage: noted[stage] for stage in ("extract", "match", "refine")}
     photographs = shown(folder.name) if folder is not None else ""
     config = database.parent / CONFIG
@@ -54,6 +54,14 @@ def read_history(database: Path | None) -> History:
     rows = {stage: [(shown(key), _value(value)) for key, value in told.items()] for stage, told in settings.items()}
     rows = {stage: told for stage, told in rows.items() if told}
     return History(_title(folder), photographs, rows, commands, versions, read_times(database.parent))
+
+
+def _extraction(fingerprint: str) -> dict:
+    """The settings of features; none where the text is of others, which is no reason to tell nothing of the rest."""
+    try:
+        return settings_of(fingerprint)
+    except ValueError:
+        return {}
 
 
 def _title(folder: Path | None) -> str:
@@ -85,7 +93,7 @@ def _commands(photographs: str, database: Path, noted: Mapping[str, Mapping]) ->
 def _options(stage: str, noted: Mapping[str, Mapping]) -> str:
     given = ""
     for field in (field for kind in STAGES[stage] for field in fields(kind)):
-        value = noted[stage].get(field.name, field.default)
+        value = noted[stage].get(field.name)
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         if value in (default, None) or (stage, field.name) == ("extract", "weights"):  # of these, a digest is noted
             continue
