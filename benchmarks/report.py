@@ -46,7 +46,7 @@ requestAnimationFrame(step);
 DRAWN = "const gl = viewer.renderer.getContext(); viewer.renderer.render(viewer.scene, viewer.eye); gl.finish(); "
 DRAWN += "gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); return viewer.model.first.count"
 
-LEFT = "return Math.min(viewer.points.geometry.drawRange.count, viewer.model.first.count)"
+LEFT = "return Math.min(viewer.cloud.first.geometry.drawRange.count, viewer.model.first.count)"
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from d2sfm import __version__
 from d2sfm.database import FeatureStore
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.files import read_toml
+from d2sfm.options import STAGES
 from d2sfm.report.names import shown
 
 LIBRARIES = ("pycolmap", "torch", "numpy", "opencv-python-headless")
@@ -39,7 +41,8 @@ def read_history(database: Path | None) -> History:
         folder = features.notes.images_folder()
         extracted = list(features.extracted().values())
         noted = {"match": features.notes.match_settings(), "refine": features.notes.refinement()}
-    settings = {"extract": settings_of(extracted[0]) if extracted else {}, **noted}
+    noted["extract"] = _extraction(extracted[0]) if extracted else {}
+    settings = {stage: noted[stage] for stage in ("extract", "match", "refine")}
     photographs = shown(folder.name) if folder is not None else ""
     config = database.parent / CONFIG
     if config.exists():
@@ -51,6 +54,14 @@ def read_history(database: Path | None) -> History:
     rows = {stage: [(shown(key), _value(value)) for key, value in told.items()] for stage, told in settings.items()}
     rows = {stage: told for stage, told in rows.items() if told}
     return History(_title(folder), photographs, rows, commands, versions, read_times(database.parent))
+
+
+def _extraction(fingerprint: str) -> dict:
+    """The settings of features; none where the text is of others, which is no reason to tell nothing of the rest."""
+    try:
+        return settings_of(fingerprint)
+    except ValueError:
+        return {}
 
 
 def _title(folder: Path | None) -> str:
@@ -72,14 +83,27 @@ def read_times(folder: Path) -> dict[str, float]:
 
 
 def _commands(photographs: str, database: Path, noted: Mapping[str, Mapping]) -> list[str]:
-    """The stages by hand, with the seeds that are noted."""
-    of_database = f" --database {shlex.quote(shown(database.name))}" if database.name != "db.db" else ""
-    commands = [f"d2sfm extract --images {shlex.quote(photographs)}{of_database}"]
-    for stage in ("match", "refine"):
-        if noted[stage]:
-            seed = noted[stage].get("seed")
-            commands.append(f"d2sfm {stage}{of_database}" + (f" --seed {seed}" if seed else ""))
+    """The stages by hand, with the options that are noted and are not the default."""
+    of_database = "" if database.name == "db.db" else f" --database {shlex.quote(shown(database.name))}"
+    commands = [f"d2sfm extract --images {shlex.quote(photographs)}{_options('extract', noted)}{of_database}"]
+    commands += [f"d2sfm {each}{_options(each, noted)}{of_database}" for each in ("match", "refine") if noted[each]]
     return [*commands, f"d2sfm reconstruct{of_database}"]
+
+
+def _options(stage: str, noted: Mapping[str, Mapping]) -> str:
+    given = ""
+    for field in (field for kind in STAGES[stage] for field in fields(kind)):
+        value = noted[stage].get(field.name)
+        default = list(field.default) if isinstance(field.default, tuple) else field.default
+        if value in (default, None) or (stage, field.name) == ("extract", "weights"):  # of these, a digest is noted
+            continue
+        name = field.name.rstrip("_").replace("_", "-")
+        if isinstance(value, bool):
+            given += f" --{name}" if value else f" --no-{name}"
+        else:
+            values = value if isinstance(value, list) else [value]
+            given += " ".join(["", f"--{name}", *(shlex.quote(shown(str(each))) for each in values)])
+    return given
 
 
 def _value(value: object) -> str:

@@ -14,7 +14,7 @@ from d2sfm.report.names import shown, shown_name
 from d2sfm.report.photographs import Photograph
 from d2sfm.report.pictures import Picture
 
-VIEWER = ("three.bundle.js", "viewer.js")
+VIEWER = ("three.bundle.js", "points.js", "viewer.js")
 VIEW = (*VIEWER, "page.js")
 REPORT = (*VIEWER, "matrix.js", "page.js")
 

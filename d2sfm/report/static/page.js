@@ -26,7 +26,7 @@ function tell(row) {
   byId("through").disabled = row === null || !viewer || !viewer.chosen;
   byId("camera").value = row === null ? "" : String(row);
   if (row === null) {
-    element("p", "Choose a camera in the view, in the list, or in a table.", card).className = "quiet";
+    element("p", "Choose a camera: in the view, or by its name.", card).className = "quiet";
     return;
   }
   const photograph = photographs[row];
@@ -83,7 +83,7 @@ function startView() {
   byId("through").addEventListener("click", () => viewer.through());
   byId("whole").addEventListener("click", () => viewer.whole(false));
   byId("above").addEventListener("click", () => viewer.whole(true));
-  byId("size").addEventListener("input", (event) => viewer.resizePoints(Number(event.target.value)));
+  byId("size").addEventListener("input", (event) => viewer.cloud.resize(Number(event.target.value)));
   showModel(0);
 }
 

@@ -1,17 +1,13 @@
 "use strict";
-// The 3D view of models: points, cameras, and which of these is looked at. Needs THREE.
+// The 3D view of models: cameras among their points (points.js), and which of these is looked at. Needs THREE.
 
-const MOST_DETAILS = 600000;
-
-function bytesOf(base64) {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
-
-function colourOf(name) {
-  const [r, g, b] = getComputedStyle(document.documentElement).getPropertyValue(name).trim().match(/[0-9a-f]{2}/gi);
-  return [r, g, b].map((part) => parseInt(part, 16) / 255);
+// Whether a graphics processor draws: in software, smooth edges take longer than all the rest.
+function isFast() {
+  const context = document.createElement("canvas").getContext("webgl2");
+  const told = context && context.getExtension("WEBGL_debug_renderer_info");
+  const name = told ? context.getParameter(told.UNMASKED_RENDERER_WEBGL) : "";
+  if (context) context.getExtension("WEBGL_lose_context")?.loseContext();
+  return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
 }
 
 class Viewer {
@@ -21,7 +17,7 @@ class Viewer {
     this.photographs = photographs;
     this.onChoose = onChoose;
     THREE.ColorManagement.enabled = false; // colours are those of the photographs, as they are
-    this.renderer = new THREE.WebGLRenderer({ antialias: true });
+    this.renderer = new THREE.WebGLRenderer({ antialias: isFast() });
     this.renderer.outputColorSpace = THREE.LinearSRGBColorSpace;
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     const canvas = this.renderer.domElement;
@@ -34,15 +30,15 @@ class Viewer {
     this.label.hidden = true;
     stage.append(this.label);
     this.scene = new THREE.Scene();
+    this.cloud = new Cloud(this.scene, this.renderer.getPixelRatio(), () => this.draw());
     this.eye = new THREE.PerspectiveCamera(50, 1, 0.01, 1000);
     this.eye.up.set(0, 0, 1);
     this.controls = new THREE.OrbitControls(this.eye, canvas);
     this.controls.screenSpacePanning = true;
     this.controls.addEventListener("change", () => this.draw());
-    canvas.addEventListener("wheel", () => { clearTimeout(this.rest); this.rest = setTimeout(() => this.showAll(), 250); }, { passive: true });
+    canvas.addEventListener("wheel", () => { clearTimeout(this.rest); this.rest = setTimeout(() => this.settle(), 250); }, { passive: true });
     this.controls.addEventListener("start", () => (this.moving = true));
-    this.controls.addEventListener("end", () => { this.moving = false; this.showAll(); });
-    this.pointSize = 2;
+    this.controls.addEventListener("end", () => { this.moving = false; this.settle(); });
     this.chosen = null;
     this.frames = []; // milliseconds between the last pictures while the view was turned
     this.listen(canvas);
@@ -95,65 +91,11 @@ class Viewer {
     this.model = model;
     this.chosen = null;
     this.scene.clear();
-    this.details = new Map(); // chunks that are drawn beside the first one, see closer
-    this.points = null;
-    this.load(model.first).then((points) => { if (this.model === model) this.points = points; });
+    this.cloud.show(model);
     this.all = this.lines(model.cameras, model.depth);
     this.marked = null;
     this.recolour();
     this.whole();
-  }
-
-  // Draws a chunk of points, see scene.py, that comes with the page or from its server.
-  async load(chunk) {
-    const bytes = chunk.data === undefined ? new Uint8Array(await (await fetch(chunk.url)).arrayBuffer()) : bytesOf(chunk.data);
-    const positions = new Uint16Array(bytes.buffer, 0, 3 * chunk.count), colours = bytes.subarray(6 * chunk.count);
-    const geometry = new THREE.BufferGeometry();
-    geometry.setAttribute("position", new THREE.BufferAttribute(positions, 3, true));
-    geometry.setAttribute("color", new THREE.BufferAttribute(colours, 3, true));
-    const areColoured = colours.some((part) => part > 0); // without photographs, mapping leaves them black
-    const points = new THREE.Points(geometry, new THREE.PointsMaterial({ vertexColors: areColoured, sizeAttenuation: false }));
-    points.position.fromArray(chunk.low);
-    points.scale.fromArray(chunk.size);
-    points.frustumCulled = false;
-    this.scene.add(points);
-    this.resizePoints(this.pointSize);
-    this.recolour();
-    return points;
-  }
-
-  // Of a large model, the chunks that are seen largest are drawn too, as many as MOST_DETAILS points allow.
-  closer() {
-    if (!this.model || !this.model.cells) return;
-    this.eye.updateMatrixWorld();
-    const seen = this.model.cells.map((cell) => {
-      const half = new THREE.Vector3(...cell.size).multiplyScalar(0.5), middle = new THREE.Vector3(...cell.low).add(half);
-      const away = middle.distanceTo(this.eye.position), place = middle.clone().project(this.eye);
-      const reach = half.length() / Math.max(away, 1e-9), isSeen = place.z < 1 && Math.max(Math.abs(place.x), Math.abs(place.y)) < 1 + 2 * reach;
-      return { cell, size: isSeen || away < half.length() ? reach : 0 };
-    });
-    seen.sort((a, b) => b.size - a.size);
-    let left = MOST_DETAILS;
-    const wanted = new Set(seen.filter(({ cell, size }) => size > 0 && (left -= cell.count) >= 0).map(({ cell }) => cell));
-    for (const [cell, points] of this.details) {
-      if (wanted.has(cell) || !points) continue;
-      this.scene.remove(points);
-      points.geometry.dispose();
-      this.details.delete(cell);
-    }
-    const model = this.model;
-    for (const cell of wanted) {
-      if (this.details.has(cell)) continue;
-      this.details.set(cell, null);
-      this.load(cell).then((points) => {
-        if (this.model === model) this.details.set(cell, points);
-        else this.scene.remove(points);
-      });
-    }
-  }
-
-  clouds() {
-    return this.scene.children.filter((child) => child.isPoints);
   }
 
   // Centre, and the corners of the picture at that depth.
@@ -182,7 +124,7 @@ class Viewer {
 
   recolour() {
     this.renderer.setClearColor(`rgb(${colourOf("--stage").map((part) => Math.round(255 * part)).join(",")})`);
-    for (const points of this.clouds()) if (!points.material.vertexColors) points.material.color.setRGB(...colourOf("--ink"));
+    this.cloud.recolour();
     if (this.all) this.all.material.color.setRGB(...colourOf("--accent"));
     if (this.marked) this.marked.material.color.setRGB(...colourOf("--warm"));
     this.draw();
@@ -254,7 +196,7 @@ class Viewer {
     this.eye.far = radius * 60;
     this.eye.updateProjectionMatrix();
     this.controls.update();
-    this.showAll();
+    this.settle();
   }
 
   // From where a photograph was taken.
@@ -264,13 +206,7 @@ class Viewer {
     this.eye.position.copy(c).addScaledVector(new THREE.Vector3(a[6], a[7], a[8]), -0.5 * this.model.depth);
     this.controls.target.copy(c).addScaledVector(new THREE.Vector3(a[6], a[7], a[8]), this.model.radius);
     this.controls.update();
-    this.showAll();
-  }
-
-  resizePoints(size) {
-    this.pointSize = size;
-    for (const points of this.clouds()) points.material.size = size * this.renderer.getPixelRatio();
-    this.draw();
+    this.settle();
   }
 
   resize() {
@@ -282,17 +218,12 @@ class Viewer {
     this.draw();
   }
 
-  showAll() {
-    if (this.points) this.points.geometry.setDrawRange(0, Infinity);
+  // The view is at rest.
+  settle() {
     this.last = null;
-    this.closer();
+    this.cloud.whole();
+    this.cloud.closer(this.eye);
     this.draw();
-  }
-
-  fewer() {
-    if (!this.points) return;
-    const geometry = this.points.geometry, drawn = Math.min(geometry.drawRange.count, this.model.first.count);
-    geometry.setDrawRange(0, Math.max(20000, Math.round(drawn / 2)));
   }
 
   // Draws with the next picture of the browser. While a slow machine turns the view it draws fewer points: they are in
@@ -303,7 +234,7 @@ class Viewer {
       this.waiting = null;
       if (this.moving && this.last) {
         this.frames.push(now - this.last);
-        if (now - this.last > 120 && now - this.last < 2000) this.fewer();
+        if (now - this.last > 120 && now - this.last < 2000) this.cloud.fewer();
       }
       this.last = this.moving ? now : null;
       this.renderer.render(this.scene, this.eye);
