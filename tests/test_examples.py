@@ -30,5 +30,5 @@ def test_the_notebook_runs_and_shows_its_results(tmp_path, monkeypatch):
     for kind, count in SHOWN.items():
         assert sum(kind in data for data in results) == count
     [mapped] = [data["text/html"] for data in results if "reconstruct: " in data.get("text/html", "")]
-    assert "reconstruct: 7 of 7 images" in mapped
+    assert "reconstruct: 6 of 6 images" in mapped
     assert "<img " in mapped

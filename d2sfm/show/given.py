@@ -50,6 +50,9 @@ def known_names(
     are_files = all(Path(word).is_file() for word in words)
     if database is None and are_files and (options is not None or not DATABASE.exists()):
         return None
+    if database is None and not DATABASE.exists():
+        missing = next(word for word in words if not Path(word).is_file())
+        raise FileNotFoundError(f"no file {printable(missing)}, and no {DATABASE} that has an image of that name")
     if options is not None:
         raise ValueError(
             f"{printable(words[0])} is extracted already as {database or DATABASE} has it: options of extraction are "

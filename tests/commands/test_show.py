@@ -10,10 +10,16 @@ from support.shown_scene import write_shown_scene
 from d2sfm.cli import main
 
 
+@pytest.fixture(scope="module")
+def made_scene(tmp_path_factory):
+    return write_shown_scene(tmp_path_factory.mktemp("scene"))
+
+
 @pytest.fixture
-def scene(tmp_path, monkeypatch):
+def scene(made_scene, tmp_path, monkeypatch):
+    shutil.copytree(made_scene, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    return write_shown_scene(tmp_path)
+    return tmp_path
 
 
 @pytest.mark.slow

@@ -32,6 +32,13 @@ def test_keypoints_of_a_feature_file_beside_its_photograph(scene):
         show_keypoints("x.npz")
 
 
+def test_neither_a_file_nor_a_database(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(FileNotFoundError, match=r"no file b.jpg, and no db.db that has an image of that name"):
+        show_matches("a.jpg", "b.jpg")
+
+
 def test_names_that_are_none(scene):
     with pytest.raises(ValueError, match=r"db.db has no image b-c.png: did you mean b c.png?"):
         show_keypoints("b-c.png")
