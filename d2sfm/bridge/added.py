@@ -13,6 +13,7 @@ from d2sfm.bridge.transfer import transferred
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore
 from d2sfm.database.bridge_writer import BridgedPair
 from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.matching.epipolar import errors_px
 from d2sfm.matching.settings import pair_threshold_px, thresholds_of
@@ -38,9 +39,14 @@ def added_pairs(
         for pair in map(tuple, in_tiles(image_pairs(d2.done_pairs(verified=True))).tolist()):
             matches, inliers = (rows.get(int(pair_ids(*pair)), 0) for rows in own_rows)
             limit_px = pair_threshold_px(thresholds.of_pair(pair), factors, pair)
-            found = (
-                added.behind(pair, matches, inliers) if inliers else added.anew(pair, matches, limit_px, verification)
-            )
+            try:
+                if inliers:
+                    found = added.behind(pair, matches, inliers)
+                else:
+                    found = added.anew(pair, matches, limit_px, verification)
+            except UnusableRow as error:
+                warn_once(f"left as it is: {error}")
+                continue
             if found is not None:
                 yield found
 
@@ -87,6 +93,8 @@ class _Added:
         self, pair: tuple[int, int], matches: int, limit_px: float, options: VerificationOptions
     ) -> BridgedPair | None:
         """To a pair with so many matches of the extractor's and no geometry. limit_px: of D2's errors."""
+        if not matches and not len(self._d2.inlier_matches(*pair)):
+            return None
         views = tuple(self._images[image_id].view for image_id in pair)
         of_d2, similarities = self._d2.matches(*pair) + self._first(pair), self._d2.similarities(*pair)
         own = self._own.matches(*pair)[:matches]

@@ -21,10 +21,12 @@ from d2sfm.database.bridge_writer import BridgedPair, remove_bridge, write_bridg
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.notes import Note
 from d2sfm.extraction.extract import extract_images
+from d2sfm.mapping.in_common import has_usable
 from d2sfm.matching.match import match_pairs
 from d2sfm.matching.settings import note_settings
 from d2sfm.options import (
     BridgeOptions,
+    Convention,
     ExtractionOptions,
     MapCacheOptions,
     MatchingOptions,
@@ -79,10 +81,12 @@ def bridge_database(
 
     Raises FileNotFoundError where the database, the folder or a file is missing, RuntimeError where the database is
     none or in use, holds features of d2sfm's own, or D2 features of other settings, ValueError for photographs that
-    can't be read any more.
+    can't be read any more, and features in the published code's frame.
     """
     started, database = time.perf_counter(), Path(database)
     options, features = options or BridgeOptions(), features or ExtractionOptions()
+    if features.convention is not Convention.COLMAP:
+        raise ValueError(f"convention {features.convention} is two pixels of the network's input off: expected colmap")
     require_database(database)
     with exclusive(database):
         _require_foreign(database)
@@ -139,10 +143,12 @@ def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:
     verified = verified_pairs(database)
     with MatchStore(database) as store:
         names = store.image_names()
+        unusable = {image_id for image_id in names if store.has_keypoints(image_id) and not has_usable(store, image_id)}
     if missing := missing_photographs(folder, list(names.values())):
         logger.warning("not in %s, and left as they are: %s", folder, first_of(missing, "photograph"))
     apart = outside_of(np.array(list(names), np.uint32), verified, names, options.model)
-    ids = np.array([image_id for image_id, name in names.items() if name not in set(missing)], np.uint32)
+    left_out = {*missing, *(names[image_id] for image_id in unusable)}
+    ids = np.array([image_id for image_id, name in names.items() if name not in left_out], np.uint32)
     return Images(ids=ids, names=names, apart=np.intersect1d(apart, ids), verified=verified)
 
 

@@ -52,9 +52,9 @@ class BridgeStore(Store):
         return [image.name for image in self._images() if image.count < 0]
 
     def own_counts(self) -> dict[int, int]:
-        """How many keypoints the extractor has found in each image, by image_id, sorted by name; 0 where none."""
+        """How many keypoints the extractor has found in each image, by image_id; 0 where none."""
         rows = self._connection.rows(
-            "SELECT image_id, coalesce(rows, 0) FROM images LEFT JOIN keypoints USING (image_id) ORDER BY name"
+            "SELECT image_id, max(CAST(coalesce(rows, 0) AS INTEGER), 0) FROM images LEFT JOIN keypoints USING (image_id)"
         )
         return dict(rows) | {image.image_id: image.first for image in self.images().values()}
 
@@ -69,7 +69,7 @@ class BridgeStore(Store):
         """How many matches, or inliers, the extractor's keypoints have in each pair that has a row of its own, by the
         number of the pair (see ``pair_ids``): they are the first ones of it. table: ``matches`` or
         ``two_view_geometries``."""
-        found = dict(self._connection.rows(f"SELECT pair_id, rows FROM {table}"))
+        found = dict(self._connection.rows(f"SELECT pair_id, max(CAST(rows AS INTEGER), 0) FROM {table}"))
         if not self.is_bridged():
             return found
         pairs = pair_ids(*self.pairs().T)
