@@ -25,6 +25,7 @@ from d2sfm.database import MatchStore, layer_of
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.evaluation.poses import compare_with_truth
+from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.options import BridgeOptions, CameraMode, CameraOptions, ExtractionOptions, Precision, ReconstructionOptions
 from d2sfm.photographs.reading import list_photographs
@@ -62,12 +63,23 @@ def set_apart(database: Path, names: list[str]) -> None:
             connection.run_many(f"DELETE FROM {table} WHERE pair_id = ?", pairs)
 
 
-def row(database: Path, seed: int, truth: pycolmap.Reconstruction, apart: list[str]) -> list[float]:
-    """Map a database; the numbers of COLUMNS."""
+def mapped(database: Path, seed: int) -> Path | None:
+    """The folder of the first model; None where there is none."""
     found = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed, num_threads=1))
-    if not found.models:
+    return found.models[0] if found.models else None
+
+
+def extended(database: Path, model: Path | None, seed: int, adjust: bool) -> Path | None:
+    """The model with what could be placed in it."""
+    options, output = ReconstructionOptions(seed=seed, num_threads=1), database.with_suffix(f".extended{adjust}")
+    return model and extend_model(database, model, output, adjust=adjust, options=options).model
+
+
+def row(folder: Path | None, truth: pycolmap.Reconstruction, apart: list[str]) -> list[float]:
+    """The numbers of COLUMNS."""
+    if folder is None:
         return [0, 0, *[np.nan] * 6]
-    model = pycolmap.Reconstruction(found.models[0])
+    model = pycolmap.Reconstruction(folder)
     errors = compare_with_truth(model, truth)
     is_apart = np.isin(errors.names, apart)
     numbers = [model.num_reg_images(), model.num_points3D()]
@@ -116,9 +128,13 @@ def main() -> None:
             if not layer.exists():
                 with layer_of(bridged) as made:
                     shutil.copy(made, layer)
-            databases = {"SIFT, all pairs": sift, "SIFT, apart": alone, "bridged": bridged}
-            for label in [label for label in databases if apart or label != "SIFT, apart"]:
-                found.setdefault(label, []).append(row(databases[label], seed, truth, apart))
+            models = {"SIFT, all pairs": mapped(sift, seed), "bridged": mapped(bridged, seed)}
+            if apart:
+                models["SIFT, apart"] = before = mapped(alone, seed)
+                for way, adjust in {"extended": False, "extended, adjusted": True}.items():
+                    models[f"SIFT, apart, {way}"] = extended(bridged, before, seed, adjust)
+            for label, model in models.items():
+                found.setdefault(label, []).append(row(model, truth, apart))
         rows = [("", "seed", *COLUMNS)]
         for label, numbers in found.items():
             medians = np.median(numbers, axis=0)

@@ -77,11 +77,14 @@ class BridgeStore(Store):
         there = {pair_id: rows for pair_id, rows in found.items() if pair_id not in pairs}
         return there | {pair_id: before[pair_id] for pair_id in pairs if pair_id in before}
 
+    def images_folder(self) -> Path | None:
+        """As ``Notes.images_folder``, also where only the run that bridged the database knew of one."""
+        folder, noted = self.notes.images_folder(), self.noted(Note.IMAGES)
+        return folder if folder is not None or noted is None else Path(noted)
+
     def find_images_folder(self, given: Path | str | None) -> Path:
-        """As ``Notes.find_images_folder``, also where only the run that bridged the database knew of one."""
-        if given is None and self.notes.images_folder() is None:
-            given = self.noted(Note.IMAGES)
-        return self.notes.find_images_folder(given)
+        """As ``Notes.find_images_folder``, of these."""
+        return self.notes.find_images_folder(self.images_folder() if given is None else given)
 
     def noted(self, note: Note) -> str | None:
         """A note of the layer; None where there is none."""

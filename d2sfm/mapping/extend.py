@@ -48,11 +48,12 @@ class ExtensionResult:
     model: Path  # folder
     statistics: ModelStatistics
     added: tuple[str, ...]  # names of images, sorted
+    new_points: int
     not_placed: Mapping[str, str]  # images of the database that the model lacks, with the reason
+    not_joined: Mapping[str, str]  # folders of models that were to be joined, with the reason
     only_in_model: tuple[str, ...]  # images that the database lacks; they stay
     is_adjusted: bool  # whether old poses, cameras and points moved
     images: int  # of the database and the model
-    not_joined: Mapping[str, str]  # folders of models that were to be joined, with the reason
     unusable: int = 0  # verified pairs that were left out, as their rows can't be used
     seconds: float
 
@@ -65,7 +66,8 @@ class ExtensionResult:
         lines = [table([self.statistics], self.images, [self.model.name])]
         lines += [f"not joined: {printable(folder)} {reason}" for folder, reason in self.not_joined.items()]
         lines += [f"not placed: {printable(name)} {reason}" for name, reason in self.not_placed.items()]
-        done = f"{len(self.added)} images added" if self.added or self.not_placed else "nothing to add"
+        done = f"{self.new_points} points added" if self.new_points else "nothing to add"
+        done = f"{len(self.added)} images added" if self.added or self.not_placed else done
         text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
         return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
 
@@ -88,7 +90,7 @@ def extend_model(
     not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
     instead, the world as a whole does not. join: folders of further models, of any points; images that can't be placed
     otherwise get their poses from them, see ``Growth.join``, and cameras that the model lacks are theirs. output: where
-    it is the model's own folder, the result takes its place, where anything was placed; other numbered models in it are
+    it is the model's own folder, the result takes its place, where anything came to it; other numbered models in it are
     replaced, see ``write_models``. images: the folder of the photographs, for point colours only (default: the one that
     extraction recorded). options: mapper and those of starts do not matter.
 
@@ -107,19 +109,21 @@ def extend_model(
         warn_of_unfinished(database, "the model")
         given, _ = read_input(database, options)
         grown = _grown(known, model, others, given, options, adjust, progress)
-        if grown.placed:
+        new_points = len(set(grown.model.points3D) - set(known.points3D))
+        if grown.placed or new_points:
             colour([grown.model], photographs_folder(database, images))
         (align if grown.is_adjusted else put_back)(grown.model, known)
         grown.model.update_point_3d_errors()
         folder = model
         if not is_in_place:
             [folder] = write_models([grown.model], output, text=options.text, ply=options.ply)
-        elif grown.placed:
+        elif grown.placed or new_points:
             replace_model(grown.model, model, text=options.text, ply=options.ply)
     return ExtensionResult(
         model=folder,
         statistics=statistics(grown.model, given.pixel_factor),
         added=tuple(sorted(grown.model.images[image_id].name for image_id in grown.placed)),
+        new_points=new_points,
         not_placed=grown.not_placed,
         only_in_model=grown.only_in_model,
         is_adjusted=grown.is_adjusted,

@@ -74,6 +74,7 @@ class Growth:
                     return
                 self._complete()
                 self._adjust(self.placed)
+            self._filter(self._old_places)
             self._drop_weak()
 
     def join(self, poses: Mapping[int, pycolmap.Rigid3d]) -> int:

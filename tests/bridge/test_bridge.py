@@ -17,12 +17,14 @@ from support.sift_scene import APART
 
 from d2sfm.bridge import bridge
 from d2sfm.bridge.bridge import bridge_database, restore_database
+from d2sfm.colmap import read_model
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, layer_of
 from d2sfm.database.bridge_tables import LAYER
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.localization.localizer import Localizer
+from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.options import BridgeOptions, LocalizationOptions, ReconstructionOptions
+from d2sfm.options import BridgeOptions, LocalizationOptions, ReconstructionOptions, RefineCameras
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +95,22 @@ def mapped(bridged, tmp_path_factory):
 
 def test_the_bridged_database_is_mapped_whole(mapped):
     assert mapped.statistics[0].images == 5
+
+
+def test_a_model_of_before_is_extended_by_the_photographs_that_were_apart(scene, bridged, tmp_path):
+    # A camera that moves along one line and looks one way does not tell its focal length.
+    options = ReconstructionOptions(num_threads=1, refine_cameras=RefineCameras.NO)
+    [model] = reconstruct(scene.database, tmp_path / "sparse", images=scene.images, options=options).models
+    result = extend_model(bridged[0], model, tmp_path / "new", options=options)
+    assert result.added == APART
+    old, new = read_model(model), read_model(result.model)
+    for image in old.images.values():
+        assert np.array_equal(new.images[image.image_id].cam_from_world().matrix(), image.cam_from_world().matrix())
+    for point_id, point in old.points3D.items():
+        assert np.array_equal(new.points3D[point_id].xyz, point.xyz)
+        assert np.array_equal(new.points3D[point_id].color, point.color)
+    # in colour, as the bridge's own run has noted where photographs are
+    assert all(new.points3D[point_id].color.any() for point_id in set(new.points3D) - set(old.points3D))
 
 
 @pytest.mark.usefixtures("narrow_network")

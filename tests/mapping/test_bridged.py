@@ -10,9 +10,11 @@ import numpy as np
 import pycolmap
 import pytest
 from support.bridged_scene import BridgedScene, all_pairs
+from support.runs import PROCESSES
 
 from d2sfm.colmap import read_model
 from d2sfm.evaluation.poses import compare_with_truth
+from d2sfm.exchange.remove import remove_images
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.transcription import OtherKeypoints
@@ -93,11 +95,56 @@ def test_a_model_made_before_is_extended_by_the_keypoints_that_came(scene, old, 
     assert compare_with_truth(adjusted, scene.truth).rotation_deg.max() < 0.5
 
 
-def test_nothing_of_the_model_changes_where_nothing_can_be_placed(scene, old, tmp_path):
+def test_points_come_to_a_model_that_has_all_images_or_none_can_be_placed_in(scene, old, tmp_path):
     database = bridged(scene, tmp_path / "db.db", across=[])
+    before = read_model(old)
     result = extend(database, old, tmp_path / "new")
     assert (result.added, tuple(result.not_placed), result.is_whole) == ((), names(scene, NEW), False)
-    require_kept(read_model(old), read_model(result.model))
+    remove_images(database, names(scene, NEW))
+    whole = extend(database, old, old)
+    assert (whole.added, whole.not_placed, whole.is_whole) == ((), {}, True)
+    assert f"extend: {whole.new_points} points added, 5 of 5 are in {old}" in str(whole)
+    for model in (read_model(result.model), read_model(old)):
+        require_kept(before, model)
+        assert len(model.points3D) == len(before.points3D) + whole.new_points > len(before.points3D) + 60
+
+
+def test_an_old_image_comes_to_see_old_points_only_where_these_lie(scene, old, tmp_path):
+    database, known = bridged(scene, tmp_path / "db.db"), read_model(old)
+    seen = {place: known.images[1].points2D[place].point3D_id for place in range(20)}
+    for place in seen:
+        known.delete_observation(1, place)
+    known.write_binary(old)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        [(data,)] = connection.execute("SELECT data FROM keypoints WHERE image_id = 1")
+        rows = np.frombuffer(data, "<f4").reshape(-1, 2).copy()
+        rows[:10] += 6
+        connection.execute("UPDATE keypoints SET data = ? WHERE image_id = 1", (rows.tobytes(),))
+    image = read_model(extend(database, old, tmp_path / "new").model).images[1]
+    sees = [image.points2D[place].has_point3D() and image.points2D[place].point3D_id == seen[place] for place in seen]
+    assert not any(sees[:10])
+    assert sum(sees[10:]) >= 8
+
+
+def go_on(database, model, folder):
+    """COLMAP's own triangulation and mapping, which end the process at a model of fewer keypoints than the database."""
+    pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
+    folder.mkdir()
+    given = pycolmap.Reconstruction(model)
+    pycolmap.triangulate_points(given, database, folder, folder, clear_points=False)
+    options = pycolmap.IncrementalPipelineOptions(num_threads=1, fix_existing_frames=True)
+    [mapped] = pycolmap.incremental_mapping(database, folder, folder, options, input_path=model).values()
+    assert mapped.num_reg_images() == 11
+
+
+def test_colmap_goes_on_with_the_extended_model(scene, old, tmp_path):
+    """As it has all keypoints of the database, also where nothing can be placed."""
+    database = bridged(scene, tmp_path / "db.db", across=[])
+    padded = extend(database, old, tmp_path / "padded").model
+    process = PROCESSES.Process(target=go_on, args=(bridged(scene, tmp_path / "all.db"), padded, tmp_path / "colmap"))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("change", ["moved", "in front"])
