@@ -53,9 +53,8 @@ class BridgeStore(Store):
 
     def own_counts(self) -> dict[int, int]:
         """How many keypoints the extractor has found in each image, by image_id; 0 where none."""
-        rows = self._connection.rows(
-            "SELECT image_id, max(CAST(coalesce(rows, 0) AS INTEGER), 0) FROM images LEFT JOIN keypoints USING (image_id)"
-        )
+        counted = "max(CAST(coalesce(rows, 0) AS INTEGER), 0)"
+        rows = self._connection.rows(f"SELECT image_id, {counted} FROM images LEFT JOIN keypoints USING (image_id)")
         return dict(rows) | {image.image_id: image.first for image in self.images().values()}
 
     def pairs(self) -> np.ndarray:

@@ -31,13 +31,20 @@ PAIRS = (
 )
 
 
-@pytest.fixture(params=KINDS, ids=str)
-def databases(request, tmp_path):
+@pytest.fixture(params=KINDS, ids=str, scope="module")
+def made(request, tmp_path_factory):
     """One of others, and the same bridged."""
-    before = write_foreign(tmp_path / "before.db", *request.param)
-    shutil.copy(before, after := tmp_path / "after.db")
-    bridge(after, write_random_layer(after, tmp_path / "layer.db"), PAIRS)
+    folder = tmp_path_factory.mktemp("made")
+    before = write_foreign(folder / "before.db", *request.param)
+    shutil.copy(before, after := folder / "after.db")
+    bridge(after, write_random_layer(after, folder / "layer.db"), PAIRS)
     return before, after
+
+
+@pytest.fixture
+def databases(made, tmp_path):
+    """Copies of both."""
+    return tuple(shutil.copy(path, tmp_path / path.name) for path in made)
 
 
 def images(path):
