@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from d2sfm.bridge.apart import EXTRACTORS_PX
 from d2sfm.bridge.joint import TwoKinds
 from d2sfm.bridge.transfer import transferred
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore
@@ -16,7 +15,7 @@ from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.matching.epipolar import errors_px
-from d2sfm.matching.settings import pair_threshold_px, thresholds_of
+from d2sfm.matching.settings import EXTRACTORS_PX, pair_threshold_px, thresholds_of
 from d2sfm.matching.verification import View
 from d2sfm.options import VerificationOptions
 from d2sfm.pairs.arrays import in_tiles

@@ -12,8 +12,7 @@ from d2sfm.colmap import read_model
 from d2sfm.database import BridgeStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.matching.chance import chance_explains
-
-EXTRACTORS_PX = 4.0  # largest epipolar error of the inliers of others, in pixels of the photographs: COLMAP's
+from d2sfm.matching.settings import EXTRACTORS_PX
 
 logger = logging.getLogger(__name__)
 

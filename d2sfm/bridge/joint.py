@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
-from d2sfm.bridge.apart import EXTRACTORS_PX
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.epipolar import errors_px
+from d2sfm.matching.settings import EXTRACTORS_PX
 from d2sfm.matching.verification import View, verify
 from d2sfm.options import VerificationOptions
 

@@ -15,6 +15,7 @@ from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
+EXTRACTORS_PX = 4.0  # largest epipolar error of inliers that COLMAP has verified, in pixels of photographs: its default
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
 IS_EXACT = "is_exact"  # there, false where it was looked for and keypoints are not so exact
 LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions noted nothing
@@ -72,9 +73,13 @@ def typical_factor(factors: Iterable[float]) -> float:
 def allowed_error(features: FeatureStore) -> Threshold:
     """What the last verification allowed; refinement verifies again, with its own.
 
-    Where verified pairs have images that came later, and are not refined yet, that of these: it is the larger one.
+    Where verified pairs have images that came later, and are not refined yet, that of these: it is the larger one. That
+    of COLMAP where it was COLMAP's, of keypoints of others; what d2sfm bridge adds is within its own, which is about
+    that, as it is refined.
     """
     matching = features.notes.match_settings()
+    if not matching and not features.extracted():
+        return Threshold(EXTRACTORS_PX)
     return _noted(matching if features.later_in_pairs() else matching | features.notes.refinement())
 
 
