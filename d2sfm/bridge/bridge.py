@@ -39,6 +39,8 @@ from d2sfm.refinement.refine import refine_database
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 
+WAY_OUT = ", d2sfm bridge --restore to take these out"
+
 logger = logging.getLogger(__name__)
 
 
@@ -205,7 +207,7 @@ class _Work:
     def _extract(self, layer: Path, images: Images, image_ids: np.ndarray, features: ExtractionOptions) -> np.ndarray:
         """Features of these images into a layer, as far as it lacks them; returns those of them that have some."""
         names = [images.names[image_id] for image_id in image_ids.tolist()]
-        given = {"options": features, "cache": self.cache, "progress": self.progress}
+        given = {"options": features, "cache": self.cache, "progress": self.progress, "way_out": WAY_OUT}
         self.skipped.update(extract_images(layer, self.folder, names, **given))
         with FeatureStore(layer) as store:
             there = store.extracted()

@@ -107,17 +107,19 @@ def extract_images(
     *,
     options: ExtractionOptions,
     cache: MapCacheOptions,
+    way_out: str = "",
     progress: bool = False,
 ) -> Skipped:
     """Write features of images that the database has, as far as it lacks them, and return what could not be used.
 
-    names: of photographs in the folder ``images``, in the size of their cameras. The caller keeps other runs away
-    (``exclusive``). Raises RuntimeError where the database holds features of other settings.
+    names: of photographs in the folder ``images``, in the size of their cameras. way_out: see ``pending_names``. The
+    caller keeps other runs away (``exclusive``). Raises RuntimeError where the database holds features of other
+    settings.
     """
     skipped, largest = Skipped(), PhotographOptions().max_megapixels
     extractor = _extractor(going_on(database, options, ()), None)
     options, fingerprint = extractor.options, extractor.fingerprint
-    pending = pending_names(database, list(names), fingerprint)
+    pending = pending_names(database, list(names), fingerprint, way_out)
     with FeatureStore(database) as store:
         sizes = {name: (image.width, image.height) for name, image in store.images().items()}
     photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest, sizes)

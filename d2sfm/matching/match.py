@@ -119,26 +119,19 @@ def match_database(
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
-    """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved. As ``match_pairs``
-    otherwise."""
+    """``match_pairs`` of those that have matches but no two-view geometry, as after their keypoints moved."""
     with MatchStore(database) as store:
         matched = image_pairs(store.done_pairs(verified=False))
     return match_pairs(database, matched, MatchingOptions(device="cpu"), verification, progress=progress)
 
 
 def match_pairs(
-    database: Path,
-    pairs: np.ndarray,
-    options: MatchingOptions,
-    verification: VerificationOptions,
-    *,
-    progress: bool = False,
+    database: Path, pairs: np.ndarray, options: MatchingOptions, verification: VerificationOptions, *, progress: bool
 ) -> MatchSummary:
     """Match and verify pairs of image ids, [P, 2], as far as they are not; those that have matches keep them.
 
     Within the noted threshold of refined keypoints, or of those of extraction within that of the options. What is
-    skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
-    can't be written.
+    skipped is logged. The caller keeps other runs away. Raises RuntimeError where the file can't be written.
     """
     with FeatureStore(database) as features:
         thresholds, factors = thresholds_of(features, verification), features.resize_factors()

@@ -20,7 +20,7 @@ from d2sfm.bridge.bridge import bridge_database, restore_database
 from d2sfm.colmap import read_model
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, layer_of
 from d2sfm.database.bridge_tables import LAYER
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.localization.localizer import Localizer
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
@@ -213,3 +213,21 @@ def without_folder(tables):
     name = f"{LAYER}d2sfm_settings"
     sql, rows = tables[name]
     return tables | {name: (sql, sorted(row for row in rows if row[0] != "images_beside"))}
+
+
+@pytest.mark.usefixtures("narrow_network")
+def test_what_is_damaged_stays_as_it_is(scene, tmp_path, caplog):
+    database = shutil.copy(scene.database, tmp_path / "db.db")
+    with Connection(database) as connection:
+        connection.rows("UPDATE keypoints SET cols = 3 WHERE image_id = 4")
+        connection.rows("UPDATE matches SET rows = 7 WHERE pair_id = 2147483647 + 2")
+    there = {row[0]: row for row in dump(database)["keypoints"][1]}
+    (tmp_path / "pairs.txt").write_text("0.png 1.png\n0.png 2.png\n0.png 3.png\n")
+    summary = bridge_database(database, scene.images, options=BridgeOptions(pairs=tmp_path / "pairs.txt"))
+    assert "left as it is: " in caplog.text
+    assert "3.png has keypoints of 3 numbers" in caplog.text
+    with BridgeStore(database) as store:
+        assert sorted(store.images()) == ["0.png", "1.png", "2.png"]
+        assert [1, 2] not in store.pairs().tolist()
+    assert summary.pairs == 2
+    assert dump(database)["keypoints"][1][3] == there[4]
