@@ -1,0 +1,76 @@
+"""What methods gave on hard pairs, as a table and for programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from d2sfm.evaluation.relative_poses import area_under_curve
+from d2sfm.evaluation.two_view import WITHIN_PX
+from d2sfm.text import aligned
+
+SHOWN_PX = 10  # of which the share of clicked points is in the table
+MEAN_TO_PX = (10, 20)  # to which shares are averaged, from 1 px on
+AUC_DEG = (5.0, 10.0, 20.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOnPairs:
+    """What a method gave on pairs; tuples are in order of their names.
+
+    settings: in words. matches, inliers: how many there are, and how many of them agree with the geometry.
+    within: share of the clicked points that are within 1, 2, .. 20 px of the geometry; None where poses were compared.
+    error_deg: of the poses, infinite without one (null in JSON); None where clicked points were.
+    scores: over all pairs, by "mAA 1-10 px" or "AUC 5 deg" and the like.
+    """
+
+    settings: str
+    matches: tuple[int, ...]
+    inliers: tuple[int, ...]
+    within: tuple[tuple[float, ...], ...] | None
+    error_deg: tuple[float, ...] | None
+    scores: Mapping[str, float]
+
+    def columns(self) -> dict[str, list[str]]:
+        """Cells of the table's rows by what is above them, and of a last row of scores where these have a column."""
+        found = {"matches": list(map(str, self.matches)), "agree": list(map(str, self.inliers))}
+        if self.within is None:
+            return {name: [*cells, ""] for name, cells in found.items()} | {
+                "error deg": [*(f"{error:.2f}" for error in self.error_deg), ""]
+            }
+        shares = np.array(self.within)
+        within = {f"within {SHOWN_PX} px": shares[:, SHOWN_PX - 1]}
+        within |= {name: shares[:, :limit].mean(1) for name, limit in _means().items()}
+        return {name: [*cells, ""] for name, cells in found.items()} | {
+            name: [f"{value:.3f}" for value in (*values, values.mean())] for name, values in within.items()
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsEvaluation:
+    """Pairs by name, and what each method gave on them, D2 first."""
+
+    names: tuple[str, ...]
+    methods: Mapping[str, MethodOnPairs]
+
+    def __str__(self) -> str:
+        table = {"": [*self.names, "mean" if next(iter(self.methods.values())).within else ""]}
+        for name, method in self.methods.items():
+            table |= {f"{name} {column}": cells for column, cells in method.columns().items()}
+        lines = [aligned([list(table), *zip(*table.values(), strict=True)]).rstrip()]
+        for name, method in self.methods.items():
+            lines.append(f"{name} " + ", ".join(f"{score} {value:.3f}" for score, value in method.scores.items()))
+        return "\n".join([*lines, *(method.settings for method in self.methods.values())])
+
+
+def scores(found: Sequence[np.ndarray | float]) -> dict[str, float]:
+    """Of all pairs, see ``MethodOnPairs``. found: of each, shares within ``WITHIN_PX``, or the error in degrees."""
+    if isinstance(found[0], np.ndarray):
+        return {name: float(np.mean([shares[:limit].mean() for shares in found])) for name, limit in _means().items()}
+    areas = area_under_curve(np.array(found), AUC_DEG)
+    return {f"AUC {limit:g} deg": area for limit, area in zip(AUC_DEG, areas, strict=True)}
+
+
+def _means() -> dict[str, int]:
+    """Numbers of the first limits, over which shares are averaged, by what that is called."""
+    return {f"mAA {WITHIN_PX[0]}-{limit} px": WITHIN_PX.index(limit) + 1 for limit in MEAN_TO_PX}
