@@ -98,6 +98,18 @@ def add_output(parser: argparse.ArgumentParser, default: str, text: str) -> None
     )
 
 
+def add_multiscale(parser: argparse.ArgumentParser) -> None:
+    """Add --multiscale, before the options of extraction."""
+    parser.add_argument(
+        "--multiscale",
+        dest="scales",
+        action="store_const",
+        const=[0.5, 1.0, 2.0],
+        default=argparse.SUPPRESS,
+        help="short for --scales 0.5 1 2",
+    )
+
+
 def add_no_verify(parser: argparse.ArgumentParser) -> None:
     """Add --no-verify."""
     parser.add_argument("--no-verify", dest="verify", action="store_false", help="write matches only, no geometries")

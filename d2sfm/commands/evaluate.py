@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from d2sfm.commands import evaluate_hpatches
 from d2sfm.commands.arguments import add_command, add_kind
 from d2sfm.console import finish
 
@@ -11,7 +12,10 @@ POSES = "evaluation.localization.PoseEvaluation"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "evaluate", None, "errors against what is true", "nothing was written", POSES)
+    further = {"hpatches": evaluate_hpatches.RESULT}
+    parser = add_command(
+        commands, "evaluate", None, "errors against what is true", "nothing was written", POSES, **further
+    )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     poses = add_kind(kinds, "poses", run_poses, "poses of a model, which is aligned with the true one")
     localization = add_kind(kinds, "localization", run_localization, "poses of queries, in the world of the true ones")
@@ -25,6 +29,7 @@ def add(commands) -> None:
     )
     for each in (poses, localization):
         each.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the cumulative curves (default: none)")
+    evaluate_hpatches.add(kinds)
 
 
 def run_poses(arguments: argparse.Namespace) -> int:

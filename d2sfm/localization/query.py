@@ -1,6 +1,5 @@
 """A photograph that is to be placed: its features, and what its alignment with the map looks at."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +7,17 @@ import numpy as np
 from d2sfm.coordinates import resize_factor, upright_array
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import stretch_of
-from d2sfm.features.record import Features
-from d2sfm.network.early_maps import FeatureMaps, feature_maps
+from d2sfm.network.early_maps import feature_maps
 from d2sfm.options import Orientation, Stretch
 from d2sfm.photographs.greys import own_range
 from d2sfm.photographs.headers import has_16_bits, read_header
 from d2sfm.photographs.masks import joined
 from d2sfm.photographs.reading import load_with_alpha
+from d2sfm.refinement.refine_matches import Seen
 
 
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """Features of a picture, its early maps, and itself, uint8 [H, W, 3] RGB upright."""
-
-    features: Features
-    maps: FeatureMaps
-    picture: np.ndarray
+class Query(Seen):
+    """What is seen of a photograph that is to be placed."""
 
     @property
     def factor(self) -> float:
