@@ -1,4 +1,4 @@
-"""Sets of hard pairs of pictures as they are published: with clicked points (WxBS), and with poses (SuperGlue's lists)."""
+"""Sets of hard pairs as they are published: with clicked points (WxBS), and with poses (SuperGlue's lists)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -106,7 +106,11 @@ def _of_list(path: Path, images: Path) -> Iterator[HardPair]:
 
 
 def _posed(where: str, names: Sequence[str], values: np.ndarray, images: Path) -> HardPair:
-    turns, first, second, pose = values[:2], *(values[start : start + 9].reshape(3, 3) for start in (2, 11)), values[20:]
+    turns, first, second, pose = (
+        values[:2],
+        *(values[start : start + 9].reshape(3, 3) for start in (2, 11)),
+        values[20:],
+    )
     pose, paths = pose.reshape(4, 4), tuple(images / name for name in names)
     if not np.isin(turns, range(4)).all():
         raise ValueError(f"{where}: expected turns of 0 to 3 quarters, found {turns[0]:g} and {turns[1]:g}")

@@ -3,7 +3,7 @@
 What imports pycolmap is imported where it is asked for: training evaluates, too, and needs no COLMAP.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -85,7 +85,9 @@ def evaluate_pairs(
     text = f"D2: {extractor.options.weights}, threshold {options.max_error:g} px of the network input"
     methods = {"D2": _method(text + ", guided" * options.guided, ours)}
     if options.sift:
-        best = max(range(len(settings)), key=lambda index: sum(scores([found.found for found in theirs[index]]).values()))
+        best = max(
+            range(len(settings)), key=lambda index: sum(scores([found.found for found in theirs[index]]).values())
+        )
         ratio, error = settings[best]
         text = f"SIFT: RootSIFT, {SIFT_FEATURES} features, {'no ratio' if ratio is None else f'ratio {ratio:g}'}, "
         text += f"threshold {error:g} px, the best of {len(settings)} such settings on these pairs"

@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
 IS_EXACT = "is_exact"  # there, false where it was looked for and keypoints are not so exact
+EARLIER = {"guided": False}  # settings of matching of which earlier versions noted nothing
 LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions noted nothing
 
 
@@ -124,12 +125,21 @@ def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
         of_one[Note.REFINEMENT] = json.dumps(alike, sort_keys=True)
 
 
+def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
+    """The same of notes of matching: those of earlier versions say nothing of what there was not."""
+    for path, of_one in notes.items():
+        if Note.MATCH in of_one:
+            settings = EARLIER | json_object(path, Note.MATCH, of_one[Note.MATCH])
+            of_one[Note.MATCH] = json.dumps(settings, sort_keys=True)
+
+
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
     """Keep the settings of the first run with the pairs, and say in words how this run's differ from them.
 
     The words are empty where nothing differs, or there are no pairs yet.
     """
     noted = features.notes.match_settings() if features.has_pairs() else {}
+    noted = noted and EARLIER | noted
     if settings.keys() - noted.keys():
         features.notes.note_match_settings(settings | noted)
     changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}
