@@ -14,7 +14,7 @@ def add(commands) -> None:
     """Add the command's parser."""
     further = {"hpatches": evaluate_hpatches.RESULT}
     parser = add_command(
-        commands, "evaluate", None, "errors against what is true", "nothing was written", POSES, **further
+        commands, "evaluate", None, "how right poses and matches are", "nothing was written", POSES, **further
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     poses = add_kind(kinds, "poses", run_poses, "poses of a model, which is aligned with the true one")

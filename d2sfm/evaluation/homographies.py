@@ -37,9 +37,10 @@ def pair_figures(xy_a: np.ndarray, xy_b: np.ndarray, truth: np.ndarray, size: Si
 
 
 def projected(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Positions under a homography, [N, 2] float64."""
+    """Positions under a homography, [N, 2] float64; not finite where it has none."""
     found = np.column_stack([xy, np.ones(len(xy))]) @ homography.T
-    return found[:, :2] / found[:, 2:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return found[:, :2] / found[:, 2:]
 
 
 def estimated(xy_a: np.ndarray, xy_b: np.ndarray, max_error: float) -> tuple[np.ndarray | None, np.ndarray]:

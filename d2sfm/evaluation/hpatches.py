@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from d2sfm.coordinates import hloc_from_image
 from d2sfm.evaluation.homographies import ACCURACY_PX, estimated, pair_figures
-from d2sfm.evaluation.hpatches_result import HPatchesEvaluation, Method, SequenceFigures
+from d2sfm.evaluation.hpatches_result import PLAIN, REFINED, SIFT, HPatchesEvaluation, Method, SequenceFigures
 from d2sfm.evaluation.root_sift import root_sift
 from d2sfm.evaluation.sequences import PictureSequence, find_sequences
 from d2sfm.features.extractor import Extractor
@@ -27,7 +27,6 @@ from d2sfm.options import ComparisonOptions, Convention, ExtractionOptions, Matc
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.refinement.refine_matches import align_matches
 
-PLAIN, REFINED, SIFT = "D2", "D2, refined", "RootSIFT"
 RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ def _methods(
         for name, figures in _of_d2(extractor, sequence, comparison).items():
             found[name][sequence.name] = figures
         if comparison.sift:
-            for setting, figures in _of_sift(sequence).items():
+            for setting, figures in _of_sift(sequence, options.device).items():
                 sift[setting][sequence.name] = figures
     errors_px = {PLAIN: comparison.max_error, REFINED: comparison.refined_error}
     methods = [Method.of(name, errors_px[name], None, figures) for name, figures in found.items()]
@@ -128,7 +127,7 @@ def _positions(seen: Query) -> np.ndarray:
 Setting = tuple[float | None, float]  # ratio of distances, and error of the homography in pixels
 
 
-def _of_sift(sequence: PictureSequence) -> Mapping[Setting, SequenceFigures]:
+def _of_sift(sequence: PictureSequence, device: str) -> Mapping[Setting, SequenceFigures]:
     """RootSIFT with each ratio and each error of the homography."""
     (size, xy_a, descriptors_a), found = _sift(sequence.first), defaultdict(list)
     features = [len(xy_a)]
@@ -136,7 +135,7 @@ def _of_sift(sequence: PictureSequence) -> Mapping[Setting, SequenceFigures]:
         _, xy_b, descriptors_b = _sift(path)
         features.append(len(xy_b))
         for ratio in RATIOS:
-            options = MatchingOptions(ratio=ratio, device="cpu")
+            options = MatchingOptions(ratio=ratio, device=device)
             matches = mutual_nearest_neighbours(descriptors_a, descriptors_b, options)
             matched = xy_a[matches[:, 0]], xy_b[matches[:, 1]]
             for error in SIFT_ERRORS_PX:

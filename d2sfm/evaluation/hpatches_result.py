@@ -10,6 +10,7 @@ import numpy as np
 from d2sfm.evaluation.homographies import ACCURACY_PX, CORNERS_PX, PairFigures
 from d2sfm.text import aligned
 
+PLAIN, REFINED, SIFT = "D2", "D2, refined", "RootSIFT"
 KINDS = {"i": "light", "v": "viewpoint"}  # by what a sequence's name begins with
 ALL = "all"
 SHOWN_PX = (1, 2, 3, 5, 10)
@@ -106,28 +107,34 @@ class HPatchesEvaluation:
     @property
     def curves(self) -> dict[str, dict[str, tuple[float, ...]]]:
         """Accuracy by group, with how many sequences it is of, and method."""
-        names = self.methods[0].sequences
-        titles = {kind: f"{KINDS[kind]}, {sum(name.startswith(f'{kind}_') for name in names)}" for kind in KINDS}
+        names = list(self.methods[0].sequences)
+        counts = {group: sum(name.startswith(f"{group}_") for name in names) for group in KINDS} | {ALL: len(names)}
         return {
-            f"{titles.get(group, f'all, {len(names)}')} sequences": {
+            f"{KINDS.get(group, ALL)} ({counts[group]})": {
                 method.label: method.groups[group].accuracy for method in self.methods
             }
-            for group in self.methods[0].groups
+            for group in self._groups
         }
 
+    @property
+    def _groups(self) -> list[str]:
+        """The groups that are shown: where there is one beside that of all, it is the same."""
+        groups = list(self.methods[0].groups)
+        return groups[:1] if len(groups) == 2 else groups
+
     def __str__(self) -> str:
-        first = self.methods[0]
-        shown = [first.sequences] if len(first.sequences) <= MOST_SEQUENCES else []
-        header = ["", "features", "matches", *(f"{limit} px" for limit in SHOWN_PX)]
+        first, header = self.methods[0], ["", "features", "matches", *(f"{limit} px" for limit in SHOWN_PX)]
         rows = [[*header, *(f"H {limit} px" for limit in CORNERS_PX)]]
-        for kind in ("sequences", "groups")[1 - len(shown) :]:
-            for name in getattr(first, kind):
-                for method in self.methods:
-                    rows.append([f"{name}: {method.label}", *getattr(method, kind)[name].cells])
-        text = aligned(rows)
-        text += f"\n{len(first.sequences)} sequences, {first.groups[ALL].pairs} pairs; px: share of matches that are "
-        text += "right within so much; H: share of homographies whose corners are, estimated with an error of "
+        one_by_one = list(first.sequences) if 1 < len(first.sequences) <= MOST_SEQUENCES else []
+        for name in one_by_one + self._groups:
+            figures = ((method.label, (method.sequences | method.groups)[name]) for method in self.methods)
+            rows += [[f"{name}: {label}", *each.cells] for label, each in figures]
+        sequences, pairs = len(first.sequences), first.groups[ALL].pairs
+        text = f"{aligned(rows)}\n{sequences} sequence{'s' if sequences > 1 else ''}, {pairs} pairs; px: share of all "
+        text += (
+            "matches that are right within so much; H: the same of homographies, by their corners\nhomographies allow "
+        )
         text += ", ".join(f"{method.max_error:g} px ({method.label})" for method in self.methods)
-        if any(method.name.startswith("RootSIFT") for method in self.methods):
-            text += "\nRootSIFT's ratio and error of the homography are the best on these very pairs"
+        if any(method.name == SIFT for method in self.methods):
+            text += "; RootSIFT's ratio and error are the best on these very pairs"
         return text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from d2sfm.files import read_text
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES
 from d2sfm.photographs.reading import check_photograph
 from d2sfm.text import first_of, is_among, natural_order
@@ -94,7 +95,7 @@ def _sequence(folder: Path, pictures: dict[int, Path]) -> PictureSequence:
 def read_homography(path: Path) -> np.ndarray:
     """Nine numbers of a text file, [3, 3] float64. Raises ValueError where they make no homography."""
     try:
-        matrix = np.loadtxt(path, np.float64, ndmin=2)
+        matrix = np.array([line.split() for line in read_text(path).splitlines() if line.strip()], np.float64)
     except ValueError:
         matrix = np.zeros(0)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix) < 3:

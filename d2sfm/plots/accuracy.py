@@ -32,5 +32,6 @@ def draw_accuracy(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> np.nda
         axis.grid(color=ink(GRID), lw=pt(1))
         axis.spines[:].set_visible(False)
     axes[0].set_ylabel("matches right", color=ink(TEXT))
-    axes[-1].legend(loc="lower right", frameon=False, labelcolor=ink(TEXT), fontsize=pt(14))
+    place = {"loc": "outside lower center", "ncols": 4 if len(panels) > 1 else 2, "frameon": False}
+    figure.legend(*axes[0].get_legend_handles_labels(), labelcolor=ink(TEXT), fontsize=pt(14), **place)
     return rendered(figure)

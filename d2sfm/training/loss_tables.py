@@ -59,7 +59,7 @@ class EvaluationRow:
 
 
 class LossRecord(AbstractContextManager):
-    """Writes ``steps.csv`` and ``epochs.csv`` in a folder, and ``evaluations.csv`` where there are any, a row at a time,
+    """Writes ``steps.csv``, ``epochs.csv``, and ``evaluations.csv`` where there are any, in a folder, a row at a time,
     each on its way to disk at once.
 
     folder: created where missing. resume_step: None begins anew and replaces what an earlier run left; k goes on after
@@ -111,7 +111,7 @@ class LossRecord(AbstractContextManager):
         self._plot("loss/validation", row.validation_loss, row.step)
 
     def evaluation(self, epoch: int, step: int, name: str, figures: Mapping[str, float]) -> None:
-        """Put the figures of an evaluation into ``evaluations.csv``, a row each; those of the same epoch are replaced."""
+        """Write the figures of an evaluation into ``evaluations.csv``, a row each, in place of those of that epoch."""
         kept = [row for row in self.evaluations() if row.epoch < epoch or row.evaluation != name]
         common = {"epoch": epoch, "step": step, "evaluation": name}
         self._evaluations.begin([*kept, *(EvaluationRow(**common, figure=key, value=figures[key]) for key in figures)])
