@@ -31,6 +31,11 @@ class MethodOnPairs:
     error_deg: tuple[float, ...] | None
     scores: Mapping[str, float]
 
+    @property
+    def shares(self) -> np.ndarray:
+        """What is right within 1, 2, .. 20 px or degrees of each pair, [P, 20]; a pose is or is not."""
+        return np.array(self.within) if self.within else np.array(self.error_deg)[:, None] <= WITHIN_PX
+
     def columns(self) -> dict[str, list[str]]:
         """Cells of the table's rows by what is above them, and of a last row of scores where these have a column."""
         found = {"matches": list(map(str, self.matches)), "agree": list(map(str, self.inliers))}
@@ -52,6 +57,13 @@ class PairsEvaluation:
 
     names: tuple[str, ...]
     methods: Mapping[str, MethodOnPairs]
+
+    @property
+    def curves(self) -> tuple[dict[str, dict[str, np.ndarray]], str, str]:
+        """Shares of all pairs within 1, 2, .. 20 px or degrees by method, below a title, of what and in which unit."""
+        shares = {name: np.mean(method.shares, axis=0) for name, method in self.methods.items()}
+        what, unit = ("clicked points", "px") if next(iter(self.methods.values())).within else ("poses", "degrees")
+        return {f"{what} of {len(self.names)} pairs": shares}, what, unit
 
     def __str__(self) -> str:
         table = {"": [*self.names, "mean" if next(iter(self.methods.values())).within else ""]}

@@ -55,6 +55,7 @@ def read_pairs(path: Path, images: Path | None = None, half: PairHalf | None = N
         raise ValueError(f"{path} holds no pairs" + (f": {LAYOUT}" if path.is_dir() else ""))
     if half is None:
         return pairs
+    half = PairHalf(half)
     if len(pairs) == 1:
         raise ValueError(f"{path} holds one pair, and has no {half} half")
     return pairs[half is PairHalf.SECOND :: 2]

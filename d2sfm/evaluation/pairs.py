@@ -3,7 +3,7 @@
 What imports pycolmap is imported where it is asked for: training evaluates, too, and needs no COLMAP.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +21,20 @@ from d2sfm.evaluation.two_view import Estimate, essential_matrix, fundamental_ma
 from d2sfm.features.extractor import Extractor
 from d2sfm.lru import LruCache
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
-from d2sfm.options import Convention, ExtractionOptions, MatchingOptions, Orientation, PairEvaluationOptions, Stretch
+from d2sfm.options import (
+    Convention,
+    ExtractionOptions,
+    MatchingOptions,
+    Orientation,
+    PairEvaluationOptions,
+    Preprocessing,
+    Stretch,
+)
 from d2sfm.photographs.greys import own_range
 from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.reading import load_photograph, load_with_alpha
 
+D2, SIFT = "D2", "SIFT"
 SIFT_RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
 SIFT_FEATURES = 8000
 CACHE_BYTES = 1 << 29  # of features: lists name a picture in many pairs
@@ -61,37 +70,57 @@ def evaluate_pairs(
     images: Path | str | None = None,
     extraction: ExtractionOptions | None = None,
     options: PairEvaluationOptions | None = None,
-    extractor: Extractor | None = None,
     progress: bool = False,
 ) -> PairsEvaluation:
     """Matches of D2 and of SIFT on pairs, judged by the geometry that OpenCV finds with them.
 
     path, images: see ``pair_sets.read_pairs``. Of WxBS's layout the fundamental matrix is judged by clicked points, of
-    a list the pose by the essential matrix. extractor: in place of extraction, where the network is there already.
+    a list the pose by the essential matrix.
 
     SIFT is RootSIFT at its best: ratio and threshold are chosen by the scores on these very pairs.
     Raises as ``read_pairs`` and ``Extractor``, and ValueError for a picture that can't be used.
     """
     options = options or PairEvaluationOptions()
-    pairs = read_pairs(Path(path), images and Path(images), options.half)
-    extractor = extractor or Extractor(extraction)
+    return _evaluation(read_pairs(Path(path), images and Path(images), options.half), extraction, options, progress)
+
+
+def scores_of_weights(
+    path: Path | str, preprocessing: Preprocessing, device: str = "auto"
+) -> Callable[[Path], Mapping[str, float]]:
+    """What tells the scores of the weights in a file on pairs; these are read, and errors raised, at once."""
+    pairs, options = read_pairs(Path(path)), PairEvaluationOptions(sift=False)
+
+    def of_weights(weights: Path) -> Mapping[str, float]:
+        extraction = ExtractionOptions(weights=str(weights), preprocessing=preprocessing, device=device)
+        return _evaluation(pairs, extraction, options).methods[D2].scores
+
+    return of_weights
+
+
+def _evaluation(
+    pairs: Sequence[HardPair],
+    extraction: ExtractionOptions | None,
+    options: PairEvaluationOptions,
+    progress: bool = False,
+) -> PairsEvaluation:
+    extractor = Extractor(extraction)
     d2, sift = LruCache(lambda key: _described(extractor, *key), CACHE_BYTES), LruCache(_sift, CACHE_BYTES)
     settings = list(product(SIFT_RATIOS, SIFT_ERRORS_PX)) if options.sift else []
     ours, theirs = [], [[] for _ in settings]
     for pair in tqdm(pairs, desc="pairs", unit="pair", disable=not progress):
-        ours.append(_of_d2(pair, [d2[key] for key in _keys(pair, extractor.options)], options))
+        ours.append(
+            _of_d2(pair, [d2[key] for key in _keys(pair, extractor.options)], options, extractor.options.device)
+        )
         for of_setting, outcome in zip(theirs, _of_sift(pair, sift) if options.sift else (), strict=True):
             of_setting.append(outcome)
     text = f"D2: {extractor.options.weights}, threshold {options.max_error:g} px of the network input"
-    methods = {"D2": _method(text + ", guided" * options.guided, ours)}
+    methods = {D2: _method(text + ", guided" * options.guided, ours)}
     if options.sift:
-        best = max(
-            range(len(settings)), key=lambda index: sum(scores([found.found for found in theirs[index]]).values())
-        )
+        best = max(range(len(settings)), key=lambda index: sum(_scores(theirs[index]).values()))
         ratio, error = settings[best]
         text = f"SIFT: RootSIFT, {SIFT_FEATURES} features, {'no ratio' if ratio is None else f'ratio {ratio:g}'}, "
         text += f"threshold {error:g} px, the best of {len(settings)} such settings on these pairs"
-        methods["SIFT"] = _method(text, theirs[best])
+        methods[SIFT] = _method(text, theirs[best])
     return PairsEvaluation(names=tuple(pair.name for pair in pairs), methods=methods)
 
 
@@ -104,8 +133,12 @@ def _method(settings: str, outcomes: Sequence[Outcome]) -> MethodOnPairs:
         inliers=inliers,
         within=tuple(tuple(each.tolist()) for each in found) if has_points else None,
         error_deg=None if has_points else found,
-        scores=scores(found),
+        scores=_scores(outcomes),
     )
+
+
+def _scores(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    return scores([each.found for each in outcomes])
 
 
 def _keys(pair: HardPair, options: ExtractionOptions) -> list[Key]:
@@ -147,10 +180,11 @@ def _sift(path: Path) -> Described:
     return Described(*root_sift(grey, SIFT_FEATURES))
 
 
-def _of_d2(pair: HardPair, described: Sequence[Described], options: PairEvaluationOptions) -> Outcome:
+def _of_d2(pair: HardPair, described: Sequence[Described], options: PairEvaluationOptions, device: str) -> Outcome:
     a, b = described
     error_px = options.max_error * max(a.factor, b.factor)
-    matches = mutual_nearest_neighbours(a.descriptors, b.descriptors, MatchingOptions(ratio=options.ratio))
+    of_matching = MatchingOptions(ratio=options.ratio, device=device)
+    matches = mutual_nearest_neighbours(a.descriptors, b.descriptors, of_matching)
     estimate = _estimate(pair, a.xy, b.xy, matches, error_px)
     if options.guided and estimate.matrix is not None:
         matches = _guided(pair, a, b, estimate, error_px)

@@ -127,10 +127,12 @@ def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
 
 def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
     """The same of notes of matching: those of earlier versions say nothing of what there was not."""
-    for path, of_one in notes.items():
-        if Note.MATCH in of_one:
-            settings = EARLIER | json_object(path, Note.MATCH, of_one[Note.MATCH])
-            of_one[Note.MATCH] = json.dumps(settings, sort_keys=True)
+    noted = {
+        path: json_object(path, Note.MATCH, each[Note.MATCH]) for path, each in notes.items() if Note.MATCH in each
+    }
+    if any(EARLIER.keys() & settings.keys() for settings in noted.values()):
+        for path, settings in noted.items():
+            notes[path][Note.MATCH] = json.dumps(EARLIER | settings, sort_keys=True)
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

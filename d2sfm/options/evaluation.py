@@ -25,14 +25,15 @@ class ComparisonOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class PairEvaluationOptions(Options):
-    """How the matches of a pair are made and estimated from, besides the features."""
+    """Which pairs, and how matches and geometry follow from features."""
 
     TITLE = "matches and geometry of pairs"
 
     half: PairHalf | None = option(
         None, help="every other pair only, from the first or the second one on: settings are chosen on one half"
     )
-    max_error: float = option(2.0, metavar="PX", help="threshold of MAGSAC++, in pixels of the network input")
+    # Chosen on the first half of WxBS pairs, see benchmarks/NOTES.md.
+    max_error: float = option(4.0, metavar="PX", help="threshold of RANSAC, in pixels of the network's input")
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
     guided: bool = option(False, help="match again near the geometry, and estimate again")
     sift: bool = option(True, help="leave out SIFT, with which D2 is compared")
