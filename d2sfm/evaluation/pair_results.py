@@ -12,6 +12,11 @@ from d2sfm.text import aligned
 SHOWN_PX = 10  # of which the share of clicked points is in the table
 MEAN_TO_PX = (10, 20)  # to which shares are averaged, from 1 px on
 AUC_DEG = (5.0, 10.0, 20.0)
+POINTS_TOLD = (
+    f"agree: with the geometry; {SHOWN_PX} px: share of clicked points within so much of their epipolar lines; mAA: the "
+    "mean of such shares"
+)
+POSES_TOLD = "agree: with the geometry; error: of the relative pose, degrees; AUC: area under the curve of its recall"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,18 +42,14 @@ class MethodOnPairs:
         return np.array(self.within) if self.within else np.array(self.error_deg)[:, None] <= WITHIN_PX
 
     def columns(self) -> dict[str, list[str]]:
-        """Cells of the table's rows by what is above them, and of a last row of scores where these have a column."""
-        found = {"matches": list(map(str, self.matches)), "agree": list(map(str, self.inliers))}
+        """Cells of the table's rows by what is above them, with one more for the mean."""
+        found = {"matches": [*map(str, self.matches), ""], "agree": [*map(str, self.inliers), ""]}
         if self.within is None:
-            return {name: [*cells, ""] for name, cells in found.items()} | {
-                "error deg": [*(f"{error:.2f}" for error in self.error_deg), ""]
-            }
+            return found | {"error": [*(f"{error:.2f}" for error in self.error_deg), ""]}
         shares = np.array(self.within)
-        within = {f"within {SHOWN_PX} px": shares[:, SHOWN_PX - 1]}
-        within |= {name: shares[:, :limit].mean(1) for name, limit in _means().items()}
-        return {name: [*cells, ""] for name, cells in found.items()} | {
-            name: [f"{value:.3f}" for value in (*values, values.mean())] for name, values in within.items()
-        }
+        values = {f"{SHOWN_PX} px": shares[:, SHOWN_PX - 1]}
+        values |= {name.removesuffix(" px"): shares[:, :limit].mean(1) for name, limit in _means().items()}
+        return found | {name: [f"{value:.3f}" for value in (*each, each.mean())] for name, each in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +67,16 @@ class PairsEvaluation:
         return {f"{what} of {len(self.names)} pairs": shares}, what, unit
 
     def __str__(self) -> str:
-        table = {"": [*self.names, "mean" if next(iter(self.methods.values())).within else ""]}
+        has_points = bool(next(iter(self.methods.values())).within)
+        table = [("", *self.names, "mean" if has_points else "")]
         for name, method in self.methods.items():
-            table |= {f"{name} {column}": cells for column, cells in method.columns().items()}
-        lines = [aligned([list(table), *zip(*table.values(), strict=True)]).rstrip()]
+            (first, cells), *others = method.columns().items()
+            table += [(f"{name}: {first}", *cells), *((above, *each) for above, each in others)]
+        lines = [aligned(list(zip(*table, strict=True))).rstrip(), POINTS_TOLD if has_points else POSES_TOLD]
         for name, method in self.methods.items():
-            lines.append(f"{name} " + ", ".join(f"{score} {value:.3f}" for score, value in method.scores.items()))
-        return "\n".join([*lines, *(method.settings for method in self.methods.values())])
+            told = ", ".join(f"{score} {value:.3f}" for score, value in method.scores.items())
+            lines.append(f"{name}: {told} ({method.settings})")
+        return "\n".join(lines)
 
 
 def scores(found: Sequence[np.ndarray | float]) -> dict[str, float]:

@@ -113,12 +113,12 @@ def _evaluation(
         )
         for of_setting, outcome in zip(theirs, _of_sift(pair, sift) if options.sift else (), strict=True):
             of_setting.append(outcome)
-    text = f"D2: {extractor.options.weights}, threshold {options.max_error:g} px of the network input"
+    text = f"{extractor.options.weights}, threshold {options.max_error:g} px of the network input"
     methods = {D2: _method(text + ", guided" * options.guided, ours)}
     if options.sift:
         best = max(range(len(settings)), key=lambda index: sum(_scores(theirs[index]).values()))
         ratio, error = settings[best]
-        text = f"SIFT: RootSIFT, {SIFT_FEATURES} features, {'no ratio' if ratio is None else f'ratio {ratio:g}'}, "
+        text = f"RootSIFT, {SIFT_FEATURES} features, {'no ratio' if ratio is None else f'ratio {ratio:g}'}, "
         text += f"threshold {error:g} px, the best of {len(settings)} such settings on these pairs"
         methods[SIFT] = _method(text, theirs[best])
     return PairsEvaluation(names=tuple(pair.name for pair in pairs), methods=methods)
