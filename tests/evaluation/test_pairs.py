@@ -1,6 +1,8 @@
 """Hard pairs from pictures to scores, against the steps one by one."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -157,3 +159,9 @@ def test_a_broken_picture_is_one_line(tmp_path, capsys):
     assert main(["evaluate", "pairs", str(root), "--quiet", "--no-sift"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "02.png: " in line
+
+
+@pytest.mark.slow
+def test_training_evaluates_without_colmap():
+    told = "import sys, d2sfm.evaluation.pairs; print('pycolmap' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "False\n"
