@@ -129,12 +129,13 @@ class HPatchesEvaluation:
         for name in one_by_one + self._groups:
             figures = ((method.label, (method.sequences | method.groups)[name]) for method in self.methods)
             rows += [[f"{name}: {label}", *each.cells] for label, each in figures]
-        sequences, pairs = len(first.sequences), first.groups[ALL].pairs
-        text = f"{aligned(rows)}\n{sequences} sequence{'s' if sequences > 1 else ''}, {pairs} pairs; px: share of all "
-        text += (
-            "matches that are right within so much; H: the same of homographies, by their corners\nhomographies allow "
-        )
-        text += ", ".join(f"{method.max_error:g} px ({method.label})" for method in self.methods)
+        sequences, errors = len(first.sequences), [f"{each.max_error:g} px ({each.label})" for each in self.methods]
+        lines = [
+            aligned(rows),
+            f"{sequences} sequence{'s' if sequences > 1 else ''}, {first.groups[ALL].pairs} pairs; px: share of all "
+            "matches that are right within so much; H: the same of homographies, by their corners",
+            f"homographies are estimated with errors of {', '.join(errors)}",
+        ]
         if any(method.name == SIFT for method in self.methods):
-            text += "; RootSIFT's ratio and error are the best on these very pairs"
-        return text
+            lines.append("RootSIFT's ratio and error are the best on these very pairs")
+        return "\n".join(lines)
