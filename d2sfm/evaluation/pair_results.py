@@ -13,8 +13,8 @@ SHOWN_PX = 10  # of which the share of clicked points is in the table
 MEAN_TO_PX = (10, 20)  # to which shares are averaged, from 1 px on
 AUC_DEG = (5.0, 10.0, 20.0)
 POINTS_TOLD = (
-    f"agree: with the geometry; {SHOWN_PX} px: share of clicked points within so much of their epipolar lines; mAA: the "
-    "mean of such shares"
+    f"agree: with the geometry; {SHOWN_PX} px: share of clicked points within so much of their epipolar lines; "
+    "mAA: the mean of such shares"
 )
 POSES_TOLD = "agree: with the geometry; error: of the relative pose, degrees; AUC: area under the curve of its recall"
 
