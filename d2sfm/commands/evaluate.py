@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands import evaluate_hpatches
+from d2sfm.commands import evaluate_hpatches, evaluate_pairs
 from d2sfm.commands.arguments import add_command, add_kind
 from d2sfm.console import finish
 
@@ -12,7 +12,7 @@ POSES = "evaluation.localization.PoseEvaluation"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    further = {"hpatches": evaluate_hpatches.RESULT}
+    further = {"hpatches": evaluate_hpatches.RESULT, "pairs": evaluate_pairs.RESULT}
     parser = add_command(
         commands, "evaluate", None, "how right poses and matches are", "nothing was written", POSES, **further
     )
@@ -30,6 +30,7 @@ def add(commands) -> None:
     for each in (poses, localization):
         each.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the cumulative curves (default: none)")
     evaluate_hpatches.add(kinds)
+    evaluate_pairs.add(kinds)
 
 
 def run_poses(arguments: argparse.Namespace) -> int:

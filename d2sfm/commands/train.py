@@ -57,6 +57,12 @@ def add(commands) -> None:
         metavar="DIR",
         help="after each epoch, evaluate the weights as d2sfm evaluate hpatches does, without refinement (default: no)",
     )
+    parser.add_argument(
+        "--evaluate-pairs",
+        type=Path,
+        metavar="PATH",
+        help="the same as d2sfm evaluate pairs does, without SIFT (default: no)",
+    )
     add_options(parser, PairOptions, TrainingOptions)
 
 
@@ -95,4 +101,8 @@ def _evaluations(
         from d2sfm.evaluation.hpatches import accuracy_of_weights
 
         found["hpatches"] = accuracy_of_weights(arguments.evaluate_hpatches, pairs.preprocessing, options.device)
+    if arguments.evaluate_pairs is not None:
+        from d2sfm.evaluation.pairs import scores_of_weights
+
+        found["pairs"] = scores_of_weights(arguments.evaluate_pairs, pairs.preprocessing, options.device)
     return found

@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 import pycolmap
 
+from d2sfm.evaluation.relative_poses import angular_errors, area_under_curve
+
 NO_BASELINE = 1e-4  # of the truth's longest baseline; the direction of a shorter one is noise of the truth
 
 
@@ -68,23 +70,11 @@ def pose_errors(poses: Sequence[pycolmap.Rigid3d], truths: Sequence[pycolmap.Rig
 def pose_auc(
     model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction, thresholds_deg: Sequence[float] = (1, 3, 5, 10)
 ) -> tuple[float, ...]:
-    """Area under the recall curve of ``pair_errors_deg`` from 0 to each threshold, divided by it: 0 to 1.
-
-    The curve is that of the literature (SuperGlue, hloc): straight from 0, 0 through k of P pairs at the k-th smallest
-    error, and level from the last error below the threshold on. A model without any image of the truth has 0.
+    """``area_under_curve`` of ``pair_errors_deg``. A model without any image of the truth has 0.
 
     Raises ValueError for a threshold that is not above 0, and as ``pair_errors_deg``.
     """
-    if not all(threshold > 0 for threshold in thresholds_deg):
-        raise ValueError(f"thresholds must be above 0, found {list(thresholds_deg)}")
-    errors = np.sort(pair_errors_deg(model, truth))
-    areas = []
-    for threshold in thresholds_deg:
-        below = errors[errors < threshold]
-        error = np.concatenate([[0.0], below, [threshold]])
-        recall = np.minimum(np.arange(len(error)), len(below)) / len(errors)
-        areas.append(float(np.sum(np.diff(error) * (recall[1:] + recall[:-1]) / 2) / threshold))
-    return tuple(areas)
+    return area_under_curve(pair_errors_deg(model, truth), thresholds_deg)
 
 
 def pair_errors_deg(model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction) -> np.ndarray:
@@ -105,12 +95,7 @@ def pair_errors_deg(model: pycolmap.Reconstruction, truth: pycolmap.Reconstructi
     true_rotation, true_translation = _relative_poses([true_poses[name] for name in names], first, second)
     # What the model lacks gets some pose here and its infinite error below.
     rotation, translation = _relative_poses([poses.get(name, pycolmap.Rigid3d()) for name in names], first, second)
-    # Chords and atan2 are exact for small angles, where arccos loses half of the digits.
-    chord = np.linalg.norm(rotation - true_rotation, axis=(1, 2)) / np.sqrt(8)
-    turned = 2 * np.arcsin(np.minimum(chord, 1))
-    across = np.linalg.norm(np.cross(translation, true_translation), axis=1)
-    aside = np.arctan2(across, np.sum(translation * true_translation, axis=1))
-    aside[~translation.any(axis=1)] = np.inf
+    turned, aside = angular_errors(rotation, translation, true_rotation, true_translation)
     baseline = np.linalg.norm(true_translation, axis=1)
     aside[baseline <= NO_BASELINE * baseline.max()] = 0
     has_pose = np.array([name in poses for name in names])

@@ -18,7 +18,7 @@ from d2sfm.database.notes import Notes
 from d2sfm.exchange.merge_bridges import require_alike
 from d2sfm.exchange.merged_rows import append_rows
 from d2sfm.features.fingerprints import clash, difference
-from d2sfm.matching.settings import note_refinement_alike
+from d2sfm.matching.settings import note_matching_alike, note_refinement_alike
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.text import first_of
 
@@ -91,7 +91,9 @@ class _Content:
 def _contents(sources: Sequence[Path]) -> list[_Content]:
     """What the sources hold. RuntimeError where images or features of them contradict each other."""
     contents = [_Content(path) for path in sources]
-    note_refinement_alike({content.path: content.notes for content in contents})
+    notes = {content.path: content.notes for content in contents}
+    note_refinement_alike(notes)
+    note_matching_alike(notes)
     seen: dict[str, Path] = {}
     for content in contents:
         if both := content.names & seen.keys():

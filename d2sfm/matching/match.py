@@ -79,16 +79,18 @@ def match_database(
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
-    them anew. A pair that has matches but no geometry keeps its matches and is only verified. Each pair is written
-    whole, so a stopped run goes on where it was. Images that have no features yet are left out with a warning.
-    max_error is times the larger resize factor of a pair's images, and refinement's where the keypoints of both are
-    refined.
+    them anew. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
+    Each pair is written whole, so a stopped run goes on where it was. Images that have no features yet are left out
+    with a warning. max_error is times the larger resize factor of a pair's images, and refinement's where the
+    keypoints of both are refined.
 
-    Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device, and RuntimeError where the
-    database is none or in use, has fewer than two images with features, has descriptors that are not D2-Net's, or
-    lacks what the pairs are chosen by.
+    Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device and for guided matching
+    without verification, and RuntimeError where the database is none or in use, has fewer than two images with
+    features, has descriptors that are not D2-Net's, or lacks what the pairs are chosen by.
     """
     database, options = Path(database), options or MatchingOptions()
+    if options.guided and verification is None:
+        raise ValueError("guided matching goes by geometries: --guided does not go with --no-verify")
     resolve_device(options.device)
     require_database(database)
     with exclusive(database):

@@ -95,7 +95,7 @@ def _nearest(a: torch.Tensor, b: torch.Tensor, *, with_second: bool, block_rows:
     with product_precision(b.device, exact_in_tf32=a.dtype == b.dtype == torch.float16):
         b = b.to(torch.float32).contiguous()
         for start in range(0, len(a), block_rows):
-            similarity = _product(b, a[start : start + block_rows].to(torch.float32))
+            similarity = product(b, a[start : start + block_rows].to(torch.float32))
             of_rows, index = _first_largest(similarity)
             of_columns = similarity.amax(1)
             first = _first_of_column(similarity, index, of_rows, of_columns, largest)
@@ -116,7 +116,7 @@ def _nearest(a: torch.Tensor, b: torch.Tensor, *, with_second: bool, block_rows:
     )
 
 
-def _product(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
+def product(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """Similarities, [M, rows of a]: a column holds those of one descriptor of a."""
     if b.is_cuda or not torch.backends.mkldnn.is_available():
         return b @ a.T

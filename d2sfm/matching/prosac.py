@@ -63,7 +63,7 @@ def agreeing_with_one(
         return agree, None
     agree[order] = mask.ravel() > 0
     if relation is Relation.PLANE:  # OpenCV looks at errors in b only: all of a agrees where it shrinks to a point of b
-        agree[order] &= _within(a, b, matrix, max_error_px)
+        agree[order] &= plane_errors(a, b, matrix) <= max_error_px
     return agree, matrix
 
 
@@ -74,15 +74,18 @@ def _trials(relation: Relation, most: int, ratio: float) -> int:
     return math.ceil(min(most * SHARE_OF_TRIALS[relation], planned))
 
 
-def _within(a: np.ndarray, b: np.ndarray, b_from_a: np.ndarray, max_error_px: float) -> np.ndarray:
-    """Which pairs of points a homography maps onto each other, both ways: [K] bool."""
+def plane_errors(a: np.ndarray, b: np.ndarray, b_from_a: np.ndarray) -> np.ndarray:
+    """How far a homography puts points, [K, 2] float64 each, from where they are, in the picture where it is more: [K].
+
+    It is infinite where the homography has no inverse.
+    """
     if np.linalg.matrix_rank(b_from_a) < 3:
-        return np.zeros(len(a), bool)
+        return np.full(len(a), np.inf)
     errors = []
     for start, end, matrix in ((a, b, b_from_a), (b, a, np.linalg.inv(b_from_a))):
         mapped = cv2.perspectiveTransform(start[:, None], matrix)[:, 0]
         errors.append(np.linalg.norm(mapped - end, axis=1))
-    return np.maximum(*errors) <= max_error_px
+    return np.maximum(*errors)
 
 
 def without_distortion(camera: pycolmap.Camera, xy: np.ndarray, max_error_px: float) -> np.ndarray | None:

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 EXTRACTORS_PX = 4.0  # largest epipolar error of inliers that COLMAP has verified, in pixels of photographs: its default
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
 IS_EXACT = "is_exact"  # there, false where it was looked for and keypoints are not so exact
+EARLIER = {"guided": False}  # settings of matching of which earlier versions noted nothing
 LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions noted nothing
 
 
@@ -129,12 +130,23 @@ def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
         of_one[Note.REFINEMENT] = json.dumps(alike, sort_keys=True)
 
 
+def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
+    """The same of notes of matching: those of earlier versions say nothing of what there was not."""
+    noted = {
+        path: json_object(path, Note.MATCH, each[Note.MATCH]) for path, each in notes.items() if Note.MATCH in each
+    }
+    if any(EARLIER.keys() & settings.keys() for settings in noted.values()):
+        for path, settings in noted.items():
+            notes[path][Note.MATCH] = json.dumps(EARLIER | settings, sort_keys=True)
+
+
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
     """Keep the settings of the first run with the pairs, and say in words how this run's differ from them.
 
     The words are empty where nothing differs, or there are no pairs yet.
     """
     noted = features.notes.match_settings() if features.has_pairs() else {}
+    noted = noted and EARLIER | noted
     if settings.keys() - noted.keys():
         features.notes.note_match_settings(settings | noted)
     changed = {name: value for name, value in settings.items() if noted.get(name, value) != value}

@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 import torch
 
+from d2sfm.matching.guided import GuidedPair, match_again
 from d2sfm.matching.neighbours import neighbours_and_similarities
 from d2sfm.matching.verification import View, verify
 from d2sfm.options import MatchingOptions, VerificationOptions
@@ -67,6 +68,11 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
         of_pair = {"similarities": similarities, "max_error_px": task.max_error_px, "names": task.names}
         verified = verify(*task.views, matches, verification, **of_pair)
         geometry, refused = verified.geometry, verified.refused
+        if options.guided and task.matches is None:
+            before = GuidedPair(matches=matches, similarities=similarities, geometry=geometry)
+            of_pair = {"max_error_px": task.max_error_px, "names": task.names}
+            again = match_again(*task.views, task.descriptors, before, verification, **of_pair)
+            matches, similarities, geometry = again.matches, again.similarities, again.geometry
     return PairResult(
         pair=task.pair,
         matches=matches,

@@ -76,15 +76,38 @@ def verify(
     require_matches(matches, len(keypoints_a), len(keypoints_b))
     if similarities is not None and np.shape(similarities) != matches.shape[:1]:
         raise ValueError(f"similarities have shape {np.shape(similarities)}, expected ({len(matches)},)")
-    pair = _Pair(
+    pair = _pair(a, b, matches, options, options.max_error if max_error_px is None else max_error_px, names)
+    return Verification(pair.estimated()) if similarities is None else pair.tested(np.asarray(similarities))
+
+
+def estimate_again(
+    a: View,
+    b: View,
+    matches: np.ndarray,
+    options: VerificationOptions,
+    *,
+    max_error_px: float,
+    names: tuple[str, str] = ("", ""),
+) -> pycolmap.TwoViewGeometry:
+    """COLMAP's estimate from matches that agree as a rule, with few trials; nothing is refused.
+
+    Arguments and errors are those of ``verify``.
+    """
+    require_matches(matches, len(a.keypoints), len(b.keypoints))
+    return _pair(a, b, matches, options, max_error_px, names).estimated(matches, MOST_TRIALS, LEAST_TRIALS)
+
+
+def _pair(
+    a: View, b: View, matches: np.ndarray, options: VerificationOptions, max_error_px: float, names: tuple[str, str]
+) -> "_Pair":
+    return _Pair(
         cameras=(a.camera, b.camera),
-        keypoints=(keypoints_a, keypoints_b),
+        keypoints=(np.asarray(a.keypoints), np.asarray(b.keypoints)),
         matches=matches,
         options=options,
-        max_error_px=options.max_error if max_error_px is None else max_error_px,
+        max_error_px=max_error_px,
         seed=pair_seed(options.seed, *names),
     )
-    return Verification(pair.estimated()) if similarities is None else pair.tested(np.asarray(similarities))
 
 
 @dataclass(frozen=True, kw_only=True)

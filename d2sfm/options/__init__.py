@@ -17,6 +17,7 @@ from d2sfm.options.choices import (
     Mapper,
     Orientation,
     OutputType,
+    PairHalf,
     PairKind,
     Precision,
     Preprocessing,
@@ -26,7 +27,7 @@ from d2sfm.options.choices import (
     TrainingPrecision,
 )
 from d2sfm.options.demo import DemoOptions
-from d2sfm.options.evaluation import ComparisonOptions
+from d2sfm.options.evaluation import ComparisonOptions, PairEvaluationOptions
 from d2sfm.options.extraction import ExtractionOptions, StorageOptions
 from d2sfm.options.georeference import GeoreferenceOptions
 from d2sfm.options.localization import LocalizationOptions

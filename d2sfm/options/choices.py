@@ -97,6 +97,13 @@ class PairKind(StrEnum):
     POSES = "poses"
 
 
+class PairHalf(StrEnum):
+    """Every other pair of an evaluation, from which on."""
+
+    FIRST = "first"
+    SECOND = "second"
+
+
 class Mapper(StrEnum):
     """Structure-from-motion pipeline of pycolmap."""
 

@@ -14,6 +14,11 @@ class MatchingOptions(Options):
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
     max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")
     min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
+    guided: bool = option(
+        False,
+        help="match verified pairs again near their epipolar lines or homography, and estimate that again; panoramas "
+        "and most fisheyes are left out",
+    )
     device: str = device_option()
 
     def _check(self):

@@ -13,6 +13,7 @@ import pycolmap
 import pytest
 from support.dotted_scene import FEW, write_dotted_scene
 from support.feature_database import say_verified
+from support.hard_pairs import write_hard_pairs, write_list
 from support.helpers import write_plane_scene
 from support.photograph_folder import write_overlapping
 from support.placed_model import CENTRES, write_given, write_positions
@@ -166,6 +167,15 @@ def test_evaluate_hpatches(tmp_path, run):
     found = run("evaluate", "hpatches", tmp_path, "--max-keypoints", "30", "--no-sift")["results"]["hpatches"]
     assert [each["name"] for each in found["methods"]] == ["D2", "D2, refined"]
     assert found["methods"][0]["groups"]["all"]["pairs"] == 1
+
+
+@pytest.mark.slow
+def test_evaluate_pairs(tmp_path, run):
+    write_hard_pairs(tmp_path, ["A/one"])
+    found = run("evaluate", "pairs", tmp_path, "--max-keypoints", "30")["results"]["pairs"]
+    assert (found["names"], list(found["methods"])) == (["A/one"], ["D2", "SIFT"])
+    found = run("evaluate", "pairs", write_list(tmp_path), "--max-keypoints", "30", "--no-sift")["results"]["pairs"]
+    assert found["methods"]["D2"]["within"] is None
 
 
 def test_prepare(work, run):

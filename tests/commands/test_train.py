@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from support.hard_pairs import write_hard_pairs
 from support.helpers import write_plane_scene
 from support.plane_views import plane_views
 from support.sequences import write_sequence
@@ -13,7 +14,8 @@ from support.training_runs import rows
 
 from d2sfm.cli import main
 from d2sfm.evaluation.hpatches import evaluate_hpatches
-from d2sfm.options import ComparisonOptions, ExtractionOptions
+from d2sfm.evaluation.pairs import evaluate_pairs
+from d2sfm.options import ComparisonOptions, ExtractionOptions, PairEvaluationOptions
 
 pytestmark = pytest.mark.usefixtures("narrow_training")
 
@@ -59,6 +61,17 @@ def test_matches_are_evaluated_after_each_epoch(root, tmp_path, capsys):
     assert main(arguments(root, tmp_path / "other", *asked)) == 2
     assert "has no H_1_2" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.slow
+def test_pairs_are_evaluated_after_each_epoch(root, tmp_path, capsys):
+    asked = ("--evaluate-pairs", str(write_hard_pairs(tmp_path / "pairs", ["A/one"])))
+    assert main(arguments(root, tmp_path / "out", *FEW, *asked)) == 0
+    assert "epoch 1, pairs: mAA 1-10 px " in capsys.readouterr().err
+    options = ExtractionOptions(weights=str(tmp_path / "out" / "last.pth"))
+    plain = evaluate_pairs(tmp_path / "pairs", extraction=options, options=PairEvaluationOptions(sift=False))
+    found = {row["figure"]: float(row["value"]) for row in rows(tmp_path / "out" / "evaluations.csv")}
+    assert found == plain.methods["D2"].scores
 
 
 @pytest.mark.slow
