@@ -87,8 +87,9 @@ def test_links_lead_somewhere(page, target):
 
 
 @pytest.mark.parametrize("page", sorted(str(page) for page in PAGES if page.parent.name == "docs"))
-def test_the_landing_page_leads_to_every_page(page):
+def test_the_landing_page_and_the_site_lead_to_every_page(page):
     assert f"({page}" in README
+    assert f": {Path(page).name}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
 def test_every_package_and_every_module_beside_them_is_told_of_by_its_name():
