@@ -165,3 +165,33 @@ def test_a_broken_picture_is_one_line(tmp_path, capsys):
 def test_training_evaluates_without_colmap():
     told = "import sys, d2sfm.evaluation.pairs; print('pycolmap' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_every_option_is_taken(root, monkeypatch, capsys):
+    asked = {}
+    monkeypatch.setattr(hard_pairs, "evaluate_pairs", lambda path, **named: asked.update(named, path=path))
+    path = str(write_list(root))
+    pairs = ("--images", str(root), "--max-error", "3", "--ratio", "0.9", "--guided", "--no-sift", "--half", "second")
+    network = ("--weights", "d2_tf", "--mirror", "http://127.0.0.1/", "--preprocessing", "torch", "--no-relu")
+    sizes = (
+        "--scales",
+        "0.5",
+        "1",
+        "--max-edge",
+        "800",
+        "--max-sum-edges",
+        "0",
+        "--border",
+        "4",
+        "--memory-limit",
+        "1",
+    )
+    others = ("--convention", "colmap", "--orientation", "auto", "--stretch", "none", "--device", "cpu", "--verbose")
+    arithmetic = ("--precision", "float32", "--tile-size", "16")
+    assert main(["evaluate", "pairs", path, *pairs, *network, *sizes, *others, *arithmetic]) == 0
+    assert asked["options"] == PairEvaluationOptions(max_error=3.0, ratio=0.9, guided=True, sift=False, half="second")
+    extraction = asked["extraction"]
+    assert (extraction.scales, extraction.border, extraction.max_sum_edges) == ((0.5, 1.0), 4, 0)
+    assert (str(asked["path"]), str(asked["images"])) == (path, str(root))
+    assert main(["evaluate", "pairs", path, "--multiscale", "--quiet"]) == 0
+    assert asked["extraction"].scales == (0.5, 1.0, 2.0)
