@@ -45,7 +45,7 @@ EXTRACTIONS = {
 MOST_FEATURES = 8000
 RATIOS, ERRORS_PX = (0.8, 0.85, 0.9), (2.0, 4.0)
 TRUE_PX = 4.0
-WIDTH_PX, COLOURS = 960, 96  # of the picture
+WIDTH_PX, COLOURS, SHOWN = 800, 256, 60  # of the picture; matches in it, of each way
 KINDS = ("day-day", "night-night", "day-night")
 HEADER = (
     "",
@@ -105,16 +105,17 @@ def main() -> None:
 
 
 def draw(path: Path, demo: Path, ways: list[Way]) -> None:
-    """The middle pair of night and day with what each way verified, and the demonstration's cameras, in few colours."""
+    """The middle pair of night and day, some of the matches that each way verified, and the demonstration's cameras."""
     names = sorted(file.name for file in (demo / "images").iterdir())
     pair = names[len(names) // 2], names[len(names) // 2 + 1]
-    images, parts = [load_photograph(demo / "images" / name) for name in pair], []
+    images = [load_photograph(demo / "images" / name) for name in pair]
+    parts = [np.hstack(images)]
     for way in ways:
         with MatchStore(way.database) as store:
             ids = [store.image_ids()[name] for name in pair]
             inliers = store.inlier_matches(*ids)
             xy = [store.keypoints(each)[inliers[:, side], :2] for side, each in enumerate(ids)]
-        shown = draw_matches(*images, *xy, most=len(inliers))
+        shown = draw_matches(*images, *xy, most=SHOWN)
         label = f"{way.name.split(',')[0]}: {len(inliers)} verified matches"
         cv2.putText(shown, label, (12, 30), cv2.FONT_HERSHEY_DUPLEX, 0.9, TEXT, 1, cv2.LINE_AA)
         parts.append(shown)
@@ -123,7 +124,9 @@ def draw(path: Path, demo: Path, ways: list[Way]) -> None:
         cv2.resize(each, (WIDTH_PX, WIDTH_PX * len(each) // each.shape[1]), interpolation=cv2.INTER_AREA)
         for each in parts
     ]
-    Image.fromarray(np.vstack(parts)).quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.fromarray(np.vstack(parts)).quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 def sift_ways(folder: Path, images: Path, truth: pycolmap.Reconstruction):

@@ -33,7 +33,7 @@ def take_photographs(
     (output / "truth").mkdir()
     cameras, generator = arc_of_views(CENTRE, options.views, size), np.random.default_rng(options.seed)
     if options.night:
-        kinds = [NIGHT_SUFFIX if index % 2 else "_day.png" for index in range(len(cameras))]
+        kinds = [NIGHT_SUFFIX if index % 2 else DAY_SUFFIX for index in range(len(cameras))]
         cameras = [
             replace(each, name=each.name.replace(".png", kind)) for each, kind in zip(cameras, kinds, strict=True)
         ]
@@ -43,9 +43,8 @@ def take_photographs(
     for camera in Bar(cameras, desc="render", unit="view", disable=not progress):
         is_dark = is_by_night(camera.name)
         picture = render(by_night if is_dark else by_day, camera).image
-        save_image(
-            output / "images" / camera.name, (photograph_by_night if is_dark else photograph)(picture, generator)
-        )
+        taken = photograph_by_night(picture, generator) if is_dark else photograph(picture, generator)
+        save_image(output / "images" / camera.name, taken)
     truth = truth_model(cameras)
     write_model(truth, output / "truth", binary=False, text=True)
     return cameras, truth
