@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from d2sfm import progress
 from d2sfm.progress import Bar
 
 
