@@ -59,6 +59,11 @@ def error_bins(errors_px: np.ndarray) -> np.ndarray:
     return np.linspace(0, max(highest, 1e-3), 41)
 
 
+def angle_bins(angles_deg: np.ndarray) -> np.ndarray:
+    """Edges that show all."""
+    return np.linspace(0, 10 * max(1, np.ceil(angles_deg.max(initial=0.0) / 10)), 37)
+
+
 def track_bins(lengths: np.ndarray) -> np.ndarray:
     """Edges between whole numbers, to the length that 99 of 100 do not exceed."""
     highest = int(np.quantile(lengths, 0.99)) if len(lengths) else 2
@@ -154,7 +159,7 @@ def _new(size: tuple[float, float]) -> tuple[Figure, Axes]:
     FigureCanvasSVG(figure)
     width, height = size
     # Room for the texts; Matplotlib's own layouts take as long as drawing.
-    return figure, figure.add_axes((0.62 / width, 0.5 / height, 1 - 0.78 / width, 1 - 0.8 / height), facecolor="none")
+    return figure, figure.add_axes((0.72 / width, 0.5 / height, 1 - 0.88 / width, 1 - 0.8 / height), facecolor="none")
 
 
 def _svg(figure: Figure, dpi: int = 72) -> Markup:

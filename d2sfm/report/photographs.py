@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import ForeignStore, MatchStore
+from d2sfm.database.bridge_store import BridgeStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.report.models import Model
@@ -30,7 +31,7 @@ class Photograph:
 
     name: str  # as it is in the database and the models
     keypoints: int | None = None
-    extractor: str | None = None  # of its keypoints, where they are not D2-Net's
+    kinds: str | None = None  # of its keypoints, in words, where not all of them are D2-Net's
     matched: int | None = None  # pairs with another photograph
     verified: int | None = None  # of these, those that agree on a geometry
     verified_matches: int | None = None  # of these
@@ -73,7 +74,7 @@ def read_photographs(
     reasons: Mapping[str, str],
 ) -> list[Photograph]:
     """A record for each of the names."""
-    keypoints, foreign = _keypoints(database)
+    keypoints, kinds = _keypoints(database)
     found: dict[str, dict] = defaultdict(dict)
     for model in reversed(models):  # the first one has the last word
         for name, of_model in _of_model(model).items():
@@ -81,7 +82,7 @@ def read_photographs(
     for row, name in enumerate(names):
         found[name] |= {"reason": "" if "model" in found[name] else reasons.get(name, "")}
         if name in keypoints:
-            found[name] |= {"keypoints": keypoints[name], "extractor": foreign.get(name)}
+            found[name] |= {"keypoints": keypoints[name], "kinds": kinds.get(name)}
         if pairs is not None:
             own = (pairs.a == row) | (pairs.b == row)
             found[name] |= {
@@ -93,14 +94,17 @@ def read_photographs(
 
 
 def _keypoints(database: Path | None) -> tuple[dict[str, int], dict[str, str]]:
-    """Numbers of keypoints, and whose they are where they are not D2-Net's, by name."""
+    """Numbers of keypoints, and whose they are where not all are D2-Net's, by name."""
     if database is None:
         return {}, {}
     with ForeignStore(database) as store:
-        foreign = dict.fromkeys(store.images(), store.extractor())
+        others = store.extractor()
+        kinds = dict.fromkeys(store.images(), f"keypoints of {others}")
+    with BridgeStore(database) as store:
+        kinds |= {name: f"{image.first} of {others}, {image.count} of D2-Net" for name, image in store.images().items()}
     with MatchStore(database) as store:
         counts, names = store.keypoint_counts(), store.image_names()
-    return {name: counts.get(image_id, 0) for image_id, name in names.items()}, foreign
+    return {name: counts.get(image_id, 0) for image_id, name in names.items()}, kinds
 
 
 def _of_model(model: Model) -> dict[str, dict]:

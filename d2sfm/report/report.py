@@ -27,7 +27,6 @@ from d2sfm.report.scene import inline_scene
 
 MOST_FIELDS = 8  # cameras of which residuals are drawn
 FEWEST_FOCAL = 3  # focal lengths that make a chart
-ANGLES = np.arange(0, 91, 2.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +168,7 @@ def _drawn(facts: Facts, number: int, locations: bool) -> Drawn:
     return Drawn(
         tracks=charts.histogram(lengths, "photographs that see a point", "points", charts.track_bins(lengths)),
         errors=charts.histogram(errors, "residual, px", "observations", charts.error_bins(errors), _median(errors)),
-        angles=charts.histogram(angles, "angle, degrees", "points", ANGLES, _median(angles)),
+        angles=charts.histogram(angles, "angle, degrees", "points", charts.angle_bins(angles), _median(angles)),
         fields=fields,
         fields_left=left,
         focal=charts.focal_chart(*zip(*ratios, strict=True)) if len(ratios) >= FEWEST_FOCAL else None,

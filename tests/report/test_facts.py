@@ -3,9 +3,11 @@
 import numpy as np
 import pycolmap
 import pytest
+from support.bridge_database import ADDED, NAMES, OWN, bridge, write_foreign, write_random_layer
 from support.reported import two_groups, with_points, write_reported
 
 from d2sfm.database import MatchStore
+from d2sfm.database.bridge_writer import BridgedPair
 from d2sfm.report.facts import gather
 from d2sfm.report.findings import findings, summary, verdict
 from d2sfm.report.lens import lens_residuals
@@ -68,6 +70,15 @@ def test_a_set_without_a_model_tells_what_each_photograph_lacks(reported):
     assert "agrees with no other image" in reasons.pop(reported.missing)
     assert set(reasons.values()) == {"agrees with 4 other images, and no model could be made of them"}
     assert "There is no model of the 6 photographs." in summary(nothing)[0]
+
+
+def test_two_kinds_of_keypoints_are_told_apart(tmp_path):
+    database = write_foreign(tmp_path / "db.db")
+    added = np.array([[OWN, OWN + 1], [OWN + 1, OWN]])
+    bridge(database, write_random_layer(database, tmp_path / "layer.db"), [BridgedPair((1, 2), added, added, None)])
+    kinds = {photograph.name: photograph.kinds for photograph in gather({}, database).photographs}
+    assert kinds[NAMES[0]] == f"{OWN} of SIFT, {ADDED} of D2-Net"
+    assert kinds[NAMES[-1]] == f"0 of SIFT, {ADDED} of D2-Net"
 
 
 def test_a_model_without_a_database_is_told_of(reported):
