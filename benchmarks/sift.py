@@ -19,10 +19,11 @@ from d2sfm.system import processors
 NUM_THREADS = processors()
 
 
-def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:
+def extract_sift(database: Path, images: Path, cameras: CameraOptions, **sift) -> None:
     """Import the photographs as ``d2sfm extract`` does, so that cameras are the same, and extract at full resolution.
 
     COLMAP's defaults: 8192 features at most, and photographs of more than 3200 px on the long edge are reduced to it.
+    sift: what of its SiftExtractionOptions is otherwise.
     """
     with exclusive(database):
         create_database(database)
@@ -32,6 +33,7 @@ def extract_sift(database: Path, images: Path, cameras: CameraOptions) -> None:
         with FeatureStore(database) as store:
             names = sorted(store.images())
         options = pycolmap.FeatureExtractionOptions(num_threads=NUM_THREADS)
+        options.sift.mergedict(sift)
         with quiet_pycolmap():
             pycolmap.extract_features(database, images, names, extraction_options=options, device=pycolmap.Device.cpu)
 

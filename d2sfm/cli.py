@@ -11,6 +11,7 @@ import sys
 
 from d2sfm import __version__
 from d2sfm.commands import (
+    bridge,
     demo,
     evaluate,
     export,
@@ -39,7 +40,7 @@ from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
 AFTERWARDS = (report_page, show, georeference, undistort, localize, evaluate)
-COMMANDS = (run, *STAGES, *AFTERWARDS, export, import_, merge, remove, train, demo)
+COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 
@@ -86,6 +87,6 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
         return make_parser().parse_args(argv)
     except UsageError as error:
         if "--json" in argv:
-            command = error.program.partition(" ")[2] or None
+            command = next(iter(error.program.split()[1:]), None)
             print_text(json_output(command, error.code, f"{error.program}: {error.message}", [], {}))
         raise

@@ -58,6 +58,12 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(self.prog, message)
 
     @property
+    def below(self) -> "list[Parser]":
+        """This parser and those of all commands below it."""
+        own = self.commands.values() if self._subparsers is not None else ()
+        return [self, *(each for parser in own for each in parser.below)]
+
+    @property
     def options(self) -> dict[str, argparse.Action]:
         """What each long option does, by its name without dashes."""
         return {flag[2:]: each for flag, each in self._option_string_actions.items() if flag.startswith("--")}
@@ -129,10 +135,10 @@ class Parser(argparse.ArgumentParser):
         """End the program where a word is none of the commands."""
         if word in self.commands:
             return
-        elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"))
-        if elsewhere_called:
+        elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"), "")
+        if elsewhere_called.partition(" ")[0] in self.commands:
             hint = f": {self.prog} {elsewhere_called} does that"
-        elif os.path.isdir(word):
+        elif os.path.isdir(word) and "run" in self.commands:
             hint = f": {self.prog} run {shlex.quote(word)} makes a model of the photographs in that folder"
         else:
             hint = did_you_mean(word, [*self.commands, *(f"--{name}" for name in self.options)])

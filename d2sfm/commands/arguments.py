@@ -22,7 +22,7 @@ _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (
 def add_command(
     commands,
     name: str,
-    run: Callable[[argparse.Namespace], int],
+    run: Callable[[argparse.Namespace], int] | None,
     text: str,
     on_interrupt: str,
     result: str,
@@ -30,16 +30,31 @@ def add_command(
 ) -> Parser:
     """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words.
 
+    run: None where each of the command's kinds has its own, see ``add_kind``.
     result: the class below ``d2sfm`` of what it gives to ``finish``; of_stages: those of what it gives to
-    ``print_result`` before, each by the name that it has in the JSON object.
+    ``print_result`` before, or a kind of it to ``finish``, each by the name that it has in the JSON object.
     """
+    parser = _add_parser(commands, name, text, default=False)
+    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, name: result})
+    return parser
+
+
+def add_kind(kinds, name: str, run: Callable[[argparse.Namespace], int], text: str) -> Parser:
+    """The parser of one kind of a command. kinds: of the command's parser, by its ``add_subparsers``."""
+    parser = _add_parser(kinds, name, text, default=argparse.SUPPRESS)  # what stands before the kind stays
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_parser(commands, name: str, text: str, default: Any) -> Parser:
+    """A parser with the switches that all commands have. default: of these."""
     parser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     parser.commands = commands.choices
-    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, name: result})
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object, and nothing else")
+    switch = {"action": "store_true", "default": default}
+    parser.add_argument("--json", **switch, help="print the result as one JSON object, and nothing else")
     noise = parser.add_mutually_exclusive_group()
-    noise.add_argument("--quiet", action="store_true", help="only warnings and errors")
-    noise.add_argument("--verbose", action="store_true", help="more about what is done, and tracebacks of errors")
+    noise.add_argument("--quiet", **switch, help="only warnings and errors")
+    noise.add_argument("--verbose", **switch, help="more about what is done, and tracebacks of errors")
     return parser
 
 
@@ -80,6 +95,18 @@ def add_output(parser: argparse.ArgumentParser, default: str, text: str) -> None
     """Add --output, a folder. text: of what."""
     parser.add_argument(
         "--output", type=Path, default=Path(default), metavar="DIR", help=f"{text} (default: {default})"
+    )
+
+
+def add_multiscale(parser: argparse.ArgumentParser) -> None:
+    """Add --multiscale, before the options of extraction."""
+    parser.add_argument(
+        "--multiscale",
+        dest="scales",
+        action="store_const",
+        const=[0.5, 1.0, 2.0],
+        default=argparse.SUPPRESS,
+        help="short for --scales 0.5 1 2",
     )
 
 

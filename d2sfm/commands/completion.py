@@ -1,11 +1,9 @@
 """Completion of command lines by shells, through shtab."""
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 from d2sfm.commands.arguments import ChoiceOf
-from d2sfm.parser import Parser
 
 SHELLS = ("bash", "zsh")
 
@@ -16,7 +14,7 @@ class PrintCompletion(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):
         import shtab  # for this alone
 
-        for each in _all_parsers(parser):
+        for each in parser.below:
             for action in each._actions:
                 if isinstance(action.type, ChoiceOf):
                     action.choices = [choice.value for choice in action.type.kind]
@@ -24,10 +22,3 @@ class PrintCompletion(argparse.Action):
                     action.complete = shtab.DIRECTORY if action.metavar == "DIR" else shtab.FILE
         print(shtab.complete(parser, values))
         parser.exit()
-
-
-def _all_parsers(parser: Parser) -> Iterator[Parser]:
-    yield parser
-    if parser._subparsers is not None:
-        for each in parser.commands.values():
-            yield from _all_parsers(each)

@@ -1,48 +1,57 @@
-"""The command ``d2sfm evaluate``."""
+"""The command ``d2sfm evaluate``, with a command of its own for each kind of what is compared with the truth."""
 
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import add_command
+from d2sfm.commands import evaluate_hpatches
+from d2sfm.commands.arguments import add_command, add_kind
 from d2sfm.console import finish
 
-KINDS = ("poses", "localization")
-RESULT = "evaluation.localization.PoseEvaluation"
+POSES = "evaluation.localization.PoseEvaluation"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "evaluate", run, "errors of poses against known ones", "nothing was written", RESULT)
-    parser.add_argument(
-        "kind",
-        choices=KINDS,
-        help="poses: of a model, which is aligned with the truth; localization: of queries, in the world of the truth",
+    further = {"hpatches": evaluate_hpatches.RESULT}
+    parser = add_command(
+        commands, "evaluate", None, "how right poses and matches are", "nothing was written", POSES, **further
     )
-    parser.add_argument("estimate", type=Path, metavar="MODEL|POSES", help="COLMAP model, or a list as of localize")
-    parser.add_argument("truth", type=Path, metavar="TRUTH", help="the same of what is true")
-    parser.add_argument(
-        "--queries",
-        type=Path,
-        metavar="PATH",
-        help="folder or list of the queries of localization (default: all images of the truth)",
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    poses = add_kind(kinds, "poses", run_poses, "poses of a model, which is aligned with the true one")
+    localization = add_kind(kinds, "localization", run_localization, "poses of queries, in the world of the true ones")
+    poses.add_argument("estimate", type=Path, metavar="MODEL", help="folder of a COLMAP model")
+    poses.add_argument("truth", type=Path, metavar="TRUTH", help="folder of the true one")
+    of_either = "folder of a COLMAP model, or a list as of localize"
+    localization.add_argument("estimate", type=Path, metavar="MODEL|POSES", help=of_either)
+    localization.add_argument("truth", type=Path, metavar="TRUTH", help="the same of what is true")
+    localization.add_argument(
+        "--queries", type=Path, metavar="PATH", help="folder or list of the queries (default: all images of the truth)"
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the cumulative curves (default: none)")
+    for each in (poses, localization):
+        each.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the cumulative curves (default: none)")
+    evaluate_hpatches.add(kinds)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """``d2sfm evaluate``."""
-    if arguments.kind == "poses" and arguments.queries is not None:
-        raise ValueError("--queries goes with localization")
-    from d2sfm.evaluation.localization import WITHIN, evaluate_localization, evaluate_poses
+def run_poses(arguments: argparse.Namespace) -> int:
+    """``d2sfm evaluate poses``."""
+    from d2sfm.evaluation.localization import evaluate_poses
 
-    if arguments.kind == "poses":
-        result = evaluate_poses(arguments.estimate, arguments.truth)
-    else:
-        from d2sfm.localization.queries import find_queries
+    return _finish(arguments, evaluate_poses(arguments.estimate, arguments.truth))
 
-        queries = find_queries([arguments.queries]).names if arguments.queries else None
-        result = evaluate_localization(arguments.estimate, arguments.truth, queries)
+
+def run_localization(arguments: argparse.Namespace) -> int:
+    """``d2sfm evaluate localization``."""
+    from d2sfm.evaluation.localization import evaluate_localization
+    from d2sfm.localization.queries import find_queries
+
+    queries = find_queries([arguments.queries]).names if arguments.queries else None
+    return _finish(arguments, evaluate_localization(arguments.estimate, arguments.truth, queries))
+
+
+def _finish(arguments: argparse.Namespace, result) -> int:
+    """Draw what is asked for, and print. result: a ``PoseEvaluation``."""
     if arguments.plot is not None:
+        from d2sfm.evaluation.localization import WITHIN
         from d2sfm.plots.canvas import save_image
         from d2sfm.plots.cumulative import draw_cumulative
 

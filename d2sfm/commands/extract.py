@@ -10,6 +10,7 @@ from d2sfm.commands.arguments import (
     add_command,
     add_database,
     add_main_input,
+    add_multiscale,
     add_options,
     parse_options,
 )
@@ -55,14 +56,7 @@ def add(commands) -> None:
         action="store_true",
         help="extract photographs again that have features; matches and geometries of their pairs go with these",
     )
-    parser.add_argument(
-        "--multiscale",
-        dest="scales",
-        action="store_const",
-        const=[0.5, 1.0, 2.0],
-        default=argparse.SUPPRESS,
-        help="short for --scales 0.5 1 2",
-    )
+    add_multiscale(parser)
     add_options(parser, *STAGES["extract"])
 
 

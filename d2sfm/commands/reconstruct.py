@@ -46,6 +46,15 @@ def add(commands) -> None:
         action="store_true",
         help="with --extend: adjust all poses, cameras and points together; the world as a whole stays where it was",
     )
+    parser.add_argument(
+        "--join",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="with --extend: folders of further COLMAP models, whose poses those images get that can't be placed by "
+        "themselves, where two or more of a model can (default: none)",
+    )
     add_options(parser, ReconstructionOptions, MapCacheOptions)
 
 
@@ -69,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         from d2sfm.mapping.extend import extend_model
 
         files = database, arguments.extend, arguments.output
-        extended = extend_model(*files, adjust=arguments.extend_adjust, **settings)
+        extended = extend_model(*files, adjust=arguments.extend_adjust, join=arguments.join, **settings)
         return finish(arguments, extended, is_whole=extended.is_whole)
     from d2sfm.mapping.reconstruct import reconstruct
 
@@ -81,6 +90,8 @@ def _require_fitting(arguments: argparse.Namespace, options: ReconstructionOptio
     """ValueError for options that would do nothing."""
     if arguments.extend is None and arguments.extend_adjust:
         raise ValueError("--extend-adjust goes with --extend MODEL")
+    if arguments.extend is None and arguments.join:
+        raise ValueError("--join goes with --extend MODEL, the one whose poses stay")
     for name in OF_STARTS if arguments.extend is not None else ():
         if getattr(options, name) != getattr(ReconstructionOptions, name):
             raise ValueError(f"--{name.replace('_', '-')} is for mapping anew, not for --extend")

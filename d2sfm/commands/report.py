@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from d2sfm.commands.arguments import DATABASE, add_command, add_images
-from d2sfm.console import finish
+from d2sfm.console import finish, shows_progress
 
 RESULT = "report.report.ReportResult"
 ON_INTERRUPT = "no page was written"
@@ -52,5 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
         images=arguments.images,
         thumbnails=arguments.thumbnails,
         locations=arguments.locations,
+        progress=shows_progress(arguments),
     )
     return finish(arguments, result)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import megadepth_utils
@@ -50,6 +51,12 @@ def add(commands) -> None:
         action="store_true",
         help="go on from the last checkpoint in the output, or start where there is none",
     )
+    parser.add_argument(
+        "--evaluate-hpatches",
+        type=Path,
+        metavar="DIR",
+        help="after each epoch, evaluate the weights as d2sfm evaluate hpatches does, without refinement (default: no)",
+    )
     add_options(parser, PairOptions, TrainingOptions)
 
 
@@ -74,5 +81,18 @@ def run(arguments: argparse.Namespace) -> int:
         options=options,
         resume=arguments.resume,
         progress=shows_progress(arguments),
+        evaluations=_evaluations(arguments, pairs, options),
     )
     return finish(arguments, summary, is_whole=summary.is_whole)
+
+
+def _evaluations(
+    arguments: argparse.Namespace, pairs: PairOptions, options: TrainingOptions
+) -> dict[str, Callable[[Path], Mapping[str, float]]]:
+    """What is asked for after each epoch, by name. Training itself knows no evaluation."""
+    found = {}
+    if arguments.evaluate_hpatches is not None:
+        from d2sfm.evaluation.hpatches import accuracy_of_weights
+
+        found["hpatches"] = accuracy_of_weights(arguments.evaluate_hpatches, pairs.preprocessing, options.device)
+    return found

@@ -1,5 +1,6 @@
 """COLMAP's database, the one store of the pipeline. All SQL lives in this folder."""
 
+from d2sfm.database.bridge_store import BridgedImage, BridgeStore, layer_of, own_features, require_not_bridged
 from d2sfm.database.camera_rules import by_rule, camera_rules
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.file import create_database, require_database, working_copy

@@ -3,7 +3,7 @@
 What was there stays the first part of each row, so that indices, matches and models of before stay valid.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -42,9 +42,15 @@ class BridgedPair(NamedTuple):
     geometry: pycolmap.TwoViewGeometry | None
 
 
-def write_bridge(connection: Connection, schema: str, pairs: Iterable[BridgedPair]) -> None:
+def write_bridge(
+    connection: Connection, schema: str, own_counts: Mapping[int, int], pairs: Iterable[BridgedPair]
+) -> None:
     """Bridge a database that is not (``remove_bridge``): the keypoints of a layer, attached as ``schema``, behind those
-    of their images, and what is added to pairs."""
+    of their images, and what is added to pairs.
+
+    own_counts: how many keypoints images have, by image_id, as pairs count on. Raises RuntimeError where they have
+    others by now.
+    """
     create_bridge_tables(connection)
     keep_layer(connection, schema)
     found = connection.rows("SELECT cols FROM keypoints GROUP BY cols ORDER BY count(*) DESC, cols LIMIT 1")
@@ -55,6 +61,8 @@ def write_bridge(connection: Connection, schema: str, pairs: Iterable[BridgedPai
         [(data,)] = connection.rows(f"SELECT data FROM {LAYER}keypoints WHERE image_id = ?", (image_id,))
         keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
         own, empty = _append_keypoints(connection, image_id, keypoints, common)
+        if (own or 0) != own_counts[image_id]:
+            raise RuntimeError(f"another program has changed {name} in {connection.path} meanwhile: run this again")
         described = _append_fillers(connection, image_id, name, len(keypoints), of_descriptors if own is None else [])
         connection.rows(
             f"INSERT INTO {BRIDGED_IMAGES} (image_id, keypoints, no_keypoints, descriptors, no_descriptors) "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from d2sfm.database.bridge_tables import UNBRIDGED
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive, held_or_exclusive
 from d2sfm.database.migration import bring_up_to_date
@@ -99,8 +100,9 @@ def working_copy(source: Path, target: Path) -> None:
 
 
 def _matched(connection: Connection) -> set[tuple[int, int]]:
-    """Pairs with their numbers of matches."""
-    return set(connection.rows("SELECT pair_id, rows FROM matches"))
+    """Pairs with their numbers of matches, also of those that ``d2sfm bridge`` has added to, as they were before."""
+    sources = {"matches", f"{UNBRIDGED}matches"} & tables(connection)
+    return {row for table in sources for row in connection.rows(f"SELECT pair_id, rows FROM {table}")}
 
 
 def copy_whole(source: Path, part: Path, path: Path) -> None:

@@ -11,18 +11,25 @@ _SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _SIFT_BYTES = 128
 
 
+def row_dtype(row_bytes: int, type_id: int) -> np.dtype:
+    """Of the numbers in such rows of another extractor's descriptors: bytes as SIFT's, or else float32."""
+    are_bytes = type_id == _SIFT or row_bytes == _SIFT_BYTES or row_bytes % 4
+    return np.dtype("u1" if are_bytes else "<f4")
+
+
 def filler_rows(count: int, row_bytes: int, type_id: int, name: str) -> bytes:
-    """So many descriptors, as long as all others: of bytes as SIFT's, else of float32, of length 1.
+    """So many descriptors, as long as all others, those of float32 of length 1.
 
     row_bytes, type_id: as the rows of an image declare them; name: of the image, as equal rows in two would match.
     """
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     generator = np.random.default_rng(np.frombuffer(digest, "<u4"))
-    are_bytes = type_id == _SIFT or row_bytes == _SIFT_BYTES or row_bytes % 4
-    size = row_bytes if are_bytes else row_bytes // 4
+    dtype = row_dtype(row_bytes, type_id)
+    size = row_bytes // dtype.itemsize
     entries = min(ENTRIES, size)
     places = np.argpartition(generator.random((count, size), np.float32), entries - 1, axis=1)[:, :entries]
-    rows = np.zeros((count, size), "u1" if are_bytes else "<f4")
-    signs = 1 if are_bytes else generator.choice([-1, 1], (count, entries))
-    np.put_along_axis(rows, places, 255 if are_bytes else (signs * entries**-0.5).astype("<f4"), axis=1)
+    of_bytes = np.full((count, entries), 255)
+    of_floats = generator.choice([-1, 1], (count, entries)) * entries**-0.5
+    rows = np.zeros((count, size), dtype)
+    np.put_along_axis(rows, places, (of_bytes if dtype.itemsize == 1 else of_floats).astype(dtype), axis=1)
     return rows.tobytes()

@@ -6,6 +6,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.camera_rows import read_camera, read_pose_priors
+from d2sfm.database.filler_rows import row_dtype
 from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, check_size, declared_bytes
@@ -97,6 +98,21 @@ class ImageReader(Store):
         descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
         check_descriptors(self.path, self._names[image_id], descriptors)
         return descriptors
+
+    def others_descriptors(self, image_id: int) -> np.ndarray | None:
+        """Descriptors of another extractor, [N, D] uint8 or float32; None where there are none, or not of a size.
+
+        Raises ValueError where there is no such image.
+        """
+        self._require_images(image_id)
+        if not self._has_row("descriptors", image_id):
+            return None
+        rows, row_bytes, found = self._shape("descriptors", image_id)
+        [(type_id,)] = self._connection.rows("SELECT type FROM descriptors WHERE image_id = ?", (image_id,))
+        if found != declared_bytes(rows, row_bytes) or not row_bytes:
+            return None
+        dtype = row_dtype(row_bytes, type_id)
+        return self._read("descriptors", image_id, np.empty((rows, row_bytes // dtype.itemsize), dtype))
 
     def _require_images(self, *image_ids: int) -> None:
         for image_id in image_ids:

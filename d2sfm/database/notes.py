@@ -25,6 +25,7 @@ class Note(StrEnum):
     MATCHING_ANEW = "matching_anew"  # the settings of a run of match --overwrite that is not through, as JSON
     REFINING_ANEW = "refining_anew"  # the options of a run of refine --overwrite that is not through, as JSON
     FOREIGN = "foreign"  # what imported keypoints without descriptors of D2-Net are, in words
+    BRIDGE = "bridge"  # in the layer of a bridged database: what tells the run that was through from others
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
 

@@ -1,5 +1,6 @@
 """What goes with the features of an image: all that was made of them, and notes of what is there no more."""
 
+from d2sfm.database.bridge_tables import BRIDGE_IMAGE_TABLES, BRIDGE_PAIR_TABLES
 from d2sfm.database.connection import Connection
 from d2sfm.database.notes import Note, Notes
 from d2sfm.database.pair_ids import MAX_IMAGES
@@ -15,7 +16,7 @@ from d2sfm.database.tables import (
     tables,
 )
 
-_OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS, SIGMAS)
+_OF_IMAGE = ("keypoints", "descriptors", FEATURES, ORIGINALS, SIGMAS, *BRIDGE_IMAGE_TABLES)
 
 
 def remove_features(connection: Connection, image_id: int) -> None:
@@ -40,7 +41,7 @@ def remove_pairs(connection: Connection, image_id: int) -> None:
 
     They have no foreign key that would do it.
     """
-    remove_of_pairs(connection, image_id, {*PAIR_TABLES, *OUR_PAIR_TABLES})
+    remove_of_pairs(connection, image_id, {*PAIR_TABLES, *OUR_PAIR_TABLES, *BRIDGE_PAIR_TABLES})
 
 
 def remove_of_pairs(connection: Connection, image_id: int, of_tables: set[str]) -> None:

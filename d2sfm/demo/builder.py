@@ -9,8 +9,9 @@ from d2sfm.demo import ornaments, textures
 from d2sfm.demo.scene import Quad, box
 
 Material = Callable[[np.random.Generator, textures.Shape, float], np.ndarray]
-Decoration = Callable[[np.ndarray], np.ndarray]  # a wall, [h, w, 3] float32, with something on it
+Decoration = Callable[[np.ndarray], np.ndarray]  # a wall, [h, w, 4] float32: RGB and glow, with something on it
 SIDES = ("front", "right", "back", "left", "top")
+LIT_WINDOWS = 0.4  # share of the windows that are lit at night
 
 
 class Builder:
@@ -18,6 +19,7 @@ class Builder:
 
     def __init__(self, rng: np.random.Generator, scale: float):
         self.rng, self.scale = rng, scale
+        self.evening = rng.spawn(1)[0]  # who is at home: draws nothing of the generator that textures are made from
 
     def shape(self, width_m: float, height_m: float) -> textures.Shape:
         """(height, width) in texels."""
@@ -48,7 +50,9 @@ class Builder:
         for name, face in zip(SIDES, faces, strict=True):
             chosen = top if name == "top" and top else material
             image = chosen(self.rng, self.shape(*face), self.scale)
-            sides.append(textures.finish(decorations[name](image) if name in decorations else image))
+            if name in decorations:
+                image = decorations[name](np.dstack([image, np.zeros(image.shape[:2], np.float32)]))
+            sides.append(textures.finish(image))
         return box(centre_xy, size_m, sides, bottom_m=bottom_m, turn_deg=turn_deg)
 
     def put(
@@ -81,12 +85,19 @@ class Builder:
         width, height = size_m
         pitch = wall.shape[1] / self.scale / columns
         stone = partial(textures.ashlar, scale=self.scale, colour=(222, 210, 184))
+
+        def window(rng, shape):
+            picture = ornaments.window(rng, shape, frame)
+            is_lit = self.evening.uniform() < LIT_WINDOWS
+            picture[picture[..., 3] > 0, 3] = self.evening.integers(90, 256) if is_lit else 1
+            return picture
+
         for sill in sills_m:
             for column in range(columns):
                 left = pitch * (column + 0.5) - width / 2 + self.rng.uniform(-0.06, 0.06)
                 for bottom, thick in ((sill - 0.12, 0.12), (sill + height, 0.2)):
                     wall = self.put(wall, stone, left - 0.12, bottom, width + 0.24, thick)
-                wall = self.put(wall, partial(ornaments.window, frame_colour=frame), left, sill, width, height)
+                wall = self.put(wall, window, left, sill, width, height)
         return wall
 
     def roof(

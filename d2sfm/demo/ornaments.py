@@ -1,6 +1,7 @@
 """What people put on walls: windows, doors, signs, posters and graffiti, drawn with OpenCV, no two alike.
 
-Pictures are [h, w, 3] uint8 RGB; lengths are in texels, and ``scale`` is the number of texels for a metre.
+Pictures are [h, w, 3] uint8 RGB; lengths are in texels, and ``scale`` is the number of texels for a metre. Walls and
+windows may have a fourth channel: where there is glass, and how bright it is behind it at night (``scene.Quad.glow``).
 """
 
 import cv2
@@ -23,12 +24,18 @@ FONTS = [cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX, cv2.FONT_HERSHEY_COM
 
 
 def pasted(image: np.ndarray, patch: np.ndarray, left: int, top: int) -> np.ndarray:
-    """``image`` (float32) with ``patch`` at (left, top); what hangs over the edge is cut off."""
+    """``image`` (float32) with ``patch`` at (left, top); what hangs over the edge is cut off.
+
+    A patch without glass covers what glass the image has there.
+    """
     height, width = image.shape[:2]
     x, y = max(0, left), max(0, top)
     part = patch[y - top : height - top, x - left : width - left]
     result = image.copy()
-    result[y : y + part.shape[0], x : x + part.shape[1]] = part
+    place = result[y : y + part.shape[0], x : x + part.shape[1]]
+    place[..., 3:] = 0
+    channels = min(image.shape[2], patch.shape[2])
+    place[..., :channels] = part[..., :channels]
     return result
 
 
@@ -94,7 +101,10 @@ def poster(rng: np.random.Generator, shape: Shape) -> np.ndarray:
 
 
 def window(rng: np.random.Generator, shape: Shape, frame_colour: Colour) -> np.ndarray:
-    """Panes in a frame: some dark, some with curtains, all with reflections of their own."""
+    """Panes in a frame: some dark, some with curtains, all with reflections of their own.
+
+    [h, w, 4]: the fourth channel is 255 on glass, 0 on the frame.
+    """
     height, width = shape
     rows, columns = int(rng.integers(2, 5)), int(rng.integers(2, 4))
     glass = np.full((height, width, 3), (58, 72, 88), np.float32)
@@ -105,13 +115,14 @@ def window(rng: np.random.Generator, shape: Shape, frame_colour: Colour) -> np.n
         cloth = brightened(np.full_like(glass, _pick(rng, PAPER)), folds)
         side = np.abs(np.arange(width) / width - 0.5) * np.ones((height, 1)) > rng.uniform(0.2, 0.4)
         glass = blended(glass, cloth, 0.85 * side)
-    image, bar = finish(glass), max(1, width // 24)
+    image, bar = finish(np.dstack([glass, np.full(shape, 255, np.float32)])), max(1, width // 24)
     for column in range(1, columns):
         cv2.line(image, (column * width // columns, 0), (column * width // columns, height), frame_colour, bar)
     for row in range(1, rows):
         cv2.line(image, (0, row * height // rows), (width, row * height // rows), frame_colour, bar)
     cv2.rectangle(image, (0, 0), (width - 1, height - 1), frame_colour, 2 * bar)
-    return finish(brightened(image.astype(np.float32), 0.04 * fractal(rng, shape, width / 4)))
+    image[..., :3] = finish(brightened(image[..., :3].astype(np.float32), 0.04 * fractal(rng, shape, width / 4)))
+    return image
 
 
 def door(rng: np.random.Generator, shape: Shape, colour: Colour) -> np.ndarray:

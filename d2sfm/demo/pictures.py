@@ -6,6 +6,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.demo.photographs import is_by_night
 from d2sfm.evaluation.poses import PoseErrors
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.cameras import Poses, draw_cameras
@@ -32,7 +33,9 @@ def draw(output: Path, model: pycolmap.Reconstruction, errors: PoseErrors, truth
     points = [point for _, point in sorted(model.points3D.items()) if point.track.length() >= 3]
     xyz, colours = (np.array([getattr(point, name) for point in points]) for name in ("xyz", "color"))
     recovered, true = (_poses(each, errors.names) for each in (model, truth))
-    save_image(output / "cameras.png", draw_cameras(recovered, xyz, colours, true))
+    dark = np.array([is_by_night(name) for name in errors.names])
+    picture = draw_cameras(recovered, xyz, colours, true, by_night=dark if dark.any() else None)
+    save_image(output / "cameras.png", picture)
 
 
 def _poses(model: pycolmap.Reconstruction, names: tuple[str, ...]) -> Poses:

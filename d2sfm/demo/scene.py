@@ -17,13 +17,16 @@ class Quad:
 
     origin: [3] float64 in metres, the corner where the texture begins. edge_u, edge_v: [3], the rectangle's sides,
     along the texture's x and y; for a viewer in front they point right and down. texture: [h, w, 3] uint8 RGB, over
-    the whole rectangle. Raises ValueError where the edges are not orthogonal, or the texture is of another kind.
+    the whole rectangle; [h, w, 4] makes the fourth channel the glow. glow: [h, w] uint8, light at night from behind
+    glass, 255 the brightest; 1 is dark glass, 0 no glass; None where there is none at all. Raises ValueError where the
+    edges are not orthogonal, or the texture is of another kind.
     """
 
     origin: np.ndarray
     edge_u: np.ndarray
     edge_v: np.ndarray
     texture: np.ndarray
+    glow: np.ndarray | None = None
 
     def __post_init__(self):
         for name in ("origin", "edge_u", "edge_v"):
@@ -31,8 +34,11 @@ class Quad:
         area = np.linalg.norm(self.edge_u) * np.linalg.norm(self.edge_v)
         if not area > 0 or abs(self.edge_u @ self.edge_v) > 1e-9 * area:
             raise ValueError(f"edges of a quad must be orthogonal, found {self.edge_u} and {self.edge_v}")
-        if self.texture.dtype != np.uint8 or self.texture.ndim != 3 or self.texture.shape[2] != 3:
-            raise ValueError(f"a texture is [h, w, 3] uint8, found {self.texture.shape} {self.texture.dtype}")
+        if self.texture.dtype != np.uint8 or self.texture.ndim != 3 or self.texture.shape[2] not in (3, 4):
+            raise ValueError(f"a texture is [h, w, 3 or 4] uint8, found {self.texture.shape} {self.texture.dtype}")
+        if self.texture.shape[2] == 4:
+            object.__setattr__(self, "glow", self.texture[..., 3])
+            object.__setattr__(self, "texture", np.ascontiguousarray(self.texture[..., :3]))
 
     @cached_property
     def normal(self) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The newcomer's run: render a town square, reconstruct it from D2 features, compare with the truth.
 
-d2sfm demo
+d2sfm demo [--night]
 """
 
 import logging
@@ -12,15 +12,14 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.demo.photographs import is_by_night, take_photographs
 from d2sfm.demo.pictures import draw
-from d2sfm.demo.rendering import photograph, render
-from d2sfm.demo.scene import Camera, Scene, arc_of_views
-from d2sfm.demo.square import build_square
+from d2sfm.demo.scene import Camera
+from d2sfm.demo.square import EXTENT_M
 from d2sfm.evaluation.poses import PoseErrors, compare_with_truth
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
 from d2sfm.matching.match import match_database
-from d2sfm.models import write_model
 from d2sfm.notebook import Displayed
 from d2sfm.options import (
     CameraMode,
@@ -30,8 +29,6 @@ from d2sfm.options import (
     RefinementOptions,
     VerificationOptions,
 )
-from d2sfm.plots.canvas import save_image
-from d2sfm.progress import Bar
 from d2sfm.refinement.refine import refine_database
 from d2sfm.text import aligned
 
@@ -55,14 +52,18 @@ class DemoResult(Displayed):
     def __str__(self) -> str:
         lines = [str(self.reconstruction)]
         if self.errors is not None:
-            rotation, centre = self.errors.rotation_deg, self.errors.centre
             rows = [("error of the cameras", "median", "largest")]
-            for label, values in (
-                ("rotation, degrees", rotation),
-                ("centre, cm", 100 * centre),
-                (f"centre, % of the scene's {self.extent_m:.0f} m", 100 * centre / self.extent_m),
-            ):
-                rows.append((label, f"{np.median(values):.3f}", f"{values.max():.3f}"))
+            by_night = np.array([is_by_night(name) for name in self.errors.names])
+            parts = {"by day: ": ~by_night, "by night: ": by_night} if by_night.any() else {"": ~by_night}
+            for title, chosen in parts.items():
+                rotation, centre = self.errors.rotation_deg[chosen], self.errors.centre[chosen]
+                for label, values in (
+                    ("rotation, degrees", rotation),
+                    ("centre, cm", 100 * centre),
+                    (f"centre, % of the scene's {self.extent_m:.0f} m", 100 * centre / self.extent_m),
+                ):
+                    if len(values):
+                        rows.append((f"{title}{label}", f"{np.median(values):.3f}", f"{values.max():.3f}"))
             pictures = "keypoints.png, matches.png, cameras.png"
             lines += ["", aligned(rows), f"pictures: {pictures} in {self.folder}"]
         return "\n".join([*lines, f"demo: {self.seconds:.0f} s"])
@@ -76,12 +77,7 @@ def show(output: Path | str, *, options: DemoOptions | None = None, progress: bo
     started = time.perf_counter()
     output, options = Path(output), options or DemoOptions()
     _prepare(output)
-    scene = build_square(options.seed)
-    cameras = arc_of_views(scene.centre, options.views)
-    _take_photographs(output / "images", scene, cameras, options.seed, progress)
-    truth = truth_model(cameras)
-    (output / "truth").mkdir()
-    write_model(truth, output / "truth", binary=False, text=True)
+    cameras, truth = take_photographs(output, options, progress=progress)
     result = _reconstruct(output, cameras[0], options.seed, progress)
     errors = None
     if result.models:
@@ -89,32 +85,8 @@ def show(output: Path | str, *, options: DemoOptions | None = None, progress: bo
         errors = compare_with_truth(model, truth)
         draw(output, model, errors, truth)
     return DemoResult(
-        folder=output,
-        reconstruction=result,
-        errors=errors,
-        extent_m=scene.extent_m,
-        seconds=time.perf_counter() - started,
+        folder=output, reconstruction=result, errors=errors, extent_m=EXTENT_M, seconds=time.perf_counter() - started
     )
-
-
-def truth_model(cameras: list[Camera]) -> pycolmap.Reconstruction:
-    """The true cameras as a COLMAP model without points; they share one PINHOLE camera, that of the first."""
-    first, model = cameras[0], pycolmap.Reconstruction()
-    params = [first.fx, first.fy, first.cx, first.cy]
-    model.add_camera_with_trivial_rig(
-        pycolmap.Camera(camera_id=1, model="PINHOLE", width=first.width, height=first.height, params=params)
-    )
-    for image_id, camera in enumerate(cameras, start=1):
-        cam_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(camera.rotation), camera.translation)
-        image = pycolmap.Image(name=camera.name, camera_id=1, image_id=image_id)
-        model.add_image_with_trivial_frame(image, cam_from_world)
-    return model
-
-
-def _take_photographs(folder: Path, scene: Scene, cameras: list[Camera], seed: int, progress: bool) -> None:
-    generator = np.random.default_rng(seed)
-    for camera in Bar(cameras, desc="render", unit="view", disable=not progress):
-        save_image(folder / camera.name, photograph(render(scene, camera).image, generator))
 
 
 def _reconstruct(output: Path, camera: Camera, seed: int, progress: bool) -> ReconstructionResult:
@@ -145,4 +117,3 @@ def _prepare(output: Path) -> None:
         shutil.rmtree(output)
     output.mkdir(parents=True)
     (output / MARKER).write_text("made by d2sfm demo, which makes the folder anew when it runs again\n")
-    (output / "images").mkdir()

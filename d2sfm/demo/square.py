@@ -32,11 +32,14 @@ def build_square(seed: int = 0, texels_per_m: float = 96.0) -> Scene:
     ``scene.arc_of_views(CENTRE)`` shows it whole. 96 texels for a metre are finer than what a picture of 640 x 480 px
     resolves of the nearest things.
     """
-    rng = np.random.default_rng(seed)
+    return Scene(lit(square_quads(np.random.default_rng(seed), texels_per_m), TO_SUN), SKY, CENTRE, EXTENT_M)
+
+
+def square_quads(rng: np.random.Generator, texels_per_m: float) -> list[Quad]:
+    """Everything that stands on the square and around it, before light falls on it."""
     near, far = Builder(rng, texels_per_m), Builder(rng, texels_per_m / 3)
     parts = [_middle_house, _left_house, _right_house, _monument, _stall, _column_and_crates]
-    quads = [*_grounds(near, far), *_background(far), *(quad for part in parts for quad in part(near))]
-    return Scene(lit(quads, TO_SUN), SKY, CENTRE, EXTENT_M)
+    return [*_grounds(near, far), *_background(far), *(quad for part in parts for quad in part(near))]
 
 
 def _grounds(near: Builder, far: Builder) -> list[Quad]:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, require_database
+from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, own_features, require_database
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import TORN, UnusableRow
@@ -54,7 +54,7 @@ def export_database(
 
     For hloc these are features.h5, matches.h5 and pairs.txt, in place of those that are there; else a file for each
     image, called by its name. Refined keypoints are written where they were moved to. Matching scores are hloc's for
-    nearest neighbours.
+    nearest neighbours. Of a bridged database D2's features and matches are written, with indices of their own.
 
     Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no features of
     d2sfm, ValueError where a name or a match does not fit into the layout,
@@ -62,25 +62,25 @@ def export_database(
     """
     database, output, options = Path(database), Path(output), options or ExportOptions()
     require_database(database)
-    with exclusive(database):
-        names = _names(database)
+    with exclusive(database), own_features(database) as source:
+        names = _names(source)
         with_matches = options.format is ExportFormat.HLOC and options.matches is not ExportedMatches.NONE
         if with_matches:
             require_distinct(names)
             require_writable(names)
-            warn_of_unfinished(database, "the files" if options.matches is ExportedMatches.VERIFIED else None)
+            warn_of_unfinished(source, "the files" if options.matches is ExportedMatches.VERIFIED else None)
         try:
             output.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"{output} is no folder, and none can be made there: a file is in the way") from None
         skipped = Skipped()
-        keypoints = _write_features(database, output, names, options, skipped, progress)
+        keypoints = _write_features(source, output, names, options, skipped, progress)
         names = [name for name in names if name not in skipped]
         found = {"images": len(names), "keypoints": keypoints, "output": output, "skipped": skipped}
         if not with_matches:
             _warn_of_others(output)
             return ExportSummary(**found)
-        pairs, matches = _write_matches(database, output, set(names), options.matches, skipped, progress)
+        pairs, matches = _write_matches(source, output, set(names), options.matches, skipped, progress)
         return ExportSummary(**found, pairs=pairs, matches=matches)
 
 

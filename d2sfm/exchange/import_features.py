@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, exclusive
+from d2sfm.database import FeatureStore, exclusive, require_not_bridged
 from d2sfm.exchange.import_keypoints import OtherKeypoints, descriptor_size, require_inside
 from d2sfm.exchange.import_pairs import import_pairs
 from d2sfm.extraction.folder import check_cameras, import_folder, open_database, remove_skipped
@@ -97,6 +97,7 @@ def import_features(
         check_cameras(cameras, names)
         wanted = _wanted(source, names, matches, options, summary)
         open_database(database, cameras)
+        require_not_bridged(database, "import")
         without = wanted.pending(database, names)
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]

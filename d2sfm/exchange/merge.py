@@ -4,33 +4,19 @@ pycolmap's own ``Database.merge`` leaves out the tables of d2sfm, and ends the p
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import combinations
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_database
-from d2sfm.database.connection import Connection, sole_use
+from d2sfm.database import BridgeStore, FeatureStore, Note, RefinementStore, exclusive, require_database
+from d2sfm.database.connection import Connection
 from d2sfm.database.file import copy_whole, put_in_place, unfinished
 from d2sfm.database.foreign_store import ForeignStore
 from d2sfm.database.migration import bring_up_to_date, complete_frames
 from d2sfm.database.notes import Notes
-from d2sfm.database.pair_ids import MAX_IMAGES
-from d2sfm.database.tables import (
-    CAMERAS_GIVEN,
-    FEATURES,
-    ORIGINALS,
-    OUR_PAIR_TABLES,
-    OUR_TABLES,
-    PAIR_TABLES,
-    PAIRS_ANEW,
-    PARTS,
-    SIGMAS,
-    columns,
-    create_our_tables,
-    tables,
-)
+from d2sfm.exchange.merge_bridges import require_alike
+from d2sfm.exchange.merged_rows import append_rows
 from d2sfm.features.fingerprints import clash, difference
 from d2sfm.matching.settings import note_refinement_alike
 from d2sfm.matching.unfinished import warn_of_unfinished
@@ -38,21 +24,8 @@ from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
-# What ids of the second database count on from, column by column, in the order that foreign keys ask for.
-RENUMBERED = {
-    "cameras": {"camera_id": "camera"},
-    "images": {"image_id": "image", "camera_id": "camera"},
-    "rigs": {"rig_id": "rig", "ref_sensor_id": "camera"},
-    "rig_sensors": {"rig_id": "rig", "sensor_id": "camera"},
-    "frames": {"frame_id": "frame", "rig_id": "rig"},
-    "frame_data": {"frame_id": "frame", "data_id": "image", "sensor_id": "camera"},
-    "pose_priors": {"pose_prior_id": "prior", "corr_data_id": "image", "corr_sensor_id": "camera"},
-    **{table: {"image_id": "image"} for table in ("keypoints", "descriptors", FEATURES, ORIGINALS, SIGMAS)},
-    CAMERAS_GIVEN: {"camera_id": "camera"},
-}
 # What says nothing of a merged database.
 OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.IMAGES_BESIDE}
-_ID_OF_FIRST, _ID_OF_SECOND = f"pair_id / {MAX_IMAGES}", f"pair_id % {MAX_IMAGES}"
 
 
 def merge_databases(sources: Sequence[Path], output: Path, images: Path | None = None) -> int:
@@ -81,12 +54,13 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         for source in sources:
             warn_of_unfinished(source, None)
         contents = _contents(sources)
+        require_alike(sources)
         notes = _common_notes(contents, images)
         part = stack.enter_context(unfinished(output))
         _copy(sources[0], part, output)
         for source in sources[1:]:
             with unfinished(output) as of_schema:
-                _append(part, _of_same_schema(source, part, of_schema, output), source)
+                append_rows(part, _of_same_schema(source, part, of_schema, output), source)
         complete_frames(part)
         _replace_notes(part, notes)
         put_in_place(part, output)
@@ -106,6 +80,9 @@ class _Content:
                 self.notes[Note.IMAGES] = str(folder)
         with ForeignStore(path) as store:
             self.foreign = store.extractor()
+        with BridgeStore(path) as store:
+            if Note.IMAGES not in self.notes and (folder := store.noted(Note.IMAGES)) is not None:
+                self.notes[Note.IMAGES] = folder
         with RefinementStore(path) as store:
             if not store.refined():  # features that are extracted again lose the originals, the note stays
                 self.notes.pop(Note.REFINEMENT, None)
@@ -197,51 +174,3 @@ def _copy(source: Path, part: Path, output: Path) -> None:
     with Connection(part) as connection:  # with a log, a full disk would show only after the last transaction
         if (mode := connection.rows("PRAGMA journal_mode = DELETE")) != [("delete",)]:
             raise RuntimeError(f"{part} can't be written without a log: its journal mode stays {mode[0][0]}")
-
-
-def _append(merged: Path, other: Path, source: Path) -> None:
-    """Add all rows of a database to another, in one transaction; source: what messages call it."""
-    with sole_use(other), Connection(merged) as connection:
-        connection.attach(other, "other")
-        if tables(connection, "other") & OUR_TABLES.keys():
-            create_our_tables(connection)
-        with connection.transaction():
-            shifts = _shifts(connection)
-            [(last,)] = connection.rows("SELECT coalesce(max(image_id), 0) FROM other.images")
-            if last + shifts["image"] >= MAX_IMAGES:
-                raise RuntimeError(f"ids of the images of {source} go up to {last}: too far for a merged database")
-            for table, ids in RENUMBERED.items():
-                _add_rows(connection, table, {column: f"{column} + {shifts[kind]}" for column, kind in ids.items()})
-            first, second = f"{_ID_OF_FIRST} + {shifts['image']}", f"{_ID_OF_SECOND} + {shifts['image']}"
-            are_there = " AND ".join(
-                f"{each} IN (SELECT image_id FROM other.images)" for each in (_ID_OF_FIRST, _ID_OF_SECOND)
-            )
-            for table in (*PAIR_TABLES, *OUR_PAIR_TABLES):
-                _add_rows(connection, table, {"pair_id": f"({first}) * {MAX_IMAGES} + {second}"}, are_there)
-            for table in {PARTS, PAIRS_ANEW} & tables(connection):
-                connection.rows(f"DELETE FROM {table}")
-
-
-def _shifts(connection: Connection) -> dict[str, int]:
-    """What is added to the ids of the other database, by kind: more than all that stand in this one, also in rows that
-    were left behind when their image was removed, which have no foreign key."""
-    places = defaultdict(list)
-    for table, ids in RENUMBERED.items():
-        for column in ids.keys() & set(columns(connection, table)):
-            places[ids[column]].append((column, table))
-    for table in {*PAIR_TABLES, *OUR_PAIR_TABLES} & tables(connection):
-        places["image"] += [(_ID_OF_FIRST, table), (_ID_OF_SECOND, table)]
-    return {
-        kind: 1 + max(connection.rows(f"SELECT coalesce(max({column}), 0) FROM {table}")[0][0] for column, table in of)
-        for kind, of in places.items()
-    }
-
-
-def _add_rows(connection: Connection, table: str, changed: Mapping[str, str], where: str = "TRUE") -> None:
-    """Copy the rows of a table, with expressions in place of the columns that change."""
-    shared = [column for column in columns(connection, table) if column in columns(connection, table, "other")]
-    if shared:
-        values = ", ".join(changed.get(column, column) for column in shared)
-        connection.rows(
-            f"INSERT INTO main.{table} ({', '.join(shared)}) SELECT {values} FROM other.{table} WHERE {where}"
-        )

@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.extraction.pending import begin, going_on
+from d2sfm.extraction.pending import begin, going_on, pending_names
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -98,6 +98,35 @@ def extract_to_database(
             remove_skipped(database, list(skipped))
         end_overwriting(database)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
+
+
+def extract_images(
+    database: Path,
+    images: Path,
+    names: Sequence[str],
+    *,
+    options: ExtractionOptions,
+    cache: MapCacheOptions,
+    progress: bool = False,
+) -> Skipped:
+    """Write features of images that the database has, as far as it lacks them, and return what could not be used.
+
+    names: of photographs in the folder ``images``, in the size of their cameras. The caller keeps other runs away
+    (``exclusive``). Raises RuntimeError where the database holds features of other settings.
+    """
+    skipped, largest = Skipped(), PhotographOptions().max_megapixels
+    extractor = _extractor(going_on(database, options, ()), None)
+    options, fingerprint = extractor.options, extractor.fingerprint
+    pending = pending_names(database, list(names), fingerprint)
+    with FeatureStore(database) as store:
+        sizes = {name: (image.width, image.height) for name, image in store.images().items()}
+    photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest, sizes)
+    known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
+    photographs = stretched(photographs, options.stretch, noted_stretch(database, options.stretch), known)
+    photographs = turned(photographs, options, known, progress)
+    keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, options.stretch)
+    extract_all(photographs, extractor, store, skipped, on_maps=keep, progress=progress)
+    return skipped
 
 
 def _extractor(options: ExtractionOptions, storage: StorageOptions | None) -> Extractor:

@@ -93,7 +93,10 @@ def _extracted(database: Path) -> dict[str, str]:
     """Fingerprints by name. RuntimeError where there are keypoints that d2sfm did not write."""
     with ForeignStore(database) as store:
         if (foreign := store.described()) is not None:
-            raise RuntimeError(f"{database} holds {foreign}, not of d2sfm: give D2 features a database of their own")
+            raise RuntimeError(
+                f"{database} holds {foreign}, not of d2sfm: give D2 features a database of their own, or have d2sfm "
+                "bridge add them where these leave photographs apart"
+            )
     with FeatureStore(database) as store:
         return store.extracted()
 

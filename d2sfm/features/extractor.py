@@ -23,8 +23,8 @@ from d2sfm.coordinates import (
     upright_size,
 )
 from d2sfm.features.budget import Budget
-from d2sfm.features.pyramid import Level, LevelPictures, StripKeypoints, level_sizes, table_of
-from d2sfm.features.record import DESCRIPTOR_SIZE, Features
+from d2sfm.features.pyramid import Level, LevelPictures, StripKeypoints, descriptors_in_order, level_sizes, table_of
+from d2sfm.features.record import Features
 from d2sfm.network.device import resolve_device, resolve_precision
 from d2sfm.network.early_maps import FeatureMaps, MapRecorder
 from d2sfm.network.input import Prepared, input_size, resize
@@ -88,20 +88,27 @@ class Extractor:
         orientation for the network, unless options.orientation is none; keypoints are those of the stored picture.
         mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false, nor
         where the alpha of a photograph is 0.
-        grey_range: from what a photograph of 16 bits is stretched, as other features that it is to be matched with tell
-        it; by default from its own range if it uses little of it, unless options.stretch is none.
+        grey_range: from what a photograph of 16 bits is stretched (default: its own range where it uses little of it,
+        unless options.stretch is none).
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
-        if not isinstance(image, np.ndarray):
-            path, orientation = Path(image), 1
-            if self.options.orientation is not Orientation.NONE:
-                _, orientation = read_header(path)
-            if grey_range is None and self.options.stretch is not Stretch.NONE:
-                grey_range = own_range(path)
-            pixels, seen = load_with_alpha(path, None, grey_range)
-            return self.extract_batch([self.prepare(pixels, joined(seen, mask), orientation, grey_range)])[0]
-        return self.extract_batch([self.prepare(image, mask)])[0]
+        if isinstance(image, np.ndarray):
+            return self.extract_batch([self.prepare(image, mask)])[0]
+        if grey_range is None and self.options.stretch is not Stretch.NONE:
+            grey_range = own_range(Path(image))
+        return self.extract_batch([self.read(Path(image), mask, grey_range)[0]])[0]
+
+    def read(
+        self, path: Path, mask: np.ndarray | None = None, grey_range: GreyRange | None = None
+    ) -> tuple[Prepared, np.ndarray]:
+        """A photograph for ``extract_batch``, and its pixels, uint8 [H, W, 3] RGB as they are stored.
+
+        grey_range: from what it is stretched (default: nothing is). mask, errors: see ``extract``.
+        """
+        orientation = 1 if self.options.orientation is Orientation.NONE else read_header(path)[1]
+        pixels, seen = load_with_alpha(path, None, grey_range)
+        return self.prepare(pixels, joined(seen, mask), orientation, grey_range), pixels
 
     def prepare(
         self, image: np.ndarray, mask: np.ndarray | None = None, orientation: int = 1, greys: GreyRange | None = None
@@ -221,7 +228,7 @@ class Extractor:
         order = order[: self.options.max_keypoints]
         return Features(
             keypoints=keypoints[order],
-            descriptors=_in_order(strips, order),
+            descriptors=descriptors_in_order(strips, order),
             image_size=image_size,
             input_size=upright_size(size, orientation),
             convention=convention,
@@ -229,19 +236,3 @@ class Extractor:
             orientation=orientation,
             grey_range=picture.grey_range,
         )
-
-
-def _in_order(strips: list[list[StripKeypoints]], order: np.ndarray) -> np.ndarray:
-    """Descriptors of the strips of all levels, [len(order), 512], by their place in the whole."""
-    parts = [strip.descriptors for of_level in strips for strip in of_level]
-    if parts[0].is_cuda:
-        parts = [torch.cat(parts).cpu()]  # one copy; on a CPU a second one of all would take memory
-    rank = np.full(sum(map(len, parts)), -1)
-    rank[order] = np.arange(len(order))
-    descriptors = np.empty((len(order), DESCRIPTOR_SIZE), str(parts[0].dtype).removeprefix("torch."))
-    begin = 0
-    for part in parts:
-        of_part = rank[begin : begin + len(part)]
-        descriptors[of_part[of_part >= 0]] = part.numpy()[of_part >= 0]
-        begin += len(part)
-    return descriptors

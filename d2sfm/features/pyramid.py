@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from d2sfm.coordinates import CELL_PX, Size, coarse_from_fine_grid
 from d2sfm.features.detection import Detections, detect, localise
+from d2sfm.features.record import DESCRIPTOR_SIZE
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.sampling import inside, resample, sample
 from d2sfm.network.strips import TrunkStrips
@@ -47,6 +48,22 @@ def table_of(strips: list[StripKeypoints]) -> KeypointTable:
     parts = [torch.column_stack([strip.cells, strip.steps, strip.responses]).double() for strip in strips]
     table = torch.cat(parts).cpu().numpy()
     return KeypointTable(table[:, :2], table[:, 2:4], table[:, 4])
+
+
+def descriptors_in_order(strips: list[list[StripKeypoints]], order: np.ndarray) -> np.ndarray:
+    """Descriptors of the strips of all levels, [len(order), 512], by their place in the whole."""
+    parts = [strip.descriptors for of_level in strips for strip in of_level]
+    if parts[0].is_cuda:
+        parts = [torch.cat(parts).cpu()]  # one copy; on a CPU a second one of all would take memory
+    rank = np.full(sum(map(len, parts)), -1)
+    rank[order] = np.arange(len(order))
+    descriptors = np.empty((len(order), DESCRIPTOR_SIZE), str(parts[0].dtype).removeprefix("torch."))
+    begin = 0
+    for part in parts:
+        of_part = rank[begin : begin + len(part)]
+        descriptors[of_part[of_part >= 0]] = part.numpy()[of_part >= 0]
+        begin += len(part)
+    return descriptors
 
 
 def level_sizes(size: Size, scales: tuple[float, ...]) -> list[tuple[float, Size]]:

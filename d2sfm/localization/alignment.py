@@ -43,9 +43,8 @@ class Aligner:
 
     def __init__(self, loaded: LoadedMap, folder: Path, features: ExtractionOptions, cache: MapCacheOptions):
         images = _Keypoints(loaded)
-        shared = ("weights", "mirror", "preprocessing", "precision", "device")
-        options = RefinementOptions(**{name: getattr(features, name) for name in shared})
-        self._loaded, self._maps = loaded, MapSource(images, folder, options, cache)
+        self._loaded = loaded
+        self._maps = MapSource(images, folder, RefinementOptions.of_features(features), cache)
         self._levels = LruCache(lambda name: GreyLevels(read_upright(folder, images[name])), GREY_BYTES)
 
     def aligned(self, query: Query, found: Correspondences, names: Sequence[str]) -> np.ndarray:

@@ -1,14 +1,15 @@
 """A model and the features of its images, in memory for many queries."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from weakref import WeakMethod
+from weakref import WeakMethod, finalize
 
 import numpy as np
 import pycolmap
 
 from d2sfm.colmap import read_model
-from d2sfm.database import FeatureStore, MatchStore, require_own_features
+from d2sfm.database import BridgeStore, FeatureStore, MatchStore, own_features, require_own_features
 from d2sfm.features.fingerprints import clash, difference
 from d2sfm.features.record import Features
 from d2sfm.lru import LruCache
@@ -53,9 +54,14 @@ class LoadedMap:
         called = "the model" if is_model else str(reconstruction)
         if not self.model.num_points3D():
             raise RuntimeError(f"{called} has no points, which queries are placed by: d2sfm triangulate finds them")
-        require_own_features(self.database, "localize")
+        stack = ExitStack()
+        finalize(self, stack.close)
+        self._features = stack.enter_context(own_features(self.database))
+        require_own_features(self._features, "localize")
         by_name = {image.name: image for image in self.model.images.values() if image.has_pose and image.num_points3D}
-        with FeatureStore(self.database) as store:
+        with BridgeStore(self.database) as store:
+            self._first = {name: image.first for name, image in store.images().items()}
+        with FeatureStore(self._features) as store:
             extracted, self.photographs = store.extracted(), store.notes.images_folder()
         self.names = sorted(by_name.keys() & extracted.keys())
         if not self.names:
@@ -97,7 +103,9 @@ class LoadedMap:
 
     def _describe(self) -> None:
         with MatchStore(self.database) as store:
-            counts, ids = store.keypoint_counts(), store.image_ids()
+            counts = store.keypoint_counts()
+        with MatchStore(self._features) as store:
+            ids = store.image_ids()
             chosen = [ids[name] for name in self.names]
             for name, image_id in zip(self.names, chosen, strict=True):
                 if counts.get(image_id) != self._images[name].num_points2D():
@@ -107,11 +115,12 @@ class LoadedMap:
 
     def _load(self, name: str) -> MapImage:
         image = self._images[name]
-        with FeatureStore(self.database) as store:
+        with FeatureStore(self._features) as store:
             features = store.read(name)
         if features.convention is not Convention.COLMAP:
             raise RuntimeError(f"{self.database} holds features in the frame {features.convention}: extract again")
-        own = image.points2D[: len(features)]
+        first = self._first.get(name, 0)  # behind the keypoints of another extractor
+        own = image.points2D[first : first + len(features)]
         seen = np.array([point.point3D_id if point.has_point3D() else -1 for point in own], np.int64)
         xy = np.array([point.xy for point in own]).reshape(-1, 2)
         if np.abs(xy - features.keypoints[:, :2]).max(initial=0) > SAME_PX:

@@ -1,6 +1,5 @@
 """A photograph that is to be placed: its features, and what its alignment with the map looks at."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,22 +7,15 @@ import numpy as np
 from d2sfm.coordinates import resize_factor, upright_array
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import stretch_of
-from d2sfm.features.record import Features
-from d2sfm.network.early_maps import FeatureMaps, feature_maps
-from d2sfm.options import Orientation, Stretch
+from d2sfm.network.early_maps import feature_maps
+from d2sfm.options import GreyRange, Stretch
 from d2sfm.photographs.greys import own_range
-from d2sfm.photographs.headers import has_16_bits, read_header
-from d2sfm.photographs.masks import joined
-from d2sfm.photographs.reading import load_with_alpha
+from d2sfm.photographs.headers import has_16_bits
+from d2sfm.refinement.refine_matches import Seen
 
 
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """Features of a picture, its early maps, and itself, uint8 [H, W, 3] RGB upright."""
-
-    features: Features
-    maps: FeatureMaps
-    picture: np.ndarray
+class Query(Seen):
+    """What is seen of a photograph that is to be placed."""
 
     @property
     def factor(self) -> float:
@@ -39,19 +31,18 @@ def read_query(
     fingerprint: of the map's features, which tells how pictures of 16 bits are stretched. mask: bool [H, W], what is
     in. Raises as ``Extractor.extract``.
     """
-    orientation, greys, pixels = 1, None, image
-    if not isinstance(image, np.ndarray):
-        if extractor.options.orientation is not Orientation.NONE:
-            orientation = read_header(image)[1]
-        stretch = stretch_of(fingerprint)
-        if stretch is Stretch.IMAGE:
-            greys = own_range(image)
-        elif isinstance(stretch, tuple) and has_16_bits(image):
-            greys = stretch
-        pixels, seen = load_with_alpha(image, None, greys)
-        mask = joined(seen, mask)
-    prepared, maps = extractor.prepare(pixels, mask, orientation, greys), []
+    if isinstance(image, np.ndarray):
+        prepared, pixels = extractor.prepare(image, mask), image
+    else:
+        prepared, pixels = extractor.read(image, mask, _grey_range(image, stretch_of(fingerprint)))
+    maps = []
     [features] = extractor.extract_batch([prepared], lambda _, found: maps.append(found))
     if not maps:  # of features at other scales
         maps.append(feature_maps(prepared.pixels, extractor.trunk, extractor.options.preprocessing, extractor.device))
-    return Query(features=features, maps=maps[0], picture=upright_array(pixels, orientation))
+    return Query(features=features, maps=maps[0], picture=upright_array(pixels, prepared.orientation))
+
+
+def _grey_range(path: Path, stretch: Stretch | GreyRange) -> GreyRange | None:
+    if stretch is Stretch.IMAGE:
+        return own_range(path)
+    return stretch if isinstance(stretch, tuple) and has_16_bits(path) else None

@@ -5,7 +5,7 @@ d2sfm reconstruct --extend sparse/0 --database db.db --output extended
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from d2sfm.database import MatchStore, exclusive, read_frames, read_rigs
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.growth import Growth
 from d2sfm.mapping.in_common import has_usable
+from d2sfm.mapping.joining import cameras_of, join_others
 from d2sfm.mapping.model_files import (
     colour,
     finish_model,
@@ -48,7 +49,9 @@ class ExtensionResult(Displayed):
     model: Path  # folder
     statistics: ModelStatistics
     added: tuple[str, ...]  # names of images, sorted
+    new_points: int
     not_placed: Mapping[str, str]  # images of the database that the model lacks, with the reason
+    not_joined: Mapping[str, str]  # folders of models that were to be joined, with the reason
     only_in_model: tuple[str, ...]  # images that the database lacks; they stay
     is_adjusted: bool  # whether old poses, cameras and points moved
     images: int  # of the database and the model
@@ -58,12 +61,14 @@ class ExtensionResult(Displayed):
     @property
     def is_whole(self) -> bool:
         """Whether something could be placed, where there was something to place, and nothing was passed over."""
-        return bool(self.added or not self.not_placed) and not self.unusable
+        return bool(self.added or not self.not_placed) and not self.unusable and not self.not_joined
 
     def __str__(self) -> str:
         lines = [table([self.statistics], self.images, [self.model.name])]
+        lines += [f"not joined: {printable(folder)} {reason}" for folder, reason in self.not_joined.items()]
         lines += [f"not placed: {printable(name)} {reason}" for name, reason in self.not_placed.items()]
-        done = f"{len(self.added)} images added" if self.added or self.not_placed else "nothing to add"
+        done = f"{self.new_points} points added" if self.new_points else "nothing to add"
+        done = f"{len(self.added)} images added" if self.added or self.not_placed else done
         text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
         return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
 
@@ -79,6 +84,7 @@ def extend_model(
     output: Path | str,
     *,
     adjust: bool = False,
+    join: Sequence[Path | str] = (),
     images: Path | str | None = None,
     options: ReconstructionOptions | None = None,
     progress: bool = False,
@@ -88,42 +94,46 @@ def extend_model(
     model: folder of a COLMAP model whose points are of the database's keypoints; images are the same by name. Those
     that only the model has stay in it. Its poses, cameras and points stay to the last bit, but for quaternions that are
     not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
-    instead, the world as a whole does not. output: where it is the model's own folder, the result takes its place,
-    where anything was placed; other numbered models in it are replaced, see ``write_models``. images: the folder of the
-    photographs, for point colours only (default: the one that extraction recorded). options: mapper and those of starts
-    do not matter.
+    instead, the world as a whole does not. join: folders of further models, of any points; images that can't be placed
+    otherwise get their poses from them, see ``Growth.join``, and cameras that the model lacks are theirs. output: where
+    it is the model's own folder, the result takes its place, where anything came to it; other numbered models in it are
+    replaced, see ``write_models``. images: the folder of the photographs, for point colours only (default: the one that
+    extraction recorded). options: mapper and those of starts do not matter.
 
     Raises FileNotFoundError where there is no database or model, OtherKeypoints (a RuntimeError) where the points are
     not of the database's keypoints, RuntimeError where something can't be read or written, there are no verified pairs,
-    the two have no image in common, the sizes of a photograph differ, or ``output`` holds the model.
+    the two have no image in common, the sizes of a photograph differ, or ``output`` holds one of the models.
     """
-    database, model, output = Path(database), Path(model), Path(output)
+    database, model, output, join = Path(database), Path(model), Path(output), [Path(folder) for folder in join]
     options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
     with exclusive(database):
         finish_model(model)
         is_in_place = output.resolve() == model.resolve()
-        if not is_in_place:
-            require_elsewhere(output, model)
-        known = read_model(model)
+        for folder in [] if is_in_place else [model, *join]:
+            require_elsewhere(output, folder)
+        known, others = read_model(model), {folder: read_model(folder) for folder in join}
         warn_of_unfinished(database, "the model")
         given, _ = read_input(database, options)
-        grown = _grown(known, model, given, options, adjust, progress)
-        if grown.placed:
+        grown = _grown(known, model, others, given, options, adjust, progress)
+        new_points = len(set(grown.model.points3D) - set(known.points3D))
+        if grown.placed or new_points:
             colour([grown.model], photographs_folder(database, images))
         (align if grown.is_adjusted else put_back)(grown.model, known)
         grown.model.update_point_3d_errors()
         folder = model
         if not is_in_place:
             [folder] = write_models([grown.model], output, text=options.text, ply=options.ply)
-        elif grown.placed:
+        elif grown.placed or new_points:
             replace_model(grown.model, model, text=options.text, ply=options.ply)
     return ExtensionResult(
         model=folder,
         statistics=statistics(grown.model, given.pixel_factor),
         added=tuple(sorted(grown.model.images[image_id].name for image_id in grown.placed)),
+        new_points=new_points,
         not_placed=grown.not_placed,
         only_in_model=grown.only_in_model,
         is_adjusted=grown.is_adjusted,
+        not_joined=grown.not_joined,
         images=len(given.names) + len(grown.only_in_model),
         unusable=given.unusable,
         seconds=time.perf_counter() - started,
@@ -138,11 +148,13 @@ class _Grown(NamedTuple):
     not_placed: Mapping[str, str]
     only_in_model: tuple[str, ...]
     is_adjusted: bool
+    not_joined: Mapping[str, str]
 
 
 def _grown(
     known: pycolmap.Reconstruction,
     called: Path,
+    others: Mapping[Path, pycolmap.Reconstruction],
     given: MappingInput,
     options: ReconstructionOptions,
     adjust: bool,
@@ -150,15 +162,16 @@ def _grown(
 ) -> _Grown:
     rigs, frames = read_rigs(given.database), read_frames(given.database)
     with MatchStore(given.database) as store:
-        found = _transcribed(known, store, given, rigs, frames, called)
+        found = _transcribed(known, store, given, rigs, frames, called, others)
         growth = _growth(found, known, store, given, options, adjust)
         with Bar(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
             growth.place(bar.update)
+            not_joined = join_others(growth, others, bar.update)
         placed, reasons = growth.placed, why_not(store, given.left_out, growth)
     is_adjusted = adjust and bool(placed) and growth.adjust_all()
     if adjust and placed and not is_adjusted:
         logger.warning("adjusted, images lost their points: all that is old is as it was")
-    return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted)
+    return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted, not_joined)
 
 
 def _transcribed(
@@ -168,9 +181,10 @@ def _transcribed(
     rigs: Mapping[int, pycolmap.Rig],
     frames: list[list[int]],
     model: Path,
+    others: Mapping[Path, pycolmap.Reconstruction],
 ) -> Transcription:
     keypoints = {image_id: store.keypoints(image_id) for image_id in given.names if has_usable(store, image_id)}
-    found = transcribed(known, store, keypoints, rigs, frames, model)
+    found = transcribed(known, store, keypoints, rigs, frames, model, cameras_of(others, store))
     if found.only_in_model:
         missing = first_of(found.only_in_model, "image")
         logger.warning("%s of %s not in %s: they stay in the model as they are", missing, model, store.path)
@@ -200,7 +214,15 @@ def _growth(
     of_model = replace(
         given, constant_cameras=frozenset(held if adjust else held | set(known.cameras)), constant_rigs=rigs
     )
-    return Growth(found.model, found.old, pairs, of_model, seed=options.seed, refines_distortion=_has_distortion(known))
+    return Growth(
+        found.model,
+        found.old,
+        found.longer,
+        pairs,
+        of_model,
+        seed=options.seed,
+        refines_distortion=_has_distortion(known),
+    )
 
 
 def _has_distortion(known: pycolmap.Reconstruction) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
+from d2sfm.mapping.old_frame import similarity_of_most
 from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, incremental_options, robust_options
 from d2sfm.mapping.quality import statistics
 
@@ -17,15 +18,16 @@ GROWN = 1.1  # new images over those of the last adjustment of all of them, for 
 class Growth:
     """A model that new images are placed in.
 
-    model: all images, those without a pose to be placed, see ``Transcription``; changed in place. old: ids of the
-    images whose poses stay. pairs: verified matches by image ids. given: ids are of the model. refines_distortion:
-    whether that of cameras that are not held is refined.
+    model: all images, those without a pose to be placed, old: ids of those whose poses stay, longer: of those of them
+    whose keypoints are to be triangulated first, see ``Transcription``; changed in place. pairs: verified matches by
+    image ids. given: ids are of the model. refines_distortion: whether that of cameras that are not held is refined.
     """
 
     def __init__(
         self,
         model: pycolmap.Reconstruction,
         old: Collection[int],
+        longer: Collection[int],
         pairs: Mapping[tuple[int, int], np.ndarray],
         given: MappingInput,
         *,
@@ -36,6 +38,7 @@ class Growth:
         self._options = incremental_options(given, Trial(seed=seed, is_cautious=not refines_distortion))
         self._old_frames = {model.images[image_id].frame_id for image_id in old}
         self._old_points, self._old = set(model.points3D), set(old)
+        self._old_places = {image_id: set(model.images[image_id].get_observation_point2D_idxs()) for image_id in longer}
         self._old_cameras = {model.images[image_id].camera_id for image_id in old}
         self._mapper = pycolmap.IncrementalMapper(_cache(model, pairs, self._options.min_num_matches))
         self._mapper.begin_reconstruction(model)
@@ -62,8 +65,9 @@ class Growth:
     def place(self, on_image: Callable[[int], object]) -> None:
         """Place what can be placed, with all that is old as it is. on_image is called with 1 for each image."""
         with quiet_pycolmap():
-            for image_id in self.placed:  # in frames that have a pose
+            for image_id in [*self._old_places, *self.placed]:  # the latter in frames that have a pose
                 self._mapper.triangulate_image(self._options.triangulation, image_id)
+            self._filter(self._old_places)
             adjusted = 0
             for _ in range(ROUNDS):
                 while (found := self._register_one()) is not None:
@@ -75,7 +79,27 @@ class Growth:
                     return
                 self._complete()
                 self._adjust(self.placed)
+            self._filter(self._old_places)
             self._drop_weak()
+
+    def join(self, poses: Mapping[int, pycolmap.Rigid3d]) -> int:
+        """Give images that could not be placed the poses that they have in another model, cam_from_world by image id.
+
+        That is aligned by the images that both have. Where they agree on no similarity, nothing is done. ``place`` goes
+        on with what has a pose then. Returns how many images agree.
+        """
+        common = [image_id for image_id in poses if self.model.images[image_id].has_pose]
+        found, agreeing = similarity_of_most(
+            [poses[image_id] for image_id in common],
+            [self.model.images[image_id].cam_from_world() for image_id in common],
+        )
+        if found is not None:
+            for image_id, pose in poses.items():
+                image = self.model.images[image_id]
+                if not image.has_pose:
+                    image.frame.set_cam_from_world(image.camera_id, found.transform_camera_world(pose))
+                    self._mapper.observation_manager.register_frame(image.frame_id)
+        return agreeing
 
     def adjust_all(self) -> bool:
         """Adjust old and new together, as mapping does; the world moves a little, too. Returns whether that went well:
@@ -168,7 +192,8 @@ class Growth:
         manager.filter_points3D(limits.filter_max_reproj_error, limits.filter_min_tri_angle, self._new_points())
         for image_id in images:
             for place in _off(self.model, image_id, limits.filter_max_reproj_error):
-                if self.model.images[image_id].points2D[place].point3D_id in self._old_points:
+                is_of_old = self.model.images[image_id].points2D[place].point3D_id in self._old_points
+                if is_of_old and place not in self._old_places.get(image_id, ()):
                     manager.delete_observation(image_id, place)
 
     def _drop_weak(self) -> None:

@@ -56,17 +56,22 @@ def has_usable(store: MatchStore, image_id: int) -> bool:
         return False
 
 
+def require_same_size(store: MatchStore, image_id: int, image: pycolmap.Image, model: Path) -> None:
+    """RuntimeError where the photograph of an image of a model has another size in the database."""
+    camera, of_database = image.camera, store.camera(image_id)
+    if (camera.width, camera.height) != (of_database.width, of_database.height):
+        raise RuntimeError(
+            f"{image.name} is {camera.width} x {camera.height} px in {model}, {of_database.width} x "
+            f"{of_database.height} px in {store.path}: they are of other photographs"
+        )
+
+
 def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
     """A model of images of the reference by their ids in the database. RuntimeError where sizes differ."""
     known = pycolmap.Reconstruction()
     for image_id, of_reference in posed.items():
+        require_same_size(store, image_id, of_reference, reference)
         name, camera = of_reference.name, of_reference.camera
-        size, of_database = (camera.width, camera.height), store.camera(image_id)
-        if size != (of_database.width, of_database.height):
-            raise RuntimeError(
-                f"{name} is {size[0]} x {size[1]} px in {reference}, "
-                f"{of_database.width} x {of_database.height} px in {store.path}: they are of other photographs"
-            )
         if not known.exists_camera(camera.camera_id):
             known.add_camera_with_trivial_rig(camera)
         image = pycolmap.Image(name=name, camera_id=camera.camera_id, image_id=image_id)

@@ -9,7 +9,7 @@ import numpy as np
 import pycolmap
 from scipy.ndimage import map_coordinates
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import BridgeStore
 from d2sfm.models import MODEL_FILES, PLY_NAME, write_model
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
 from d2sfm.photographs.reading import load_photograph
@@ -24,8 +24,8 @@ _IN_OUTPUT = "models"  # in the names of hidden folders
 def photographs_folder(database: Path, images: Path | str | None) -> Path | None:
     """The folder of photographs, or None with a warning where there is none."""
     if images is None:
-        with FeatureStore(database) as features:
-            images = features.notes.images_folder()
+        with BridgeStore(database) as store:
+            images = store.images_folder()
     if images is None or not Path(images).is_dir():
         place = f"{images} is no folder" if images else "the database does not tell where they are"
         logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)

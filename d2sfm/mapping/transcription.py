@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore
+from d2sfm.mapping.in_common import require_same_size
 from d2sfm.mapping.transcribed_frames import add_frames, free_id, rigs_with
 from d2sfm.text import first_of, printable
 
@@ -25,11 +26,13 @@ class Transcription(NamedTuple):
     model: ids of images are the database's; images that only the model has follow these. Its cameras, rigs, frames and
         points keep their ids. Images that only the database has are without a pose, but in frames of known ones.
     old: ids of the images with the other model's poses.
+    longer: of those for which the database has more keypoints, as d2sfm bridge adds them behind those that were there.
     only_in_model: their names, of those that the database lacks, sorted.
     """
 
     model: pycolmap.Reconstruction
     old: frozenset[int]
+    longer: frozenset[int]
     only_in_model: tuple[str, ...]
 
 
@@ -40,11 +43,13 @@ def transcribed(
     rigs: Mapping[int, pycolmap.Rig],
     frames: Sequence[Iterable[int]],
     called: Path,
+    others: Mapping[str, pycolmap.Camera],
 ) -> Transcription:
     """The model that ``known``, read from the folder ``called``, becomes.
 
     keypoints: of the usable images of the database by image_id, [N, 2] pixels of the photograph; rigs, frames:
-    of the database, frames as ids of their images. Raises OtherKeypoints where points of the model are not of these
+    of the database, frames as ids of their images. others: what is known better than in the database of the cameras of
+    images that the model lacks, by names of images. Raises OtherKeypoints where points of the model are not of these
     keypoints, RuntimeError where the sizes of a photograph differ, or the two have no image in common.
     """
     posed = {image.name: image for image in known.images.values() if image.has_pose}
@@ -58,7 +63,7 @@ def transcribed(
     for image_id, name in enumerate(only_in_model, start=max(store.image_names()) + 1):
         image_ids[posed[name].image_id] = image_id
     lacking = sorted(names.keys() - in_both.keys())
-    cameras = _Cameras(known, store, in_both, lacking)
+    cameras = _Cameras(known, store, in_both, {image_id: others.get(names[image_id]) for image_id in lacking})
     camera_of = {image_id: cameras.ids[store.camera(image_id).camera_id] for image_id in lacking}
     grown = pycolmap.Reconstruction()
     for camera in cameras.all:
@@ -71,7 +76,8 @@ def transcribed(
     for image_id in lacking:
         _add_image(grown, names[image_id], image_id, camera_of[image_id], frame_of[image_id], keypoints[image_id])
     _add_points(grown, known, image_ids)
-    return Transcription(grown, frozenset(image_ids.values()), tuple(only_in_model))
+    longer = {image_id for image_id, image in in_both.items() if len(keypoints[image_id]) > image.num_points2D()}
+    return Transcription(grown, frozenset(image_ids.values()), frozenset(longer), tuple(only_in_model))
 
 
 def _require_same_keypoints(
@@ -79,12 +85,7 @@ def _require_same_keypoints(
 ) -> None:
     others = []
     for image_id, image in in_both.items():
-        camera, size = image.camera, store.camera(image_id)
-        if (camera.width, camera.height) != (size.width, size.height):
-            raise RuntimeError(
-                f"{image.name} is {camera.width} x {camera.height} px in {called}, {size.width} x {size.height} px in "
-                f"{store.path}: they are of other photographs"
-            )
+        require_same_size(store, image_id, image, called)
         places = np.array(image.get_observation_point2D_idxs(), np.int64)
         if not len(places):
             continue
@@ -101,7 +102,8 @@ def _require_same_keypoints(
 class _Cameras:
     """Those of the model, and those of the database for images that the model lacks.
 
-    Where all images of a camera of the database have one camera in the model, or equal ones, that is it.
+    Where all images of a camera of the database have one camera in the model, or equal ones, that is it. lacking: of
+    the others, with what is known better of their cameras.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class _Cameras:
         known: pycolmap.Reconstruction,
         store: MatchStore,
         in_both: Mapping[int, pycolmap.Image],
-        lacking: Iterable[int],
+        lacking: Mapping[int, pycolmap.Camera | None],
     ):
         partners = defaultdict(set)
         for image_id, image in in_both.items():
@@ -122,10 +124,11 @@ class _Cameras:
         posed = {image.camera_id for image in known.images.values() if image.has_pose}
         self.all = [known.cameras[camera_id] for camera_id in sorted(posed)]
         taken = set(known.cameras)
-        for camera in map(store.camera, lacking):
-            if camera.camera_id not in self.ids:
-                self.ids[camera.camera_id] = free_id(taken, camera.camera_id)
-                camera.camera_id = self.ids[camera.camera_id]
+        for image_id, better in sorted(lacking.items(), key=lambda each: each[1] is None):
+            camera_id = store.camera(image_id).camera_id
+            if camera_id not in self.ids:
+                camera = pycolmap.Camera((better or store.camera(image_id)).todict())
+                camera.camera_id = self.ids[camera_id] = free_id(taken, camera_id)
                 taken.add(camera.camera_id)
                 self.all.append(camera)
 

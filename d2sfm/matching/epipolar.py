@@ -1,7 +1,11 @@
-"""How well matches agree with a known relative pose."""
+"""How well matches agree with a known relative pose, or with a geometry."""
 
 import numpy as np
 import pycolmap
+
+from d2sfm.matching.verification import View
+
+_Kind = pycolmap.TwoViewGeometryConfiguration
 
 
 def epipolar_errors_px(
@@ -17,3 +21,23 @@ def epipolar_errors_px(
     rays = camera_a.cam_from_img(xy_a), camera_b.cam_from_img(xy_b)
     squares = pycolmap.compute_squared_sampson_error(*rays, pycolmap.essential_matrix_from_pose(b_from_a))
     return np.sqrt(squares) / (1 / camera_a.mean_focal_length() + 1 / camera_b.mean_focal_length()) * 2
+
+
+def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry) -> np.ndarray:
+    """Errors of matches, [M, 2], under a two-view geometry, in pixels of the photographs, [M] float64.
+
+    Sampson's under the essential matrix where cameras are calibrated, or else the fundamental one; that of the
+    homography where it is smaller, if the geometry is of a plane or a panorama.
+    """
+    xy_a, xy_b = (view.keypoints[of_image].astype(np.float64) for view, of_image in zip((a, b), matches.T, strict=True))
+    if geometry.config == _Kind.CALIBRATED:
+        rays = a.camera.cam_from_img(xy_a), b.camera.cam_from_img(xy_b)
+        squares = pycolmap.compute_squared_sampson_error(*rays, geometry.E)
+        return np.sqrt(squares) / (1 / a.camera.mean_focal_length() + 1 / b.camera.mean_focal_length()) * 2
+    errors = np.full(len(matches), np.inf)
+    if geometry.F is not None:
+        errors = np.sqrt(pycolmap.compute_squared_sampson_error(xy_a, xy_b, geometry.F))
+    if geometry.config == _Kind.UNCALIBRATED or geometry.H is None:
+        return errors
+    moved = np.column_stack([xy_a, np.ones(len(xy_a))]) @ geometry.H.T
+    return np.fmin(errors, np.linalg.norm(moved[:, :2] / moved[:, 2:] - xy_b, axis=1))

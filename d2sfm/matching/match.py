@@ -12,7 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, require_database, require_own_features
+from d2sfm.database import (
+    FeatureStore,
+    MatchStore,
+    exclusive,
+    require_database,
+    require_not_bridged,
+    require_own_features,
+)
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.estimate import Estimate
@@ -85,6 +92,8 @@ def match_database(
     resolve_device(options.device)
     require_database(database)
     with exclusive(database):
+        if overwrite:
+            require_not_bridged(database, "match --overwrite")
         require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
@@ -110,7 +119,22 @@ def match_database(
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
-    """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved.
+    """Verify the pairs that have matches but no two-view geometry, as after their keypoints moved. As ``match_pairs``
+    otherwise."""
+    with MatchStore(database) as store:
+        matched = image_pairs(store.done_pairs(verified=False))
+    return match_pairs(database, matched, MatchingOptions(device="cpu"), verification, progress=progress)
+
+
+def match_pairs(
+    database: Path,
+    pairs: np.ndarray,
+    options: MatchingOptions,
+    verification: VerificationOptions,
+    *,
+    progress: bool = False,
+) -> MatchSummary:
+    """Match and verify pairs of image ids, [P, 2], as far as they are not; those that have matches keep them.
 
     Within the noted threshold of refined keypoints, or of those of extraction within that of the options. What is
     skipped is logged. The caller keeps other runs away (``exclusive``). Raises RuntimeError where the file
@@ -119,8 +143,7 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
     with FeatureStore(database) as features:
         thresholds, factors = thresholds_of(features, verification), features.resize_factors()
     with MatchStore(database) as store:
-        matched = image_pairs(store.done_pairs(verified=False))
-        work = _work(store, matched, MatchingOptions(device="cpu"), verification, thresholds, factors)
+        work = _work(store, pairs, options, verification, thresholds, factors)
         summary = _match(store, work, None, progress)
     for name, reason in summary.skipped.items():
         logger.warning("skipped %s: %s", name, reason)

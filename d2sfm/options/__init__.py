@@ -3,6 +3,7 @@
 Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once.
 """
 
+from d2sfm.options.bridge import BridgeOptions
 from d2sfm.options.cameras import CameraOptions
 from d2sfm.options.choices import (
     CameraMode,
@@ -25,6 +26,7 @@ from d2sfm.options.choices import (
     TrainingPrecision,
 )
 from d2sfm.options.demo import DemoOptions
+from d2sfm.options.evaluation import ComparisonOptions
 from d2sfm.options.extraction import ExtractionOptions, StorageOptions
 from d2sfm.options.georeference import GeoreferenceOptions
 from d2sfm.options.localization import LocalizationOptions

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from d2sfm.options.choices import Precision, Preprocessing
+from d2sfm.options.extraction import ExtractionOptions
 from d2sfm.options.fields import Options, check_mirror, check_seed, device_option, mirror_option, option
 
 
@@ -35,6 +36,12 @@ class RefinementOptions(Options):
     # Tracks get longer by a third, and so do points seen by three images or more.
     continue_: bool = option(True, help="add no keypoints where photographs see a track's place without one of theirs")
     seed: int = option(0, help="seed of RANSAC")
+
+    @classmethod
+    def of_features(cls, features: ExtractionOptions) -> "RefinementOptions":
+        """For features that were extracted so."""
+        shared = ("weights", "mirror", "preprocessing", "precision", "device")
+        return cls(**{name: getattr(features, name) for name in shared})
 
     def _check(self):
         check_mirror(self.weights, self.mirror)

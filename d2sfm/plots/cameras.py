@@ -12,7 +12,7 @@ from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from d2sfm.plots.figure import new_figure, pt, rendered
-from d2sfm.plots.palette import DARK, RECOVERED, TRUE, Colour, Theme, ink
+from d2sfm.plots.palette import BY_NIGHT, DARK, RECOVERED, TRUE, Colour, Theme, ink
 
 SLANTED = 0.58  # share of the picture's width that shows the scene at a slant
 MARGIN_PX = 40
@@ -32,18 +32,23 @@ def draw_cameras(
     points: np.ndarray,
     colours: np.ndarray,
     true: Poses | None = None,
+    by_night: np.ndarray | None = None,
     size: tuple[int, int] = (1600, 760),
     theme: Theme = DARK,
 ) -> np.ndarray:
     """A reconstruction, seen at a slant and from above: cameras as small pyramids, points in their colours.
 
     Which way is up is taken from the cameras, that are held upright as a rule. points: [P, 3], colours: [P, 3] uint8.
-    true: the true cameras, in the same world. size: (width, height) of the picture. Returns [height, width, 3] uint8
+    true: the true cameras, in the same world. by_night: bool [N], which of the recovered cameras get a colour of their
+    own, as their pictures were taken at night. size: (width, height) of the picture. Returns [height, width, 3] uint8
     RGB.
     """
-    groups = [(RECOVERED, "recovered", 2.5, *recovered)]
+    groups = [(RECOVERED, "recovered cameras", 2.5, *recovered)]
+    if by_night is not None:
+        parts = (RECOVERED, "cameras by day", ~by_night), (BY_NIGHT, "cameras by night", by_night)
+        groups = [(colour, name, 2.5, *(each[chosen] for each in recovered)) for colour, name, chosen in parts]
     if true is not None:
-        groups.insert(0, (TRUE, "true", 7, *true))
+        groups.insert(0, (TRUE, "true cameras", 7, *true))
     level = level_axes(np.concatenate([rotations for *_, rotations in groups]).reshape(-1, 3, 3)).T
     points = np.reshape(points, (-1, 3)) @ level
     framed = _framed(points, np.concatenate([np.reshape(centres, (-1, 3)) for *_, centres, _ in groups]) @ level)
@@ -65,7 +70,7 @@ def draw_cameras(
         panel = Bbox([[left, 0], [right, size[1]]])
         _fit(axes, framed, panel)
         _draw(axes, points[near], colours[near], [(_floor(framed), ink(theme.grid), 1.5), *wires], panel)
-    entries = [(colour, f"{name} cameras ({len(centres)})") for colour, name, _, centres, _ in reversed(groups)]
+    entries = [(colour, f"{name} ({len(centres)})") for colour, name, _, centres, _ in reversed(groups)]
     _draw_legend(figure, [*entries, (theme.text, f"{len(points):,} points")], theme)
     return rendered(figure)
 

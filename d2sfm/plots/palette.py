@@ -20,6 +20,7 @@ LIGHT = Theme(background=(255, 255, 255), text=(32, 36, 44), grid=(222, 226, 232
 BACKGROUND, TEXT, GRID = DARK
 INLIER, OUTLIER = (64, 224, 196), (240, 92, 48)
 RECOVERED, TRUE = (255, 176, 66), (72, 196, 255)
+BY_NIGHT = (150, 70, 255)  # recovered cameras whose pictures were taken at night
 OTHER_KIND = (176, 146, 255)  # keypoints and inliers of another extractor than D2-Net
 FAINT = (118, 104, 84)
 UNUSED = (176, 180, 188)  # keypoints that nothing came of

@@ -94,17 +94,32 @@ def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px) 
     is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True)
     asked, nodes = exact.tracks[a][is_asked], exact.nodes[a][is_asked]
     places = xy[nodes]
-    distance, near = cKDTree(xy[both_a]).query(places, k=NEIGHBOURS)
-    of_a, of_b = xy[both_a][near], xy[both_b][near]
-    middle_a, middle_b, maps, spread = _local_maps(distance, of_a, of_b, unit_px[b])
-    predicted = middle_b + np.einsum("nij,nj->ni", maps, places - middle_a)
-    area = np.linalg.det(maps) * (unit_px[a] / unit_px[b]) ** 2
-    spread, distance = spread / unit_px[b], distance[:, -1] / unit_px[a]
-    sure = (spread < LARGEST_SPREAD_PX) & (distance < LARGEST_DISTANCE_PX)
-    sure &= (area > 1 / LARGEST_CHANGE_OF_AREA) & (area < LARGEST_CHANGE_OF_AREA)
-    maps = maps @ warps[nodes]
-    columns = asked, predicted, maps, spread + distance / 100
-    return tuple(column[sure] for column in columns)
+    carried = carry(places, xy[both_a], xy[both_b], unit_px[a], unit_px[b])
+    columns = asked, carried.xy, carried.maps @ warps[nodes], carried.doubt
+    return tuple(column[carried.is_sure] for column in columns)
+
+
+class Carried(NamedTuple):
+    """Places of one image in another one, by what matches around them say. All [M], where rows that are not sure hold
+    anything."""
+
+    xy: np.ndarray  # [M, 2]
+    maps: np.ndarray  # [M, 2, 2] for offsets (x, y)
+    doubt: np.ndarray  # larger is worse
+    is_sure: np.ndarray  # bool: the matches are near, and agree on a map that changes areas by a factor of 5 at most
+
+
+def carry(places: np.ndarray, xy_a: np.ndarray, xy_b: np.ndarray, unit_a: float = 1.0, unit_b: float = 1.0) -> Carried:
+    """Where places [M, 2] of image a lie in image b: by the affine map of the nearest of the matches xy_a, xy_b [N, 2],
+    N >= NEIGHBOURS. unit_a, unit_b: pixels of either image for one that the limits above are counted in."""
+    distance, near = cKDTree(xy_a).query(places, k=NEIGHBOURS)
+    middle_a, middle_b, maps, spread = _local_maps(distance, xy_a[near], xy_b[near], unit_b)
+    found = middle_b + np.einsum("nij,nj->ni", maps, places - middle_a)
+    area = np.linalg.det(maps) * (unit_a / unit_b) ** 2
+    spread, distance = spread / unit_b, distance[:, -1] / unit_a
+    is_sure = (spread < LARGEST_SPREAD_PX) & (distance < LARGEST_DISTANCE_PX)
+    is_sure &= (area > 1 / LARGEST_CHANGE_OF_AREA) & (area < LARGEST_CHANGE_OF_AREA)
+    return Carried(found, maps, spread + distance / 100, is_sure)
 
 
 def _local_maps(distance, of_a, of_b, unit_px: float) -> tuple[np.ndarray, ...]:

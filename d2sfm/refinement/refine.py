@@ -9,7 +9,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_own_features
+from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_not_bridged, require_own_features
 from d2sfm.matching.match import verify_again
 from d2sfm.matching.settings import IS_EXACT, LIMIT, allowed_error
 from d2sfm.matching.unfinished import warn_of_unfinished
@@ -56,6 +56,7 @@ def refine_database(
     run = Run(database=database, images=images, options=options, cache=cache, progress=progress)
     summary = RefinementSummary()
     with exclusive(database):
+        require_not_bridged(database, "refine")
         require_own_features(database, "refine")
         noted = VerificationOptions(**_noted_verification(database))
         verification = replace(noted, seed=options.seed)

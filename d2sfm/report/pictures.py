@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import ExifTags, Image, ImageOps
+from tqdm import tqdm
 
 from d2sfm.coordinates import ORIENTATIONS
 from d2sfm.photographs.headers import named_damage, opened, pillow_settings
@@ -26,10 +27,12 @@ class Picture(NamedTuple):
     camera: str = ""  # maker and model by EXIF
 
 
-def read_pictures(folder: Path, names: Collection[str], with_thumbnails: bool) -> dict[str, Picture]:
+def read_pictures(
+    folder: Path, names: Collection[str], with_thumbnails: bool, progress: bool = False
+) -> dict[str, Picture]:
     """By name; photographs that are gone or can't be read are left out."""
     found = {}
-    for name in names:
+    for name in tqdm(names, desc="thumbnails", unit="photograph", disable=not progress, leave=False):
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()) and not path.is_symlink():
             continue  # the name of another program's model, which leads out of the folder

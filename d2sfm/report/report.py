@@ -68,6 +68,7 @@ def write_report(
     images: Path | str | None = None,
     thumbnails: bool = True,
     locations: bool = True,
+    progress: bool = False,
 ) -> ReportResult:
     """Write the page about a model, and those beside it (see ``models.find_models``), and their database.
 
@@ -82,7 +83,7 @@ def write_report(
     facts = gather(find_models(None if model is None else Path(model)), None if database is None else Path(database))
     if not facts.photographs:
         raise ValueError("there is nothing to report: neither a model nor a database with photographs")
-    page = _page(facts, pictures_of(facts, database, images, thumbnails), locations)
+    page = _page(facts, _pictures(facts, database, images, thumbnails, progress), locations)
     data = page.encode()
     with replacing(output) as stream:
         stream.write(data)
@@ -104,8 +105,8 @@ def require_page(output: Path) -> None:
         raise FileNotFoundError(f"{output} can't be written: {output.parent} is no folder, or it is one itself")
 
 
-def pictures_of(
-    facts: Facts, database: Path | str | None, images: Path | str | None, thumbnails: bool
+def _pictures(
+    facts: Facts, database: Path | str | None, images: Path | str | None, thumbnails: bool, progress: bool
 ) -> dict[str, Picture]:
     """Of the photographs that are there."""
     if images is None and database is not None:
@@ -113,7 +114,7 @@ def pictures_of(
             images = features.notes.images_folder()
     if images is None or not Path(images).is_dir():
         return {}
-    return read_pictures(Path(images), list(facts.rows), thumbnails)
+    return read_pictures(Path(images), list(facts.rows), thumbnails, progress)
 
 
 def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:

@@ -39,9 +39,10 @@ class Checkpoints:
     def __init__(self, folder: Path, trainer: Trainer, settings: Mapping[str, str]):
         self.folder, self.trainer, self.settings = folder, trainer, dict(settings)
 
-    def save_weights(self, name: str) -> None:
-        """Write the weights alone to the file of this name."""
+    def save_weights(self, name: str) -> Path:
+        """Write the weights alone to the file of this name; returns its path."""
         self._save(name, {})
+        return self.folder / name
 
     def save_run(self, state: RunState) -> None:
         """Write all that the run needs to go on."""

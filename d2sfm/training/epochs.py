@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from d2sfm.options.training import VALIDATION_SEED, TrainingOptions
 from d2sfm.progress import Bar
@@ -22,8 +23,14 @@ logger = logging.getLogger(__name__)
 MOST_WORKERS = 4  # as published
 
 
+Evaluation = Callable[[Path], Mapping[str, float]]  # from the file of an epoch's weights to figures by name
+
+
 class Epochs:
-    """The loop over epochs of one process."""
+    """The loop over epochs of one process.
+
+    evaluations: by name, what the process that leads calls after each epoch.
+    """
 
     def __init__(
         self,
@@ -33,9 +40,11 @@ class Epochs:
         checkpoints: Checkpoints,
         journal: Journal,
         progress: bool,
+        evaluations: Mapping[str, Evaluation],
     ):
         self.scenes, self.validation, self.options = scenes, validation, options
         self.checkpoints, self.journal, self.progress = checkpoints, journal, progress
+        self.evaluations = evaluations
         self.trainer, self.processes = checkpoints.trainer, checkpoints.trainer.processes
         self.dataset = PairDataset(scenes.root, scenes.usable, scenes.options)
         self.skips, self.validation_skips, self.state = SkipReport(), SkipReport(), RunState()
@@ -96,11 +105,14 @@ class Epochs:
         self.state = replace(
             done, epoch=done.epoch + 1, steps_in_epoch=0, sums=Sums(), seconds=0.0, training_loss=done.sums.mean_loss
         )
-        self.checkpoints.save_weights(f"epoch_{done.epoch:02d}.pth")
+        weights = self.checkpoints.save_weights(f"epoch_{done.epoch:02d}.pth")
         if self.validation:
             self._validate(done.epoch, done.sums, done.seconds)
         else:
             self.journal.epoch(self.state.step, done.epoch, done.sums, Sums(), done.seconds)
+        if self.processes.leads:
+            for name, evaluation in self.evaluations.items():
+                self.journal.evaluation(self.state.step, done.epoch, name, evaluation(weights))
         self.checkpoints.save_run(self.state)
 
     def _validate(self, epoch: int, training: Sums, seconds: float) -> None:

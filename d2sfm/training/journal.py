@@ -1,7 +1,7 @@
 """What a run leaves for people to look at: tables of losses, lines of the log, and pictures."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -76,6 +76,13 @@ class Journal(AbstractContextManager):
         ]
         logger.info("epoch %d: %s", epoch, ", ".join(losses))
         self._draw_losses()
+
+    def evaluation(self, step: int, epoch: int, name: str, figures: Mapping[str, float]) -> None:
+        """Note the figures of an evaluation after an epoch."""
+        if self.record:
+            self.record.evaluation(epoch, step, name, figures)
+            told = ", ".join(f"{figure} {value:.3f}" for figure, value in figures.items())
+            logger.info("epoch %d, %s: %s", epoch, name, told)
 
     def _draw_pair(self, trainer: Trainer, step: int, batches: Sequence[Batch]) -> None:
         batch = next((batch for batch in batches if batch.names), None)

@@ -1,4 +1,4 @@
-"""The record of a training run: losses as two CSV files, and for TensorBoard where that is installed.
+"""The record of a training run: losses and figures as CSV files, and for TensorBoard where that is installed.
 
 Light on purpose: torch is only imported for TensorBoard.
 """
@@ -6,7 +6,7 @@ Light on purpose: torch is only imported for TensorBoard.
 import csv
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from d2sfm.files import replacing_file
 
-STEPS, EPOCHS, EVENTS = "steps.csv", "epochs.csv", "tensorboard"
+STEPS, EPOCHS, EVALUATIONS, EVENTS = "steps.csv", "epochs.csv", "evaluations.csv", "tensorboard"
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,20 @@ class EpochRow:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRow:
+    """One figure of an evaluation after an epoch."""
+
+    epoch: int
+    step: int  # steps done when the epoch ended
+    evaluation: str
+    figure: str
+    value: float
+
+
 class LossRecord(AbstractContextManager):
-    """Writes ``steps.csv`` and ``epochs.csv`` in a folder, a row at a time, each on its way to disk at once.
+    """Writes ``steps.csv``, ``epochs.csv``, and ``evaluations.csv`` where there are any, in a folder, a row at a time,
+    each on its way to disk at once.
 
     folder: created where missing. resume_step: None begins anew and replaces what an earlier run left; k goes on after
     step k, and rows of later steps, that a killed run wrote after its last checkpoint, are dropped, as is a last line
@@ -63,6 +75,7 @@ class LossRecord(AbstractContextManager):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._steps, self._epochs = _Table(folder / STEPS, StepRow), _Table(folder / EPOCHS, EpochRow)
+        self._evaluations = _Table(folder / EVALUATIONS, EvaluationRow)
         tables = (self._steps, self._epochs)
         for table in tables:
             if resume_step and not table.path.exists():
@@ -71,8 +84,11 @@ class LossRecord(AbstractContextManager):
         if resume_step is None:
             for events in (folder / EVENTS).glob("events.out.tfevents.*"):
                 events.unlink()
+        evaluations = [] if resume_step is None else self._evaluations.read(up_to=resume_step)
         for table, rows in zip(tables, kept, strict=True):
             table.begin(rows)
+        if self._evaluations.path.exists():  # most runs have none
+            self._evaluations.begin(evaluations)
         self._writer = _summary_writer(folder / EVENTS, resume_step) if tensorboard else None
 
     def step(self, **columns: float) -> None:
@@ -94,6 +110,14 @@ class LossRecord(AbstractContextManager):
         self._epochs.append(row)
         self._plot("loss/validation", row.validation_loss, row.step)
 
+    def evaluation(self, epoch: int, step: int, name: str, figures: Mapping[str, float]) -> None:
+        """Write the figures of an evaluation into ``evaluations.csv``, a row each, in place of those of that epoch."""
+        kept = [row for row in self.evaluations() if row.epoch < epoch or row.evaluation != name]
+        common = {"epoch": epoch, "step": step, "evaluation": name}
+        self._evaluations.begin([*kept, *(EvaluationRow(**common, figure=key, value=figures[key]) for key in figures)])
+        for figure, value in figures.items():
+            self._plot(f"{name}/{figure}", value, step)
+
     def steps(self) -> list[StepRow]:
         """All steps recorded so far, those before a resume included."""
         return self._steps.read()
@@ -102,10 +126,14 @@ class LossRecord(AbstractContextManager):
         """All epochs recorded so far, those before a resume included."""
         return self._epochs.read()
 
+    def evaluations(self) -> list[EvaluationRow]:
+        """All figures of evaluations recorded so far, those before a resume included."""
+        return self._evaluations.read()
+
     def close(self) -> None:
         """Close all files; rows can still be read."""
-        self._steps.close()
-        self._epochs.close()
+        for table in (self._steps, self._epochs, self._evaluations):
+            table.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -128,11 +156,11 @@ def _summary_writer(folder: Path, resume_step: int | None) -> Any:
     return SummaryWriter(str(folder), purge_step=None if resume_step is None else resume_step + 1)
 
 
-Row = TypeVar("Row", StepRow, EpochRow)
+Row = TypeVar("Row", StepRow, EpochRow, EvaluationRow)
 
 
 class _Table(Generic[Row]):
-    """A CSV file of numbers, a dataclass for each row, with a column ``step`` that ascends."""
+    """A CSV file, a dataclass for each row, with a column ``step`` that ascends."""
 
     def __init__(self, path: Path, row_type: type[Row]):
         self.path, self._row_type, self._stream = path, row_type, None
@@ -176,14 +204,16 @@ class _Table(Generic[Row]):
             self._stream.close()
 
 
-def _numbers(row: StepRow | EpochRow) -> list[float | None]:
+def _numbers(row: StepRow | EpochRow | EvaluationRow) -> list[float | str | None]:
     """The row's numbers as Python's own, which are written such that they read back the same; None is written empty."""
-    kinds = [int if field.type is int else float for field in fields(row)]
+    kinds = [_WRITTEN[field.type] for field in fields(row)]
     return [value if value is None else kind(value) for kind, value in zip(kinds, astuple(row), strict=True)]
 
 
+_WRITTEN: dict[Any, Callable[[Any], float | str]] = {int: int, float: float, float | None: float, str: str}
 _PARSERS: dict[Any, Callable[[str], Any]] = {
     int: int,
     float: float,
     float | None: lambda text: float(text) if text else None,
+    str: str,
 }

@@ -1,6 +1,6 @@
 """A training run from start to end: what it needs is read and checked, then the epochs run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from d2sfm.notebook import Displayed
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
 from d2sfm.training.checkpoints import BEST, LAST, Checkpoints, RunState
 from d2sfm.training.distributed import Processes, joined_processes
-from d2sfm.training.epochs import Epochs
+from d2sfm.training.epochs import Epochs, Evaluation
 from d2sfm.training.journal import Journal
 from d2sfm.training.scenes import Scenes, load_scenes
 from d2sfm.training.skips import SkipReport
@@ -75,14 +75,16 @@ def train(
     options: TrainingOptions | None = None,
     resume: bool = False,
     progress: bool = False,
+    evaluations: Mapping[str, Evaluation] | None = None,
 ) -> TrainingSummary:
     """Tune conv4_3 on pairs of photographs of the scenes (paper, sections 3.3 and 4.1).
 
     dataset_path: root that the scenes' photographs and depth maps are relative to; scene_info_path: folder with a
     ``<scene>.npz`` for each; output: folder for checkpoints, ``steps.csv``, ``epochs.csv``, ``losses.png``, pictures,
     and a list of broken files; valid_scenes are used where the options ask for validation; resume: go on from the last
-    checkpoint in the output, or start where there is none. Under ``torchrun`` every process calls this, and the first
-    one writes.
+    checkpoint in the output, or start where there is none; evaluations: by name, what tells figures of the weights in a
+    file, called after each epoch and noted in ``evaluations.csv``. Under ``torchrun`` every process calls this, and the
+    first one evaluates and writes.
 
     Raises FileNotFoundError for missing folders or weights; ValueError for options that contradict each other or the
     checkpoint, an output that holds another run, and where no pair can be drawn; RuntimeError where all pairs of an
@@ -103,7 +105,7 @@ def train(
         checkpoints = Checkpoints(output, trainer, settings)
         state = _restored(checkpoints, processes) if resume else None
         with Journal(output, options, processes.leads, resume_step=state.step if state else None) as journal:
-            epochs = Epochs(scenes, validation, options, checkpoints, journal, show)
+            epochs = Epochs(scenes, validation, options, checkpoints, journal, show, evaluations or {})
             epochs.run(state)
         summary = _summary(output, epochs)
         if processes.leads and summary.broken:

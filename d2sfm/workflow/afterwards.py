@@ -45,10 +45,12 @@ def undistort_first(
     return undistort(model, photographs, output / options.layout, overwrite=True, **settings)
 
 
-def report_all(photographs: Path, database: Path, output: Path) -> tuple[ReportResult | None, dict[str, str]]:
+def report_all(
+    photographs: Path, database: Path, output: Path, progress: bool
+) -> tuple[ReportResult | None, dict[str, str]]:
     """The page about all models of the output, there; None where it can't be, as ``georeference_first``."""
     try:
-        return write_report(output, output / REPORT, database=database, images=photographs), {}
+        return write_report(output, output / REPORT, database=database, images=photographs, progress=progress), {}
     except (ValueError, RuntimeError, OSError) as error:
         logger.warning("no report: %s", first_line(error))
         return None, {"report": first_line(error)}

@@ -164,7 +164,7 @@ def reconstruct_photographs(
     with times.listed("georeference"):
         placed, not_done = georeference_first(model, database, output, values)
     with times.listed("report"):
-        report, no_report = report_all(photographs, database, output)
+        report, no_report = report_all(photographs, database, output, progress)
     with times.listed("undistort"):
         undistorted = undistort_first(placed.output if placed else model, photographs, output, values, progress)
     names = _names(database, extraction.skipped)

@@ -68,7 +68,7 @@ def test_bad_values_are_refused(argv):
         parse(ExtractionOptions, *argv)
 
 
-@pytest.mark.parametrize("command", make_parser().commands)
-def test_help_fits_80_columns(command, monkeypatch):
+@pytest.mark.parametrize("parser", make_parser().below, ids=lambda each: each.prog)
+def test_help_fits_80_columns(parser, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    assert max(map(len, make_parser().commands[command].format_help().splitlines())) <= 80
+    assert max(map(len, parser.format_help().splitlines())) <= 80

@@ -37,6 +37,9 @@ def bash(script, command):
         (["extract", "--camera-mode", "per"], ["per-folder", "per-image"]),
         (["reconstruct", "--mapper", ""], ["incremental", "global"]),
         (["match", "--database", "d2sfm."], ["d2sfm.bash"]),
+        (["evaluate", "po"], ["poses"]),
+        (["evaluate", "poses", "--pl"], ["--plot"]),
+        (["evaluate", "localization", "--plot", "d2sfm."], ["d2sfm.bash"]),
     ],
 )
 def test_bash_completes_commands_options_choices_and_files(script, words, expected):

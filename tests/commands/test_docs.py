@@ -1,4 +1,4 @@
-"""docs/commands.md tells what is so."""
+"""docs/commands.md tells what is so, and docs/evaluation.md names commands that there are."""
 
 import re
 import shlex
@@ -10,8 +10,9 @@ from d2sfm.cli import make_parser
 from d2sfm.commands.json_output import output_schema
 from d2sfm.spelling import ALSO_CALLED, plain
 
-TEXT = (Path(__file__).parents[2] / "docs/commands.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^    (d2sfm .*)$", TEXT, re.MULTILINE)
+DOCS = Path(__file__).parents[2] / "docs"
+TEXT, EVALUATION = ((DOCS / name).read_text(encoding="utf-8") for name in ("commands.md", "evaluation.md"))
+COMMANDS = re.findall(r"^    (d2sfm .*)$", TEXT + EVALUATION, re.MULTILINE)
 ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in TEXT.splitlines() if line.startswith("| ")]
 
 

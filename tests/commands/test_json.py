@@ -16,6 +16,8 @@ from support.feature_database import say_verified
 from support.helpers import write_plane_scene
 from support.photograph_folder import write_overlapping
 from support.placed_model import CENTRES, write_given, write_positions
+from support.plane_views import plane_views
+from support.sequences import write_sequence
 
 from d2sfm.cli import main
 from d2sfm.demo.show import DemoResult
@@ -151,6 +153,21 @@ def test_georeference(work, run):
     assert len(found["residuals_m"]) == len(CENTRES)
 
 
+def test_evaluate_poses(tmp_path, run):
+    write_given(tmp_path / "given")
+    found = run("evaluate", "poses", tmp_path / "given", tmp_path / "given")["results"]["evaluate"]
+    assert found["median_centre"] == pytest.approx(0, abs=1e-9)
+    assert len(found["names"]) == len(CENTRES)
+
+
+@pytest.mark.slow
+def test_evaluate_hpatches(tmp_path, run):
+    write_sequence(tmp_path / "v_wall", plane_views(0, scale=1.0, count=2, size=(96, 72)))
+    found = run("evaluate", "hpatches", tmp_path, "--max-keypoints", "30", "--no-sift")["results"]["hpatches"]
+    assert [each["name"] for each in found["methods"]] == ["D2", "D2, refined"]
+    assert found["methods"][0]["groups"]["all"]["pairs"] == 1
+
+
 def test_prepare(work, run):
     (work / "photographs" / "notes.txt").touch()
     prepared = run("prepare", "photographs", "--output", "out")["results"]["prepare"]
@@ -207,6 +224,7 @@ def test_errors_are_told_in_the_object_too(work, run, capsys):
     assert err == f"error: {found['error']}\n"
     assert (code, found["exit_code"], found["command"]) == (2, 2, "extract")
     assert json.loads(printed(capsys, "fly", "--json")[1])["command"] is None
+    assert json.loads(printed(capsys, "evaluate", "poses", "--plit", "3", "--json")[1])["command"] == "evaluate"
 
 
 @pytest.mark.slow

@@ -7,8 +7,13 @@ import time
 import pytest
 import torch
 from support.helpers import write_plane_scene
+from support.plane_views import plane_views
+from support.sequences import write_sequence
+from support.training_runs import rows
 
 from d2sfm.cli import main
+from d2sfm.evaluation.hpatches import evaluate_hpatches
+from d2sfm.options import ComparisonOptions, ExtractionOptions
 
 pytestmark = pytest.mark.usefixtures("narrow_training")
 
@@ -35,6 +40,25 @@ def test_training_from_the_command_line(root, tmp_path, capsys):
     assert main(arguments(root, tmp_path / "out", *FEW, "--use-validation", "--validation-pairs-per-scene", "2")) == 0
     assert "use them with: d2sfm extract --weights" in capsys.readouterr().out
     assert (tmp_path / "out" / "last.pth").exists()
+
+
+@pytest.mark.slow
+def test_matches_are_evaluated_after_each_epoch(root, tmp_path, capsys):
+    write_sequence(tmp_path / "sequences" / "v_wall", plane_views(0, scale=1.0, count=2, size=(96, 72)))
+    asked = ("--evaluate-hpatches", str(tmp_path / "sequences"))
+    assert main(arguments(root, tmp_path / "out", *FEW, *asked)) == 0
+    assert "epoch 1, hpatches: v 1 px " in capsys.readouterr().err
+    [method] = evaluate_hpatches(
+        tmp_path / "sequences",
+        options=ExtractionOptions(weights=str(tmp_path / "out" / "last.pth")),
+        comparison=ComparisonOptions(refine=False, sift=False),
+    ).methods
+    found = {row["figure"]: float(row["value"]) for row in rows(tmp_path / "out" / "evaluations.csv")}
+    assert found["v 3 px"] == found["all 3 px"] == method.groups["all"].accuracy[2]
+    (tmp_path / "sequences" / "v_wall" / "H_1_2").unlink()
+    assert main(arguments(root, tmp_path / "other", *asked)) == 2
+    assert "has no H_1_2" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from d2sfm.demo import ornaments
 
 DRAWERS = [
     ornaments.poster,
-    partial(ornaments.window, frame_colour=(230, 220, 200)),
+    lambda rng, shape: ornaments.window(rng, shape, (230, 220, 200))[..., :3],
     partial(ornaments.door, colour=(50, 90, 70)),
     partial(ornaments.sign, text="CAFE", colour=(50, 90, 70), ink=(240, 220, 150)),
 ]
@@ -26,6 +26,20 @@ def test_ornaments_repeat_by_seed_and_differ_between_seeds(draw):
 def test_ornaments_of_any_size(draw):
     for shape in ((2, 2), (3, 40), (40, 3)):
         assert draw(np.random.default_rng(0), shape).shape == (*shape, 3)
+
+
+def test_windows_know_their_glass():
+    """The frame has none; what is pasted over a window covers its glass."""
+    window = ornaments.window(np.random.default_rng(0), (90, 60), (230, 220, 200))
+    glass = window[..., 3] == 255
+    assert 0.5 < glass.mean() < 0.9
+    assert not glass[0].any()
+    assert not window[~glass, 3].any()
+    wall = ornaments.pasted(np.zeros((100, 80, 4), np.float32), window, 10, 5)
+    covered = ornaments.pasted(wall, np.full((95, 10, 3), 9, np.uint8), 10, 0)
+    np.testing.assert_array_equal(wall[5:95, 10:70, 3] == 255, glass)
+    np.testing.assert_array_equal(covered[5:95, 20:70, 3] == 255, glass[:, 10:])
+    assert not covered[:, :20, 3].any()
 
 
 def test_what_hangs_over_the_edge_is_cut_off():

@@ -1,13 +1,15 @@
-from functools import partial
-
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 
-from d2sfm.demo import show
-from d2sfm.demo.scene import arc_of_views, project
+from d2sfm.cli import main
+from d2sfm.demo import photographs, show
+from d2sfm.demo.scene import arc_of_views
+from d2sfm.demo.show import DemoResult
 from d2sfm.demo.show import show as show_square
-from d2sfm.demo.show import truth_model
+from d2sfm.evaluation.poses import PoseErrors
+from d2sfm.mapping.reconstruct import ReconstructionResult
 from d2sfm.options import DemoOptions
 
 FULL_VIEWS, SMALL_VIEWS, SMALL_SIZE = 8, 6, (200, 150)
@@ -24,8 +26,8 @@ def small_demo(tmp_path_factory, square):
     """A run with photographs of a tenth of the pixels, and so with cameras that are not as exact."""
     folder = tmp_path_factory.mktemp("demo") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(show, "build_square", lambda seed: square)
-        patch.setattr(show, "arc_of_views", partial(arc_of_views, size=SMALL_SIZE))
+        patch.setattr(photographs, "build_square", lambda seed: square)
+        patch.setattr(photographs, "arc_of_views", lambda centre, count, _: arc_of_views(centre, count, SMALL_SIZE))
         return folder, show_square(folder, options=DemoOptions(views=SMALL_VIEWS))
 
 
@@ -79,6 +81,37 @@ def test_the_folder_holds_photographs_models_and_pictures(demo):
         assert cv2.imread(str(folder / name)).std() > 10
 
 
+@pytest.fixture
+def night_result(tmp_path) -> DemoResult:
+    errors = PoseErrors(
+        names=("view_00_day.png", "view_01_night.png", "view_03_night.png"),
+        rotation_deg=np.array([0.125, 0.25, 0.75]),
+        centre=np.array([0.01, 0.02, 0.04]),
+        centre_in_truth=np.eye(3),
+        truth_from_model=pycolmap.Sim3d(),
+    )
+    made = ReconstructionResult(models=(), statistics=(), starts=(), kept=None, images=4, pairs=())
+    return DemoResult(folder=tmp_path, reconstruction=made, errors=errors, extent_m=20.0, seconds=1.0)
+
+
+def test_day_and_night_have_rows_of_their_own(night_result):
+    rows = [line.split() for line in str(night_result).splitlines() if "rotation" in line or "cm" in line]
+    assert [row[1:2] + row[-2:] for row in rows] == [
+        ["day:", "0.125", "0.125"],
+        ["day:", "1.000", "1.000"],
+        ["night:", "0.500", "0.750"],
+        ["night:", "3.000", "4.000"],
+    ]
+
+
+def test_the_command_hands_the_night_on(night_result, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(show, "show", lambda *arguments, options, progress: asked.append(options) or night_result)
+    assert main(["demo", "--night", "--views", "8"]) == 0
+    assert asked == [DemoOptions(views=8, night=True)]
+    assert "by night: rotation" in capsys.readouterr().out
+
+
 def test_a_demonstration_takes_no_other_folder(tmp_path):
     (tmp_path / "images").mkdir()
     with pytest.raises(ValueError, match="something else"):
@@ -89,15 +122,3 @@ def test_a_demonstration_takes_no_other_folder(tmp_path):
     with pytest.raises(ValueError, match="is a file"):
         show_square(tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "mine"
-
-
-def test_the_true_model_has_the_cameras_of_the_scene():
-    cameras = arc_of_views(np.zeros(3), 6)
-    model = truth_model(cameras)
-    assert model.num_reg_images() == 6
-    for camera in cameras:
-        image = model.find_image_with_name(camera.name)
-        np.testing.assert_allclose(image.projection_center(), camera.centre, atol=1e-9)
-        points = camera.centre + (np.array([[0.3, -0.2, 5], [0.0, 0, 3]]) @ camera.rotation)
-        for point, expected in zip(points, project(camera, points), strict=True):
-            np.testing.assert_allclose(image.project_point(point), expected, atol=1e-6)

@@ -84,7 +84,7 @@ def test_a_model_is_aligned_before(truth, tmp_path):
 def test_curves_are_drawn(truth, tmp_path, capsys):
     folder, _ = truth
     plot = tmp_path / "curves.png"
-    assert main(["evaluate", "poses", str(folder), str(folder), "--plot", str(plot)]) == 0
+    assert main(["evaluate", "poses", str(folder), str(folder), "--plot", str(plot), "--verbose"]) == 0
     assert "6 of 6 have poses" in capsys.readouterr().out
     picture = load_photograph(plot)
     assert picture.shape == (420, 1000, 3)
@@ -114,5 +114,21 @@ def test_names_in_other_folders_are_told(truth, tmp_path, capsys):
     poses = write_list(tmp_path / "poses.txt", {f"query/{name}": pose for name, pose in true.items()})
     assert main(["evaluate", "localization", str(poses), str(folder)]) == 2
     assert "though base names are alike" in capsys.readouterr().err
-    assert main(["evaluate", "poses", str(folder), str(folder), "--queries", str(poses)]) == 2
-    assert "--queries goes with localization" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["evaluate", "--json", "poses"], ["evaluate", "poses", "--json"], ["evaluate", "--verbose", "poses"]]
+)
+def test_what_all_commands_have_may_stand_before_the_kind_or_behind_it(truth, capsys, words):
+    assert main([*words, str(truth[0]), str(truth[0])]) == 0
+    out = capsys.readouterr().out
+    assert ("--json" in words) == out.startswith("{")
+    if "--json" in words:
+        found = json.loads(out)
+        assert (found["command"], found["results"]["evaluate"]["names"]) == ("evaluate", list(truth[1]))
+
+
+def test_less_is_said_where_it_is_asked_for(truth, capsys):
+    for words in (["evaluate", "--quiet", "poses"], ["evaluate", "poses", "--quiet"]):
+        assert main([*words, str(truth[0]), str(truth[0])]) == 0
+        assert capsys.readouterr() == ("", "")

@@ -31,12 +31,14 @@ from d2sfm.database import (
     remove_photographs,
     stopped_overwriting,
 )
+from d2sfm.database.bridge_tables import BRIDGE_PAIR_TABLES, BRIDGE_TABLES, LAYER
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.removal import MAX_IMAGES
 from d2sfm.database.tables import OUR_PAIR_TABLES, OUR_TABLES, PAIR_TABLES, PAIRS_ANEW, PARTS, SETTINGS, tables
-from d2sfm.exchange.merge import RENUMBERED, merge_databases
+from d2sfm.exchange.merge import merge_databases
+from d2sfm.exchange.merged_rows import RENUMBERED
 from d2sfm.options import CameraMode, CameraOptions
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})
@@ -198,10 +200,10 @@ def test_ids_count_on(tmp_path, parts):
 
 
 def test_every_table_of_d2sfm_is_thought_of():
-    left_out = {SETTINGS, PARTS, PAIRS_ANEW}
-    assert OUR_TABLES.keys() == {name for name in RENUMBERED if name.startswith("d2sfm_")} | left_out | {
-        *OUR_PAIR_TABLES
-    }
+    notes, left_out = {SETTINGS, f"{LAYER}{SETTINGS}"}, {PARTS, PAIRS_ANEW}
+    of_images_and_cameras = {name for name in RENUMBERED if name.startswith("d2sfm_")}
+    of_pairs = {*OUR_PAIR_TABLES, *BRIDGE_PAIR_TABLES}
+    assert OUR_TABLES.keys() | BRIDGE_TABLES.keys() == of_images_and_cameras | of_pairs | notes | left_out
 
 
 def test_every_table_of_colmap_is_thought_of(tmp_path):

@@ -5,7 +5,7 @@ from support.helpers import share_of
 
 from d2sfm.demo.scene import arc_of_views, look_at
 from d2sfm.plots.cameras import Poses, draw_cameras
-from d2sfm.plots.palette import RECOVERED, TRUE
+from d2sfm.plots.palette import BY_NIGHT, RECOVERED, TRUE
 
 
 def reconstruction(points: int = 400) -> dict:
@@ -33,6 +33,16 @@ def test_cameras_points_and_truth_are_in_the_picture():
     with_truth = draw_cameras(**found, true=Poses(np.add(centres, (0.0, 0.0, 1.5)), rotations), size=(800, 380))
     assert share_of(with_truth, TRUE) > 0.001
     np.testing.assert_array_equal(picture, draw_cameras(**found, size=(800, 380)))
+
+
+@pytest.mark.slow
+def test_cameras_by_night_have_a_colour_of_their_own():
+    day, mixed, night = (
+        draw_cameras(**reconstruction(), size=(800, 380), by_night=np.arange(9) < dark) for dark in (0, 4, 9)
+    )
+    for colour, all_of_it, none in ((RECOVERED, day, night), (BY_NIGHT, night, day)):
+        shares = [share_of(picture, colour) for picture in (none, mixed, all_of_it)]
+        assert np.diff(shares).min() > 3e-4  # the legend has a disc of each in all of them
 
 
 @pytest.mark.parametrize("turn_deg", [35, 180])

@@ -15,6 +15,7 @@ SEEN = {
 }
 TOGETHER = (
     {"INLIER", "OUTLIER", "OTHER_KIND"},
+    {"RECOVERED", "BY_NIGHT", "TRUE"},
     {"RECOVERED", "TRUE", "FAINT"},  # with a ring of INLIER, which its form tells
     {"RECOVERED", "INLIER", "SHADOW"},
 )

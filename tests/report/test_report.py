@@ -13,8 +13,8 @@ from support.placed_model import write_given, write_positions
 from support.reported import HOSTILE, MAKER, write_reported
 
 from d2sfm.cli import main
+from d2sfm.demo.photographs import truth_model
 from d2sfm.demo.scene import arc_of_views
-from d2sfm.demo.show import truth_model
 from d2sfm.report.models import find_models
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.pictures import MOST_BYTES, read_pictures

@@ -8,7 +8,7 @@ import pycolmap
 from support.feature_database import SIZE, unit
 
 from d2sfm.database import FeatureStore, MatchStore
-from d2sfm.database.bridge_store import write_layer
+from d2sfm.database.bridge_store import BridgeStore, write_layer
 from d2sfm.database.bridge_writer import remove_bridge, write_bridge
 from d2sfm.database.connection import Connection, open_pycolmap, sole_use
 from d2sfm.features.record import Features
@@ -72,11 +72,13 @@ def write_random_layer(database, layer, names=NAMES):
 
 def bridge(database, layer, pairs=()):
     """Put the layer into the database, in place of one that is there."""
+    with BridgeStore(database) as store:
+        counts = store.own_counts()
     with sole_use(layer), Connection(database) as connection:
         connection.attach(layer, "layer")
         with connection.transaction():
             remove_bridge(connection)
-            write_bridge(connection, "layer", pairs)
+            write_bridge(connection, "layer", counts, pairs)
 
 
 def unbridge(database):

@@ -42,6 +42,11 @@ def use_narrow_network(patch: pytest.MonkeyPatch, weights: Path) -> None:
     patch.setitem(BUNDLED, "d2_ots", weights)
 
 
+def begin_with_narrow_network(weights: Path) -> None:
+    """The same for all that a process of its own does."""
+    use_narrow_network(pytest.MonkeyPatch(), weights)
+
+
 def use_narrow_training_trunk(patch: pytest.MonkeyPatch) -> None:
     """Make torchvision's VGG16, of which training takes its trunk, as narrow."""
     from torchvision.models.vgg import cfgs

@@ -6,8 +6,8 @@ import numpy as np
 import pycolmap
 from PIL import ExifTags, Image
 
+from d2sfm.demo.photographs import truth_model
 from d2sfm.demo.scene import arc_of_views, project
-from d2sfm.demo.show import truth_model
 from d2sfm.georeference.frames import Local
 
 PLACE = Local(46.84, -91.99)  # where the true frame of metres has its origin

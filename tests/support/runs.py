@@ -16,6 +16,7 @@ from d2sfm.cli import main
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
+        "d2sfm.bridge.bridge",
         "d2sfm.exchange.export",
         "d2sfm.exchange.import_features",
         "d2sfm.exchange.merge",

@@ -1,5 +1,6 @@
 """A map of the small scene, of known cameras: all photographs but one, which is left to be placed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def make_small_map(folder: Path) -> SmallMap:
     extract_to_database(made.database, photographs, cameras=given)
     match_database(made.database, verification=VerificationOptions(), num_threads=1)
     refine_database(made.database)
-    _write_true_model(folder / "true")
+    write_true_model(folder / "true", [number for number in range(COUNT) if number != LEFT_OUT])
     triangulate(made.database, folder / "true", folder / "model", options=TriangulationOptions(num_threads=1))
     made.truth.write_text(f"{made.query.name} 1 0 0 0 {-centre_x(LEFT_OUT)} 0 0\n")
     return made
@@ -70,13 +71,12 @@ def centre_x(number: int) -> float:
     return STEP_M * (number - (COUNT - 1) / 2)
 
 
-def _write_true_model(folder: Path) -> None:
+def write_true_model(folder: Path, numbers: Iterable[int]) -> None:
+    """Of the photographs of these numbers, without points."""
     model, known = pycolmap.Reconstruction(), camera()
     known.camera_id = 1
     model.add_camera_with_trivial_rig(known)
-    for number in range(COUNT):
-        if number == LEFT_OUT:
-            continue
+    for number in numbers:
         image = pycolmap.Image(name=f"{number}.png", camera_id=1, image_id=number + 1)
         pose = pycolmap.Rigid3d(pycolmap.Rotation3d(), [-centre_x(number), 0, 0])
         model.add_image_with_trivial_frame(image, pose)

@@ -25,6 +25,7 @@ def run(
     train_scenes=("0000", "0001"),
     valid_scenes=("0001",),
     is_drawn=False,
+    evaluations=None,
     **options,
 ):
     """is_drawn: whether losses.png shows the losses: to draw them takes longer than the steps."""
@@ -40,6 +41,7 @@ def run(
             pairs=pairs,
             options=TrainingOptions(**OPTIONS | options),
             resume=resume,
+            evaluations=evaluations,
         )
 
 

@@ -134,6 +134,23 @@ def test_a_new_run_replaces_the_record_of_an_old_one_and_warns_of_nothing(tmp_pa
     assert not caplog.records
 
 
+def test_figures_of_evaluations_are_kept_beside(tmp_path):
+    figures = {"all 3 px": 0.25, "i 3 px": np.float64(0.5)}
+    with LossRecord(tmp_path, tensorboard=False) as record:
+        assert record.evaluations() == []
+        for epoch in (1, 2, 3):
+            record.evaluation(epoch, 4 * epoch, "planes", figures)
+        record.evaluation(3, 12, "pairs, hard", {"share": 0.75})
+        record.evaluation(3, 12, "planes", {"all 3 px": 0.3})  # again, as a killed run does
+    lines = (tmp_path / "evaluations.csv").read_text().splitlines()
+    assert lines[:3] == ["epoch,step,evaluation,figure,value", "1,4,planes,all 3 px,0.25", "1,4,planes,i 3 px,0.5"]
+    assert lines[5:] == ['3,12,"pairs, hard",share,0.75', "3,12,planes,all 3 px,0.3"]
+    with LossRecord(tmp_path, resume_step=8, tensorboard=False) as record:
+        assert [(row.epoch, row.value) for row in record.evaluations()] == [(1, 0.25), (1, 0.5), (2, 0.25), (2, 0.5)]
+    with LossRecord(tmp_path, tensorboard=False) as record:
+        assert record.evaluations() == []
+
+
 def test_an_epoch_that_is_recorded_again_takes_the_place_of_the_first(tmp_path):
     write_run(tmp_path, steps=8)
     with LossRecord(tmp_path, resume_step=8, tensorboard=False) as record:

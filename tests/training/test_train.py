@@ -47,6 +47,26 @@ def test_a_run_leaves_checkpoints_tables_and_pictures(root, tmp_path):
     assert "2 epochs, training loss" in str(summary)
 
 
+@pytest.mark.slow
+def test_weights_are_evaluated_after_each_epoch(root, tmp_path, caplog):
+    asked = []
+
+    def evaluation(weights):
+        asked.append(weights.name)
+        return {"right": len(asked) / 4, "others": sum(load_weights(weights)["conv4_3.bias"].isfinite()).item()}
+
+    output = tmp_path / "out"
+    with caplog.at_level("INFO"):
+        run(root, output, pairs=FEW_PAIRS, evaluations={"planes": evaluation})
+    assert asked == ["epoch_01.pth", "epoch_02.pth"]
+    found = [(row["epoch"], row["evaluation"], row["figure"], row["value"]) for row in rows(output / "evaluations.csv")]
+    assert found[::2] == [("1", "planes", "right", "0.25"), ("2", "planes", "right", "0.5")]
+    assert [row["step"] for row in rows(output / "evaluations.csv")][1:3] == [
+        row["step"] for row in rows(output / "epochs.csv")
+    ]
+    assert "epoch 2, planes: right 0.500, others 512" in caplog.text
+
+
 def test_weights_load_for_extraction_and_only_conv4_3_differs(one_epoch):
     start, trained = load_weights("d2_ots"), load_weights(one_epoch / LAST)
     assert {name for name in start if not torch.equal(start[name], trained[name])} == {"conv4_3.weight", "conv4_3.bias"}

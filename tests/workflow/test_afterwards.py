@@ -76,7 +76,7 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
 def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
     create_database(tmp_path / "db.db")
     (tmp_path / "run.toml").write_text("")
-    page, reason = report_all(tmp_path / "photos", tmp_path / "db.db", tmp_path)
+    page, reason = report_all(tmp_path / "photos", tmp_path / "db.db", tmp_path, progress=False)
     assert page is None
     assert reason == {"report": "there is nothing to report: neither a model nor a database with photographs"}
     assert "no report: there is nothing to report" in caplog.text

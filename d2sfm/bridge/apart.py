@@ -1,0 +1,64 @@
+"""Which photographs of a database verified pairs leave apart."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from d2sfm.colmap import read_model
+from d2sfm.database import BridgeStore, MatchStore
+from d2sfm.database.pair_ids import image_pairs
+from d2sfm.matching.chance import chance_explains
+
+EXTRACTORS_PX = 4.0  # largest epipolar error of the inliers of others, in pixels of the photographs: COLMAP's
+
+logger = logging.getLogger(__name__)
+
+
+def verified_pairs(database: Path) -> np.ndarray:
+    """Pairs of images that the extractor's own keypoints verified, and chance does not explain, [P, 2] uint32."""
+    with BridgeStore(database) as store:
+        matches, inliers = store.own_rows("matches"), store.own_rows("two_view_geometries")
+    with MatchStore(database) as store:
+        cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
+    ids = np.array(sorted(pair_id for pair_id, rows in inliers.items() if rows), np.int64)
+    pairs = image_pairs(ids)
+    are_true = np.zeros(len(pairs), bool)
+    for row, (pair_id, pair) in enumerate(zip(ids.tolist(), pairs.tolist(), strict=True)):
+        of_pair = [cameras[image_id] for image_id in pair if image_id in cameras]
+        facts = matches.get(pair_id, 0), inliers[pair_id], EXTRACTORS_PX
+        are_true[row] = len(of_pair) == 2 and not chance_explains(of_pair, *facts)
+    return pairs[are_true]
+
+
+def largest_group(image_ids: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Those of the images, [N] ascending, that pairs of them, [P, 2], connect with most others, ascending; none where
+    no two are connected."""
+    if not len(pairs):
+        return image_ids[:0]
+    rows = np.searchsorted(image_ids, pairs)
+    graph = coo_array((np.ones(len(rows), bool), tuple(rows.T)), (len(image_ids),) * 2)
+    _, of_image = connected_components(graph, directed=False)
+    return image_ids[of_image == np.bincount(of_image).argmax()]
+
+
+def outside_of(image_ids: np.ndarray, pairs: np.ndarray, names: dict[int, str], model: Path | None) -> np.ndarray:
+    """The images that are apart, ascending: without a pose in the model, or outside of the largest group.
+
+    Raises as ``read_model``, and RuntimeError where the model has none of the images.
+    """
+    if model is None:
+        return np.setdiff1d(image_ids, largest_group(image_ids, pairs))
+    posed = {image.name for image in read_model(model).images.values() if image.has_pose}
+    inside = np.array([image_id for image_id in image_ids.tolist() if names[image_id] in posed], np.uint32)
+    if not len(inside):
+        raise RuntimeError(f"{model} has none of the {len(image_ids)} images of the database: is it a model of these?")
+    return np.setdiff1d(image_ids, inside)
+
+
+def among_both(pairs: np.ndarray, image_ids: Iterable[int]) -> np.ndarray:
+    """Those of the pairs, [P, 2], of which both images are among these."""
+    return pairs[np.isin(pairs, np.fromiter(image_ids, np.uint32)).all(axis=1)]

@@ -1,0 +1,212 @@
+"""D2 features where another extractor's have left photographs apart, in its database.
+
+d2sfm bridge --database db.db --images photos
+"""
+
+import hashlib
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.bridge.added import added_pairs
+from d2sfm.bridge.apart import largest_group, outside_of, verified_pairs
+from d2sfm.bridge.pairs import Images, choose_pairs
+from d2sfm.bridge.work import begin_layer, remove_work
+from d2sfm.database import BridgeStore, FeatureStore, MatchStore, exclusive, require_database
+from d2sfm.database.bridge_writer import BridgedPair, remove_bridge, write_bridge
+from d2sfm.database.connection import Connection, sole_use
+from d2sfm.database.notes import Note
+from d2sfm.extraction.extract import extract_images
+from d2sfm.mapping.in_common import has_usable
+from d2sfm.matching.match import match_pairs
+from d2sfm.matching.settings import note_settings
+from d2sfm.options import (
+    BridgeOptions,
+    Convention,
+    ExtractionOptions,
+    MapCacheOptions,
+    MatchingOptions,
+    RefinementOptions,
+    VerificationOptions,
+)
+from d2sfm.pairs.arrays import union
+from d2sfm.photographs.photograph import missing_photographs
+from d2sfm.refinement.refine import refine_database
+from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeSummary:
+    """What a run found apart, and what it added. Nothing was added where all was there already, or nothing is apart."""
+
+    images: int
+    apart: int
+    connected: int  # of these, with the others now
+    bridged: int = 0  # images with D2 keypoints
+    pairs: int = 0  # with D2 matches
+    new_pairs: int = 0  # of these, without a geometry before
+    matches: int = 0  # of D2 that agree with the geometries of these pairs
+    skipped: Skipped = field(default_factory=Skipped)  # photographs that can't be used
+    seconds: float
+
+    def __str__(self) -> str:
+        apart = f"bridge: {self.apart} of {self.images} images were apart, {self.connected} of them are connected now"
+        if not self.pairs:
+            return f"{apart}, nothing was added"
+        added = f"{self.matches} matches in {self.pairs} pairs of {self.bridged} images, {self.new_pairs} of them new"
+        return f"{apart}: {added}, {self.seconds:.1f} s"
+
+
+def bridge_database(
+    database: Path | str,
+    images: Path | str | None = None,
+    *,
+    options: BridgeOptions | None = None,
+    features: ExtractionOptions | None = None,
+    cache: MapCacheOptions | None = None,
+    progress: bool = False,
+) -> BridgeSummary:
+    """Add D2 keypoints and matches behind those of another extractor, where its verified pairs leave images apart.
+
+    images: the folder of the photographs (default: the one that was noted). Keypoints, matches and geometries that are
+    there stay valid; ``restore_database`` takes out what was added. All of it enters the database at once. A stopped
+    run goes on, and what an earlier one has added is added to.
+
+    Raises FileNotFoundError where the database, the folder or a file is missing, RuntimeError where the database is
+    none or in use, holds features of d2sfm's own, or D2 features of other settings, ValueError for photographs that
+    can't be read any more, and features in the published code's frame.
+    """
+    started, database = time.perf_counter(), Path(database)
+    options, features = options or BridgeOptions(), features or ExtractionOptions()
+    if features.convention is not Convention.COLMAP:
+        raise ValueError(f"convention {features.convention} is two pixels of the network's input off: expected colmap")
+    require_database(database)
+    with exclusive(database):
+        _require_foreign(database)
+        with BridgeStore(database) as store:
+            folder, noted = store.find_images_folder(images), store.noted(Note.BRIDGE)
+        chosen = _images(database, folder, options)
+        request, skipped, added = _request(chosen, options, features), Skipped(), []
+        if noted != request and (len(chosen.apart) or options.all_ or options.pairs):
+            work = _Work(database, folder, features, cache or MapCacheOptions(), skipped, progress)
+            added = work.add(chosen, options, request)
+        remove_work(database)
+        with BridgeStore(database) as store:
+            joined = union(chosen.verified, store.pairs())
+    together = largest_group(np.array(list(chosen.names), np.uint32), joined)
+    return BridgeSummary(
+        images=len(chosen.names),
+        apart=len(chosen.apart),
+        connected=len(np.intersect1d(chosen.apart, together)),
+        bridged=len({image_id for pair in added for image_id in pair.images}),
+        pairs=len(added),
+        new_pairs=sum(pair.geometry is not None for pair in added),
+        matches=sum(len(pair.matches) for pair in added),
+        skipped=skipped,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def restore_database(database: Path | str) -> int:
+    """Take out what ``bridge_database`` has added, and return of how many images: all rows are as they were.
+
+    What a stopped run has begun goes, too. Raises as ``bridge_database``.
+    """
+    database = Path(database)
+    require_database(database)
+    with exclusive(database):
+        with Connection(database) as connection, connection.transaction():
+            restored = remove_bridge(connection)
+        remove_work(database)
+    return restored
+
+
+def _require_foreign(database: Path) -> None:
+    with FeatureStore(database) as store:
+        if store.extracted():
+            raise RuntimeError(
+                f"{database} holds features of d2sfm, with which d2sfm match and d2sfm reconstruct go on: d2sfm bridge "
+                "adds them to databases of other extractors"
+            )
+        if not store.images():
+            raise RuntimeError(f"{database} holds no images: d2sfm extract begins a database of photographs")
+
+
+def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:
+    verified = verified_pairs(database)
+    with MatchStore(database) as store:
+        names = store.image_names()
+        unusable = {image_id for image_id in names if store.has_keypoints(image_id) and not has_usable(store, image_id)}
+    if missing := missing_photographs(folder, list(names.values())):
+        logger.warning("not in %s, and left as they are: %s", folder, first_of(missing, "photograph"))
+    apart = outside_of(np.array(list(names), np.uint32), verified, names, options.model)
+    left_out = {*missing, *(names[image_id] for image_id in unusable)}
+    ids = np.array([image_id for image_id, name in names.items() if name not in left_out], np.uint32)
+    return Images(ids=ids, names=names, apart=np.intersect1d(apart, ids), verified=verified)
+
+
+def _request(images: Images, options: BridgeOptions, features: ExtractionOptions) -> str:
+    """What tells a run from others: where one of the same request is through, all that it would add is there."""
+    given = options.pairs.read_text(encoding="utf-8", errors="replace") if options.pairs else ""
+    parts = [sorted(images.names.items()), images.ids.tolist(), images.apart.tolist(), images.verified.tolist(), given]
+    parts += [
+        options.all_,
+        options.num_neighbours,
+        sorted((name, str(value)) for name, value in asdict(features).items()),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A database, and how it is bridged. skipped: gets photographs that can't be used."""
+
+    database: Path
+    folder: Path
+    features: ExtractionOptions
+    cache: MapCacheOptions
+    skipped: Skipped
+    progress: bool
+
+    def add(self, images: Images, options: BridgeOptions, request: str) -> list[BridgedPair]:
+        """Make the layer, put it into the database and return what that adds to pairs."""
+        layer, verification = begin_layer(self.database), VerificationOptions()
+        pairs = choose_pairs(self.database, layer, images, options, self.features, self._extract)
+        matching = MatchingOptions(device=self.features.device)
+        with FeatureStore(layer) as store:
+            store.notes.note_images_folder(self.folder)
+            note_settings(store, asdict(verification))
+        match_pairs(layer, pairs, matching, verification, progress=self.progress)
+        with MatchStore(layer) as store:
+            has_verified = bool((store.pair_counts()["inliers"] > 0).any())
+        if has_verified:
+            refinement = RefinementOptions.of_features(self.features)
+            refine_database(layer, self.folder, options=refinement, cache=self.cache, progress=self.progress)
+        if not self.skipped:  # else the next run looks at them again
+            with FeatureStore(layer) as store:
+                store.notes.write(Note.BRIDGE, request)
+        with BridgeStore(self.database) as store:
+            counts = store.own_counts()
+        added = list(added_pairs(self.database, layer, counts, verification))
+        with sole_use(layer), Connection(self.database) as connection:
+            connection.attach(layer, "layer")
+            with connection.transaction():
+                remove_bridge(connection)
+                write_bridge(connection, "layer", counts, added)
+        return added
+
+    def _extract(self, layer: Path, images: Images, image_ids: np.ndarray, features: ExtractionOptions) -> np.ndarray:
+        """Features of these images into a layer, as far as it lacks them; returns those of them that have some."""
+        names = [images.names[image_id] for image_id in image_ids.tolist()]
+        given = {"options": features, "cache": self.cache, "progress": self.progress}
+        self.skipped.update(extract_images(layer, self.folder, names, **given))
+        with FeatureStore(layer) as store:
+            there = store.extracted()
+        return image_ids[[name in there for name in names]]

@@ -1,0 +1,46 @@
+"""The layer while it is in the making: a file beside the database, with which a stopped run goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from d2sfm.database.bridge_store import add_images, write_empty_layer, write_layer
+from d2sfm.database.file import put_in_place, require_database, unfinished
+from d2sfm.parts import SQLITE_SUFFIXES
+
+
+def layer_file(database: Path) -> Path:
+    """Of the D2 features that the database is to get."""
+    return database.with_name(f"{database.name}.bridge")
+
+
+def small_file(database: Path) -> Path:
+    """Of features of all photographs, small ones, that tell which look alike."""
+    return database.with_name(f"{database.name}.bridge-small")
+
+
+def begin_layer(database: Path) -> Path:
+    """The layer, with what the database or a stopped run has of it. Raises as ``add_images``."""
+    return _begin(database, layer_file(database), write_layer)
+
+
+def begin_small(database: Path) -> Path:
+    """Of small photographs, with what a stopped run has. Raises as ``add_images``."""
+    return _begin(database, small_file(database), write_empty_layer)
+
+
+def _begin(database: Path, path: Path, write: Callable[[Path, Path], None]) -> Path:
+    if path.exists():
+        require_database(path)
+        add_images(database, path)
+    else:
+        with unfinished(path) as part:
+            write(database, part)
+            put_in_place(part, path)
+    return path
+
+
+def remove_work(database: Path) -> None:
+    """Remove both files, where they are."""
+    for path in (layer_file(database), small_file(database)):
+        for suffix in SQLITE_SUFFIXES:
+            Path(f"{path}{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,57 @@
+"""The command ``d2sfm bridge``."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2sfm.commands.arguments import GOES_ON, add_command, add_images, add_main_database, add_options, parse_options
+from d2sfm.console import finish, shows_progress
+from d2sfm.options import BridgeOptions, ExtractionOptions, MapCacheOptions
+
+RESULT, RESTORATION = "bridge.bridge.BridgeSummary", "commands.bridge.UnbridgedSummary"
+OPTIONS = (BridgeOptions, ExtractionOptions, MapCacheOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnbridgedSummary:
+    """What --restore did."""
+
+    images: int  # from which D2 keypoints were taken out
+
+    def __str__(self) -> str:
+        return f"bridge: D2 features taken out of {self.images} images"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    text = "D2 features for what another extractor has left apart, in its database"
+    parser = add_command(commands, "bridge", run, text, GOES_ON, RESULT, restore=RESTORATION)
+    add_main_database(parser)
+    add_images(parser)
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="leave the database as it is and bridge a copy of it, in this file (default: none)",
+    )
+    parser.add_argument("--restore", action="store_true", help="take out what was added, all rows as they were before")
+    add_options(parser, *OPTIONS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm bridge``."""
+    options, features, cache = (parse_options(kind, arguments) for kind in OPTIONS)
+    if arguments.restore and (arguments.images or (options, features, cache) != tuple(kind() for kind in OPTIONS)):
+        raise ValueError("--restore needs neither photographs nor other options")
+    from d2sfm.bridge.bridge import bridge_database, restore_database
+    from d2sfm.database import working_copy
+
+    database = arguments.database
+    if arguments.output:
+        working_copy(database, arguments.output)
+        database = arguments.output
+    if arguments.restore:
+        return finish(arguments, UnbridgedSummary(images=restore_database(database)))
+    given = {"options": options, "features": features, "cache": cache, "progress": shows_progress(arguments)}
+    summary = bridge_database(database, arguments.images, **given)
+    return finish(arguments, summary, skipped=summary.skipped)

@@ -1,0 +1,53 @@
+"""Further models of the images of a database, for those that can't be placed in one by themselves."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pycolmap
+
+from d2sfm.database import MatchStore
+from d2sfm.mapping.growth import Growth
+from d2sfm.mapping.in_common import require_same_size
+
+
+def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore) -> dict[str, pycolmap.Camera]:
+    """Cameras by names of images of the database, of the first of the models that has each.
+
+    RuntimeError where the sizes of a photograph differ.
+    """
+    ids, cameras = store.image_ids(), {}
+    for folder, other in others.items():
+        for image in _posed(other):
+            if image.name in ids:
+                require_same_size(store, ids[image.name], image, folder)
+                cameras.setdefault(image.name, image.camera)
+    return cameras
+
+
+def join_others(
+    growth: Growth, others: Mapping[Path, pycolmap.Reconstruction], on_image: Callable[[int], object]
+) -> dict[str, str]:
+    """Give images that could not be placed the poses of these models, and go on with placing.
+
+    Returns the models that can't be joined by their folders, each with the reason, to follow its name.
+    """
+    reasons, ids = {}, {image.name: image_id for image_id, image in growth.model.images.items()}
+    for folder, other in others.items():
+        poses = {ids[image.name]: image.cam_from_world() for image in _posed(other) if image.name in ids}
+        common = sum(growth.model.images[image_id].has_pose for image_id in poses)
+        if common == len(poses) > 0:
+            continue
+        if growth.join(poses):
+            growth.place(on_image)
+        elif common < 2:
+            reasons[str(folder)] = (
+                f"has {common} of its {len(poses)} images in common with the model, after all that could be placed, "
+                "and two are needed: match them with those of the model"
+            )
+        else:
+            reasons[str(folder)] = f"has {common} images in common with the model, no two of which agree on its place"
+    return reasons
+
+
+def _posed(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    return [model.images[image_id] for image_id in model.reg_image_ids()]

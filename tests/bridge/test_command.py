@@ -1,0 +1,100 @@
+"""d2sfm bridge on the command line."""
+
+import json
+import shutil
+
+import pytest
+from support.bridge_database import bridge, dump, write_foreign, write_random_layer
+from support.feature_database import descriptors_of_place, write_feature_database
+from support.small_map import write_true_model
+
+from d2sfm.cli import main
+from d2sfm.database import FeatureStore, layer_of
+
+
+def run(database, *options):
+    return main(["bridge", "--database", str(database), *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    return write_foreign(tmp_path_factory.mktemp("foreign") / "db.db")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "no folder of photographs: give --images"),
+        (["--images", "{folder}"], "4 of 4 photographs are not in"),
+        (["--restore", "--images", "{folder}"], "--restore needs neither photographs nor other options"),
+        (["--all", "--pairs", "pairs.txt"], "expected one of --model, --pairs and --all, found --pairs and --all"),
+        (["--num-neighbours", "0"], "num_neighbours must be 1 or more, found 0"),
+        (["--convention", "reference"], "pixels"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(foreign, tmp_path, capsys, options, said):
+    there = dump(foreign)
+    assert run(foreign, *[each.format(folder=tmp_path) for each in options]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert dump(foreign) == there
+
+
+def test_a_database_of_d2sfm_needs_no_bridge(tmp_path, capsys):
+    database = write_feature_database(tmp_path / "db.db", {"0.png": descriptors_of_place(0, 0)})
+    assert run(database, "--images", tmp_path) == 2
+    assert "with which d2sfm match and d2sfm reconstruct go on" in capsys.readouterr().err
+
+
+def test_restored_from_a_copy(foreign, tmp_path, capsys):
+    database = shutil.copy(foreign, tmp_path / "db.db")
+    bridge(database, write_random_layer(database, tmp_path / "layer.db"))
+    (tmp_path / "db.db.bridge").write_bytes(database.read_bytes())  # of a stopped run
+    there = dump(database)
+    assert run(database, "--restore", "--output", tmp_path / "copy.db") == 0
+    assert "bridge: D2 features taken out of 4 images" in capsys.readouterr().out
+    assert dump(database) == there
+    assert run(database, "--restore", "--json", "--quiet") == 0
+    assert json.loads(capsys.readouterr().out)["results"]["restore"] == {"images": 4}
+    assert dump(database) == dump(foreign)
+    assert not (tmp_path / "db.db.bridge").exists()
+    copied = dump(tmp_path / "copy.db")
+    assert {name: copied[name] for name in dump(foreign)} == dump(foreign)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_network")
+def test_all_options_decide_something(scene, tmp_path, capsys):
+    (tmp_path / "pairs.txt").write_text("0.png 3.png\n")
+    options = ["--images", scene.images, "--output", tmp_path / "copy.db", "--pairs", tmp_path / "pairs.txt"]
+    options += ["--weights", "d2_ots", "--scales", "1", "--max-edge", "300", "--max-sum-edges", "500", "--border", "3"]
+    options += ["--max-keypoints", "60", "--preprocessing", "torch", "--no-relu", "--precision", "float32"]
+    options += ["--device", "cpu", "--tile-size", "64", "--memory-limit", "1", "--orientation", "none"]
+    options += ["--stretch", "image", "--cache", tmp_path / "maps", "--cache-limit", "1", "--verbose"]
+    there = dump(scene.database)
+    assert run(scene.database, *options) == 0
+    assert "2 of 5 images were apart" in capsys.readouterr().out
+    assert dump(scene.database) == there
+    assert list((tmp_path / "maps").iterdir())
+    with layer_of(tmp_path / "copy.db") as layer, FeatureStore(layer) as store:
+        [fingerprint] = set(store.extracted().values())
+        features = store.read("3.png")
+    assert len(features) == 60
+    assert features.input_size[0] <= 285  # of both edges 500
+    settings = {"preprocessing": "torch", "relu": False, "precision": "float32", "max_edge": 300, "border": 3}
+    assert settings.items() <= json.loads(fingerprint).items()
+    # Others are refused.
+    assert run(tmp_path / "copy.db", "--images", scene.images, "--all") == 2
+    assert "preprocessing torch" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_photographs_of_a_model_are_not_apart(scene, tmp_path, capsys):
+    database = shutil.copy(scene.database, tmp_path / "db.db")
+    write_true_model(tmp_path / "model", range(5))
+    options = ["--model", tmp_path / "model", "--num-neighbours", "2", "--json"]
+    options += ["--weights", "d2_tf", "--mirror", "https://example.org"]
+    assert run(database, "--images", scene.images, *options) == 0
+    found = json.loads(capsys.readouterr().out)["results"]["bridge"]
+    assert (found["images"], found["apart"], found["pairs"]) == (5, 0, 0)
+    assert dump(database) == dump(scene.database)
