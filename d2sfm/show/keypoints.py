@@ -100,19 +100,15 @@ def _alike(xy: np.ndarray) -> np.ndarray:
 def _of_feature_file(path: Path, images: Path | None) -> Picture:
     features = read_features(path)
     folder = images or path.parent
-    [photograph] = [each for each in (folder / path.stem,) if each.is_file()] or [None]
-    if photograph is None:
+    if not (folder / path.stem).is_file():
         raise FileNotFoundError(
             f"no photograph {folder / path.stem} for {path.name}: a feature file is called like its photograph with "
             "one suffix more (--images tells the folder)"
         )
-    photographs = Photographs(folder, {path.stem: features.orientation}, _greys(path.stem, features))
+    greys = {path.stem: features.grey_range} if features.grey_range else {}
+    photographs = Photographs(folder, {path.stem: features.orientation}, greys)
     view = photographs.view(path.stem, LONGEST_PX, features.image_size)
     return _picture(path.name, view, [_by_score(features)])
-
-
-def _greys(name: str, features: Features) -> dict:
-    return {name: features.grey_range} if features.grey_range else {}
 
 
 def _picture(name: str, view: View, kinds: Sequence[Kind]) -> Picture:

@@ -36,7 +36,7 @@ def show_pairs(database: Path | str | None = None) -> Picture:
     for first, second in (rows.T, rows.T[::-1]):
         inliers[first, second] = counts["inliers"]
     verified = int((counts["inliers"] > 0).sum())
-    title = f"{verified:,} verified pairs of {len(counts):,} matched, {len(names):,} images"
+    title = f"{verified:,} of {len(counts):,} matched pairs verified, {len(names):,} images"
     found = inliers[inliers > 0]
     keys = [Ramp(f"{found.min():,}", f"{found.max():,} verified matches")] if verified else []
     keys += [Key("matched, not verified", OUTLIER)] if verified < len(counts) else []

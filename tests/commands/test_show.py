@@ -46,7 +46,7 @@ def test_results_for_programs(scene, capsys):
     assert found["command"] == "show"
     assert found["results"]["show"] == {
         "output": "sub.png",
-        "title": "1 verified pairs of 2 matched, 3 images",
+        "title": "1 of 2 matched pairs verified, 3 images",
         "facts": {"in no verified pair": "sub/a.png"},
     }
 

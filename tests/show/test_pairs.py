@@ -7,7 +7,7 @@ from d2sfm.show.pairs import show_pairs
 
 def test_pairs_are_told_with_the_reason_of_those_that_are_not_verified(scene):
     found = show_pairs()
-    assert found.title == "1 verified pairs of 2 matched, 3 images"
+    assert found.title == "1 of 2 matched pairs verified, 3 images"
     assert found.table[1:] == [
         ("a.png", "b c.png", "12", "8", ""),
         ("b c.png", "sub/a.png", "4", "0", "chance explains it"),
@@ -20,7 +20,7 @@ def test_images_are_in_the_order_that_people_count_in(tmp_path):
     database = write_feature_database(tmp_path / "db.db", {name: np.zeros((0, 512)) for name in names})
     found = show_pairs(database)
     assert found.facts["in no verified pair"] == "frame_2.png, frame_9.png, frame_10.png"
-    assert found.title == "0 verified pairs of 0 matched, 3 images"
+    assert found.title == "0 of 0 matched pairs verified, 3 images"
     assert found.pixels().ndim == 3
 
 
