@@ -10,13 +10,12 @@ from d2sfm.features import pyramid
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted([*ROOT.glob("benchmarks/*.py"), *ROOT.glob("examples/*.py")])
-EXTRAS = {"view_model.py": "plotly", "report.py": "selenium"}
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
 def test_a_program_finds_what_it_imports(path, monkeypatch):
-    if path.name in EXTRAS:
-        pytest.importorskip(EXTRAS[path.name])
+    if path.name == "report.py":
+        pytest.importorskip("selenium")
     monkeypatch.syspath_prepend(path.parent)
     assert runpy.run_path(str(path), run_name="imported")["__doc__"]
 
