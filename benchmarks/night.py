@@ -34,8 +34,8 @@ from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.options import DemoOptions, MatchingOptions, ReconstructionOptions
 from d2sfm.photographs.reading import load_photograph
-from d2sfm.plots.canvas import TEXT
 from d2sfm.plots.keypoints import draw_matches
+from d2sfm.plots.palette import TEXT
 from d2sfm.text import aligned
 
 EXTRACTIONS = {
