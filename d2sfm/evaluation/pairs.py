@@ -23,6 +23,7 @@ from d2sfm.lru import LruCache
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.options import (
     Convention,
+    DescriptorDtype,
     ExtractionOptions,
     MatchingOptions,
     Orientation,
@@ -103,7 +104,7 @@ def _evaluation(
     options: PairEvaluationOptions,
     progress: bool = False,
 ) -> PairsEvaluation:
-    extractor = Extractor(extraction)
+    extractor = Extractor(extraction, DescriptorDtype.FLOAT16)  # as a database keeps them
     d2, sift = LruCache(lambda key: _described(extractor, *key), CACHE_BYTES), LruCache(_sift, CACHE_BYTES)
     settings = list(product(SIFT_RATIOS, SIFT_ERRORS_PX)) if options.sift else []
     ours, theirs = [], [[] for _ in settings]

@@ -17,7 +17,7 @@ from d2sfm.evaluation.pairs import SIFT_ERRORS_PX, SIFT_RATIOS, evaluate_pairs, 
 from d2sfm.evaluation.root_sift import root_sift
 from d2sfm.evaluation.two_view import CONFIDENCE, MAX_NUM_TRIALS, share_within
 from d2sfm.features.extractor import Extractor
-from d2sfm.options import ExtractionOptions, PairEvaluationOptions
+from d2sfm.options import DescriptorDtype, ExtractionOptions, PairEvaluationOptions
 from d2sfm.photographs.reading import load_photograph
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -54,7 +54,7 @@ def shares(xy_a, xy_b, matches, error_px, points):
 def test_figures_are_those_of_the_steps(root):
     found = evaluate_pairs(root, extraction=FEW)
     assert found.names == ("A/near", "A/same", "B/last")
-    extractor, ours, theirs = Extractor(FEW), [], {}
+    extractor, ours, theirs = Extractor(FEW, DescriptorDtype.FLOAT16), [], {}
     for name in found.names:
         pictures, points = [root / name / f"0{number}.png" for number in (1, 2)], np.loadtxt(root / name / "corrs.txt")
         a, b = map(extractor.extract, pictures)
