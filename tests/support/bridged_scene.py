@@ -10,12 +10,14 @@ import numpy as np
 import pycolmap
 from support.synthetic_model import synthetic_database
 
+OLD, NEW = (1, 2, 3, 4, 5), (6, 7, 8, 9, 10, 11)
+
 
 class BridgedScene:
     """truth: the model of all keypoints, images with ids from 1 on; names: of the images, in order of ids."""
 
     def __init__(self, folder, num_images, num_points=240):
-        self.whole, self.folder = folder / "whole.db", folder
+        self.whole = folder / "whole.db"
         self.truth = synthetic_database(self.whole, num_images, num_points=num_points)
         self.names = [self.truth.images[image_id].name for image_id in sorted(self.truth.images)]
         self.rows, self.counts = {}, {}  # of the truth, those of the first kind first; how many are of the first kind
@@ -85,3 +87,49 @@ class BridgedScene:
 
 def all_pairs(image_ids):
     return list(combinations(image_ids, 2))
+
+
+def bridged(scene, path, pairs_of_new=None, across=None):
+    """Old and new images have pairs of the first kind among themselves, and of the second kind with each other."""
+    pairs_of_new = all_pairs(NEW) if pairs_of_new is None else pairs_of_new
+    across = [(a, b) for a in OLD for b in NEW] if across is None else across
+    return scene.write(path, all_pairs(OLD) + pairs_of_new, all_pairs(OLD) + across)
+
+
+def names(scene, image_ids):
+    return tuple(scene.names[image_id - 1] for image_id in image_ids)
+
+
+def content(model):
+    """All that a model says of its images and points, as numbers."""
+    found = {}
+    for image in (model.images[image_id] for image_id in model.reg_image_ids()):
+        pose = image.cam_from_world()
+        found[image.name] = (*pose.rotation.quat.tolist(), *pose.translation.tolist())
+    for point_id, point in model.points3D.items():
+        found[point_id] = (*point.xyz.tolist(), *point.color.tolist())
+    return found | {("camera", camera_id): camera.params.tolist() for camera_id, camera in model.cameras.items()}
+
+
+def tracks(model, image_names):
+    """Which keypoints of these images see a point, by id."""
+    return {
+        point_id: sorted(
+            (model.images[element.image_id].name, element.point2D_idx)
+            for element in point.track.elements
+            if model.images[element.image_id].name in image_names
+        )
+        for point_id, point in model.points3D.items()
+    }
+
+
+def require_kept(old, new):
+    """All that a model had is in another one, to the last bit, and no old image sees an old point elsewhere."""
+    assert content(old).items() <= content(new).items()
+    of_old = {image.name for image in old.images.values()}
+    now = tracks(new, of_old)
+    assert tracks(old, of_old) == {point_id: now[point_id] for point_id in old.points3D}
+    for image in old.images.values():
+        xy = [point.xy.tolist() for point in new.find_image_with_name(image.name).points2D]
+        assert [point.xy.tolist() for point in image.points2D] == xy[: image.num_points2D()]
+        assert len(xy) > image.num_points2D()
