@@ -157,13 +157,10 @@ def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:
 def _request(images: Images, options: BridgeOptions, features: ExtractionOptions) -> str:
     """What tells a run from others: where one of the same request is through, all that it would add is there."""
     given = options.pairs.read_text(encoding="utf-8", errors="replace") if options.pairs else ""
-    parts = [sorted(images.names.items()), images.ids.tolist(), images.apart.tolist(), images.verified.tolist(), given]
-    parts += [
-        options.all_,
-        options.num_neighbours,
-        sorted((name, str(value)) for name, value in asdict(features).items()),
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    settings = {name: str(value) for name, value in asdict(features).items()}
+    parts = [images.names, images.ids.tolist(), images.apart.tolist(), images.verified.tolist()]
+    told = json.dumps([*parts, given, options.all_, options.num_neighbours, settings], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -207,7 +204,8 @@ class _Work:
     def _extract(self, layer: Path, images: Images, image_ids: np.ndarray, features: ExtractionOptions) -> np.ndarray:
         """Features of these images into a layer, as far as it lacks them; returns those of them that have some."""
         names = [images.names[image_id] for image_id in image_ids.tolist()]
-        given = {"options": features, "cache": self.cache, "progress": self.progress, "way_out": WAY_OUT}
+        cache = self.cache if features == self.features else MapCacheOptions()  # refinement asks for no others
+        given = {"options": features, "cache": cache, "progress": self.progress, "way_out": WAY_OUT}
         self.skipped.update(extract_images(layer, self.folder, names, **given))
         with FeatureStore(layer) as store:
             there = store.extracted()

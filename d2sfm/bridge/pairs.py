@@ -54,12 +54,10 @@ def choose_pairs(
         extract(layer, images, images.ids, features)
         with MatchStore(layer) as store:
             asked = select_pairs(store, PairSelectionOptions(num_neighbours=options.num_neighbours))
+    elif options.pairs:
+        asked = _of_file(images, options.pairs)
     else:
-        asked = (
-            _of_file(images, options.pairs)
-            if options.pairs
-            else _of_apart(database, images, options, features, extract)
-        )
+        asked = _of_apart(database, images, options, features, extract)
     asked = union(asked, among_both(images.verified, np.unique(asked)))
     return among_both(asked, extract(layer, images, np.unique(asked), features))
 

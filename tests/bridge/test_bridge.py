@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 # A camera that moves along one line and looks one way does not tell its focal length.
 HELD = ReconstructionOptions(num_threads=1, refine_cameras=RefineCameras.NO)
-KILLS = 10 if ALL_TESTS else 2
+KILLS = 10 if ALL_TESTS else 1
 
 
 def files(database):
