@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
-from d2sfm.commands.arguments import DATABASE, add_command, add_images, add_options, parse_options
+from d2sfm.commands.arguments import DATABASE, add_command, add_images, add_kind, add_options, parse_options
 from d2sfm.console import EXIT_DONE, finish, shows_progress
 from d2sfm.options import ExtractionOptions
 from d2sfm.parser import Parser
@@ -21,8 +21,7 @@ logger = logging.getLogger(__name__)
 def add(commands) -> None:
     """Add the command's parser."""
     text = "pictures of keypoints, matches, residuals, pairs, tracks and models"
-    parser = commands.add_parser("show", help=text, description=f"{text[0].upper()}{text[1:]}.")
-    parser.set_defaults(result_classes={"show": RESULT})
+    parser = add_command(commands, "show", None, text, ON_INTERRUPT, RESULT)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
     keypoints = _add(kinds, "keypoints", _keypoints, "where the keypoints of an image are, by their scores")
     keypoints.add_argument("image", metavar="IMAGE", help="name in the database, photograph, or feature file")
@@ -64,8 +63,7 @@ def _add(kinds, name: str, draw, text: str) -> Parser:
 
 
 def _add_kind(kinds, name: str, run, text: str, default: str = "a .png here, by its name") -> Parser:
-    parser = add_command(kinds, name, run, text, ON_INTERRUPT, RESULT)
-    parser.set_defaults(result_classes={"show": RESULT})
+    parser = add_kind(kinds, name, run, text)
     parser.add_argument("--database", type=Path, metavar="FILE", help="COLMAP database (default: db.db)")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"picture, .png or .html (default: {default})")
     parser.add_argument("--light", action="store_true", help="on white, of a .png")

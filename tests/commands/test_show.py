@@ -2,12 +2,23 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import pytest
 from support.shown_scene import write_shown_scene
 
 from d2sfm.cli import main
+from d2sfm.show.shown import Shown
+
+
+DRAWN = Shown(output=Path("a.png"), title="drawn", facts={})
+
+
+class View:
+    """Of no model."""
+
+    models = ()
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +99,51 @@ def test_wrong_arguments(capsys, arguments, message):
     with pytest.raises(SystemExit):
         main(arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the functions behind the command are asked for; nothing is drawn."""
+    asked = {}
+    for name in ("keypoints", "matches", "image", "pairs", "track"):
+        monkeypatch.setattr(f"d2sfm.show.{name}.show_{name}", lambda *given, **named: asked.update(named, given=given))
+    monkeypatch.setattr("d2sfm.show.shown.write_picture", lambda *_, **named: asked.update(named) or DRAWN)
+    return asked
+
+
+@pytest.mark.parametrize("kind", [("keypoints", "a.png"), ("matches", "a.png", "b.png", "--most", "5")])
+def test_pictures_are_extracted_by_all_options_of_extract(asked, kind):
+    network = ("--weights", "d2_tf", "--mirror", "http://127.0.0.1/", "--preprocessing", "torch", "--no-relu")
+    sizes = ("--scales", "0.5", "1", "--max-edge", "800", "--max-sum-edges", "0", "--max-keypoints", "9")
+    others = ("--convention", "colmap", "--orientation", "auto", "--stretch", "none", "--border", "4", "--verbose")
+    arithmetic = ("--precision", "float32", "--tile-size", "16", "--memory-limit", "1", "--device", "cpu")
+    places = ("--database", "a.db", "--images", "photographs", "--output", "a.html", "--light")
+    assert main(["show", *kind, *network, *sizes, *others, *arithmetic, *places]) == 0
+    options = asked["options"]
+    assert (options.scales, options.max_keypoints, options.border, options.memory_limit) == ((0.5, 1.0), 9, 4, 1)
+    assert (str(asked["images"]), asked["light"]) == ("photographs", True)
+    assert asked.get("most", 5) == 5
+
+
+@pytest.mark.parametrize("kind", [("image", "a.png", "--model", "m"), ("track", "--model", "m"), ("pairs",)])
+def test_what_a_database_and_a_model_hold_is_drawn_by_all_options(asked, capsys, kind):
+    places = () if kind == ("pairs",) else ("--images", "photographs")
+    given = ("--database", "a.db", "--output", "a.png", "--light", "--json")
+    assert main(["show", *kind, *places, *given, "--quiet"]) == 0
+    assert asked["light"]
+    assert json.loads(capsys.readouterr().out)["results"]["show"]["title"] == "drawn"
+    assert main(["show", *kind, *places, "--verbose"]) == 0
+
+
+@pytest.mark.parametrize("noise", ["--quiet", "--verbose"])
+def test_a_model_is_drawn_by_all_options(monkeypatch, capsys, noise):
+    asked = {}
+    monkeypatch.setattr("d2sfm.report.view.read_view", lambda model, **named: asked.update(named) or View)
+    monkeypatch.setattr("d2sfm.report.view.write_view", lambda *given: None)
+    given = ("--images", "photographs", "--database", "a.db", "--no-thumbnails", "--json")
+    assert main(["show", "model", "m", *given, noise]) == 0
+    assert (str(asked["images"]), str(asked["database"]), asked["thumbnails"]) == ("photographs", "a.db", False)
+    assert json.loads(capsys.readouterr().out)["results"]["show"]["output"] == "model.html"
 
 
 @pytest.mark.slow

@@ -547,7 +547,8 @@ def test_one_run_at_a_time(database):
         run(database)
 
 
-def test_one_progress_bar_on_request(database, capsys):
+def test_one_progress_bar_on_request(database, capsys, monkeypatch):
+    monkeypatch.setattr("d2sfm.progress._is_watched", lambda: True)
     run(database)
     assert capsys.readouterr().err == ""
     with sqlite3.connect(database) as connection:
