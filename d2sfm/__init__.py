@@ -26,9 +26,9 @@ __version__ = "0.1.0"
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
     "options": "BridgeOptions CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions "
-    "LocalizationOptions MapCacheOptions MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions "
-    "Quality ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions "
-    "UndistortionOptions VerificationOptions",
+    "LocalizationOptions MapCacheOptions MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions "
+    "PreparationOptions Quality ReconstructionOptions RefinementOptions StorageOptions TrainingOptions "
+    "TriangulationOptions UndistortionOptions VerificationOptions",
     "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
