@@ -4,6 +4,8 @@
                 -> pairs -> matching -> refinement -> mapping                      all of it: workflow
                 -> georeference, undistortion, localization of further photographs
 
+    a database of another extractor -> bridge -> mapping
+
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
 Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
@@ -24,10 +26,10 @@ __version__ = "0.1.0"
 
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {
-    "options": "CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions LocalizationOptions "
-    "MapCacheOptions MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions PreparationOptions "
-    "Quality ReconstructionOptions RefinementOptions StorageOptions TrainingOptions TriangulationOptions "
-    "UndistortionOptions VerificationOptions",
+    "options": "BridgeOptions CameraOptions Convention DescriptorDtype ExtractionOptions GeoreferenceOptions "
+    "LocalizationOptions MapCacheOptions MaskOptions MatchingOptions Orientation PairOptions PairSelectionOptions "
+    "PreparationOptions Quality ReconstructionOptions RefinementOptions StorageOptions TrainingOptions "
+    "TriangulationOptions UndistortionOptions VerificationOptions",
     "preparation.prepare": "prepare",
     "photographs.masks": "Masks",
     "features.extractor": "Extractor",
@@ -38,6 +40,7 @@ _PUBLIC = {
     "matching.neighbours": "mutual_nearest_neighbours",
     "refinement.refine": "refine_database restore_database",
     "refinement.refine_matches": "refine_matches",
+    "bridge.bridge": "bridge_database unbridge_database",
     "mapping.extend": "extend_model",
     "mapping.reconstruct": "reconstruct",
     "mapping.triangulate": "triangulate",

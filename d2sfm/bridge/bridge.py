@@ -78,7 +78,7 @@ def bridge_database(
     """Add D2 keypoints and matches behind those of another extractor, where its verified pairs leave images apart.
 
     images: the folder of the photographs (default: the one that was noted). Keypoints, matches and geometries that are
-    there stay valid; ``restore_database`` takes out what was added. All of it enters the database at once. A stopped
+    there stay valid; ``unbridge_database`` takes out what was added. All of it enters the database at once. A stopped
     run goes on, and what an earlier one has added is added to.
 
     Raises FileNotFoundError where the database, the folder or a file is missing, RuntimeError where the database is
@@ -116,7 +116,7 @@ def bridge_database(
     )
 
 
-def restore_database(database: Path | str) -> int:
+def unbridge_database(database: Path | str) -> int:
     """Take out what ``bridge_database`` has added, and return of how many images: all rows are as they were.
 
     What a stopped run has begun goes, too. Raises as ``bridge_database``.

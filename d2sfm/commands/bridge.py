@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     options, features, cache = (parse_options(kind, arguments) for kind in OPTIONS)
     if arguments.restore and (arguments.images or (options, features, cache) != tuple(kind() for kind in OPTIONS)):
         raise ValueError("--restore needs neither photographs nor other options")
-    from d2sfm.bridge.bridge import bridge_database, restore_database
+    from d2sfm.bridge.bridge import bridge_database, unbridge_database
     from d2sfm.database import working_copy
 
     database = arguments.database
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         working_copy(database, arguments.output)
         database = arguments.output
     if arguments.restore:
-        return finish(arguments, UnbridgedSummary(images=restore_database(database)))
+        return finish(arguments, UnbridgedSummary(images=unbridge_database(database)))
     given = {"options": options, "features": features, "cache": cache, "progress": shows_progress(arguments)}
     summary = bridge_database(database, arguments.images, **given)
     return finish(arguments, summary, skipped=summary.skipped)

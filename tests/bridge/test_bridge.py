@@ -16,7 +16,7 @@ from support.runs import finish, start
 from support.sift_scene import APART
 
 from d2sfm.bridge import bridge
-from d2sfm.bridge.bridge import bridge_database, restore_database
+from d2sfm.bridge.bridge import bridge_database, unbridge_database
 from d2sfm.colmap import read_model
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, layer_of
 from d2sfm.database.bridge_tables import LAYER
@@ -127,9 +127,9 @@ def test_photographs_are_placed_by_d2_points(scene, bridged, mapped):
 
 def test_restored_every_table_is_as_it_was(scene, bridged, tmp_path):
     database = shutil.copy(bridged[0], tmp_path / "db.db")
-    assert restore_database(database) == 5
+    assert unbridge_database(database) == 5
     assert dump(database) == dump(scene.database)
-    assert restore_database(database) == 0
+    assert unbridge_database(database) == 0
 
 
 def test_a_second_run_does_nothing(scene, bridged, monkeypatch):
@@ -153,7 +153,7 @@ def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path):
         assert {*map(tuple, store.pairs().tolist())} >= {*map(tuple, before)}
     with layer_of(database) as layer, FeatureStore(layer) as store:
         assert np.array_equal(store.read("0.png").descriptors, features.descriptors)
-    restore_database(database)
+    unbridge_database(database)
     assert dump(database) == dump(scene.database)
 
 
@@ -165,7 +165,7 @@ def test_a_database_of_colmap_3_8(scene, tmp_path):
     (tmp_path / "pairs.txt").write_text("0.png 3.png\n")
     summary = bridge_database(old, scene.images, options=BridgeOptions(pairs=tmp_path / "pairs.txt"))
     assert (summary.bridged, summary.pairs, summary.new_pairs) == (2, 1, 1)
-    restore_database(old)
+    unbridge_database(old)
     assert dump(old) == dump(tmp_path / "opened.db")
 
 
