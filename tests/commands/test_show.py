@@ -11,7 +11,6 @@ from support.shown_scene import write_shown_scene
 from d2sfm.cli import main
 from d2sfm.show.shown import Shown
 
-
 DRAWN = Shown(output=Path("a.png"), title="drawn", facts={})
 
 
