@@ -1,11 +1,13 @@
 """What SIFT alone gives, and what with D2 features beside it: ``python benchmarks/bridge.py FOLDER [OPTIONS]``.
 
-FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model of one camera). The first photographs by name, made
-smaller on request, get SIFT features, matched in all pairs. The last of them are set apart: their pairs with the
-others, and among each other, are taken out. ``d2sfm bridge`` goes to work on what is left; with --all none is apart,
-and it adds D2 matches to every pair. Prints a row for each database and each seed of SIFT's verification and mapping,
-and their medians: images and points of the first model, rotation and centre errors (median and largest; centres in the
-truth's unit) of the images that are not apart, and medians of those that are. D2 features are the same for all seeds.
+FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model; where all images have one camera, it is given). The
+first photographs by name, made smaller on request, get SIFT features, matched in all pairs. The last of them are set
+apart: their pairs with the others, and among each other, are taken out. ``d2sfm bridge`` goes to work on what is left;
+with --all none is apart, and it adds D2 matches to every pair. With --night-like every second photograph is made so
+(``night_like.py``), and none is set apart: what SIFT does not join is. Prints a row for each database and each seed of
+SIFT's verification and mapping, and their medians: images and points of the first model, rotation and centre errors
+(median and largest; centres in the truth's unit) of the images that are not apart, and medians of those that are. D2
+features are the same for all seeds.
 """
 
 import argparse
@@ -16,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pycolmap
+from night_like import write_night_like
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.bridge.bridge import bridge_database
@@ -46,7 +49,9 @@ def write_photographs(source: Path, target: Path, names: list[str], edge: int | 
 
 
 def known_camera(truth: pycolmap.Reconstruction, scale: float) -> CameraOptions:
-    """The truth's camera in photographs that are so much smaller."""
+    """The truth's camera in photographs that are so much smaller; what EXIF tells where it has several."""
+    if len(truth.cameras) > 1:
+        return CameraOptions()
     camera = pycolmap.Camera(next(iter(truth.cameras.values())).todict())
     camera.rescale(scale)
     text = ",".join(map(str, camera.params))
@@ -99,6 +104,7 @@ def main() -> None:
     parser.add_argument("--apart", type=int, default=2, help="how many of these, the last by name, are set apart")
     parser.add_argument("--max-edge", type=int, help="longest edge of the photographs (default: as they are)")
     parser.add_argument("--all", action="store_true", help="set none apart, and add D2 matches to every pair")
+    parser.add_argument("--night-like", action="store_true", help="make every second photograph night-like")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--precision", type=Precision, default=Precision.AUTO)
     parser.add_argument("--work", type=Path, help="folder that keeps databases, and goes on from them")
@@ -108,7 +114,10 @@ def main() -> None:
         work.mkdir(exist_ok=True)
         source, truth = arguments.folder / "images", read_model(arguments.folder / "ground_truth")
         names = list_photographs(source)[: arguments.photographs]
-        apart = [] if arguments.all else names[len(names) - arguments.apart :]
+        if arguments.night_like:
+            apart, source = write_night_like(source, work / "by_night"), work / "by_night"
+        else:
+            apart = [] if arguments.all else names[len(names) - arguments.apart :]
         scale = write_photographs(source, work / "images", names, arguments.max_edge)
         matched, layer = work / "matched.db", work / "layer.db"
         if not matched.exists():
@@ -120,7 +129,8 @@ def main() -> None:
             sift = Path(shutil.copy(matched, Path(scratch) / f"sift_{seed}.db"))
             verify_sift(sift, seed)
             alone = Path(shutil.copy(sift, Path(scratch) / f"alone_{seed}.db"))
-            set_apart(alone, apart)
+            if not arguments.night_like:
+                set_apart(alone, apart)
             bridged = Path(shutil.copy(alone, Path(scratch) / f"bridged_{seed}.db"))
             if layer.exists():
                 shutil.copy(layer, layer_file(bridged))  # as if a stopped run had made it
