@@ -506,6 +506,7 @@ def test_a_damaged_photograph_is_named(database, matched, tmp_path):
         refined(database, matched, images=folder)
 
 
-def test_one_progress_bar_on_request(database, matched, capsys):
+def test_one_progress_bar_on_request(database, matched, capsys, monkeypatch):
+    monkeypatch.setattr("d2sfm.progress._is_watched", lambda: True)
     refined(database, matched, progress=True)
     assert "refine: 100%" in capsys.readouterr().err
