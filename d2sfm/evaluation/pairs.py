@@ -11,7 +11,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from d2sfm.coordinates import hloc_from_image, joined_orientation, resize_factor, upright_array
 from d2sfm.evaluation.pair_results import MethodOnPairs, PairsEvaluation, scores
@@ -34,6 +33,7 @@ from d2sfm.options import (
 from d2sfm.photographs.greys import own_range
 from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.reading import load_photograph, load_with_alpha
+from d2sfm.progress import Bar
 
 D2, SIFT = "D2", "SIFT"
 SIFT_RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
@@ -108,7 +108,7 @@ def _evaluation(
     d2, sift = LruCache(lambda key: _described(extractor, *key), CACHE_BYTES), LruCache(_sift, CACHE_BYTES)
     settings = list(product(SIFT_RATIOS, SIFT_ERRORS_PX)) if options.sift else []
     ours, theirs = [], [[] for _ in settings]
-    for pair in tqdm(pairs, desc="pairs", unit="pair", disable=not progress):
+    for pair in Bar(pairs, desc="pairs", unit="pair", disable=not progress):
         ours.append(
             _of_d2(pair, [d2[key] for key in _keys(pair, extractor.options)], options, extractor.options.device)
         )

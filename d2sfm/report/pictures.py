@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from PIL import ExifTags, Image, ImageOps
-from tqdm import tqdm
 
 from d2sfm.coordinates import ORIENTATIONS
 from d2sfm.photographs.headers import named_damage, opened, pillow_settings
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.progress import Bar
 from d2sfm.text import one_line
 
 LONGEST_PX = 208
@@ -32,7 +32,7 @@ def read_pictures(
 ) -> dict[str, Picture]:
     """By name; photographs that are gone or can't be read are left out."""
     found = {}
-    for name in tqdm(names, desc="thumbnails", unit="photograph", disable=not progress, leave=False):
+    for name in Bar(names, desc="thumbnails", unit="photograph", disable=not progress, leave=False):
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()) and not path.is_symlink():
             continue  # the name of another program's model, which leads out of the folder

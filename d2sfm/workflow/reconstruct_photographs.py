@@ -212,16 +212,18 @@ def _matched_and_refined(
     matching = None
     if later or not is_refined:  # else there is what a stopped run has left: rounds, and pairs to verify
         with times.of("match"):
-            matching = match_database(
-                database,
-                options=values.of("match", MatchingOptions),
-                verification=values.of("match", VerificationOptions),
-                pairs=values.of("match", PairSelectionOptions),
-                progress=progress,
+            matching = _told(
+                match_database(
+                    database,
+                    options=values.of("match", MatchingOptions),
+                    verification=values.of("match", VerificationOptions),
+                    pairs=values.of("match", PairSelectionOptions),
+                    progress=progress,
+                )
             )
     refine = refine_database if is_refined else refine_first
     with times.of("refine"):
-        return _told(matching), _told(refine(database, photographs, **refining))
+        return matching, _told(refine(database, photographs, **refining))
 
 
 def _names(database: Path, skipped: Skipped) -> set[str]:
