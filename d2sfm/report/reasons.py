@@ -90,5 +90,7 @@ def _without_model(store: MatchStore, left_out: np.ndarray) -> dict[str, str]:
                 f"{best}, with {printable(names[other])})"
             )
         else:
-            found[name] = f"agrees with {(own & verified).sum()} other images, and no model could be made of them"
+            agreeing = (own & verified).sum()
+            others = "one other image" if agreeing == 1 else f"{agreeing} other images"
+            found[name] = f"agrees with {others}, and no model could be made of them"
     return found
