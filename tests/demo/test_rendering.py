@@ -54,6 +54,7 @@ def test_depth_equals_rays_cast_one_by_one(square):
         assert depth[y, x] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_depth_at_pixel_centres_is_the_depth_picture(square):
     camera = views(3)[0]
     depth = render(square, camera, samples=1).depth
@@ -121,6 +122,7 @@ def test_the_sky_fades_from_the_horizon_upwards():
     assert picture.image[0, 60, 0] < picture.image[20, 60, 0] < 200
 
 
+@pytest.mark.slow
 def test_transfer_to_the_same_view_is_the_identity(square):
     camera = views(3)[1]
     xy = np.random.default_rng(1).uniform((0, 0), (320, 240), (200, 2))
@@ -131,6 +133,7 @@ def test_transfer_to_the_same_view_is_the_identity(square):
     assert np.isnan(same[~ground]).all()
 
 
+@pytest.mark.slow
 def test_transfer_there_and_back(square):
     a, b = views(14)[5:7]
     xy = np.random.default_rng(2).uniform((0, 0), (320, 240), (300, 2))
@@ -155,6 +158,7 @@ def test_transfer_sees_occlusion():
     assert not visible[0]
 
 
+@pytest.mark.slow
 def test_transfer_of_nothing(square):
     a, b = views(2)
     xy, visible = transfer(square, a, b, np.zeros((0, 2)))
@@ -179,6 +183,7 @@ def test_two_views_agree_in_colour(square):
     assert np.median(difference) < 0.15 * np.median(by_chance)
 
 
+@pytest.mark.slow
 def test_depth_of_neighbouring_views_agrees(square):
     """Points of one view's depth picture lie on what the other sees, wherever nothing is in front."""
     a, b = views(14)[3:5]
@@ -199,6 +204,7 @@ def test_rendering_repeats(coarse_squares):
     assert (first != other).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_photograph_repeats_and_stays_close(square):
     image = render(square, views(2)[1], samples=1).image
     first, second = (photograph(image, np.random.default_rng(5)) for _ in range(2))

@@ -146,7 +146,7 @@ def test_max_error_is_that_of_the_options_or_the_pair():
     assert found(geometry_of(*views, matches, options, max_error_px=20.0), matches[true]) > 0.97
 
 
-@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize("is_sorted", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_geometry(is_sorted):
     a, b, matches, true = two_views(200, 60, seed=4)
     similarities = similarities_of(true, 4) if is_sorted else None
