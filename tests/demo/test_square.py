@@ -24,6 +24,7 @@ def lattice(camera, step_px: int = 20) -> np.ndarray:
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
 
+@pytest.mark.slow
 def test_views_see_the_square_and_stand_in_the_open(square, views):
     for camera in views:
         depth = depth_at(square, camera, lattice(camera))
@@ -37,6 +38,7 @@ def test_neighbouring_views_overlap(square, pairs_of_views):
         assert transfer(square, a, b, lattice(a))[1].mean() > 0.4
 
 
+@pytest.mark.slow
 def test_no_plane_explains_a_view(square, views):
     """The best of many planes through three visible points holds less than half of the points, within 10 cm."""
     rng = np.random.default_rng(0)
@@ -54,6 +56,7 @@ def test_no_plane_explains_a_view(square, views):
         assert max(shares) < 0.5
 
 
+@pytest.mark.slow
 def test_what_views_show_is_about_as_large_as_stated(square, views):
     """Nine tenths of what is seen lies within the stated extent around the centre."""
     seen = []

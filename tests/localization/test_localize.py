@@ -45,6 +45,7 @@ def centre(numbers):
     return pycolmap.Rigid3d(pycolmap.Rotation3d([*xyz, w]), numbers[4:]).inverse().translation
 
 
+@pytest.mark.slow
 def test_poses_are_written_and_what_is_not_placed_is_named(small_map, queries, capsys):
     cameras = queries.parent / "cameras.txt"
     cameras.write_text(f"# a comment\nday/{QUERY} {CAMERA_LINE}\n")

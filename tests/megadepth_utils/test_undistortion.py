@@ -23,6 +23,9 @@ PHOTOGRAPH = f"{IMAGES}/view_01.jpg"
 ENTRIES = ["images", "sparse", "stereo", MARKER]
 
 
+pytestmark = pytest.mark.slow  # of its scene, which is rendered
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> MegaDepthScene:
     return write_megadepth_scene(tmp_path_factory.mktemp("megadepth"), views=3, size=(160, 120))
@@ -224,7 +227,6 @@ def quarters(shape):
 
 
 @pytest.mark.photographs
-@pytest.mark.slow
 def test_megadepth_as_shipped(shared_data, tmp_path):
     """Depth maps belong to these intrinsics: they must be the ones of the published data."""
     for name in ("MegaDepth_v1_SfM", "phoenix"):

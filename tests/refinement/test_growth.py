@@ -87,6 +87,7 @@ def refined(project, **changes):
     return refine_database(project / "db.db", project / "photos", **{"options": OPTIONS, **changes})
 
 
+@pytest.mark.slow
 def test_only_the_new_keypoints_move_and_their_pairs_are_verified_again(grown):
     before, note = old_rows(grown / "db.db"), rows(grown / "db.db", "d2sfm_settings")
     with RefinementStore(grown / "db.db") as store:

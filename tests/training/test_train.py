@@ -31,6 +31,7 @@ def one_epoch(root, tmp_path_factory, one_thread):
     return output
 
 
+@pytest.mark.slow
 def test_a_run_leaves_checkpoints_tables_and_pictures(root, tmp_path):
     output = tmp_path / "out"
     pairs = PairOptions(image_size=112, pairs_per_scene=2)
