@@ -28,11 +28,10 @@ from d2sfm.options import (
     Orientation,
     PairEvaluationOptions,
     Preprocessing,
-    Stretch,
 )
 from d2sfm.photographs.greys import own_range
 from d2sfm.photographs.headers import read_header
-from d2sfm.photographs.reading import load_photograph, load_with_alpha
+from d2sfm.photographs.reading import load_photograph
 from d2sfm.progress import Bar
 
 D2, SIFT = "D2", "SIFT"
@@ -162,12 +161,7 @@ def _keys(pair: HardPair, options: ExtractionOptions) -> list[Key]:
 
 def _described(extractor: Extractor, path: Path, orientation: int | None) -> Described:
     try:
-        if orientation is None:
-            features = extractor.extract(path)
-        else:
-            greys = None if extractor.options.stretch is Stretch.NONE else own_range(path)
-            pixels, seen = load_with_alpha(path, None, greys)
-            features = extractor.extract_batch([extractor.prepare(pixels, seen, orientation, greys)])[0]
+        features = extractor.extract(path, orientation=orientation)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     xy = features.keypoints[:, :2]

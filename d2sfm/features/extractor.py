@@ -80,7 +80,11 @@ class Extractor:
         return input_size(image_size, self.options.max_edge, self.options.max_sum_edges)
 
     def extract(
-        self, image: np.ndarray | str | PathLike, mask: np.ndarray | None = None, grey_range: GreyRange | None = None
+        self,
+        image: np.ndarray | str | PathLike,
+        mask: np.ndarray | None = None,
+        grey_range: GreyRange | None = None,
+        orientation: int | None = None,
     ) -> Features:
         """Features of a picture, highest score first; equal scores in order of (row, column).
 
@@ -89,7 +93,7 @@ class Extractor:
         mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false, nor
         where the alpha of a photograph is 0.
         grey_range: from what a photograph of 16 bits is stretched (default: its own range where it uses little of it,
-        unless options.stretch is none).
+        unless options.stretch is none). orientation: of a photograph, in place of EXIF's.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
         on an edge at all scales; FileNotFoundError where there is no such file.
         """
@@ -97,16 +101,21 @@ class Extractor:
             return self.extract_batch([self.prepare(image, mask)])[0]
         if grey_range is None and self.options.stretch is not Stretch.NONE:
             grey_range = own_range(Path(image))
-        return self.extract_batch([self.read(Path(image), mask, grey_range)[0]])[0]
+        return self.extract_batch([self.read(Path(image), mask, grey_range, orientation)[0]])[0]
 
     def read(
-        self, path: Path, mask: np.ndarray | None = None, grey_range: GreyRange | None = None
+        self,
+        path: Path,
+        mask: np.ndarray | None = None,
+        grey_range: GreyRange | None = None,
+        orientation: int | None = None,
     ) -> tuple[Prepared, np.ndarray]:
         """A photograph for ``extract_batch``, and its pixels, uint8 [H, W, 3] RGB as they are stored.
 
-        grey_range: from what it is stretched (default: nothing is). mask, errors: see ``extract``.
+        grey_range: from what it is stretched (default: nothing is). mask, orientation, errors: see ``extract``.
         """
-        orientation = 1 if self.options.orientation is Orientation.NONE else read_header(path)[1]
+        if orientation is None:
+            orientation = 1 if self.options.orientation is Orientation.NONE else read_header(path)[1]
         pixels, seen = load_with_alpha(path, None, grey_range)
         return self.prepare(pixels, joined(seen, mask), orientation, grey_range), pixels
 

@@ -1,6 +1,6 @@
 """Why images could not be placed in a model, of each by itself."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -44,12 +44,9 @@ def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[st
         elif not own.any():
             reasons[name] = "was not matched with an image of the model: run d2sfm match"
         elif not (own & verified).any():
-            pair_id, matches, inliers = max(counts[own].tolist(), key=lambda pair: (pair[2], pair[1]))
-            [other] = set(image_pairs([pair_id])[0].tolist()) - {image_id}
-            found = refusals.get(pair_id, f"{inliers} of {matches} matches")
             reasons[name] = (
-                f"agrees with no image of the model by more matches than chance explains (of {own.sum()} pairs, at "
-                f"best {found}, with {printable(names[other])}): it shows another place, or shares too little"
+                "agrees with no image of the model by more matches than chance explains "
+                f"({at_best(counts[own], refusals, names, image_id)}): it shows another place, or shares too little"
             )
         elif (seen := growth.visible_points(image_id)) < growth.needed:
             reasons[name] = (
@@ -61,3 +58,14 @@ def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[st
                 f"has matches with {seen} points of the model, and no pose that {growth.needed} of them agree with"
             )
     return reasons
+
+
+def at_best(counts: np.ndarray, refusals: Mapping[int, str], names: Mapping[int, str], image_id: int) -> str:
+    """What the best of an image's pairs came to, and with which other one.
+
+    counts: of these pairs, as of ``MatchStore.pair_counts``; refusals: of all, as of ``MatchStore.refusals``.
+    """
+    pair_id, matches, inliers = max(counts.tolist(), key=lambda pair: (pair[2], pair[1]))
+    [other] = set(image_pairs([pair_id])[0].tolist()) - {image_id}
+    found = refusals.get(pair_id, f"{inliers} of {matches} matches")
+    return f"of {len(counts)} pairs, at best {found}, with {printable(names[other])}"

@@ -9,12 +9,11 @@ from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.causes import likely_causes
 from d2sfm.mapping.in_common import has_usable
-from d2sfm.mapping.not_placed import why_not
+from d2sfm.mapping.not_placed import at_best, why_not
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.report.models import Model
-from d2sfm.text import printable
 
 # With which no database is refused for what only mapping needs.
 _ANY = ReconstructionOptions(mapper=Mapper.GLOBAL, refine_cameras=RefineCameras.YES)
@@ -82,12 +81,9 @@ def _without_model(store: MatchStore, left_out: np.ndarray) -> dict[str, str]:
         elif not own.any():
             found[name] = "was not matched with another image: run d2sfm match"
         elif not (own & verified).any():
-            pair_id, matches, inliers = max(counts[own].tolist(), key=lambda pair: (pair[2], pair[1]))
-            [other] = set(image_pairs([pair_id])[0].tolist()) - {image_id}
-            best = refusals.get(pair_id, f"{inliers} of {matches} matches")
             found[name] = (
-                f"agrees with no other image by more matches than chance explains (of {own.sum()} pairs, at best "
-                f"{best}, with {printable(names[other])})"
+                "agrees with no other image by more matches than chance explains "
+                f"({at_best(counts[own], refusals, names, image_id)})"
             )
         else:
             agreeing = (own & verified).sum()
