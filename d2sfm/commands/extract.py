@@ -3,6 +3,7 @@
 import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from d2sfm.commands.arguments import (
     DATABASE,
@@ -12,6 +13,7 @@ from d2sfm.commands.arguments import (
     add_main_input,
     add_multiscale,
     add_options,
+    add_shard,
     parse_options,
 )
 from d2sfm.console import finish, shows_progress
@@ -25,6 +27,9 @@ from d2sfm.options import (
     StorageOptions,
 )
 from d2sfm.options.fields import Options
+
+if TYPE_CHECKING:  # it imports torch
+    from d2sfm.extraction.summary import ExtractionSummary
 
 NAMES_SHOWN = 20  # of photographs without keypoints, which are no fault: the skipped ones are all named
 RESULT = "extraction.summary.ExtractionSummary"
@@ -56,6 +61,10 @@ def add(commands) -> None:
         action="store_true",
         help="extract photographs again that have features; matches and geometries of their pairs go with these",
     )
+    add_shard(parser, "write the blocks of this share of the photographs to --output, of --shard 1/N to N/N")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="with --shard: folder of all shards, in place of --database"
+    )
     add_multiscale(parser)
     add_options(parser, *STAGES["extract"])
 
@@ -74,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
         "masks": parse_options(MaskOptions, arguments),
         "cache": parse_options(MapCacheOptions, arguments),
     }
+    if arguments.shard is not None or arguments.output is not None:
+        return _extract_shard(arguments, common, of_database)
     to_files = arguments.image_list is not None or common["storage"].is_of_files
     _refuse_unused(arguments, of_database if to_files else {})
     from d2sfm.exchange.extract_to_files import extract_to_files
@@ -85,6 +96,30 @@ def run(arguments: argparse.Namespace) -> int:
         summary = extract_to_database(
             arguments.database, arguments.images, only=arguments.only, **of_database, **common
         )
+    return _finish(arguments, summary)
+
+
+def _extract_shard(arguments: argparse.Namespace, common: dict, of_database: dict[str, Options]) -> int:
+    if arguments.shard is None or arguments.output is None:
+        raise ValueError("--shard I/N and --output DIR go together")
+    if arguments.images is None:
+        raise ValueError("--shard goes with --images, not with --image-list")
+    unused = {
+        "--overwrite": common.pop("overwrite"),
+        "--cache": of_database.pop("cache") != MapCacheOptions(),
+        "--output-type and --output-extension": common["storage"].is_of_files,
+        "--database": arguments.database != DATABASE,
+    }
+    if found := [flag for flag, is_given in unused.items() if is_given]:
+        raise ValueError(f"{found[0]} does not go with --shard (d2sfm assemble makes the database)")
+    from d2sfm.shards.features import extract_shard
+
+    given = common | of_database
+    summary = extract_shard(arguments.output, arguments.images, arguments.shard, only=arguments.only, **given)
+    return _finish(arguments, summary)
+
+
+def _finish(arguments: argparse.Namespace, summary: "ExtractionSummary") -> int:
     for name in summary.without_keypoints[:NAMES_SHOWN]:
         logger.warning("%s has no keypoints", name)
     if len(summary.without_keypoints) > NAMES_SHOWN:

@@ -51,6 +51,13 @@ class FeatureStore(Store):
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {self._whole()}")
         return dict(sorted(rows))
 
+    def written(self) -> set[str]:
+        """Names of the images that have a row of features, whole or without descriptors (see ``write``)."""
+        if FEATURES not in tables(self._connection):
+            return set()
+        sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id)"
+        return {name for (name,) in self._connection.rows(sql)}
+
     def torn(self) -> list[str]:
         """Sorted names of the images with features of d2sfm that are not whole, by what another tool did to them."""
         if FEATURES not in tables(self._connection):
@@ -59,14 +66,15 @@ class FeatureStore(Store):
         sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id) WHERE fingerprint != '{OUTDATED}'"
         return sorted(name for (name,) in self._connection.rows(f"{sql} AND image_id NOT IN ({whole})"))
 
-    def write(self, name: str, features: Features, fingerprint: str) -> None:
+    def write(self, name: str, features: Features, fingerprint: str, *, descriptors: bool = True) -> None:
         """Write the features of an image in one transaction, in place of what it had.
 
         All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
         indices. So do original keypoints, parts of an unfinished refinement, and the notes of pairs and of refinement
         with the last that they are about. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32,
         descriptors in the dtype that they have as rows of bytes (1024 a row of float16, 2048 of float32), scores in
-        our table. Needs little room beside the features.
+        our table. Needs little room beside the features. descriptors: whether these are written; without them the
+        image can be mapped, and neither matched nor refined.
 
         Raises ValueError where the database has no image of that name, or the descriptors have another dtype or are
         larger than a row may be, RuntimeError where the size of its camera is not that of the features' picture.
@@ -95,11 +103,12 @@ class FeatureStore(Store):
                 "INSERT INTO keypoints (image_id, rows, cols, data) VALUES (?, ?, 4, ?)",
                 (image.image_id, len(features), keypoints.tobytes()),
             )
-            self._connection.rows(
-                "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, zeroblob(?))",
-                (image.image_id, _UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
-            )
-            self._connection.write_blob("descriptors", "data", image.image_id, pieces(features.descriptors, dtype))
+            if descriptors:
+                self._connection.rows(
+                    "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, zeroblob(?))",
+                    (image.image_id, _UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
+                )
+                self._connection.write_blob("descriptors", "data", image.image_id, pieces(features.descriptors, dtype))
             self._connection.rows(
                 f"INSERT INTO {FEATURES} (image_id, input_width, input_height, scales, convention, fingerprint, "
                 f"scores, {ORIENTATION}, {', '.join(GREY_RANGE)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -1,0 +1,72 @@
+"""A file of features of some photographs: hloc's layout, and what an import of the photographs needs.
+
+Beside hloc's datasets (see ``formats.hloc_features``) the group of each photograph has ``blank_copy``, bytes [B]: a
+picture without content that has the size and the metadata of the photograph, from which COLMAP imports camera and GPS
+position as from the photograph itself. In the file's attributes lie the settings of the features, the names that the
+block is of, and why photographs of it are left out.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.formats.hdf5 import FILE_BYTES, array, created, member
+from d2sfm.formats.hloc_features import HlocFeatures, hloc_features_size, write_hloc_features
+from d2sfm.formats.npz_mat import read_features, read_fingerprint
+from d2sfm.skipped import Skipped
+
+BLANK_COPY = "blank_copy"
+_RECORD = "d2sfm.block"  # no photograph's name: these end in a format's suffix
+_MOST_BYTES = 1 << 30  # of a blank copy, or a record
+
+
+class FeatureBlock(HlocFeatures):
+    """A block to read. FileNotFoundError where there is none, ValueError where it is damaged."""
+
+    def __init__(self, path: Path | str):
+        super().__init__(path)
+        try:
+            record = json.loads(array(self._file, _RECORD, (None,), "u", _MOST_BYTES).tobytes())
+            self.of, self.settings = tuple(record["names"]), record["fingerprint"]
+            self.skipped = Skipped(record["skipped"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged, or not a block of features: {error}") from error
+
+    def blank_copy(self, name: str) -> bytes:
+        """The blank copy of a photograph. ValueError where the block has none."""
+        return array(self._group(name), BLANK_COPY, (None,), "u", _MOST_BYTES).tobytes()
+
+
+def is_whole(path: Path, names: Iterable[str], fingerprint: str) -> bool:
+    """Whether a file is the block of these photographs, with features of these settings."""
+    try:
+        with FeatureBlock(path) as block:
+            return (block.of, block.settings) == (tuple(names), fingerprint)
+    except (FileNotFoundError, ValueError):
+        return False
+
+
+def write_block(
+    path: Path, names: tuple[str, ...], fingerprint: str, parts: Iterable[tuple[str, Path, Path]], skipped: Skipped
+) -> None:
+    """Write a block, whole or not at all.
+
+    parts: of each photograph its name, a file of its features (see ``formats.npz_mat``) and its blank copy. Raises
+    RuntimeError where the disk is full or read-only.
+    """
+    parts, record = list(parts), {"names": names, "fingerprint": fingerprint, "skipped": skipped}
+    text = json.dumps(record).encode()
+    size = FILE_BYTES + len(text) + sum(_size(*part) for part in parts)
+    with created(path, size) as file:
+        for name, of_features, of_blank in parts:
+            write_hloc_features(file, name, read_features(of_features), read_fingerprint(of_features))
+            member(file, name)[BLANK_COPY] = np.frombuffer(of_blank.read_bytes(), np.uint8)
+        file[_RECORD] = np.frombuffer(text, np.uint8)
+
+
+def _size(name: str, of_features: Path, of_blank: Path) -> int:
+    """Bytes at the most; features are stored without compression."""
+    stored = of_features.stat().st_size
+    return hloc_features_size(name, read_fingerprint(of_features), stored // 16, stored) + of_blank.stat().st_size

@@ -1,0 +1,205 @@
+"""Features of the photographs of a folder, block by block, each in a file.
+
+d2sfm extract --shard 2/7 --images photos --output shards
+"""
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from d2sfm.extraction.folder import check_cameras
+from d2sfm.extraction.pipeline import extract_all
+from d2sfm.extraction.stretch import stretched
+from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.extraction.upright import turned
+from d2sfm.extraction.writer import Write
+from d2sfm.features.extractor import Extractor
+from d2sfm.features.fingerprints import with_stretch
+from d2sfm.features.record import Features
+from d2sfm.formats.npz_mat import write_features
+from d2sfm.options import (
+    CameraOptions,
+    Convention,
+    DescriptorDtype,
+    ExtractionOptions,
+    MaskOptions,
+    Orientation,
+    PhotographOptions,
+    Precision,
+    StorageOptions,
+    Stretch,
+)
+from d2sfm.parts import scratch_folder
+from d2sfm.photographs.blank_copies import write_blank_copy
+from d2sfm.photographs.masks import Masks
+from d2sfm.photographs.photograph import Photograph, read_headers
+from d2sfm.photographs.reading import chosen_photographs, require_photographs
+from d2sfm.shards.feature_block import FeatureBlock, is_whole, write_block
+from d2sfm.shards.folder import Photographs, ShardFolder
+from d2sfm.shards.share import Share
+from d2sfm.skipped import Skipped
+
+logger = logging.getLogger(__name__)
+
+
+def extract_shard(
+    output: Path,
+    images: Path,
+    share: Share,
+    *,
+    options: ExtractionOptions | None = None,
+    cameras: CameraOptions | None = None,
+    storage: StorageOptions | None = None,
+    masks: MaskOptions | None = None,
+    limits: PhotographOptions | None = None,
+    only: Sequence[str] = (),
+    progress: bool = False,
+) -> ExtractionSummary:
+    """Write the blocks of a share of the photographs below ``images`` to the folder ``output``, which all shares have.
+
+    The arguments are those of ``extract_to_database``, and the same for all shares. Blocks that are there are passed
+    over, so a stopped run goes on. The summary is of the photographs of the share.
+
+    Raises FileNotFoundError or ValueError for a folder that is missing, for wrong options, and for those that look at
+    all photographs at once; RuntimeError where the folder was begun with other photographs or options.
+    """
+    started = time.perf_counter()
+    photographs, extractor = _planned(Path(output), Path(images), only, options, cameras, storage, masks, limits)
+    folder = ShardFolder.begin(output, photographs)
+    summary = ExtractionSummary()
+    for number in share.blocks(photographs.blocks):
+        add(summary, extract_block(folder, number, extractor, images=Path(images), progress=progress))
+    summary.seconds = time.perf_counter() - started
+    return summary
+
+
+def extract_block(
+    folder: ShardFolder, number: int, extractor: Extractor, *, images: Path | None = None, progress: bool = False
+) -> ExtractionSummary:
+    """Write a block of features, unless it is there.
+
+    extractor: of the folder's options, see ``make_extractor``. images: where the photographs are (default: where the
+    folder was begun).
+    """
+    started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
+    names, skipped = list(photographs.block(number)), Skipped()
+    if is_whole(file, names, photographs.fingerprint):
+        with FeatureBlock(file) as block:
+            return ExtractionSummary(already_there=len(names) - len(block.skipped), skipped=block.skipped)
+    images, options, largest = images or photographs.images, photographs.extraction, photographs.limits.max_megapixels
+    masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
+    masks.warn_of_lacking(names)
+    found = read_headers(images, names, skipped, partial(_check_size, extractor), largest)
+    found = _stretched(found, options.stretch)
+    found = turned(found, options, [])
+    with scratch_folder() as scratch:
+        files = {each.name: scratch / f"{index}.npz" for index, each in enumerate(found)}
+        store = partial(_feature_files, files, photographs)
+        counts = extract_all(found, extractor, store, skipped, mask=masks, progress=progress)
+        parts = []
+        for photograph in found:
+            if photograph.name in counts:
+                with skipped.catching(photograph.name):
+                    write_blank_copy(photograph.path, blank := files[photograph.name].with_suffix(".png"))
+                    parts.append((photograph.name, files[photograph.name], blank))
+        write_block(file, photographs.block(number), photographs.fingerprint, parts, skipped)
+    counts = {name: counts[name] for name, *_ in parts}
+    return ExtractionSummary.of(names, len(names), counts, skipped, started)
+
+
+def make_extractor(photographs: Photographs, *, device: str = "auto", mirror: tuple[str, ...] = ()) -> Extractor:
+    """What extracts the features of a folder. device, mirror: those of this machine."""
+    options = replace(photographs.extraction, device=device, mirror=mirror)
+    return Extractor(options, photographs.descriptor_dtype)
+
+
+def add(total: ExtractionSummary, block: ExtractionSummary) -> None:
+    """Count a block in."""
+    total.extracted += block.extracted
+    total.already_there += block.already_there
+    total.keypoints += block.keypoints
+    total.without_keypoints += block.without_keypoints
+    total.skipped.update(block.skipped)
+
+
+def _planned(
+    output: Path,
+    images: Path,
+    only: Sequence[str],
+    options: ExtractionOptions | None,
+    cameras: CameraOptions | None,
+    storage: StorageOptions | None,
+    masks: MaskOptions | None,
+    limits: PhotographOptions | None,
+) -> tuple[Photographs, Extractor]:
+    """What a folder of shards is to be of, and what extracts its features."""
+    options, cameras = options or ExtractionOptions(), _absolute(cameras or CameraOptions())
+    masks, limits = _absolute(masks or MaskOptions()), limits or PhotographOptions()
+    dtype = (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16
+    if options.convention is Convention.REFERENCE:
+        raise ValueError("--convention reference is for a database or files, not for shards")
+    if options.orientation is Orientation.AUTO:
+        raise ValueError(
+            "--orientation auto compares all photographs with each other, a shard sees 64 at a time: extract without "
+            "--shard, or turn the photographs upright before"
+        )
+    if cameras.existing_camera is not None:
+        raise ValueError("--existing-camera is of a database, and there is none yet: give --camera-params")
+    names = chosen_photographs(images, require_photographs(images), only)
+    check_cameras(cameras, names)
+    masks_of = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
+    masks_of.check(images, names)
+    if options.precision is Precision.AUTO:
+        with suppress(FileNotFoundError):  # the first process decides for all
+            options = replace(options, precision=ShardFolder(output).photographs.extraction.precision)
+    extractor = Extractor(options, dtype)
+    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks_of.settings)
+    options = replace(options, precision=Precision(str(extractor.precision).removeprefix("torch.")))
+    planned = Photographs(
+        images=images,
+        names=tuple(names),
+        fingerprint=fingerprint,
+        extraction=options,
+        descriptor_dtype=dtype,
+        cameras=cameras,
+        masks=masks,
+        limits=limits,
+    )
+    return planned, extractor
+
+
+def _absolute(options: CameraOptions | MaskOptions) -> CameraOptions | MaskOptions:
+    """Options with whole paths, as other processes may have another current folder."""
+    paths = {name: value.resolve() for name, value in vars(options).items() if isinstance(value, Path)}
+    return replace(options, **paths)
+
+
+def _check_size(extractor: Extractor, photograph: Photograph) -> None:
+    extractor.check_size(photograph.upright_size)
+
+
+def _stretched(photographs: list[Photograph], stretch: Stretch) -> list[Photograph]:
+    found = stretched(photographs, stretch)
+    if stretch is Stretch.FOLDER and any(each.grey_range is not None for each in found):
+        raise ValueError(
+            "photographs of 16 bits are stretched from one range of the whole folder, a shard sees 64 at a time: give "
+            "--stretch image or --stretch none, or extract without --shard"
+        )
+    return found
+
+
+@contextmanager
+def _feature_files(files: Mapping[str, Path], photographs: Photographs) -> Iterator[Write]:
+    """Gives the function that writes the features of a photograph to its file."""
+    stretch = photographs.extraction.stretch
+
+    def write(name: str, features: Features) -> None:
+        fingerprint = with_stretch(photographs.fingerprint, stretch, features.grey_range)
+        write_features(files[name], features, descriptor_dtype=photographs.descriptor_dtype, fingerprint=fingerprint)
+
+    yield write

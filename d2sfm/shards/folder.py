@@ -1,0 +1,195 @@
+"""The folder that all machines share: what its pieces are of, what they are called, and which are there.
+
+    shards.json         photographs and options, written by the first process
+    features-0000.h5    features of 64 photographs each, in the order of names
+    photographs.db      COLMAP's database of the photographs without their features
+    pairs.json          how pairs were chosen, and how many blocks of them there are
+    pairs-0000.txt      pairs of photographs, two names a line
+    matching.json       options of matching, written by the first process
+    matches-0000.db     rows of the pairs in pairs-0000.txt
+
+Blocks do not depend on the number of shards, so a stopped run may go on with another one.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from d2sfm.features.fingerprints import clash, difference
+from d2sfm.json_text import json_text
+from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, MaskOptions, PhotographOptions
+from d2sfm.parts import part_of
+from d2sfm.text import first_of
+
+BLOCK_PHOTOGRAPHS = 64
+_OF_ONE_MACHINE = ("device", "mirror", "tile_size", "memory_limit")  # options that change no feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photographs:
+    """What the pieces of a folder are of: photographs, and all options that decide what import and extraction make.
+
+    images: their folder; names: sorted. fingerprint: of the features.
+    """
+
+    images: Path
+    names: tuple[str, ...]
+    fingerprint: str
+    extraction: ExtractionOptions
+    descriptor_dtype: DescriptorDtype
+    cameras: CameraOptions
+    masks: MaskOptions
+    limits: PhotographOptions
+
+    def block(self, number: int) -> tuple[str, ...]:
+        """Names of the photographs of a block."""
+        return self.names[BLOCK_PHOTOGRAPHS * number : BLOCK_PHOTOGRAPHS * (number + 1)]
+
+    @property
+    def blocks(self) -> int:
+        """How many there are."""
+        return -(-len(self.names) // BLOCK_PHOTOGRAPHS)
+
+
+class ShardFolder:
+    """The folder with its pieces. FileNotFoundError where there is none that ``begin`` made, ValueError where its
+    record can't be read."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        if not self._record.is_file():
+            raise FileNotFoundError(
+                f"{path} is not a folder of shards: d2sfm extract --shard 1/N --images DIR --output {path} begins one"
+            )
+
+    @classmethod
+    def begin(cls, path: Path | str, photographs: Photographs) -> "ShardFolder":
+        """The folder of these photographs, made if it is not there.
+
+        Raises RuntimeError where it is of others, or of other options.
+        """
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        images = photographs.images.resolve()
+        folders = {"images": images, "images_beside": os.path.relpath(images, path.resolve())}
+        write_first(path / "shards.json", folders | _settings(photographs) | {"names": photographs.names})
+        folder = cls(path)
+        folder._require_same(photographs)
+        return folder
+
+    @cached_property
+    def photographs(self) -> Photographs:
+        """What the pieces are of."""
+        found = read_record(self._record)
+        try:
+            return Photographs(
+                images=self._images(found),
+                names=tuple(found["names"]),
+                fingerprint=found["fingerprint"],
+                extraction=ExtractionOptions(**found["extraction"]),
+                descriptor_dtype=DescriptorDtype(found["descriptor_dtype"]),
+                cameras=CameraOptions(**found["cameras"]),
+                masks=MaskOptions(**found["masks"]),
+                limits=PhotographOptions(**found["limits"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{self._record} can't be used: {error!r}; another version of d2sfm made it") from error
+
+    def features(self, number: int) -> Path:
+        """The file of the features of a block."""
+        return self.path / f"features-{number:04}.h5"
+
+    @property
+    def database(self) -> Path:
+        """The database of the photographs without their features."""
+        return self.path / "photographs.db"
+
+    def pairs(self, number: int) -> Path:
+        """The file of a block of pairs."""
+        return self.path / f"pairs-{number:04}.txt"
+
+    @property
+    def pair_record(self) -> Path:
+        """How the pairs were chosen; there once all their blocks are."""
+        return self.path / "pairs.json"
+
+    @property
+    def matching_record(self) -> Path:
+        """With which options they are matched."""
+        return self.path / "matching.json"
+
+    def matches(self, number: int) -> Path:
+        """The file of the matches and geometries of a block of pairs."""
+        return self.path / f"matches-{number:04}.db"
+
+    @property
+    def _record(self) -> Path:
+        return self.path / "shards.json"
+
+    def _images(self, found: Mapping[str, Any]) -> Path:
+        """The folder of the photographs: as it lies to this one where it is there, as of a mount elsewhere."""
+        beside = Path(os.path.normpath(self.path.resolve() / found["images_beside"]))
+        return beside if any((beside / name).exists() for name in found["names"][:1]) else Path(found["images"])
+
+    def _require_same(self, photographs: Photographs) -> None:
+        there, way_out = self.photographs, "use the same ones, or another folder"
+        if there.names != photographs.names:
+            others = sorted(set(there.names) ^ set(photographs.names))
+            raise RuntimeError(
+                f"{self.path} was begun with {len(there.names)} photographs, found {len(photographs.names)}; not in "
+                f"both: {first_of(others, 'photograph')}: {way_out}"
+            )
+        if clash(there.fingerprint, photographs.fingerprint):
+            raise RuntimeError(
+                f"{self.path} was begun with {difference(there.fingerprint, photographs.fingerprint)}, asked for is "
+                f"{difference(photographs.fingerprint, there.fingerprint)}: {way_out}"
+            )
+        before, now = _settings(there), _settings(photographs)
+        for name in before:
+            if before[name] != now[name]:
+                raise RuntimeError(
+                    f"{self.path} was begun with {name} {before[name]}, asked for is {now[name]}: {way_out}"
+                )
+
+
+def write_first(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record unless it is there already; of several processes at once, one does."""
+    if path.exists():
+        return
+    with part_of(path) as part:
+        part.write_text(json_text(record), encoding="ascii")
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links: of two that come at the same moment the later one stays
+            part.replace(path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record that ``write_first`` wrote. ValueError where it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="ascii"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: remove it and all that was made after it") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is damaged: remove it and all that was made after it")
+    return found
+
+
+def _settings(photographs: Photographs) -> dict[str, Any]:
+    """What decides features and cameras, as the record has it."""
+    extraction = {k: v for k, v in asdict(photographs.extraction).items() if k not in _OF_ONE_MACHINE}
+    settings = {
+        "fingerprint": photographs.fingerprint,
+        "extraction": extraction,
+        "descriptor_dtype": photographs.descriptor_dtype,
+        "cameras": asdict(photographs.cameras),
+        "masks": asdict(photographs.masks),
+        "limits": asdict(photographs.limits),
+    }
+    return json.loads(json_text(settings))

@@ -1,0 +1,78 @@
+"""Blocks of features into COLMAP's database: first the photographs with their cameras, then keypoints."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from d2sfm.database import FeatureStore
+from d2sfm.extraction.folder import import_folder, open_database
+from d2sfm.parts import scratch_folder
+from d2sfm.photographs.photograph import read_headers
+from d2sfm.progress import Bar
+from d2sfm.shards.feature_block import FeatureBlock, is_whole
+from d2sfm.shards.folder import ShardFolder
+from d2sfm.skipped import Skipped
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+def require_blocks(folder: ShardFolder) -> None:
+    """RuntimeError that says which blocks of features are missing, and what makes them."""
+    photographs = folder.photographs
+    missing = [
+        folder.features(number).name
+        for number in range(photographs.blocks)
+        if not is_whole(folder.features(number), photographs.block(number), photographs.fingerprint)
+    ]
+    if missing:
+        raise RuntimeError(
+            f"{folder.path} lacks {first_of(missing, 'block')} of {photographs.blocks}, or they are damaged: run "
+            f"d2sfm extract --shard I/N --output {folder.path} again, with the same options"
+        )
+
+
+def import_photographs_of(folder: ShardFolder, database: Path) -> Skipped:
+    """Cameras, images, rigs and GPS positions of all blocks into a database, as ``d2sfm extract`` imports a folder.
+
+    COLMAP reads blank copies, so the photographs themselves are not needed. Returns what is left out, by name.
+    """
+    photographs, skipped, names = folder.photographs, Skipped(), []
+    open_database(database, photographs.cameras)
+    with scratch_folder() as scratch:
+        for block in _blocks(folder):
+            skipped.update(block.skipped)
+            for name in block.names():
+                names.append(name)
+                copy = scratch / PurePosixPath(name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(block.blank_copy(name))
+        found = read_headers(scratch, sorted(names), skipped)
+        import_folder(database, scratch, found, photographs.cameras, skipped)
+    with FeatureStore(database) as store:
+        store.notes.note_images_folder(photographs.images)
+    return skipped
+
+
+def write_features_of(folder: ShardFolder, database: Path, *, descriptors: bool = True, progress: bool = False) -> int:
+    """Features of all blocks to the images that a database has of them; those that are there stay.
+
+    descriptors: whether these are written, too. Returns the number of photographs with features.
+    """
+    with FeatureStore(database) as store:
+        images, there = store.images(), store.extracted().keys() if descriptors else store.written()
+        with Bar(total=len(images), desc="assemble features", unit="image", disable=not progress) as bar:
+            for block in _blocks(folder):
+                for name in block.names():
+                    if name in images and name not in there:
+                        features = block.read(name, (images[name].width, images[name].height))
+                        store.write(name, features, block.fingerprint(name), descriptors=descriptors)
+                    bar.update(name in images)
+    return len(images)
+
+
+def _blocks(folder: ShardFolder) -> Iterator[FeatureBlock]:
+    """Each open while it is looked at."""
+    for number in range(folder.photographs.blocks):
+        with FeatureBlock(folder.features(number)) as block:
+            yield block
