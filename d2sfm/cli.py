@@ -11,6 +11,7 @@ import sys
 
 from d2sfm import __version__
 from d2sfm.commands import (
+    assemble,
     bridge,
     demo,
     evaluate,
@@ -40,7 +41,7 @@ from d2sfm.parser import Parser, UsageError
 
 STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
 AFTERWARDS = (report_page, show, georeference, undistort, localize, evaluate)
-COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, remove, train, demo)
+COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, assemble, remove, train, demo)
 
 logger = logging.getLogger("d2sfm")
 

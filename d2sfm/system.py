@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,11 +12,29 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 PIECE_BYTES = 1 << 20
+NETWORK_FILE_SYSTEMS = {"nfs", "cifs", "smb", "smbfs", "sshfs", "lustre", "beegfs", "gpfs", "ceph", "glusterfs", "afs"}
 
 
 def processors() -> int:
     """Number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def network_file_system(path: Path) -> str | None:
+    """The kind of the file system that a path is on, where that is one of a network; None elsewhere, or unknown."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:  # no Linux
+        return None
+    found, mounts = path.resolve(), [(_unescaped(point), kind) for _, point, kind, *_ in map(str.split, lines)]
+    holding = [mount for mount in mounts if found.is_relative_to(mount[0])]
+    _, kind = max(holding, key=lambda mount: len(mount[0]), default=("", ""))
+    return kind if kind.removeprefix("fuse.").rstrip("0123456789") in NETWORK_FILE_SYSTEMS else None
+
+
+def _unescaped(point: str) -> str:
+    """A path of /proc/mounts, where white space is written in octal."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point)
 
 
 def has_display() -> bool:

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from d2sfm import system
-from d2sfm.system import processors, reserve
+from d2sfm.system import network_file_system, processors, reserve
 
 # Other packages are loaded before: they have ways of their own on each system. Python's filelock, too.
 WITHOUT_POSIX = """
@@ -100,3 +101,22 @@ def test_reserved_room_is_on_the_disk(tmp_path, monkeypatch, size):
             reserve(file, size)
         assert (tmp_path / "file").read_bytes() == bytes(size)
         assert (tmp_path / "file").stat().st_blocks > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/a/db.db", None),
+        ("/shared/db.db", "nfs4"),
+        ("/shared/local/db.db", None),
+        ("/my disk/db.db", "cifs"),
+        ("/far/db.db", "fuse.sshfs"),
+    ],
+)
+def test_network_folders_are_known(monkeypatch, path, kind):
+    mounts = (
+        "/dev/sda / ext4 rw 0 0\nhost:/x /shared nfs4 rw 0 0\n/dev/sdb /shared/local xfs rw 0 0\n"
+        "//host/x /my\\040disk cifs rw 0 0\nme@host: /far fuse.sshfs rw 0 0\n"
+    )
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: mounts)
+    assert network_file_system(Path(path)) == kind

@@ -111,7 +111,8 @@ def _extract_shard(arguments: argparse.Namespace, common: dict, of_database: dic
         "--database": arguments.database != DATABASE,
     }
     if found := [flag for flag, is_given in unused.items() if is_given]:
-        raise ValueError(f"{found[0]} does not go with --shard (d2sfm assemble makes the database)")
+        verb = "do" if " and " in found[0] else "does"
+        raise ValueError(f"{found[0]} {verb} not go with --shard (d2sfm assemble makes the database)")
     from d2sfm.shards.features import extract_shard
 
     given = common | of_database

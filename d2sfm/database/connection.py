@@ -131,12 +131,14 @@ class Connection(Closing):
                 piece = blob.read(PIECE_BYTES)
                 flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
 
-    def attach(self, path: Path, schema: str) -> None:
+    def attach(self, path: Path, schema: str, *, is_constant: bool = False) -> None:
         """Let statements name the tables of another database, which is there, as ``schema.table``.
 
-        The caller keeps the rest of this process away from it (``sole_use``).
+        The caller keeps the rest of this process away from it (``sole_use``). is_constant: nobody writes to it, so it
+        is read without locks, which network folders may lack.
         """
-        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?mode=rw",))
+        mode = "mode=ro&immutable=1" if is_constant else "mode=rw"
+        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?{mode}",))
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:

@@ -26,6 +26,7 @@ class Note(StrEnum):
     REFINING_ANEW = "refining_anew"  # the options of a run of refine --overwrite that is not through, as JSON
     FOREIGN = "foreign"  # what imported keypoints without descriptors of D2-Net are, in words
     BRIDGE = "bridge"  # in the layer of a bridged database: what tells the run that was through from others
+    ASSEMBLING = "assembling"  # in a database that is in the making: of which folder of shards
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
 
 

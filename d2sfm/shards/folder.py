@@ -118,6 +118,11 @@ class ShardFolder:
         return self.path / "pairs.json"
 
     @property
+    def pair_blocks(self) -> int:
+        """How many blocks of pairs there are; 0 where pairs were not chosen yet."""
+        return read_record(self.pair_record)["blocks"] if self.pair_record.exists() else 0
+
+    @property
     def matching_record(self) -> Path:
         """With which options they are matched."""
         return self.path / "matching.json"

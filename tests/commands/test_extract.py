@@ -156,3 +156,30 @@ def test_stretch(photographs, tmp_path, stretch, expected):
     assert code == 0
     assert settings.get("stretch") == expected
     assert features.grey_range == (None if stretch == "none" else (10, 50))
+
+
+@pytest.mark.slow
+def test_a_share_goes_to_the_folder_of_all(photographs, tmp_path, capsys):
+    given = ["extract", "--images", str(photographs), "--output", str(tmp_path / "shards"), "--max-edge", "48"]
+    assert main([*given, "--shard", "1/1"]) == 0
+    assert "extract: 1 photographs" in capsys.readouterr().out
+    assert main(["assemble", str(tmp_path / "shards"), "--database", str(tmp_path / "db.db"), "--descriptors"]) == 0
+    assert "assemble: 1 images, no pairs in " in capsys.readouterr().out
+    with FeatureStore(tmp_path / "db.db") as store:
+        assert store.read("a.png").input_size == (48, 35)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--shard", "1/2"], "--shard I/N and --output DIR go together"),
+        (["--output", "shards"], "--shard I/N and --output DIR go together"),
+        (["--shard", "1/2", "--output", "shards", "--overwrite"], "--overwrite does not go with --shard"),
+        (["--shard", "1/2", "--output", "shards", "--cache", "maps"], "--cache does not go with --shard"),
+        (["--shard", "1/2", "--output", "shards", "--output-type", "npz"], "--output-type and --output-extension do"),
+        (["--shard", "1/2", "--output", "shards", "--database", "a.db"], "--database does not go with --shard"),
+    ],
+)
+def test_what_does_not_go_with_a_share_is_refused(photographs, capsys, given, told):
+    assert main(["extract", "--images", str(photographs), *given]) == 2
+    assert told in capsys.readouterr().err

@@ -74,3 +74,9 @@ def done_pairs(store, verified):
     numbers = store.done_pairs(verified)
     assert (np.diff(numbers) > 0).all()
     return set(map(tuple, image_pairs(numbers).tolist()))
+
+
+def dump(database: Path) -> str:
+    """All that a database holds, to the bit, in the order of its rows."""
+    with closing(sqlite3.connect(database)) as connection:
+        return "\n".join(connection.iterdump())

@@ -1,0 +1,113 @@
+"""One database of all blocks, written by one process.
+
+d2sfm assemble shards --database db.db
+"""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from d2sfm.database import FeatureStore, MatchStore, Note, exclusive
+from d2sfm.database.file import copy_whole, put_in_place
+from d2sfm.database.pair_blocks import add_pair_rows
+from d2sfm.parts import SQLITE_SUFFIXES
+from d2sfm.progress import Bar
+from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.import_blocks import import_photographs_of, require_blocks, write_features_of
+from d2sfm.system import network_file_system
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssemblySummary:
+    """What was assembled."""
+
+    database: Path
+    images: int
+    pairs: int
+    verified: int  # pairs with a two-view geometry
+    seconds: float
+
+    def __str__(self) -> str:
+        of_pairs = f", {self.pairs} pairs, {self.verified} of them verified" if self.pairs else ", no pairs"
+        return f"assemble: {self.images} images{of_pairs} in {self.database} in {self.seconds:.1f} s"
+
+
+def assemble(shards: Path, database: Path, *, descriptors: bool = False, progress: bool = False) -> AssemblySummary:
+    """Write a new database of the photographs, features and pairs in a folder of shards, as one process makes it.
+
+    descriptors: whether these are written, too, which ``match`` and ``refine`` read, and mapping does not. A folder
+    without pairs gives a database without pairs. Blocks are read one after the other, and a stopped run goes on.
+
+    Raises FileNotFoundError where there is no such folder, RuntimeError where blocks are missing or damaged, or the
+    database is there already.
+    """
+    started, folder, database = time.perf_counter(), ShardFolder(shards), Path(database)
+    if database.exists() and database.stat().st_size:
+        raise RuntimeError(f"{database} exists already: give the assembled database another name")
+    with exclusive(database):
+        _require_whole(folder)
+        if (kind := network_file_system(database)) is not None:
+            logger.warning(
+                "%s is on a network folder (%s), where SQLite is slow and may lose what it writes: give --database on "
+                "a local disk, and copy it afterwards",
+                database,
+                kind,
+            )
+        part = _begun(folder, database, descriptors)
+        write_features_of(folder, part, descriptors=descriptors, progress=progress)
+        pairs, verified = _add_pairs(folder, part, progress)
+        with FeatureStore(part) as store:
+            images = len(store.images())
+            store.notes.remove(Note.ASSEMBLING)
+        put_in_place(part, database)
+    seconds = time.perf_counter() - started
+    return AssemblySummary(database=database, images=images, pairs=pairs, verified=verified, seconds=seconds)
+
+
+def _require_whole(folder: ShardFolder) -> None:
+    require_blocks(folder)
+    missing = [path.name for number in range(folder.pair_blocks) if not (path := folder.matches(number)).is_file()]
+    if missing:
+        raise RuntimeError(
+            f"{folder.path} lacks {first_of(missing, 'block')} of {folder.pair_blocks} with matches: run "
+            f"d2sfm match --shard J/M {folder.path} again, with the same options"
+        )
+
+
+def _begun(folder: ShardFolder, database: Path, descriptors: bool) -> Path:
+    """The database in the making, with its photographs: that of a stopped run of the same folder, or a new one."""
+    part = database.with_name(f".{database.name}.unfinished")
+    told = json.dumps([str(folder.path.resolve()), descriptors, folder.photographs.fingerprint])
+    if part.exists():
+        with FeatureStore(part) as store:
+            if store.notes.read(Note.ASSEMBLING) == told:
+                logger.info("a stopped run goes on")
+                return part
+    for suffix in SQLITE_SUFFIXES:
+        Path(f"{part}{suffix}").unlink(missing_ok=True)
+    if folder.database.exists():
+        copy_whole(folder.database, part, database)
+    else:
+        import_photographs_of(folder, part)
+    with FeatureStore(part) as store:
+        store.notes.note_images_folder(folder.photographs.images)
+        store.notes.write(Note.ASSEMBLING, told)
+    return part
+
+
+def _add_pairs(folder: ShardFolder, part: Path, progress: bool) -> tuple[int, int]:
+    """Rows of all pairs, with a note of how they were made. Returns how many there are, and how many are verified."""
+    if not folder.pair_blocks:
+        return 0, 0
+    for number in Bar(range(folder.pair_blocks), desc="assemble pairs", unit="block", disable=not progress):
+        add_pair_rows(part, folder.matches(number))
+    with FeatureStore(part) as store:
+        store.notes.note_match_settings(read_record(folder.matching_record))
+    with MatchStore(part) as store:
+        counts = store.pair_counts()
+    return len(counts), int((counts["inliers"] > 0).sum())

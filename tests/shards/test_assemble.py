@@ -1,0 +1,128 @@
+"""One database of blocks: whole or not there, equal to that of one process, and a stopped run goes on."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from support.database_contents import dump
+from support.photograph_folder import SMALL, write_overlapping
+
+from d2sfm.database.pair_rows import COLUMNS
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.matching.match import match_database
+from d2sfm.options import VerificationOptions
+from d2sfm.shards import assemble as assembling
+from d2sfm.shards.assemble import assemble
+from d2sfm.shards.features import extract_shard
+from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.share import Share
+
+pytestmark = pytest.mark.usefixtures("narrow_network")
+
+
+@pytest.fixture
+def overlapping(tmp_path):
+    return write_overlapping(tmp_path / "overlapping")
+
+
+@pytest.fixture
+def one(tmp_path, overlapping):
+    extract_to_database(tmp_path / "one.db", overlapping, options=SMALL)
+    match_database(tmp_path / "one.db", verification=VerificationOptions())
+    return tmp_path / "one.db"
+
+
+@pytest.fixture
+def shards(tmp_path, overlapping, one):
+    """Shards of which the pairs were taken out of the database of one process, two in one block and one in the next."""
+    extract_shard(tmp_path / "shards", overlapping, Share(1, 1), options=SMALL)
+    folder = ShardFolder(tmp_path / "shards")
+    with closing(sqlite3.connect(one)) as connection:
+        [(settings,)] = connection.execute("SELECT value FROM d2sfm_settings WHERE key = 'match'")
+        ids = [pair_id for (pair_id,) in connection.execute("SELECT pair_id FROM matches ORDER BY 1")]
+        assert len(ids) == 3
+        for number, some in enumerate((ids[:2], ids[2:])):
+            connection.execute("ATTACH DATABASE ? AS block", (str(folder.matches(number)),))
+            for table, names in COLUMNS.items():
+                marks = ", ".join(map(str, some))
+                sql = f"SELECT {', '.join(names)} FROM main.{table} WHERE pair_id IN ({marks})"
+                connection.execute(f"CREATE TABLE block.{table} AS {sql}")
+            connection.commit()
+            connection.execute("DETACH DATABASE block")
+    folder.matching_record.write_text(settings)
+    folder.pair_record.write_text(json.dumps({"blocks": 2}))
+    return folder
+
+
+def as_one(path):
+    """Without what the rest of the writing decides: the order of tables, pages and freed rows."""
+    return sorted(dump(path).split("\n"))
+
+
+def test_the_database_is_that_of_one_process(tmp_path, shards, one):
+    summary = assemble(shards.path, tmp_path / "db.db", descriptors=True)
+    assert (summary.images, summary.pairs) == (3, 3)
+    assert as_one(tmp_path / "db.db") == as_one(one)
+    assert str(summary).startswith(f"assemble: 3 images, 3 pairs, {summary.verified} of them verified in ")
+
+
+@pytest.mark.slow
+def test_features_alone_are_assembled_before_pairs_are_chosen(tmp_path, overlapping):
+    extract_shard(tmp_path / "shards", overlapping, Share(1, 1), options=SMALL)
+    assert assemble(tmp_path / "shards", tmp_path / "db.db", descriptors=True).pairs == 0
+    extract_to_database(tmp_path / "one.db", overlapping, options=SMALL)
+    assert as_one(tmp_path / "db.db") == as_one(tmp_path / "one.db")
+
+
+def stop(*_, **__):
+    raise InterruptedError
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", ["write_features_of", "add_pair_rows", "put_in_place"])
+def test_a_stopped_run_leaves_no_database_and_goes_on(tmp_path, shards, one, monkeypatch, broken):
+    with monkeypatch.context() as patch:
+        patch.setattr(assembling, broken, stop)
+        with pytest.raises(InterruptedError):
+            assemble(shards.path, tmp_path / "db.db", descriptors=True)
+    assert not (tmp_path / "db.db").exists()
+    assemble(shards.path, tmp_path / "db.db", descriptors=True)
+    assert as_one(tmp_path / "db.db") == as_one(one)
+    assert not (tmp_path / ".db.db.unfinished").exists()
+
+
+@pytest.mark.slow
+def test_what_a_run_with_other_options_left_is_not_gone_on_with(tmp_path, shards, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(assembling, "put_in_place", stop)
+        with pytest.raises(InterruptedError):
+            assemble(shards.path, tmp_path / "db.db", descriptors=True)
+    assemble(shards.path, tmp_path / "db.db")
+    assert 'INSERT INTO "descriptors"' not in dump(tmp_path / "db.db")
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_named(tmp_path, shards):
+    shards.matches(1).unlink()
+    with pytest.raises(RuntimeError, match=r"lacks 1 block \(matches-0001.db\) of 2 with matches: run d2sfm match"):
+        assemble(shards.path, tmp_path / "db.db")
+    shards.features(0).unlink()
+    with pytest.raises(RuntimeError, match=r"lacks 1 block \(features-0000.h5\) of 2, or they are damaged"):
+        assemble(shards.path, tmp_path / "db.db")
+    assert not (tmp_path / "db.db").exists()
+
+
+@pytest.mark.slow
+def test_a_database_that_is_there_stays(tmp_path, shards, one):
+    before = one.read_bytes()
+    with pytest.raises(RuntimeError, match="exists already"):
+        assemble(shards.path, one)
+    assert one.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_network_folder_is_told(tmp_path, shards, monkeypatch, caplog):
+    monkeypatch.setattr(assembling, "network_file_system", lambda path: "nfs4")
+    assemble(shards.path, tmp_path / "db.db")
+    assert "is on a network folder (nfs4), where SQLite is slow" in caplog.text

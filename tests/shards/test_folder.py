@@ -1,0 +1,84 @@
+"""The record of a folder of shards: the first process writes it, the others compare."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, MaskOptions, PhotographOptions
+from d2sfm.shards.folder import Photographs, ShardFolder, read_record, write_first
+
+MADE = Photographs(
+    images=Path("photographs"),
+    names=("a.jpg", "b.jpg", "sub/ä 1.jpg"),
+    fingerprint='{"max_edge": 96}',
+    extraction=ExtractionOptions(max_edge=96),
+    descriptor_dtype=DescriptorDtype.FLOAT16,
+    cameras=CameraOptions(camera_mode="single"),
+    masks=MaskOptions(camera_mask=Path("mask.png")),
+    limits=PhotographOptions(),
+)
+
+
+def test_the_record_is_read_as_it_was_made(tmp_path):
+    made = replace(MADE, images=tmp_path / "photographs")
+    ShardFolder.begin(tmp_path / "shards", made)
+    assert ShardFolder(tmp_path / "shards").photographs == made
+
+
+def test_blocks_are_runs_of_names():
+    assert MADE.blocks == 2
+    assert [MADE.block(number) for number in range(2)] == [("a.jpg", "b.jpg"), ("sub/ä 1.jpg",)]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"names": ("a.jpg", "c.jpg")}, r"begun with 3 photographs, found 2; not in both: 3 photographs \(b.jpg the"),
+        ({"fingerprint": '{"max_edge": 64}'}, "begun with max_edge 96, asked for is max_edge 64"),
+        ({"cameras": CameraOptions()}, "begun with cameras"),
+        ({"descriptor_dtype": DescriptorDtype.FLOAT32}, "begun with descriptor_dtype float16, asked for is float32"),
+        ({"masks": MaskOptions()}, "begun with masks"),
+        ({"extraction": ExtractionOptions(max_edge=96, stretch="image")}, "begun with extraction"),
+    ],
+)
+def test_another_beginning_is_refused(tmp_path, change, told):
+    ShardFolder.begin(tmp_path, MADE)
+    with pytest.raises(RuntimeError, match=told):
+        ShardFolder.begin(tmp_path, replace(MADE, **change))
+    assert ShardFolder(tmp_path).photographs.names == MADE.names
+
+
+def test_options_of_one_machine_do_not_count(tmp_path):
+    ShardFolder.begin(tmp_path, MADE)
+    elsewhere = replace(MADE.extraction, device="cpu", tile_size=32, memory_limit=1.0)
+    ShardFolder.begin(tmp_path, replace(MADE, extraction=elsewhere))
+
+
+def test_of_many_processes_that_begin_at_once_one_decides(tmp_path):
+    file = tmp_path / "record.json"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write_first(file, {"number": number}), range(32)))
+    first = read_record(file)
+    write_first(file, {"number": -1})
+    assert read_record(file) == first
+    assert os.listdir(tmp_path) == ["record.json"]
+
+
+def test_photographs_are_found_where_both_folders_were_moved_to(tmp_path):
+    (tmp_path / "here" / "photographs").mkdir(parents=True)
+    (tmp_path / "here" / "photographs" / "a.jpg").touch()
+    ShardFolder.begin(tmp_path / "here" / "shards", replace(MADE, images=tmp_path / "here" / "photographs"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert ShardFolder(tmp_path / "there" / "shards").photographs.images == tmp_path / "there" / "photographs"
+
+
+def test_a_folder_without_a_record_and_a_damaged_one_are_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a folder of shards: d2sfm extract --shard 1/N"):
+        ShardFolder(tmp_path)
+    for text in ("{", "[]", '{"names": []}'):
+        (tmp_path / "shards.json").write_text(text)
+        with pytest.raises(ValueError, match=r"shards\.json (is damaged|can't be used)"):
+            _ = ShardFolder(tmp_path).photographs
