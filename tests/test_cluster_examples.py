@@ -18,13 +18,24 @@ STAGES = (  # arguments without folders, whether in shares
     ("pairs", False),
     ("match", True),
     ("assemble --descriptors", False),
-    *(("refine", True), ("refine", False)) * 3,
+    ("refine", False),
+    *(("refine", True), ("refine", False)) * 2,  # of a refinement that has two stages
     ("reconstruct --no-refine", False),
 )
-# What stands for the program: it notes its arguments, and fails where it is told to.
+# What stands for the program: it notes its arguments, makes the files that the scripts look for, leaves photographs
+# out, and fails where it is told to.
 PROGRAM = """#!/bin/sh
 echo "$*" >>"$CALLS"
-case "$*" in "${FAILS:-none}"*) exit 1 ;; esac
+case "$*" in
+    "${FAILS:-none}"*) exit 2 ;;
+    extract*) exit 1 ;;
+    assemble*) database=${*#*--database } && touch "${database%% *}" ;;
+    *--shard*) ;;
+    refine*)
+        parts=${*#*--parts } && mkdir -p "$parts" && echo >>"$parts/gathered" && touch "$parts/plan.npz"
+        [ "$(wc -l <"$parts/gathered")" -lt 3 ] || rm "$parts/gathered" "$parts/plan.npz"
+        ;;
+esac
 """
 # As sbatch: a job runs at once, and those behind a failed one don't.
 SBATCH = """#!/bin/sh
@@ -83,6 +94,8 @@ def programs(tmp_path, monkeypatch):
     for name, value in (calls | {"PYTHON": sys.executable, "POD": str(tmp_path / "pod.py")}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("EXTRACT", "--max-edge 320")
+    monkeypatch.setenv("DATA", str(tmp_path))  # with the folder ``work``
+    (tmp_path / "work").mkdir()
     return tmp_path / "calls"
 
 
@@ -124,17 +137,20 @@ def test_the_commands_come_in_their_order(programs, tmp_path, script):
     assert len(text.splitlines()) == sum(SHARES if is_shared else 1 for _, is_shared in STAGES)
     if script != "kubernetes.sh":
         assert text.count(f"--images the photographs --output {tmp_path / 'work/shards'}") == SHARES
-        assert (tmp_path / "work").is_dir()
 
 
+@pytest.mark.slow
 @each_script
 def test_nothing_follows_a_failure_and_a_second_run_goes_on(programs, tmp_path, script):
-    ran = run(script, tmp_path, FAILS="match --shard 2/3")
+    ran = run(script, tmp_path / "work", FAILS="match --shard 2/3")
     assert (ran.returncode == 0) == (script == "slurm.sh")  # which has only submitted
     assert [stage for stage, _ in stages_of(programs)] == ["extract --max-edge 320", "pairs", "match"]
     programs.unlink()
-    assert run(script, tmp_path).returncode == 0
+    assert run(script, tmp_path / "work").returncode == 0
     assert stages_of(programs) == STAGES
+    programs.unlink()
+    assert run(script, tmp_path / "work").returncode == 0  # the database is there
+    assert stages_of(programs) == tuple(stage for stage in STAGES if "assemble" not in stage[0])
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -164,7 +180,7 @@ def test_kubectl_reads_the_job():
 def test_slurm_would_take_the_jobs(tmp_path):
     if subprocess.run(["sinfo"], capture_output=True, timeout=60).returncode:
         pytest.skip("no SLURM controller answers")
-    command = ["sbatch", "--test-only", "--array=1-3", FOLDER / "slurm.sh", "--job", "3", "extract"]
+    command = ["sbatch", "--test-only", "--array=1-3", FOLDER / "slurm.sh", "--job", "3", "", "extract"]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert ran.returncode == 0, ran.stderr
 

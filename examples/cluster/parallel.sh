@@ -17,23 +17,29 @@ export OMP_NUM_THREADS
 mkdir -p "$work"
 shards=$work/shards database=$work/database.db parts=$work/parts
 
-spread() { # COMMAND ARGUMENT...: all shares of a command; those that run when one fails are completed
+# Exit code 1 says that some photographs or pairs are left out, each named: the others go on.
+alone() { # COMMAND ARGUMENT...
+    d2sfm "$@" || [ $? -eq 1 ]
+}
+spread() { # COMMAND ARGUMENT...: all shares of it; those that run when one fails are completed
     command=$1
     shift
+    # shellcheck disable=SC2016
     seq "$shares" | parallel -q --env OMP_NUM_THREADS --jobs "$jobs" --halt soon,fail=1 \
-        d2sfm "$command" --shard "{}/$shares" "$@"
+        sh -c 'd2sfm "$@" || [ $? -eq 1 ]' d2sfm "$command" --shard "{}/$shares" "$@"
 }
 
 # Words of the options are split on purpose.
 # shellcheck disable=SC2086
 {
     spread extract --images "$photos" --output "$shards" ${EXTRACT:-}
-    d2sfm pairs "$shards" ${PAIRS:-}
+    alone pairs "$shards" ${PAIRS:-}
     spread match "$shards" ${MATCH:-}
-    d2sfm assemble "$shards" --database "$database" --descriptors
-    for _ in features grey-values continued-tracks; do
+    [ -e "$database" ] || alone assemble "$shards" --database "$database" --descriptors
+    alone refine --database "$database" --parts "$parts" ${REFINE:-}
+    while [ -e "$parts/plan.npz" ]; do # until all stages are through
         spread refine --database "$database" --parts "$parts" ${REFINE:-}
-        d2sfm refine --database "$database" --parts "$parts" ${REFINE:-}
+        alone refine --database "$database" --parts "$parts" ${REFINE:-}
     done
     d2sfm reconstruct --database "$database" --output "$work/sparse" --no-refine ${RECONSTRUCT:-}
 }
