@@ -9,8 +9,9 @@ for each has seconds of the clock and of the processor; resident memory in MB, t
 altogether (from Linux); its rate in the first and the last third of the work, a second of processor time (of
 ``assemble`` in MB that it writes of features, and then of pairs); and GB read and written by its calls, with those that
 are reckoned: descriptors of 1 KB and keypoints of 16 bytes a feature, of ``match`` once for each block of pairs that
-has the image, and 10 kB a pair of matches and geometry. A folder that is there is used again: what is done of it is
-passed over, and not measured.
+has the image, and 10 kB a pair of matches and geometry. What ``match`` writes to its scratch database on the local disk
+and reads of it counts, and is not reckoned. A folder that is there is used again: what is done of it is passed over,
+and not measured.
 """
 
 import argparse
