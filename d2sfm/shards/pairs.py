@@ -34,9 +34,10 @@ from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
 
-# Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine.
-MOST_PAIRS, MOST_BYTES = 1000, 768 << 20
-FEWEST_IMAGES = 16  # of a block, however large their features are
+# Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
+# pairs, blocks for many processes, each with so much to do that its beginning does not count.
+MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 100, 32
+MOST_BYTES, FEWEST_IMAGES = 768 << 20, 16
 
 
 @dataclass(kw_only=True)
@@ -78,7 +79,8 @@ def choose_pairs(
             return _summary(there, skipped, already_there=True)
         pairs = select_pairs(images, options, partial(_describe, folder, progress))
         names = images.image_names()
-    blocks = pair_blocks(pairs, MOST_PAIRS, most_images(folder, len(names)))
+    most_pairs = min(MOST_PAIRS, max(FEWEST_PAIRS, -(-len(pairs) // BLOCKS)))
+    blocks = pair_blocks(pairs, most_pairs, _most_images(folder, len(names)))
     named = [[(names[a], names[b]) for a, b in block.tolist()] for block in blocks]
     record = {
         "blocks": len(blocks),
@@ -126,7 +128,7 @@ def make_database(folder: ShardFolder) -> Skipped:
     return skipped
 
 
-def most_images(folder: ShardFolder, images: int) -> int:
+def _most_images(folder: ShardFolder, images: int) -> int:
     """How many images a block of pairs may have, by the size of their features."""
     stored = sum(folder.features(number).stat().st_size for number in range(folder.photographs.blocks))
     return max(FEWEST_IMAGES, int(MOST_BYTES * images / max(stored, 1)))
