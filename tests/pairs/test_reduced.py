@@ -52,8 +52,6 @@ def test_many_images_are_compared_by_it(descriptors, reduced, monkeypatch):
     expected = retrieval(ids, descriptors, 5)
     monkeypatch.setattr(by_looks, "MANY_IMAGES", COUNT)
     monkeypatch.setattr(reduced, "COMPONENTS", 8)  # so few that it shows
-    found = retrieval(ids, descriptors, 5)
-    assert 0.9 < len(found) / len(expected) < 1.1
-    assert not np.array_equal(found, expected)
+    assert not np.array_equal(retrieval(ids, descriptors, 5), expected)
     monkeypatch.setattr(by_looks, "find_spec", lambda name: None)
     assert np.array_equal(retrieval(ids, descriptors, 5), expected)
