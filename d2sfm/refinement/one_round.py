@@ -116,6 +116,7 @@ def read_stages(run: Run, new: frozenset[int] = frozenset()) -> tuple[Stages, fr
         cache=run.cache,
         progress=run.progress,
         standing=standing,
+        scratch=run.database.parent,
     )
     return stages, aligned & new if new else aligned
 

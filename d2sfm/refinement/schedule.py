@@ -134,6 +134,21 @@ class _Sweeps:
         return found
 
 
+def share_of_tracks(collection: Collection, tracks: Tracks, nodes: np.ndarray, of: int) -> np.ndarray:
+    """Which of so many shares each track belongs to, [T] from 0.
+
+    A track goes with the image of its reference. Shares are runs of the images in their order, so that few maps are
+    computed for two shares, with about as many of the nodes that are aligned in each.
+    """
+    image_of_track = collection.image_of_node[tracks.reference]
+    order = image_order(collection)
+    counts = np.bincount(image_of_track[tracks.of_node[nodes]], minlength=len(order))[order]
+    middle = 2 * np.cumsum(counts) - counts
+    share = np.empty(len(order), np.int64)
+    share[order] = np.minimum(middle * of // max(2 * len(nodes), 1), of - 1)
+    return share[image_of_track]
+
+
 def image_order(collection: Collection) -> np.ndarray:
     """All images, [I], such that those with many matches between them are near each other.
 
