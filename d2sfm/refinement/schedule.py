@@ -90,7 +90,7 @@ class _Sweeps:
         self._most = most_tracks
         self._first, self._image_of_node = collection.first_node, collection.image_of_node
         self._track_of = tracks.of_node
-        self._references = np.sort(tracks.reference)
+        self._references = np.sort(tracks.reference[tracks.of_node[tracks.reference] >= 0])
         self._by_track = observations[np.argsort(tracks.of_node[observations], kind="stable")]
         counts = np.bincount(tracks.of_node[observations], minlength=len(tracks.reference))
         self._begin = np.concatenate([[0], np.cumsum(counts)])

@@ -26,17 +26,29 @@ from d2sfm.refinement.tracks import Tracks
 Parts = Iterable[tuple[np.ndarray, np.ndarray]]  # nodes [P], and what a stage found of them [P, columns]
 
 
+FEATURES, GREY_VALUES, CONTINUATION = TITLES = "features", "grey values", "continuation"
+
+
 class Stage(NamedTuple):
     """One stage of the alignment: which nodes are asked for, and what aligns them."""
 
     name: str
-    title: str  # for people, and for names of files
+    title: str  # one of TITLES
     columns: int  # of what is found of a node: x, y in pixels of the input, and how sure that is
     collection: Collection
     tracks: Tracks
     asked: np.ndarray  # [M] nodes
-    labels: np.ndarray  # [M] int64 ascending, by which other processes know them, however many nodes these have
+    labels: np.ndarray  # [M] int64 ascending, which are the same of all tracks and of some, as nodes may not be
     begin: Callable[[np.ndarray, int], Adjustment | GreyAdjustment]  # for these nodes, with so many slots
+
+    def nodes_of(self, labels: np.ndarray) -> np.ndarray:
+        """The nodes that labels of this stage are of."""
+        return self.asked[np.searchsorted(self.labels, labels)]
+
+    def labels_of(self, nodes: np.ndarray) -> np.ndarray:
+        """The labels of nodes that are asked for."""
+        order = np.argsort(self.asked)
+        return self.labels[order[np.searchsorted(self.asked, nodes, sorter=order)]]
 
     def parts(self, done: Sequence[np.ndarray], progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Nodes [P] and what is found of them [P, columns], part by part, of those that are asked for and not done.
@@ -103,7 +115,7 @@ class Stages:
             maps = MapSource(self.collection, self.folder, self.options, self.cache)
             return Adjustment(self.collection, tracks, maps, slots, self.scratch)
 
-        return Stage("refine", "features", 2, self.collection, tracks, asked, asked, begin)
+        return Stage("refine", FEATURES, 2, self.collection, tracks, asked, asked, begin)
 
     def after_features(self, parts: Parts) -> np.ndarray:
         """Positions as of ``by_features``, from nodes and what was found of them."""
@@ -120,7 +132,7 @@ class Stages:
             warps = photograph_warps(self.collection, tracks)
             return GreyAdjustment(self.collection, tracks, start, warps, self._levels_of, *work, self.scratch)
 
-        return Stage("refine by grey values", "grey values", 3, self.collection, tracks, asked, asked, begin)
+        return Stage("refine by grey values", GREY_VALUES, 3, self.collection, tracks, asked, asked, begin)
 
     def after_grey_values(self, start: np.ndarray, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
         """Positions and how sure they are, as of ``by_grey_values``, from nodes and what was found of them."""
@@ -155,7 +167,7 @@ class Stages:
 
         labels = predicted.track * len(collection.images) + predicted.image
         work = extended.collection, extended.tracks, extended.new, labels
-        stage = Stage("continue tracks", "continuation", 3, *work, begin)
+        stage = Stage("continue tracks", CONTINUATION, 3, *work, begin)
         return Continuation(stage, extended, extended.old[exact])
 
     def _of(self, chosen: np.ndarray | None) -> tuple[Tracks, np.ndarray]:

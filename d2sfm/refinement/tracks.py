@@ -34,7 +34,7 @@ class Tracks(NamedTuple):
 
     def only(self, chosen: np.ndarray) -> "Tracks":
         """The chosen ones, [T] bool, by their numbers: nodes of the others are in none."""
-        is_chosen = (self.of_node >= 0) & chosen[self.of_node]
+        is_chosen = np.append(chosen, False)[self.of_node]
         return self._replace(of_node=np.where(is_chosen, self.of_node, -1))
 
 
