@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.parser import Parser
+from d2sfm.shards.share import Share
 from d2sfm.spelling import chosen, did_you_mean
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -96,6 +97,18 @@ def add_output(parser: argparse.ArgumentParser, default: str, text: str) -> None
     parser.add_argument(
         "--output", type=Path, default=Path(default), metavar="DIR", help=f"{text} (default: {default})"
     )
+
+
+def add_shard(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add --shard. text: what a process then does."""
+    parser.add_argument("--shard", type=_share, metavar="I/N", help=f"{text} (default: all in one process)")
+
+
+def _share(text: str) -> Share:
+    try:
+        return Share.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_multiscale(parser: argparse.ArgumentParser) -> None:
