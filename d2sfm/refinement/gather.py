@@ -8,9 +8,9 @@ import numpy as np
 from d2sfm.database import RefinementStore, exclusive
 from d2sfm.notebook import Displayed
 from d2sfm.options import MapCacheOptions, RefinementOptions
-from d2sfm.refinement.one_round import Run, read_stages
+from d2sfm.refinement.one_round import Alignment, Read, Run, read_stages
 from d2sfm.refinement.pieces import Piece, Pieces, remove_pieces
-from d2sfm.refinement.plan import remove_plan, write_plan
+from d2sfm.refinement.plan import read_plan, remove_plan, write_plan
 from d2sfm.refinement.refine import alignments, begin, finish
 from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.shares import next_stage
@@ -74,16 +74,39 @@ def gather_shares(
         verification = begin(run)
         folder.mkdir(parents=True, exist_ok=True)
         for alignment in alignments(run, verification, summary):
-            read = read_stages(run, alignment.new)
-            write_plan(folder, read.stages)
-            taken = _Taken(read.stages, folder)
-            if (left := taken.left(of)) is not None:
+            left, read = _look(run, alignment, folder, of)
+            if read is None:
                 return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
-            taken.save()
             finish(run, alignment, read, verification, summary)
         remove_plan(folder)
         remove_pieces(folder)
     return GatherSummary(**about, round=options.rounds, stage=None, missing=[], refinement=summary)
+
+
+def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple[dict, Read | None]:
+    """What is missing, as members of a GatherSummary; or else what ``finish`` is given, for which the database then has
+    all parts."""
+    planned = _planned(run, folder)
+    if planned is not None:
+        taken = _Taken(planned, folder)
+        if left := taken.left(of):
+            return left, None
+    read = read_stages(run, alignment.new)
+    if planned is None or planned.fingerprint != read.stages.fingerprint:
+        write_plan(folder, read.stages)
+        taken = _Taken(read.stages, folder)
+        if left := taken.left(of):
+            return left, None
+    taken.save()
+    return {}, read
+
+
+def _planned(run: Run, folder: Path) -> Stages | None:
+    """What tells what is missing without reading the database again; None where the plan is not of what it holds."""
+    try:
+        return read_plan(folder, run.images, run.options, run.cache, run.progress, of=run.database)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 class _Taken:
@@ -93,12 +116,12 @@ class _Taken:
         self._stages, self._pieces = stages, Pieces(folder, stages.fingerprint)
         self._found: list[tuple[Stage, Piece]] = []
 
-    def left(self, of: int | None) -> dict | None:
-        """Members of a GatherSummary that tell what is missing; None where nothing is."""
+    def left(self, of: int | None) -> dict:
+        """Members of a GatherSummary that tell what is missing; none where nothing is."""
         stage = next_stage(self._stages, self._take)
         missing = np.zeros(0, np.int64) if stage is None else np.setdiff1d(stage.labels, self._take(stage).labels)
         if not len(missing):
-            return None
+            return {}
         counts = [count for _, count in self._pieces.read(stage).keys() - {OF_DATABASE}]
         of, numbers = max(counts, default=None) if of is None else of, []
         if of is not None:
