@@ -78,8 +78,9 @@ def gather_shares(
             if read is None:
                 return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
             finish(run, alignment, read, verification, summary)
+            remove_pieces(folder)
         remove_plan(folder)
-        remove_pieces(folder)
+        remove_pieces(folder)  # also of a run that was stopped just before that
     return GatherSummary(**about, round=options.rounds, stage=None, missing=[], refinement=summary)
 
 

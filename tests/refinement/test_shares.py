@@ -203,9 +203,10 @@ def test_shares_go_on_where_one_process_was_stopped_and_the_other_way_round(proj
     assert is_as_in_one_process(project, refined)
 
 
-def test_each_round_takes_a_plan_of_its_own(project, refined):
+def test_each_round_takes_a_plan_of_its_own(project, refined, caplog):
     two = replace(OPTIONS, rounds=2)
     assert finish(project, options=two) == 2 * STAGES
+    assert "aligned anew" not in caplog.text
     refine_database(shutil.copytree(refined, project / "one") / "db.db", project / "photos", options=two)
     assert is_as_in_one_process(project, project / "one")
 
