@@ -103,7 +103,7 @@ def write_features(path: Path, images: int, features: int, distinct: int) -> Non
 
     distinct: images after which their features come again.
     """
-    stride = int(features * (1 - SHARED) / NEXT)
+    stride = points_between(features)
     camera = pycolmap.Camera(model="PINHOLE", width=SIZE_PX[0], height=SIZE_PX[1])
     camera.params, camera.has_prior_focal_length = [FOCAL_PX, FOCAL_PX, SIZE_PX[0] / 2, SIZE_PX[1] / 2], True
     with open_pycolmap(path) as colmap, pycolmap.DatabaseTransaction(colmap):
@@ -115,25 +115,35 @@ def write_features(path: Path, images: int, features: int, distinct: int) -> Non
     points = new_points(features, generator)
     with FeatureStore(path) as store:
         for image_id in order[:distinct].tolist():
-            descriptors, depth, across = points
-            along_m = 12 * (np.arange(features) / features - 0.5)
-            x = FOCAL_PX * along_m / depth.numpy() + SIZE_PX[0] / 2
-            keypoints = np.stack([x, across.numpy(), np.ones(features), np.zeros(features)], 1)
-            keypoints[:, :2] += 0.5 * torch.randn(features, 2, generator=generator).numpy()
-            noise = unit(torch.rand(features, 512, generator=generator) - 0.5)
-            record = Features(
-                keypoints=keypoints.astype(np.float32),
-                descriptors=unit(descriptors + 0.6 * noise).half().numpy(),
-                image_size=SIZE_PX,
-                input_size=SIZE_PX,
-                convention=Convention.COLMAP,
-                scales=(1.0,),
-            )
-            store.write(f"{image_id:06}.jpg", record, "benchmark")
+            store.write(f"{image_id:06}.jpg", features_of(points, generator), "benchmark")
             following = new_points(stride, generator)
             points = [torch.cat([old[stride:], new]) for old, new in zip(points, following, strict=True)]
 
     repeat(path, [(int(image_id), int(order[place % distinct])) for place, image_id in enumerate(order)][distinct:])
+
+
+def points_between(features: int) -> int:
+    """Points after which the next image on the way begins, of so many that an image sees."""
+    return int(features * (1 - SHARED) / NEXT)
+
+
+def features_of(points: list[torch.Tensor], generator: torch.Generator) -> Features:
+    """What an image has of the points that it sees, in their order along the way, as of ``new_points``."""
+    descriptors, depth, across = points
+    count = len(depth)
+    along_m = 12 * (np.arange(count) / count - 0.5)
+    x = FOCAL_PX * along_m / depth.numpy() + SIZE_PX[0] / 2
+    keypoints = np.stack([x, across.numpy(), np.ones(count), np.zeros(count)], 1)
+    keypoints[:, :2] += 0.5 * torch.randn(count, 2, generator=generator).numpy()
+    noise = unit(torch.rand(count, 512, generator=generator) - 0.5)
+    return Features(
+        keypoints=keypoints.astype(np.float32),
+        descriptors=unit(descriptors + 0.6 * noise).half().numpy(),
+        image_size=SIZE_PX,
+        input_size=SIZE_PX,
+        convention=Convention.COLMAP,
+        scales=(1.0,),
+    )
 
 
 def repeat(path: Path, images: list[tuple[int, int]]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import struct
+from collections.abc import Mapping
 
 import numpy as np
 import pycolmap
@@ -57,6 +58,39 @@ def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:
     """The matches of such a row, [M, 2] uint32."""
     matches = np.frombuffer(data or b"", "<u4").reshape(-1, 2)
     return np.array(matches[:, ::-1] if is_swapped else matches, order="C")
+
+
+def turned_rows(rows: Mapping[str, tuple]) -> dict[str, tuple]:
+    """The rows of a pair, by table, with its two images in each other's place. Without ``pair_id``, before and after.
+
+    Similarities of other matches are left out. Raises ValueError where a row is not whole.
+    """
+    turned = dict(rows)
+    matches = rows["matches"][-1] if "matches" in rows else None
+    if "matches" in rows:
+        turned["matches"] = (*rows["matches"][:2], *matches_row(0, read_matches(matches, False), True)[3:])
+    if SIMILARITIES in turned:
+        similarities = read_similarities(matches, *turned.pop(SIMILARITIES))
+        if similarities is not None:
+            turned[SIMILARITIES] = similarities_row(0, turned["matches"][-1], similarities)[1:]
+    if "two_view_geometries" in rows:
+        turned["two_view_geometries"] = _turned_geometry(*rows["two_view_geometries"])
+    return turned
+
+
+def _turned_geometry(
+    rows: int, cols: int, data: bytes | None, config: int, *model: bytes | None
+) -> tuple[int | bytes | None, ...]:
+    *matrices, quaternion, translation, camera1, camera2 = model
+    geometry = pycolmap.TwoViewGeometry(inlier_matches=read_matches(data, False))
+    for name, matrix in zip("FEH", matrices, strict=True):
+        setattr(geometry, name, None if matrix is None else np.frombuffer(matrix, "<f8").reshape(3, 3))
+    if quaternion is not None and translation is not None:
+        rotation = pycolmap.Rotation3d(np.roll(np.frombuffer(quaternion, "<f8"), -1))  # COLMAP's tables have w first
+        geometry.cam2_from_cam1 = pycolmap.Rigid3d(rotation, np.frombuffer(translation, "<f8"))
+    # The kind may be one of another version of COLMAP, and the cameras are taken as they are.
+    _, _, _, data, _, *turned = geometry_row(0, geometry, True)[:-2]
+    return rows, cols, data, config, *turned, camera2, camera1
 
 
 def _digest(matches: bytes, similarities: bytes) -> bytes:

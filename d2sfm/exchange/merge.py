@@ -17,6 +17,7 @@ from d2sfm.database.migration import bring_up_to_date, complete_frames
 from d2sfm.database.notes import Notes
 from d2sfm.exchange.merge_bridges import require_alike
 from d2sfm.exchange.merged_rows import append_rows
+from d2sfm.exchange.shared_images import require_same
 from d2sfm.features.fingerprints import clash, difference
 from d2sfm.matching.settings import note_matching_alike, note_refinement_alike
 from d2sfm.matching.unfinished import warn_of_unfinished
@@ -31,13 +32,16 @@ OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.IMAGES_B
 def merge_databases(sources: Sequence[Path], output: Path, images: Path | None = None) -> int:
     """Write all that some databases hold into a new one, and return how many images these are.
 
-    Ids count on from one database to the next. Cameras stay apart, also where they are equal; what is noted of
-    unfinished refinement and of pairs to be matched anew is left out, the latter with a warning. images: the folder of
-    all photographs (default: the one that the databases have noted).
+    Ids count on from one database to the next. Images of the same name are one, with the camera and features of the
+    first database that has it, and the pairs of all; of a pair that is in several, the rows of the first count, with a
+    warning where they differ. Other cameras stay apart, also where they are equal; what is noted of unfinished
+    refinement and of pairs to be matched anew is left out, the latter with a warning. images: the folder of all
+    photographs (default: the one that the databases have noted).
 
     The sources stay as they are. Raises FileNotFoundError where one, or the output's folder, is missing; RuntimeError
     where the output exists, a source is no database or in use, or they contradict each other: an image of the same
-    name, features of other settings, keypoints refined otherwise, another folder of photographs.
+    name with another camera or other features, features of other settings, keypoints refined otherwise, another folder
+    of photographs; where an image of several databases is in one that d2sfm has bridged.
     """
     sources, output = [Path(source) for source in sources], Path(output)
     if output.exists():
@@ -58,13 +62,17 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
         notes = _common_notes(contents, images)
         part = stack.enter_context(unfinished(output))
         _copy(sources[0], part, output)
-        for source in sources[1:]:
+        for number, source in enumerate(sources[1:], 1):
             with unfinished(output) as of_schema:
-                append_rows(part, _of_same_schema(source, part, of_schema, output), source)
+                different = append_rows(part, _of_same_schema(source, part, of_schema, output), source)
+            if different:
+                earlier = " or ".join(map(str, sources[:number]))
+                told = "%d pairs of %s are in %s, too, with different rows: those of %s were taken"
+                logger.warning(told, different, source, earlier, earlier)
         complete_frames(part)
         _replace_notes(part, notes)
         put_in_place(part, output)
-    return sum(len(content.names) for content in contents)
+    return len(set().union(*(content.names for content in contents)))
 
 
 class _Content:
@@ -83,6 +91,7 @@ class _Content:
         with BridgeStore(path) as store:
             if Note.IMAGES not in self.notes and (folder := store.noted(Note.IMAGES)) is not None:
                 self.notes[Note.IMAGES] = folder
+            self.is_bridged = store.is_bridged()
         with RefinementStore(path) as store:
             if not store.refined():  # features that are extracted again lose the originals, the note stays
                 self.notes.pop(Note.REFINEMENT, None)
@@ -94,12 +103,6 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
     notes = {content.path: content.notes for content in contents}
     note_refinement_alike(notes)
     note_matching_alike(notes)
-    seen: dict[str, Path] = {}
-    for content in contents:
-        if both := content.names & seen.keys():
-            where = f"{seen[min(both)]} and {content.path}"
-            raise RuntimeError(f"in several databases, as {where}: {first_of(sorted(both), 'name')}")
-        seen |= dict.fromkeys(content.names, content.path)
     featured = [content for content in contents if content.fingerprints or content.foreign]
     for first, content in combinations(featured, 2):
         if content.foreign != first.foreign:
@@ -116,7 +119,24 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
                 f"keypoints of {first.path} and of {content.path} are not refined alike: run d2sfm refine --restore on "
                 "both, and refine what they are merged into"
             )
+    _require_same_images(contents)
     return contents
+
+
+def _require_same_images(contents: Sequence[_Content]) -> None:
+    """Raise RuntimeError where images that several databases have are not the same, or can't be made one."""
+    for number, content in enumerate(contents):
+        left = set(content.names)  # an image is compared with the first database that has it
+        for first in contents[:number]:
+            if not (both := left & first.names):
+                continue
+            if bridged := next((each.path for each in (first, content) if each.is_bridged), None):
+                raise RuntimeError(
+                    f"{first_of(sorted(both), 'image')} in {first.path} and in {content.path}, and {bridged} is "
+                    "bridged: run d2sfm bridge --restore on it, and d2sfm bridge on what they are merged into"
+                )
+            require_same(first.path, content.path)
+            left -= both
 
 
 def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
@@ -124,7 +144,8 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
     common: dict[str, tuple[str, Path]] = {}
     if images is not None:
         images = Path(images)
-        missing = sorted(name for content in contents for name in content.names if not (images / name).is_file())
+        names = set().union(*(content.names for content in contents))
+        missing = sorted(name for name in names if not (images / name).is_file())
         if missing:
             raise RuntimeError(f"{images} lacks {first_of(missing, 'photograph')} of the databases")
         common[Note.IMAGES] = (str(images.resolve()), images)

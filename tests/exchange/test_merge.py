@@ -393,12 +393,6 @@ def test_a_note_of_keypoints_that_are_there_no_more(tmp_path, parts):
         assert store.notes.all() == {"images": str(tmp_path / "photographs"), "images_beside": "photographs"}
 
 
-def test_names_in_both(tmp_path, photographs, parts):
-    write_database(tmp_path / "d.db", photographs, ["c1.png", "sub/b 1.png"])
-    message = f"in several databases, as {parts[1]} and {tmp_path / 'd.db'}: 1 name (sub/b 1.png)"
-    refuse(tmp_path, [parts[1], tmp_path / "d.db"], message)
-
-
 def test_features_of_other_settings(tmp_path, photographs, parts):
     other = json.dumps({"extractor": "d2sfm", "max_edge": 96})
     write_database(tmp_path / "d.db", photographs, NAMES["b"], other)
