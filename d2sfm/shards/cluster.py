@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,10 +31,14 @@ logger = logging.getLogger(__name__)
 
 
 class Cluster:
-    """Workers that a client of Dask reaches. Made by ``cluster``."""
+    """Workers that a client of Dask reaches, from when they are first needed. Made by ``cluster``."""
 
-    def __init__(self, client: Any):
-        self._client = client
+    def __init__(self, connect: Callable[[], Any]):
+        self._connect = connect
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._connect()
 
     @property
     def workers(self) -> int:
@@ -86,12 +91,19 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
     with this process. Scheduler, workers and dashboard listen on 127.0.0.1 alone. How to reach another scheduler by
     TLS is told by Dask's own configuration.
 
-    Raises ValueError where Dask is missing, or the number is none, OSError where there is no such scheduler.
+    It begins when it is first asked for anything. Raises ValueError where Dask is missing, or the number is none, and
+    then OSError where there is no such scheduler.
     """
     if find_spec("distributed") is None:
         raise ValueError('--num-workers and --scheduler need Dask: pip install "d2sfm[cluster]"')
     if scheduler is None and (num_workers is None or num_workers < 1):
         raise ValueError(f"num_workers must be 1 or more, found {num_workers}")
+    with ExitStack() as stack:
+        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)))
+
+
+@contextmanager
+def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client
 
     with ExitStack() as stack:
@@ -105,7 +117,7 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
             logger.info("the cluster's dashboard: %s", client.dashboard_link)
         client.subscribe_topic("all", _tell_of_lost)
         stack.callback(client.unsubscribe_topic, "all")
-        yield Cluster(client)
+        yield client
 
 
 @contextmanager
@@ -122,7 +134,7 @@ def _local(num_workers: int) -> Iterator[Any]:
             n_workers=num_workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address="127.0.0.1:0" if find_spec("bokeh") is not None else None,
+            dashboard_address="127.0.0.1:0",
             local_directory=str(scratch),
             silence_logs=logging.CRITICAL,  # what went wrong is told here, in a line
         ) as made,
