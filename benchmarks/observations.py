@@ -53,6 +53,7 @@ def main() -> None:
             cache=MapCacheOptions(cache=arguments.cache),
             progress=False,
             standing=Standing.nothing(collection),
+            scratch=Path(scratch),
         )
         show(stages, pycolmap.Reconstruction(arguments.truth))
 

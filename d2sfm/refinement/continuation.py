@@ -51,17 +51,21 @@ def predict(
     sizes: np.ndarray,
     unit_px: np.ndarray,
     into: np.ndarray,
+    chosen: np.ndarray | None = None,
 ) -> Predictions:
     """Where tracks are in images that do not see them yet.
 
     exact: the nodes whose position is exact; seen: all nodes of tracks. xy: [N, 2] and warps: [N, 2, 2] of the nodes,
     as in ``Predictions``. sizes: [I, 2] (width, height) of the upright photographs; unit_px: [I] their pixels for one
-    that the limits above are counted in. into: numbers of the images that are asked for.
+    that the limits above are counted in. into: numbers of the images that are asked for; chosen: [T] bool, the tracks
+    that are (default: all), whose nodes alone have warps then.
     """
+    chosen = np.ones(exact.count, bool) if chosen is None else chosen
     found = [(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))]
     pairs = _pairs_in_common(exact, exact, LEAST_IN_COMMON)
     for b in np.intersect1d(pairs[:, 1], into).tolist():  # image by image, as most places are predicted from several
-        of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px) for a in pairs[pairs[:, 1] == b, 0].tolist()]
+        others = pairs[pairs[:, 1] == b, 0].tolist()
+        of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px, chosen) for a in others]
         track, places, maps, doubt = (np.concatenate(column) for column in zip(*of_pairs, strict=True))
         inside = np.flatnonzero(((places > MARGIN_PX) & (places < sizes[b] - MARGIN_PX)).all(axis=1))
         order = inside[np.lexsort((doubt[inside], track[inside]))]
@@ -86,12 +90,12 @@ def _incidence(members: Members) -> csc_array:
     return csc_array((np.ones(len(tracks), np.int32), tracks, first), (members.count, len(members.tracks)))
 
 
-def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px) -> tuple[np.ndarray, ...]:
+def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px, chosen) -> tuple[np.ndarray, ...]:
     """Of tracks that image a sees exactly and b not at all: columns of ``Predictions`` but the image, and how doubtful
     each is."""
     _, of_a, of_b = np.intersect1d(exact.tracks[a], exact.tracks[b], assume_unique=True, return_indices=True)
     both_a, both_b = exact.nodes[a][of_a], exact.nodes[b][of_b]
-    is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True)
+    is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True) & chosen[exact.tracks[a]]
     asked, nodes = exact.tracks[a][is_asked], exact.nodes[a][is_asked]
     places = xy[nodes]
     carried = carry(places, xy[both_a], xy[both_b], unit_px[a], unit_px[b])
