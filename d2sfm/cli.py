@@ -21,6 +21,7 @@ from d2sfm.commands import (
     localize,
     match,
     merge,
+    pairs,
     prepare,
     reconstruct,
     refine,
@@ -38,7 +39,7 @@ from d2sfm.console import Heard, report
 from d2sfm.console import show as print_text
 from d2sfm.parser import Parser, UsageError
 
-STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
+STAGES = (prepare, extract, pairs, match, refine, reconstruct, triangulate)
 AFTERWARDS = (report_page, show, georeference, undistort, localize, evaluate)
 COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, remove, train, demo)
 

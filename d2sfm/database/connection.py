@@ -77,14 +77,15 @@ class Closing(AbstractContextManager):
 class Connection(Closing):
     """One sqlite3 connection: statements outside of a transaction are on their own, errors name the file.
 
-    Opening does not make a missing file. Raises RuntimeError where the file can't be opened, and every method does
-    where SQLite refuses (held by another process, read-only, disk full, no database).
+    Opening does not make a missing file. is_constant: nobody writes to it, so it is read without locks, which network
+    folders may lack, and not written. Raises RuntimeError where the file can't be opened, and every method does where
+    SQLite refuses (held by another process, read-only, disk full, no database).
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, is_constant: bool = False):
         self.path = Path(path)
         with ExitStack() as stack, named_errors(self.path, sqlite3.Error):
-            uri = f"{stack.enter_context(sole_use(self.path)).as_uri()}?mode=rw"
+            uri = f"{stack.enter_context(sole_use(self.path)).as_uri()}?{_mode(is_constant)}"
             self._connection = sqlite3.connect(uri, uri=True, timeout=PAUSE_S, isolation_level=None)
             stack.callback(self._connection.close)
             self._connection.execute("PRAGMA foreign_keys = ON")
@@ -131,12 +132,13 @@ class Connection(Closing):
                 piece = blob.read(PIECE_BYTES)
                 flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
 
-    def attach(self, path: Path, schema: str) -> None:
+    def attach(self, path: Path, schema: str, *, is_constant: bool = False) -> None:
         """Let statements name the tables of another database, which is there, as ``schema.table``.
 
-        The caller keeps the rest of this process away from it (``sole_use``).
+        The caller keeps the rest of this process away from it (``sole_use``). is_constant: nobody writes to it, so it
+        is read without locks, which network folders may lack.
         """
-        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?mode=rw",))
+        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?{_mode(is_constant)}",))
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
@@ -153,3 +155,7 @@ class Connection(Closing):
             if self._connection.in_transaction:
                 self.rows("ROLLBACK")
             raise
+
+
+def _mode(is_constant: bool) -> str:
+    return "mode=ro&immutable=1" if is_constant else "mode=rw"

@@ -99,6 +99,11 @@ class HlocFeatures(HlocKeypoints):
         )
         return _as_stored(in_colmap_frame(found), tuple(image_size), turn)
 
+    def descriptors(self, name: str) -> np.ndarray:
+        """Descriptors of an image as ``read`` gives them, [N, 512], without the rest. Raises ValueError as ``read``."""
+        found = array(self._group(name), "descriptors", (DESCRIPTOR_SIZE, None), FLOATS, MAX_KEYPOINTS)
+        return np.ascontiguousarray(found.T)
+
     def _network_input(self, group: h5py.Group, image_size: Size) -> Size:
         """Size of the network's input. hloc notes the resize factor: the uncertainty of its D2-Net is 1 px there."""
         factor = number_attribute(member(group, "keypoints"), "uncertainty")

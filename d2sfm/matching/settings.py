@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from d2sfm.database import FeatureStore, Note
 from d2sfm.database.rows import json_object
-from d2sfm.options import VerificationOptions
+from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -138,6 +139,13 @@ def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
     if any(EARLIER.keys() & settings.keys() for settings in noted.values()):
         for path, settings in noted.items():
             notes[path][Note.MATCH] = json.dumps(EARLIER | settings, sort_keys=True)
+
+
+def settings_of(options: MatchingOptions, verification: VerificationOptions | None) -> dict[str, object]:
+    """What is noted of a run; the device does not change the result."""
+    settings = asdict(options) | (asdict(verification) if verification else {})
+    del settings["device"]
+    return settings
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
