@@ -20,6 +20,7 @@ AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
 GOES_ON = "what was finished is saved, the same command goes on from there"
+NOT_A_SHARE = "--shard is one process's part of the work: without --num-workers and --scheduler"
 NO_MODELS = "nothing was written of this run's models"
 _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from d2sfm.commands.arguments import (
     DATABASE,
     GOES_ON,
+    NOT_A_SHARE,
     add_cluster,
     add_command,
     add_database,
@@ -111,7 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _extract_shard(arguments: argparse.Namespace, common: dict, of_database: dict[str, Options]) -> int:
     if is_clustered(arguments):
-        raise ValueError("--shard is one process's part of the work: without --num-workers and --scheduler")
+        raise ValueError(NOT_A_SHARE)
     if arguments.shard is None or arguments.output is None:
         raise ValueError("--shard I/N and --output DIR go together")
     if arguments.images is None:

@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 class Cluster:
     """Workers that a client of Dask reaches, from when they are first needed. Made by ``cluster``."""
 
-    def __init__(self, connect: Callable[[], Any]):
+    def __init__(self, connect: Callable[[], Any], workers_here: int):
         self._connect = connect
+        self.workers_here = workers_here  # that have the memory of this machine among them; 1 where they are elsewhere
 
     @cached_property
     def _client(self) -> Any:
@@ -45,10 +46,9 @@ class Cluster:
         """Number of tasks that are done at a time; 1 where none has come yet."""
         return max(1, len(self._client.nthreads()))
 
-    def pieces(self, count: int, most: int) -> Iterator[slice]:
-        """So many items cut into pieces, of at most so many each, and some for each worker."""
-        size = max(1, min(most, math.ceil(count / (PIECES_A_WORKER * self.workers))))
-        return (slice(start, start + size) for start in range(0, count, size))
+    def piece(self, count: int, most: int) -> int:
+        """How many of so many items make a piece of work: at most ``most``, and some pieces for each worker."""
+        return max(1, min(most, math.ceil(count / (PIECES_A_WORKER * self.workers))))
 
     def run(self, function: Callable, calls: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
         """Call a function with each of these arguments, and give the place of a call and its result as each is done.
@@ -99,7 +99,7 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
     if scheduler is None and (num_workers is None or num_workers < 1):
         raise ValueError(f"num_workers must be 1 or more, found {num_workers}")
     with ExitStack() as stack:
-        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)))
+        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)), num_workers or 1)
 
 
 @contextmanager

@@ -111,7 +111,8 @@ class _Pieces:
                 with suppress(ValueError):  # damaged, or of photographs that were others
                     take_in(file)
             todo = list(waiting.values())
-            pieces = [tuple(todo[part]) for part in self._cluster.pieces(len(todo), MOST_PHOTOGRAPHS)]
+            size = self._cluster.piece(len(todo), MOST_PHOTOGRAPHS) if todo else 1
+            pieces = [tuple(todo[start : start + size]) for start in range(0, len(todo), size)]
             files = [self._file(piece, fingerprint) for piece in pieces]
             fixed = options, extractor.fingerprint, fingerprint, self._dtype, self._masks, self._largest
             calls = [(*each, *fixed) for each in zip(files, pieces, strict=True)]

@@ -138,8 +138,8 @@ class Here:
     def __init__(self, is_killed=False):
         self.is_killed, self.done = is_killed, []
 
-    def pieces(self, count, most):
-        return [slice(start, start + 2) for start in range(0, count, 2)]
+    def piece(self, count, most):
+        return 2
 
     def run(self, function, calls):
         for number, call in enumerate(calls):
