@@ -2,16 +2,14 @@
 
 import logging
 import os
-import shutil
 import time
 from functools import partial
-from multiprocessing import forkserver
 
 import cv2
 import psutil
 import pytest
 from support import cluster_work
-from support.cluster_work import FOLDER, PRELOAD, begin_client, below, heard_at
+from support.cluster_work import Here, begin_client, below, heard_at
 from support.database_contents import rows
 from support.helpers import textured_picture
 from support.photograph_folder import SMALL, TINY, cut, read_all
@@ -20,7 +18,6 @@ from support.runs import start
 from d2sfm.cli import main
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.shards import cluster as cluster_module
-from d2sfm.shards.cluster import cluster
 from d2sfm.shards.cluster_extraction import extract_on_cluster
 from d2sfm.shards.cluster_task import Call, perform
 from d2sfm.shards.feature_block import FeatureBlock
@@ -57,28 +54,6 @@ def in_one_process(photographs, narrow_network, one_thread):
     database = photographs.parent / "one.db"
     extract_to_database(database, photographs, options=SMALL)
     return database
-
-
-@pytest.fixture(scope="module")
-def switches(tmp_path_factory, narrow_weights):
-    """The folder of the files that break work in workers, which begin from here."""
-    folder = tmp_path_factory.mktemp("switches")
-    shutil.copy(narrow_weights, folder / "narrow.pth")
-    (folder / "preload.py").write_text(PRELOAD)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER, str(folder))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def workers(switches):
-    pytest.importorskip("distributed")
-    import dask
-
-    forkserver.ensure_running()  # with all imported, see support.runs
-    begun = {"preload": [str(switches / "preload.py")], "multiprocessing-method": "forkserver"}
-    with dask.config.set({f"distributed.worker.{name}": value for name, value in begun.items()}), cluster(2) as workers:
-        yield workers
 
 
 @pytest.mark.slow
@@ -132,25 +107,6 @@ def test_a_client_that_was_killed_leaves_no_process_and_goes_on(workers, switche
     assert sorted(path.name for path in photographs.parent.glob("killed.db*")) == ["killed.db"]
 
 
-class Here:
-    """In place of a cluster: this process, which is killed when all is done and nothing taken in, or not at all."""
-
-    def __init__(self, is_killed=False):
-        self.is_killed, self.done = is_killed, []
-
-    def piece(self, count, most):
-        return 2
-
-    def run(self, function, calls):
-        for number, call in enumerate(calls):
-            function(*call)
-            self.done.append([each.name for each in call[1]])
-            if not self.is_killed:
-                yield number, None
-        if self.is_killed:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.slow
 def test_pieces_that_were_left_are_taken_in_unless_they_are_cut_short(photographs, in_one_process):
     database = photographs.parent / "pieces.db"
@@ -163,10 +119,14 @@ def test_pieces_that_were_left_are_taken_in_unless_they_are_cut_short(photograph
     cut(pieces[0])
     here = Here()
     summary = extract_on_cluster(here, database, photographs, options=SMALL)
-    assert here.done == [lost]
+    assert extracted_by(here) == [lost]
     assert summary.extracted == COUNT
     assert rows(database, *FEATURES) == rows(in_one_process, *FEATURES)
     assert sorted(path.name for path in photographs.parent.glob("pieces.db*")) == ["pieces.db"]
+
+
+def extracted_by(here):
+    return [[each.name for each in photographs] for name, (_, photographs, *_) in here.done if name == "extract_piece"]
 
 
 @pytest.mark.slow
@@ -176,7 +136,7 @@ def test_pieces_of_other_options_are_extracted_anew(photographs, tmp_path):
         extract_on_cluster(Here(is_killed=True), database, photographs, options=TINY, **some)
     here = Here()
     extract_on_cluster(here, database, photographs, options=SMALL, **some)
-    assert here.done == [["0.png", "1.png"]]
+    assert extracted_by(here) == [["0.png", "1.png"]]
     assert {features.input_size for features in read_all(database).values()} == {(88, 96), (96, 96)}
 
 

@@ -1,8 +1,8 @@
 """What workers of a cluster do in tests, and what begins them.
 
-``PRELOAD`` is what Dask runs in each worker at its start: the narrow network, and pieces of extraction that break on
-request, by files in a folder, whose path is in the environment: where there is ``kill``, one worker dies in the middle
-of a piece; where there is ``slow``, each piece takes a second more.
+``PRELOAD`` is what Dask runs in each worker at its start: the narrow network, and pieces of work that break on request,
+by files in a folder, whose path is in the environment: where there is ``kill``, one worker dies in the middle of a
+piece; where there is ``slow``, each piece takes a second more.
 """
 
 import logging
@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 from support.narrow_network import begin_with_narrow_network
+
+from d2sfm.database import connection
 
 FOLDER = "D2SFM_TEST_CLUSTER"
 PRELOAD = """
@@ -20,10 +23,12 @@ import os
 from pathlib import Path
 from support.cluster_work import FOLDER, breaking
 from support.narrow_network import begin_with_narrow_network
-from d2sfm.shards import cluster_extraction
+from d2sfm.shards import cluster_extraction, cluster_matching, cluster_refinement
 
 begin_with_narrow_network(Path(os.environ[FOLDER], "narrow.pth"))
 cluster_extraction.extract_to_file = breaking(cluster_extraction.extract_to_file)
+cluster_matching.match_block_of_database = breaking(cluster_matching.match_block_of_database)
+cluster_refinement.align_share = breaking(cluster_refinement.align_share)
 """
 
 
@@ -57,6 +62,30 @@ def _is_first(path):
     except FileNotFoundError:
         return False
     return True
+
+
+class Here:
+    """In place of a cluster: this process, which is killed when all is done and nothing taken in, or not at all.
+
+    done: the name of the function, and the arguments, of each call.
+    """
+
+    workers = workers_here = 2
+
+    def __init__(self, is_killed=False):
+        self.is_killed, self.done = is_killed, []
+
+    def piece(self, count, most):
+        return 2
+
+    def run(self, function, calls):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connection, "_in_use", set())  # by the client, which workers are not in
+            results = [function(*call) for call in calls]
+        self.done += [(function.__name__, call) for call in calls]
+        if self.is_killed:
+            raise KeyboardInterrupt
+        return enumerate(results)
 
 
 def warn_and_double(number):
