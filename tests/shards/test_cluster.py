@@ -2,6 +2,9 @@
 
 import logging
 import os
+import shutil
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -192,3 +195,19 @@ def test_what_ends_a_task_comes_back_as_it_is_or_as_its_text():
     assert isinstance(outcome(cluster_work.refuse, 1).error, ValueError)
     assert repr(outcome(cluster_work.refuse_with_a_function).error) == "RuntimeError('of one process')"
     assert "a worker has d2sfm" in str(outcome(cluster_work.refuse, 1, version="0.0").error)
+
+
+@pytest.mark.slow
+def test_a_worker_that_loses_its_connection_costs_its_piece_alone(switches, photographs, in_one_process):
+    pytest.importorskip("distributed")
+    alone = ["unshare", "--map-root-user", "--net"]
+    if shutil.which("ip") is None or subprocess.run([*alone, "ip", "link", "set", "lo", "up"]).returncode:
+        pytest.skip("no networks of its own for a process: no unshare or ip, or not allowed")
+    database = photographs.parent / "cut.db"
+    command = [*alone, sys.executable, "-m", "support.cut_off", switches, photographs, database]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "is not encrypted, and Dask runs whatever a client sends" in done.stderr
+    assert "is lost: what it had in hand is done again" in done.stderr
+    assert rows(database, *FEATURES) == rows(in_one_process, *FEATURES)
