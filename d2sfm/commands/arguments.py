@@ -1,21 +1,26 @@
 """The commands' parsers: what all of them have, and arguments from option dataclasses, each written once."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.parser import Parser
 from d2sfm.shards.share import Share
 from d2sfm.spelling import chosen, did_you_mean
 
+if TYPE_CHECKING:  # it imports torch
+    from d2sfm.shards.cluster import Cluster
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
 GOES_ON = "what was finished is saved, the same command goes on from there"
+NOT_A_SHARE = "--shard is one process's part of the work: without --num-workers and --scheduler"
 NO_MODELS = "nothing was written of this run's models"
 _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}
 
@@ -104,6 +109,37 @@ def add_output(parser: argparse.ArgumentParser, default: str, text: str) -> None
 def add_shard(parser: argparse.ArgumentParser, text: str) -> None:
     """Add --shard. text: what a process then does."""
     parser.add_argument("--shard", type=_share, metavar="I/N", help=f"{text} (default: all in one process)")
+
+
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add --num-workers and --scheduler, which exclude each other."""
+    group = parser.add_argument_group("a cluster of Dask").add_mutually_exclusive_group()
+    group.add_argument(
+        "--num-workers", type=int, metavar="N", help="do the work in N processes here (default: in this one)"
+    )
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="do the work on the workers of this scheduler, tls://HOST:PORT, which see all files at the same paths "
+        "(default: none)",
+    )
+
+
+@contextmanager
+def asked_cluster(arguments: argparse.Namespace) -> "Iterator[Cluster | None]":
+    """The cluster that --num-workers or --scheduler asks for; None where neither is given."""
+    if not is_clustered(arguments):
+        yield None
+        return
+    from d2sfm.shards.cluster import cluster
+
+    with cluster(arguments.num_workers, arguments.scheduler) as workers:
+        yield workers
+
+
+def is_clustered(arguments: argparse.Namespace) -> bool:
+    """Whether the work is to be done by a cluster."""
+    return arguments.num_workers is not None or arguments.scheduler is not None
 
 
 def _share(text: str) -> Share:

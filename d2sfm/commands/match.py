@@ -7,11 +7,15 @@ from typing import Any
 from d2sfm.commands.arguments import (
     DATABASE,
     GOES_ON,
+    NOT_A_SHARE,
+    add_cluster,
     add_command,
     add_main_database,
     add_no_verify,
     add_options,
     add_shard,
+    asked_cluster,
+    is_clustered,
     parse_options,
 )
 from d2sfm.console import finish, shows_progress
@@ -32,6 +36,7 @@ def add(commands) -> None:
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
     add_shard(parser, "match this share of the blocks of pairs in a folder of shards, given in place of the database")
+    add_cluster(parser)
     add_no_verify(parser)
     add_options(parser, *STAGES["match"])
 
@@ -45,19 +50,27 @@ def run(arguments: argparse.Namespace) -> int:
         return _match_shard(arguments, pairs, {"options": options, "verification": verification})
     from d2sfm.matching.match import match_database
 
-    summary = match_database(
-        arguments.database,
-        options=options,
-        verification=verification,
-        pairs=pairs,
-        write_pairs_to=arguments.write_pairs,
-        overwrite=arguments.overwrite,
-        progress=shows_progress(arguments),
-    )
+    given = {
+        "options": options,
+        "verification": verification,
+        "pairs": pairs,
+        "write_pairs_to": arguments.write_pairs,
+        "overwrite": arguments.overwrite,
+        "progress": shows_progress(arguments),
+    }
+    with asked_cluster(arguments) as cluster:
+        if cluster is None:
+            summary = match_database(arguments.database, **given)
+        else:
+            from d2sfm.shards.cluster_matching import match_on_cluster
+
+            summary = match_on_cluster(cluster, arguments.database, **given)
     return finish(arguments, summary, skipped=summary.skipped)
 
 
 def _match_shard(arguments: argparse.Namespace, pairs: PairSelectionOptions, given: dict[str, Any]) -> int:
+    if is_clustered(arguments):
+        raise ValueError(NOT_A_SHARE)
     if arguments.database == DATABASE:
         raise ValueError("--shard goes with a folder: d2sfm match --shard J/M SHARDS")
     unused = {

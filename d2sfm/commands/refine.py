@@ -6,11 +6,15 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import (
     GOES_ON,
+    NOT_A_SHARE,
+    add_cluster,
     add_command,
     add_images,
     add_main_database,
     add_options,
     add_shard,
+    asked_cluster,
+    is_clustered,
     parse_options,
 )
 from d2sfm.console import finish, shows_progress
@@ -63,6 +67,7 @@ def add(commands) -> None:
         "through take in what they found (default: none)",
     )
     add_shard(parser, "align this share of what is next in --parts, of --shard 1/N to N/N, without the database")
+    add_cluster(parser)
     add_options(parser, *STAGES["refine"])
 
 
@@ -92,12 +97,23 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.restore:
         restored = restore_database(database, progress=given["progress"])
         return finish(arguments, RestorationSummary(images=restored))
-    refined = refine_database(database, arguments.images, overwrite=arguments.overwrite, **given)
+    given["overwrite"] = arguments.overwrite
+    with asked_cluster(arguments) as cluster:
+        if cluster is None:
+            refined = refine_database(database, arguments.images, **given)
+        else:
+            from d2sfm.shards.cluster_refinement import refine_on_cluster
+
+            refined = refine_on_cluster(cluster, database, arguments.images, **given)
     return finish(arguments, refined, is_whole=not refined.skipped)
 
 
 def _check_shards(arguments: argparse.Namespace) -> None:
-    """ValueError where --parts and --shard do not go with what else is asked for."""
+    """ValueError where --parts and --shard, and a cluster, do not go with what else is asked for."""
+    if is_clustered(arguments) and (arguments.shard is not None or arguments.parts is not None):
+        raise ValueError(NOT_A_SHARE.replace("--shard", "--parts", 1))
+    if is_clustered(arguments) and arguments.restore:
+        raise ValueError("--restore is done by one process: without --num-workers and --scheduler")
     if arguments.shard is not None and arguments.parts is None:
         raise ValueError("--shard needs --parts DIR, the folder that all shards share")
     if arguments.shard is not None and arguments.output:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_command, add_main_input
+from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_cluster, add_command, add_main_input, asked_cluster
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, Layout, Quality, ReconstructionOptions
 
@@ -68,6 +68,7 @@ def add(commands) -> None:
         help="bring the first model to where the GPS positions say, too, in DIR/georeferenced "
         "(default: that of --config, else not)",
     )
+    add_cluster(parser)
 
 
 def _in_a_file(flag: str) -> str | None:
@@ -82,15 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
     """``d2sfm run``."""
     from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
 
-    result = reconstruct_photographs(
-        arguments.images,
-        arguments.output,
-        quality=arguments.quality,
-        config=arguments.config,
-        seed=arguments.seed,
-        num_threads=arguments.num_threads,
-        georeferenced=arguments.georeference,
-        layout=arguments.undistort,
-        progress=shows_progress(arguments),
-    )
+    given = {
+        "quality": arguments.quality,
+        "config": arguments.config,
+        "seed": arguments.seed,
+        "num_threads": arguments.num_threads,
+        "georeferenced": arguments.georeference,
+        "layout": arguments.undistort,
+        "progress": shows_progress(arguments),
+    }
+    with asked_cluster(arguments) as cluster:
+        result = reconstruct_photographs(arguments.images, arguments.output, cluster=cluster, **given)
     return finish(arguments, result, is_whole=result.is_whole, skipped=result.skipped)

@@ -1,10 +1,13 @@
 """Pairs of images: their matches, two-view geometries, and what d2sfm keeps with these."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 
+from d2sfm.database.connection import sole_use
 from d2sfm.database.continued import continued_counts
 from d2sfm.database.image_reader import ImageReader
 from d2sfm.database.migration import CAMERA_SENSOR
@@ -162,6 +165,30 @@ class MatchStore(ImageReader):
             self._put(REFUSED, pair_id, (pair_id, refused) if refused else None)
             if is_matched and PAIRS_ANEW in self._tables:
                 self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
+
+    def states(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """By image_id what tells whether keypoints are still those that they were, some bytes each."""
+        found = {}
+        for image_id in image_ids:
+            rows = self._connection.rows("SELECT CAST(data AS BLOB) FROM keypoints WHERE image_id = ?", (image_id,))
+            found[image_id] = hashlib.blake2b(b"".join(data or b"" for (data,) in rows), digest_size=8).digest()
+        return found
+
+    def take_in(self, file: Path) -> None:
+        """Write the rows of pairs in a file of ``part_copy.write_pair_rows`` in place of all that these pairs have, in
+        one transaction."""
+        create_our_tables(self._connection)
+        self._tables, of_file = tables(self._connection), "(SELECT pair_id FROM taken.matches)"
+        with sole_use(file):
+            self._connection.attach(file, "taken", is_constant=True)
+            with self._connection.transaction():
+                for table, names in COLUMNS.items():
+                    listed = ", ".join(names)
+                    self._connection.rows(f"DELETE FROM main.{table} WHERE pair_id IN {of_file}")
+                    self._connection.rows(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM taken.{table}")
+                if PAIRS_ANEW in self._tables:
+                    self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id IN {of_file}")
+            self._connection.rows("DETACH DATABASE taken")
 
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""

@@ -25,6 +25,15 @@ class Store(AbstractContextManager):
             self.close()
             raise
 
+    def settle(self) -> None:
+        """Bring all that was written into the file itself, which others may then read without SQLite's locks.
+
+        Raises RuntimeError where another program has it open.
+        """
+        [(is_busy, *_)] = self._connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            raise RuntimeError(f"{self.path} is in use by another program: close it there")
+
     def close(self) -> None:
         self._connection.close()
 

@@ -6,7 +6,7 @@ d2sfm extract --database db.db --images photos
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,12 +61,14 @@ def extract_to_database(
     only: Sequence[str] = (),
     overwrite: bool = False,
     progress: bool = False,
+    by: Callable[..., dict[str, int]] = extract_all,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
     Photographs that have features are passed over; the summary names what can't be used. cache: where early feature
     maps are kept for refinement. only: patterns (see ``text.fits``) of what this run is about. overwrite: extract again
     what has features, see ``database.overwriting``; new sizes get new cameras, broken photographs keep what they had.
+    by: what does the work of ``pipeline.extract_all``.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
     other, RuntimeError where the database is none, or holds features of another kind that would stay.
@@ -93,7 +95,7 @@ def extract_to_database(
         photographs = _imported(database, images, photographs, cameras, skipped, is_all=len(pending) == len(names))
         try:
             keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, options.stretch)
-            found = extract_all(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
+            found = by(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, list(skipped))
         end_overwriting(database)

@@ -4,6 +4,7 @@ d2sfm match --database db.db [--pairs retrieval]
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,14 @@ def match_database(
     overwrite: bool = False,
     progress: bool = False,
     num_threads: int | None = None,
+    by: Callable[[MatchStore, Work, int | None, bool], MatchSummary] = do_work,
 ) -> MatchSummary:
     """Match the images of a database in pairs, verify the matches, and write both.
 
     verification: None leaves two-view geometries out.
     pairs: which images to match, see ``pairs.select``; write_pairs_to: text file for what that came to.
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
+    by: what does the work, see ``work.do_work``.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
     them anew. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
@@ -79,7 +82,7 @@ def match_database(
             _warn(store, work, differing, anew is not None)
             if is_refined:
                 _tell_of_new(work, later)
-            summary = do_work(store, work, num_threads, progress)
+            summary = by(store, work, num_threads, progress)
         if anew is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
         return summary

@@ -7,17 +7,16 @@ import logging
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
-from d2sfm.extraction.extract import extract_to_database
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.mapping.extend import ExtensionResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
-from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.notebook import Displayed
 from d2sfm.options import (
@@ -36,13 +35,14 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.photographs.reading import require_photographs
-from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.report.report import ReportResult
+from d2sfm.shards.cluster import Cluster
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.afterwards import georeference_first, report_all, undistort_first
+from d2sfm.workflow.by_cluster import doers
 from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.inputs import require_inputs, require_two
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
@@ -126,6 +126,7 @@ def reconstruct_photographs(
     georeferenced: bool = False,
     layout: Layout | str | None = None,
     progress: bool = False,
+    cluster: Cluster | None = None,
 ) -> RunResult:
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
@@ -152,9 +153,9 @@ def reconstruct_photographs(
     removed = remove_gone(database, photographs, output / MODELS)
     times = Times(output, values)
     with times.of("extract"):
-        extraction = _extracted(database, photographs, values, progress)
+        extraction = _extracted(database, photographs, values, progress, cluster)
     require_two(database, photographs, extraction.skipped)
-    matching, refinement = _matched_and_refined(database, photographs, values, times, progress)
+    matching, refinement = _matched_and_refined(database, photographs, values, times, progress, cluster)
     options = values.of("reconstruct", ReconstructionOptions)
     settings = {"images": photographs, "options": options, "progress": progress}
     with times.of("reconstruct"):
@@ -186,8 +187,10 @@ def reconstruct_photographs(
     )
 
 
-def _extracted(database: Path, photographs: Path, values: RunValues, progress: bool) -> ExtractionSummary:
-    summary = extract_to_database(
+def _extracted(
+    database: Path, photographs: Path, values: RunValues, progress: bool, cluster: Cluster | None
+) -> ExtractionSummary:
+    summary = doers(cluster).extract(
         database,
         photographs,
         options=values.of("extract", ExtractionOptions),
@@ -203,7 +206,7 @@ def _extracted(database: Path, photographs: Path, values: RunValues, progress: b
 
 
 def _matched_and_refined(
-    database: Path, photographs: Path, values: RunValues, times: Times, progress: bool
+    database: Path, photographs: Path, values: RunValues, times: Times, progress: bool, cluster: Cluster | None
 ) -> tuple[MatchSummary | None, RefinementSummary | None]:
     with FeatureStore(database) as features:
         is_refined, later = bool(features.notes.refinement()), features.later()
@@ -213,7 +216,7 @@ def _matched_and_refined(
     if later or not is_refined:  # else there is what a stopped run has left: rounds, and pairs to verify
         with times.of("match"):
             matching = _told(
-                match_database(
+                doers(cluster).match(
                     database,
                     options=values.of("match", MatchingOptions),
                     verification=values.of("match", VerificationOptions),
@@ -221,7 +224,8 @@ def _matched_and_refined(
                     progress=progress,
                 )
             )
-    refine = refine_database if is_refined else refine_first
+    refine = doers(cluster).refine
+    refine = refine if is_refined else partial(refine_first, by=refine)
     with times.of("refine"):
         return matching, _told(refine(database, photographs, **refining))
 

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ def refine_first(
     cache: MapCacheOptions | None = None,
     way_out: str = "",
     progress: bool = False,
+    by: Callable[..., RefinementSummary] = refine_database,
 ) -> RefinementSummary | None:
     """Refine the keypoints of a matched database that are not refined, as ``refine_database`` does.
 
@@ -35,6 +36,7 @@ def refine_first(
     read-only, photographs are missing or not those of the features. Keypoints that are refined stay, whatever the
     options were: what a stopped run has left of their pairs is verified as it would have, and keypoints of images that
     came later are aligned with them by their options. way_out: what the caller has for who does not want it, in words.
+    by: what does the work of ``refine_database``.
 
     Raises as ``refine_database``, but where nothing was matched: mapping tells that.
     """
@@ -53,7 +55,7 @@ def refine_first(
     if new or not note:
         of = f" of {first_of([*new], 'new image')}" if new else ""
         logger.info("keypoints%s are refined first%s", of, f" ({way_out})" if way_out else "")
-    return refine_database(database, images, options=options, cache=cache, progress=progress)
+    return by(database, images, options=options, cache=cache, progress=progress)
 
 
 def _noted(note: Mapping[str, Any]) -> RefinementOptions:
