@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from support.pages import PAGES, ROOT, indented_blocks
 
+import d2sfm
 from d2sfm.cli import make_parser
 
 TEXT = "\n".join(PAGES.values())
@@ -61,6 +62,11 @@ def test_links_lead_somewhere(page, target):
 def test_the_landing_page_and_the_site_lead_to_every_page(page):
     assert f"({page}" in README
     assert f": {Path(page).name}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_every_public_name_once():
+    named = re.findall(r"^::: (.+)$", PAGES[Path("docs/reference.md")], flags=re.MULTILINE)
+    assert sorted(named) == sorted(f"d2sfm.{module}.{name}" for name, module in d2sfm._HOME.items())
 
 
 def test_every_package_and_every_module_beside_them_is_told_of_by_its_name():
