@@ -44,6 +44,9 @@ run() { # NAME COMMAND...
     fi
   fi
 }
+fresh() { # NAME PATH: benchmarks take what is there for whole, which it is not where one was stopped
+  $list || [ -e "$results/$1.done" ] || rm -rf "$2"
+}
 measure() { run "$1" "$python" "benchmarks/$2.py" "${@:3}"; }
 d2sfm() { run "$1" "$python" -m d2sfm "${@:2}"; }
 
@@ -52,6 +55,7 @@ known=(herz_jesus_p8 fountain_p11)
 # Databases that several runs begin from: features at 1024 px of known cameras, verified; the same, refined.
 for set in "${known[@]}"; do
   at=$results/$set
+  fresh "features_$set" "$at"
   measure "features_$set" accuracy "$data/$set" --known-cameras --max-edge 1024 --methods d2 --work "$at"
   d2sfm "verified_$set" match --database "$at/d2.db"
   run "copied_$set" cp "$at/d2.db" "$at/refined.db"
@@ -73,6 +77,7 @@ done
 measure accuracy accuracy "$data/herz_jesus_p8" --known-cameras --max-edge 1536 --seeds 0 1 2 3 \
   --update README.md docs/refinement.md
 for set in "${known[@]}"; do
+  fresh "accuracy_$set" "$results/full_$set"
   measure "accuracy_$set" accuracy "$data/$set" --known-cameras --seeds 0 1 2 3 4 --work "$results/full_$set" \
     --update docs/results.md
   d2sfm "full_verified_$set" match --database "$results/full_$set/d2.db"
@@ -158,13 +163,12 @@ measure extension_fountain_p11 extension "$results/fountain_p11/refined.db" "$da
 measure extension_sacre_coeur extension "$results/refined_sacre_coeur.db" "$data/sacre_coeur/ground_truth" --parts 8 2
 
 # docs/bridge.md, docs/night.md
+fresh bridge "$results/six"
 measure bridge bridge "$data/herz_jesus_p8" --photographs 6 --max-edge 768 --work "$results/six" --update docs/bridge.md
-run copied_six cp "$results/six/matched.db" "$results/six.db"
-d2sfm verified_six match --database "$results/six.db"
-d2sfm bridged_six bridge --database "$results/six.db" --images "$results/six/images"
-measure transfer transfer "$results/six.db" "$data/herz_jesus_p8/ground_truth" --update docs/bridge.md
+measure transfer transfer "$results/six/bridged.db" "$data/herz_jesus_p8/ground_truth" --update docs/bridge.md
 measure bridge_all bridge "$data/herz_jesus_p8" --all --max-edge 1024 --seeds 0 1 2 --update docs/bridge.md
 measure bridge_night_like bridge "$data/sacre_coeur" --night-like --all --seeds 0 1 2 --update docs/bridge.md
+fresh night "$results/night"
 measure night night "$results/night" --picture "$results/night_square.png" --update docs/night.md
 
 # docs/orientation.md, docs/undistort.md, docs/report.md
@@ -180,6 +184,7 @@ measure undistort_small undistort "$data/fountain_p11" --count 4
 measure report report --page "$results/report.html"
 
 # docs/localization.md, docs/evaluation.md
+fresh localization "$results/localization"
 measure localization localization "$data" --max-edge 1024 --precision float32 --work "$results/localization" \
   --output "$results/localization.json"
 measure localization_gps localization_gps "$data/lund/images" --max-edge 1024
@@ -194,10 +199,11 @@ for half in all first second; do
   d2sfm "wxbs_$half" evaluate pairs "$data/wxbs" --max-edge 0 --max-sum-edges 0 --precision float32 "${chosen[@]}"
 done
 
-# docs/large.md; a stopped run has left rows that come again
-$list || [ -e "$results/large_map.done" ] || rm -f "$results/large.jsonl"
+# docs/large.md
+fresh large_map "$results/large.jsonl"
 measure large_map large map --images 100 300 1000 --mappers incremental global --results "$results/large.jsonl"
 measure large large show "$results/large.jsonl" --to 4000 10000 --plot "$results/large.png" --update docs/large.md
+fresh large_matching "$results/matching.db"
 measure large_matching large_matching --images 10000 --features 500 --count 400 --database "$results/matching.db" \
   --update docs/large.md
 

@@ -108,7 +108,11 @@ def main() -> None:
     parser.add_argument("--night-like", action="store_true", help="make every second photograph night-like")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--precision", type=Precision, default=Precision.AUTO)
-    parser.add_argument("--work", type=Path, help="folder that keeps databases, and goes on from them")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder that keeps databases, and goes on from them, but for bridged.db, the first seed's",
+    )
     add_update(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -140,6 +144,8 @@ def main() -> None:
             if not layer.exists():
                 with layer_of(bridged) as made:
                     shutil.copy(made, layer)
+            if seed == arguments.seeds[0]:
+                shutil.copy(bridged, work / "bridged.db")
             models = {"SIFT, all pairs": mapped(sift, seed), "bridged": mapped(bridged, seed)}
             if apart:
                 models["SIFT, apart"] = before = mapped(alone, seed)

@@ -106,7 +106,11 @@ def run(tmp_path):
 def test_what_fails_is_named_and_the_rest_runs_and_is_not_run_again(run, tmp_path):
     # The copies of databases fail, too, as none was made.
     copies = sum(words[0] == "cp" for words in COMMANDS.values())
+    of_a_stopped_run = tmp_path / "results/six/matched.db"
+    of_a_stopped_run.parent.mkdir(parents=True)
+    of_a_stopped_run.touch()
     printed, code, calls = run("benchmarks/parity.py")
+    assert not of_a_stopped_run.exists()
     assert code == 1
     assert len(calls) == len(COMMANDS) - copies
     assert "parity failed: it is broken\n" in printed
