@@ -146,8 +146,8 @@ measure speed_multiscale speed "$data/sacre_coeur/images" --photographs 3 --mult
 measure scaling_multiscale scaling "$data/sacre_coeur/images" --counts 3 --max-edge 1600 --multiscale
 measure scaling scaling "$data/sacre_coeur/images" --plot "$results/scaling.png"
 measure precision precision "$data/sacre_coeur/images" --update docs/performance.md
-measure refinement_float32 refinement "$data/herz_jesus_p8/images" --precision float32
-measure refinement refinement "$data/herz_jesus_p8/images"
+measure refinement_float32 refinement "$data/herz_jesus_p8/images" --precision float32 --update docs/performance.md
+measure refinement refinement "$data/herz_jesus_p8/images" --update docs/performance.md
 measure matching matching
 measure matching_200 matching --sizes --images 200
 measure verification verification "$data" --seeds 0 --update docs/verification.md
@@ -159,8 +159,15 @@ for new in "5" "2 7" "1 4 6 9"; do
     --precision float32 --images "$data/fountain_p11/images" --cache "$results/maps"
 done
 measure extension_fountain_p11 extension "$results/fountain_p11/refined.db" "$data/fountain_p11/ground_truth" \
-  --parts 5 3 3
-measure extension_sacre_coeur extension "$results/refined_sacre_coeur.db" "$data/sacre_coeur/ground_truth" --parts 8 2
+  --parts 5 3 3 --update docs/growth.md
+d2sfm estimated_extract extract --database "$results/fountain_estimated.db" --images "$data/fountain_p11/images" \
+  --max-edge 1024 --precision float32
+d2sfm estimated_match match --database "$results/fountain_estimated.db"
+d2sfm estimated_refine refine --database "$results/fountain_estimated.db"
+measure extension_estimated extension "$results/fountain_estimated.db" "$data/fountain_p11/ground_truth" \
+  --parts 5 3 3 --update docs/growth.md
+measure extension_sacre_coeur extension "$results/refined_sacre_coeur.db" "$data/sacre_coeur/ground_truth" \
+  --parts 8 2 --update docs/growth.md
 
 # docs/bridge.md, docs/night.md
 fresh bridge "$results/six"
