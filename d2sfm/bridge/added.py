@@ -54,7 +54,7 @@ def added_pairs(
 class _Image:
     """An image with the extractor's keypoints, and D2's behind them.
 
-    first: how many are the extractor's; descriptors: of these, [N, D]; None where there are none. factor: pixels of the
+    first: how many are the extractor's; descriptors: of these, [N, D]; None if there are none. factor: pixels of the
     photograph for one of the network's input.
     """
 
@@ -81,7 +81,7 @@ class _Added:
         self._images = LruCache(self._read, DESCRIPTOR_CACHE_BYTES)
 
     def behind(self, pair: tuple[int, int], matches: int, inliers: int) -> BridgedPair | None:
-        """To a pair with so many matches and inliers of the extractor's."""
+        """To a pair that has ``matches`` matches and ``inliers`` inliers of the extractor."""
         found = self._d2.inlier_matches(*pair) + self._first(pair)
         own = self._own.matches(*pair)[:matches]
         across = self._across(pair, found, self._own.inlier_matches(*pair)[:inliers])
@@ -91,7 +91,7 @@ class _Added:
     def anew(
         self, pair: tuple[int, int], matches: int, limit_px: float, options: VerificationOptions
     ) -> BridgedPair | None:
-        """To a pair with so many matches of the extractor's and no geometry. limit_px: of D2's errors."""
+        """To a pair with ``matches`` matches of the extractor and no geometry. limit_px: of D2's errors."""
         if not matches and not len(self._d2.inlier_matches(*pair)):
             return None
         views = tuple(self._images[image_id].view for image_id in pair)

@@ -47,14 +47,17 @@ def largest_group(image_ids: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def outside_of(image_ids: np.ndarray, pairs: np.ndarray, names: dict[int, str], model: Path | None) -> np.ndarray:
     """The images that are apart, ascending: without a pose in the model, or outside of the largest group.
 
-    Raises as ``read_model``, and RuntimeError where the model has none of the images.
+    Raises as ``read_model``, and RuntimeError if the model has none of the images.
     """
     if model is None:
         return np.setdiff1d(image_ids, largest_group(image_ids, pairs))
     posed = {image.name for image in read_model(model).images.values() if image.has_pose}
     inside = np.array([image_id for image_id in image_ids.tolist() if names[image_id] in posed], np.uint32)
     if not len(inside):
-        raise RuntimeError(f"{model} has none of the {len(image_ids)} images of the database: is it a model of these?")
+        raise RuntimeError(
+            f"{model} contains none of the {len(image_ids)} images of the database: expected a model of the same "
+            "photographs"
+        )
     return np.setdiff1d(image_ids, inside)
 
 

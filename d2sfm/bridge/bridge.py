@@ -81,14 +81,16 @@ def bridge_database(
     there stay valid; ``unbridge_database`` takes out what was added. All of it enters the database at once. A stopped
     run goes on, and what an earlier one has added is added to.
 
-    Raises FileNotFoundError where the database, the folder or a file is missing, RuntimeError where the database is
-    none or in use, holds features of d2sfm's own, or D2 features of other settings, ValueError for photographs that
-    can't be read any more, and features in the published code's frame.
+    Raises FileNotFoundError if the database, the folder or a file is missing, RuntimeError if the database is none or
+    in use, holds features of d2sfm's own, or D2 features of other settings, ValueError for photographs that can't be
+    read any more, and features in the published code's frame.
     """
     started, database = time.perf_counter(), Path(database)
     options, features = options or BridgeOptions(), features or ExtractionOptions()
     if features.convention is not Convention.COLMAP:
-        raise ValueError(f"convention {features.convention} is two pixels of the network's input off: expected colmap")
+        raise ValueError(
+            f"convention {features.convention} shifts keypoints by two pixels of the network's input: expected colmap"
+        )
     require_database(database)
     with exclusive(database):
         _require_foreign(database)
@@ -134,11 +136,11 @@ def _require_foreign(database: Path) -> None:
     with FeatureStore(database) as store:
         if store.extracted():
             raise RuntimeError(
-                f"{database} holds features of d2sfm, with which d2sfm match and d2sfm reconstruct go on: d2sfm bridge "
-                "adds them to databases of other extractors"
+                f"{database} already holds features of d2sfm: go on with d2sfm match and d2sfm reconstruct (d2sfm "
+                "bridge is for databases of other extractors)"
             )
         if not store.images():
-            raise RuntimeError(f"{database} holds no images: d2sfm extract begins a database of photographs")
+            raise RuntimeError(f"{database} holds no images: run d2sfm extract to start from photographs")
 
 
 def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:

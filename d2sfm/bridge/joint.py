@@ -29,7 +29,7 @@ class TwoKinds:
     limit_px: float
 
     def verified(self, options: VerificationOptions) -> pycolmap.TwoViewGeometry | None:
-        """The geometry that most agree with, of both kinds together or of D2's alone; None where there is none."""
+        """The geometry that most agree with, of both kinds together or of D2's alone; None if there is none."""
         if not len(self.d2):
             return None
         alone = self._verify(self.d2, self.similarities, self.limit_px, options)
@@ -39,7 +39,7 @@ class TwoKinds:
 
     def _together(self, options: VerificationOptions) -> pycolmap.TwoViewGeometry:
         """Inliers are those of each kind that are within its threshold; none where they are too few then."""
-        # Of the extractor's nothing is known but that it has matched them.
+        # Of the extractor's only the matches are known, not their distances.
         similarities = np.concatenate([np.full(len(self.own), np.median(self.similarities)), self.similarities])
         matches, largest_px = np.concatenate([self.own, self.d2]), max(self.limit_px, EXTRACTORS_PX)
         geometry = self._verify(matches, similarities, largest_px, options)

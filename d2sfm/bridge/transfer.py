@@ -27,11 +27,11 @@ def transferred(
 
     xy_a, xy_b: [N, 2], verified matches. keypoints_a, keypoints_b: [A, 2] and [B, 2]. All are positions x, y in pixels
     that count for as much in both images: of the network's input, for which distances are meant. descriptors_a,
-    descriptors_b: [A, D] and [B, D] of any numbers; None where there are none.
+    descriptors_b: [A, D] and [B, D] of any length; None if there are none.
 
     A keypoint is carried over by the affine map of the nearest matches, where these agree on one. Of the keypoints near
     its place, from which the way back comes near, too, it is matched with the one whose descriptor is most alike, and
-    it with it; where none is alike, as from day to night, with the nearest, if that is nearer still.
+    it with it; if none is alike, as from day to night, with the nearest, if that is nearer still.
     """
     if len(xy_a) < NEIGHBOURS or not len(keypoints_a) or not len(keypoints_b):
         return np.zeros((0, 2), np.int64)

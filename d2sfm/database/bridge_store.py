@@ -87,7 +87,7 @@ class BridgeStore(Store):
         return self.notes.find_images_folder(self.images_folder() if given is None else given)
 
     def noted(self, note: Note) -> str | None:
-        """A note of the layer; None where there is none."""
+        """A note of the layer; None if there is none."""
         if not self.is_bridged():
             return None
         rows = self._connection.rows(f"SELECT value FROM {LAYER}{SETTINGS} WHERE key = ?", (note,))
@@ -112,12 +112,12 @@ class BridgeStore(Store):
 
 
 def require_not_bridged(path: Path, command: str) -> None:
-    """RuntimeError where a database is bridged. command: the d2sfm command that is not for such ones."""
+    """RuntimeError if a database is bridged. command: the d2sfm command that is not for such ones."""
     with BridgeStore(path) as store:
         if store.is_bridged():
             raise RuntimeError(
-                f"{path} holds D2 features beside those of another extractor (d2sfm bridge), and d2sfm {command} works "
-                "on one kind alone: d2sfm bridge --restore takes them out"
+                f"{path} holds D2 features beside those of another extractor (d2sfm bridge), and d2sfm {command} needs "
+                "a database with one kind of features: d2sfm bridge --restore takes them out"
             )
 
 
@@ -142,7 +142,7 @@ def own_features(database: Path) -> Iterator[Path]:
     if not is_bridged:
         yield database
         return
-    logger.info("%s is bridged: of its features, those of D2 are used", database)
+    logger.info("%s is bridged: its D2 features are used", database)
     with layer_of(database) as layer:
         yield layer
 
@@ -169,7 +169,7 @@ def write_layer(database: Path, layer: Path) -> None:
 def add_images(database: Path, layer: Path) -> None:
     """Bring images that the database got since a layer was written into it, with cameras and frames.
 
-    Raises RuntimeError where images of the layer are no longer there.
+    Raises RuntimeError if images of the layer are no longer there.
     """
     with sole_use(database), Connection(layer) as connection:
         connection.attach(database, "source")
@@ -177,7 +177,7 @@ def add_images(database: Path, layer: Path) -> None:
             sql = "SELECT image_id, name FROM main.images EXCEPT SELECT image_id, name FROM source.images"
             if gone := connection.rows(sql):
                 raise RuntimeError(
-                    f"{layer}, which a stopped d2sfm bridge has begun, holds images that {database} has no more "
+                    f"{layer}, left by a stopped d2sfm bridge, holds images that are no longer in {database} "
                     f"({gone[0][1]} the first): remove {layer.name}"
                 )
             for name in sorted(tables(connection) & tables(connection, "source") - {*_EXTRACTORS, "sqlite_sequence"}):

@@ -1,6 +1,6 @@
 """D2 keypoints and matches behind those of another extractor, and out again, all in transactions of the caller.
 
-What was there stays the first part of each row, so that indices, matches and models of before stay valid.
+What was there stays the first part of each row, so that existing indices, matches and models stay valid.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class BridgedPair(NamedTuple):
     database.
 
     matches, inliers: [M, 2], behind those that are there. geometry: in place of the one that is there, with all of its
-    inliers; None where that stays.
+    inliers; None if that stays.
     """
 
     images: tuple[int, int]
@@ -48,8 +48,8 @@ def write_bridge(
     """Bridge a database that is not (``remove_bridge``): the keypoints of a layer, attached as ``schema``, behind those
     of their images, and what is added to pairs.
 
-    own_counts: how many keypoints images have, by image_id, as pairs count on. Raises RuntimeError where they have
-    others by now.
+    own_counts: how many keypoints images have, by image_id, as pairs count on. Raises RuntimeError if they have others
+    by now.
     """
     create_bridge_tables(connection)
     keep_layer(connection, schema)
@@ -62,7 +62,9 @@ def write_bridge(
         keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
         own, empty = _append_keypoints(connection, image_id, keypoints, common)
         if (own or 0) != own_counts[image_id]:
-            raise RuntimeError(f"another program has changed {name} in {connection.path} meanwhile: run this again")
+            raise RuntimeError(
+                f"another program changed {name} in {connection.path} during this run: run the command again"
+            )
         described = _append_fillers(connection, image_id, name, len(keypoints), of_descriptors if own is None else [])
         connection.rows(
             f"INSERT INTO {BRIDGED_IMAGES} (image_id, keypoints, no_keypoints, descriptors, no_descriptors) "
@@ -76,7 +78,7 @@ def write_bridge(
 def _append_keypoints(
     connection: Connection, image_id: int, keypoints: np.ndarray, common: int
 ) -> tuple[int | None, bytes | None]:
-    """Returns how many there were, None for no row, and what stood for none of them."""
+    """Returns how many rows there were, None for no row, and the bytes that stood for no rows."""
     found = connection.rows("SELECT rows, cols, data FROM keypoints WHERE image_id = ?", (image_id,))
     [(own, columns, data)] = found or [(None, common, None)]
     more = in_columns(keypoints, columns).tobytes()

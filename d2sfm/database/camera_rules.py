@@ -27,7 +27,7 @@ _OPTIONS = {option: key for key, (option, *_) in _KEYS.items()}  # as the comman
 class CameraRule:
     """Options for the photographs that no rule before this one is for.
 
-    pattern: that the file has for it; None where the rule is of a rig or of what nothing else is for.
+    pattern: that the file has for it; None if the rule is of a rig or of what nothing else is for.
     """
 
     options: CameraOptions
@@ -69,7 +69,7 @@ def _of_rig(others: CameraOptions, camera: RigCamera) -> CameraOptions:
 def _read_rules(path: Path) -> list[CameraRule]:
     tables = read_toml(path, "file of cameras")
     if not tables:
-        raise ValueError(f'{path} is empty: expected tables, each below the pattern that it is for as ["left/*"]')
+        raise ValueError(f'{path} is empty: expected tables named by patterns, such as ["left/*"]')
     return [
         CameraRule(_options(path, pattern, table), lambda name, pattern=pattern: fits(name, pattern), pattern)
         for pattern, table in tables.items()
@@ -79,7 +79,7 @@ def _read_rules(path: Path) -> list[CameraRule]:
 def _options(path: Path, pattern: str, table: object) -> CameraOptions:
     """The options of one table, each key checked by itself: what is refused is named."""
     if not isinstance(table, dict):
-        raise ValueError(f'{path}: the key {pattern} is in no table, expected a pattern above it as ["left/*"]')
+        raise ValueError(f'{path}: the key {pattern} is in no table, expected a pattern above it, such as ["left/*"]')
     values = {}
     for key, value in table.items():
         with _named(path, pattern, key):

@@ -31,11 +31,11 @@ _in_use: set[Path] = set()
 def sole_use(path: Path) -> Iterator[Path]:
     """Keep the rest of this process away from the database; gives its resolved path.
 
-    Raises RuntimeError where it is open already.
+    Raises RuntimeError if it is open already.
     """
     resolved = Path(path).resolve()
     if resolved in _in_use:
-        raise RuntimeError(f"{path} is already open in this process: close it before it is opened again")
+        raise RuntimeError(f"{path} is already open in this process: close it first")
     _in_use.add(resolved)
     try:
         yield resolved
@@ -45,7 +45,7 @@ def sole_use(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
-    """pycolmap's Database, closed at the end. Raises RuntimeError where it can't be opened or closed.
+    """pycolmap's Database, closed at the end. Raises RuntimeError if it can't be opened or closed.
 
     pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to, and
     that nobody else is in the middle of a write: see ``patiently``.
@@ -77,8 +77,8 @@ class Closing(AbstractContextManager):
 class Connection(Closing):
     """One sqlite3 connection: statements outside of a transaction are on their own, errors name the file.
 
-    Opening does not make a missing file. Raises RuntimeError where the file can't be opened, and every method does
-    where SQLite refuses (held by another process, read-only, disk full, no database).
+    Opening does not make a missing file. Raises RuntimeError if the file can't be opened, and every method does where
+    SQLite refuses (held by another process, read-only, disk full, no database).
     """
 
     def __init__(self, path: Path):
@@ -120,7 +120,7 @@ class Connection(Closing):
     def read_blob(self, table: str, column: str, row_id: int, out: np.ndarray) -> None:
         """Fill a contiguous array with the bytes of a blob, in pieces, without a second copy of it.
 
-        Raises RuntimeError where the blob has another size.
+        Raises RuntimeError if the blob has another size.
         """
         flat = out.view(np.uint8).reshape(-1)
         opened = partial(self._connection.blobopen, table, column, row_id, readonly=True)

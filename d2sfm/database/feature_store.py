@@ -68,14 +68,14 @@ class FeatureStore(Store):
         descriptors in the dtype that they have as rows of bytes (1024 a row of float16, 2048 of float32), scores in
         our table. Needs little room beside the features.
 
-        Raises ValueError where the database has no image of that name, or the descriptors have another dtype or are
-        larger than a row may be, RuntimeError where the size of its camera is not that of the features' picture.
+        Raises ValueError if the database has no image of that name, or the descriptors have another dtype or are larger
+        than a row may be, RuntimeError if the size of its camera is not that of the features' picture.
         """
         image = self._image(name)
         if (image.width, image.height) != tuple(features.image_size):
             raise RuntimeError(
-                f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
-                f"the camera in {self.path} has {image.width} x {image.height}"
+                f"the features of {name} were extracted from a picture of {features.image_size[0]} x "
+                f"{features.image_size[1]}, the camera in {self.path} has {image.width} x {image.height}"
             )
         if features.descriptors.dtype.name not in DTYPES:
             raise ValueError(f"has descriptors of {features.descriptors.dtype}, expected float16 or float32")
@@ -110,8 +110,8 @@ class FeatureStore(Store):
         """The features that ``write`` stored, without continued tracks; descriptors have the dtype that they are stored
         in.
 
-        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features,
-        UnusableRow where they hold numbers that are none.
+        Raises ValueError if the database has no image of that name, RuntimeError if it has no whole features,
+        UnusableRow if they hold numbers that are not finite.
         """
         image = self._image(name)
         with self._connection.transaction("DEFERRED"):
@@ -121,7 +121,7 @@ class FeatureStore(Store):
                 (image.image_id,),
             )
             if not rows:
-                raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
+                raise RuntimeError(f"{self.path} has no d2sfm features of {name}")
             [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation, *greys)] = rows
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)

@@ -18,7 +18,7 @@ def row_dtype(row_bytes: int, type_id: int) -> np.dtype:
 
 
 def filler_rows(count: int, row_bytes: int, type_id: int, name: str) -> bytes:
-    """So many descriptors, as long as all others, those of float32 of length 1.
+    """``count`` descriptors of the common length, those of float32 with unit length.
 
     row_bytes, type_id: as the rows of an image declare them; name: of the image, as equal rows in two would match.
     """

@@ -15,7 +15,7 @@ CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and 
 
 
 def bring_up_to_date(path: Path) -> None:
-    """Bring an older COLMAP's database to the newest schema. Raises RuntimeError where pycolmap can't open it."""
+    """Bring an older COLMAP's database to the newest schema. Raises RuntimeError if pycolmap can't open it."""
     _carry_pose_priors(path)
     with Connection(path) as connection:
         [(version,)] = connection.rows("PRAGMA user_version")
@@ -77,7 +77,7 @@ def complete_frames(path: Path) -> None:
 
 
 def _rig(connection: Connection, camera_id: int) -> int:
-    """The rig that a camera is part of, a new one of it alone where there is none."""
+    """The rig of a camera, else a new one with this camera alone."""
     found = connection.rows(
         "SELECT rig_id FROM rigs WHERE ref_sensor_id = ? AND ref_sensor_type = ? "
         "UNION SELECT rig_id FROM rig_sensors WHERE sensor_id = ? AND sensor_type = ?",

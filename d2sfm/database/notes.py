@@ -42,7 +42,7 @@ class Notes:
         return dict(self._connection.rows(f"SELECT key, value FROM {SETTINGS}"))
 
     def read(self, note: Note) -> str | None:
-        """What was noted; None where nothing was."""
+        """What was noted; None if nothing was."""
         return self.all().get(note)
 
     def write(self, note: Note, value: str) -> None:
@@ -56,10 +56,10 @@ class Notes:
             self._connection.rows(f"DELETE FROM {SETTINGS} WHERE key = ?", (note,))
 
     def images_folder(self) -> Path | None:
-        """The folder of the photographs that was noted; None where none was.
+        """The folder of the photographs that was noted; None if none was.
 
         As it lies to the database where photographs of the database are there, else where it was: of a project that
-        was copied the copy counts, of a database that was moved alone the place of before.
+        was copied the copy counts; if only the database was moved, the earlier place.
         """
         notes = self.all()
         if (beside := notes.get(Note.IMAGES_BESIDE)) is not None:
@@ -70,17 +70,17 @@ class Notes:
         return Path(notes[Note.IMAGES]) if Note.IMAGES in notes else None
 
     def find_images_folder(self, given: Path | str | None) -> Path:
-        """The given folder of the photographs, or else the noted one. FileNotFoundError where there is neither."""
+        """The given folder of the photographs, or else the noted one. FileNotFoundError if there is neither."""
         folder = Path(given) if given is not None else self.images_folder()
         if folder is None or not folder.is_dir():
             raise FileNotFoundError(f"no folder of photographs{f' {folder}' if folder else ''}: give --images")
         return folder
 
     def note_images_folder(self, folder: Path) -> None:
-        """Keep the folder of the photographs. ValueError where its name is not UTF-8, as a database's texts are."""
+        """Keep the folder of the photographs. ValueError if its name is not UTF-8, as a database's texts are."""
         folder = folder.resolve()
         if str(folder) != str(folder).encode(errors="replace").decode():
-            raise ValueError(f"{str(folder)!r} is not UTF-8, which the names of a database are")
+            raise ValueError(f"{str(folder)!r} is not UTF-8, as paths in a database must be: rename the folder")
         self.write(Note.IMAGES, str(folder))
         try:
             self.write(Note.IMAGES_BESIDE, os.path.relpath(folder, self._connection.path.resolve().parent))

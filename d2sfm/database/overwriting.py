@@ -32,7 +32,7 @@ def begin_overwriting(path: Path, names: Iterable[str], run: str) -> None:
 
 
 def stopped_overwriting(path: Path) -> str | None:
-    """What was noted of an overwriting run that is not through; None where there is none."""
+    """What an unfinished overwriting run has noted; None if there is none."""
     with Connection(path) as connection:
         return Notes(connection).read(Note.OVERWRITING)
 

@@ -45,7 +45,7 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
 
 
 def pairs_anew(path: Path) -> PairsAnew | None:
-    """What a run that is not through has left; None where there is none. Raises as ``require_database``."""
+    """What an unfinished run has left; None if there is none. Raises as ``require_database``."""
     require_database(path)
     with Connection(path) as connection:
         noted = Notes(connection).read(Note.MATCHING_ANEW)

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
-_HELD = "is held by another process: let it finish, or close the file there, and run this again"
+_HELD = "is in use by another process: let it finish, or close the file there, then run the command again"
 _REFUSED = "No registered database factory succeeded"  # all that pycolmap says of a file that it can't open
 _LOCKED = ("database is locked", "database table is locked")
 _NOT_WRITTEN = tuple(
@@ -27,7 +27,7 @@ _MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
     "database or disk is full": "can't be written: the disk is full",
     **dict.fromkeys(_NOT_WRITTEN, "can't be written: the disk is full, over a quota or damaged"),
     "disk I/O error": "can't be read: the disk is damaged",
-    "file is not a database": "is no COLMAP database",
+    "file is not a database": "is not a COLMAP database",
     "unable to open database file": "can't be opened",
     _REFUSED: "can't be opened by pycolmap",
 }
@@ -64,7 +64,7 @@ def patiently(path: Path, action: Callable[[], Result]) -> Result:
                 raise
             if is_held and give_up is None:
                 give_up = time.monotonic() + BUSY_TIMEOUT_S
-                logger.warning("%s is held by another process: waiting for it, up to %g s", path, BUSY_TIMEOUT_S)
+                logger.warning("%s is in use by another process: waiting up to %g s", path, BUSY_TIMEOUT_S)
             elif is_held and time.monotonic() > give_up:
                 raise type(error)(_LOCKED[0]) from error
         time.sleep(min(PAUSE_S, BUSY_TIMEOUT_S))

@@ -41,15 +41,15 @@ def import_photographs(
 
     Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
     that they were to share. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out
-    of the folder, FileNotFoundError where the database or the folder is missing, RuntimeError where the camera to share
-    is not the one that options give, or is missing.
+    of the folder, FileNotFoundError if the database or the folder is missing, RuntimeError if the camera to share is
+    not the one that options give, or is missing.
     """
     path, options = Path(path), options or CameraOptions()
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"no folder of photographs {images_dir}")
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ValueError(f"expected a name relative to {images_dir} and below it, found {name}")
+            raise ValueError(f"expected a path below {images_dir} and relative to it, found {name}")
     known = _camera_ids(path)
     new = sorted(set(names) - known.keys())
     rules = [(rule.options, of_rule) for rule, of_rule in by_rule(options, sorted({*names, *known}))]

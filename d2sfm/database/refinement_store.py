@@ -25,11 +25,11 @@ class RefinementStore(Store):
     def keypoints(self, image_id: int) -> np.ndarray:
         """Keypoints as d2sfm stores them, [N, 4] float32: x, y and scale in pixels of the photograph, 0.
 
-        Raises RuntimeError where the image has none, or others.
+        Raises RuntimeError if the image has none, or others.
         """
         rows = self._connection.rows("SELECT cols, data FROM keypoints WHERE image_id = ?", (image_id,))
         if not rows or rows[0][0] != 4 or len(rows[0][1] or b"") % 16:
-            raise RuntimeError(f"{self.path} has no keypoints of d2sfm for image {image_id}")
+            raise RuntimeError(f"{self.path} has no d2sfm keypoints of image {image_id}")
         return np.frombuffer(rows[0][1] or b"", "<f4").reshape(-1, 4).copy()
 
     def at_rest(self, image_id: int) -> np.ndarray:
@@ -74,11 +74,10 @@ class RefinementStore(Store):
         """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
 
         positions: x, y in pixels of the photograph, [N, 2], by image_id; sigmas: as of ``sigmas``, by image_id.
-        continued: keypoints and matches for ``add_continued``, in place of those of before. The two-view geometries of
+        continued: keypoints and matches for ``add_continued``, which replace earlier ones. The two-view geometries of
         all pairs go, as they are of the old positions; matches stay. Parts of unfinished runs go, too. note: for
         ``notes.refinement``. others_stay: sigmas, continued tracks and geometries go of the images in positions alone,
-        which have none continued so far.
-        Raises RuntimeError where an image has another number of keypoints.
+        which have none continued so far. Raises RuntimeError if an image has another number of keypoints.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():

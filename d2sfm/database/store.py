@@ -11,8 +11,8 @@ from d2sfm.database.rows import require_sane
 class Store(AbstractContextManager):
     """A COLMAP database that is open by sqlite3. Nothing else in this process may touch the file meanwhile.
 
-    Raises FileNotFoundError where there is no such file, RuntimeError where it is no COLMAP database or a row can't be;
-    every method raises RuntimeError where the file is held by another process, is read-only, or the disk is full.
+    Raises FileNotFoundError if the file is missing, RuntimeError if it is not a COLMAP database or a row can't be;
+    every method raises RuntimeError if the file is held by another process, is read-only, or the disk is full.
     """
 
     def __init__(self, path: Path):

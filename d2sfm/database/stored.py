@@ -32,7 +32,7 @@ class StoredKeypoints(NamedTuple):
 
 
 def grey_range_of(greys: list[int | None]) -> GreyRange | None:
-    """From a row's two columns; None where these hold none."""
+    """From a row's two columns; None if these hold none."""
     return None if None in greys else tuple(greys)
 
 

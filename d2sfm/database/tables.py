@@ -55,7 +55,7 @@ def tables(connection: Connection, schema: str = "main") -> set[str]:
 
 
 def columns(connection: Connection, table: str, schema: str = "main") -> list[str]:
-    """Names of the columns of a table; empty where there is no such table. schema: that of an attached database."""
+    """Names of the columns of a table; empty if the table is missing. schema: that of an attached database."""
     return [name for (name,) in connection.rows("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
 
 

@@ -23,7 +23,7 @@ def unusable_geometries(path: Path) -> dict[int, str]:
         names, of_image = store.image_names(), {}
         are_pairs = of_images(pairs, list(names))
         found = {
-            pair_id: f"{path}: pair_id {pair_id} is no pair of its images" for pair_id in pairs[~are_pairs].tolist()
+            pair_id: f"{path}: pair_id {pair_id} is not a pair of its images" for pair_id in pairs[~are_pairs].tolist()
         }
         pairs = pairs[are_pairs]
         for image_id in np.unique(image_pairs(pairs)).tolist():
@@ -34,7 +34,7 @@ def unusable_geometries(path: Path) -> dict[int, str]:
         for pair_id, (a, b) in zip(pairs.tolist(), image_pairs(pairs).tolist(), strict=True):
             reason = of_image.get(a) or of_image.get(b)
             if reason is None and pair_id in odd:
-                reason = f"{path}: {names[a]} - {names[b]} has a damaged two-view geometry: d2sfm match --overwrite"
+                reason = f"{path}: {names[a]} - {names[b]} has a damaged two-view geometry: run d2sfm match --overwrite"
             try:
                 store.inlier_matches(a, b)
             except UnusableRow as error:

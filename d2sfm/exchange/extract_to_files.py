@@ -86,7 +86,7 @@ def _in_float32(options: ExtractionOptions) -> ExtractionOptions:
 def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:
     """A folder, and the names in it of the photographs that are meant."""
     if (image_list is None) == (images is None) or (only and images is None):
-        raise ValueError("expected image_list or images, and only with images")
+        raise ValueError("expected either image_list or images (only goes with images)")
     if images is None:
         return Path(), read_image_list(image_list)
     return Path(images), chosen_photographs(images, require_photographs(images), only)
@@ -108,7 +108,7 @@ def read_image_list(path: Path) -> list[str]:
         # Not splitlines: names may hold what Unicode counts as line ends. utf-8-sig: editors put a mark in front.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text file") from error
+        raise ValueError(f"{path} is not a text file") from error
     photographs = list(dict.fromkeys(line for line in lines if line.strip()))
     if not photographs:
         raise ValueError(f"{path} names no photographs")

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class ImportedPairs(NamedTuple):
-    """Numbers of pairs with matches from the file, of these matches, and of pairs verified; None where that was off."""
+    """Numbers of pairs with matches from the file, of these matches, and of pairs verified; None if that was off."""
 
     pairs: int
     matches: int
@@ -41,7 +41,7 @@ def import_pairs(
         thresholds_told(store, verification)
     pairs, matches = _import_matches(database, path, skipped, progress)
     if differing:
-        logger.warning("pairs that were there already were verified with %s, and stay", differing)
+        logger.warning("existing pairs, verified with %s, stay unchanged", differing)
     verified = None
     if verification is not None:
         verified = verify_again(database, verification, progress=progress).verified

@@ -48,13 +48,12 @@ def remove_images(
     one that extraction recorded). model: folder of a COLMAP model that they leave, too, with the points that fewer than
     two images see then. dry_run: only tell. All else stays as it is.
 
-    Raises FileNotFoundError where there is no database, model or folder, ValueError where a name is none of the
-    database's, or no names are given, RuntimeError where more than half of the photographs are missing, or the database
-    is in use.
+    Raises FileNotFoundError if there is no database, model or folder, ValueError if a name is none of the database's,
+    or no names are given, RuntimeError if more than half of the photographs are missing, or the database is in use.
     """
     database, names = Path(database), list(dict.fromkeys(names))
     if bool(names) == missing:
-        raise ValueError("expected names of images, or --missing")
+        raise ValueError("expected names of images or --missing")
     require_database(database)
     with exclusive(database):
         with FeatureStore(database) as store:

@@ -42,7 +42,7 @@ def check_cameras(cameras: CameraOptions, names: list[str]) -> None:
     for rule, members in by_rule(cameras, names):
         if rule.pattern is not None and not members:
             logger.warning(
-                '%s: no photograph fits ["%s"], or those that do fit a table before it', cameras.cameras, rule.pattern
+                '%s: no photograph matches ["%s"], or all that do match an earlier table', cameras.cameras, rule.pattern
             )
 
 
@@ -78,14 +78,14 @@ def import_folder(
         apply_rig_config(database, cameras.rig_config)
     elif len(there) < len(whole) and any(rig.non_ref_sensors for rig in read_rigs(database).values()):
         logger.warning(
-            "%s has rigs of several cameras, new photographs are in frames of their own: --rig-config makes the rigs "
-            "of all of them",
+            "%s has rigs of several cameras, but new photographs are not part of them: --rig-config defines the rigs "
+            "of all photographs",
             database,
         )
     for count_and_size in estimated_cameras(database) if whole else ():
         logger.warning(
-            "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
-            "(one camera took them all: --camera-mode single)",
+            "%d photographs of %d x %d px have no focal length in EXIF: each gets a camera of its own (if one camera "
+            "took all: --camera-mode single)",
             *count_and_size,
         )
     return _as_stored(database, [photograph for photograph in whole if photograph.name not in skipped])
@@ -94,9 +94,9 @@ def import_folder(
 def _not_imported(cameras: CameraOptions) -> str:
     """Why COLMAP did not take a photograph."""
     if cameras.existing_camera is not None:
-        return f"its size is not that of camera {cameras.existing_camera}"
+        return f"its size differs from that of camera {cameras.existing_camera}"
     if cameras.camera_mode in _SHARED_MODES:
-        return f"its size is not that of the camera that camera mode {cameras.camera_mode} shares"
+        return f"its size differs from that of the camera shared by --camera-mode {cameras.camera_mode}"
     return "COLMAP can't import it"
 
 
@@ -108,7 +108,7 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
     sizes = Counter(photograph.size for photograph in photographs)
     if len(sizes) > 1:
         shown = ", ".join(f"{count} of {w} x {h} px" for (w, h), count in sizes.most_common())
-        logger.warning("the given camera parameters are those of one size of photographs, there are %s", shown)
+        logger.warning("the given camera parameters hold for one size of photographs, found %s", shown)
     for photograph in photographs:
         width, height = photograph.size
         if reason := _misfit(given, width, height):
@@ -116,7 +116,7 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
 
 
 def _misfit(given: pycolmap.Camera, width: int, height: int) -> str | None:
-    """Why the camera can't be of photographs of that size; None where it can."""
+    """Why the camera can't be of photographs of that size; None if it can."""
     if not len(given.principal_point_idxs()):  # a panorama: its parameters are its size
         return None if given.params.tolist() == [width, height] else "is of {:g} x {:g} px".format(*given.params)
     x, y = given.principal_point_x, given.principal_point_y
@@ -144,18 +144,18 @@ def remove_replaced(database: Path, photographs: list[Photograph], skipped: Skip
             load_photograph(photograph.path, photograph.size)
             whole.append(photograph.name)
     if whole:
-        logger.warning("another size by now, so that cameras are new: %s", first_of(whole, "photograph"))
+        logger.warning("new cameras, as the size has changed: %s", first_of(whole, "photograph"))
     remove_photographs(database, whole)
     return [photograph for photograph in photographs if photograph.name not in skipped]
 
 
 def remove_skipped(database: Path, names: list[str]) -> None:
-    """Take photographs that can't be used out of the database, but for those that have features of before."""
+    """Take photographs that can't be used out of the database, unless they already have features."""
     outdated = outdated_images(database)
     kept = [name for name in names if name in outdated]
     if kept:
         what = first_of(kept, "skipped photograph")
-        logger.warning("old features stay, which d2sfm match leaves out: those of %s", what)
+        logger.warning("the old features stay, but d2sfm match ignores them: %s", what)
     remove_photographs(database, [name for name in names if name not in outdated])
 
 
@@ -164,7 +164,7 @@ def warn_of_replaced(database: Path, photographs: list[Photograph]) -> None:
     replaced = [photograph.name for photograph in _replaced(database, photographs)]
     if replaced:
         logger.warning(
-            "another size than when extracted, --overwrite extracts again: %s", first_of(replaced, "photograph")
+            "of another size than when extracted (--overwrite extracts again): %s", first_of(replaced, "photograph")
         )
 
 

@@ -47,7 +47,7 @@ def going_on(database: Path, options: ExtractionOptions, anew: Collection[str]) 
 
 
 def pending_names(database: Path, names: list[str], fingerprint: str, way_out: str = "") -> list[str]:
-    """The names that have no features yet. RuntimeError where the database holds features of another kind.
+    """The names that have no features yet. RuntimeError if the database holds features of another kind.
 
     way_out: what the caller has for that, in words, beside the same settings and another database.
     """
@@ -66,8 +66,8 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only:
 
     only: the patterns that chose the names; the stopped run had the same ones.
 
-    RuntimeError where the database holds features of another extractor, or of other settings for other images, with
-    which those of this run would be mixed.
+    RuntimeError if the database holds features of another extractor, or of other settings for other images, with which
+    those of this run would be mixed.
     """
     extracted = _extracted(database)
     others = sorted(name for name in extracted.keys() - set(names) if clash(extracted[name], fingerprint))
@@ -80,7 +80,7 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only:
     is_begun = stopped_overwriting(database) == _run(fingerprint, only)
     todo = [name for name in names if not (is_begun and name in extracted and not clash(extracted[name], fingerprint))]
     if len(todo) < len(names):
-        logger.info("a stopped run with --overwrite goes on: %d photographs are done", len(names) - len(todo))
+        logger.info("continuing a stopped run with --overwrite: %d photographs are done", len(names) - len(todo))
     return todo
 
 
@@ -90,24 +90,26 @@ def _run(fingerprint: str, only: Sequence[str]) -> str:
 
 
 def _extracted(database: Path) -> dict[str, str]:
-    """Fingerprints by name. RuntimeError where there are keypoints that d2sfm did not write."""
+    """Fingerprints by name. RuntimeError if there are keypoints that d2sfm did not write."""
     with ForeignStore(database) as store:
         if (foreign := store.described()) is not None:
             raise RuntimeError(
-                f"{database} holds {foreign}, not of d2sfm: give D2 features a database of their own, or have d2sfm "
-                "bridge add them where these leave photographs apart"
+                f"{database} holds {foreign}, not of d2sfm: extract into another database, or connect photographs that "
+                "these leave apart by d2sfm bridge"
             )
     with FeatureStore(database) as store:
         return store.extracted()
 
 
 def note_folder(database: Path, images: Path) -> None:
-    """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
+    """Keep the folder of the photographs in the database. RuntimeError if it has another one: names are relative."""
     folder = images.resolve()
     with ForeignStore(database) as store:
         foreign = store.images()
     with FeatureStore(database) as store:
         noted = store.notes.images_folder()
         if noted not in (None, folder) and (store.extracted() or foreign) and noted.is_dir():
-            raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
+            raise RuntimeError(
+                f"{database} holds the photographs of {noted}: extract those of {folder} into another database"
+            )
         store.notes.note_images_folder(folder)

@@ -84,7 +84,7 @@ def extract_all(
         finally:
             pool.shutdown(cancel_futures=True)
     if transparent:
-        logger.info("no keypoints where alpha is 0: %s", first_of(sorted(transparent), "photograph"))
+        logger.info("transparent pixels (alpha 0) get no keypoints: %s", first_of(sorted(transparent), "photograph"))
     return {each.name: writer.keypoints[each.name] for each in photographs if each.name in writer.keypoints}
 
 

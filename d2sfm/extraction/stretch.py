@@ -51,16 +51,16 @@ def stretched(
         used = dict.fromkeys(used, common)
     low, high = np.array(list(used.values())).T
     logger.info(
-        "stretched from %d..%d%s to 0..255, as they use less than a quarter of their 16 bits: %s",
+        "grey values stretched from %d..%d%s to 0..255, as they span less than a quarter of 16 bits: %s",
         low.min(),
         high.max(),
-        ", each from its own part," if stretch is Stretch.IMAGE else "",
+        ", each from its own range," if stretch is Stretch.IMAGE else "",
         first_of(list(used), "photograph"),
     )
     as_stored = _deep([photograph for photograph in known or () if photograph.grey_range is None])
     if narrow := [name for name, _ in _counts(as_stored)]:
         logger.warning(
-            "not stretched when extracted, so that they match stretched ones badly: %s: --overwrite extracts again",
+            "extracted without stretching, so they match stretched ones badly: %s (--overwrite extracts again)",
             first_of(narrow, "photograph"),
         )
     return [replace(photograph, grey_range=used.get(photograph.name)) for photograph in photographs]
@@ -69,8 +69,8 @@ def stretched(
 def noted_stretch(database: Path, stretch: Stretch, anew: Collection[str] = ()) -> Noted:
     """How photographs of a database were stretched that have features; NONE where none was.
 
-    anew: names of those whose features do not count, as they are to be written anew. Raises RuntimeError where the
-    others were stretched in another way than ``stretch``.
+    anew: names of those whose features do not count, as they are to be written anew. Raises RuntimeError if the others
+    were stretched in another way than ``stretch``.
     """
     with FeatureStore(database) as store:
         fingerprints = {found for name, found in store.extracted().items() if name not in anew}
@@ -119,8 +119,8 @@ def _warn_of_clipped(used: dict[str, GreyRange], common: GreyRange) -> None:
     beyond = [name for name, (low, high) in used.items() if low < common[0] - margin or high > common[1] + margin]
     if beyond:
         logger.warning(
-            "darker or brighter than the range of %d..%d from which photographs are stretched, and clipped to it: %s "
-            "(--overwrite takes the range of all anew)",
+            "clipped, as they exceed the range %d..%d from which photographs are stretched: %s (--overwrite computes "
+            "the range again)",
             *common,
             first_of(beyond, "photograph"),
         )

@@ -75,7 +75,7 @@ def _next_to(photographs: list[Photograph], known: list[Photograph]) -> list[Pho
 
 
 def _as_looked_at(photograph: Photograph) -> np.ndarray | None:
-    """The upright picture; None where it can't be read, which is told when it is its turn."""
+    """The upright picture; None if it can't be read, which is told when it is its turn."""
     with Skipped().catching(photograph.name):
         pixels = load_photograph(photograph.path, photograph.size, photograph.grey_range)
         return upright_array(pixels, photograph.orientation)
@@ -92,12 +92,12 @@ def warn_of_turned(known: list[Photograph], there: list[Photograph], way: Orient
     others = [name for name, orientation in asked.items() if found.get(name, orientation) != orientation]
     if others and way is Orientation.EXIF:
         logger.warning(
-            "not turned by EXIF when extracted, so that they match upright ones badly: %s: --overwrite extracts again, "
-            "--orientation none takes new ones as stored, too",
+            "extracted without EXIF orientation, so they match upright ones badly: %s (--overwrite extracts again; "
+            "--orientation none extracts new ones as stored)",
             first_of(others, "photograph"),
         )
     elif others and way is Orientation.NONE:
         logger.warning(
-            "turned upright when extracted, so that they match ones as stored badly: %s: --overwrite extracts again",
+            "extracted upright, so they match ones as stored badly: %s (--overwrite extracts again)",
             first_of(others, "photograph"),
         )

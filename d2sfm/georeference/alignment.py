@@ -49,7 +49,7 @@ def align(
     """Align points of a model, [N, 3], with their positions in metres, [N, 3], z up, N >= 3.
 
     down: what cameras tell, which decides with is_up, or where the positions lie so nearly on a line that they leave
-    open how the scene is turned about it. scale: of the model, where it is known. None where no three agree.
+    open how the scene is turned about it. scale: of the model, where it is known. None if no three agree.
     """
     free = None if is_up else _robust(points, positions, max_error_m, seed, scale)
     if not is_up:
@@ -164,7 +164,7 @@ def _roll_deviation_deg(points: np.ndarray, positions: np.ndarray, free: Alignme
 
 
 def _doubt(points: np.ndarray, down: Down, free: Alignment | None, deviation_deg: float) -> str | None:
-    """Why the cameras' down axis can't be taken for the vertical; None where it can."""
+    """Why the cameras' down axis can't be taken for the vertical; None if it can."""
     line = np.linalg.svd(points - np.median(points, axis=0))[2][0]
     if down.agreement < AGREEING:
         return "cameras were held in different ways"

@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 def check_positions(names: list[str], given: np.ndarray, positions: Positions, least: int) -> None:
-    """Raise RuntimeError where there are too few positions, or all of them are one. given: [N, 3], as they are."""
+    """Raise RuntimeError if there are too few positions, or all of them are one. given: [N, 3], as they are."""
     if not names:
         raise RuntimeError(
-            f"{positions.source} has no position of an image of the model: give --positions or --control-points, or "
-            "--up for an upright model alone"
+            f"{positions.source} has no position of any image of the model: give --positions or --control-points, or "
+            "--up to make the model upright only"
         )
     if len(names) < least:
         count = f"{len(names)} position{'' if len(names) == 1 else 's'}"
-        raise RuntimeError(f"{positions.source} has {count} of the model, expected {least} or more")
+        raise RuntimeError(f"{positions.source} has {count} of images of the model, expected {least} or more")
     metres = np.nan_to_num(given)
     if positions.is_geographic:
         metres = Local(*middle(metres)).from_geographic(metres)
@@ -36,7 +36,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
     if np.median(apart) < SAME_M:
         which = "all" if apart.max() < SAME_M else f"{(apart < SAME_M).sum()} of"
         raise RuntimeError(
-            f"{positions.source}: {which} {len(names)} positions are the same, which tells neither scale nor direction"
+            f"{positions.source}: {which} {len(names)} positions are equal, so neither scale nor direction can be found"
         )
 
 
@@ -52,18 +52,20 @@ def check_found(
     seed: int,
     decided: dict,
 ) -> None:
-    """Raise RuntimeError where no positions agree with the model, or where all do with latitude and longitude
-    exchanged; warn where some do. Arguments: as ``align`` takes them."""
+    """Raise RuntimeError if no positions agree with the model, or where all do with latitude and longitude exchanged;
+    warn where some do. Arguments: as ``align`` takes them."""
     off = np.full(len(points), np.inf)
     if found is not None:
         world = frame.from_geographic(given) if positions.is_geographic else given
         off = np.linalg.norm(residuals(found.world_from_model, points, world - offset), axis=1)
     if positions.is_geographic and _all_exchanged(found, off, points, given, max_error_m, seed, decided):
-        raise RuntimeError(f"{positions.source}: latitude and longitude look exchanged, the positions fit better then")
+        raise RuntimeError(
+            f"{positions.source}: latitude and longitude look exchanged: swapped, the positions fit better"
+        )
     if found is None:
         raise RuntimeError(
             f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m: give a larger "
-            "--max-error-m, or --up or --nadir where they lie on a line"
+            "--max-error-m, or --up or --nadir if they lie on a line"
         )
     if positions.is_geographic and len(exchanged := _exchanged(found, off, points, given, frame, offset)):
         logger.warning(

@@ -45,7 +45,7 @@ class Local:
 class Projected:
     """Easting, northing and height of an EPSG code.
 
-    Raises ValueError where pyproj is missing, or for a code that is none of projected metres.
+    Raises ValueError if pyproj is missing, or for a code that is not of projected metres.
     """
 
     def __init__(self, epsg: int):
@@ -53,11 +53,13 @@ class Projected:
         try:
             self.crs = pyproj.CRS.from_epsg(epsg)
         except pyproj.exceptions.CRSError as error:
-            raise ValueError(f"EPSG:{epsg} is no coordinate reference system that pyproj knows") from error
+            raise ValueError(f"EPSG:{epsg} is not a coordinate reference system known to pyproj") from error
         axes = self.crs.axis_info
         if not self.crs.is_projected or any(axis.unit_conversion_factor != 1 for axis in axes):
             units = ", ".join(sorted({axis.unit_name for axis in axes})) or "none"
-            raise ValueError(f"EPSG:{epsg} ({self.crs.name}) has units of {units}, expected projected metres")
+            raise ValueError(
+                f"EPSG:{epsg} ({self.crs.name}) has units of {units}, expected metres of a projected system"
+            )
         self.epsg = epsg
         self._transformer = pyproj.Transformer.from_crs(_WGS84_3D, self.crs, always_xy=True)
 
@@ -97,18 +99,18 @@ Frame = Local | Projected | Metric
 
 
 def chosen_frame(options: GeoreferenceOptions, positions: np.ndarray, is_geographic: bool) -> Frame:
-    """The frame that options ask for. positions: [N, 3]; altitudes are not looked at. ValueError where it can't be."""
+    """The frame that options ask for. positions: [N, 3]; altitudes are not looked at. ValueError if it can't be."""
     if options.epsg is not None:
         return Projected(options.epsg)
     if not is_geographic:
         if options.utm:
-            raise ValueError("--utm needs latitudes and longitudes: say with --epsg which frame x, y and z are in")
+            raise ValueError("--utm needs latitudes and longitudes: for x, y and z, give their frame with --epsg")
         return Metric()
     latitude, longitude = middle(positions)
     if not options.utm:
         return Local(latitude, longitude)
     if not -80 <= latitude <= 84:
-        raise ValueError(f"UTM ends at latitudes -80 and 84, found {latitude:.6f}: give --epsg")
+        raise ValueError(f"UTM covers latitudes from -80 to 84, found {latitude:.6f}: give --epsg")
     return Projected((32600 if latitude >= 0 else 32700) + utm_zone(longitude))
 
 

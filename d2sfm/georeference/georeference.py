@@ -55,7 +55,7 @@ class _Placed(NamedTuple):
 
 
 def require_libraries(options: GeoreferenceOptions) -> None:
-    """ValueError where a library that these options ask for is missing, or for an EPSG code that is none."""
+    """ValueError if a library that these options need is missing, or for an unknown EPSG code."""
     require_cloud(options.cloud)
     if options.epsg is not None:
         Projected(options.epsg)
@@ -85,7 +85,7 @@ def georeference_model(
 
     output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is
     known, and points.las or .laz. Raises FileNotFoundError and ValueError for inputs that are missing or wrong,
-    RuntimeError where there is no position, too few of them agree, or what they say can't be.
+    RuntimeError if there is no position, too few agree, or they contradict each other.
     """
     options = options or GeoreferenceOptions()
     model, output = Path(model), Path(output)
@@ -94,7 +94,7 @@ def georeference_model(
     if upright and control_points is None:
         raise ValueError("--upright is for clicks: give --control-points")
     if scale_bars and control_points is None:
-        raise ValueError("--scale-bar is between two points that are clicked in photographs: give --control-points")
+        raise ValueError("--scale-bar needs clicks of its two points: give --control-points")
     given = any(each is not None for each in (database, images, positions, control_points))
     if not given and not (options.up or options.nadir):
         database = DATABASE
@@ -140,7 +140,7 @@ def _inputs(
     positions = _positions(names, database, images, table)
     is_enough = scale_bars or options.up or options.nadir
     if positions is None and not is_enough:
-        raise ValueError(f"{control_points} has no point with a place in the world, and there is no --scale-bar")
+        raise ValueError(f"{control_points} has no point with a place in the world: add places, or give --scale-bar")
     if positions is not None and not positions.by_name and is_enough:
         logger.info("no positions in %s", positions.source)
         positions = None

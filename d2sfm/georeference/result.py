@@ -22,7 +22,7 @@ class GeoreferenceResult(Displayed):
     offset: tuple[float, float, float]  # what the model's coordinates lack
     scale: float  # metres of a unit of the given model
     source: str | None  # of the positions
-    up_by: str | None  # what decided what is up: positions or cameras; None where nothing did
+    up_by: str | None  # what decided what is up: positions or cameras; None if nothing did
     residuals_m: Mapping[str, float]  # of the positions that were used, by photograph or control point
     left_out_m: Mapping[str, float]  # of those that were not
     scale_bars_m: Mapping[str, float]  # how much longer each is in the model

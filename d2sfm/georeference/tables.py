@@ -32,8 +32,8 @@ class Row(NamedTuple):
 def read_table(path: Path, columns: Columns, *alternatives: tuple[str, ...]) -> Iterator[Row]:
     """The lines of a CSV file with a header, of which the columns that are asked for count; others are passed over.
 
-    alternatives: names of columns, of which all of one must be there. Raises FileNotFoundError, and ValueError where
-    they are not, or a line has another number of cells than the header.
+    alternatives: names of columns, of which all of one must be there. Raises FileNotFoundError, and ValueError if they
+    are not, or a line has another number of cells than the header.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no table {path}")
@@ -45,7 +45,7 @@ def read_table(path: Path, columns: Columns, *alternatives: tuple[str, ...]) -> 
     if not any(set(names) <= found[best].keys() for names in alternatives):
         expected = ", or ".join(", ".join(names) for names in alternatives)
         there = ", ".join(max(headers, key=len)) or "nothing"
-        raise ValueError(f"{path}: the first line has {there}, expected names of columns: {expected}")
+        raise ValueError(f"{path}: expected names of columns in the first line ({expected}), found {there}")
     return _rows(path, lines[first + 1 :], first + 2, SEPARATORS[best], len(headers[best]), found[best])
 
 

@@ -59,7 +59,7 @@ def write_maps(folder: Path, places: Mapping[str, np.ndarray], off_m: Mapping[st
 
 
 def require_cloud(cloud: Cloud) -> None:
-    """ValueError where a library for such a file is missing."""
+    """ValueError if a library for such a file is missing."""
     if cloud is not Cloud.NONE:
         require("laspy", "geo")
     if cloud is Cloud.LAZ:

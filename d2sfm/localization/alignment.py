@@ -51,7 +51,7 @@ class Aligner:
         """Where the points of correspondences lie in the query, [N, 2] in pixels of it as it is stored.
 
         names: of the candidates. Each keypoint of the query is aligned with each of the map that it is matched with,
-        which stays. Raises ValueError where a photograph of the map can't be read.
+        which stays. Raises ValueError if a photograph of the map can't be read.
         """
         order = np.argsort(found.image, kind="stable")
         xy = np.empty((len(found), 2))

@@ -35,12 +35,13 @@ class QueryCamera(NamedTuple):
 def camera_of(image: Path | None, size: Size, given: pycolmap.Camera | None = None) -> QueryCamera:
     """The camera of a photograph of a size, (width, height) as it is stored, or of a picture without a file.
 
-    Raises ValueError where the given one is of another size.
+    Raises ValueError if the given one is of another size.
     """
     if given is not None:
         if (given.width, given.height) != tuple(size):
             raise ValueError(
-                f"is {size[0]} x {size[1]} px, its camera {given.width} x {given.height} px: give that of this size"
+                f"is {size[0]} x {size[1]} px, but its camera {given.width} x {given.height} px: give the camera of "
+                "this size"
             )
         return QueryCamera(given, Focal.KNOWN)
     if image is not None:

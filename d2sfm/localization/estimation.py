@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
 def estimate(
     xy: np.ndarray, xyz: np.ndarray, known: QueryCamera, *, max_error_px: float, loss_px: float, seed: int
 ) -> Estimate | None:
-    """A pose for positions, [N, 2] in pixels of the photograph, of points [N, 3]; None where no three agree.
+    """A pose for positions, [N, 2] in pixels of the photograph, of points [N, 3]; None if no three agree.
 
     loss_px: scale of the robust loss by which it is refined, with the focal length where that is not known.
     """

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Journal:
     """Of the run that writes a file; goes on with that of a stopped run if it was about the same.
 
-    settings: what decides results. Raises OSError where it can't be written.
+    settings: what decides results. Raises OSError if it can't be written.
     """
 
     def __init__(self, output: Path, settings: dict[str, object]):
@@ -28,7 +28,7 @@ class Journal:
         self._done: dict[str, int] = {}  # where the lines of queries begin
         head = json_text(settings)
         if self._path.exists() and not self._takes_up(head):
-            logger.info("a stopped run with other settings is not gone on with: all queries are placed anew")
+            logger.info("a stopped run had other settings: all queries are placed again")
             self._path.unlink()
         if not self._path.exists():
             self._path.write_text(f"{head}\n")
@@ -69,7 +69,7 @@ class Journal:
                 begin = stream.tell()
             stream.truncate(begin)
         if self._done:
-            logger.info("a stopped run goes on: %d queries are done", len(self._done))
+            logger.info("continuing a stopped run: %d queries are done", len(self._done))
         return True
 
 

@@ -90,7 +90,7 @@ def localize(
     localizer = Localizer(database, model, images=images, options=options, cache=cache)
     in_model = {image.name for image in localizer.map.model.images.values()}
     if files.write_model and (both := sorted(in_model & set(found.names))):
-        raise ValueError(f"{both[0]} is an image of the model, too: --write-model needs queries of other names")
+        raise ValueError(f"{both[0]} is also an image of the model: --write-model needs queries of other names")
     candidates = read_candidates(pairs, found.names, localizer.map.names) if pairs else {}
     points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
     settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **asdict(options)}
@@ -143,7 +143,7 @@ def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
     if files.base_names:
         short_names(names)
     elif spaced := [name for name in names if len(name.split()) > 1]:
-        logger.warning("%s: names with spaces, which readers of such lists split: %s", files.output, spaced[0])
+        logger.warning("%s: names with spaces, which other readers of this list split: %s", files.output, spaced[0])
 
 
 def _key(path: Path, name: str, camera: pycolmap.Camera | None) -> str:

@@ -103,10 +103,10 @@ class NotPlaced(Displayed):
     def __str__(self) -> str:
         of_matches = f"of {self.matches} matches with {len(self.candidates)} images"
         return {
-            Reason.NO_CANDIDATES: f"{self.reason}: it has no keypoints, or no image of the map is paired with it",
+            Reason.NO_CANDIDATES: f"{self.reason}: it has no keypoints, or is paired with no image of the map",
             Reason.FEW_MATCHES: f"{self.reason}: {self.matches} with {len(self.candidates)} images, "
             f"{self.needed} are needed",
-            Reason.NO_AGREEMENT: f"{self.reason}: no pose fits any three {of_matches}",
+            Reason.NO_AGREEMENT: f"{self.reason}: no pose agrees with any three {of_matches}",
             Reason.FEW_INLIERS: f"{self.reason}: {self.inliers} keypoints agree, {of_matches}; {self.needed} are "
             "needed",
         }[self.reason]

@@ -25,12 +25,12 @@ def write_poses(path: Path, poses: Iterable[tuple[str, Pose]]) -> None:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Base names, as the benchmarks' servers take them. ValueError where two queries have the same."""
+    """Base names, as the benchmarks' servers take them. ValueError if two queries have the same."""
     names, of_short = list(names), {}
     for name in names:
         short = PurePosixPath(name).name
         if short in of_short:
-            raise ValueError(f"{of_short[short]} and {name} have the same base name: leave out --base-names")
+            raise ValueError(f"{of_short[short]} and {name} have the same base name: run without --base-names")
         of_short[short] = name
     return {name: short for short, name in of_short.items()}
 
@@ -58,7 +58,7 @@ def write_model(model: pycolmap.Reconstruction, poses: Iterator[tuple[str, Pose]
 def draw(path: Path, photograph: Path, folder: Path, found: Pose | NotPlaced) -> None:
     """Query and the image of the map with most inliers, and the matches of both; nothing where there was no match.
 
-    Raises ValueError where a photograph can't be read.
+    Raises ValueError if a photograph can't be read.
     """
     if found.view is None:
         return

@@ -100,9 +100,9 @@ def extend_model(
     replaced, see ``write_models``. images: the folder of the photographs, for point colours only (default: the one that
     extraction recorded). options: mapper and those of starts do not matter.
 
-    Raises FileNotFoundError where there is no database or model, OtherKeypoints (a RuntimeError) where the points are
-    not of the database's keypoints, RuntimeError where something can't be read or written, there are no verified pairs,
-    the two have no image in common, the sizes of a photograph differ, or ``output`` holds one of the models.
+    Raises FileNotFoundError if there is no database or model, OtherKeypoints (a RuntimeError) where the points are not
+    of the database's keypoints, RuntimeError if something can't be read or written, there are no verified pairs, the
+    two have no image in common, the sizes of a photograph differ, or ``output`` holds one of the models.
     """
     database, model, output, join = Path(database), Path(model), Path(output), [Path(folder) for folder in join]
     options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
@@ -170,7 +170,7 @@ def _grown(
         placed, reasons = growth.placed, why_not(store, given.left_out, growth)
     is_adjusted = adjust and bool(placed) and growth.adjust_all()
     if adjust and placed and not is_adjusted:
-        logger.warning("adjusted, images lost their points: all that is old is as it was")
+        logger.warning("the adjustment made images lose their points: poses, cameras and points stay as they were")
     return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted, not_joined)
 
 
@@ -187,7 +187,7 @@ def _transcribed(
     found = transcribed(known, store, keypoints, rigs, frames, model, cameras_of(others, store))
     if found.only_in_model:
         missing = first_of(found.only_in_model, "image")
-        logger.warning("%s of %s not in %s: they stay in the model as they are", missing, model, store.path)
+        logger.warning("%s of %s not in %s: these stay in the model unchanged", missing, model, store.path)
     return found
 
 

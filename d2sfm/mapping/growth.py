@@ -149,7 +149,7 @@ class Growth:
         return self.model
 
     def _register_one(self) -> list[int] | None:
-        """Ids of the images that were placed, of one frame; None where none can be."""
+        """Ids of the images that were placed, of one frame; None if none can be."""
         for image_id in self._mapper.find_next_images(self._options.mapper, False):
             if self._mapper.register_next_image(self._options.mapper, image_id):
                 found = [data.id for data in self.model.images[image_id].frame.image_ids]

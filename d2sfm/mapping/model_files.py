@@ -27,8 +27,8 @@ def photographs_folder(database: Path, images: Path | str | None) -> Path | None
         with BridgeStore(database) as store:
             images = store.images_folder()
     if images is None or not Path(images).is_dir():
-        place = f"{images} is no folder" if images else "the database does not tell where they are"
-        logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)
+        place = f"{images} is not a folder" if images else "the database does not say where they are"
+        logger.warning("no photographs for point colours, so points stay black: %s (give --images)", place)
         return None
     return Path(images)
 
@@ -41,7 +41,7 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     unread = sorted(set().union(*(_colour(model, images) for model in models)))
     if unread:
         logger.warning(
-            "%s of %d not in %s, damaged or of another size: points seen nowhere else stay black (give --images)",
+            "%s of %d missing in %s, damaged or of another size: points seen only in these stay black (give --images)",
             first_of(unread, "photograph"),
             len(names),
             images,
@@ -103,7 +103,7 @@ def numbered(output: Path) -> list[Path]:
 def require_replaceable(output: Path) -> None:
     """Find out before the long work whether its result can be written, and put models in place that a killed run left.
 
-    Raises ValueError or RuntimeError where it can't, or where a numbered folder holds files that are no model.
+    Raises ValueError or RuntimeError if it can't, or where a numbered folder holds files that are no model.
     """
     there = next(path for path in (output, *output.resolve().parents) if path.exists())
     if not there.is_dir():
@@ -113,20 +113,20 @@ def require_replaceable(output: Path) -> None:
     finish_putting(output, numbered(output), _IN_OUTPUT)
     for folder in numbered(output):
         if folder.is_symlink():
-            raise RuntimeError(f"{folder} is a link, which is not replaced: give another --output")
+            raise RuntimeError(f"{folder} is a link, which d2sfm does not replace: give another --output")
         others = [
             path.name
             for path in (folder.iterdir() if folder.is_dir() else [folder])
             if path.stem not in MODEL_FILES or path.suffix not in MODEL_SUFFIXES
         ]
         if others:
-            raise RuntimeError(f"{folder} holds {others[0]}, which is no part of a model: give another --output")
+            raise RuntimeError(f"{folder} holds {others[0]}, which is not part of a model: give another --output")
 
 
 def require_elsewhere(output: Path, model: Path) -> None:
-    """As ``require_replaceable``, and RuntimeError where a model that is read would be replaced."""
+    """As ``require_replaceable``, and RuntimeError if a model that is read would be replaced."""
     if any(model.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
-        raise RuntimeError(f"{output} holds {model}, which would be replaced: give another --output")
+        raise RuntimeError(f"{output} holds {model}, which this run would replace: give another --output")
     require_replaceable(output)
 
 

@@ -46,16 +46,16 @@ def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[st
         elif not (own & verified).any():
             reasons[name] = (
                 "agrees with no image of the model by more matches than chance explains "
-                f"({at_best(counts[own], refusals, names, image_id)}): it shows another place, or shares too little"
+                f"({at_best(counts[own], refusals, names, image_id)}): it shows another place or shares too little"
             )
         elif (seen := growth.visible_points(image_id)) < growth.needed:
             reasons[name] = (
-                f"has matches with {seen} points of the model, {growth.needed} are needed: photographs between it and "
-                "those of the model help"
+                f"has matches with {seen} points of the model, expected {growth.needed}: add photographs between it "
+                "and those of the model"
             )
         else:
             reasons[name] = (
-                f"has matches with {seen} points of the model, and no pose that {growth.needed} of them agree with"
+                f"has matches with {seen} points of the model, but no pose agrees with {growth.needed} of them"
             )
     return reasons
 

@@ -110,7 +110,7 @@ def _database(given: MappingInput, folder: Path) -> Path:
 def with_distortion(
     given: MappingInput, model: pycolmap.Reconstruction, seed: int, most_seconds: int | None = None
 ) -> pycolmap.Reconstruction | None:
-    """A model of a cautious run gone on with, lens distortion refined; None where that gives none."""
+    """A model of a cautious run gone on with, lens distortion refined; None if that gives none."""
     with scratch_folder() as folder, scratch_folder() as start, quiet_pycolmap():
         database = _database(given, folder)
         write_model(model, start, called=start.parent)

@@ -151,8 +151,8 @@ def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progr
             is_stopped = trial.most_seconds is not None and start.seconds >= trial.most_seconds
     if outcome.kept is not None:
         if is_stopped:
-            stopped = "the start that is kept was stopped at the end of the time budget, with %d of %d images: %s"
-            logger.warning(stopped, outcome.kept.best.images, len(given.names), "a larger --time-budget gives more")
+            stopped = "the best start was stopped at the end of the time budget, with %d of %d images: %s"
+            logger.warning(stopped, outcome.kept.best.images, len(given.names), "a larger --time-budget may give more")
         _refine_distortion(given, outcome, rule.whole_seconds_left(outcome.kept.seconds))
         outcome.add_elsewhere()
     return outcome

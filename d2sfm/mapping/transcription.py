@@ -50,13 +50,15 @@ def transcribed(
     keypoints: of the usable images of the database by image_id, [N, 2] pixels of the photograph; rigs, frames:
     of the database, frames as ids of their images. others: what is known better than in the database of the cameras of
     images that the model lacks, by names of images. Raises OtherKeypoints where points of the model are not of these
-    keypoints, RuntimeError where the sizes of a photograph differ, or the two have no image in common.
+    keypoints, RuntimeError if the sizes of a photograph differ, or the two have no image in common.
     """
     posed = {image.name: image for image in known.images.values() if image.has_pose}
     names = {image_id: name for image_id, name in store.image_names().items() if image_id in keypoints}
     in_both = {image_id: posed[name] for image_id, name in names.items() if name in posed}
     if not in_both:
-        raise RuntimeError(f"{called} and {store.path} have no image in common: a model is extended that shares some")
+        raise RuntimeError(
+            f"{called} and {store.path} have no image in common: expected a model of some of the same photographs"
+        )
     _require_same_keypoints(in_both, keypoints, store, called)
     only_in_model = sorted(posed.keys() - names.values())
     image_ids = {image.image_id: image_id for image_id, image in in_both.items()}
@@ -94,8 +96,8 @@ def _require_same_keypoints(
             others.append(image.name)
     if others:
         raise OtherKeypoints(
-            f"{called} has points of other keypoints than those of {store.path}, in {first_of(others, 'image')}: run "
-            f"d2sfm triangulate --reference {printable(str(called))}, and extend the model that it writes"
+            f"{called} has points of keypoints that differ from those of {store.path}, in {first_of(others, 'image')}: "
+            f"run d2sfm triangulate --reference {printable(str(called))}, then extend the model that it writes"
         )
 
 

@@ -43,7 +43,7 @@ _NamedErrors = Callable[[], AbstractContextManager[None]]
 class TriangulationResult(Displayed):
     """What a run wrote and saw."""
 
-    model: Path | None  # folder, None where no point was found
+    model: Path | None  # folder, None if no point was found
     statistics: ModelStatistics
     images: int  # in the database and with a pose in the reference
     without_pose: tuple[str, ...]  # only in the database
@@ -85,9 +85,9 @@ def triangulate(
     the folder of the photographs, for point colours only (default: the one that extraction recorded). Numbered model
     folders of an earlier run are replaced.
 
-    Raises FileNotFoundError where there is no database or model, RuntimeError where one can't be read, there are no
-    verified pairs, they have fewer than two images in common, or the sizes of a photograph differ, and where ``output``
-    holds the reference or files that are no model.
+    Raises FileNotFoundError if there is no database or model, RuntimeError if one can't be read, there are no verified
+    pairs, they have fewer than two images in common, or the sizes of a photograph differ, and where ``output`` holds
+    the reference or files that are no model.
     """
     database, reference, output = Path(database), Path(reference), Path(output)
     options, started = options or TriangulationOptions(), time.perf_counter()

@@ -1,6 +1,6 @@
 """How much of their 16 bits photographs use: radiometric thermal ones, 0.01 K a step, a hundredth.
 
-Of 8 bits they would keep a few greys, in which there is nothing to find.
+At 8 bits they would keep a few greys, in which no features are found.
 """
 
 from pathlib import Path

@@ -23,7 +23,7 @@ class Place:
 
 
 def read_place(path: Path) -> Place:
-    """What a ``georeference.json`` says. RuntimeError where it is none."""
+    """What a ``georeference.json`` says. RuntimeError if it is not one."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         frame = told["frame"]

@@ -56,7 +56,7 @@ def find_models(path: Path | None) -> dict[str, Path]:
 
     path: a model, beside which the numbered ones of the same run are taken; a folder of numbered models; the output of
     d2sfm run. None, or a folder of the last two kinds without models, where nothing was reconstructed. Raises
-    FileNotFoundError where there is no such folder, ValueError where it is a file or a folder of other things.
+    FileNotFoundError if the folder is missing, ValueError if it is a file or a folder of other things.
     """
     if path is None:
         return {}

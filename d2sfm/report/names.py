@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from d2sfm.text import printable
 
-# What turns the direction of the text around it. Letters that are written from the right are none of these.
+# What turns the direction of the text around it; letters that are written from the right are not among these.
 _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 

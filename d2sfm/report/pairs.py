@@ -25,7 +25,7 @@ class Pairs(NamedTuple):
         return self.verified > 0
 
     def grouped(self, count: int) -> list[int]:
-        """Rows of so many photographs in an order in which those that share much are neighbours."""
+        """Rows of ``count`` photographs in an order in which those that share much are neighbours."""
         if not self.is_verified.any():
             return list(range(count))
         weight = np.sqrt(self.verified[self.is_verified].astype(float))
@@ -48,7 +48,7 @@ class Joint(NamedTuple):
 def weakest_joint(pairs: Pairs) -> Joint | None:
     """Where the photographs come apart most easily: the cut of the tree of strongest pairs with the smallest share.
 
-    Of the largest part that pairs join. None where there is no such cut with two photographs or more on either side.
+    Of the largest part that pairs join. None if there is no such cut with two photographs or more on either side.
     """
     keep = pairs.is_verified
     a, b, weight = pairs.a[keep], pairs.b[keep], pairs.verified[keep].astype(float)

@@ -50,7 +50,7 @@ def read_pairs(database: Path, given: MappingInput | None, rows: Mapping[str, in
     ends = np.reshape([[row_of[a], row_of[b]] for a, b in image_pairs(counts["pair_id"]).tolist()], (-1, 2))
     by_chance = np.isin(counts["pair_id"], np.zeros(0, np.int64) if given is None else given.left_out)
     why = {row: refusals[pair_id] for row, pair_id in enumerate(counts["pair_id"].tolist()) if pair_id in refusals}
-    of_chance = "{} of {} matches agree, as many as by chance"
+    of_chance = "{} of {} matches agree, no more than by chance"
     for row in np.flatnonzero(by_chance & (counts["inliers"] > 0)).tolist():
         why[row] = of_chance.format(counts["inliers"][row], counts["matches"][row])
     a, b = np.sort(ends, axis=1).T.astype(np.int64)

@@ -67,7 +67,7 @@ def _read(path: Path, with_thumbnail: bool) -> Picture:
 
 
 def _jpeg(picture: Image.Image) -> bytes | None:
-    """A file of at most MOST_BYTES, without any metadata; None where none is so small."""
+    """A file of at most MOST_BYTES, without any metadata; None if no version is that small."""
     picture.info.clear()
     for quality in QUALITIES:
         stream = io.BytesIO()

@@ -20,7 +20,7 @@ _ANY = ReconstructionOptions(mapper=Mapper.GLOBAL, refine_cameras=RefineCameras.
 
 
 def mapping_input(database: Path) -> MappingInput | None:
-    """What mapping would be given of the database; None where there is nothing to map, as no pair was verified."""
+    """What mapping would use of the database; None if no pair was verified."""
     with MatchStore(database) as store:
         if not len(store.done_pairs(verified=True)):
             return None
@@ -70,7 +70,7 @@ class _Seen:
 
 
 def _without_model(store: MatchStore, left_out: np.ndarray) -> dict[str, str]:
-    """What each image lacks by itself, where there is no model that it could be placed in."""
+    """What each image lacks by itself, without a model that it could be placed in."""
     names, counts, refusals = store.image_names(), store.pair_counts(), store.refusals()
     pairs, found = image_pairs(counts["pair_id"]), {}
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)

@@ -73,15 +73,15 @@ def write_report(
 
     images: the folder of the photographs (default: the one that the database names). thumbnails: whether small pictures
     of the photographs are in it, locations: whether it tells where on Earth they were taken. Raises FileNotFoundError
-    where something is missing, ValueError for a folder that holds no model or an output that can't be, RuntimeError
-    where the model or the database can't be read.
+    if something is missing, ValueError for a folder that holds no model or an output that can't be, RuntimeError if the
+    model or the database can't be read.
     """
     started = time.perf_counter()
     output = Path(output)
     require_page(output)
     facts = gather(find_models(None if model is None else Path(model)), None if database is None else Path(database))
     if not facts.photographs:
-        raise ValueError("there is nothing to report: neither a model nor a database with photographs")
+        raise ValueError("nothing to report: found neither a model nor a database with photographs")
     page = _page(facts, _pictures(facts, database, images, thumbnails, progress), locations)
     data = page.encode()
     with replacing(output) as stream:
@@ -97,11 +97,13 @@ def write_report(
 
 
 def require_page(output: Path) -> None:
-    """ValueError or FileNotFoundError where no page can be written there."""
+    """ValueError or FileNotFoundError if no page can be written there."""
     if output.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"pages are written as .html, found {output.name}")
     if output.is_dir() or not output.parent.is_dir():
-        raise FileNotFoundError(f"{output} can't be written: {output.parent} is no folder, or it is one itself")
+        raise FileNotFoundError(
+            f"{output} can't be written: {output.parent} is not a folder, or {output.name} is a folder"
+        )
 
 
 def _pictures(

@@ -123,7 +123,7 @@ def _near(xyz: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _seen(xyz: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, float]:
-    """Middle and radius of what the view begins with: the cameras, and the points but for the outermost."""
+    """Middle and radius of what the view begins with: the cameras, and the points without the outermost."""
     if len(xyz):
         low, high = np.quantile(xyz, (0.05, 0.95), axis=0)
         centres = np.concatenate([centres, [low, high]])

@@ -47,7 +47,7 @@ def read_view(
     """Read a model, and those beside it (see ``models.find_models``), and small pictures of their photographs.
 
     images: their folder (default: the one that the database names). Raises as ``find_models`` and ``read_model``, and
-    ValueError where there is no model.
+    ValueError if there is no model.
     """
     models = read_models(find_models(model))
     if not models:

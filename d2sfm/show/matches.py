@@ -40,7 +40,7 @@ def show_matches(
     """
     words = [str(image_a), str(image_b)]
     if most < 0:
-        raise ValueError(f"a number of lines is 0, for all, or more, found {most}")
+        raise ValueError(f"the number of lines must be 0 (all) or more, found {most}")
     known = known_names(words, Path(database) if database else None, options)
     if known:
         database, names = known

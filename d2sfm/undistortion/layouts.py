@@ -25,7 +25,7 @@ _MAPS = ("depth_maps", "normal_maps", "consistency_graphs")
 def write_layout(layout: Layout, model: pycolmap.Reconstruction, folder: Path, called: Path) -> None:
     """Write the model of the pictures in ``folder``/images, and what else the layout asks for.
 
-    called: what messages name. Raises RuntimeError where the disk is full.
+    called: what messages name. Raises RuntimeError if the disk is full.
     """
     _WRITERS[layout](model, folder, called)
 

@@ -33,7 +33,7 @@ def fingerprint(settings: Mapping[str, Any], contents: Sequence[Path], stamps: S
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """What the marker in a folder tells; None where there is none, or a broken one."""
+    """What the marker in a folder tells; None without one, or if it is broken."""
     try:
         return json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 def unfinished(output: Path, made_of: str) -> Iterator[Path]:
     """The folder in which the output is made; with what a stopped run left, where it was made of the same.
 
-    What is there when the block fails waits for the next run. RuntimeError where another run is at it.
+    What is there when the block fails waits for the next run. RuntimeError if another run is at it.
     """
     entries = _unfinished(output)
     output.parent.mkdir(parents=True, exist_ok=True)

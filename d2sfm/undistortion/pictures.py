@@ -44,7 +44,7 @@ def write_picture(
     the model, as they are stored, or upright where the camera's size tells that the model is of upright photographs.
     A picture whose pixels stay is copied.
 
-    Raises ValueError or FileNotFoundError where the photograph can't be used, other OSErrors where the disk fails.
+    Raises ValueError or FileNotFoundError if the photograph can't be used, other OSErrors where the disk fails.
     """
     source, target = images / shot.name, output / "images" / shot.new_name
     pixels, mask, is_turned = _load(shot, source, masks, max_megapixels)
@@ -93,7 +93,7 @@ def _load(shot: Shot, path: Path, masks: Masks, max_megapixels: float) -> tuple[
 
 
 def _is_copied(shot: Shot, path: Path) -> bool:
-    """Whether the file is what would be written of it, but for losses."""
+    """Whether the file is what would be written of it, except for losses."""
     if not keeps_pixels(shot.source, shot.target) or read_header(path)[1] != 1 or has_16_bits(path):
         return False
     with opened(path) as picture:

@@ -73,8 +73,8 @@ def undistort(
     run is gone on with. What was made there of another model, other photographs or options stays, or is replaced with
     ``overwrite``, but never files of others.
 
-    Raises FileNotFoundError for missing folders, ValueError where the output holds something else or masks can't be
-    used, RuntimeError for a damaged model, where no photograph can be used, or the disk is full.
+    Raises FileNotFoundError for missing folders, ValueError if the output holds something else or masks can't be used,
+    RuntimeError for a damaged model, where no photograph can be used, or the disk is full.
     """
     work = Undistortion(model, images, output, options, masks, limits)
     return work.there(overwrite) or work.make(progress)
@@ -99,9 +99,7 @@ class Undistortion:
         self.layout = self.options.layout or Layout.COLMAP
         photographs = list_photographs(self.images)
         if self.output.resolve().is_relative_to(self.images.resolve()):
-            raise ValueError(
-                f"{self.output} lies in {images}, whose files are photographs: give an --output outside of it"
-            )
+            raise ValueError(f"{self.output} lies inside of the photographs {images}: give an --output outside of it")
         self.model = read_model(Path(model))
         self.max_megapixels = (limits or PhotographOptions()).max_megapixels
         masks = masks or MaskOptions()
@@ -124,9 +122,9 @@ class Undistortion:
         recover(self.output)
 
     def there(self, overwrite: bool = False) -> UndistortionSummary | None:
-        """What the output is, where it is there and made of the same; None where it is to be made.
+        """What the output is, where it is there and made of the same; None if it is to be made.
 
-        Raises ValueError where something else is there that is not to be replaced.
+        Raises ValueError if something else is there that is not to be replaced.
         """
         output = self.output
         if not output.exists() or (output.is_dir() and not any(output.iterdir())):
@@ -138,11 +136,13 @@ class Undistortion:
             return self._summary(facts, facts["images"])
         if not overwrite:
             raise ValueError(
-                f"{output} was made of another model, other photographs or other options: --overwrite replaces it, or "
-                "give another --output"
+                f"{output} was made from another model, other photographs or other options: give --overwrite or "
+                "another --output"
             )
         if others := foreign_files(output, Layout(facts["layout"])):
-            raise ValueError(f"{output} holds {others[0]}, which others made: move it away, or give another --output")
+            raise ValueError(
+                f"{output} holds {others[0]}, which d2sfm did not write: move it away, or give another --output"
+            )
         return None
 
     def make(self, progress: bool = False) -> UndistortionSummary:

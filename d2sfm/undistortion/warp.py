@@ -18,7 +18,7 @@ def undistorted(
     """What ``target``, a PINHOLE camera, sees of a photograph of ``source``, bilinear; smoothed where it is smaller.
 
     pixels: [H, W, 3] uint8; mask: [H, W] bool, what is in, or None for all. Returns [h, w, 3] uint8, black beyond the
-    photograph, and the mask for it: out is what lies beyond, or is made of a pixel that is out; None where all is in.
+    photograph, and the mask for it: out is what lies beyond, or is made of a pixel that is out; None if all is in.
     """
     if keeps_pixels(source, target):
         return pixels, mask

@@ -20,8 +20,8 @@ def georeference_first(
 ) -> tuple[GeoreferenceResult | None, dict[str, str]]:
     """The first model at its place, in a folder of the output.
 
-    None where it is not asked for, where there is no model, or where it can't be, with the reason in words by the
-    stage's name, and in the log: the hours before are not lost for that.
+    None if it is not requested, without a model, or if it fails, with the reason in words by the stage's name, and in
+    the log: the hours before are not lost for that.
     """
     if model is None or not values.stages["georeference"][ENABLED]:
         return None, {}
@@ -48,7 +48,7 @@ def undistort_first(
 def report_all(
     photographs: Path, database: Path, output: Path, progress: bool
 ) -> tuple[ReportResult | None, dict[str, str]]:
-    """The page about all models of the output, there; None where it can't be, as ``georeference_first``."""
+    """The page about all models of the output, there; None if it can't be, as ``georeference_first``."""
     try:
         return write_report(output, output / REPORT, database=database, images=photographs, progress=progress), {}
     except (ValueError, RuntimeError, OSError) as error:

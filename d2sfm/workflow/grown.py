@@ -21,15 +21,15 @@ logger = logging.getLogger(__name__)
 def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, ...]:
     """Take images whose photographs are gone out of the models and the database. Returns their names.
 
-    Models first, so that a run that is stopped in between does the rest the next time. Raises RuntimeError where more
-    than half are gone.
+    Models first, so that a run that is stopped in between does the rest the next time. Raises RuntimeError if more than
+    half are gone.
     """
     if not database.exists():
         return ()
     with FeatureStore(database) as features:
         gone = missing_photographs(photographs, list(features.images()))
     if gone:
-        logger.info("gone since an earlier run, so that the model loses them: %s", first_of(gone, "photograph"))
+        logger.info("missing since an earlier run, so the model loses them: %s", first_of(gone, "photograph"))
         with exclusive(database):
             for folder in _models(models):
                 remove_from_model(folder, gone)
@@ -40,7 +40,7 @@ def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, .
 def extended(
     database: Path, models: Path, *, images: Path, options: ReconstructionOptions, progress: bool
 ) -> ExtensionResult | None:
-    """Place photographs in the first of the models, in its place. None where that is no way to a model of most of them:
+    """Place photographs in the first of the models, in its place. None if that is no way to a model of most of them:
     there is none, its points are of other keypoints, or it lacks half of them or more even then."""
     found = _models(models)[:1]
     if not found or len(names_of(read_model(found[0]))) < 2:
@@ -49,7 +49,7 @@ def extended(
         settings = {"images": images, "options": options, "progress": progress}
         result = extend_model(database, found[0], found[0], adjust=True, **settings)
     except OtherKeypoints:
-        logger.info("keypoints are others than those of %s, so that all photographs are mapped anew", found[0])
+        logger.info("keypoints differ from those of %s, so all photographs are mapped again", found[0])
         return None
     return result if 2 * result.statistics.images > result.images else None
 

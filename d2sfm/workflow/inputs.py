@@ -27,10 +27,10 @@ def require_inputs(values: RunValues) -> None:
 
 
 def require_two(database: Path, photographs: Path, skipped: Skipped) -> None:
-    """RuntimeError where fewer than two photographs have features; why others were skipped is in the log then."""
+    """RuntimeError if fewer than two photographs have features; why others were skipped is in the log then."""
     with FeatureStore(database) as features:
         usable = len(features.extracted())
     if usable < 2:
         for name, reason in skipped.items():
             logger.warning("skipped %s: %s", name, reason)
-        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, a model needs two or more")
+        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, expected two or more")

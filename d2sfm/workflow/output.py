@@ -20,7 +20,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     """
     noted = output / CONFIG
     if output.resolve().is_relative_to(photographs.resolve()):
-        raise ValueError(f"{output} lies in {photographs}, whose files are photographs: give an --output outside of it")
+        raise ValueError(f"{output} lies inside of the photographs {photographs}: give an --output outside of it")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder for the model")
     if noted.exists():
@@ -38,11 +38,11 @@ def _go_on(output: Path, values: RunValues) -> None:
     before = run_values(config=noted)
     if difference := values.difference(before, _begun(output)):
         raise RuntimeError(
-            f"{output} was made with other values, asked for is {difference}: give another --output, or go on with "
-            f"--config {noted}"
+            f"{output} was made with other values than {difference}: give another --output, or continue with --config "
+            f"{noted}"
         )
     if difference := values.difference(before):
-        logger.info("stages that have not begun get other values: %s", difference)
+        logger.info("stages that have not started use new values: %s", difference)
         values.write(noted)
 
 

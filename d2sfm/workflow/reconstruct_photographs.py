@@ -109,10 +109,10 @@ class RunResult(Displayed):
             return text
         rest = first_of(self.left_out, "photograph")
         if self.extension:
-            return f"{text}; not in it: {rest}, with the reasons above"
+            return f"{text}; not in it: {rest}, for the reasons above"
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
-        return f"{text}; not in it: {rest}, try photographs between those and the rest, or a higher --quality"
+        return f"{text}; not in it: {rest}; try photographs between those and the rest, or a higher --quality"
 
 
 def reconstruct_photographs(
@@ -139,8 +139,8 @@ def reconstruct_photographs(
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
-    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``), fewer than
-    two photographs can be used, or more than half are gone; and as the stages do.
+    configuration; RuntimeError if the output was made with other values (see ``output.begin_output``), fewer than two
+    photographs can be used, or more than half are gone; and as the stages do.
     """
     values = run_values(quality, config, seed=seed, num_threads=num_threads, georeferenced=georeferenced, layout=layout)
     photographs = Path(photographs)

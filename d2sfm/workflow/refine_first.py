@@ -67,7 +67,7 @@ def _noted(note: Mapping[str, Any]) -> RefinementOptions:
 
 
 def _obstacle(database: Path | str, images: Path | str | None) -> str | None:
-    """Why keypoints can't be refined, in words; None where they can."""
+    """Why keypoints can't be refined, in words; None if they can."""
     with ForeignStore(database) as store:
         foreign = store.described()
     with FeatureStore(database) as features:

@@ -1,4 +1,4 @@
-"""The options of a run of all stages: defaults, a quality, a TOML file of theirs; written down so that it repeats.
+"""The options of a run of all stages: defaults, a quality, a TOML file; written down so that the run repeats.
 
 A file has a table for each stage, whose keys are the options of its command:
 
@@ -81,8 +81,8 @@ def run_values(
 
     config: a TOML file, or what such a file holds. A quality, a seed, a number of threads, georeferencing or a layout
     of photographs without distortion that are given besides win over it. Raises FileNotFoundError for a file that is
-    missing, ValueError for one that is no TOML, for a table or key that is none (the nearest is named), and for values
-    that are none of their option, each with their place.
+    missing, ValueError for one that is not TOML, for an unknown table or key (the nearest is named), and for values
+    that the option does not take, each with their place.
     """
     place = "config" if isinstance(config, Mapping) else str(config)
     tables = dict(
@@ -123,7 +123,7 @@ def _key(name: str) -> str:
 
 
 def as_written(option: str) -> str | None:
-    """How an option of a command stands in a file, as "max_edge = ... below [extract]"; None where no stage has it."""
+    """How an option of a command stands in a file, as "max_edge = ... below [extract]"; None if no stage has it."""
     wanted = plain(option)
     if wanted == "multiscale":
         return "scales = [0.5, 1.0, 2.0] below [extract]"
@@ -181,7 +181,7 @@ def _require_table(name: str, value: Any) -> None:
     if name not in STAGES and not isinstance(value, Mapping):
         written = as_written(name)
         hint = f": write {written}" if written else did_you_mean(name, [QUALITY])
-        raise ValueError(f"the key {name} is in no table{hint}")
+        raise ValueError(f"the key {name} is not in a table{hint}")
     if name not in STAGES:
         meant = nearest(name, STAGES)
         raise ValueError(

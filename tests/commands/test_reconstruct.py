@@ -113,7 +113,7 @@ def test_known_rigs_are_held_or_refined_and_unknown_ones_are_found_by_the_global
         return found.translation.tolist()
 
     assert baseline_of() == expected.translation.tolist()
-    assert "the known poses of cameras in 1 rigs are held (--refine-rigs refines them)" in capsys.readouterr().err
+    assert "the known poses of cameras in 1 rigs stay fixed (--refine-rigs refines them)" in capsys.readouterr().err
     assert baseline_of("--refine-rigs") != expected.translation.tolist()
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE rig_sensors SET sensor_from_rig = NULL")

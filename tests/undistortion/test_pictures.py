@@ -121,7 +121,7 @@ def test_orientation_in_xmp_is_no_orientation_any_more(write, tmp_path):
 
 def test_a_photograph_that_is_too_large_or_of_a_format_that_is_not_read(write, tmp_path):
     flat("RGB", 9).save(tmp_path / "photos/a.webp")
-    with pytest.raises(ValueError, match="WebP is not read by COLMAP, convert it"):
+    with pytest.raises(ValueError, match="WebP is a format that COLMAP can't read: convert it"):
         write("a.webp")
     flat("RGB", 9).save(tmp_path / "photos/a.jpg")
     with pytest.raises(ValueError, match="--max-megapixels allows"):
