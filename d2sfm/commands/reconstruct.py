@@ -94,4 +94,4 @@ def _require_fitting(arguments: argparse.Namespace, options: ReconstructionOptio
         raise ValueError("--join goes with --extend MODEL, the one whose poses stay")
     for name in OF_STARTS if arguments.extend is not None else ():
         if getattr(options, name) != getattr(ReconstructionOptions, name):
-            raise ValueError(f"--{name.replace('_', '-')} is for mapping anew, not for --extend")
+            raise ValueError(f"--{name.replace('_', '-')} is for a new model, not for --extend")

@@ -12,7 +12,7 @@ from d2sfm.database.migration import CAMERA_SENSOR
 def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.Camera:
     """The camera of a row (model, width, height, params, prior_focal_length). name: of an image that has it.
 
-    Raises RuntimeError if it is of no model, or its parameters are not those of the model, or not finite.
+    Raises RuntimeError if its model is unknown, or its parameters do not fit the model or are not finite.
     """
     model, width, height, params, is_prior = row
     try:

@@ -47,8 +47,8 @@ def sole_use(path: Path) -> Iterator[Path]:
 def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
     """pycolmap's Database, closed at the end. Raises RuntimeError if it can't be opened or closed.
 
-    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to, and
-    that nobody else is in the middle of a write: see ``patiently``.
+    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to, and no
+    other process may be in the middle of a write: see ``patiently``.
     """
     for place in (Path(path), Path(path).resolve().parent):
         if place.exists() and not os.access(place, os.W_OK):
@@ -65,7 +65,7 @@ def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
 
 
 class Closing(AbstractContextManager):
-    """What is open, on the stack ``_stack``, until the block ends or it is closed by hand."""
+    """Closed at the end of the block or by ``close``: what is open is on the stack ``_stack``."""
 
     def close(self) -> None:
         self._stack.close()
@@ -108,7 +108,7 @@ class Connection(Closing):
             self._connection.executemany(sql, values)
 
     def write_blob(self, table: str, column: str, row_id: int, pieces: Iterable[np.ndarray]) -> None:
-        """Write arrays one after the other over a blob that is there, of the size of all together.
+        """Write arrays one after the other over an existing blob of their total size.
 
         ``INSERT ... zeroblob(size)`` makes one. A blob that is given as a value is copied twice on its way into the
         file; this needs the room of one piece.
@@ -132,7 +132,7 @@ class Connection(Closing):
                 flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
 
     def attach(self, path: Path, schema: str) -> None:
-        """Let statements name the tables of another database, which is there, as ``schema.table``.
+        """Let statements name the tables of another, existing database as ``schema.table``.
 
         The caller keeps the rest of this process away from it (``sole_use``).
         """
@@ -142,7 +142,7 @@ class Connection(Closing):
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         """All of the block or, after any exception, nothing of it.
 
-        A DEFERRED one locks nothing until it writes, and reads what was there at its start throughout.
+        A DEFERRED one locks nothing until it writes, and reads the state of its start throughout.
         """
         self.rows(f"BEGIN {kind}")
         try:

@@ -1,4 +1,4 @@
-"""Descriptors in the rows of a database: their types, how many a row holds, and how they are brought there."""
+"""Descriptors in the rows of a database: their types, how many fit into a row, and their conversion."""
 
 from collections.abc import Iterator
 

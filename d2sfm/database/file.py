@@ -18,9 +18,9 @@ from d2sfm.system import require_room
 def create_database(path: Path) -> None:
     """Make COLMAP's database unless there is one (an empty file is not); bring an older one to COLMAP's newest schema.
 
-    A new one gets its name when it has all tables: one with some of them would be no database to the next run.
-    Raises FileNotFoundError if the folder is missing and RuntimeError if the file is not a COLMAP database or is held
-    by another process.
+    A new one gets its name when it has all tables: with some of them it would not be a database to the next run. Raises
+    FileNotFoundError if the folder is missing and RuntimeError if the file is not a COLMAP database or is held by
+    another process.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -44,7 +44,7 @@ def require_database(path: Path) -> None:
 
 
 def opened_database(path: Path) -> Connection:
-    """A connection to a database that is one. Raises as ``require_database`` does."""
+    """A connection to a database after a check. Raises as ``require_database`` does."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no database {path}: d2sfm extract --images DIR --database {path} makes one")
@@ -64,11 +64,11 @@ def opened_database(path: Path) -> Connection:
 
 
 def working_copy(source: Path, target: Path) -> None:
-    """A whole copy of a database in a new file, also of what another connection has not yet brought into its file.
+    """A whole copy of a database in a new file, with what another connection has not yet written into the source.
 
-    A target that this made of the same file before is left as it is: work on it goes on. Raises FileNotFoundError if
-    the source or the target's folder is missing, RuntimeError if the target is another file or lacks matches that the
-    source got since, or the source is not a COLMAP database or in use.
+    An earlier copy of the same file stays as it is, so that work on it goes on. Raises FileNotFoundError if the source
+    or the target's folder is missing, RuntimeError if the target is another file or lacks matches that the source got
+    since, or the source is not a COLMAP database or in use.
     """
     require_database(source)
     source, target = Path(source), Path(target)
@@ -100,7 +100,7 @@ def working_copy(source: Path, target: Path) -> None:
 
 
 def _matched(connection: Connection) -> set[tuple[int, int]]:
-    """Pairs with their numbers of matches, also of those that ``d2sfm bridge`` has added to, as they were before."""
+    """Pairs with their numbers of matches; those that ``d2sfm bridge`` has added to count without these additions."""
     sources = {"matches", f"{UNBRIDGED}matches"} & tables(connection)
     return {row for table in sources for row in connection.rows(f"SELECT pair_id, rows FROM {table}")}
 
@@ -108,7 +108,7 @@ def _matched(connection: Connection) -> set[tuple[int, int]]:
 def copy_whole(source: Path, part: Path, path: Path) -> None:
     """A copy that is to become ``path``, with what another connection has not yet written into the file.
 
-    Raises RuntimeError that names ``path`` where the disk has no room for it.
+    Raises RuntimeError that names ``path`` if the disk has no room for it.
     """
     require_room(path, sum(os.path.getsize(file) for file in _files_of(source)))
     with Connection(source) as connection:
@@ -135,7 +135,7 @@ def _files_of(database: Path) -> list[str]:
 
 
 def put_in_place(part: Path, path: Path) -> None:
-    """Give a whole database, which is closed, the name ``path``. The caller holds the lock of that (``exclusive``).
+    """Give a whole, closed database the name ``path``, whose lock the caller holds (``exclusive``).
 
     The database is missing or an empty file. What SQLite left beside an earlier one is removed: it would be replayed
     into this one. Raises RuntimeError if the disk is full.

@@ -18,14 +18,14 @@ _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extract
 
 
 class ForeignStore(Store):
-    """Keypoints of others in a COLMAP database, opened as every ``Store``."""
+    """Keypoints of others in a COLMAP database, opened as any ``Store``."""
 
     def images(self) -> list[str]:
         """Sorted names of the images with keypoints that another extractor wrote."""
         return sorted(name for name, _ in self._rows())
 
     def extractor(self) -> str | None:
-        """Whose the keypoints are, in words: extractors, or the file they were imported from; None if there are no such
+        """The origin of the keypoints in words: extractors, or the file they were imported from; None without such
         keypoints."""
         types = {type_id for _, type_id in self._rows()}
         known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, _UNDEFINED})]

@@ -16,7 +16,7 @@ _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512
 
 
 class ImageReader(Store):
-    """Images of a COLMAP database, opened as every ``Store``; an older one is brought to COLMAP's newest schema before.
+    """Images of a COLMAP database, opened as any ``Store``; an older one is brought to COLMAP's newest schema before.
 
     Images are named by their image_id.
     """
@@ -59,7 +59,7 @@ class ImageReader(Store):
     def has_features(self, image_id: int) -> bool:
         """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them).
 
-        Not those that are to be written anew, see ``overwriting``.
+        Not those that are to be written again, see ``overwriting``.
         """
         self._require_images(image_id)
         return image_id not in self._outdated and all(

@@ -137,8 +137,8 @@ class MatchStore(ImageReader):
 
         All in one transaction. similarities: [M], see there; None if they are not known. refused: why the geometry has
         no inliers, see ``refusals``. is_matched: whether the matches are new, so that a pair that was to be matched
-        anew no longer is; otherwise it was only verified. Raises ValueError if an image is missing, the images are one,
-        or arrays have another shape; RuntimeError if the file can't be written.
+        again no longer is; otherwise it was only verified. Raises ValueError if an image is missing, the images are
+        one, or arrays have another shape; RuntimeError if the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:

@@ -60,7 +60,7 @@ def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:
 
 
 def _digest(matches: bytes, similarities: bytes) -> bytes:
-    """Eight bytes that tell whether both are those that were written together."""
+    """Eight bytes that show whether both were written together."""
     return hashlib.blake2b(matches + similarities, digest_size=8).digest()
 
 

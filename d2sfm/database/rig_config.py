@@ -1,4 +1,4 @@
-"""COLMAP's rig configuration: a JSON file of rigs, whose cameras are known by what names of their images begin with."""
+"""COLMAP's rig configuration: a JSON file of rigs, whose cameras are known by the prefixes of image names."""
 
 import json
 import math
@@ -22,8 +22,8 @@ UNIT_TOLERANCE = 1e-3  # of a rotation's quaternion, which files may give rounde
 class RigCamera:
     """A camera of a rig.
 
-    cam_from_rig: None for the reference, and where it is not known; camera: its model and parameters, None if they are
-    not given; passed_over: keys that COLMAP does not know.
+    cam_from_rig: None for the reference, and if it is unknown; camera: its model and parameters, None if they are not
+    given; passed_over: keys that COLMAP does not know.
     """
 
     prefix: str
@@ -40,8 +40,8 @@ class RigCamera:
 def read_rig_config(path: Path) -> list[list[RigCamera]]:
     """The cameras of each rig. pycolmap's own reader checks little: a rotation of five numbers is written past its end.
 
-    Raises FileNotFoundError if the file is missing, ValueError with the rig and the camera (counted from 1) where it is
-    none.
+    Raises FileNotFoundError if the file is missing, ValueError with the rig and the camera (counted from 1) if it is
+    not a rig configuration.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no rig configuration {path}")

@@ -1,4 +1,4 @@
-"""Rigs of the database: a configuration applied to its images, and what it knows of them."""
+"""Rigs of the database: a configuration applied to its images, and reading them."""
 
 import logging
 from pathlib import Path
@@ -28,11 +28,11 @@ _WRITTEN = ("rigs", "rig_sensors", "frames", "frame_data")  # in the order that 
 def apply_rig_config(path: Path, config: Path) -> None:
     """Make the rigs of a configuration and frames of all images, which replace the earlier rigs and frames.
 
-    Images of a frame have the same name but for the prefixes of their cameras. Others get a frame of their own. All of
-    it is written at once or, after an error, nothing. A second time the same images get the same.
+    Images of a frame have the same name behind the prefixes of their cameras. Others get a frame of their own. All is
+    written in one transaction. The same images get the same rigs and frames again.
 
-    Raises as ``read_rig_config``, and RuntimeError if a prefix is of no image or of images with several cameras, or two
-    of them have an image or a camera in common.
+    Raises as ``read_rig_config``, and RuntimeError if a prefix has no image or images with several cameras, or two
+    prefixes share an image or a camera.
     """
     rigs = read_rig_config(config)
     if passed_over := sorted({key for rig in rigs for camera in rig for key in camera.passed_over}):
@@ -101,7 +101,7 @@ def _require_fitting(cameras: list[RigCamera], images: list[ImageRow], config: P
 
 
 def _as_pycolmap(rig: list[RigCamera]) -> pycolmap.RigConfig:
-    """Without intrinsics: images got these when they were imported."""
+    """Without intrinsics, which images got when they were imported."""
     return pycolmap.RigConfig(
         cameras=[
             pycolmap.RigConfigCamera(
@@ -113,7 +113,7 @@ def _as_pycolmap(rig: list[RigCamera]) -> pycolmap.RigConfig:
 
 
 def _replace(path: Path, scratch: Path) -> None:
-    """Put the rigs and frames of another database in the place of those that are there."""
+    """Replace the rigs and frames by those of another database."""
     with sole_use(scratch), Connection(path) as connection:
         connection.attach(scratch, "scratch")
         with connection.transaction():

@@ -1,7 +1,7 @@
 """Rows that others wrote, checked where they are read.
 
-What no database has at all is refused when it is opened: ``require_sane``. What is wrong with one image or one pair is
-an ``UnusableRow``, and the others go on.
+Errors that concern the whole database are refused when it is opened: ``require_sane``. An error of one image or one
+pair is an ``UnusableRow``, and work goes on with the others.
 """
 
 import json
@@ -56,12 +56,12 @@ class UnusableRow(RuntimeError):
 
 @cache
 def warn_once(message: str) -> None:
-    """What is read several times in a run is told once."""
+    """A row that is read several times in a run is reported once."""
     logger.warning("%s", message)
 
 
 def require_sane(connection: Connection) -> None:
-    """Raise RuntimeError that names the image where a database holds what none can."""
+    """Raise RuntimeError that names the image if a database holds impossible values."""
     checks = list(_INSANE)
     there = tables(connection)
     if FEATURES in there:
@@ -144,6 +144,6 @@ def read_scales(path: Path, name: str, text: str) -> tuple[float, ...]:
 
 
 def of_images(pair_ids: np.ndarray, image_ids: list[int]) -> np.ndarray:
-    """Which numbers, [P] int64, are pairs of two of these images, [P] bool: COLMAP takes any number."""
+    """Which numbers, [P] int64, are pairs of two of these images, [P] bool: COLMAP accepts any number."""
     pairs = image_pairs(pair_ids)
     return (pair_ids > 0) & (pairs[:, 0] < pairs[:, 1]) & np.isin(pairs, image_ids).all(axis=1)

@@ -1,4 +1,4 @@
-"""What is read of images and their keypoints."""
+"""Images and their keypoints, as they are read."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What mapping has to do without: pycolmap takes every row for what it says, and may end the process."""
+"""Rows that mapping must not see: pycolmap believes every row, and may end the process."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _ODD = " OR ".join(f"coalesce(length({name}), 0) NOT IN (0, {8 * count})" for na
 
 
 def unusable_geometries(path: Path) -> dict[int, str]:
-    """Two-view geometries that can't be used, or of images that can't, by the numbers of their pairs, with reasons."""
+    """Two-view geometries that can't be used, or whose images can't, by the numbers of their pairs, with reasons."""
     with Connection(path) as connection:
         pairs = connection.table("SELECT pair_id FROM two_view_geometries", [("pair_id", np.int64)])["pair_id"]
         sql = f"SELECT pair_id FROM two_view_geometries WHERE typeof(config) != 'integer' OR {_ODD}"

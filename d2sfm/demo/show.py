@@ -72,7 +72,7 @@ class DemoResult(Displayed):
 def show(output: Path | str, *, options: DemoOptions | None = None, progress: bool = False) -> DemoResult:
     """Make ``output`` with the photographs, the database, the model, the true model and three pictures.
 
-    A folder of an earlier demonstration is made anew. Raises ValueError if the folder holds anything else.
+    A folder of an earlier demonstration is made again. Raises ValueError if the folder holds anything else.
     """
     started = time.perf_counter()
     output, options = Path(output), options or DemoOptions()

@@ -1,4 +1,4 @@
-"""Features, and matches, that are in files already, into a database with their photographs and cameras.
+"""Features and matches from files into a database with their photographs and cameras.
 
 d2sfm import --database db.db --images photos --features features.h5 [--matches matches.h5]
 """
@@ -82,9 +82,9 @@ def import_features(
     ``images`` itself). matches: HDF5 file in hloc's or deep-image-matching's layout, for pairs that the database has no
     matches of; verification: how all pairs without geometry are then verified, None for not. limits: what is read.
 
-    Keypoints are brought to COLMAP's frame. A fingerprint tells where they are from; where d2sfm wrote the files it is
-    that of the extraction. Photographs that have features already are passed over. What can't be used is named in the
-    summary. Where descriptors of an HDF5 file are not D2-Net's, its keypoints come without, which needs matches.
+    Keypoints are brought to COLMAP's frame. A fingerprint tells their origin; if d2sfm wrote the files, it is that of
+    the extraction. Photographs that already have features are left out. What can't be used is named in the summary.
+    If descriptors of an HDF5 file are not D2-Net's, its keypoints are imported without them, which requires matches.
 
     Raises FileNotFoundError or ValueError for inputs that are missing, empty or damaged, RuntimeError if the database
     holds features of another kind, the file is not a COLMAP database, or it is in use.
@@ -153,7 +153,7 @@ def _wanted(
 ) -> _D2Features | OtherKeypoints:
     """What is to be imported of the source; what can't be read is skipped.
 
-    Raises ValueError if its images differ, FileNotFoundError or ValueError if the file of matches is of no use.
+    Raises ValueError if its images differ, FileNotFoundError or ValueError if the file of matches can't be used.
     """
     if matches is not None:
         with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
@@ -227,7 +227,8 @@ def _foreign_settings(path: Path, options: ImportOptions) -> str:
 
 
 def _check(features: Features, margin_px: float) -> None:
-    """Raise ValueError for numbers that features can't have; margin_px: of the input, how far outside they may be."""
+    """Raise ValueError for impossible features; margin_px: how far outside of the picture they may be, in pixels of the
+    input."""
     if not np.isfinite(features.keypoints).all():
         raise ValueError("its keypoints or scores are not all finite")
     if not (features.keypoints[:, 2] > 0).all():

@@ -1,6 +1,6 @@
-"""Keypoints of other features than D2-Net's: they come without descriptors, with the matches that are given.
+"""Keypoints of other features than D2-Net's: imported without descriptors, with given matches.
 
-They can be verified, mapped and triangulated; what needs descriptors refuses them.
+They can be verified, mapped and triangulated; commands that need descriptors refuse them.
 """
 
 import logging
@@ -56,7 +56,7 @@ class OtherKeypoints:
         return [name for name in names if name not in there]
 
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
-        """Write the keypoints of these photographs, and return how many those have that were not skipped."""
+        """Write the keypoints of these photographs, and return the number of written ones."""
         counts = []
         if photographs:
             logger.warning(
@@ -75,7 +75,7 @@ class OtherKeypoints:
 def descriptor_size(source: HlocFeatures, names: list[str], skipped: Skipped) -> int:
     """How many numbers the descriptors of these images have, 0 for none; what can't be read is skipped.
 
-    Raises ValueError if some have others than the rest.
+    Raises ValueError if these numbers differ.
     """
     sizes: dict[int, str] = {}
     for name in names:
@@ -89,7 +89,7 @@ def descriptor_size(source: HlocFeatures, names: list[str], skipped: Skipped) ->
 
 
 def require_inside(xy: np.ndarray, image_size: Size, margin_px: float) -> None:
-    """ValueError for positions that keypoints can't have. xy: [N, 2]; margin_px: how far outside they may be."""
+    """ValueError for impossible positions. xy: [N, 2]; margin_px: how far outside of the picture they may be."""
     if not np.isfinite(xy).all():
         raise ValueError("its keypoints are not all finite")
     if (xy < -margin_px).any() or (xy > np.add(image_size, margin_px)).any():

@@ -1,4 +1,4 @@
-"""Matches of a file into a database that has the keypoints, and their verification."""
+"""Matches of a file imported into a database that has the keypoints, and their verification."""
 
 import logging
 from dataclasses import asdict
@@ -30,9 +30,9 @@ class ImportedPairs(NamedTuple):
 def import_pairs(
     database: Path, path: Path, verification: VerificationOptions | None, skipped: Skipped, progress: bool
 ) -> ImportedPairs:
-    """Import matches of pairs that the database has none of, and verify what has no geometry.
+    """Import matches of pairs that have none in the database, and verify pairs without a geometry.
 
-    What can't be used is skipped, by the name 'a - b' of the pair or that of the file.
+    What can't be used is skipped, under the name 'a - b' of the pair or that of the file.
     """
     differing = ""
     with FeatureStore(database) as store:
@@ -73,7 +73,8 @@ def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool
 
 
 def _with_keypoints(database: Path) -> list[str]:
-    """Names of the images whose keypoints matches may count: d2sfm's features, or others in a database without."""
+    """Names of the images whose keypoints matches may refer to: d2sfm's features, or others in a database without
+    these."""
     with FeatureStore(database) as store:
         names = list(store.extracted())
     if names:

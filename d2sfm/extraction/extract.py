@@ -64,9 +64,10 @@ def extract_to_database(
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
-    Photographs that have features are passed over; the summary names what can't be used. cache: where early feature
-    maps are kept for refinement. only: patterns (see ``text.fits``) of what this run is about. overwrite: extract again
-    what has features, see ``database.overwriting``; new sizes get new cameras, broken photographs keep what they had.
+    Photographs that have features are left out; the summary names what can't be used. cache: where early feature maps
+    are kept for refinement. only: patterns (see ``text.fits``) of the photographs to extract. overwrite: also extract
+    photographs that have features, see ``database.overwriting``; new sizes get new cameras, damaged photographs keep
+    their features.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
     other, RuntimeError if the file is not a COLMAP database, or holds features of another kind that would stay.
@@ -110,7 +111,7 @@ def extract_images(
     way_out: str = "",
     progress: bool = False,
 ) -> Skipped:
-    """Write features of images that the database has, as far as it lacks them, and return what could not be used.
+    """Write the features that images of the database lack, and return what could not be used.
 
     names: of photographs in the folder ``images``, in the size of their cameras. way_out: see ``pending_names``. The
     caller keeps other runs away (``exclusive``). Raises RuntimeError if the database holds features of other settings.
@@ -146,7 +147,7 @@ def _require_inputs(
     masks: Masks,
     cache: MapCacheOptions,
 ) -> list[str]:
-    """Sorted names of the photographs. Raises where an argument is wrong, before anything is made."""
+    """Sorted names of the photographs. Raises if an argument is wrong, before anything is written."""
     names = require_photographs(images)
     check_cameras(cameras, names)
     names = chosen_photographs(images, names, only)
@@ -182,7 +183,8 @@ def _imported(
 
 
 def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:
-    """The photographs that have features, as they were turned; a warning where they changed, or would be otherwise."""
+    """The photographs that have features, in the orientation they were extracted in; warns if they changed or it would
+    differ now."""
     there = read_headers(images, names, Skipped())  # of one that can't be read by now the features are there
     warn_of_replaced(database, there)
     known = as_extracted(database, there)

@@ -57,9 +57,9 @@ def verify(
     """The epipolar geometry or homography that most matches agree with, and the matches that do.
 
     matches: [K, 2], indices of keypoints of a and b; K may be 0.
-    similarities: [K], of the descriptors of each match; None if they are not known. max_error_px: of inliers, in pixels
-    of the photographs, see ``pair_threshold_px`` (default: options.max_error). names: of the two images; with
-    options.seed they make the seed of RANSAC, see ``pair_seed``.
+    similarities: [K], of the descriptors of each match; None if they are not known.
+    max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
+    names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
     The geometry is of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
     (or are given), and where chance explains how many do. Its relative pose is left open: both mappers of pycolmap
@@ -175,8 +175,7 @@ class _Pair:
     def estimated(
         self, matches: np.ndarray | None = None, most_trials: int | None = None, least_trials: int | None = None
     ) -> pycolmap.TwoViewGeometry:
-        """COLMAP's estimate from these of the matches (default: all), with these numbers of trials (default: the
-        options')."""
+        """COLMAP's estimate from these matches (default: all) with these numbers of trials (default: the options')."""
         settings = pycolmap.TwoViewGeometryOptions()
         settings.min_num_inliers = self.options.min_num_inliers
         ransac = settings.ransac
@@ -197,7 +196,7 @@ def _none() -> pycolmap.TwoViewGeometry:
 
 
 def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:
-    """ValueError if matches are not [K, 2], or refer to keypoints beyond ``count``."""
+    """ValueError if matches are not [K, 2], or refer to keypoints beyond these counts."""
     if matches.ndim != 2 or matches.shape[1] != 2:
         raise ValueError(f"matches have shape {matches.shape}, expected (N, 2)")
     for column, count in zip(matches.T, (count_a, count_b), strict=True):

@@ -1,4 +1,4 @@
-"""What the name and the header of a file tell of a photograph, before its pixels are decoded."""
+"""What the name and the header of a file tell about a photograph, before its pixels are decoded."""
 
 import math
 import os
@@ -54,13 +54,13 @@ _pillow_lock = threading.Lock()
 
 
 class UnreadFormat(ValueError):
-    """A picture of a format that COLMAP does not read. Whether it is whole was not looked at."""
+    """A picture of a format that COLMAP does not read; it may also be damaged."""
 
 
 def read_header(path: Path, size: Size | None = None, max_megapixels: float = math.inf) -> tuple[Size, int]:
     """Size and EXIF orientation of a photograph that can be used, by its name and header alone.
 
-    size: (width, height) in pixels that it should have, where that is known; max_megapixels: see PhotographOptions.
+    size: the expected (width, height) in pixels, if known; max_megapixels: see PhotographOptions.
 
     Returns (width, height) in pixels on COLMAP's grid, and 1 to 8; 1 (as it is stored) also if there is none. Safe to
     call from several threads. Whether the pixels are whole shows when they are decoded: see ``load_photograph``, which
@@ -93,8 +93,8 @@ def _check_megapixels(picture: Image.Image, most: float) -> None:
 
 @contextmanager
 def opened(path: Path, size: Size | None = None) -> Iterator[Image.Image]:
-    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, where it has another
-    size than the one it should have, and if memory does not suffice for the picture."""
+    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, if it has another size
+    than expected, and if memory does not suffice for the picture."""
     if path.suffix.lower() in RAW_SUFFIXES:
         raise _unread("camera raw")
     with named_memory_error(), open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
@@ -126,7 +126,7 @@ class Decoded(NamedTuple):
 
 @contextmanager
 def decoded(path: Path, size: Size | None = None) -> Iterator[Decoded]:
-    """The whole picture in a file. Raises as ``opened``, and where a part is missing or damaged."""
+    """The whole picture in a file. Raises as ``opened``, and if a part is missing or damaged."""
     with opened(path, size) as picture:
         if picture.format == "PNG":  # broken chunks, of which COLMAP makes black pixels, are forgiven by load()
             with opened(path) as again, named_damage():
@@ -166,7 +166,7 @@ def _deep_colours(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 @contextmanager
 def named_damage() -> Iterator[None]:
-    """Pillow's readers raise what they like on damaged files: here it is a ValueError that says so."""
+    """Pillow's readers raise many kinds of errors on damaged files: here they become a ValueError."""
     try:
         yield
     except (MemoryError, UnidentifiedImageError):  # have names of their own
@@ -177,7 +177,7 @@ def named_damage() -> Iterator[None]:
 
 @contextmanager
 def named_memory_error() -> Iterator[None]:
-    """ValueError in place of MemoryError: a photograph is skipped, and the others are not."""
+    """ValueError instead of MemoryError, so that only this photograph is skipped."""
     try:
         yield
     except MemoryError as error:
@@ -235,7 +235,7 @@ def stored_size(picture: Image.Image) -> tuple[int, int]:
 
 @contextmanager
 def pillow_settings():
-    """No warnings of Pillow, and no limit to the size of a picture: photographs of 200 megapixels are real.
+    """No warnings of Pillow and no limit of its own on the size of a picture: photographs of 200 megapixels exist.
 
     Both are global, so they are changed by one thread at a time and put back at once.
     """

@@ -48,9 +48,9 @@ class Masks:
 
     @property
     def settings(self) -> dict:
-        """What of them decides features, for the fingerprint: that there are masks, and which one is shared.
+        """What decides features, for the fingerprint: whether masks are used, and the shared one.
 
-        Of the masks by photograph the pixels are not in it: they would have to be read to find out what is done.
+        Pixels of masks by photograph are not part of it: all would have to be read to find out what is done.
         """
         settings = {} if self.folder is None else {"masks": True}
         if self._shared is not None:
@@ -68,12 +68,12 @@ class Masks:
             raise ValueError(f"{self.folder} has no mask of any photograph: expected {names[0]}.png for {names[0]}")
 
     def warn_of_lacking(self, names: Iterable[str]) -> None:
-        """Say which of the photographs have no mask of their own."""
+        """Warn of photographs that have no mask of their own."""
         if unmasked := self.without(names):
             logger.warning("no mask, so all pixels are used: %s", first_of(unmasked, "photograph"))
 
     def without(self, names: Iterable[str]) -> list[str]:
-        """Those of the photographs that have no mask of their own; none without a folder of masks."""
+        """The photographs that have no mask of their own; none without a folder of masks."""
         return [] if self.folder is None else [name for name in names if self.path(name) is None]
 
     def has(self, name: str) -> bool:
@@ -81,11 +81,11 @@ class Masks:
         return self._shared is not None or self.path(name) is not None
 
     def __call__(self, name: str, size: Size, orientation: int = 1) -> np.ndarray | None:
-        """What is in of a photograph of that size (width, height): [H, W] bool, None if that is all of it.
+        """The pixels to use of a photograph of that size (width, height): [H, W] bool, None for all.
 
         Size and result are those of the stored photograph. orientation: EXIF's; a mask may be stored as its photograph
-        is, or upright, which its size tells. Where it does not tell, the mask counts as stored, with a warning.
-        Safe to call from several threads. Raises ValueError if a mask has another size or can't be read.
+        or upright, which its size shows. If not, it counts as stored, with a warning. Safe to call from several
+        threads. Raises ValueError if a mask has another size or can't be read.
         """
         path = self.path(name)
         masks = [] if self._shared is None else [("the camera mask", self._shared)]

@@ -88,8 +88,8 @@ def load_with_alpha(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Check a photograph and decode it.
 
-    size: (width, height) in pixels that it should have, where that is known; what has another is not decoded.
-    grey_range: of 16 bits, what becomes 0 and 255; beyond it values are clipped. Default: 0 to 65535.
+    size: the expected (width, height) in pixels, if known; what has another is not decoded. grey_range: of 16 bits,
+    what becomes 0 and 255; beyond it values are clipped. Default: 0 to 65535.
 
     Returns [H, W, 3] uint8, RGB, the pixels that COLMAP's reader gives. EXIF orientation is ignored. Grey is repeated
     in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, colours under alpha stay as they are.

@@ -1,4 +1,4 @@
-"""The folder that a run writes: whether it may, and the values that it is made with."""
+"""The output folder of a run: whether it may be written, and the values it is made with."""
 
 import logging
 from pathlib import Path
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 
 def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
-    """Make the output with the values of this run, or find that what is in it was made with the same ones.
+    """Make the output with the values of this run, or check that it was made with the same ones.
 
-    Values of stages that have left nothing in it yet may be others: who mends a misspelt one goes on. Raises ValueError
-    for an output inside the photographs, or that is something else, RuntimeError for other values.
+    Values of stages without results in it may differ, so a run goes on after a correction. Raises ValueError for an
+    output inside the photographs or of another kind, RuntimeError for other values.
     """
     noted = output / CONFIG
     if output.resolve().is_relative_to(photographs.resolve()):
@@ -47,7 +47,7 @@ def _go_on(output: Path, values: RunValues) -> None:
 
 
 def _begun(output: Path) -> set[str]:
-    """The stages of which something is in the output."""
+    """The stages with results in the output."""
     if not (output / DATABASE).exists():
         return set()
     with FeatureStore(output / DATABASE) as features:

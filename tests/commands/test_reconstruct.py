@@ -91,8 +91,8 @@ def test_a_model_is_extended_in_its_place_or_elsewhere(database, tmp_path, capsy
     [
         (("--extend-adjust",), "--extend-adjust goes with --extend MODEL"),
         (("--join", "m"), "--join goes with --extend MODEL, the one whose poses stay"),
-        (("--extend", "m", "--mapper", "global"), "--mapper is for mapping anew, not for --extend"),
-        (("--extend", "m", "--max-starts", "3"), "--max-starts is for mapping anew, not for --extend"),
+        (("--extend", "m", "--mapper", "global"), "--mapper is for a new model, not for --extend"),
+        (("--extend", "m", "--max-starts", "3"), "--max-starts is for a new model, not for --extend"),
         (("--extend", "m"), "no COLMAP model in m"),
     ],
 )

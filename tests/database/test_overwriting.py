@@ -1,4 +1,4 @@
-"""Features that are to be written anew: they count as none, and stay until then."""
+"""Features that are to be written again: they count as none, and stay until then."""
 
 import numpy as np
 import pytest

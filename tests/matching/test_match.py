@@ -361,7 +361,7 @@ SEVEN_LEFT = (
 
 @pytest.fixture
 def half_overwritten(database, monkeypatch, caplog):
-    """All ten pairs, of which three were matched anew when the run was stopped."""
+    """All ten pairs, of which three were matched again when the run was stopped."""
     run(database)
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stopped_at(MatchStore.write, 4))

@@ -70,7 +70,7 @@ def test_jpeg_keeps_its_quality(write, tmp_path):
     shutterless = write("a.jpg", k=0.0)
     assert (tmp_path / "photos/a.jpg").read_bytes() == (tmp_path / "out/images/a.jpg").read_bytes()
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 3  # so that it is written anew
+    exif[ExifTags.Base.Orientation] = 3  # so that it is written again
     Image.fromarray(noise).save(tmp_path / "photos/a.jpg", quality=100, subsampling=0, exif=exif)
     anew = write("a.jpg", k=0.0)
     assert np.abs(np.asarray(anew, int) - np.asarray(shutterless, int)).mean() < 5
