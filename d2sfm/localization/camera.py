@@ -16,24 +16,24 @@ FIRST_GUESS = 1.2  # focal length over the longer edge where nothing is known, a
 
 
 class Focal(Enum):
-    """How well the focal length is known: held, begun from, or estimated."""
+    """How well the focal length is known: fixed, an initial value, or estimated."""
 
     KNOWN, EXIF, UNKNOWN = range(3)
 
 
 class QueryCamera(NamedTuple):
-    """A camera and what of it is known."""
+    """A camera, and how well it is known."""
 
     camera: pycolmap.Camera
     focal: Focal
 
     def copied(self) -> pycolmap.Camera:
-        """Estimation changes cameras in place."""
+        """A copy, as estimation changes cameras in place."""
         return copy.deepcopy(self.camera)
 
 
 def camera_of(image: Path | None, size: Size, given: pycolmap.Camera | None = None) -> QueryCamera:
-    """The camera of a photograph of a size, (width, height) as it is stored, or of a picture without a file.
+    """The camera of a photograph, whose size is (width, height) as stored, or of a picture without a file.
 
     Raises ValueError if the given one is of another size.
     """

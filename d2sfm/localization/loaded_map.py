@@ -38,10 +38,10 @@ class MapImage:
 
 
 class LoadedMap:
-    """What localization asks of a map: points, and by name of an image the keypoints that see them.
+    """A map for localization: points, and by name of an image the keypoints that see them.
 
-    names: of the images that have both points and features, sorted. Descriptors are read when they are asked for and
-    those used last are kept, so memory is bounded.
+    names: of the images that have both points and features, sorted. Descriptors are read on request and the last used
+    are kept, so memory is bounded.
 
     Raises FileNotFoundError if the database or the model is missing, RuntimeError if they can't be read, the model has
     no points, or they are not of the same photographs.
@@ -84,7 +84,7 @@ class LoadedMap:
         return self._ids[rows]
 
     def alike(self, descriptors: np.ndarray, number: int) -> list[str]:
-        """Names of the images that look most like one with these descriptors, [N, 512], the most alike first."""
+        """Names of the images most similar to one with these descriptors, [N, 512], the most similar first."""
         if not len(descriptors) or not len(self._vocabulary):
             return []
         of_query = vlad(descriptors.astype(np.float32), self._vocabulary)
@@ -93,7 +93,7 @@ class LoadedMap:
         return [self.names[row] for row in order[:number] if self._described[row].any()]
 
     def _one_fingerprint(self, found: dict[str, str]) -> str:
-        """That of all features. RuntimeError if they are not comparable, or in the published code's frame."""
+        """The features' fingerprint. RuntimeError if they are not comparable, or in the published code's frame."""
         names = list(found)
         for name in names[1:]:
             if clash(found[names[0]], found[name]):

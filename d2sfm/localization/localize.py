@@ -78,7 +78,7 @@ def localize(
     """Place photographs in a model, and write their poses.
 
     queries, query_folder: see ``find_queries``; query_cameras: see ``read_cameras``; pairs: a file that names the
-    candidates of each query; the rest as for ``Localizer``. What was found by a stopped run is not done again.
+    candidates of each query; the rest as for ``Localizer``. Results of a stopped run are kept.
 
     Raises as these do, before any query is placed. Queries that can't be used are named in the summary.
     """
@@ -133,7 +133,7 @@ class _Run:
 
 
 def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
-    """Find out before the long work whether results can be written."""
+    """Check before the long work whether results can be written."""
     if not files.output.parent.is_dir():
         raise FileNotFoundError(f"{files.output} can't be written: no folder {files.output.parent}")
     if files.output.is_dir():
@@ -147,7 +147,7 @@ def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
 
 
 def _key(path: Path, name: str, camera: pycolmap.Camera | None) -> str:
-    """What tells a query, as it is by now, from others."""
+    """What identifies a query in its present state."""
     status = path.stat() if path.exists() else None
     told = [name, *([status.st_size, status.st_mtime_ns] if status else [])]
     return repr(told + ([camera.model_name, camera.params.tolist()] if camera is not None else []))
@@ -161,7 +161,7 @@ def _written(
     localizer: Localizer,
     started: float,
 ) -> LocalizationSummary:
-    """Write all that was asked for."""
+    """Write everything requested."""
 
     def placed() -> Iterator[tuple[str, Pose]]:
         found = zip(names, journal.read(keys), strict=True)

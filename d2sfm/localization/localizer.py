@@ -38,8 +38,8 @@ class Localizer:
     of these are kept, as extract and refine fill it (default: the last 2 GB in memory).
 
     Raises FileNotFoundError if a file or folder is missing, ValueError if weights or a device can't be had,
-    RuntimeError if the model has no points or is of other keypoints than the database, and where weights or precision
-    are not those of the map's features.
+    RuntimeError if the model has no points or is of other keypoints than the database, and if weights or precision
+    differ from those of the map's features.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Localizer:
             self._aligner = Aligner(self.map, self.folder, features, cache or MapCacheOptions())
 
     def _require_photographs(self) -> None:
-        """FileNotFoundError if those of the map are not all there."""
+        """FileNotFoundError if photographs of the map are missing."""
         if self.folder is None or not self.folder.is_dir():
             what = f"no folder of the map's photographs{f' {self.folder}' if self.folder else ''}"
         elif missing := [name for name in self.map.names if not (self.folder / name).exists()]:
@@ -82,12 +82,12 @@ class Localizer:
     ) -> Pose | NotPlaced:
         """The pose of a photograph.
 
-        image: its path, or uint8 [H, W, 3] RGB. camera: its known intrinsics, which are held (default: the focal length
-        begins at that of EXIF, or is estimated). candidates: names of images of the map that it is matched with
-        (default: those that look most like it). mask: bool [H, W], what of it is looked at.
+        image: its path, or uint8 [H, W, 3] RGB. camera: its known intrinsics, which stay fixed (default: the focal
+        length starts at EXIF's, or is estimated). candidates: names of images of the map to match it with (default: the
+        most similar). mask: bool [H, W], the pixels to use.
 
-        Raises ValueError if it is no usable photograph or the camera has another size, FileNotFoundError if the file is
-        missing.
+        Raises ValueError if the photograph can't be used or the camera has another size, FileNotFoundError if the file
+        is missing.
         """
         path = None if isinstance(image, np.ndarray) else Path(image)
         query = read_query(self.extractor, image if path is None else path, self.map.fingerprint, mask)
@@ -145,7 +145,7 @@ class Localizer:
     def _view(
         self, found: Correspondences, agreeing: Correspondences, of_query: np.ndarray, names: Sequence[str]
     ) -> View:
-        """The image with most agreeing matches, the first of several."""
+        """The image with most agreeing matches; the first of equal ones."""
         number = int(np.bincount(agreeing.image, minlength=len(names)).argmax())
         here, good = found[found.image == number], agreeing[agreeing.image == number]
         in_map = self.map[names[number]].xy[here.place]
@@ -153,7 +153,7 @@ class Localizer:
 
 
 def _as_in_map(loaded: LoadedMap, options: LocalizationOptions) -> ExtractionOptions:
-    """How the map's features were made, with what the options say."""
+    """How the map's features were made, with the given options."""
     made = settings_of(loaded.fingerprint)
     if made.get("convention") != Convention.COLMAP:
         raise RuntimeError(f"{loaded.database} holds features in the frame {made.get('convention')}: extract again")

@@ -1,4 +1,4 @@
-"""Which photographs are queries, under which names, and with which cameras."""
+"""Which photographs are queries, their names and cameras."""
 
 import copy
 import logging
@@ -29,11 +29,11 @@ class Queries:
 def find_queries(given: Sequence[Path], folder: Path | None = None) -> Queries:
     """The photographs below a folder; or those given; or those that a list names.
 
-    folder: what names are relative to, of files (default: the one that holds them) and of a list (default: its own). A
-    list has a name at the beginning of each line, what follows after a space is passed over, as in the lists with
-    cameras of localization benchmarks.
+    folder: to which names are relative, of files (default: the folder that holds them) and of a list (default: its
+    own). A list has a name at the beginning of each line; text behind a space is ignored, as in the lists with cameras
+    of localization benchmarks.
 
-    Raises FileNotFoundError if something is not there, ValueError if there is no photograph, or names are double.
+    Raises FileNotFoundError if something is missing, ValueError without photographs, or if names occur twice.
     """
     if len(given) == 1 and given[0].is_dir():
         if folder is not None:
@@ -62,7 +62,7 @@ def read_cameras(path: Path, names: Sequence[str]) -> dict[str, pycolmap.Camera]
     """The cameras of queries by name: a list with lines "name model width height parameters"; COLMAP's cameras.txt of
     one camera, which is that of all; or the folder of a COLMAP model with images of these names.
 
-    Raises FileNotFoundError if it is missing, ValueError if a line is none of that, or it names no query.
+    Raises FileNotFoundError if it is missing, ValueError if a line has another layout, or none names a query.
     """
     if path.is_dir() and model_files(path):
         model = read_model(path)  # which owns the cameras
@@ -111,7 +111,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _name(line: str, folder: Path) -> str:
-    """All of a line that is a file, spaces or not; else what is before the first space."""
+    """The whole line if it is the name of a file, else the part before the first space."""
     return line if (folder / line).is_file() else line.split()[0]
 
 

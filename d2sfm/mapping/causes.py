@@ -1,7 +1,7 @@
-"""Why photographs are not in the model, as far as the database tells: likely causes, and what to try for each.
+"""Why photographs are missing in the model, as far as the database shows: likely causes, and what to try for each.
 
-Only what is measured is named. A camera that turned without moving, or hardly moved, shows no depth; parts of a
-collection that no pair joins can't become one model; and so on.
+Only measured causes are named: a camera that rotated without moving, or hardly moved, shows no depth; parts of a
+collection that no pair connects can't become one model; and so on.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,9 +35,9 @@ class _Pair(NamedTuple):
 
 
 def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]) -> tuple[str, ...]:
-    """Sentences of what keeps images out of the first of these models, or from any model, and what to try.
+    """Sentences about what keeps images out of the first of these models, or out of any, and what to try.
 
-    Empty where nothing of the database tells.
+    Empty if the database shows no cause.
     """
     registered = {image_id for model in models[:1] for image_id in model.reg_image_ids()}
     with MatchStore(given.database) as store:
@@ -68,14 +68,14 @@ def _nothing_verified(given: MappingInput, counts: np.ndarray) -> str:
 
 
 def _looked_at(pairs: np.ndarray, inliers: np.ndarray, registered: Collection[int]) -> list[tuple[int, int]]:
-    """The pairs with the most inliers, of images that the model lacks where there are such."""
+    """The pairs with the most inliers, of images that the model lacks if it lacks any."""
     lacking = ~np.isin(pairs, list(registered)).all(axis=1)
     among = np.flatnonzero(lacking) if lacking.any() else np.arange(len(pairs))
     return list(map(tuple, pairs[among[np.argsort(-inliers[among], kind="stable")][:LOOKED_AT]].tolist()))
 
 
 def _parts(given: MappingInput, pairs: np.ndarray) -> str:
-    """Groups of images that no pair joins."""
+    """Groups of images that no pair connects."""
     ids = np.unique(pairs)
     a, b = np.searchsorted(ids, pairs).T
     count, of_image = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(len(ids),) * 2), directed=False)
@@ -162,9 +162,9 @@ def _shown(store: MatchStore, given: MappingInput, pair: tuple[int, int]) -> _Pa
 
 
 def _is_turned(cameras: list[pycolmap.Camera], xy: list[np.ndarray], within_px: float, is_estimated: bool) -> bool:
-    """Whether a rotation alone brings half of the matches to within so many pixels of each other.
+    """Whether a rotation alone brings half of the matches within ``within_px`` of each other.
 
-    is_estimated: whether focal lengths may be others, the same ones times one of FOCAL_LENGTHS.
+    is_estimated: whether focal lengths may differ by a factor of FOCAL_LENGTHS.
     """
     a, b = (camera.cam_from_img(points) for camera, points in zip(cameras, xy, strict=True))
     focal_px = cameras[1].mean_focal_length()

@@ -16,7 +16,7 @@ NAMES_SHOWN = 20
 
 
 class InCommon(NamedTuple):
-    """A model of the images that both have, with ids of the database and without points; names that only one has."""
+    """A model of the images that both have, with ids of the database, without points; and names that only one has."""
 
     model: pycolmap.Reconstruction
     without_pose: tuple[str, ...]
@@ -24,7 +24,7 @@ class InCommon(NamedTuple):
 
 
 def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path) -> InCommon:
-    """What the database and the reference, of these poses, have in common. RuntimeError if that is too little."""
+    """What the database and the reference with these poses have in common. RuntimeError for fewer than two images."""
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
     ids = {name: image_id for name, image_id in store.image_ids().items() if has_usable(store, image_id)}
@@ -48,7 +48,7 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
 
 
 def has_usable(store: MatchStore, image_id: int) -> bool:
-    """Whether an image has keypoints that can be used; a warning where it has others."""
+    """Whether an image has usable keypoints; warns of others."""
     try:
         return store.has_keypoints(image_id) and store.keypoints(image_id) is not None
     except UnusableRow as error:

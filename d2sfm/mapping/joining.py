@@ -1,4 +1,4 @@
-"""Further models of the images of a database, for those that can't be placed in one by themselves."""
+"""Further models of the images of a database, for images that can't be placed in the extended model by themselves."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,9 +27,9 @@ def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore
 def join_others(
     growth: Growth, others: Mapping[Path, pycolmap.Reconstruction], on_image: Callable[[int], object]
 ) -> dict[str, str]:
-    """Give images that could not be placed the poses of these models, and go on with placing.
+    """Give images that could not be placed the poses of these models, then go on placing.
 
-    Returns the models that can't be joined by their folders, each with the reason, to follow its name.
+    Returns the folders of models that can't be joined, each with the reason, worded to follow its name.
     """
     reasons, ids = {}, {image.name: image_id for image_id, image in growth.model.images.items()}
     for folder, other in others.items():

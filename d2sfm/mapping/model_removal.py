@@ -1,4 +1,4 @@
-"""Images out of a model on disk."""
+"""Removal of images from a model on disk."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,10 +8,11 @@ from d2sfm.mapping.model_files import finish_model, replace_model
 
 
 def remove_from_model(folder: Path, names: Collection[str], *, dry_run: bool = False) -> int:
-    """Take images out of the model in ``folder``, in its place, with the points that fewer than two images then see.
+    """Remove images from the model in ``folder``, which is replaced, with the points that fewer than two images then
+    see.
 
-    Returns how many it had of these names. dry_run: write nothing. Raises FileNotFoundError if there is no model,
-    RuntimeError if it can't be read or written, or an image shares a frame of a rig with one that stays.
+    Returns the number of images that it had of these names. dry_run: write nothing. Raises FileNotFoundError if there
+    is no model, RuntimeError if it can't be read or written, or an image shares a frame of a rig with one that stays.
     """
     folder = folder.resolve()
     finish_model(folder)

@@ -43,7 +43,7 @@ likely causes: the camera only rotated, which shows no depth (photographs from o
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionResult(Displayed):
-    """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
+    """The results of a run. ``models`` are the folders of the kept start's models, best first; may be empty."""
 
     models: tuple[Path, ...]
     statistics: tuple[ModelStatistics, ...]  # of the models, in the same order
@@ -89,7 +89,7 @@ class ReconstructionResult(Displayed):
         return [*lines, *([] if self.causes else [WHAT_TO_TRY])]
 
     def details(self) -> str:
-        """For who wants to know why: the starts with all that ranks them, and where nothing was found, the pairs."""
+        """Details: the starts with everything that ranks them, and the pairs if nothing was found."""
         found = [start for start in self.starts if start.best is not None]
         labels = [start.label + (", kept" if start is self.kept else "") for start in found]
         lines = [f"best model of each of {len(self.starts)} starts:"]
@@ -111,13 +111,13 @@ def reconstruct(
 ) -> ReconstructionResult:
     """Map the database and write the models of the best start to ``output``/0, 1, ..., best first.
 
-    images: the folder of the photographs, for point colours only (default: the one that extraction recorded); where
-    it is gone a warning says so and points are black. For the starts see ``starts.best_of_starts``.
-    Numbered model folders of an earlier run are replaced once the new ones are whole; other files stay.
+    images: the folder of the photographs, for point colours only (default: the one that extraction recorded); if it is
+    missing, points are black, with a warning. For the starts see ``starts.best_of_starts``. Numbered model folders of
+    an earlier run are replaced once the new ones are whole; other files stay.
 
     Raises FileNotFoundError if the database is missing, RuntimeError if the file is not a COLMAP database, is in use,
-    holds no verified pairs, or rigs that the mapper can't take, and where ``output`` holds a numbered folder with files
-    that are no model.
+    holds no verified pairs, or rigs that the mapper can't take, and if ``output`` holds a numbered folder with files
+    that are not of a model.
     """
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
@@ -203,7 +203,7 @@ def read_input(
 
 
 def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: set[int]) -> set[int]:
-    """Ids of the cameras whose intrinsics are held. given: of those whose parameters the user gave."""
+    """Ids of the cameras with fixed intrinsics. given: of those whose parameters the user gave."""
     held = {RefineCameras.AUTO: given & cameras, RefineCameras.YES: set(), RefineCameras.NO: cameras}
     constant = held[options.refine_cameras]
     if options.mapper is Mapper.GLOBAL and constant and constant != cameras:
@@ -212,7 +212,7 @@ def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: 
 
 
 def _constant_rigs(options: ReconstructionOptions, database: Path) -> dict[int, pycolmap.Rig]:
-    """The rigs with known poses of cameras, which are held. RuntimeError if the mapper needs those that are not."""
+    """The rigs with known poses of cameras, which stay fixed. RuntimeError if the mapper needs the unknown ones."""
     rigs = {rig_id: rig for rig_id, rig in read_rigs(database).items() if rig.non_ref_sensors}
     unknown = [rig_id for rig_id, rig in rigs.items() if None in rig.non_ref_sensors.values()]
     if unknown and options.mapper is not Mapper.GLOBAL:

@@ -1,4 +1,4 @@
-"""Images out of a model on disk."""
+"""Removal of images from a model on disk."""
 
 import pycolmap
 import pytest
