@@ -1,4 +1,4 @@
-"""What positions can't be, said before a model is bent to them."""
+"""Checks of positions before a model is aligned with them."""
 
 import logging
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_positions(names: list[str], given: np.ndarray, positions: Positions, least: int) -> None:
-    """Raise RuntimeError if there are too few positions, or all of them are one. given: [N, 3], as they are."""
+    """Raise RuntimeError if there are too few positions, or all are equal. given: [N, 3], as given."""
     if not names:
         raise RuntimeError(
             f"{positions.source} has no position of any image of the model: give --positions or --control-points, or "
@@ -52,8 +52,8 @@ def check_found(
     seed: int,
     decided: dict,
 ) -> None:
-    """Raise RuntimeError if no positions agree with the model, or where all do with latitude and longitude exchanged;
-    warn where some do. Arguments: as ``align`` takes them."""
+    """Raise RuntimeError if no positions agree with the model, or all do with latitude and longitude exchanged; warn if
+    some do. Arguments: as of ``align``."""
     off = np.full(len(points), np.inf)
     if found is not None:
         world = frame.from_geographic(given) if positions.is_geographic else given
@@ -86,7 +86,7 @@ def _all_exchanged(
     seed: int,
     decided: dict,
 ) -> bool:
-    """Whether the positions fit much better with both exchanged. One alone says nothing: a flat scene may be turned
+    """Whether the positions fit much better with both exchanged. One alone proves nothing: a flat scene may be turned
     over, and a line stretched."""
     exchanged = given[:, [1, 0, 2]]
     world = None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
@@ -115,7 +115,7 @@ def _exchanged(
 
 
 def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None:
-    """Tell where positions leave the scale poorly known. off: how far the points are from them, [N] metres."""
+    """Warn if positions leave the scale poorly known. off: distances of the points from them, [N] metres."""
     spread = found.world_from_model.scale * np.linalg.norm(points[found.used] - points[found.used].mean(axis=0))
     deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
     if deviation > POOR_SCALE:
@@ -125,7 +125,7 @@ def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None
 
 
 def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
-    """Tell where a frame's metres are not those on the ground. given: positions, [N, 3] geographic."""
+    """Warn if a frame's metres differ from those on the ground. given: positions, [N, 3] geographic."""
     scale = ground_scale(frame, given)
     if abs(scale - 1) > GROUND_SCALE:
         logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)

@@ -1,4 +1,4 @@
-"""Points that people clicked in photographs: where they are in the model, and in the world."""
+"""Points that people clicked in photographs: their positions in the model and in the world."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,7 @@ logger = logging.getLogger(__name__)
 class Clicks:
     """What a table of control points holds.
 
-    pixels: by point, then by name of image, [2] float64 as they were clicked. world: positions of the points that have
-    some.
+    pixels: by point, then by name of image, [2] float64 as clicked. world: positions of the points that have one.
     """
 
     source: str
@@ -98,9 +97,9 @@ def of_model(clicks: Clicks, model: pycolmap.Reconstruction) -> Clicks:
 
 
 def stored_clicks(clicks: Clicks, model: pycolmap.Reconstruction, turned: Mapping[str, int]) -> Clicks:
-    """Clicks that were made in upright pictures, in the pixels of the stored ones. turned: EXIF orientation by name.
+    """Clicks in upright pictures, converted to pixels of the stored ones. turned: EXIF orientation by name.
 
-    Raises ValueError if it is not known of a photograph.
+    Raises ValueError if that of a photograph is unknown.
     """
     sizes = {image.name: (image.camera.width, image.camera.height) for image in model.images.values()}
     if unknown := {name for of_point in clicks.pixels.values() for name in of_point} - turned.keys():
@@ -116,8 +115,8 @@ def stored_clicks(clicks: Clicks, model: pycolmap.Reconstruction, turned: Mappin
 
 
 def triangulated(clicks: Clicks, model: pycolmap.Reconstruction) -> dict[str, np.ndarray]:
-    """Where the points are in the model, [3] float64 by id. Clicks that are far off the others, and points that fewer
-    than two photographs of the model agree on, are left out with a warning."""
+    """Positions of the points in the model, [3] float64 by id. Clicks far off the others, and points on which fewer
+    than two photographs of the model agree, are left out with a warning."""
     images = {model.images[image_id].name: model.images[image_id] for image_id in model.reg_image_ids()}
     found, unseen = {}, []
     for point, of_point in clicks.pixels.items():
@@ -164,8 +163,8 @@ def _refined(place: np.ndarray, images: Sequence[pycolmap.Image], xy: np.ndarray
 def scale_by(
     bars: Sequence[tuple[str, str, float]], places: Mapping[str, np.ndarray]
 ) -> tuple[float, dict[str, float]]:
-    """The scale by which distances between points of the model become metres, by least squares, and how far each of
-    the lengths is off then, in metres by "A - B".
+    """The scale that turns distances between points of the model into metres, by least squares, and the error of each
+    length, in metres by "A - B".
 
     Raises ValueError for a length that is not above 0, and for a point that is not in the model.
     """

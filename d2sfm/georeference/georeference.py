@@ -34,7 +34,7 @@ ScaleBar = tuple[str, str, float]  # two points of the table of control points, 
 
 
 class _Inputs(NamedTuple):
-    """What a model is aligned by. points: [3] in the model, by the names of positions; turned: EXIF orientations."""
+    """Data to align a model. points: [3] in the model, by the names of positions; turned: EXIF orientations."""
 
     positions: Positions | None
     points: dict[str, np.ndarray]
@@ -45,7 +45,7 @@ class _Inputs(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """The positions that are used, in the frame less its offset, and what came of them."""
+    """The used positions, in the frame less its offset, and the results."""
 
     frame: Frame
     offset: np.ndarray
@@ -75,13 +75,13 @@ def georeference_model(
     scale_bars: Sequence[ScaleBar] = (),
     options: GeoreferenceOptions | None = None,
 ) -> GeoreferenceResult:
-    """Bring a COLMAP model into metres, upright, at its place; it is written to ``output`` with what else is known.
+    """Bring a COLMAP model into metres, upright and to its place, and write it to ``output`` with all that is known.
 
-    Positions are those of the first of these that is given: control_points, a table of clicks (upright: in pictures as
-    viewers show them) of which at least three points have a place in the world, positions, a table, the database's, and
-    the EXIF data of the photographs in images. scale_bars: lengths between points of control_points, which decide the
-    scale in any case. Without positions, scale bars and the options ``up`` and ``nadir`` do their part alone; without
-    any of these, the database is db.db.
+    Positions come from the first given source: control_points, a table of clicks (upright: in pictures as viewers show
+    them) with at least three points that have a place in the world; positions, a table; the database; the EXIF data of
+    the photographs in images. scale_bars: lengths between points of control_points, which always decide the scale.
+    Without positions, scale bars and the options ``up`` and ``nadir`` work alone; without any of these, the database is
+    db.db.
 
     output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is
     known, and points.las or .laz. Raises FileNotFoundError and ValueError for inputs that are missing or wrong,
@@ -155,7 +155,7 @@ def _clicks(path: Path, model: pycolmap.Reconstruction, upright: bool, turned: d
 def _positions(
     names: list[str], database: Path | str | None, images: Path | str | None, table: Path | str | None
 ) -> Positions | None:
-    """Those of the first source that is given and has some; None without one."""
+    """The positions of the first given source that has some; None without one."""
     if table is not None:
         return of_table(Path(table)).of(names)
     found = None if database is None else of_database(Path(database)).of(names)
@@ -205,7 +205,7 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
 
 
 def _with_altitudes(given: np.ndarray, positions: Positions) -> np.ndarray:
-    """With altitudes for those that lack one: that of the others in the middle, or 0."""
+    """With altitudes for positions that lack one: the median of the others, or 0."""
     lacking = np.isnan(given[:, 2])
     if not lacking.any():
         return given

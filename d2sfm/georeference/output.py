@@ -1,4 +1,4 @@
-"""The folder of a georeferenced model: whole or as it was."""
+"""The folder of a georeferenced model, written whole or not at all."""
 
 import os
 from dataclasses import fields
@@ -43,9 +43,9 @@ def write_output(
     result: GeoreferenceResult,
     cloud: Cloud,
 ) -> None:
-    """Write the model, its transform, maps and cloud, in place of what an earlier run left there.
+    """Write the model, its transform, maps and cloud; they replace those of an earlier run.
 
-    RuntimeError if the disk is full or fails; then it is as it was.
+    RuntimeError if the disk is full or fails; then nothing has changed.
     """
     output.mkdir(parents=True, exist_ok=True)
     offset = np.array(result.offset)
@@ -70,7 +70,7 @@ def _there(output: Path) -> list[Path]:
 
 
 def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    """Those with a pose, by name, without images of damaged models whose pose is not finite."""
+    """Images with a pose, by name, without those of damaged models whose pose is not finite."""
     images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
     return [image for image in images if np.isfinite(image.projection_center()).all()]
 

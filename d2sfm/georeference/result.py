@@ -1,4 +1,4 @@
-"""What georeferencing found."""
+"""The results of georeferencing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MOST_SHOWN = 30  # lines of single positions; georeference.json has all
 
 @dataclass(frozen=True, kw_only=True)
 class GeoreferenceResult(Displayed):
-    """Where a model is, and how far its photographs or control points are from where they should be, in metres."""
+    """The place of a model, and the errors of its photographs or control points, in metres."""
 
     output: Path
     frame: str  # in words

@@ -1,4 +1,4 @@
-"""Where a model is on Earth, and how far it is from what said so: what ``d2sfm georeference`` left beside it."""
+"""The place of a model on Earth and its errors, as ``d2sfm georeference`` wrote them beside it."""
 
 import json
 from collections.abc import Mapping

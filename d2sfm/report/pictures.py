@@ -1,4 +1,4 @@
-"""Small pictures of the photographs for a page, upright, and what the camera wrote into them."""
+"""Upright thumbnails of the photographs for a page, and what the camera wrote into them."""
 
 import io
 from collections.abc import Collection
@@ -30,7 +30,7 @@ class Picture(NamedTuple):
 def read_pictures(
     folder: Path, names: Collection[str], with_thumbnails: bool, progress: bool = False
 ) -> dict[str, Picture]:
-    """By name; photographs that are gone or can't be read are left out."""
+    """By name; photographs that are missing or can't be read are left out."""
     found = {}
     for name in Bar(names, desc="thumbnails", unit="photograph", disable=not progress, leave=False):
         path = folder / name

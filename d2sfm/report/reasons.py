@@ -1,4 +1,4 @@
-"""Why photographs are in no model: by each of them, and for all together."""
+"""Why photographs are not in a model: for each of them, and for all together."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -28,7 +28,7 @@ def mapping_input(database: Path) -> MappingInput | None:
 
 
 def reasons(database: Path, given: MappingInput | None, model: Model | None) -> dict[str, str]:
-    """By name, of the images of the database that the model lacks, to follow their names."""
+    """By name, for images of the database that the model lacks, worded to follow their names."""
     with MatchStore(database) as store:
         left_out = np.zeros(0, np.int64) if given is None else given.left_out
         if given is None or model is None:
@@ -37,14 +37,14 @@ def reasons(database: Path, given: MappingInput | None, model: Model | None) -> 
 
 
 def causes(given: MappingInput | None, models: Collection[Model]) -> tuple[str, ...]:
-    """Sentences of what keeps many photographs out, and what to try; as mapping says them."""
+    """Sentences about what keeps many photographs out, and what to try, as mapping says them."""
     if given is None:
         return ()
     return likely_causes(given, [each.model for each in models])
 
 
 class _Seen:
-    """What images of a database see of a model that is as it was written."""
+    """What images of a database see of a model on the disk."""
 
     def __init__(self, store: MatchStore, given: MappingInput, model: Model):
         by_name = {name: image_id for image_id, name in store.image_names().items()}
@@ -58,7 +58,7 @@ class _Seen:
         self._pairs = image_pairs(verified).astype(np.int64)
 
     def visible_points(self, image_id: int) -> int:
-        """Keypoints of an image whose matches are of points of the model."""
+        """Keypoints of an image whose matches lead to points of the model."""
         seen = set()
         for a, b in self._pairs[(self._pairs == image_id).any(axis=1)].tolist():
             other = b if a == image_id else a

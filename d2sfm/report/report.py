@@ -1,4 +1,4 @@
-"""One page that tells what a reconstruction is like.
+"""One page that shows how good a reconstruction is.
 
 d2sfm report sparse/0
 """
@@ -109,7 +109,7 @@ def require_page(output: Path) -> None:
 def _pictures(
     facts: Facts, database: Path | str | None, images: Path | str | None, thumbnails: bool, progress: bool
 ) -> dict[str, Picture]:
-    """Of the photographs that are there."""
+    """Of the existing photographs."""
     if images is None and database is not None:
         with FeatureStore(Path(database)) as features:
             images = features.notes.images_folder()
@@ -146,7 +146,7 @@ def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:
 
 
 def _pairs(pairs: Pairs, count: int) -> dict:
-    """What the matrix is drawn from."""
+    """Data of the matrix."""
     return {
         "a": pairs.a.tolist(),
         "b": pairs.b.tolist(),
@@ -181,7 +181,7 @@ def _drawn(facts: Facts, number: int, locations: bool) -> Drawn:
 
 
 def _fields(facts: Facts, number: int) -> tuple[list[tuple[str, Markup]], int]:
-    """Residuals over the picture, of all cameras together first, then of those that leave most; how many are left."""
+    """Residuals over the picture, first of all cameras, then of those with the largest; and the number of others."""
     cameras: list[Camera] = [each for each in facts.cameras[number] if len(each.lens.means)]
     cameras.sort(key=lambda each: -each.lens.systematic_px)
     pooled, left = facts.pooled[number], max(0, len(cameras) - MOST_FIELDS)

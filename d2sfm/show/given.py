@@ -1,4 +1,4 @@
-"""What is meant by what a user gives: images by name or file, and photographs that no database knows."""
+"""What users mean: images by name or file, and photographs that are not in a database."""
 
 import logging
 import os
@@ -43,9 +43,9 @@ def names_in(database: Path) -> dict[str, int]:
 def known_names(
     words: Sequence[str], database: Path | None, options: ExtractionOptions | None
 ) -> tuple[Path, list[str]] | None:
-    """The database, and which of its images are meant; None if it was not given and words are files instead.
+    """The database and the chosen images; None if it was not given and the words are files.
 
-    options: of extraction; with these, files are meant. Raises FileNotFoundError or ValueError if it is neither.
+    options: of extraction; with these, words are files. Raises FileNotFoundError or ValueError if they are neither.
     """
     are_files = all(Path(word).is_file() for word in words)
     if database is None and are_files and (options is not None or not DATABASE.exists()):

@@ -1,4 +1,4 @@
-"""What an image sees of a model, and how far off it is.
+"""The points that an image sees of a model, and their residuals.
 
 d2sfm show image a.jpg --model sparse/0
 """

@@ -44,11 +44,11 @@ def show_keypoints(
     options: ExtractionOptions | None = None,
     progress: bool = False,
 ) -> Picture:
-    """Where the keypoints of an image are, and how large, with their scores.
+    """Positions, scales and scores of the keypoints of an image.
 
-    image: a name in the database (default: db.db, where it is there), or else a photograph, whose features are
-    extracted, or a feature file of d2sfm beside its photograph. images: the folder of the photographs (default: the one
-    that extract recorded). options: of extraction.
+    image: a name in the database (default: db.db, if it exists), or else a photograph, whose features are extracted, or
+    a feature file of d2sfm beside its photograph. images: the folder of the photographs (default: the one that extract
+    recorded). options: of extraction.
 
     Raises ValueError or FileNotFoundError if there is no such image or file, RuntimeError if the image has no
     keypoints, or the file is not a COLMAP database.

@@ -1,4 +1,4 @@
-"""PINHOLE cameras that stand for those of a model."""
+"""PINHOLE cameras that replace those of a model."""
 
 import math
 
@@ -10,8 +10,8 @@ _ROUNDING_PX = 1e-6
 def pinhole_camera(camera: pycolmap.Camera, max_edge: int | None = None, is_central: bool = False) -> pycolmap.Camera:
     """The PINHOLE camera of the undistorted photographs of a camera, with the same id.
 
-    As COLMAP makes it: no pixel is blank. A camera without distortion keeps size and parameters. is_central: cropped,
-    so that the principal point is in the middle; max_edge: the longest edge in pixels, to which it is reduced then.
+    As COLMAP makes it: no pixel is blank. A camera without distortion keeps size and parameters. is_central: cropped so
+    that the principal point is in the middle; max_edge: the longest edge in pixels, to which it is then reduced.
 
     Raises ValueError if no such camera exists, as for a panorama.
     """
