@@ -70,7 +70,7 @@ def set_apart(database: Path, names: list[str]) -> None:
 
 
 def mapped(database: Path, seed: int) -> Path | None:
-    """The folder of the first model; None where there is none."""
+    """The folder of the first model; None if there is none."""
     found = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed, num_threads=1))
     return found.models[0] if found.models else None
 

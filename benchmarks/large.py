@@ -50,7 +50,7 @@ class Row:
     cpu_s: float
     clock_s: float
     peak_bytes: float
-    in_model: int | None = None  # None where the row is extrapolated
+    in_model: int | None = None  # None if the row is extrapolated
     rotation_deg: tuple[float, float] = (math.nan, math.nan)  # median and largest
 
     def cells(self) -> tuple[str, ...]:

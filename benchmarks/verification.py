@@ -2,7 +2,7 @@
 
 DATA holds folders of photographs with their truth, SET/images and SET/ground_truth (a COLMAP model), for the sets
 below. --databases keeps and takes their features, SET.db, as d2sfm extract makes them with the options that SETS has
-(default: made anew each time, which takes minutes).
+(default: made again each time, which takes minutes).
 
 A row for each set, way and seed, and one for pairs of different places, drawn across the sets. CPU milliseconds a pair
 of this process, mean and largest, the ways in turn, and those of matching. Pairs "kept" are those with inliers that

@@ -73,7 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="d2sfm", description="D2-Net features for COLMAP, from photographs to a model.")
     parser.add_argument("--version", action="version", version=f"d2sfm {__version__}")
     parser.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what makes a shell complete commands"
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print the completion script of a shell"
     )
     parser.add_argument(
         "--print-schema", action=PrintSchema, metavar="COMMAND", help="print the JSON Schema of a command's --json"

@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # it imports torch
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
-GOES_ON = "what was finished is saved, the same command goes on from there"
-NOT_A_SHARE = "--shard is one process's part of the work: without --num-workers and --scheduler"
-NO_MODELS = "nothing was written of this run's models"
+GOES_ON = "finished work is saved; run the same command again to continue"
+NOT_A_SHARE = "--shard is one process's part of the work: leave out --num-workers and --scheduler"
+NO_MODELS = "no models were written"
 _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}
 
 
@@ -37,10 +37,10 @@ def add_command(
 ) -> Parser:
     """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words.
 
-    run: None where each of the command's kinds has its own, see ``add_kind``.
-    result: the class below ``d2sfm`` of what it gives to ``finish``; result_name: what the JSON object calls it, where
-    that is not the command's name; of_stages: those of what it gives to ``print_result`` before, or a kind of it to
-    ``finish``, each by the name that it has in the JSON object.
+    run: None if each of the command's kinds has its own, see ``add_kind``. result: the class below ``d2sfm`` of what it
+    gives to ``finish``; result_name: what the JSON object calls it, if that is not the command's name; of_stages: those
+    of what it gives to ``print_result`` before, or a kind of it to ``finish``, each by the name that it has in the JSON
+    object.
     """
     parser = _add_parser(commands, name, text, default=False)
     parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, result_name or name: result})
@@ -62,7 +62,7 @@ def _add_parser(commands, name: str, text: str, default: Any) -> Parser:
     parser.add_argument("--json", **switch, help="print the result as one JSON object, and nothing else")
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument("--quiet", **switch, help="only warnings and errors")
-    noise.add_argument("--verbose", **switch, help="more about what is done, and tracebacks of errors")
+    noise.add_argument("--verbose", **switch, help="more about each step, and tracebacks of errors")
     return parser
 
 
@@ -180,7 +180,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: type[Options]) -> None:
 
 
 def parse_options(kind: type[AnyOptions], arguments: argparse.Namespace) -> AnyOptions:
-    """The options of this class, with what the command line said. ValueError where they refuse it."""
+    """The options of this class, with what the command line said. ValueError if they refuse it."""
     return kind(**{field.name: getattr(arguments, field.name) for field in fields(kind)})
 
 
@@ -209,7 +209,7 @@ class ChoiceOf:
         choice = chosen(self.kind, text)
         if choice is None:
             hint = did_you_mean(text, self.kind)
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(self.kind)}{hint}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(self.kind)}{hint}")
         return choice
 
 

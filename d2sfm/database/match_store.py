@@ -79,14 +79,14 @@ class MatchStore(ImageReader):
     def matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Matches of a pair, [M, 2] uint32, indices of keypoints of a and b; (0, 2) where the pair has none.
 
-        Raises ValueError where there is no such image, UnusableRow where the row can't be used.
+        Raises ValueError if the database has no such image, UnusableRow if the row can't be used.
         """
         return self._matches("matches", id_a, id_b)
 
     def inlier_matches(self, id_a: int, id_b: int) -> np.ndarray:
-        """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) where there is none.
+        """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) if there is none.
 
-        Raises ValueError where there is no such image, UnusableRow where the row can't be used.
+        Raises ValueError if the database has no such image, UnusableRow if the row can't be used.
         """
         return self._matches("two_view_geometries", id_a, id_b)
 
@@ -104,8 +104,8 @@ class MatchStore(ImageReader):
     def similarities(self, id_a: int, id_b: int) -> np.ndarray | None:
         """Of the descriptors of each of the ``matches`` of a pair, higher is better, [M] float16.
 
-        None where they were not kept, or are of other matches than those that are there: another tool's, or of an
-        older version. Raises ValueError where there is no such image.
+        None if they were not kept, or are of other matches than those that are there: another tool's, or of an older
+        version. Raises ValueError if the database has no such image.
         """
         self._require_images(id_a, id_b)
         rows = SIMILARITIES in self._tables and self._connection.rows(
@@ -138,10 +138,10 @@ class MatchStore(ImageReader):
     ) -> None:
         """Write a pair in place of all that it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
 
-        All in one transaction. similarities: [M], see there; None where they are not known. refused: why the geometry
-        has no inliers, see ``refusals``. is_matched: whether the matches are new, so that a pair that was to be matched
-        anew no longer is; otherwise it was only verified. Raises ValueError where an image is missing, the images are
-        one, or arrays have another shape; RuntimeError where the file can't be written.
+        All in one transaction. similarities: [M], see there; None if they are not known. refused: why the geometry has
+        no inliers, see ``refusals``. is_matched: whether the matches are new, so that a pair that was to be matched
+        again no longer is; otherwise it was only verified. Raises ValueError if an image is missing, the images are
+        one, or arrays have another shape; RuntimeError if the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:
@@ -201,7 +201,8 @@ class MatchStore(ImageReader):
         if not are_pairs.all():
             others = pairs[~are_pairs]
             warn_once(
-                f"{self.path}: passed over, as no pairs of its images: {len(others)} (pair_id {others[0]} the first)"
+                f"{self.path}: ignored, as they are not pairs of its images: {len(others)} (pair_id {others[0]} the "
+                "first)"
             )
         return are_pairs
 

@@ -1,4 +1,4 @@
-"""Where tracks go on in images that see their place without a keypoint of theirs: predicted from what is exact.
+"""Where tracks go on in images that see their point but have no keypoint there: predicted from exact keypoints.
 
 Around each exact observation of a track, other tracks lie that both of two images see exactly. Where these say with one
 voice how the surroundings are mapped, the track's place in the other image is known to a pixel or two, which is where
@@ -77,8 +77,8 @@ def predict(
 
 
 def _pairs_in_common(some: Members, others: Members, least: int) -> np.ndarray:
-    """Pairs of images that so many tracks or more join: they are some's in the one and others' in the other, [P, 2],
-    ascending."""
+    """Pairs of images that share at least a number of tracks: they are some's in the one and others' in the other, [P,
+    2], ascending."""
     shared = (_incidence(some).T @ _incidence(others)).tocoo()
     has_least = (shared.data >= least) & (shared.row != shared.col)
     return np.unique(np.stack([shared.row, shared.col], axis=1)[has_least], axis=0)
@@ -149,7 +149,7 @@ class Extended(NamedTuple):
     tracks: Tracks
     xy: np.ndarray  # [N, 2] pixels of the inputs
     warps: np.ndarray  # [N, 2, 2] as of ``photograph_warps``
-    old: np.ndarray  # [M] the nodes that were there, by their numbers of before
+    old: np.ndarray  # [M] the existing nodes, by their old numbers
     new: np.ndarray  # [K] those of the predictions
 
 
@@ -197,7 +197,7 @@ class Continued(NamedTuple):
 
 def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continued:
     """Of what was found of all nodes, [N, 3] as of ``GreyAdjustment.move``, NaN where nothing is new; exact: [M] the
-    nodes of before, by their new numbers, that new ones are matched with."""
+    existing nodes, by their new numbers, that new ones are matched with."""
     images, of_image = extended.collection.images, extended.collection.image_of_node
     new = np.sort(extended.new[np.isfinite(found[extended.new, 2])])
     own = np.bincount(of_image[extended.old], minlength=len(images))

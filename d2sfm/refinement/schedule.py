@@ -123,7 +123,7 @@ class _Sweeps:
                 yield Visit(image, nodes, slots, references[some], free)
 
     def _last_places(self, tracks: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The last place of a pending node of each track, -1 where there is none."""
+        """The last place of a pending node of each track, -1 if there is none."""
         begin = self._begin[tracks]
         counts = self._begin[tracks + 1] - begin
         row = np.repeat(np.arange(len(tracks)), counts)

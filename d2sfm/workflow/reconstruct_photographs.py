@@ -1,4 +1,4 @@
-"""A folder of photographs to a model, all stages one after the other.
+"""A model from a folder of photographs, all stages in order.
 
 d2sfm run photos
 """
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult(Displayed):
-    """What the stages did. A stage that had nothing to do is None."""
+    """The results of the stages, None for a stage that had nothing to do."""
 
     photographs: Path  # folder
     output: Path  # folder of run.toml, db.db and sparse
@@ -82,7 +82,7 @@ class RunResult(Displayed):
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is a model, and nothing of the database had to be passed over."""
+        """Whether a model was made, and every row of the database was usable."""
         made = self.extension or self.reconstruction
         passed_over = made.unusable or (self.refinement and self.refinement.skipped)
         return _best(self.extension, self.reconstruction) is not None and not passed_over and not self.not_done
@@ -109,10 +109,10 @@ class RunResult(Displayed):
             return text
         rest = first_of(self.left_out, "photograph")
         if self.extension:
-            return f"{text}; not in it: {rest}, with the reasons above"
+            return f"{text}; not in it: {rest}, for the reasons above"
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
-        return f"{text}; not in it: {rest}, try photographs between those and the rest, or a higher --quality"
+        return f"{text}; not in it: {rest}; try photographs between those and the rest, or a higher --quality"
 
 
 def reconstruct_photographs(
@@ -132,16 +132,17 @@ def reconstruct_photographs(
 
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
     (default: PHOTOGRAPHS-model in the current folder), and, with georeferenced, the first model at its place in
-    ``georeferenced``. layout: what the first model's photographs, georeferenced where it is, are also written for
-    without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see ``values.run_values``.
+    ``georeferenced``. layout: the program for which the first model (georeferenced if requested) and undistorted
+    photographs are also written, into ``output``/<layout>. quality, config, seed, num_threads: see
+    ``values.run_values``.
 
-    What a stopped run did is not done again. Photographs that were added since are placed in the model of an earlier
-    run, which is adjusted with them and stays where it was; those that are gone leave the database and the models.
+    Finished work of a stopped run is kept. Photographs added since are placed in the model of an earlier run, which is
+    adjusted with them and stays in its frame; missing ones are removed from the database and the models.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
-    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``), fewer than
-    two photographs can be used, or more than half are gone; and as the stages do.
+    configuration; RuntimeError if the output was made with other values (see ``output.begin_output``), fewer than two
+    photographs can be used, or more than half are gone; and as the stages do.
     """
     values = run_values(quality, config, seed=seed, num_threads=num_threads, georeferenced=georeferenced, layout=layout)
     photographs = Path(photographs)
@@ -237,7 +238,7 @@ def _names(database: Path, skipped: Skipped) -> set[str]:
 
 
 def _told(summary: Summary) -> Summary:
-    """The summary of a stage, said in the log."""
+    """The summary of a stage, written to the log."""
     if summary is not None:
         logger.info("%s", summary)
     return summary

@@ -1,4 +1,4 @@
-"""Keypoints refined before they are mapped, where they can be."""
+"""Keypoints refined before mapping, if possible."""
 
 import logging
 import os
@@ -32,13 +32,12 @@ def refine_first(
 ) -> RefinementSummary | None:
     """Refine the keypoints of a matched database that are not refined, as ``refine_database`` does.
 
-    None, with a sentence in the log that says why, where they can't be: they are not of d2sfm, the database is
-    read-only, photographs are missing or not those of the features. Keypoints that are refined stay, whatever the
-    options were: what a stopped run has left of their pairs is verified as it would have, and keypoints of images that
-    came later are aligned with them by their options. way_out: what the caller has for who does not want it, in words.
-    by: what does the work of ``refine_database``.
+    None, with the reason in the log, if they can't be refined: they are not of d2sfm, the database is read-only,
+    photographs are missing or not those of the features. Refined keypoints stay, whatever their options: pairs that a
+    stopped run has left are verified with its options, and keypoints of images added later are aligned with theirs.
+    way_out: how to avoid refinement, in words. by: what does the work of ``refine_database``.
 
-    Raises as ``refine_database``, but where nothing was matched: mapping tells that.
+    Raises as ``refine_database``, except if nothing was matched, which mapping reports.
     """
     with FeatureStore(database) as features:
         note, new = features.notes.refinement(), features.later_in_pairs()
@@ -69,7 +68,7 @@ def _noted(note: Mapping[str, Any]) -> RefinementOptions:
 
 
 def _obstacle(database: Path | str, images: Path | str | None) -> str | None:
-    """Why keypoints can't be refined, in words; None where they can."""
+    """Why keypoints can't be refined, in words; None if they can."""
     with ForeignStore(database) as store:
         foreign = store.described()
     with FeatureStore(database) as features:

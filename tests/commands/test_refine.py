@@ -67,7 +67,7 @@ def test_an_interrupted_refinement_of_a_copy_goes_on(database, tmp_path, capsys)
     assert main(command) == 0
     assert "keypoints of" in capsys.readouterr().out
     assert main(["refine", "--database", str(tmp_path / "copy.db"), "--output", str(database)]) == 2
-    assert "is no copy of" in capsys.readouterr().err
+    assert "is not a copy of" in capsys.readouterr().err
 
 
 @pytest.mark.slow

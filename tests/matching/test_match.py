@@ -265,7 +265,7 @@ def test_a_pair_that_is_refused_is_done_and_its_reason_kept(database, monkeypatc
         summary = run(database)
     assert (summary.refused, summary.verified) == (3, 4)
     assert "4 pairs verified" in str(summary)
-    assert str(summary).endswith("(all threads), 3 refused as chance explains them")
+    assert str(summary).endswith("(all threads), 3 rejected as chance explains them")
     with MatchStore(database) as store:
         assert store.refusals() == dict.fromkeys(pair_ids(2, np.array([3, 4, 5])).tolist(), "by lot")
         assert len(store.done_pairs(verified=True)) == 10
@@ -354,14 +354,14 @@ def stopped_at(method, number):
 
 TIGHTER = VerificationOptions(max_error=1.0, max_num_trials=500)
 SEVEN_LEFT = (
-    "7 pairs of {} are still to be matched anew, with max_error 1.0: "
-    "run d2sfm match --overwrite again, with its options"
+    "7 pairs of {} are still to be matched again, with max_error 1.0: run d2sfm match --overwrite again with the same "
+    "options"
 )
 
 
 @pytest.fixture
 def half_overwritten(database, monkeypatch, caplog):
-    """All ten pairs, of which three were matched anew when the run was stopped."""
+    """All ten pairs, of which three were matched again when the run was stopped."""
     run(database)
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stopped_at(MatchStore.write, 4))
