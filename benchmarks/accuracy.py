@@ -28,7 +28,8 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from exactness import SHARES_PX, halves_mdeg, observation_errors_px
+from exactness import SHARES_PX, halves_mdeg, known_camera, observation_errors_px
+from pages import add_update, update
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.database import FeatureStore
@@ -39,7 +40,6 @@ from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
 from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.options import (
-    CameraMode,
     CameraOptions,
     ExtractionOptions,
     Precision,
@@ -79,16 +79,6 @@ def timed(costs: dict[str, float], stage: str) -> Iterator[None]:
     started = time.perf_counter()
     yield
     costs[f"{stage} s"] = time.perf_counter() - started
-
-
-def known_camera(truth: pycolmap.Reconstruction) -> CameraOptions:
-    """The truth's camera, where all of its images have the same."""
-    cameras = {(camera.model_name, tuple(camera.params)) for camera in truth.cameras.values()}
-    if len(cameras) != 1:
-        raise SystemExit(f"the ground truth has {len(cameras)} different cameras, --known-cameras needs one")
-    [(model, params)] = cameras
-    text = ",".join(map(str, params))
-    return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=model, camera_params=text)
 
 
 def mapped(method: str, seed: int, database: Path, costs: dict[str, float]) -> Run:
@@ -185,7 +175,7 @@ def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
     return found | run.costs
 
 
-def table(runs: list[Run], truths: dict[int, pycolmap.Reconstruction | None]) -> str:
+def table(runs: list[Run], truths: dict[int, pycolmap.Reconstruction | None]) -> list[tuple[str, ...]]:
     """A line for each run, those of a method together, with their medians below where there are several."""
     rows = [("", "seed", *FORMATS)]
     for method in dict.fromkeys(run.method for run in runs):
@@ -198,7 +188,7 @@ def table(runs: list[Run], truths: dict[int, pycolmap.Reconstruction | None]) ->
         for label, row in zip(labels, numbers, strict=True):
             texts = [f"{n:{f}}" if math.isfinite(n) else "-" for n, f in zip(row, FORMATS.values(), strict=True)]
             rows.append((method, label, *texts))
-    return aligned(rows)
+    return rows
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -212,6 +202,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32, help="as for d2sfm extract")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder of databases to begin from (default: none)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    add_update(parser)
     arguments = parser.parse_args()
     if arguments.work:
         arguments.work.mkdir(parents=True, exist_ok=True)
@@ -243,7 +234,9 @@ def main() -> None:
         truths = {run.seed: run.model for run in runs if run.method == "SIFT"}
         reference = "SIFT's model of the same seed, as there is no ground truth"
     print(f"{arguments.folder.name}: {len(list_photographs(images))} photographs, poses compared with {reference}")
-    print(table(runs, truths))
+    rows = table(runs, truths)
+    print(aligned(rows))
+    update(arguments.update, rows)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pycolmap
 from night_like import write_night_like
+from pages import add_update, update
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.bridge.bridge import bridge_database
@@ -69,7 +70,7 @@ def set_apart(database: Path, names: list[str]) -> None:
 
 
 def mapped(database: Path, seed: int) -> Path | None:
-    """The folder of the first model; None where there is none."""
+    """The folder of the first model; None if there is none."""
     found = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed, num_threads=1))
     return found.models[0] if found.models else None
 
@@ -107,7 +108,12 @@ def main() -> None:
     parser.add_argument("--night-like", action="store_true", help="make every second photograph night-like")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--precision", type=Precision, default=Precision.AUTO)
-    parser.add_argument("--work", type=Path, help="folder that keeps databases, and goes on from them")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder that keeps databases, and goes on from them, but for bridged.db, the first seed's",
+    )
+    add_update(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         work = arguments.work or Path(scratch)
@@ -138,6 +144,8 @@ def main() -> None:
             if not layer.exists():
                 with layer_of(bridged) as made:
                     shutil.copy(made, layer)
+            if seed == arguments.seeds[0]:
+                shutil.copy(bridged, work / "bridged.db")
             models = {"SIFT, all pairs": mapped(sift, seed), "bridged": mapped(bridged, seed)}
             if apart:
                 models["SIFT, apart"] = before = mapped(alone, seed)
@@ -149,8 +157,9 @@ def main() -> None:
         for label, numbers in found.items():
             medians = np.median(numbers, axis=0)
             for seed, values in zip([*arguments.seeds, "median"], [*numbers, medians], strict=True):
-                rows.append((label, str(seed), *(f"{value:.4g}" for value in values)))
+                rows.append((label, str(seed), *(f"{value:.4g}" if np.isfinite(value) else "-" for value in values)))
         print(aligned(rows))
+    update(arguments.update, rows)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,20 @@ import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.matching.epipolar import epipolar_errors_px
+from d2sfm.options import CameraMode, CameraOptions
 
 SHARES_PX = (0.1, 0.25, 0.5, 1.0)
 DRAWS = 2  # of halves
+
+
+def known_camera(truth: pycolmap.Reconstruction) -> CameraOptions:
+    """The truth's camera, where all of its images have the same."""
+    cameras = {(camera.model_name, tuple(camera.params)) for camera in truth.cameras.values()}
+    if len(cameras) != 1:
+        raise SystemExit(f"the ground truth has {len(cameras)} different cameras, --known-cameras needs one")
+    [(model, params)] = cameras
+    text = ",".join(map(str, params))
+    return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=model, camera_params=text)
 
 
 def observation_errors_px(model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction) -> np.ndarray:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from pages import add_update, update
 
 from d2sfm.database import MatchStore, remove_photographs, working_copy
 from d2sfm.evaluation.poses import compare_with_truth
@@ -24,7 +25,16 @@ from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.options import ReconstructionOptions, RefineCameras
 from d2sfm.text import aligned
 
-HEADER = ("part, way", "images", "rotation, deg", "centre", "of new: rotation", "centre", "CPU s", "old as it was")
+HEADER = (
+    "part, way",
+    "images",
+    "rotation, deg",
+    "centre",
+    "of new: rotation",
+    "of new: centre",
+    "CPU s",
+    "old as it was",
+)
 
 
 def main() -> None:
@@ -35,6 +45,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, nargs="+", required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--refine-cameras", type=RefineCameras, default=RefineCameras.AUTO)
+    add_update(parser)
     arguments = parser.parse_args()
     truth = pycolmap.Reconstruction(arguments.truth)
     rows: dict[str, list[tuple]] = {}
@@ -50,6 +61,7 @@ def main() -> None:
         shown.append((way, f"{numbers[0]:.0f}", *(f"{number:.4f}" for number in numbers[1:5]), f"{numbers[5]:.1f}"))
         shown[-1] += (", ".join(sorted(kept)),)
     print(aligned([HEADER, *shown]))
+    update(arguments.update, [HEADER, *shown])
 
 
 def databases(database: Path, sizes: list[int], folder: Path) -> list[tuple[Path, list[str]]]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
-from accuracy import known_camera
+from exactness import known_camera
 from gps import distances_m
 
 from d2sfm.evaluation.poses import compare_with_truth

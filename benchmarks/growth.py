@@ -88,7 +88,7 @@ def refined(database: Path, arguments: argparse.Namespace, truth: pycolmap.Recon
     run = Run(database=database, images=arguments.images, **given(arguments))
     with FeatureStore(database) as store:
         later = frozenset(store.later_in_pairs().values())
-    stages, _ = read_stages(run, later)
+    stages = read_stages(run, later).stages
     _, refine_s = timed(lambda: refine_database(database, arguments.images, **given(arguments)))
     collection, tracks, nodes = stages.collection, stages.tracks, stages.moving
     with FeatureStore(database) as store:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from pages import add_update, update
 from synthetic import SCENES, Settings, write_synthetic
 
 from d2sfm.colmap import read_model
@@ -49,7 +50,7 @@ class Row:
     cpu_s: float
     clock_s: float
     peak_bytes: float
-    in_model: int | None = None  # None where the row is extrapolated
+    in_model: int | None = None  # None if the row is extrapolated
     rotation_deg: tuple[float, float] = (math.nan, math.nan)  # median and largest
 
     def cells(self) -> tuple[str, ...]:
@@ -78,9 +79,12 @@ def main() -> None:
         return
     rows = [Row(**json.loads(line)) for path in arguments.results for line in path.read_text().splitlines()]
     of_labels = {label: [row for row in rows if row.label == label] for label in dict.fromkeys(r.label for r in rows)}
+    tables = []
     for label, measured in of_labels.items():
         measured.sort(key=lambda row: row.images)
-        print(aligned([(label, *HEADER), *(("", *row.cells()) for row in with_further(measured, arguments.to))]), "\n")
+        tables.append([(label, *HEADER), *(("", *row.cells()) for row in with_further(measured, arguments.to))])
+        print(aligned(tables[-1]), "\n")
+    update(arguments.update, *tables)
     if arguments.plot:
         draw({label: with_further(measured, arguments.to) for label, measured in of_labels.items()}, arguments.plot)
 
@@ -175,6 +179,7 @@ def parse() -> argparse.Namespace:
     show.add_argument("results", type=Path, nargs="+", metavar="FILE")
     show.add_argument("--to", type=int, nargs="*", default=[], help="numbers of images to extrapolate to")
     show.add_argument("--plot", type=Path, metavar="PNG")
+    add_update(show)
     return parser.parse_args()
 
 

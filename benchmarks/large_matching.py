@@ -19,6 +19,7 @@ import numpy as np
 import pycolmap
 import torch
 from matching import memory, unit
+from pages import add_update, update
 
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.connection import Connection, open_pycolmap
@@ -33,6 +34,7 @@ from d2sfm.pairs.pair_files import write_pairs
 
 SIZE_PX, FOCAL_PX = (1600, 1200), 1400
 NEXT = 20  # images that each is paired with
+HEADER = ("pairs there", "GB", "new", "/s of CPU", "/s", "matching ms", "verified ms", "before s", "MB", "peak MB")
 SHARED = 0.5  # of the points that an image sees, at least, with each of these
 TABLES = {"matches": "pair_id, rows, cols, data", "two_view_geometries": "pair_id, rows, cols, data, config, F, E, H"}
 
@@ -46,8 +48,8 @@ def main() -> None:
     with MatchStore(arguments.database) as store:
         pairs, names = in_tiles(pairs_of(len(store.image_names()))), store.image_names()
     print(f"{len(names)} images of {arguments.features} features, {len(pairs)} pairs, {arguments.threads} threads")
-    columns = ("pairs there", "GB", "new", "/s of CPU", "/s", "matching ms", "verified ms", "before s", "MB", "peak MB")
-    print("".join(f"{column:>13}" for column in columns), flush=True)
+    print("".join(f"{column:>13}" for column in HEADER), flush=True)
+    rows = [HEADER]
     for share in arguments.shares:
         start = min(int(share * len(pairs)), len(pairs) - arguments.count)
         fill(arguments.database, pairs[:start])
@@ -55,11 +57,12 @@ def main() -> None:
         asked = pairs if is_last and start + arguments.count == len(pairs) else pairs[start : start + arguments.count]
         listed = arguments.database.with_suffix(".txt")
         write_pairs(listed, asked, names)
-        row(arguments.database, listed, start, arguments.threads)
+        rows.append(row(arguments.database, listed, start, arguments.threads))
+    update(arguments.update, rows)
 
 
-def row(database: Path, listed: Path, there: int, threads: int) -> None:
-    """Match the pairs of a list, and print what that took."""
+def row(database: Path, listed: Path, there: int, threads: int) -> tuple[str, ...]:
+    """Match the pairs of a list, and print and return what that took."""
     begun: list[float] = []
     run_pairs = matching.run_pairs
     matching.run_pairs = lambda *given: begun.extend((time.process_time(), time.perf_counter())) or run_pairs(*given)
@@ -87,6 +90,7 @@ def row(database: Path, listed: Path, there: int, threads: int) -> None:
         f"{memory('VmHWM') / 1e6:.0f}",
     )
     print("".join(f"{cell:>13}" for cell in cells), flush=True)
+    return cells
 
 
 def pairs_of(images: int) -> np.ndarray:
@@ -184,6 +188,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shares", type=float, nargs="+", default=[0, 0.02, 0.5, 1], help="of the pairs, ascending")
     parser.add_argument("--count", type=int, default=2000, help="pairs that are matched at each of the shares")
     parser.add_argument("--threads", type=int, default=1)
+    add_update(parser)
     return parser.parse_args()
 
 

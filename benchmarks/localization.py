@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
-from accuracy import known_camera
+from exactness import known_camera
 
 from d2sfm.database import FeatureStore
 from d2sfm.evaluation.poses import pose_errors

@@ -12,14 +12,15 @@ within TRUE_PX. Rows are medians over the seeds; errors are of the largest model
 
 import argparse
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pycolmap
-from accuracy import known_camera
+from exactness import known_camera
+from pages import add_update, update
 from PIL import Image
 from sift import extract_sift, verify_sift
 
@@ -56,9 +57,9 @@ HEADER = (
     "points",
     "of 3+",
     "rotation day",
-    "night",
+    "rotation night",
     "centre cm day",
-    "night",
+    "centre cm night",
 )
 
 
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of mapping; the first is the choice's")
     parser.add_argument("--picture", type=Path, help="also draw both ways' matches and D2's cameras, as PNG")
+    add_update(parser)
     arguments = parser.parse_args()
     demo = arguments.folder / "demo"
     if not (demo / "db.db").exists():
@@ -93,13 +95,16 @@ def main() -> None:
     print(aligned(table))
     best = max(ways, key=lambda way: (first[way.name][0], way.pairs["day-night"][2], -first[way.name][-1]))
     print(f"\nchosen: {best.name}\n")
+    best = replace(best, name=f"SIFT, the best of {len(ways)}")
     totals = (f"{kind}, of {d2.pairs[kind][0]}" for kind in KINDS)
-    print(aligned([("verified (right)", *totals), d2.row(), best.row()]), end="\n\n")
+    pairs = [("verified (right)", *totals), d2.row(), best.row()]
+    print(aligned(pairs), end="\n\n")
     rows = [HEADER]
     for way in (d2, best):
         numbers = np.median([mapped(way, truth, seed) for seed in arguments.seeds], axis=0)
         rows.append((way.name, *(f"{n:.10g}" for n in numbers[:6]), *(f"{n:.3f}" for n in numbers[6:10])))
     print(aligned(rows))
+    update(arguments.update, pairs, rows)
     if arguments.picture:
         draw(arguments.picture, demo, [d2, best])
 

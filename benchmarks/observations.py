@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from pages import add_update, update
 
 from d2sfm.database import FeatureStore, MatchStore, working_copy
 from d2sfm.options import MapCacheOptions, Precision, RefinementOptions
@@ -26,6 +27,7 @@ from d2sfm.refinement.tracks import Tracks, build_tracks
 from d2sfm.text import aligned
 
 BELOW_PX = (0.1, 0.25, 0.5, 1.0)
+HEADER = ["", "median", *(f"< {px:g}" for px in BELOW_PX)]
 
 
 def main() -> None:
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--precision", type=Precision, default=Precision.AUTO)
     parser.add_argument("--cache", type=Path)
+    add_update(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         database = Path(scratch) / "db.db"
@@ -53,12 +56,14 @@ def main() -> None:
             cache=MapCacheOptions(cache=arguments.cache),
             progress=False,
             standing=Standing.nothing(collection),
+            scratch=Path(scratch),
         )
-        show(stages, pycolmap.Reconstruction(arguments.truth))
+        rows = show(stages, pycolmap.Reconstruction(arguments.truth))
+    update(arguments.update, rows)
 
 
-def show(stages: Stages, truth: pycolmap.Reconstruction) -> None:
-    """Both stages, and the table."""
+def show(stages: Stages, truth: pycolmap.Reconstruction) -> list[list[str]]:
+    """Both stages, and the table, which is returned."""
     nodes = stages.tracks.observations()
     begun = time.process_time()
     by_features = stages.by_features()
@@ -70,7 +75,7 @@ def show(stages: Stages, truth: pycolmap.Reconstruction) -> None:
     for stage, seconds in (("features", between - begun), ("grey values", ended - between)):
         print(f"{stage}: {1000 * seconds / len(nodes):.2f} CPU ms an observation")
     print(f"peak of memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
-    rows = [["", "median", *(f"< {px:g}" for px in BELOW_PX)]]
+    rows = [HEADER]
     stops = ("unrefined", stages.collection.xy), ("by features", by_features), ("by grey values", by_grey_values)
     for of_which, which in (("all", np.ones(len(nodes), bool)), ("accepted", accepted)):
         for label, xy in stops:
@@ -78,6 +83,7 @@ def show(stages: Stages, truth: pycolmap.Reconstruction) -> None:
             shares = [f"{np.mean(errors < px):.3f}" for px in BELOW_PX]
             rows.append([f"{of_which}, {label}", f"{np.median(errors):.3f}", *shares])
     print(aligned(rows))
+    return rows
 
 
 def errors_px(

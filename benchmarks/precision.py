@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from pages import add_update, update
 from scipy.spatial import cKDTree
 
 from d2sfm.database import FeatureStore, MatchStore
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of photographs")
     parser.add_argument("--precision", type=Precision, default=Precision.BFLOAT16)
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge)
+    add_update(parser)
     arguments = parser.parse_args()
     rows, base = [HEADER], None
     with tempfile.TemporaryDirectory() as scratch:
@@ -54,6 +56,7 @@ def main() -> None:
                 rows.append((*map(str, row), f"{again:.3f}"))
     print(f"{arguments.folder}, --max-edge {arguments.max_edge}")
     print(aligned(rows))
+    update(arguments.update, rows)
 
 
 def verified_matches(database: Path, min_num_inliers: int) -> Matches:

@@ -15,9 +15,11 @@ import tempfile
 from pathlib import Path
 
 from child import Run, d2sfm
+from pages import add_update, update
 
 from d2sfm.options import ExtractionOptions, Precision
 
+HEADER = ("command", "s", "MB")
 SAID = re.compile(
     r"refine: (?P<moved>\d+) keypoints .* \(median\) in (?P<features>[\d.]+) s, "
     r".* by grey values in (?P<grey>[\d.]+) s, .*"
@@ -30,31 +32,36 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="folder of photographs")
     parser.add_argument("--precision", type=Precision, default=Precision.AUTO)
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge, metavar="PX")
+    add_update(parser)
     arguments = parser.parse_args()
     precision = ("--precision", arguments.precision)
-    print(f"{'command':<24}{'s':>8}{'MB':>7}")
+    print("{:<24}{:>8}{:>7}".format(*HEADER))
+    rows = [HEADER]
     with tempfile.TemporaryDirectory() as scratch:
         database, matched, cache = (Path(scratch) / name for name in ("db.db", "matched.db", "cache"))
         sizes = (*precision, "--max-edge", arguments.max_edge)
         extract = ("extract", "--database", database, "--images", arguments.folder, *sizes)
-        show("extract", d2sfm(*extract))
-        show("match", d2sfm("match", "--database", database))
+        rows.append(show("extract", d2sfm(*extract)))
+        rows.append(show("match", d2sfm("match", "--database", database)))
         shutil.copy(database, matched)
-        show("refine", d2sfm("refine", "--database", database, *precision))
+        rows.append(show("refine", d2sfm("refine", "--database", database, *precision)))
         database.unlink()
-        show("extract --cache", d2sfm(*extract, "--cache", cache))
+        rows.append(show("extract --cache", d2sfm(*extract, "--cache", cache)))
         shutil.copy(matched, database)
-        show("refine --cache", d2sfm("refine", "--database", database, "--cache", cache, *precision))
+        rows.append(show("refine --cache", d2sfm("refine", "--database", database, "--cache", cache, *precision)))
         kept = sum(path.stat().st_size for path in cache.iterdir())
         print(f"{len(list(cache.iterdir()))} photographs' maps in the folder, {kept / 1e6:.0f} MB")
+    update(arguments.update, rows)
 
 
-def show(label: str, run: Run) -> None:
-    """A line of the table; for refinement another with what it said."""
-    print(f"{label:<24}{run.seconds:>8.1f}{run.peak_bytes / 1e6:>7.0f}", flush=True)
+def show(label: str, run: Run) -> tuple[str, ...]:
+    """Print and return a line of the table; for refinement print what it said, too."""
+    cells = (label, f"{run.seconds:.1f}", f"{run.peak_bytes / 1e6:.0f}")
+    print("{:<24}{:>8}{:>7}".format(*cells), flush=True)
     if said := SAID.search(run.output):
         each = {stage: 1000 * float(said[stage]) / int(said["moved"]) for stage in ("features", "grey")}
         print(f"  {said[0]}; {each['features']:.2f} ms a keypoint by features, {each['grey']:.2f} ms by grey values")
+    return cells
 
 
 if __name__ == "__main__":

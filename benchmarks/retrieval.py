@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pages import add_update, update
 from torch.nn import functional as F
 
 from d2sfm.database import FeatureStore, MatchStore
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--neighbours", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--min-num-inliers", type=int, default=VerificationOptions.min_num_inliers)
     parser.add_argument("--dense", action="store_true", help="pool the network's map, too")
+    add_update(parser)
     arguments = parser.parse_args()
     rows = [HEADER]
     for database in arguments.databases:
@@ -63,6 +65,7 @@ def main() -> None:
                     pairs = set(map(tuple, pairs_by(number).tolist()))
                     rows.append((database.stem, way, str(number), *measure(pairs, truth, images * (images - 1) // 2)))
     print(aligned(rows))
+    update(arguments.update, rows)
 
 
 def ways_of(store: MatchStore) -> dict[str, Way]:

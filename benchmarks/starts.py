@@ -20,6 +20,7 @@ from statistics import mean
 
 import numpy as np
 import pycolmap
+from pages import add_update, update
 
 from d2sfm.database import MatchStore
 from d2sfm.evaluation.poses import compare_with_truth
@@ -31,6 +32,7 @@ from d2sfm.mapping.starts import RUNS_A_START, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.text import aligned
 
+KEPT_HEADER = ("rotation of the start that is kept, deg", "mean over seeds", "worst seed")
 HEADER = ("start", "images", "supported", "points", "seen by 3+", "agreement", "error px", "seen", "rotation")
 SCORES: dict[str, Callable[[ModelStatistics], tuple]] = {
     "d2sfm's score": score,
@@ -79,15 +81,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--starts", type=int, default=ReconstructionOptions.min_starts, metavar="N")
     parser.add_argument("--mapper", type=Mapper, choices=list(Mapper), default=Mapper.INCREMENTAL)
+    add_update(parser)
     arguments = parser.parse_args()
     truth = pycolmap.Reconstruction(arguments.ground_truth)
     of_seeds = [starts_of_seed(arguments, truth, seed) for seed in arguments.seeds]
-    rows = [("rotation of the start that is kept, deg", "mean over seeds", "worst seed")]
+    rows = [KEPT_HEADER]
     for name, key in SCORES.items():
         rows.append(errors(name, [max(starts, key=lambda start: key(start.numbers)).error for starts in of_seeds]))
     rows.append(errors("the best start", [min(start.error for start in starts) for starts in of_seeds]))
     rows.append(errors("any start", [start.error for starts in of_seeds for start in starts]))
     print(aligned(rows))
+    update(arguments.update, rows)
 
 
 def errors(label: str, found: list[float]) -> tuple[str, str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from pages import add_update, update
 
 from d2sfm.bridge.transfer import transferred
 from d2sfm.colmap import read_model
@@ -28,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("database", type=Path)
     parser.add_argument("truth", type=Path)
+    add_update(parser)
     arguments = parser.parse_args()
     poses = {image.name: image.cam_from_world() for image in read_model(arguments.truth).images.values()}
     rows = [HEADER]
@@ -35,6 +37,7 @@ def main() -> None:
         shares = (f"{np.mean(errors <= limit):.3f}" for limit in (1, 2))
         rows.append((way, str(len(errors)), f"{np.median(errors):.3f}", *shares))
     print(aligned(rows))
+    update(arguments.update, rows)
 
 
 def errors_px(database: Path, poses: dict[str, pycolmap.Rigid3d]) -> dict[str, np.ndarray]:

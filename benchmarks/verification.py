@@ -2,7 +2,7 @@
 
 DATA holds folders of photographs with their truth, SET/images and SET/ground_truth (a COLMAP model), for the sets
 below. --databases keeps and takes their features, SET.db, as d2sfm extract makes them with the options that SETS has
-(default: made anew each time, which takes minutes).
+(default: made again each time, which takes minutes).
 
 A row for each set, way and seed, and one for pairs of different places, drawn across the sets. CPU milliseconds a pair
 of this process, mean and largest, the ways in turn, and those of matching. Pairs "kept" are those with inliers that
@@ -24,7 +24,8 @@ import cv2
 import numpy as np
 import pycolmap
 import torch
-from accuracy import known_camera
+from exactness import known_camera
+from pages import add_update, update
 
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.extraction.extract import extract_to_database
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--different", type=int, default=26, help="pairs of different places")
+    add_update(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -122,6 +124,7 @@ def main() -> None:
         chosen = np.random.default_rng(0).choice(len(across), min(arguments.different, len(across)), replace=False)
         rows += measured("different", [matched(*across[i], is_one_place=False) for i in sorted(chosen)], arguments)
     print(aligned([HEADER, *rows]))
+    update(arguments.update, [HEADER, *rows])
 
 
 def read(folder: Path, database: Path) -> Iterator[Picture]:

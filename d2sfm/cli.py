@@ -22,6 +22,7 @@ from d2sfm.commands import (
     localize,
     match,
     merge,
+    pairs,
     prepare,
     reconstruct,
     refine,
@@ -39,7 +40,7 @@ from d2sfm.console import Heard, report
 from d2sfm.console import show as print_text
 from d2sfm.parser import Parser, UsageError
 
-STAGES = (prepare, extract, match, refine, reconstruct, triangulate)
+STAGES = (prepare, extract, pairs, match, refine, reconstruct, triangulate)
 AFTERWARDS = (report_page, show, georeference, undistort, localize, evaluate)
 COMMANDS = (run, *STAGES, *AFTERWARDS, bridge, export, import_, merge, assemble, remove, train, demo)
 
@@ -72,7 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="d2sfm", description="D2-Net features for COLMAP, from photographs to a model.")
     parser.add_argument("--version", action="version", version=f"d2sfm {__version__}")
     parser.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what makes a shell complete commands"
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print the completion script of a shell"
     )
     parser.add_argument(
         "--print-schema", action=PrintSchema, metavar="COMMAND", help="print the JSON Schema of a command's --json"

@@ -18,7 +18,7 @@ BYTES_PER_BYTE = 8  # memory for each byte of the model's files, at the most (me
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of the model in a folder, cameras, images and points, binary ones first; empty where there is none."""
+    """The files of the model in a folder: cameras, images and points, binary ones first; empty without a model."""
     for suffix in (".bin", ".txt"):
         files = [folder / (name + suffix) for name in ("cameras", "images", "points3D")]
         if all(file.is_file() for file in files):
@@ -29,7 +29,7 @@ def model_files(folder: Path) -> list[Path]:
 def read_model(folder: Path) -> pycolmap.Reconstruction:
     """Read a binary or text model. On Linux, with little memory and at once also where it is damaged.
 
-    Raises FileNotFoundError where there is none, RuntimeError where it is damaged.
+    Raises FileNotFoundError if it is missing, RuntimeError if it is damaged.
     """
     files = model_files(folder)
     if not files:

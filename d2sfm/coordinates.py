@@ -133,7 +133,7 @@ def upright_from_stored(xy_in_stored: np.ndarray, stored_size: Size, orientation
 def upright_array(stored: np.ndarray, orientation: int) -> np.ndarray:
     """The upright picture of a stored one: [H, W, ...] to [H, W, ...] or [W, H, ...], contiguous; itself for 1.
 
-    Raises ValueError where orientation is not 1 to 8.
+    Raises ValueError if orientation is not 1 to 8.
     """
     if orientation not in ORIENTATIONS:
         raise ValueError(f"orientation is {orientation}, expected 1 to 8 as in EXIF")

@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class Estimate:
-    """Of so many items that are done one after the other.
+    """Of ``total`` items that are done one after the other.
 
     stage, unit: as in "match" and "pairs"; shorter: options that shorten it, in words.
     """
@@ -20,7 +20,7 @@ class Estimate:
         self._started, self._is_told = perf_counter(), False
 
     def update(self, count: int = 1) -> None:
-        """So many more are done."""
+        """``count`` more items are done."""
         self._done += count
         elapsed_s = perf_counter() - self._started
         if self._is_told or elapsed_s < AFTER_S or not self._done:

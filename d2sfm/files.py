@@ -51,7 +51,7 @@ def replacing_file(path: Path | str) -> Iterator[Path]:
 def replacing_folder(path: Path | str) -> Iterator[Path]:
     """``replacing`` for a folder that is not there yet: an empty one to fill.
 
-    OSError where somebody else has made the folder by the end.
+    OSError if somebody else has made the folder by the end.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,29 +70,29 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(path: Path | str, what: str) -> dict[str, Any]:
-    """The tables of a TOML file. FileNotFoundError where it is missing ("no <what> <path>"), ValueError for no TOML."""
+    """The tables of a TOML file. FileNotFoundError if it is missing ("no <what> <path>"), ValueError for no TOML."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no {what} {path}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no TOML: {one_line(error)}") from error
+        raise ValueError(f"{path} is not TOML: {one_line(error)}") from error
 
 
 def check_unpacked(stored: int, unpacked: int) -> None:
-    """Raise ValueError where so few bytes can't be data that are so many once they are unpacked."""
+    """Raise ValueError if ``stored`` bytes can't be data of ``unpacked`` bytes."""
     if unpacked > max(ALWAYS_UNPACKED, MOST_UNPACKED * stored):
-        raise ValueError(f"{stored} bytes would unpack to {unpacked}, which no features, maps or weights do")
+        raise ValueError(f"{stored} bytes would unpack to {unpacked}, more than features, maps or weights need")
 
 
 def check_archive(archive: ZipFile, file_bytes: int) -> None:
-    """Raise ValueError where a file in an archive of that many bytes would unpack to too much."""
+    """Raise ValueError if a file in an archive of that many bytes would unpack to too much."""
     for member in archive.infolist():
         check_unpacked(min(member.compress_size, file_bytes), member.file_size)
 
 
 def check_dataset(dataset: "h5py.Dataset") -> None:
-    """Raise ValueError where a dataset of an HDF5 file would unpack to too much, or a chunk, which may be larger."""
+    """Raise ValueError if a dataset of an HDF5 file would unpack to too much, or a chunk, which may be larger."""
     largest = max(dataset.size, math.prod(dataset.chunks or ()))
     check_unpacked(dataset.id.get_storage_size(), largest * dataset.dtype.itemsize)

@@ -1,7 +1,7 @@
 """Models on disk, written through pycolmap, which says nothing where a file comes out short, as on a full disk.
 
-It hangs on reading such a file, or takes what there is for all. So the room is asked for first, and what was written is
-looked at without pycolmap: every record, and that the last one ends with the file.
+It hangs on reading such a file, or takes the part for the whole. So the room is asked for first, and what was written
+is looked at without pycolmap: every record, and that the last one ends with the file.
 """
 
 import mmap
@@ -41,8 +41,8 @@ def write_model(
 ) -> None:
     """Write a model into an empty folder. When this returns, all of it is on the disk.
 
-    called: what messages name (default: the folder). Raises RuntimeError where the disk is full or fails: then what is
-    in the folder is no model.
+    called: what messages name (default: the folder). Raises RuntimeError if the disk is full or fails: then what is in
+    the folder is no model.
     """
     called = called or folder
     of_binary = _binary_sizes(model)
@@ -66,7 +66,7 @@ def write_model(
 
 
 def require_whole(folder: Path, ids: Mapping[str, set[int]] | None = None) -> None:
-    """Raise ValueError where a binary file of a model is cut short, or does not end where its last record does.
+    """Raise ValueError if a binary file of a model is cut short, or does not end where its last record does.
 
     ids: those that the files must hold, by what they are of (default: any). A million points take a second.
     """
@@ -101,7 +101,7 @@ def _after_camera(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 @cache
 def _num_parameters(kind: int) -> int:
-    """Of a camera model. ValueError where there is none of that number."""
+    """Of a camera model. ValueError if COLMAP has no model of that number."""
     return len(pycolmap.Camera.create_from_model_id(0, pycolmap.CameraModelId(kind), 1.0, 1, 1).params)
 
 
@@ -165,7 +165,7 @@ def _binary_sizes(model: pycolmap.Reconstruction) -> list[int]:
 
 
 def _require_lines(folder: Path, model: pycolmap.Reconstruction) -> None:
-    """Raise ValueError where a text file lacks lines: then it lacks the end of the last one, too."""
+    """Raise ValueError if a text file lacks lines: then it lacks the end of the last one, too."""
     lines = {kind: len(ids) for kind, ids in _ids(model).items()}
     names = (model.images[image_id].name for image_id in model.reg_image_ids())
     lines["images"] += sum(1 + name.count("\n") for name in names)  # the second one of an image is of its points

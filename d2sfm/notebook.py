@@ -27,7 +27,7 @@ class Displayed:
         return f"{_image(self._picture())}{text}{details}"
 
     def _picture(self) -> bytes | None:
-        """A PNG of what is told of; None where there is none."""
+        """A PNG of the object; None if there is none."""
         return None
 
 
@@ -41,7 +41,7 @@ def _escaped(text: str) -> str:
 
 
 def _told(value: Any) -> str:
-    """A member's value in a line; empty for what is not there."""
+    """A member's value in a line; empty for None."""
     if value is None or isinstance(value, str | Path):
         return printable(str(value or ""))
     if isinstance(value, Real):

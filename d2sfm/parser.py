@@ -1,4 +1,4 @@
-"""Command lines: options however they are spelt, and one line for what is none of them."""
+"""Command lines: options in several spellings, and one line for what is not an option."""
 
 import argparse
 import os
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         return commands
 
     def parse_known_args(self, args=None, namespace=None):
-        """As argparse's, but that nothing may be left over, and errors raise UsageError."""
+        """As argparse's, but nothing may be left over, and errors raise UsageError."""
         words = sys.argv[1:] if args is None else list(args)
         if self._subparsers is not None and not words:
             self.error(f"expected a command: {_listed(self.commands)} (--help tells what each does)")
@@ -95,7 +95,7 @@ class Parser(argparse.ArgumentParser):
         return len(flag) > 1 and flag[0] == "-" and " " not in flag and not (flag[1].isdigit() or flag[1] == ".")
 
     def _meant(self, flag: str) -> str:
-        """The name of the option that is meant; ends the program where it is none."""
+        """The name of the option that is meant; ends the program if there is none."""
         options = self.options
         if flag.startswith(("--", *LONG_DASHES)):
             meant = own_name(flag, options)
@@ -107,32 +107,32 @@ class Parser(argparse.ArgumentParser):
         self.error(self._about(flag))
 
     def _about_too_many(self, word: str) -> str:
-        """What there is to say of a word that no argument is left for."""
+        """A hint about a word that no argument is left for."""
         if not os.path.exists(word):
             return ": a name with spaces stands in quotes"
         return ": photographs are given by the folder that they lie in" if "images" in self.options else ""
 
     def _about(self, flag: str) -> str:
-        """What there is to say of an option that is none of these."""
+        """The message about an unknown option."""
         others = [name for name, parser in self.commands.items() if own_name(flag, parser.options) is not None]
         if others and self._subparsers is not None:
             which = others[0] if len(others) == 1 else "COMMAND"
             return f"{flag} goes behind the command: {self.prog} {which} {flag}"
         if (elsewhere := self.elsewhere(flag)) is not None:
-            return f"{flag} is none of its options: {elsewhere}"
+            return f"{flag} is not an option of this command: {elsewhere}"
         otherwise = done_otherwise(flag)
         if otherwise is not None:
-            return f"{flag} is none of its options: here that is {otherwise}"
+            return f"{flag} is not an option of this command: here that is {otherwise}"
         if others and flag.startswith("--"):
             return f"{flag} is an option of {self.prog.rpartition(' ')[0]} {_listed(others)}, not of this command"
         if f"no-{plain(flag)}" in self.options:
             return f"{flag} is what it does anyway, which --no-{plain(flag)} turns off"
         meant = nearest(flag, self.options)
         hint = f"did you mean --{meant}?" if meant else f"{self.prog} --help names them"
-        return f"{flag} is none of its options: {hint}"
+        return f"{flag} is not an option of this command: {hint}"
 
     def check_command(self, word: str) -> None:
-        """End the program where a word is none of the commands."""
+        """End the program unless a word is a command."""
         if word in self.commands:
             return
         elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"), "")
@@ -142,7 +142,7 @@ class Parser(argparse.ArgumentParser):
             hint = f": {self.prog} run {shlex.quote(word)} makes a model of the photographs in that folder"
         else:
             hint = did_you_mean(word, [*self.commands, *(f"--{name}" for name in self.options)])
-        self.error(f"{word!r} is none of its commands" + (hint or f", which are {_listed(self.commands)}"))
+        self.error(f"{word!r} is not a command" + (hint or f": expected one of {_listed(self.commands)}"))
 
 
 def _listed(words) -> str:

@@ -26,10 +26,10 @@ _tidied: set[Path] = set()  # folders where this process has looked for parts of
 
 @contextmanager
 def part_of(path: Path) -> Iterator[Path]:
-    """A path beside the file for what is to become it: a file, a folder or a database, none of which is there yet.
+    """A path beside ``path`` for a file, folder or database that will take its name.
 
     Moving it into place is the block's task; what is still there when the block ends is removed, or by the next run
-    where this one is killed. Raises FileNotFoundError where the folder is missing; OSErrors of the block that name the
+    where this one is killed. Raises FileNotFoundError if the folder is missing; OSErrors of the block that name the
     part, or nothing as those of writing to a full disk, name the path.
     """
     path = Path(path)
@@ -58,7 +58,7 @@ def _named(path: Path, *others: Path) -> Iterator[None]:
 
 
 def part_path(path: Path) -> Path:
-    """A name beside the file for what is to become it, unlike that of any other writer: process, thread or machine."""
+    """A name beside the file for its next version, unlike that of any other process, thread or machine."""
     name = os.fsencode(path.name)[:LONGEST_NAME].decode(errors="ignore")
     return path.with_name(f".{name}.{secrets.token_hex(8)}.part")
 

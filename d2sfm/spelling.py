@@ -114,33 +114,33 @@ def plain(name: str) -> str:
 
 
 def own_name(name: str, names: Iterable[str]) -> str | None:
-    """The one of the names of options that is meant, None where none is: the same but for dashes and case, or what
-    another tool calls by this name."""
+    """The name of the option that is meant, or None: the same but for dashes and case, or what another tool calls by
+    this name."""
     wanted = plain(name)
     by_letters = {plain(each): each for each in names}
     return next((by_letters[each] for each in (wanted, *ALSO_CALLED.get(wanted, ())) if each in by_letters), None)
 
 
 def done_otherwise(name: str) -> str | None:
-    """What does in d2sfm what an option of COLMAP's of this name does there; None where nothing is known of it."""
+    """What does in d2sfm what an option of COLMAP's of this name does there; None if nothing is known of it."""
     return next((text for pattern, text in DONE_OTHERWISE.items() if fnmatchcase(plain(name), pattern)), None)
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The most similar one of the words, one of the same letters before others; None where none is near."""
+    """The most similar word, one of the same letters before others; None if no word is near."""
     by_letters, wanted = {plain(each): each for each in words}, plain(word)
     found = get_close_matches(wanted, by_letters, cutoff=NEAR)
     return by_letters[max(found, key=lambda each: sorted(each) == sorted(wanted))] if found else None
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
-    """The end of a message about a word that is none of these: the nearest one, where there is one."""
+    """The end of a message about an unknown word: the nearest known one, if any."""
     meant = nearest(word, words)
     return f": did you mean {meant}?" if meant else ""
 
 
 def chosen(kind: type[Choice], word: object) -> Choice | None:
-    """The choice that is meant, in any case and with underscores for dashes; None where it is none of them."""
+    """The choice that is meant, in any case and with underscores for dashes; None if there is none."""
     if isinstance(word, str):
         word = word.replace("_", "-").lower()
     return next((each for each in kind if each.value == word), None)

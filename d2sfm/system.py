@@ -43,7 +43,7 @@ def has_display() -> bool:
 
 
 def reserve(file: BinaryIO, size: int) -> None:
-    """Give a new file so many bytes that the disk has room for. Raises OSError where it has none."""
+    """Give a new file ``size`` bytes of the disk. Raises OSError without room for them."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, size)
         return
@@ -64,12 +64,13 @@ def named_shortage(path: Path, size: int) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise RuntimeError(
-                f"{path} can't be written: the disk is full or over a quota, {math.ceil(size / 1e6)} MB are needed"
+                f"{path} can't be written: the disk is full or over its quota, and {math.ceil(size / 1e6)} MB are "
+                "needed"
             ) from error
 
 
 def require_room(path: Path, *sizes: int, folder: Path | None = None) -> None:
-    """Raise RuntimeError, which names ``path``, where files of so many bytes do not fit into a folder.
+    """Raise RuntimeError, which names ``path``, if files of these sizes do not fit into a folder.
 
     folder: default the one that ``path`` is in. For writers that say nothing where the disk is full, or end the
     process.

@@ -13,7 +13,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def printable(name: str) -> str:
-    """A name as it is but for characters that can't stand in a line, which are escaped as in Python's strings."""
+    """A name in which characters that can't stand in a line are escaped as in Python's strings."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), name)
 
 

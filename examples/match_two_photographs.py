@@ -1,4 +1,7 @@
-"""Match two photographs and draw the matches: ``python examples/match_two_photographs.py a.jpg b.jpg matches.png``."""
+"""Match two photographs and draw the matches: ``python examples/match_two_photographs.py a.jpg b.jpg matches.png``.
+
+How many keypoints and matches there are is printed, and the picture shows the matches as lines.
+"""
 
 import argparse
 from pathlib import Path
@@ -11,7 +14,7 @@ from d2sfm.plots.keypoints import draw_matches
 
 def main() -> None:
     """Extract, match, draw."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photographs", type=Path, nargs=2)
     parser.add_argument("picture", type=Path, help="PNG to write")
     arguments = parser.parse_args()

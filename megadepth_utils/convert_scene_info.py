@@ -43,7 +43,7 @@ def _convert(files: list[Path], output: Path, allow_pickle: bool) -> int:
         target = output / path.name
         try:
             if target.exists():
-                raise ValueError(f"{target} is there already")
+                raise ValueError(f"{target} exists already")
             write_scene_info(target, read_scene_info(path, allow_pickle=allow_pickle))
         except (ValueError, OSError) as error:
             failed += 1

@@ -28,8 +28,8 @@ logger = logging.getLogger("megadepth_utils")
 def preprocess_scene(files: SceneFiles) -> SceneInfo:
     """The record of a scene, from its model and from which of its images and depth maps are there.
 
-    Observations of points behind their camera are left out. Raises FileNotFoundError where the model is missing,
-    RuntimeError where it is broken, or no image has usable depth.
+    Observations of points behind their camera are left out. Raises FileNotFoundError if the model is missing,
+    RuntimeError if it is broken, or no image has usable depth.
     """
     model = read_undistorted_model(files.model)
     image_paths = np.array([files.image_path(name) for name in model.names])
@@ -58,7 +58,7 @@ def preprocess_scene(files: SceneFiles) -> SceneInfo:
 def _has_depth(
     files: SceneFiles, model: UndistortedModel, image_paths: np.ndarray, depth_paths: np.ndarray
 ) -> np.ndarray:
-    """[n] bool: both the image, of its camera's size, and a depth map of it are there. RuntimeError where for none."""
+    """[n] bool: both the image, of its camera's size, and a depth map of it are there. RuntimeError if for none."""
     min_bytes = MIN_DEPTH_BYTES if files.of_megadepth else 1
     sizes = np.array([_size_bytes(files.root / path) for path in depth_paths])
     has_depth = sizes >= min_bytes
@@ -95,7 +95,7 @@ def _fault(path: Path, camera_size: tuple[int, int]) -> str | None:
 
 
 def _size_bytes(path: Path) -> int:
-    """Size of a file, -1 where there is none."""
+    """Size of a file, -1 if it is missing."""
     return path.stat().st_size if path.is_file() else -1
 
 

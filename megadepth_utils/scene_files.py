@@ -12,7 +12,7 @@ from megadepth_utils.undistortion import DENSE, UNDISTORTED
 class SceneFiles:
     """Where a scene's files are. ``images`` and ``depths`` are folders relative to ``root``, as training sees it.
 
-    Raises ValueError where the scene's id is no folder name.
+    Raises ValueError if the scene's id is no folder name.
     """
 
     scene_id: str

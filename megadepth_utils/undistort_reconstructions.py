@@ -91,7 +91,7 @@ def undistort_reconstructions(
 
     Failed scenes, and scenes of which photographs were left out, are logged in a line each, and the others go on.
 
-    Raises FileNotFoundError where there is no MegaDepth, ValueError for a scene that it does not have.
+    Raises FileNotFoundError if there is no MegaDepth, ValueError for a scene that it does not have.
     """
     if num_threads != -1 and num_threads < 1:
         raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {num_threads}")
@@ -112,7 +112,7 @@ def undistort_reconstructions(
 def _choose(base_path: Path, scenes: list[str] | None) -> list[str]:
     for folder in (base_path / SFM, base_path / DENSE):
         if not folder.is_dir():
-            raise FileNotFoundError(f"no such folder: {folder}; expected MegaDepth as it is unpacked in {base_path}")
+            raise FileNotFoundError(f"no folder {folder}: expected MegaDepth unpacked in {base_path}")
     there = sorted(path.name for path in (base_path / SFM).iterdir() if path.is_dir() and path.name[0] != ".")
     unknown = sorted(set(scenes or []) - set(there))
     if unknown:
@@ -124,8 +124,8 @@ def _choose(base_path: Path, scenes: list[str] | None) -> list[str]:
 
 def _foreign(folder: Path) -> str:
     return (
-        f"{folder} was not made by this command (no marker) and is left alone; if it is whole, as the published script "
-        "makes it, it can be used as it is; otherwise move it away or give --overwrite"
+        f"{folder} was not made by this command (no marker) and stays unchanged: if it is complete, use it as it is, "
+        "otherwise move it away or give --overwrite"
     )
 
 

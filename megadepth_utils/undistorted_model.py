@@ -53,8 +53,8 @@ def read_undistorted_model(folder: Path) -> UndistortedModel:
 
     Where an image observes a point twice, the last observation in the order of its keypoints counts.
 
-    Raises FileNotFoundError where the model is missing, RuntimeError where it is broken, has no image with a pose, has
-    a camera with distortion, or lacks a point that an image observes.
+    Raises FileNotFoundError if the model is missing, RuntimeError if it is broken, has no image with a pose, has a
+    camera with distortion, or lacks a point that an image observes.
     """
     model = read_model(Path(folder))
     images = [model.images[image_id] for image_id in sorted(model.reg_image_ids())]

@@ -23,7 +23,7 @@ SCRIPTS = ("run-colmap-geometric.sh", "run-colmap-photometric.sh")  # of COLMAP,
 
 
 class SceneState(Enum):
-    """What there is of an undistorted scene."""
+    """The files of an undistorted scene."""
 
     MISSING = auto()
     DONE = auto()  # with the marker
@@ -40,7 +40,7 @@ class Undistorted:
 
 
 def scene_state(base_path: Path, scene_id: str) -> SceneState:
-    """What there is below Undistorted_SfM."""
+    """What is below Undistorted_SfM."""
     folder = Path(base_path) / UNDISTORTED / scene_id
     if not folder.exists():
         return SceneState.MISSING
@@ -57,13 +57,13 @@ def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num
 
     What was there is replaced when the new scene is whole, and only with ``overwrite`` if it is more than a leftover.
 
-    Raises FileNotFoundError for missing inputs, ValueError where a scene is there already, RuntimeError for damaged
-    inputs and a full disk.
+    Raises FileNotFoundError for missing inputs, ValueError if a scene is there already, RuntimeError for damaged inputs
+    and a full disk.
     """
     base_path = Path(base_path)
     target, scene = discard_work(base_path, scene_id), base_path / SFM / scene_id
     if not overwrite and scene_state(base_path, scene_id) in (SceneState.DONE, SceneState.FOREIGN):
-        raise ValueError(f"{target} is there already")
+        raise ValueError(f"{target} exists already")
     max_edge = _longest_edge(base_path / DENSE / scene_id / "dense0/imgs")
     options = UndistortionOptions(layout=Layout.COLMAP, max_edge=max_edge, num_threads=num_threads)
     made = Undistortion(scene / "sparse/manhattan/0", scene / "images", target, options).make()
@@ -85,7 +85,9 @@ def _longest_edge(folder: Path) -> int:
     """The longest edge in pixels of the pictures in a folder, from their headers."""
     names = list_photographs(folder)
     if not names:
-        raise FileNotFoundError(f"no pictures in {folder}, expected those of multi-view stereo (for the size limit)")
+        raise FileNotFoundError(
+            f"no pictures in {folder}, expected those of multi-view stereo, which give the size limit"
+        )
     longest = 0
     for name in names:
         try:

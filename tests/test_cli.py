@@ -134,7 +134,7 @@ def test_masks_border_and_camera_mask(photographs, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "all.png"), np.uint8(255 * (rows >= 30)))
     more = ["--masks", masks, "--camera-mask", tmp_path / "all.png", "--border", "10"]
     assert extract(photographs, tmp_path / "db.db", *more) == 0
-    assert "no mask, so that all pixels are in: 2 photographs (1.png the first)" in capsys.readouterr().err
+    assert "no mask, so all pixels are used: 2 photographs (1.png the first)" in capsys.readouterr().err
     with FeatureStore(tmp_path / "db.db") as store:
         for index in range(3):
             x, y = store.read(f"{index}.png").keypoints[:, :2].T
@@ -182,10 +182,10 @@ BAD = {
     "an empty folder": (["extract", "--images", "empty"], "holds no photographs"),
     "a file for a folder": (["extract", "--images", "text.txt"], "expected a folder"),
     "no database": (["match", "--database", "none.db"], "none.db"),
-    "a database that is none": (["match", "--database", "text.txt"], "no COLMAP database"),
+    "a database that is none": (["match", "--database", "text.txt"], "not a COLMAP database"),
     "a database that is none, to extract": (
         ["extract", "--images", "photographs", "--database", "text.txt"],
-        "no COLMAP database",
+        "not a COLMAP database",
     ),
     "no database to map": (["reconstruct", "--database", "none.db"], "none.db"),
     "no database to refine": (["refine", "--database", "none.db"], "none.db"),
@@ -197,11 +197,11 @@ BAD = {
     ),
     "masks for files": (["extract", "--image-list", "text.txt", "--masks", "empty"], "--images"),
     "a part of files": (["extract", "--image-list", "text.txt", "--only", "a"], "--images"),
-    "a part of nothing": (["extract", "--images", "photographs", "--only", "a"], "fits 'a' of --only"),
+    "a part of nothing": (["extract", "--images", "photographs", "--only", "a"], "matches 'a' of --only"),
     "no file of cameras": (["extract", "--images", "photographs", "--cameras", "none"], "no file of cameras none"),
     "no rigs": (["extract", "--images", "photographs", "--rig-config", "none"], "no rig configuration none"),
     "no masks": (["extract", "--images", "photographs", "--masks", "none"], "no folder of masks none"),
-    "masks of nothing": (["extract", "--images", "photographs", "--masks", "empty"], "no mask for any photograph"),
+    "masks of nothing": (["extract", "--images", "photographs", "--masks", "empty"], "no mask of any photograph"),
     "a camera mask that is none": (
         ["extract", "--images", "photographs", "--camera-mask", "text.txt"],
         "the mask text.txt is not a picture",

@@ -9,48 +9,55 @@ from d2sfm.options import CameraMode, CameraOptions, ExtractionOptions, PairSele
 from d2sfm.spelling import ALSO_CALLED, COMMANDS_ELSEWHERE, own_name
 
 MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
-    "extrat": ": 'extrat' is none of its commands: did you mean extract?",
-    "recontruct --database a.db": ": 'recontruct' is none of its commands: did you mean reconstruct?",
-    "exhaustive_matcher": ": 'exhaustive_matcher' is none of its commands: d2sfm match --pairs exhaustive does that",
-    "photos": ": 'photos' is none of its commands, which are ",
-    "extract_features.py --model_file a": ": 'extract_features.py' is none of its commands: d2sfm extract does that",
-    "pairs_from_retrieval": ": 'pairs_from_retrieval' is none of its commands: d2sfm match --pairs retrieval does that",
-    "help": ": 'help' is none of its commands: did you mean --help?",
+    "extrat": ": 'extrat' is not a command: did you mean extract?",
+    "recontruct --database a.db": ": 'recontruct' is not a command: did you mean reconstruct?",
+    "exhaustive_matcher": ": 'exhaustive_matcher' is not a command: d2sfm match --pairs exhaustive does that",
+    "photos": ": 'photos' is not a command: expected one of ",
+    "extract_features.py --model_file a": ": 'extract_features.py' is not a command: d2sfm extract does that",
+    "pairs_from_retrieval": ": 'pairs_from_retrieval' is not a command: d2sfm match --pairs retrieval does that",
+    "help": ": 'help' is not a command: did you mean --help?",
     "": ": expected a command: ",
     "--quiet match": ": --quiet goes behind the command: d2sfm COMMAND --quiet",
-    "evaluate pose a b": " evaluate: 'pose' is none of its commands: did you mean poses?",
-    "evaluate mapper": " evaluate: 'mapper' is none of its commands, which are poses",
-    "evaluate tests": " evaluate: 'tests' is none of its commands, which are poses",
+    "evaluate pose a b": " evaluate: 'pose' is not a command: did you mean poses?",
+    "evaluate mapper": " evaluate: 'mapper' is not a command: expected one of poses",
+    "evaluate tests": " evaluate: 'tests' is not a command: expected one of poses",
     "evaluate": " evaluate: expected a command: poses",
     "evaluate --queries c localization": " evaluate: --queries goes behind the command: d2sfm evaluate localization",
     "evaluate poses a b --queries c": " evaluate poses: --queries is an option of d2sfm evaluate localization, not of",
-    "extract a --max-egde 800": " extract: --max-egde is none of its options: did you mean --max-edge?",
-    "extract --imges a": " extract: --imges is none of its options: did you mean --images?",
-    "extract -images a": " extract: -images is none of its options: did you mean --images?",
-    "extract a --max_keypoint=9 --keypoints 3": " extract: --keypoints is none of its options: did you mean --max-key",
-    "extract a --precison auto": " extract: --precison is none of its options: did you mean --precision?",
-    "match --num-neigbours 3": " match: --num-neigbours is none of its options: did you mean --num-neighbours?",
-    "match --data-base a.db": " match: --data-base is none of its options: did you mean --database?",
-    "reconstruct --outptu a": " reconstruct: --outptu is none of its options: did you mean --output?",
+    "extract a --max-egde 800": " extract: --max-egde is not an option of this command: did you mean --max-edge?",
+    "extract --imges a": " extract: --imges is not an option of this command: did you mean --images?",
+    "extract -images a": " extract: -images is not an option of this command: did you mean --images?",
+    "extract a --max_keypoint=9 --keypoints 3": " extract: --keypoints is not an option of this command: did you mean "
+    "--max-key",
+    "extract a --precison auto": " extract: --precison is not an option of this command: did you mean --precision?",
+    "match --num-neigbours 3": " match: --num-neigbours is not an option of this command: did you mean "
+    "--num-neighbours?",
+    "match --data-base a.db": " match: --data-base is not an option of this command: did you mean --database?",
+    "reconstruct --outptu a": " reconstruct: --outptu is not an option of this command: did you mean --output?",
     "extract a --text": " extract: --text is an option of d2sfm reconstruct and triangulate, not of this command",
     "reconstruct --max_edge 3": " reconstruct: --max_edge is an option of d2sfm extract",
     "match --verify": " match: --verify is what it does anyway, which --no-verify turns off",
     "extract --max a": " extract: --max may be --max-edge or --max-sum-edges or --max-keypoints or --max-megapixels",
-    "extract a --ImageReader.single_camera 1": " extract: --ImageReader.single_camera is none of its options: here "
-    "that is --camera-mode single",
-    "match --SiftMatching.use_gpu 0": " match: --SiftMatching.use_gpu is none of its options: here that is --device",
-    "reconstruct --xyzzy": " reconstruct: --xyzzy is none of its options: d2sfm reconstruct --help names them",
-    "extract a --camera-mode singel": " extract: --camera-mode: 'singel' is none of auto, single, per-folder, "
+    "extract a --ImageReader.single_camera 1": " extract: --ImageReader.single_camera is not an option of this "
+    "command: here that is --camera-mode single",
+    "match --SiftMatching.use_gpu 0": " match: --SiftMatching.use_gpu is not an option of this command: here that is "
+    "--device",
+    "reconstruct --xyzzy": " reconstruct: --xyzzy is not an option of this command: d2sfm reconstruct --help names "
+    "them",
+    "extract a --camera-mode singel": " extract: --camera-mode: 'singel' is not one of auto, single, per-folder, "
     "per-image: did you mean single?",
-    "extract a --precision half": " extract: --precision: 'half' is none of float32, bfloat16, float16, auto",
+    "extract a --precision half": " extract: --precision: 'half' is not one of float32, bfloat16, float16, auto",
     "extract a --max-edge 80O": " extract: --max-edge: expected a whole number, found '80O'",
     "extract a --scales 1 two": " extract: --scales: expected a number, found 'two'",
     "extract my photos": " extract: 'photos' is one argument too many: a name with spaces stands in quotes",
-    "run a --max-edge 800": " run: --max-edge is none of its options: write max_edge = ... below [extract] or "
-    "[undistort] into a file, and give that as --config FILE",
-    "run a --multiscale": " run: --multiscale is none of its options: write scales = [0.5, 1.0, 2.0] below [extract] ",
-    "run a --no-grey": " run: --no-grey is none of its options: write grey = false below [refine] into a file",
-    "run a --text_ --ply": " run: --text_ is none of its options: write text = ... below [reconstruct] into a file",
+    "run a --max-edge 800": " run: --max-edge is not an option of this command: write max_edge = ... below [extract] "
+    "or [undistort] into a file and give it with --config FILE",
+    "run a --multiscale": " run: --multiscale is not an option of this command: write scales = [0.5, 1.0, 2.0] below "
+    "[extract] ",
+    "run a --no-grey": " run: --no-grey is not an option of this command: write grey = false below [refine] into a "
+    "file",
+    "run a --text_ --ply": " run: --text_ is not an option of this command: write text = ... below [reconstruct] into "
+    "a file",
     "run a --no-refine": " run: --no-refine is an option of d2sfm reconstruct and localize, not of this command",
     "extract a --images b": " extract: --images: not allowed with argument PHOTOS",
     "extract": " extract: one of the arguments --images PHOTOS --image-list is required",

@@ -1,5 +1,5 @@
-"""What D2 features add to the pairs of a database: their matches, and matches of the extractor's keypoints that these
-lead to."""
+"""What D2 features add to the pairs of a database: their matches, and matches of the extractor's keypoints found
+through these."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ from d2sfm.pairs.arrays import in_tiles
 def added_pairs(
     database: Path, layer: Path, own_counts: Mapping[int, int], verification: VerificationOptions
 ) -> Iterator[BridgedPair]:
-    """What a layer adds to the pairs of a database that D2 features have matched.
+    """What a layer adds to the pairs of a database that were matched by D2 features.
 
-    own_counts: of the extractor's keypoints, by image_id. A pair that these have verified keeps its geometry, and what
-    is added comes behind its inliers. Others are verified anew, with both kinds of matches.
+    own_counts: of the extractor's keypoints, by image_id. A pair verified by these keeps its geometry, and additions
+    come behind its inliers. Others are verified again, with both kinds of matches.
     """
     with BridgeStore(database) as store:
         own_rows = store.own_rows("matches"), store.own_rows("two_view_geometries")
@@ -54,8 +54,8 @@ def added_pairs(
 class _Image:
     """An image with the extractor's keypoints, and D2's behind them.
 
-    first: how many are the extractor's; descriptors: of these, [N, D]; None where there are none. factor: pixels of the
-    photograph for one of the network's input.
+    first: number of the extractor's keypoints; descriptors: of these, [N, D]; None if there are none. factor: pixels of
+    the photograph for one of the network's input.
     """
 
     view: View
@@ -81,7 +81,7 @@ class _Added:
         self._images = LruCache(self._read, DESCRIPTOR_CACHE_BYTES)
 
     def behind(self, pair: tuple[int, int], matches: int, inliers: int) -> BridgedPair | None:
-        """To a pair with so many matches and inliers of the extractor's."""
+        """To a pair that has ``matches`` matches and ``inliers`` inliers of the extractor."""
         found = self._d2.inlier_matches(*pair) + self._first(pair)
         own = self._own.matches(*pair)[:matches]
         across = self._across(pair, found, self._own.inlier_matches(*pair)[:inliers])
@@ -91,7 +91,7 @@ class _Added:
     def anew(
         self, pair: tuple[int, int], matches: int, limit_px: float, options: VerificationOptions
     ) -> BridgedPair | None:
-        """To a pair with so many matches of the extractor's and no geometry. limit_px: of D2's errors."""
+        """To a pair with ``matches`` matches of the extractor and no geometry. limit_px: of D2's errors."""
         if not matches and not len(self._d2.inlier_matches(*pair)):
             return None
         views = tuple(self._images[image_id].view for image_id in pair)
@@ -116,8 +116,8 @@ class _Added:
         return BridgedPair(pair, np.concatenate([_without(across, own), found]), geometry.inlier_matches, geometry)
 
     def _across(self, pair: tuple[int, int], found: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """Matches of the extractor's keypoints that D2's inliers lead to, of keypoints that are in none of its own
-        inliers, [M, 2] uint32."""
+        """Matches of the extractor's keypoints found through D2's inliers, of keypoints outside of its own inliers, [M,
+        2] uint32."""
         a, b = (self._images[image_id] for image_id in pair)
         across = transferred(
             a.in_input(found[:, 0]),

@@ -1,4 +1,4 @@
-"""Which photographs of a database verified pairs leave apart."""
+"""Which photographs of a database are not connected by verified pairs."""
 
 import logging
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def verified_pairs(database: Path) -> np.ndarray:
-    """Pairs of images that the extractor's own keypoints verified, and chance does not explain, [P, 2] uint32."""
+    """Pairs of images verified by the extractor's own keypoints that chance does not explain, [P, 2] uint32."""
     with BridgeStore(database) as store:
         matches, inliers = store.own_rows("matches"), store.own_rows("two_view_geometries")
     with MatchStore(database) as store:
@@ -34,8 +34,8 @@ def verified_pairs(database: Path) -> np.ndarray:
 
 
 def largest_group(image_ids: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Those of the images, [N] ascending, that pairs of them, [P, 2], connect with most others, ascending; none where
-    no two are connected."""
+    """The largest group of the images, [N] ascending, connected by pairs, [P, 2], ascending; empty without such
+    pairs."""
     if not len(pairs):
         return image_ids[:0]
     rows = np.searchsorted(image_ids, pairs)
@@ -47,14 +47,17 @@ def largest_group(image_ids: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 def outside_of(image_ids: np.ndarray, pairs: np.ndarray, names: dict[int, str], model: Path | None) -> np.ndarray:
     """The images that are apart, ascending: without a pose in the model, or outside of the largest group.
 
-    Raises as ``read_model``, and RuntimeError where the model has none of the images.
+    Raises as ``read_model``, and RuntimeError if the model has none of the images.
     """
     if model is None:
         return np.setdiff1d(image_ids, largest_group(image_ids, pairs))
     posed = {image.name for image in read_model(model).images.values() if image.has_pose}
     inside = np.array([image_id for image_id in image_ids.tolist() if names[image_id] in posed], np.uint32)
     if not len(inside):
-        raise RuntimeError(f"{model} has none of the {len(image_ids)} images of the database: is it a model of these?")
+        raise RuntimeError(
+            f"{model} contains none of the {len(image_ids)} images of the database: expected a model of the same "
+            "photographs"
+        )
     return np.setdiff1d(image_ids, inside)
 
 

@@ -1,4 +1,4 @@
-"""D2 features where another extractor's have left photographs apart, in its database.
+"""D2 features for photographs that another extractor has left apart, in its database.
 
 d2sfm bridge --database db.db --images photos
 """
@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class BridgeSummary:
-    """What a run found apart, and what it added. Nothing was added where all was there already, or nothing is apart."""
+    """The photographs that a run found apart, and what it added: nothing if none is apart, or all was there before."""
 
     images: int
     apart: int
@@ -75,20 +75,22 @@ def bridge_database(
     cache: MapCacheOptions | None = None,
     progress: bool = False,
 ) -> BridgeSummary:
-    """Add D2 keypoints and matches behind those of another extractor, where its verified pairs leave images apart.
+    """Add D2 keypoints and matches behind those of another extractor, for images that its verified pairs leave apart.
 
-    images: the folder of the photographs (default: the one that was noted). Keypoints, matches and geometries that are
-    there stay valid; ``unbridge_database`` takes out what was added. All of it enters the database at once. A stopped
-    run goes on, and what an earlier one has added is added to.
+    images: the folder of the photographs (default: the one that was noted). Existing keypoints, matches and geometries
+    stay valid; ``unbridge_database`` removes what was added. All enters the database in one transaction. A stopped run
+    goes on, and a later run adds to an earlier one.
 
-    Raises FileNotFoundError where the database, the folder or a file is missing, RuntimeError where the database is
-    none or in use, holds features of d2sfm's own, or D2 features of other settings, ValueError for photographs that
-    can't be read any more, and features in the published code's frame.
+    Raises FileNotFoundError if the database, the folder or a file is missing, RuntimeError if the file is not a COLMAP
+    database or is in use, holds d2sfm features, or D2 features of other settings, ValueError for photographs that can
+    no longer be read, and for features in the published code's frame.
     """
     started, database = time.perf_counter(), Path(database)
     options, features = options or BridgeOptions(), features or ExtractionOptions()
     if features.convention is not Convention.COLMAP:
-        raise ValueError(f"convention {features.convention} is two pixels of the network's input off: expected colmap")
+        raise ValueError(
+            f"convention {features.convention} shifts keypoints by two pixels of the network's input: expected colmap"
+        )
     require_database(database)
     with exclusive(database):
         _require_foreign(database)
@@ -117,9 +119,9 @@ def bridge_database(
 
 
 def unbridge_database(database: Path | str) -> int:
-    """Take out what ``bridge_database`` has added, and return of how many images: all rows are as they were.
+    """Remove what ``bridge_database`` has added, and return the number of images: all rows are as they were.
 
-    What a stopped run has begun goes, too. Raises as ``bridge_database``.
+    Parts of a stopped run go, too. Raises as ``bridge_database``.
     """
     database = Path(database)
     require_database(database)
@@ -134,11 +136,11 @@ def _require_foreign(database: Path) -> None:
     with FeatureStore(database) as store:
         if store.extracted():
             raise RuntimeError(
-                f"{database} holds features of d2sfm, with which d2sfm match and d2sfm reconstruct go on: d2sfm bridge "
-                "adds them to databases of other extractors"
+                f"{database} already holds features of d2sfm: go on with d2sfm match and d2sfm reconstruct (d2sfm "
+                "bridge is for databases of other extractors)"
             )
         if not store.images():
-            raise RuntimeError(f"{database} holds no images: d2sfm extract begins a database of photographs")
+            raise RuntimeError(f"{database} holds no images: run d2sfm extract to start from photographs")
 
 
 def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:
@@ -155,7 +157,7 @@ def _images(database: Path, folder: Path, options: BridgeOptions) -> Images:
 
 
 def _request(images: Images, options: BridgeOptions, features: ExtractionOptions) -> str:
-    """What tells a run from others: where one of the same request is through, all that it would add is there."""
+    """What identifies a run: if one with the same request has finished, everything is already added."""
     given = options.pairs.read_text(encoding="utf-8", errors="replace") if options.pairs else ""
     settings = {name: str(value) for name, value in asdict(features).items()}
     parts = [images.names, images.ids.tolist(), images.apart.tolist(), images.verified.tolist()]
@@ -175,7 +177,7 @@ class _Work:
     progress: bool
 
     def add(self, images: Images, options: BridgeOptions, request: str) -> list[BridgedPair]:
-        """Make the layer, put it into the database and return what that adds to pairs."""
+        """Make the layer, write it into the database and return what it adds to pairs."""
         layer, verification = begin_layer(self.database), VerificationOptions()
         pairs = choose_pairs(self.database, layer, images, options, self.features, self._extract)
         matching = MatchingOptions(device=self.features.device)
@@ -202,7 +204,7 @@ class _Work:
         return added
 
     def _extract(self, layer: Path, images: Images, image_ids: np.ndarray, features: ExtractionOptions) -> np.ndarray:
-        """Features of these images into a layer, as far as it lacks them; returns those of them that have some."""
+        """Extract the features that a layer lacks of these images; returns the images that have some."""
         names = [images.names[image_id] for image_id in image_ids.tolist()]
         cache = self.cache if features == self.features else MapCacheOptions()  # refinement asks for no others
         given = {"options": features, "cache": cache, "progress": self.progress, "way_out": WAY_OUT}

@@ -1,4 +1,4 @@
-"""D2 matches and those of the extractor verified together, each kind within its own threshold."""
+"""D2's matches and the extractor's verified together, each kind within its own threshold."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from d2sfm.options import VerificationOptions
 class TwoKinds:
     """A pair with matches of the extractor's keypoints and of D2's, [M, 2] each.
 
-    views: with the extractor's keypoints, and D2's behind them; first: how many of each image are the extractor's.
+    views: with the extractor's keypoints, and D2's behind them; first: number of the extractor's in each image.
     similarities: of D2's matches, [M]; limit_px: of their errors.
     """
 
@@ -29,7 +29,7 @@ class TwoKinds:
     limit_px: float
 
     def verified(self, options: VerificationOptions) -> pycolmap.TwoViewGeometry | None:
-        """The geometry that most agree with, of both kinds together or of D2's alone; None where there is none."""
+        """The geometry with most agreeing matches, of both kinds together or of D2's alone; None if there is none."""
         if not len(self.d2):
             return None
         alone = self._verify(self.d2, self.similarities, self.limit_px, options)
@@ -38,8 +38,8 @@ class TwoKinds:
         return best if len(best.inlier_matches) else None
 
     def _together(self, options: VerificationOptions) -> pycolmap.TwoViewGeometry:
-        """Inliers are those of each kind that are within its threshold; none where they are too few then."""
-        # Of the extractor's nothing is known but that it has matched them.
+        """Inliers of each kind within its threshold; none if they are too few."""
+        # Of the extractor's only the matches are known, not their distances.
         similarities = np.concatenate([np.full(len(self.own), np.median(self.similarities)), self.similarities])
         matches, largest_px = np.concatenate([self.own, self.d2]), max(self.limit_px, EXTRACTORS_PX)
         geometry = self._verify(matches, similarities, largest_px, options)

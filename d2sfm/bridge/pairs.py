@@ -1,4 +1,4 @@
-"""Which photographs get D2 features, and which pairs of them are matched."""
+"""Which photographs get D2 features, and which of their pairs are matched."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Those of a database whose photographs are there.
+    """Images of a database whose photographs exist.
 
     ids: [N] ascending; names: by id, of all; apart: [A] of the ids; verified: pairs that the extractor's keypoints have
     verified, [P, 2].
@@ -44,11 +44,10 @@ Extract = Callable[[Path, Images, np.ndarray, ExtractionOptions], np.ndarray]
 def choose_pairs(
     database: Path, layer: Path, images: Images, options: BridgeOptions, features: ExtractionOptions, extract: Extract
 ) -> np.ndarray:
-    """The pairs that are matched by D2 features, [P, 2] uint32; extracts those of their images into the layer.
+    """The pairs to match by D2 features, [P, 2] uint32; extracts the features of their images into the layer.
 
-    With the pairs that are asked for come those of their images that are verified: D2 keypoints of what is apart have
-    no points to see if the others have none in common.
-    Raises as ``read_pairs`` and ``extract``.
+    Verified pairs of their images are added to the requested pairs: D2 keypoints of images that are apart see no points
+    unless the other images share some. Raises as ``read_pairs`` and ``extract``.
     """
     if options.all_:
         extract(layer, images, images.ids, features)
@@ -72,7 +71,7 @@ def _of_file(images: Images, path: Path) -> np.ndarray:
 def _of_apart(
     database: Path, images: Images, options: BridgeOptions, features: ExtractionOptions, extract: Extract
 ) -> np.ndarray:
-    """Each image that is apart with those that look most like it: with all, where there are no more."""
+    """Each image that is apart with the most similar ones, or with all if there are no more."""
     names = [images.names[image_id] for image_id in images.apart.tolist()]
     logger.info("apart: %s of %d", first_of(names, "image"), len(images.ids))
     if len(images.ids) <= options.num_neighbours + 1:

@@ -1,7 +1,7 @@
-"""The keypoints of another extractor matched by what D2's matches around them say.
+"""The keypoints of another extractor matched through D2's matches around them.
 
-Few keypoints of two extractors coincide, so that tracks of the one and of the other would share cameras only. Here the
-other extractor's own keypoints are joined across a pair of images that its descriptors alone did not match.
+Few keypoints of two extractors coincide, so their tracks would share only cameras. Here the other extractor's own
+keypoints are matched across a pair of images that its descriptors alone did not match.
 """
 
 import numpy as np
@@ -26,12 +26,12 @@ def transferred(
     """Matches of the keypoints of two images, [M, 2] int64: indices of a, ascending, and b, each at most once.
 
     xy_a, xy_b: [N, 2], verified matches. keypoints_a, keypoints_b: [A, 2] and [B, 2]. All are positions x, y in pixels
-    that count for as much in both images: of the network's input, for which distances are meant. descriptors_a,
-    descriptors_b: [A, D] and [B, D] of any numbers; None where there are none.
+    of the network's input, for which distances are meant. descriptors_a,
+    descriptors_b: [A, D] and [B, D] of any length; None if there are none.
 
-    A keypoint is carried over by the affine map of the nearest matches, where these agree on one. Of the keypoints near
-    its place, from which the way back comes near, too, it is matched with the one whose descriptor is most alike, and
-    it with it; where none is alike, as from day to night, with the nearest, if that is nearer still.
+    A keypoint is carried over by the affine map of the nearest matches, if these agree on one. Among the keypoints near
+    its place, whose own maps lead back near it, it is matched with the one of the most similar descriptor, mutually; if
+    none is similar, as from day to night, with the nearest, within a smaller distance.
     """
     if len(xy_a) < NEIGHBOURS or not len(keypoints_a) or not len(keypoints_b):
         return np.zeros((0, 2), np.int64)
@@ -47,7 +47,7 @@ def transferred(
 
 
 def _near_both_ways(xy_a, xy_b, keypoints_a, keypoints_b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indices of all keypoints a and b that are near each other's places, and their mean distance to them, [K] each."""
+    """Indices of all keypoints a and b that are near each other's places, and their mean distances, [K] each."""
     there, back = carry(keypoints_a, xy_a, xy_b), carry(keypoints_b, xy_b, xy_a)
     sure_a = np.flatnonzero(there.is_sure & ~_are_on_line(keypoints_a, xy_a))
     sure_b = np.flatnonzero(back.is_sure & ~_are_on_line(keypoints_b, xy_b))
@@ -61,7 +61,7 @@ def _near_both_ways(xy_a, xy_b, keypoints_a, keypoints_b) -> tuple[np.ndarray, n
 
 
 def _are_on_line(places: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Whether the nearest matches of places say nothing about the surroundings to the sides, [M] bool."""
+    """Whether the nearest matches of places lie on a line, so that they determine no affine map, [M] bool."""
     near = xy[cKDTree(xy).query(places, k=NEIGHBOURS)[1]]
     offsets = near - near.mean(axis=1, keepdims=True)
     across = np.linalg.eigvalsh(offsets.transpose(0, 2, 1) @ offsets / NEIGHBOURS)[:, 0]
@@ -78,7 +78,7 @@ def _cosine(descriptors_a: np.ndarray, descriptors_b: np.ndarray, a: np.ndarray,
 
 
 def _mutually_best(a: np.ndarray, b: np.ndarray, cost: np.ndarray) -> np.ndarray:
-    """Pairs of indices, [M, 2], which are each other's cheapest; of equal ones the first."""
+    """Pairs of indices, [M, 2], that are each other's cheapest; the first of equal ones."""
     order = np.lexsort((b, a, cost))
     is_best = np.ones(len(a), bool)
     for side in (a[order], b[order]):

@@ -1,4 +1,4 @@
-"""The layer while it is in the making: a file beside the database, with which a stopped run goes on."""
+"""The unfinished layer: a file beside the database, from which a stopped run goes on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from d2sfm.parts import SQLITE_SUFFIXES
 
 
 def layer_file(database: Path) -> Path:
-    """Of the D2 features that the database is to get."""
+    """Of the D2 features that the database will get."""
     return database.with_name(f"{database.name}.bridge")
 
 

@@ -1,22 +1,27 @@
 """The commands' parsers: what all of them have, and arguments from option dataclasses, each written once."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import Field, fields
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.parser import Parser
 from d2sfm.shards.share import Share
 from d2sfm.spelling import chosen, did_you_mean
 
+if TYPE_CHECKING:  # it imports torch
+    from d2sfm.shards.cluster import Cluster
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
-GOES_ON = "what was finished is saved, the same command goes on from there"
-NO_MODELS = "nothing was written of this run's models"
+GOES_ON = "finished work is saved; run the same command again to continue"
+NOT_A_SHARE = "--shard is one process's part of the work: leave out --num-workers and --scheduler"
+NO_MODELS = "no models were written"
 _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}
 
 
@@ -27,16 +32,18 @@ def add_command(
     text: str,
     on_interrupt: str,
     result: str,
+    result_name: str | None = None,
     **of_stages: str,
 ) -> Parser:
     """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words.
 
-    run: None where each of the command's kinds has its own, see ``add_kind``.
-    result: the class below ``d2sfm`` of what it gives to ``finish``; of_stages: those of what it gives to
-    ``print_result`` before, or a kind of it to ``finish``, each by the name that it has in the JSON object.
+    run: None if each of the command's kinds has its own, see ``add_kind``. result: the class below ``d2sfm`` of what it
+    gives to ``finish``; result_name: what the JSON object calls it, if that is not the command's name; of_stages: those
+    of what it gives to ``print_result`` before, or a kind of it to ``finish``, each by the name that it has in the JSON
+    object.
     """
     parser = _add_parser(commands, name, text, default=False)
-    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, name: result})
+    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, result_name or name: result})
     return parser
 
 
@@ -55,7 +62,7 @@ def _add_parser(commands, name: str, text: str, default: Any) -> Parser:
     parser.add_argument("--json", **switch, help="print the result as one JSON object, and nothing else")
     noise = parser.add_mutually_exclusive_group()
     noise.add_argument("--quiet", **switch, help="only warnings and errors")
-    noise.add_argument("--verbose", **switch, help="more about what is done, and tracebacks of errors")
+    noise.add_argument("--verbose", **switch, help="more about each step, and tracebacks of errors")
     return parser
 
 
@@ -104,6 +111,37 @@ def add_shard(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--shard", type=_share, metavar="I/N", help=f"{text} (default: all in one process)")
 
 
+def add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Add --num-workers and --scheduler, which exclude each other."""
+    group = parser.add_argument_group("a cluster of Dask").add_mutually_exclusive_group()
+    group.add_argument(
+        "--num-workers", type=int, metavar="N", help="do the work in N processes here (default: in this one)"
+    )
+    group.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="do the work on the workers of this scheduler, tls://HOST:PORT, which see all files at the same paths "
+        "(default: none)",
+    )
+
+
+@contextmanager
+def asked_cluster(arguments: argparse.Namespace) -> "Iterator[Cluster | None]":
+    """The cluster that --num-workers or --scheduler asks for; None where neither is given."""
+    if not is_clustered(arguments):
+        yield None
+        return
+    from d2sfm.shards.cluster import cluster
+
+    with cluster(arguments.num_workers, arguments.scheduler) as workers:
+        yield workers
+
+
+def is_clustered(arguments: argparse.Namespace) -> bool:
+    """Whether the work is to be done by a cluster."""
+    return arguments.num_workers is not None or arguments.scheduler is not None
+
+
 def _share(text: str) -> Share:
     try:
         return Share.parse(text)
@@ -142,7 +180,7 @@ def add_options(parser: argparse.ArgumentParser, *kinds: type[Options]) -> None:
 
 
 def parse_options(kind: type[AnyOptions], arguments: argparse.Namespace) -> AnyOptions:
-    """The options of this class, with what the command line said. ValueError where they refuse it."""
+    """The options of this class, with what the command line said. ValueError if they refuse it."""
     return kind(**{field.name: getattr(arguments, field.name) for field in fields(kind)})
 
 
@@ -171,7 +209,7 @@ class ChoiceOf:
         choice = chosen(self.kind, text)
         if choice is None:
             hint = did_you_mean(text, self.kind)
-            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(self.kind)}{hint}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(self.kind)}{hint}")
         return choice
 
 

@@ -24,7 +24,7 @@ class UnbridgedSummary:
 
 def add(commands) -> None:
     """Add the command's parser."""
-    text = "D2 features for what another extractor has left apart, in its database"
+    text = "connect photographs that another extractor has left apart, by D2 features in its database"
     parser = add_command(commands, "bridge", run, text, GOES_ON, RESULT, restore=RESTORATION)
     add_main_database(parser)
     add_images(parser)
@@ -32,9 +32,11 @@ def add(commands) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="leave the database as it is and bridge a copy of it, in this file (default: none)",
+        help="bridge a copy of the database, written to this file (default: none)",
     )
-    parser.add_argument("--restore", action="store_true", help="take out what was added, all rows as they were before")
+    parser.add_argument(
+        "--restore", action="store_true", help="remove what was added: all rows are as they were before"
+    )
     add_options(parser, *OPTIONS)
 
 

@@ -14,16 +14,16 @@ def add(commands) -> None:
     """Add the command's parser."""
     further = {"hpatches": evaluate_hpatches.RESULT, "pairs": evaluate_pairs.RESULT}
     parser = add_command(
-        commands, "evaluate", None, "how right poses and matches are", "nothing was written", POSES, **further
+        commands, "evaluate", None, "how accurate poses and matches are", "nothing was written", POSES, **further
     )
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    poses = add_kind(kinds, "poses", run_poses, "poses of a model, which is aligned with the true one")
-    localization = add_kind(kinds, "localization", run_localization, "poses of queries, in the world of the true ones")
+    poses = add_kind(kinds, "poses", run_poses, "poses of a model, after alignment with the true one")
+    localization = add_kind(kinds, "localization", run_localization, "poses of queries, in the frame of the true ones")
     poses.add_argument("estimate", type=Path, metavar="MODEL", help="folder of a COLMAP model")
     poses.add_argument("truth", type=Path, metavar="TRUTH", help="folder of the true one")
-    of_either = "folder of a COLMAP model, or a list as of localize"
+    of_either = "folder of a COLMAP model, or a list as d2sfm localize writes it"
     localization.add_argument("estimate", type=Path, metavar="MODEL|POSES", help=of_either)
-    localization.add_argument("truth", type=Path, metavar="TRUTH", help="the same of what is true")
+    localization.add_argument("truth", type=Path, metavar="TRUTH", help="the same with the true poses")
     localization.add_argument(
         "--queries", type=Path, metavar="PATH", help="folder or list of the queries (default: all images of the truth)"
     )

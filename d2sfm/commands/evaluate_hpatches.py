@@ -12,11 +12,11 @@ RESULT = "evaluation.hpatches_result.HPatchesEvaluation"
 
 def add(kinds) -> None:
     """Add the parser of this kind."""
-    parser = add_kind(kinds, "hpatches", run, "matches of pictures with true homographies, and RootSIFT's beside them")
+    parser = add_kind(kinds, "hpatches", run, "matches of pictures with true homographies, beside RootSIFT's")
     parser.add_argument(
         "root", type=Path, metavar="ROOT", help="folder of sequences as in HPatches: i_*/ and v_*/ with 1.ppm and H_1_2"
     )
-    for name, text in (("only", "evaluate these sequences alone"), ("leave-out", "leave these sequences out")):
+    for name, text in (("only", "evaluate only these sequences"), ("leave-out", "leave these sequences out")):
         example = "for example 'v_*' (default: " + ("all)" if name == "only" else "none)")
         parser.add_argument(f"--{name}", nargs="+", default=(), metavar="PATTERN", help=f"{text}, {example}")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG of accuracy by error (default: none)")

@@ -12,12 +12,12 @@ RESULT = "evaluation.pair_results.PairsEvaluation"
 
 def add(kinds) -> None:
     """Add the parser of this kind."""
-    parser = add_kind(kinds, "pairs", run, "geometry of pairs that are hard to match, and SIFT's beside it")
+    parser = add_kind(kinds, "pairs", run, "geometry of pairs that are hard to match, beside SIFT's")
     parser.add_argument(
         "pairs",
         type=Path,
         metavar="ROOT|FILE",
-        help="folder of pairs with clicked points as in WxBS, or a list of pairs with poses as of SuperGlue",
+        help="folder of pairs with clicked points as in WxBS, or list of pairs with poses as in SuperGlue",
     )
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="folder of a list's pictures (default: that of the list)"

@@ -6,7 +6,7 @@ from d2sfm.commands.arguments import add_command, add_main_database, add_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import ExportOptions
 
-ON_INTERRUPT = "files that were finished are whole, the same command writes all of them anew"
+ON_INTERRUPT = "finished files are complete; run the same command again to write all"
 RESULT = "exchange.export.ExportSummary"
 
 

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 from d2sfm.commands.arguments import (
     DATABASE,
     GOES_ON,
+    NOT_A_SHARE,
+    add_cluster,
     add_command,
     add_database,
     add_main_input,
     add_multiscale,
     add_options,
     add_shard,
+    asked_cluster,
+    is_clustered,
     parse_options,
 )
 from d2sfm.console import finish, shows_progress
@@ -65,6 +69,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="with --shard: folder of all shards, in place of --database"
     )
+    add_cluster(parser)
     add_multiscale(parser)
     add_options(parser, *STAGES["extract"])
 
@@ -87,19 +92,27 @@ def run(arguments: argparse.Namespace) -> int:
         return _extract_shard(arguments, common, of_database)
     to_files = arguments.image_list is not None or common["storage"].is_of_files
     _refuse_unused(arguments, of_database if to_files else {})
+    if to_files and is_clustered(arguments):
+        raise ValueError("--num-workers and --scheduler go with --images and a database, not with files")
     from d2sfm.exchange.extract_to_files import extract_to_files
     from d2sfm.extraction.extract import extract_to_database
 
     if to_files:
         summary = extract_to_files(arguments.image_list, images=arguments.images, only=arguments.only, **common)
-    else:
-        summary = extract_to_database(
-            arguments.database, arguments.images, only=arguments.only, **of_database, **common
-        )
+        return _finish(arguments, summary)
+    given = {"only": arguments.only, **of_database, **common}
+    with asked_cluster(arguments) as cluster:
+        if cluster is None:
+            return _finish(arguments, extract_to_database(arguments.database, arguments.images, **given))
+        from d2sfm.shards.cluster_extraction import extract_on_cluster
+
+        summary = extract_on_cluster(cluster, arguments.database, arguments.images, **given)
     return _finish(arguments, summary)
 
 
 def _extract_shard(arguments: argparse.Namespace, common: dict, of_database: dict[str, Options]) -> int:
+    if is_clustered(arguments):
+        raise ValueError(NOT_A_SHARE)
     if arguments.shard is None or arguments.output is None:
         raise ValueError("--shard I/N and --output DIR go together")
     if arguments.images is None:

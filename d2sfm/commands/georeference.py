@@ -8,17 +8,17 @@ from d2sfm.console import finish
 from d2sfm.options import GeoreferenceOptions
 
 RESULT = "georeference.result.GeoreferenceResult"
-ON_INTERRUPT = "the output is as it was"
+ON_INTERRUPT = "the output is unchanged"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
-    text = "a model in metres, upright and at its place, by GPS, control points or lengths"
+    text = "bring a model to metres, upright and to its place, by GPS, control points or lengths"
     parser = add_command(commands, "georeference", run, text, ON_INTERRUPT, RESULT)
     model = parser.add_mutually_exclusive_group(required=True)
     add_main_input(model, "model", "MODEL", metavar="DIR", help="COLMAP model, of any program")
-    add_output(parser, "georeferenced", "folder of the model, of its transform and of what is for maps")
-    group = parser.add_argument_group("where photographs were taken, or what is known of the scene")
+    add_output(parser, "georeferenced", "folder to write: the model, its transform and files for maps")
+    group = parser.add_argument_group("positions of photographs, or what is known of the scene")
     group.add_argument(
         "--database", type=Path, metavar="FILE", help="COLMAP database with GPS positions (default: db.db)"
     )
@@ -44,7 +44,7 @@ def add(commands) -> None:
     group.add_argument(
         "--upright",
         action="store_true",
-        help="clicks of --control-points were made in photographs as viewers turn them by their EXIF orientation",
+        help="clicks of --control-points were made in photographs that a viewer turned by their EXIF orientation",
     )
     group.add_argument(
         "--scale-bar",
@@ -52,7 +52,7 @@ def add(commands) -> None:
         action="append",
         default=[],
         metavar=("A", "B", "METRES"),
-        help="distance between two points of --control-points, which decides the scale; may be given several times "
+        help="distance between two points of --control-points, which sets the scale; may be given several times "
         "(default: none)",
     )
     add_options(parser, GeoreferenceOptions)

@@ -21,7 +21,7 @@ RESULT = "exchange.import_features.ImportSummary"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "import", run, "features and matches of files into a COLMAP database", GOES_ON, RESULT
+        commands, "import", run, "import features and matches of files into a COLMAP database", GOES_ON, RESULT
     )
     add_database(parser)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the photographs")

@@ -28,7 +28,7 @@ def output_schema(command: str, result_classes: Mapping[str, str]) -> dict[str, 
         "d2sfm": {"type": "string", "description": "version of the program"},
         "command": {"const": command},
         "exit_code": {"enum": codes, "description": "0 done, 1 in part, 2 an error, 130 interrupted"},
-        "error": {"type": ["string", "null"], "description": "where the exit code is 2 or 130: the line that says why"},
+        "error": {"type": ["string", "null"], "description": "the line that says why, if the exit code is 2 or 130"},
         "warnings": {"type": "array", "items": {"type": "string"}},
         "results": {
             "type": "object",

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "localize", run, "poses of photographs in a model that is there", GOES_ON, RESULT)
+    parser = add_command(commands, "localize", run, "poses of photographs in an existing model", GOES_ON, RESULT)
     parser.add_argument(
         "queries", nargs="+", type=Path, metavar="QUERIES", help="folder of photographs, photographs, or a list of them"
     )
@@ -23,18 +23,16 @@ def add(commands) -> None:
     parser.add_argument(
         "--model", type=Path, required=True, metavar="DIR", help="COLMAP model of the database, with points"
     )
-    add_images(parser, "folder of the model's photographs, with which queries are aligned")
+    add_images(parser, "folder of the model's photographs, for aligning queries")
     parser.add_argument(
         "--output", type=Path, default=Path("poses.txt"), metavar="FILE", help="list of poses (default: poses.txt)"
     )
-    parser.add_argument(
-        "--base-names", action="store_true", help="names without folders in the list, as benchmarks take them"
-    )
+    parser.add_argument("--base-names", action="store_true", help="write names without folders, as benchmarks expect")
     parser.add_argument(
         "--query-folder",
         type=Path,
         metavar="DIR",
-        help="what names of files, and in a list, are relative to (default: the folder of the first, or of the list)",
+        help="folder that names of queries are relative to (default: the folder of the first file, or of the list)",
     )
     parser.add_argument(
         "--query-cameras",
@@ -47,19 +45,19 @@ def add(commands) -> None:
         "--pairs",
         type=Path,
         metavar="FILE",
-        help="lines with a query and an image of the model that it is matched with (default: those that look alike)",
+        help="pairs to match: lines with a query and an image of the model (default: similar images)",
     )
     parser.add_argument(
         "--write-model",
         type=Path,
         metavar="DIR",
-        help="write the model with the queries, too, in its subfolder 0 (default: none)",
+        help="also write the model with the queries, in this folder's subfolder 0 (default: none)",
     )
     parser.add_argument(
         "--pictures",
         type=Path,
         metavar="DIR",
-        help="draw each query beside the image with most inliers, with their matches (default: none)",
+        help="draw each query and its matches beside the image with most inliers (default: none)",
     )
     add_options(parser, LocalizationOptions, MaskOptions, MapCacheOptions)
 

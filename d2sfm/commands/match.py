@@ -2,8 +2,22 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_main_database, add_no_verify, add_options, parse_options
+from d2sfm.commands.arguments import (
+    DATABASE,
+    GOES_ON,
+    NOT_A_SHARE,
+    add_cluster,
+    add_command,
+    add_main_database,
+    add_no_verify,
+    add_options,
+    add_shard,
+    asked_cluster,
+    is_clustered,
+    parse_options,
+)
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, MatchingOptions, PairSelectionOptions, VerificationOptions
 
@@ -21,6 +35,8 @@ def add(commands) -> None:
         help="write the chosen pairs, two names a line with a tab between (default: none)",
     )
     parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
+    add_shard(parser, "match this share of the blocks of pairs in a folder of shards, given in place of the database")
+    add_cluster(parser)
     add_no_verify(parser)
     add_options(parser, *STAGES["match"])
 
@@ -29,16 +45,42 @@ def run(arguments: argparse.Namespace) -> int:
     """``d2sfm match``."""
     pairs = parse_options(PairSelectionOptions, arguments)
     options = parse_options(MatchingOptions, arguments)
-    verification = parse_options(VerificationOptions, arguments)
+    verification = parse_options(VerificationOptions, arguments) if arguments.verify else None
+    if arguments.shard is not None:
+        return _match_shard(arguments, pairs, {"options": options, "verification": verification})
     from d2sfm.matching.match import match_database
 
-    summary = match_database(
-        arguments.database,
-        options=options,
-        verification=verification if arguments.verify else None,
-        pairs=pairs,
-        write_pairs_to=arguments.write_pairs,
-        overwrite=arguments.overwrite,
-        progress=shows_progress(arguments),
-    )
+    given = {
+        "options": options,
+        "verification": verification,
+        "pairs": pairs,
+        "write_pairs_to": arguments.write_pairs,
+        "overwrite": arguments.overwrite,
+        "progress": shows_progress(arguments),
+    }
+    with asked_cluster(arguments) as cluster:
+        if cluster is None:
+            summary = match_database(arguments.database, **given)
+        else:
+            from d2sfm.shards.cluster_matching import match_on_cluster
+
+            summary = match_on_cluster(cluster, arguments.database, **given)
+    return finish(arguments, summary, skipped=summary.skipped)
+
+
+def _match_shard(arguments: argparse.Namespace, pairs: PairSelectionOptions, given: dict[str, Any]) -> int:
+    if is_clustered(arguments):
+        raise ValueError(NOT_A_SHARE)
+    if arguments.database == DATABASE:
+        raise ValueError("--shard goes with a folder: d2sfm match --shard J/M SHARDS")
+    unused = {
+        "--overwrite": arguments.overwrite,
+        "--write-pairs": arguments.write_pairs is not None,
+        "--pairs and what goes with it": pairs != PairSelectionOptions(),
+    }
+    if found := [flag for flag, is_given in unused.items() if is_given]:
+        raise ValueError(f"{found[0]} does not go with --shard (d2sfm pairs SHARDS chose the pairs)")
+    from d2sfm.shards.matching import match_shard
+
+    summary = match_shard(arguments.database, arguments.shard, progress=shows_progress(arguments), **given)
     return finish(arguments, summary, skipped=summary.skipped)

@@ -16,12 +16,14 @@ def add(commands) -> None:
         commands,
         "prepare",
         run,
-        "photographs that COLMAP reads, of a phone's or a camera's files and videos",
+        "make photographs that COLMAP reads from files and videos of phones and cameras",
         GOES_ON,
         RESULT,
     )
-    parser.add_argument("sources", nargs="+", type=Path, metavar="SOURCE", help="file, or folder with all below it")
-    add_output(parser, "photos", "folder to write, in which nothing is overwritten")
+    parser.add_argument(
+        "sources", nargs="+", type=Path, metavar="SOURCE", help="file, or folder with everything below it"
+    )
+    add_output(parser, "photos", "folder to write; nothing in it is overwritten")
     add_options(parser, PreparationOptions)
 
 

@@ -31,20 +31,20 @@ def add(commands) -> None:
         "--no-refine",
         dest="refine",
         action="store_false",
-        help="map keypoints as they are; those of d2sfm that are not refined are refined first otherwise, with d2sfm "
-        "refine's defaults and this seed, where the photographs are there and the database can be written",
+        help="map keypoints as they are; otherwise d2sfm refine's defaults refine them first with this seed, if they "
+        "are not refined, the photographs exist and the database can be written",
     )
     parser.add_argument(
         "--extend",
         type=Path,
         metavar="MODEL",
-        help="folder of a COLMAP model that the other photographs of the database are placed in; its poses, cameras "
-        "and points stay as they are, and so do its files, unless --output is the same folder (default: none)",
+        help="folder of a COLMAP model, in which the other photographs of the database are placed; its poses, cameras "
+        "and points stay unchanged, as do its files unless --output is the same folder (default: none)",
     )
     parser.add_argument(
         "--extend-adjust",
         action="store_true",
-        help="with --extend: adjust all poses, cameras and points together; the world as a whole stays where it was",
+        help="with --extend: adjust all poses, cameras and points together; the world frame stays",
     )
     parser.add_argument(
         "--join",
@@ -52,8 +52,8 @@ def add(commands) -> None:
         nargs="+",
         default=[],
         metavar="MODEL",
-        help="with --extend: folders of further COLMAP models, whose poses those images get that can't be placed by "
-        "themselves, where two or more of a model can (default: none)",
+        help="with --extend: folders of further COLMAP models, which give poses to images that can't be placed by "
+        "themselves, if two or more images of a model can (default: none)",
     )
     add_options(parser, ReconstructionOptions, MapCacheOptions)
 
@@ -94,4 +94,4 @@ def _require_fitting(arguments: argparse.Namespace, options: ReconstructionOptio
         raise ValueError("--join goes with --extend MODEL, the one whose poses stay")
     for name in OF_STARTS if arguments.extend is not None else ():
         if getattr(options, name) != getattr(ReconstructionOptions, name):
-            raise ValueError(f"--{name.replace('_', '-')} is for mapping anew, not for --extend")
+            raise ValueError(f"--{name.replace('_', '-')} is for a new model, not for --extend")

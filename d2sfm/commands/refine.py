@@ -4,11 +4,24 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_images, add_main_database, add_options, parse_options
+from d2sfm.commands.arguments import (
+    GOES_ON,
+    NOT_A_SHARE,
+    add_cluster,
+    add_command,
+    add_images,
+    add_main_database,
+    add_options,
+    add_shard,
+    asked_cluster,
+    is_clustered,
+    parse_options,
+)
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, MapCacheOptions, RefinementOptions
 
 RESULT, RESTORATION = "refinement.summary.RefinementSummary", "commands.refine.RestorationSummary"
+SHARE, PARTS = "refinement.shares.ShareSummary", "refinement.gather.GatherSummary"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +44,8 @@ def add(commands) -> None:
         GOES_ON,
         RESULT,
         restore=RESTORATION,
+        share=SHARE,
+        parts=PARTS,
     )
     add_main_database(parser)
     add_images(parser)
@@ -44,6 +59,15 @@ def add(commands) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="align all keypoints anew, from the original ones, also refined ones"
     )
+    parser.add_argument(
+        "--parts",
+        type=Path,
+        metavar="DIR",
+        help="a folder for the work of many machines: without --shard, tell what is next, and where all shards are "
+        "through take in what they found (default: none)",
+    )
+    add_shard(parser, "align this share of what is next in --parts, of --shard 1/N to N/N, without the database")
+    add_cluster(parser)
     add_options(parser, *STAGES["refine"])
 
 
@@ -54,15 +78,58 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--restore needs neither photographs nor options of refinement")
     if arguments.restore and arguments.overwrite:
         raise ValueError("expected --restore or --overwrite, found both")
-    from d2sfm.database import working_copy
-    from d2sfm.refinement.refine import refine_database, restore_database
+    _check_shards(arguments)
+    given = {"options": options, "cache": cache, "progress": shows_progress(arguments)}
+    if arguments.shard is not None:
+        from d2sfm.refinement.shares import align_share
 
-    database, progress = arguments.database, shows_progress(arguments)
+        return finish(arguments, align_share(arguments.parts, *arguments.shard, arguments.images, **given))
+    from d2sfm.database import working_copy
+
+    database = arguments.database
     if arguments.output:
         working_copy(database, arguments.output)
         database = arguments.output
+    if arguments.parts is not None:
+        return _gather(arguments, database, given)
+    from d2sfm.refinement.refine import refine_database, restore_database
+
     if arguments.restore:
-        return finish(arguments, RestorationSummary(images=restore_database(database, progress=progress)))
-    given = {"options": options, "cache": cache, "overwrite": arguments.overwrite, "progress": progress}
-    refined = refine_database(database, arguments.images, **given)
+        restored = restore_database(database, progress=given["progress"])
+        return finish(arguments, RestorationSummary(images=restored))
+    given["overwrite"] = arguments.overwrite
+    with asked_cluster(arguments) as cluster:
+        if cluster is None:
+            refined = refine_database(database, arguments.images, **given)
+        else:
+            from d2sfm.shards.cluster_refinement import refine_on_cluster
+
+            refined = refine_on_cluster(cluster, database, arguments.images, **given)
     return finish(arguments, refined, is_whole=not refined.skipped)
+
+
+def _check_shards(arguments: argparse.Namespace) -> None:
+    """ValueError where --parts and --shard, and a cluster, do not go with what else is asked for."""
+    if is_clustered(arguments) and (arguments.shard is not None or arguments.parts is not None):
+        raise ValueError(NOT_A_SHARE.replace("--shard", "--parts", 1))
+    if is_clustered(arguments) and arguments.restore:
+        raise ValueError("--restore is done by one process: without --num-workers and --scheduler")
+    if arguments.shard is not None and arguments.parts is None:
+        raise ValueError("--shard needs --parts DIR, the folder that all shards share")
+    if arguments.shard is not None and arguments.output:
+        raise ValueError("--output goes with --parts alone: a shard opens no database")
+    for flag in ("restore", "overwrite"):
+        if arguments.parts is not None and getattr(arguments, flag):
+            raise ValueError(
+                f"--{flag} does not go with --parts: d2sfm refine --restore, and then --parts, aligns anew"
+            )
+
+
+def _gather(arguments: argparse.Namespace, database: Path, given: dict) -> int:
+    """Tell what is next, or take in what shards have found."""
+    from d2sfm.refinement.gather import gather_shares
+
+    found = gather_shares(database, arguments.parts, arguments.images, **given)
+    if found.refinement is not None:
+        return finish(arguments, found.refinement, is_whole=not found.refinement.skipped)
+    return finish(arguments, found, is_whole=not found.is_begun)

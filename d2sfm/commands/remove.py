@@ -6,21 +6,25 @@ from pathlib import Path
 from d2sfm.commands.arguments import add_command, add_database, add_images
 from d2sfm.console import finish
 
-ON_INTERRUPT = "the database is as it was"
+ON_INTERRUPT = "the database is unchanged"
 RESULT = "exchange.remove.RemovalSummary"
 
 
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "remove", run, "photographs taken out of a database and a model", ON_INTERRUPT, RESULT
+        commands, "remove", run, "take photographs out of a database and a model", ON_INTERRUPT, RESULT
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="images, as the database names them")
-    parser.add_argument("--missing", action="store_true", help="those whose photographs are gone, in place of names")
-    parser.add_argument("--dry-run", action="store_true", help="only tell which")
+    parser.add_argument(
+        "--missing", action="store_true", help="images whose photographs no longer exist, instead of names"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only list them")
     add_database(parser)
     add_images(parser, "folder of the photographs, for --missing")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="COLMAP model that they leave, too (default: none)")
+    parser.add_argument(
+        "--model", type=Path, metavar="DIR", help="COLMAP model to take them out of, too (default: none)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

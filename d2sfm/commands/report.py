@@ -12,15 +12,15 @@ ON_INTERRUPT = "no page was written"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    text = "a page that tells what a reconstruction is like, with the model in 3D"
+    text = "a page that shows how good a reconstruction is, with the model in 3D"
     parser = add_command(commands, "report", run, text, ON_INTERRUPT, RESULT)
     parser.add_argument(
         "model",
         nargs="?",
         type=Path,
         metavar="MODEL",
-        help="folder of a COLMAP model, of numbered ones, or the output of d2sfm run (default: none, where nothing was "
-        "reconstructed)",
+        help="folder of a COLMAP model or of numbered models, or the output of d2sfm run (default: none, if nothing "
+        "was reconstructed)",
     )
     parser.add_argument(
         "--database",
@@ -28,15 +28,15 @@ def add(commands) -> None:
         metavar="FILE",
         help=f"COLMAP database of the model (default: {DATABASE} here or beside the model, if it is there)",
     )
-    add_images(parser, "folder of the photographs, for small pictures of them")
+    add_images(parser, "folder of the photographs, for thumbnails")
     parser.add_argument(
         "--output", type=Path, default=Path("report.html"), metavar="FILE", help="page to write (default: report.html)"
     )
     parser.add_argument(
-        "--no-thumbnails", dest="thumbnails", action="store_false", help="without small pictures of the photographs"
+        "--no-thumbnails", dest="thumbnails", action="store_false", help="leave out thumbnails of the photographs"
     )
     parser.add_argument(
-        "--no-locations", dest="locations", action="store_false", help="without where on Earth they were taken"
+        "--no-locations", dest="locations", action="store_false", help="leave out where on Earth they were taken"
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_command, add_main_input
+from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_cluster, add_command, add_main_input, asked_cluster
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, Layout, Quality, ReconstructionOptions
 
@@ -13,7 +13,7 @@ RESULT = "workflow.reconstruct_photographs.RunResult"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "run", run, "a folder of photographs to a model: all stages, one after the other", GOES_ON, RESULT
+        commands, "run", run, "a model from a folder of photographs: all stages in order", GOES_ON, RESULT
     )
     parser.elsewhere = _in_a_file
     add_main_input(
@@ -21,7 +21,7 @@ def add(commands) -> None:
         "images",
         "PHOTOS",
         metavar="DIR",
-        help="folder of the photographs, with all below it",
+        help="folder of the photographs, with everything below it",
     )
     parser.add_argument(
         "--output",
@@ -52,8 +52,8 @@ def add(commands) -> None:
         "--undistort",
         type=ChoiceOf(Layout),
         metavar="|".join(Layout),
-        help="also write the photographs without distortion, and the first model, for what reads them next, into a "
-        "folder of that name in the output (default: that of --config, else none)",
+        help="also write undistorted photographs and the first model for this program, into a folder of that name in "
+        "the output (default: that of --config, else none)",
     )
     parser.add_argument(
         "--num-threads",
@@ -65,9 +65,10 @@ def add(commands) -> None:
     parser.add_argument(
         "--georeference",
         action="store_true",
-        help="bring the first model to where the GPS positions say, too, in DIR/georeferenced "
-        "(default: that of --config, else not)",
+        help="also georeference the first model by GPS positions, in DIR/georeferenced (default: that of --config, "
+        "else not)",
     )
+    add_cluster(parser)
 
 
 def _in_a_file(flag: str) -> str | None:
@@ -75,22 +76,22 @@ def _in_a_file(flag: str) -> str | None:
     from d2sfm.workflow.values import as_written
 
     written = as_written(flag)
-    return written and f"write {written} into a file, and give that as --config FILE"
+    return written and f"write {written} into a file and give it with --config FILE"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm run``."""
     from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
 
-    result = reconstruct_photographs(
-        arguments.images,
-        arguments.output,
-        quality=arguments.quality,
-        config=arguments.config,
-        seed=arguments.seed,
-        num_threads=arguments.num_threads,
-        georeferenced=arguments.georeference,
-        layout=arguments.undistort,
-        progress=shows_progress(arguments),
-    )
+    given = {
+        "quality": arguments.quality,
+        "config": arguments.config,
+        "seed": arguments.seed,
+        "num_threads": arguments.num_threads,
+        "georeferenced": arguments.georeference,
+        "layout": arguments.undistort,
+        "progress": shows_progress(arguments),
+    }
+    with asked_cluster(arguments) as cluster:
+        result = reconstruct_photographs(arguments.images, arguments.output, cluster=cluster, **given)
     return finish(arguments, result, is_whole=result.is_whole, skipped=result.skipped)

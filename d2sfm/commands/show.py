@@ -23,20 +23,24 @@ def add(commands) -> None:
     text = "pictures of keypoints, matches, residuals, pairs, tracks and models"
     parser = add_command(commands, "show", None, text, ON_INTERRUPT, RESULT)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
-    keypoints = _add(kinds, "keypoints", _keypoints, "where the keypoints of an image are, by their scores")
+    keypoints = _add(kinds, "keypoints", _keypoints, "keypoints of an image, coloured by score")
     keypoints.add_argument("image", metavar="IMAGE", help="name in the database, photograph, or feature file")
-    matches = _add(kinds, "matches", _matches, "matches of two images, and which of them are verified")
+    matches = _add(kinds, "matches", _matches, "matches of two images, verified and not")
     for side in "ab":
         matches.add_argument(side, metavar=side.upper(), help="name in the database, or photograph")
     matches.add_argument(
-        "--most", type=int, default=200, metavar="N", help="lines, a sample of more; 0 for all (default: 200)"
+        "--most",
+        type=int,
+        default=200,
+        metavar="N",
+        help="number of lines drawn, a sample of all; 0 for all (default: 200)",
     )
-    image = _add(kinds, "image", _image, "what an image sees of a model, with residuals as arrows")
+    image = _add(kinds, "image", _image, "points that an image sees of a model, with residuals as arrows")
     image.add_argument("image", metavar="IMAGE", help="name in the model")
     _add(kinds, "pairs", _pairs, "the matrix of verified pairs")
-    track = _add(kinds, "track", _track, "what images see around a point, before and after refinement")
+    track = _add(kinds, "track", _track, "patches of the images around a point, before and after refinement")
     track.add_argument(
-        "point", nargs="?", type=int, metavar="POINT", help="id in the model (default: one that most images see)"
+        "point", nargs="?", type=int, metavar="POINT", help="id in the model (default: a point that most images see)"
     )
     for each in (image, track):
         model = {"type": Path, "default": MODEL, "metavar": "DIR"}
@@ -62,11 +66,11 @@ def _add(kinds, name: str, draw, text: str) -> Parser:
     return _add_kind(kinds, name, run, text)
 
 
-def _add_kind(kinds, name: str, run, text: str, default: str = "a .png here, by its name") -> Parser:
+def _add_kind(kinds, name: str, run, text: str, default: str = "a .png in the current folder") -> Parser:
     parser = add_kind(kinds, name, run, text)
     parser.add_argument("--database", type=Path, metavar="FILE", help="COLMAP database (default: db.db)")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"picture, .png or .html (default: {default})")
-    parser.add_argument("--light", action="store_true", help="on white, of a .png")
+    parser.add_argument("--light", action="store_true", help=".png on white")
     return parser
 
 
@@ -80,16 +84,18 @@ def _add_model(kinds) -> None:
         metavar="MODEL",
         help=f"folder of a COLMAP model, or of numbered ones (default: {MODEL})",
     )
-    add_images(parser, "folder of the photographs, for small pictures of them")
+    add_images(parser, "folder of the photographs, for thumbnails")
     parser.add_argument(
-        "--no-thumbnails", dest="thumbnails", action="store_false", help="without small pictures of the photographs"
+        "--no-thumbnails", dest="thumbnails", action="store_false", help="leave out thumbnails of the photographs"
     )
     parser.add_argument(
         "--serve",
         action="store_true",
-        help="show it in a browser of this machine without a file, also models that are too large for one page",
+        help="show it in a browser on this machine, without a file; also for models too large for one page",
     )
-    parser.add_argument("--no-browser", dest="browser", action="store_false", help="with --serve, open none")
+    parser.add_argument(
+        "--no-browser", dest="browser", action="store_false", help="with --serve: do not open a browser"
+    )
 
 
 def _run_model(arguments: argparse.Namespace) -> int:
@@ -102,13 +108,13 @@ def _run_model(arguments: argparse.Namespace) -> int:
     if arguments.serve and arguments.output is not None:
         raise ValueError("--serve writes no file: leave --output out")
     if not arguments.browser and not arguments.serve:
-        raise ValueError("--no-browser goes with --serve: a file opens none")
+        raise ValueError("--no-browser goes with --serve only")
     if output.suffix.lower() == ".png" and not arguments.serve:
         from d2sfm.show.model import show_model
 
         return finish(arguments, write_picture(show_model(arguments.model), output, light=arguments.light))
     if arguments.light:
-        raise ValueError("--light is for .png: a page is dark or light as the reader's system is")
+        raise ValueError("--light is for .png: a page follows the reader's system, dark or light")
     database = arguments.database or beside(arguments.model, DATABASE)
     view = read_view(arguments.model, database=database, images=arguments.images, thumbnails=arguments.thumbnails)
     if arguments.serve:

@@ -26,7 +26,7 @@ def add(commands) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="root of MegaDepth, or of the COLMAP workspaces: what the scene info's paths are relative to",
+        help="root of MegaDepth or of the COLMAP workspaces; paths in scene info are relative to it",
     )
     parser.add_argument(
         "--scene-info-path", type=Path, required=True, metavar="DIR", help="folder of the scene info, <scene>.npz each"
@@ -47,15 +47,13 @@ def add(commands) -> None:
     )
     add_output(parser, "training", "folder of checkpoints, tables and pictures")
     parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on from the last checkpoint in the output, or start where there is none",
+        "--resume", action="store_true", help="continue from the last checkpoint in the output, or start if it has none"
     )
     parser.add_argument(
         "--evaluate-hpatches",
         type=Path,
         metavar="DIR",
-        help="after each epoch, evaluate the weights as d2sfm evaluate hpatches does, without refinement (default: no)",
+        help="evaluate the weights after each epoch as d2sfm evaluate hpatches does, without refinement (default: no)",
     )
     parser.add_argument(
         "--evaluate-pairs",

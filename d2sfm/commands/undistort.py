@@ -13,12 +13,16 @@ RESULT = "undistortion.undistort.UndistortionSummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    text = "photographs and model without distortion, for what reads them next"
+    text = "undistorted photographs and model, for other programs"
     parser = add_command(commands, "undistort", run, text, GOES_ON, RESULT)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a COLMAP model, of whatever program")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a COLMAP model, of any program")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of its photographs")
     add_output(parser, "undistorted", "folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace what was made of another model or otherwise")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace an output that was made from another model or with other options",
+    )
     add_options(parser, *KINDS)
 
 

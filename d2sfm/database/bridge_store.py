@@ -37,14 +37,14 @@ class BridgedImage(NamedTuple):
 
 
 class BridgeStore(Store):
-    """D2 keypoints in a database of another extractor, opened as every ``Store``."""
+    """D2 keypoints in a database of another extractor, opened as any ``Store``."""
 
     def is_bridged(self) -> bool:
         """Whether ``d2sfm bridge`` has added any."""
         return is_bridged(self._connection)
 
     def images(self) -> dict[str, BridgedImage]:
-        """The images that it has added keypoints to, by name, sorted. Not those that were extracted again since."""
+        """The images to which it added keypoints, by name, sorted; not those extracted again since."""
         return {image.name: image for image in self._images() if image.count >= 0}
 
     def torn(self) -> list[str]:
@@ -58,7 +58,7 @@ class BridgeStore(Store):
         return dict(rows) | {image.image_id: image.first for image in self.images().values()}
 
     def pairs(self) -> np.ndarray:
-        """The pairs of images that matches were added to, by image ids, [P, 2] uint32, ascending."""
+        """The pairs of images to which matches were added, by image ids, [P, 2] uint32, ascending."""
         if not self.is_bridged():
             return np.zeros((0, 2), np.uint32)
         sql = f"SELECT pair_id FROM {BRIDGED_PAIRS} ORDER BY pair_id"
@@ -66,7 +66,7 @@ class BridgeStore(Store):
 
     def own_rows(self, table: str) -> dict[int, int]:
         """How many matches, or inliers, the extractor's keypoints have in each pair that has a row of its own, by the
-        number of the pair (see ``pair_ids``): they are the first ones of it. table: ``matches`` or
+        number of the pair (see ``pair_ids``): they come first in the row. table: ``matches`` or
         ``two_view_geometries``."""
         found = dict(self._connection.rows(f"SELECT pair_id, max(CAST(rows AS INTEGER), 0) FROM {table}"))
         if not self.is_bridged():
@@ -78,7 +78,7 @@ class BridgeStore(Store):
         return there | {pair_id: before[pair_id] for pair_id in pairs if pair_id in before}
 
     def images_folder(self) -> Path | None:
-        """As ``Notes.images_folder``, also where only the run that bridged the database knew of one."""
+        """As ``Notes.images_folder``, also if only the run that bridged the database noted it."""
         folder, noted = self.notes.images_folder(), self.noted(Note.IMAGES)
         return folder if folder is not None or noted is None else Path(noted)
 
@@ -87,7 +87,7 @@ class BridgeStore(Store):
         return self.notes.find_images_folder(self.images_folder() if given is None else given)
 
     def noted(self, note: Note) -> str | None:
-        """A note of the layer; None where there is none."""
+        """A note of the layer; None if there is none."""
         if not self.is_bridged():
             return None
         rows = self._connection.rows(f"SELECT value FROM {LAYER}{SETTINGS} WHERE key = ?", (note,))
@@ -112,12 +112,12 @@ class BridgeStore(Store):
 
 
 def require_not_bridged(path: Path, command: str) -> None:
-    """RuntimeError where a database is bridged. command: the d2sfm command that is not for such ones."""
+    """RuntimeError if a database is bridged. command: the d2sfm command that does not take such a database."""
     with BridgeStore(path) as store:
         if store.is_bridged():
             raise RuntimeError(
-                f"{path} holds D2 features beside those of another extractor (d2sfm bridge), and d2sfm {command} works "
-                "on one kind alone: d2sfm bridge --restore takes them out"
+                f"{path} holds D2 features beside those of another extractor (d2sfm bridge), and d2sfm {command} needs "
+                "a database with one kind of features: d2sfm bridge --restore takes them out"
             )
 
 
@@ -135,20 +135,20 @@ def layer_of(database: Path) -> Iterator[Path]:
 
 @contextmanager
 def own_features(database: Path) -> Iterator[Path]:
-    """A database with features of d2sfm for the block: the layer of a bridged one, with a word in the log, or else the
+    """A database with d2sfm features for the block: the layer of a bridged one, with a line in the log, else the
     database itself."""
     with BridgeStore(database) as store:
         is_bridged = store.is_bridged()
     if not is_bridged:
         yield database
         return
-    logger.info("%s is bridged: of its features, those of D2 are used", database)
+    logger.info("%s is bridged: its D2 features are used", database)
     with layer_of(database) as layer:
         yield layer
 
 
 def write_empty_layer(database: Path, layer: Path) -> None:
-    """Images, cameras and frames of a database in a new file, for features of d2sfm's."""
+    """Images, cameras and frames of a database in a new file, for d2sfm features."""
     copy_tables(database, layer, _EXTRACTORS)
     with Connection(layer) as connection:
         create_our_tables(connection)
@@ -167,9 +167,9 @@ def write_layer(database: Path, layer: Path) -> None:
 
 
 def add_images(database: Path, layer: Path) -> None:
-    """Bring images that the database got since a layer was written into it, with cameras and frames.
+    """Bring images that the database got after its layer was written into the layer, with cameras and frames.
 
-    Raises RuntimeError where images of the layer are no longer there.
+    Raises RuntimeError if images of the layer are no longer there.
     """
     with sole_use(database), Connection(layer) as connection:
         connection.attach(database, "source")
@@ -177,7 +177,7 @@ def add_images(database: Path, layer: Path) -> None:
             sql = "SELECT image_id, name FROM main.images EXCEPT SELECT image_id, name FROM source.images"
             if gone := connection.rows(sql):
                 raise RuntimeError(
-                    f"{layer}, which a stopped d2sfm bridge has begun, holds images that {database} has no more "
+                    f"{layer}, left by a stopped d2sfm bridge, holds images that are no longer in {database} "
                     f"({gone[0][1]} the first): remove {layer.name}"
                 )
             for name in sorted(tables(connection) & tables(connection, "source") - {*_EXTRACTORS, "sqlite_sequence"}):
@@ -186,8 +186,8 @@ def add_images(database: Path, layer: Path) -> None:
 
 
 def keep_layer(connection: Connection, schema: str) -> None:
-    """Put the tables of a layer, attached to the bridged database as ``schema``, in place of those that this has, in a
-    transaction of the caller."""
+    """Replace the tables of the layer in a bridged database by those attached as ``schema``, in a transaction of the
+    caller."""
     there = tables(connection, schema)
     for name in LAYER_TABLES:
         connection.rows(f"DELETE FROM main.{LAYER}{name}")

@@ -1,6 +1,6 @@
-"""D2 keypoints and matches behind those of another extractor, and out again, all in transactions of the caller.
+"""D2 keypoints and matches added behind those of another extractor, and removed again, in transactions of the caller.
 
-What was there stays the first part of each row, so that indices, matches and models of before stay valid.
+What was there stays the first part of each row, so that existing indices, matches and models stay valid.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,8 +32,8 @@ class BridgedPair(NamedTuple):
     """What is added to a pair of images, of which the first has the smaller id; indices are those of the bridged
     database.
 
-    matches, inliers: [M, 2], behind those that are there. geometry: in place of the one that is there, with all of its
-    inliers; None where that stays.
+    matches, inliers: [M, 2], behind the existing ones. geometry: replaces the existing one and has all of its inliers;
+    None if that stays.
     """
 
     images: tuple[int, int]
@@ -45,11 +45,11 @@ class BridgedPair(NamedTuple):
 def write_bridge(
     connection: Connection, schema: str, own_counts: Mapping[int, int], pairs: Iterable[BridgedPair]
 ) -> None:
-    """Bridge a database that is not (``remove_bridge``): the keypoints of a layer, attached as ``schema``, behind those
-    of their images, and what is added to pairs.
+    """Bridge a database that is not bridged (``remove_bridge``): add the keypoints of a layer, attached as ``schema``,
+    behind those of their images, and what is added to pairs.
 
-    own_counts: how many keypoints images have, by image_id, as pairs count on. Raises RuntimeError where they have
-    others by now.
+    own_counts: the numbers of keypoints by image_id that pairs were made with. Raises RuntimeError if they have
+    changed.
     """
     create_bridge_tables(connection)
     keep_layer(connection, schema)
@@ -62,7 +62,9 @@ def write_bridge(
         keypoints = np.frombuffer(data or b"", "<f4").reshape(-1, 4)
         own, empty = _append_keypoints(connection, image_id, keypoints, common)
         if (own or 0) != own_counts[image_id]:
-            raise RuntimeError(f"another program has changed {name} in {connection.path} meanwhile: run this again")
+            raise RuntimeError(
+                f"another program changed {name} in {connection.path} during this run: run the command again"
+            )
         described = _append_fillers(connection, image_id, name, len(keypoints), of_descriptors if own is None else [])
         connection.rows(
             f"INSERT INTO {BRIDGED_IMAGES} (image_id, keypoints, no_keypoints, descriptors, no_descriptors) "
@@ -76,7 +78,7 @@ def write_bridge(
 def _append_keypoints(
     connection: Connection, image_id: int, keypoints: np.ndarray, common: int
 ) -> tuple[int | None, bytes | None]:
-    """Returns how many there were, None for no row, and what stood for none of them."""
+    """Returns how many rows there were, None for no row, and the bytes that stood for no rows."""
     found = connection.rows("SELECT rows, cols, data FROM keypoints WHERE image_id = ?", (image_id,))
     [(own, columns, data)] = found or [(None, common, None)]
     more = in_columns(keypoints, columns).tobytes()
@@ -138,9 +140,9 @@ def _put(connection: Connection, table: str, row: tuple) -> None:
 
 
 def remove_bridge(connection: Connection) -> int:
-    """Put all rows back as they were, take the tables of the bridge out, and return of how many images.
+    """Restore all rows, remove the tables of the bridge, and return the number of images.
 
-    Images that another tool extracted again since, and their pairs, stay as they are.
+    Images that another tool has extracted again since, and their pairs, stay as they are.
     """
     if not is_bridged(connection):
         return 0

@@ -12,7 +12,7 @@ from d2sfm.database.migration import CAMERA_SENSOR
 def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.Camera:
     """The camera of a row (model, width, height, params, prior_focal_length). name: of an image that has it.
 
-    Raises RuntimeError where it is of no model, or its parameters are not those of the model, or not finite.
+    Raises RuntimeError if its model is unknown, or its parameters do not fit the model or are not finite.
     """
     model, width, height, params, is_prior = row
     try:
@@ -29,8 +29,8 @@ def read_camera(path: Path, name: str, camera_id: int, row: tuple) -> pycolmap.C
         is_whole = False
     if not is_whole:
         raise RuntimeError(
-            f"{path}: the camera {camera_id} of {name} is of no model of COLMAP's, or lacks its parameters: take both "
-            "out of the database"
+            f"{path}: the camera {camera_id} of {name} has an unknown camera model or lacks parameters: delete both "
+            "from the database"
         )
     return camera
 

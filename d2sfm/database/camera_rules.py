@@ -25,9 +25,9 @@ _OPTIONS = {option: key for key, (option, *_) in _KEYS.items()}  # as the comman
 
 @dataclass(frozen=True)
 class CameraRule:
-    """Options for the photographs that no rule before this one is for.
+    """Options for the photographs that no earlier rule covers.
 
-    pattern: that the file has for it; None where the rule is of a rig or of what nothing else is for.
+    pattern: of the file; None for the rule of a rig, and for the rule of all others.
     """
 
     options: CameraOptions
@@ -36,7 +36,7 @@ class CameraRule:
 
 
 def camera_rules(options: CameraOptions) -> list[CameraRule]:
-    """The rules of all photographs in the order in which they count: of the file, of rigs, and last one for the rest.
+    """The rules of all photographs in the order in which they count: of the file, of rigs, and one for the rest.
 
     Raises FileNotFoundError for a file that is missing, ValueError for one that can't be read, for an unknown camera
     model or wrong parameters.
@@ -51,7 +51,7 @@ def camera_rules(options: CameraOptions) -> list[CameraRule]:
 
 
 def by_rule(options: CameraOptions, names: Iterable[str]) -> list[tuple[CameraRule, list[str]]]:
-    """Each rule with those of the names that it is for, in their order. Raises as ``camera_rules``."""
+    """Each rule with the names that it covers, in their order. Raises as ``camera_rules``."""
     found = [(rule, []) for rule in camera_rules(options)]
     for name in names:
         next(members for rule, members in found if rule.is_for(name)).append(name)
@@ -59,7 +59,8 @@ def by_rule(options: CameraOptions, names: Iterable[str]) -> list[tuple[CameraRu
 
 
 def _of_rig(others: CameraOptions, camera: RigCamera) -> CameraOptions:
-    """Photographs of one camera of a rig share it; what the configuration leaves open, the others' options tell."""
+    """Photographs of one camera of a rig share it; options of other photographs fill in what the configuration leaves
+    open."""
     if camera.camera is not None:
         params = ",".join(map(repr, camera.camera.params.tolist()))
         return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=camera.camera.model_name, camera_params=params)
@@ -69,7 +70,7 @@ def _of_rig(others: CameraOptions, camera: RigCamera) -> CameraOptions:
 def _read_rules(path: Path) -> list[CameraRule]:
     tables = read_toml(path, "file of cameras")
     if not tables:
-        raise ValueError(f'{path} is empty: expected tables, each below the pattern that it is for as ["left/*"]')
+        raise ValueError(f'{path} is empty: expected tables named by patterns, such as ["left/*"]')
     return [
         CameraRule(_options(path, pattern, table), lambda name, pattern=pattern: fits(name, pattern), pattern)
         for pattern, table in tables.items()
@@ -77,9 +78,9 @@ def _read_rules(path: Path) -> list[CameraRule]:
 
 
 def _options(path: Path, pattern: str, table: object) -> CameraOptions:
-    """The options of one table, each key checked by itself: what is refused is named."""
+    """The options of one table; each key is checked by itself, so that messages name it."""
     if not isinstance(table, dict):
-        raise ValueError(f'{path}: the key {pattern} is in no table, expected a pattern above it as ["left/*"]')
+        raise ValueError(f'{path}: the key {pattern} is in no table, expected a pattern above it, such as ["left/*"]')
     values = {}
     for key, value in table.items():
         with _named(path, pattern, key):

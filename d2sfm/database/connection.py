@@ -31,11 +31,11 @@ _in_use: set[Path] = set()
 def sole_use(path: Path) -> Iterator[Path]:
     """Keep the rest of this process away from the database; gives its resolved path.
 
-    Raises RuntimeError where it is open already.
+    Raises RuntimeError if it is open already.
     """
     resolved = Path(path).resolve()
     if resolved in _in_use:
-        raise RuntimeError(f"{path} is already open in this process: close it before it is opened again")
+        raise RuntimeError(f"{path} is already open in this process: close it first")
     _in_use.add(resolved)
     try:
         yield resolved
@@ -45,10 +45,10 @@ def sole_use(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
-    """pycolmap's Database, closed at the end. Raises RuntimeError where it can't be opened or closed.
+    """pycolmap's Database, closed at the end. Raises RuntimeError if it can't be opened or closed.
 
-    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to, and
-    that nobody else is in the middle of a write: see ``patiently``.
+    pycolmap makes a missing file and migrates an old one. Even to read it needs a file and a folder to write to, and no
+    other process may be in the middle of a write: see ``patiently``.
     """
     for place in (Path(path), Path(path).resolve().parent):
         if place.exists() and not os.access(place, os.W_OK):
@@ -65,7 +65,7 @@ def open_pycolmap(path: Path) -> Iterator[pycolmap.Database]:
 
 
 class Closing(AbstractContextManager):
-    """What is open, on the stack ``_stack``, until the block ends or it is closed by hand."""
+    """Closed at the end of the block or by ``close``: what is open is on the stack ``_stack``."""
 
     def close(self) -> None:
         self._stack.close()
@@ -77,14 +77,15 @@ class Closing(AbstractContextManager):
 class Connection(Closing):
     """One sqlite3 connection: statements outside of a transaction are on their own, errors name the file.
 
-    Opening does not make a missing file. Raises RuntimeError where the file can't be opened, and every method does
-    where SQLite refuses (held by another process, read-only, disk full, no database).
+    Opening does not make a missing file. is_constant: nobody writes to it, so it is read without locks, which network
+    folders may lack, and not written. Raises RuntimeError if the file can't be opened, and every method does where
+    SQLite refuses (held by another process, read-only, disk full, no database).
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, is_constant: bool = False):
         self.path = Path(path)
         with ExitStack() as stack, named_errors(self.path, sqlite3.Error):
-            uri = f"{stack.enter_context(sole_use(self.path)).as_uri()}?mode=rw"
+            uri = f"{stack.enter_context(sole_use(self.path)).as_uri()}?{_mode(is_constant)}"
             self._connection = sqlite3.connect(uri, uri=True, timeout=PAUSE_S, isolation_level=None)
             stack.callback(self._connection.close)
             self._connection.execute("PRAGMA foreign_keys = ON")
@@ -108,7 +109,7 @@ class Connection(Closing):
             self._connection.executemany(sql, values)
 
     def write_blob(self, table: str, column: str, row_id: int, pieces: Iterable[np.ndarray]) -> None:
-        """Write arrays one after the other over a blob that is there, of the size of all together.
+        """Write arrays one after the other over an existing blob of their total size.
 
         ``INSERT ... zeroblob(size)`` makes one. A blob that is given as a value is copied twice on its way into the
         file; this needs the room of one piece.
@@ -120,7 +121,7 @@ class Connection(Closing):
     def read_blob(self, table: str, column: str, row_id: int, out: np.ndarray) -> None:
         """Fill a contiguous array with the bytes of a blob, in pieces, without a second copy of it.
 
-        Raises RuntimeError where the blob has another size.
+        Raises RuntimeError if the blob has another size.
         """
         flat = out.view(np.uint8).reshape(-1)
         opened = partial(self._connection.blobopen, table, column, row_id, readonly=True)
@@ -132,19 +133,18 @@ class Connection(Closing):
                 flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
 
     def attach(self, path: Path, schema: str, *, is_constant: bool = False) -> None:
-        """Let statements name the tables of another database, which is there, as ``schema.table``.
+        """Let statements name the tables of another, existing database as ``schema.table``.
 
         The caller keeps the rest of this process away from it (``sole_use``). is_constant: nobody writes to it, so it
         is read without locks, which network folders may lack.
         """
-        mode = "mode=ro&immutable=1" if is_constant else "mode=rw"
-        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?{mode}",))
+        self.rows(f"ATTACH DATABASE ? AS {schema}", (f"{path.resolve().as_uri()}?{_mode(is_constant)}",))
 
     @contextmanager
     def transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         """All of the block or, after any exception, nothing of it.
 
-        A DEFERRED one locks nothing until it writes, and reads what was there at its start throughout.
+        A DEFERRED one locks nothing until it writes, and reads the state of its start throughout.
         """
         self.rows(f"BEGIN {kind}")
         try:
@@ -155,3 +155,7 @@ class Connection(Closing):
             if self._connection.in_transaction:
                 self.rows("ROLLBACK")
             raise
+
+
+def _mode(is_constant: bool) -> str:
+    return "mode=ro&immutable=1" if is_constant else "mode=rw"

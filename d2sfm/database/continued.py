@@ -1,7 +1,7 @@
-"""Keypoints of tracks that go on in an image where they had none, behind the image's own.
+"""Keypoints of tracks that were continued into an image, stored behind the image's own.
 
-They have neither descriptors nor scores, so nothing matches them anew; only matches with the other observations of
-their track name them. How many there are of each image is noted with its features.
+They have neither descriptors nor scores, so matching ignores them; their only matches are those with other observations
+of their track. Their number is noted with the features of the image.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ CERTAIN = 1.0  # similarity of their matches: grey values agree, and so they com
 
 
 def continued_counts(connection: Connection) -> dict[int, int]:
-    """How many of an image's keypoints are continued tracks, by image_id, of those that have any."""
+    """Numbers of keypoints that are continued tracks, by image_id, of images that have any."""
     if CONTINUED not in columns(connection, FEATURES):
         return {}
     return dict(connection.rows(f"SELECT image_id, {CONTINUED} FROM {FEATURES} WHERE {CONTINUED} > 0"))
@@ -53,7 +53,7 @@ def add_continued(
     made d2sfm's tables.
 
     keypoints: [K, 4] x, y, scale in pixels of the photograph, 0, by image_id; matches: [M, 2], by ids of images in
-    ascending order. Pairs that have no row of matches are passed over: they count as not matched.
+    ascending order. Pairs without a row of matches are left out: they count as not matched.
     """
     for image_id, more in keypoints.items():
         [(rows, data)] = connection.rows("SELECT rows, data FROM keypoints WHERE image_id = ?", (image_id,))

@@ -1,4 +1,4 @@
-"""Descriptors in the rows of a database: their types, how many a row holds, and how they are brought there."""
+"""Descriptors in the rows of a database: their types, how many fit into a row, and their conversion."""
 
 from collections.abc import Iterator
 
@@ -14,14 +14,14 @@ DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.
 
 
 def check_count(count: int, descriptor_dtype: DescriptorDtype) -> None:
-    """Raise ValueError where the descriptors of that many keypoints are more than a row of the database can hold."""
+    """Raise ValueError if the descriptors of that many keypoints are more than a row of the database can hold."""
     row_bytes = DESCRIPTOR_SIZE * DTYPES[DescriptorDtype(descriptor_dtype)].itemsize
     most = (MAX_ROW_BYTES - _ROW_HEAD_BYTES) // row_bytes
     if count > most:
         or_half = " or --descriptor-dtype float16" if descriptor_dtype is DescriptorDtype.FLOAT32 else ""
         raise ValueError(
-            f"has {count} keypoints, of which a database holds {most} for an image as {descriptor_dtype}: "
-            f"use --max-keypoints {most}{or_half}"
+            f"has {count} keypoints, but a database holds at most {most} for an image as {descriptor_dtype}: use "
+            f"--max-keypoints {most}{or_half}"
         )
 
 

@@ -34,7 +34,7 @@ _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN came
 
 
 class FeatureStore(Store):
-    """Features of the images of a COLMAP database, opened as every ``Store``."""
+    """Features of the images of a COLMAP database, opened as any ``Store``."""
 
     def images(self) -> dict[str, ImageRow]:
         """The images by name, sorted by name."""
@@ -44,7 +44,7 @@ class FeatureStore(Store):
     def extracted(self) -> dict[str, str]:
         """Fingerprints by image name, sorted, of the images whose features are whole: keypoints and descriptors.
 
-        Without those that an overwriting run is to write anew, see ``overwriting``.
+        Without images that an overwriting run has still to write, see ``overwriting``.
         """
         if FEATURES not in tables(self._connection):
             return {}
@@ -59,7 +59,7 @@ class FeatureStore(Store):
         return {name for (name,) in self._connection.rows(sql)}
 
     def torn(self) -> list[str]:
-        """Sorted names of the images with features of d2sfm that are not whole, by what another tool did to them."""
+        """Sorted names of the images whose d2sfm features another tool has made incomplete."""
         if FEATURES not in tables(self._connection):
             return []
         whole = f"SELECT images.image_id FROM {self._whole()}"
@@ -67,23 +67,23 @@ class FeatureStore(Store):
         return sorted(name for (name,) in self._connection.rows(f"{sql} AND image_id NOT IN ({whole})"))
 
     def write(self, name: str, features: Features, fingerprint: str, *, descriptors: bool = True) -> None:
-        """Write the features of an image in one transaction, in place of what it had.
+        """Write the features of an image in one transaction; they replace earlier ones.
 
         All matches and two-view geometries of the image's pairs go with the old features: they are lists of keypoint
-        indices. So do original keypoints, parts of an unfinished refinement, and the notes of pairs and of refinement
-        with the last that they are about. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32,
-        descriptors in the dtype that they have as rows of bytes (1024 a row of float16, 2048 of float32), scores in
-        our table. Needs little room beside the features. descriptors: whether these are written; without them the
-        image can be mapped, and neither matched nor refined.
+        indices. So do original keypoints and parts of an unfinished refinement, and notes about pairs and refinement
+        with the last of these. Keypoints are stored as N x 4 (x, y, scale, orientation 0) float32, descriptors in their
+        own dtype as rows of bytes (1024 a row of float16, 2048 of float32), scores in our table. Needs little room
+        beside the features. descriptors: whether these are written; without them the image can be mapped, but neither
+        matched nor refined.
 
-        Raises ValueError where the database has no image of that name, or the descriptors have another dtype or are
-        larger than a row may be, RuntimeError where the size of its camera is not that of the features' picture.
+        Raises ValueError if the database has no image of that name, or the descriptors have another dtype or exceed a
+        row, RuntimeError if the size of its camera differs from that of the features' picture.
         """
         image = self._image(name)
         if (image.width, image.height) != tuple(features.image_size):
             raise RuntimeError(
-                f"features of {name} are of a picture of {features.image_size[0]} x {features.image_size[1]}, "
-                f"the camera in {self.path} has {image.width} x {image.height}"
+                f"the features of {name} were extracted from a picture of {features.image_size[0]} x "
+                f"{features.image_size[1]}, the camera in {self.path} has {image.width} x {image.height}"
             )
         if features.descriptors.dtype.name not in DTYPES:
             raise ValueError(f"has descriptors of {features.descriptors.dtype}, expected float16 or float32")
@@ -116,11 +116,10 @@ class FeatureStore(Store):
             )
 
     def read(self, name: str) -> Features:
-        """The features that ``write`` stored, without continued tracks; descriptors have the dtype that they are stored
-        in.
+        """The features that ``write`` stored, without continued tracks; descriptors keep the stored dtype.
 
-        Raises ValueError where the database has no image of that name, RuntimeError where it has no whole features,
-        UnusableRow where they hold numbers that are none.
+        Raises ValueError if the database has no image of that name, RuntimeError if it has no whole features,
+        UnusableRow if they hold numbers that are not finite.
         """
         image = self._image(name)
         with self._connection.transaction("DEFERRED"):
@@ -130,7 +129,7 @@ class FeatureStore(Store):
                 (image.image_id,),
             )
             if not rows:
-                raise RuntimeError(f"{self.path} has no features of d2sfm for {name}")
+                raise RuntimeError(f"{self.path} has no d2sfm features of {name}")
             [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation, *greys)] = rows
             descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
@@ -151,8 +150,8 @@ class FeatureStore(Store):
         )
 
     def keypoints(self, continued: bool = False) -> Iterator[StoredKeypoints]:
-        """Keypoints of the images whose features are whole, sorted by name, with or without continued tracks; a warning
-        where they can't be used."""
+        """Keypoints of the images whose features are complete, sorted by name, with or without continued tracks; warns
+        of those that can't be used."""
         images = self.images()
         for name in self.extracted():
             [(width, height, convention, size, data, orientation, *greys)] = self._connection.rows(
@@ -174,7 +173,7 @@ class FeatureStore(Store):
         return {name: orientation for name, orientation, *_ in self._all_seen_as()}
 
     def grey_ranges(self) -> dict[str, GreyRange]:
-        """By name, the values of 16 bits that were black and white to the network, of those that were stretched."""
+        """By name, the 16-bit values that became black and white for the network, of stretched photographs."""
         return {name: found for name, _, *greys in self._all_seen_as() if (found := grey_range_of(greys)) is not None}
 
     def resize_factors(self) -> dict[int, float]:
@@ -199,14 +198,14 @@ class FeatureStore(Store):
         return sorted(name for (name,) in self._connection.rows(sql))
 
     def later(self) -> dict[str, int]:
-        """Ids by name, sorted, of the ``unrefined`` images of a database in which others are refined; else none."""
+        """Ids by name, sorted, of the ``unrefined`` images if others of the database are refined; else none."""
         if not self.notes.refinement():
             return {}
         images = self.images()
         return {name: images[name].image_id for name in self.unrefined()}
 
     def later_in_pairs(self) -> dict[str, int]:
-        """Those of ``later`` that are in a verified pair, which tells where their keypoints belong."""
+        """Those of ``later`` that are in a verified pair, which shows where their keypoints belong."""
         later = self.later()
         if not later:
             return {}
@@ -215,7 +214,7 @@ class FeatureStore(Store):
         return {name: image_id for name, image_id in later.items() if (pairs == image_id).any()}
 
     def _whole(self) -> str:
-        """SQL of images whose rows fit each other: another tool may have cleared or replaced some."""
+        """SQL of images whose rows belong together: another tool may have cleared or replaced some."""
         return (
             f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
             "ON descriptors.image_id = images.image_id AND 4 * descriptors.rows = length(scores) "

@@ -16,11 +16,11 @@ from d2sfm.system import require_room
 
 
 def create_database(path: Path) -> None:
-    """Make COLMAP's database where there is none (an empty file is none); bring an older one to COLMAP's newest schema.
+    """Make COLMAP's database unless there is one (an empty file is not); bring an older one to COLMAP's newest schema.
 
-    A new one gets its name when it has all tables: one with some of them would be no database to the next run.
-    Raises FileNotFoundError where the folder is missing and RuntimeError where the file is no COLMAP database or is
-    held by another process.
+    A new one gets its name when it has all tables: with some of them it would not be a database to the next run. Raises
+    FileNotFoundError if the folder is missing and RuntimeError if the file is not a COLMAP database or is held by
+    another process.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -39,36 +39,36 @@ def create_database(path: Path) -> None:
 
 
 def require_database(path: Path) -> None:
-    """Raise FileNotFoundError where the file is missing, RuntimeError where it is no COLMAP database."""
+    """Raise FileNotFoundError if the file is missing, RuntimeError if it is not a COLMAP database."""
     opened_database(path).close()
 
 
 def opened_database(path: Path) -> Connection:
-    """A connection to a database that is one. Raises as ``require_database`` does."""
+    """A connection to a database after a check. Raises as ``require_database`` does."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no database {path}: d2sfm extract --images DIR --database {path} makes one")
     if path.is_dir():
         raise RuntimeError(
-            f"{path} is a folder, expected a COLMAP database: d2sfm extract --images DIR makes one of the photographs "
-            "in a folder, d2sfm run DIR a model"
+            f"{path} is a folder, expected a COLMAP database: d2sfm extract --images DIR makes one from a folder of "
+            "photographs, and d2sfm run DIR makes a model"
         )
     if not path.is_file():
-        raise RuntimeError(f"{path} is no COLMAP database: it is no file")
+        raise RuntimeError(f"{path} is not a COLMAP database: it is not a file")
     with ExitStack() as stack:
         connection = stack.enter_context(Connection(path))
         if missing := sorted(COLMAP_TABLES - tables(connection)):
-            raise RuntimeError(f"{path} is no COLMAP database: it has no table {', '.join(missing)}")
+            raise RuntimeError(f"{path} is not a COLMAP database: it lacks the table {', '.join(missing)}")
         stack.pop_all()
     return connection
 
 
 def working_copy(source: Path, target: Path) -> None:
-    """A whole copy of a database in a new file, also of what another connection has not yet brought into its file.
+    """A whole copy of a database in a new file, with what another connection has not yet written into the source.
 
-    A target that this made of the same file before is left as it is: work on it goes on. Raises FileNotFoundError where
-    the source or the target's folder is missing, RuntimeError where the target is another file or lacks matches that
-    the source got since, or the source is no COLMAP database or in use.
+    An earlier copy of the same file stays as it is, so that work on it goes on. Raises FileNotFoundError if the source
+    or the target's folder is missing, RuntimeError if the target is another file or lacks matches that the source got
+    since, or the source is not a COLMAP database or in use.
     """
     require_database(source)
     source, target = Path(source), Path(target)
@@ -77,12 +77,12 @@ def working_copy(source: Path, target: Path) -> None:
         with Connection(target) as connection:
             is_copy, there = Notes(connection).read(Note.COPY_OF) == str(source.resolve()), _matched(connection)
         if not is_copy:
-            raise RuntimeError(f"{target} exists already and is no copy of {source}: give the copy another name")
+            raise RuntimeError(f"{target} exists already and is not a copy of {source}: give the copy another name")
         with Connection(source) as connection:
             later = len(_matched(connection) - there)
         if later:
             raise RuntimeError(
-                f"{target} was copied from {source} before {later} of its pairs were matched: remove it, or give the "
+                f"{target} was copied from {source} before {later} of its pairs were matched: delete it, or give the "
                 "copy another name"
             )
         return
@@ -100,15 +100,15 @@ def working_copy(source: Path, target: Path) -> None:
 
 
 def _matched(connection: Connection) -> set[tuple[int, int]]:
-    """Pairs with their numbers of matches, also of those that ``d2sfm bridge`` has added to, as they were before."""
+    """Pairs with their numbers of matches; those that ``d2sfm bridge`` has added to count without these additions."""
     sources = {"matches", f"{UNBRIDGED}matches"} & tables(connection)
     return {row for table in sources for row in connection.rows(f"SELECT pair_id, rows FROM {table}")}
 
 
 def copy_whole(source: Path, part: Path, path: Path) -> None:
-    """A copy, also of what another connection has not yet brought into the file, for what is to be ``path``.
+    """A copy that is to become ``path``, with what another connection has not yet written into the file.
 
-    Raises RuntimeError that names ``path`` where the disk has no room for it.
+    Raises RuntimeError that names ``path`` if the disk has no room for it.
     """
     require_room(path, sum(os.path.getsize(file) for file in _files_of(source)))
     with Connection(source) as connection:
@@ -135,10 +135,10 @@ def _files_of(database: Path) -> list[str]:
 
 
 def put_in_place(part: Path, path: Path) -> None:
-    """Give a whole database, which is closed, the name ``path``. The caller holds the lock of that (``exclusive``).
+    """Give a whole, closed database the name ``path``, whose lock the caller holds (``exclusive``).
 
-    No database is there, or an empty file. What SQLite left beside one that was is removed: it would be replayed into
-    this one. Raises RuntimeError where the disk is full.
+    The database is missing or an empty file. What SQLite left beside an earlier one is removed: it would be replayed
+    into this one. Raises RuntimeError if the disk is full.
     """
     with Connection(part) as connection:
         connection.rows("PRAGMA journal_mode = WAL")  # COLMAP's: a copy has none, and a pair would wait for the disk

@@ -1,5 +1,5 @@
-"""Descriptor rows for keypoints that have no descriptor of the extractor: COLMAP's guided and vocabulary-tree matching
-end the process where there are fewer rows than keypoints. They match nothing."""
+"""Descriptor rows, which match nothing, for keypoints without a descriptor of the extractor: COLMAP's guided and
+vocabulary-tree matching end the process if rows are fewer than keypoints."""
 
 import hashlib
 
@@ -12,15 +12,16 @@ _SIFT_BYTES = 128
 
 
 def row_dtype(row_bytes: int, type_id: int) -> np.dtype:
-    """Of the numbers in such rows of another extractor's descriptors: bytes as SIFT's, or else float32."""
+    """Type of the numbers in another extractor's descriptors: bytes as SIFT's, else float32."""
     are_bytes = type_id == _SIFT or row_bytes == _SIFT_BYTES or row_bytes % 4
     return np.dtype("u1" if are_bytes else "<f4")
 
 
 def filler_rows(count: int, row_bytes: int, type_id: int, name: str) -> bytes:
-    """So many descriptors, as long as all others, those of float32 of length 1.
+    """``count`` descriptors of the common length, those of float32 with unit length.
 
-    row_bytes, type_id: as the rows of an image declare them; name: of the image, as equal rows in two would match.
+    row_bytes, type_id: as the rows of an image declare them; name: of the image, as equal rows in two images would
+    match.
     """
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
     generator = np.random.default_rng(np.frombuffer(digest, "<u4"))

@@ -18,15 +18,15 @@ _UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extract
 
 
 class ForeignStore(Store):
-    """Keypoints of others in a COLMAP database, opened as every ``Store``."""
+    """Keypoints of others in a COLMAP database, opened as any ``Store``."""
 
     def images(self) -> list[str]:
         """Sorted names of the images with keypoints that another extractor wrote."""
         return sorted(name for name, _ in self._rows())
 
     def extractor(self) -> str | None:
-        """Whose the keypoints are, in words: extractors, or the file they were imported from; None where there are no
-        such keypoints."""
+        """The origin of the keypoints in words: extractors, or the file they were imported from; None without such
+        keypoints."""
         types = {type_id for _, type_id in self._rows()}
         known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, _UNDEFINED})]
         imported = self.notes.read(Note.FOREIGN) or "an extractor unknown to COLMAP"
@@ -34,7 +34,7 @@ class ForeignStore(Store):
         return " and ".join(known + unknown) or None
 
     def described(self) -> str | None:
-        """The keypoints in words, for messages: whose they are, and of how many images; None where there are none."""
+        """The keypoints in words, for messages: their extractor and number of images; None if there are none."""
         images = self.images()
         return f"keypoints of {self.extractor()} for {first_of(images, 'image')}" if images else None
 
@@ -46,7 +46,7 @@ class ForeignStore(Store):
         """Write keypoints of an image without descriptors, in one transaction, in place of all that hung on others.
 
         xy: [N, 2] in pixels of the photograph (COLMAP's frame), stored as N x 2 float32; source: what they are, in
-        words, noted for all of the database. Raises ValueError where the database has no image of that name.
+        words, noted for all of the database. Raises ValueError if the database has no image of that name.
         """
         rows = self._connection.rows("SELECT image_id FROM images WHERE name = ?", (name,))
         if not rows:
@@ -77,7 +77,7 @@ class ForeignStore(Store):
 
 
 def require_own_features(path: Path, command: str, *, or_descriptors: bool = False) -> None:
-    """RuntimeError where a database holds keypoints of others only. command: the d2sfm command that needs D2-Net's.
+    """RuntimeError if a database holds keypoints of others only. command: the d2sfm command that needs D2-Net's.
 
     or_descriptors: whether others will do that have descriptors.
     """
@@ -86,6 +86,6 @@ def require_own_features(path: Path, command: str, *, or_descriptors: bool = Fal
     with FeatureStore(path) as store:
         if foreign is not None and not will_do and not store.extracted():
             raise RuntimeError(
-                f"{path} holds {foreign}, not of d2sfm, and d2sfm {command} needs features of D2-Net: matches of "
-                "others come by d2sfm import --matches, which verifies them, and are mapped by d2sfm reconstruct"
+                f"{path} holds {foreign}, but d2sfm {command} needs D2-Net features: to map features of others, import "
+                "their matches with d2sfm import --matches, then run d2sfm reconstruct"
             )

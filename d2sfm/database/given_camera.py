@@ -34,7 +34,9 @@ def given_camera(options: CameraOptions) -> pycolmap.Camera | None:
     try:
         params = [float(number) for number in options.camera_params.split(",")]
     except ValueError:
-        raise ValueError(f"camera parameters are numbers with commas between, found {options.camera_params}") from None
+        raise ValueError(
+            f"camera parameters must be numbers separated by commas, found {options.camera_params}"
+        ) from None
     model = pycolmap.CameraModelId.__members__[options.camera_model]
     camera = pycolmap.Camera.create_from_model_id(0, model, 1.0, 1, 1)
     if len(params) != len(camera.params):
@@ -42,13 +44,13 @@ def given_camera(options: CameraOptions) -> pycolmap.Camera | None:
             f"{options.camera_model} has {len(camera.params)} parameters ({camera.params_info}), found {len(params)}"
         )
     if not all(map(math.isfinite, params)) or any(params[index] <= 0 for index in camera.focal_length_idxs()):
-        raise ValueError(f"camera parameters are finite with focal lengths above 0, found {options.camera_params}")
+        raise ValueError(f"camera parameters must be finite, with focal lengths above 0, found {options.camera_params}")
     camera.params = params
     return camera
 
 
 def require_camera(path: Path, camera_id: int) -> None:
-    """Raise FileNotFoundError or RuntimeError where there is no such database, or no such camera in it."""
+    """Raise FileNotFoundError or RuntimeError if there is no such database, or no such camera in it."""
     require_database(path)
     with Connection(path) as connection:
         there = [camera for (camera,) in connection.rows("SELECT camera_id FROM cameras ORDER BY camera_id")]
@@ -58,13 +60,13 @@ def require_camera(path: Path, camera_id: int) -> None:
 
 
 def require_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> None:
-    """Raise RuntimeError where a camera that photographs are to share has not the given model and parameters."""
+    """Raise RuntimeError if a camera that photographs are to share has not the given model and parameters."""
     with open_pycolmap(path) as database:
         for camera in map(database.read_camera, sorted(set(camera_ids))):
             if not _same_parameters(camera, given):
                 raise RuntimeError(
-                    f"photographs are to share camera {camera.camera_id} of {path}, {_words(camera)}, "
-                    f"which is not the given {_words(given)}"
+                    f"the given camera is {_words(given)}, but photographs would share camera {camera.camera_id} of "
+                    f"{path}, which is {_words(camera)}"
                 )
 
 
@@ -77,12 +79,12 @@ def mark_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> Non
     others = sum(camera_id not in same for camera_id in camera_ids)
     if others:
         logger.warning(
-            "%d photographs keep the cameras that %s has for them: given parameters are for new ones", others, path
+            "%d photographs keep their cameras of %s: the given parameters are for new photographs", others, path
         )
 
 
 def mark_cameras_given(path: Path, camera_ids: Iterable[int]) -> None:
-    """Note that the user gave the parameters of these cameras. Raises RuntimeError where the file can't be written."""
+    """Note that the user gave the parameters of these cameras. Raises RuntimeError if the file can't be written."""
     with Connection(path) as connection:
         create_our_tables(connection)
         with connection.transaction():
@@ -93,7 +95,7 @@ def mark_cameras_given(path: Path, camera_ids: Iterable[int]) -> None:
 
 
 def cameras_given(path: Path) -> set[int]:
-    """Ids of the cameras whose parameters the user gave. Raises RuntimeError where the file can't be read."""
+    """Ids of the cameras whose parameters the user gave. Raises RuntimeError if the file can't be read."""
     with Connection(path) as connection:
         if CAMERAS_GIVEN not in tables(connection):
             return set()

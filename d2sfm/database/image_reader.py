@@ -16,7 +16,7 @@ _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512
 
 
 class ImageReader(Store):
-    """Images of a COLMAP database, opened as every ``Store``; an older one is brought to COLMAP's newest schema before.
+    """Images of a COLMAP database, opened as any ``Store``; an older one is brought to COLMAP's newest schema before.
 
     Images are named by their image_id.
     """
@@ -38,7 +38,7 @@ class ImageReader(Store):
         return {name: image_id for image_id, name in self._names.items()}
 
     def camera(self, image_id: int) -> pycolmap.Camera:
-        """The camera of an image. Raises ValueError where there is no such image, RuntimeError where it can't be."""
+        """The camera of an image. Raises ValueError if the database has no such image, RuntimeError if it can't be."""
         self._require_images(image_id)
         camera_id = self._camera_ids[image_id]
         [row] = self._connection.rows(
@@ -59,7 +59,7 @@ class ImageReader(Store):
     def has_features(self, image_id: int) -> bool:
         """Whether an image has keypoints and descriptors (of any extractor; there may be 0 of them).
 
-        Not those that are to be written anew, see ``overwriting``.
+        Not those that are to be written again, see ``overwriting``.
         """
         self._require_images(image_id)
         return image_id not in self._outdated and all(
@@ -69,13 +69,15 @@ class ImageReader(Store):
     def keypoints(self, image_id: int) -> np.ndarray:
         """Positions x, y in pixels of the photograph, [N, 2] float32.
 
-        Raises ValueError where there is no such image, RuntimeError where it has no keypoints row, UnusableRow where
+        Raises ValueError if the database has no such image, RuntimeError if it has no keypoints row, UnusableRow if
         that can't be used.
         """
         rows, columns, found = self._shape("keypoints", image_id)
         name = self._names[image_id]
         if columns not in (2, 4, 6):
-            raise UnusableRow(self.path, name, f"has keypoints of {columns} numbers, expected 2, 4 or 6: make it anew")
+            raise UnusableRow(
+                self.path, name, f"has keypoints of {columns} numbers, expected 2, 4 or 6: extract or import it again"
+            )
         check_size(self.path, name, "keypoints", declared_bytes(rows, 4 * columns), found)
         keypoints = self._read("keypoints", image_id, np.empty((rows, columns), "<f4"))
         check_keypoints(self.path, name, keypoints)
@@ -84,15 +86,15 @@ class ImageReader(Store):
     def descriptors(self, image_id: int) -> np.ndarray:
         """Descriptors, [N, 512] float16 or float32: the length of their rows tells which.
 
-        Raises ValueError where there is no such image, RuntimeError where it has no descriptors or other ones,
-        UnusableRow where they can't be used.
+        Raises ValueError if the database has no such image, RuntimeError if it has no descriptors or other ones,
+        UnusableRow if they can't be used.
         """
         rows, row_bytes, found = self._shape("descriptors", image_id)
         if row_bytes not in _DESCRIPTOR_DTYPES:
             raise RuntimeError(
-                f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes, "
-                "those of D2-Net have 1024 (float16) or 2048 (float32): have the tool that made them match them, "
-                "d2sfm match verifies its matches and d2sfm reconstruct maps them"
+                f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes each, but those of "
+                "D2-Net have 1024 (float16) or 2048 (float32): match them with the tool that made them, then run d2sfm "
+                "match to verify and d2sfm reconstruct to map"
             )
         check_size(self.path, self._names[image_id], "descriptors", declared_bytes(rows, row_bytes), found)
         descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
@@ -100,9 +102,9 @@ class ImageReader(Store):
         return descriptors
 
     def others_descriptors(self, image_id: int) -> np.ndarray | None:
-        """Descriptors of another extractor, [N, D] uint8 or float32; None where there are none, or not of a size.
+        """Descriptors of another extractor, [N, D] uint8 or float32; None if there are none, or not of a size.
 
-        Raises ValueError where there is no such image.
+        Raises ValueError if the database has no such image.
         """
         self._require_images(image_id)
         if not self._has_row("descriptors", image_id):

@@ -20,8 +20,8 @@ def exclusive(path: Path) -> Iterator[None]:
     """Keep other runs of d2sfm away from the database, by a lock on the empty file ``<path>.lock`` beside it.
 
     The lock ends with the process, however it ends; a lock file that a killed run left behind stops nobody. Raises
-    RuntimeError where the lock is held, by another run or in this one, or a file of that name is not empty and so none
-    of d2sfm's; FileNotFoundError where the folder is missing.
+    RuntimeError if the lock is held, by another run or in this one, or a file of that name is not empty and so none of
+    d2sfm's; FileNotFoundError if the folder is missing.
     """
     file = Path(f"{Path(path).resolve()}.lock")
     lock = FileLock(file, blocking=False, thread_local=False, preserve_lock_file=True)
@@ -33,7 +33,7 @@ def exclusive(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EROFS):
             raise RuntimeError(
-                f"{path} can't be locked: its folder or {file.name} is read-only, or belongs to another user"
+                f"{path} can't be locked: the folder or {file.name} is read-only, or belongs to another user"
             ) from error
         raise RuntimeError(f"{path} can't be locked: {error}") from error
     if not lock.is_locked:
@@ -41,7 +41,7 @@ def exclusive(path: Path) -> Iterator[None]:
     try:
         if size := file.stat().st_size:
             raise RuntimeError(
-                f"{path} can't be locked: {file} has {size} bytes, expected an empty file or none: give it another name"
+                f"{path} can't be locked: {file} has {size} bytes, expected an empty file: rename that file"
             )
         try:
             _held.add(file)

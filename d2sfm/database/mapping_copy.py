@@ -23,7 +23,7 @@ def copy_tables(database: Path, copy: Path, left_out: Collection[str]) -> None:
     """Write COLMAP's own tables to a new database, without rows where left out.
 
     Tables of other programs stay behind, whatever they are. New rows of the copy get ids that are new in the database,
-    too. Raises RuntimeError where the database can't be read.
+    too. Raises RuntimeError if the database can't be read.
     """
     with open_pycolmap(copy):
         pass

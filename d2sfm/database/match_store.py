@@ -1,10 +1,13 @@
 """Pairs of images: their matches, two-view geometries, and what d2sfm keeps with these."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 
+from d2sfm.database.connection import sole_use
 from d2sfm.database.continued import continued_counts
 from d2sfm.database.image_reader import ImageReader
 from d2sfm.database.migration import CAMERA_SENSOR
@@ -76,14 +79,14 @@ class MatchStore(ImageReader):
     def matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Matches of a pair, [M, 2] uint32, indices of keypoints of a and b; (0, 2) where the pair has none.
 
-        Raises ValueError where there is no such image, UnusableRow where the row can't be used.
+        Raises ValueError if the database has no such image, UnusableRow if the row can't be used.
         """
         return self._matches("matches", id_a, id_b)
 
     def inlier_matches(self, id_a: int, id_b: int) -> np.ndarray:
-        """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) where there is none.
+        """Those of the matches that fit the pair's two-view geometry, [M, 2] uint32; (0, 2) if there is none.
 
-        Raises ValueError where there is no such image, UnusableRow where the row can't be used.
+        Raises ValueError if the database has no such image, UnusableRow if the row can't be used.
         """
         return self._matches("two_view_geometries", id_a, id_b)
 
@@ -101,8 +104,8 @@ class MatchStore(ImageReader):
     def similarities(self, id_a: int, id_b: int) -> np.ndarray | None:
         """Of the descriptors of each of the ``matches`` of a pair, higher is better, [M] float16.
 
-        None where they were not kept, or are of other matches than those that are there: another tool's, or of an
-        older version. Raises ValueError where there is no such image.
+        None if they were not kept, or are of other matches than those that are there: another tool's, or of an older
+        version. Raises ValueError if the database has no such image.
         """
         self._require_images(id_a, id_b)
         rows = SIMILARITIES in self._tables and self._connection.rows(
@@ -135,10 +138,10 @@ class MatchStore(ImageReader):
     ) -> None:
         """Write a pair in place of all that it had: matches [M, 2], indices of keypoints of a and b, and the geometry.
 
-        All in one transaction. similarities: [M], see there; None where they are not known. refused: why the geometry
-        has no inliers, see ``refusals``. is_matched: whether the matches are new, so that a pair that was to be matched
-        anew no longer is; otherwise it was only verified. Raises ValueError where an image is missing, the images are
-        one, or arrays have another shape; RuntimeError where the file can't be written.
+        All in one transaction. similarities: [M], see there; None if they are not known. refused: why the geometry has
+        no inliers, see ``refusals``. is_matched: whether the matches are new, so that a pair that was to be matched
+        again no longer is; otherwise it was only verified. Raises ValueError if an image is missing, the images are
+        one, or arrays have another shape; RuntimeError if the file can't be written.
         """
         self._require_images(id_a, id_b)
         if id_a == id_b:
@@ -163,6 +166,30 @@ class MatchStore(ImageReader):
             if is_matched and PAIRS_ANEW in self._tables:
                 self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
 
+    def states(self, image_ids: Iterable[int]) -> dict[int, bytes]:
+        """By image_id what tells whether keypoints are still those that they were, some bytes each."""
+        found = {}
+        for image_id in image_ids:
+            rows = self._connection.rows("SELECT CAST(data AS BLOB) FROM keypoints WHERE image_id = ?", (image_id,))
+            found[image_id] = hashlib.blake2b(b"".join(data or b"" for (data,) in rows), digest_size=8).digest()
+        return found
+
+    def take_in(self, file: Path) -> None:
+        """Write the rows of pairs in a file of ``part_copy.write_pair_rows`` in place of all that these pairs have, in
+        one transaction."""
+        create_our_tables(self._connection)
+        self._tables, of_file = tables(self._connection), "(SELECT pair_id FROM taken.matches)"
+        with sole_use(file):
+            self._connection.attach(file, "taken", is_constant=True)
+            with self._connection.transaction():
+                for table, names in COLUMNS.items():
+                    listed = ", ".join(names)
+                    self._connection.rows(f"DELETE FROM main.{table} WHERE pair_id IN {of_file}")
+                    self._connection.rows(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM taken.{table}")
+                if PAIRS_ANEW in self._tables:
+                    self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id IN {of_file}")
+            self._connection.rows("DETACH DATABASE taken")
+
     def pairs_table(self) -> list[tuple[str, str, int, int]]:
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""
         counts = self.pair_counts()
@@ -174,7 +201,8 @@ class MatchStore(ImageReader):
         if not are_pairs.all():
             others = pairs[~are_pairs]
             warn_once(
-                f"{self.path}: passed over, as no pairs of its images: {len(others)} (pair_id {others[0]} the first)"
+                f"{self.path}: ignored, as they are not pairs of its images: {len(others)} (pair_id {others[0]} the "
+                "first)"
             )
         return are_pairs
 

@@ -15,7 +15,7 @@ CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and 
 
 
 def bring_up_to_date(path: Path) -> None:
-    """Bring an older COLMAP's database to the newest schema. Raises RuntimeError where pycolmap can't open it."""
+    """Bring an older COLMAP's database to the newest schema. Raises RuntimeError if pycolmap can't open it."""
     _carry_pose_priors(path)
     with Connection(path) as connection:
         [(version,)] = connection.rows("PRAGMA user_version")
@@ -28,7 +28,7 @@ def _carry_pose_priors(path: Path) -> None:
     """Bring GPS positions from where COLMAP 3.8 had them, columns of the images, to the table of pose priors.
 
     pycolmap makes that table and leaves it empty. Which coordinates they are was not noted: those that can be latitude
-    and longitude, which 3.8 took from EXIF, are taken for these. Images without position have NULL or, from scripts, 0.
+    and longitude, as COLMAP 3.8 took from EXIF, count as these. Images without position have NULL or, from scripts, 0.
     """
     with Connection(path) as connection:
         if "prior_tx" not in columns(connection, "images"):
@@ -53,9 +53,9 @@ def _carry_pose_priors(path: Path) -> None:
 
 
 def complete_frames(path: Path) -> None:
-    """Give images a frame, and their camera a rig, where others have them: mapping refuses a mixture.
+    """Give images a frame, and their cameras a rig, if others have them: mapping refuses a mixture.
 
-    Where no image has one, as before COLMAP 3.12, mapping makes them for itself.
+    If no image has one, as before COLMAP 3.12, mapping makes them itself.
     """
     of_camera = "sensor_type = ?"
     with Connection(path) as connection, connection.transaction():
@@ -77,7 +77,7 @@ def complete_frames(path: Path) -> None:
 
 
 def _rig(connection: Connection, camera_id: int) -> int:
-    """The rig that a camera is part of, a new one of it alone where there is none."""
+    """The rig of a camera, else a new one with this camera alone."""
     found = connection.rows(
         "SELECT rig_id FROM rigs WHERE ref_sensor_id = ? AND ref_sensor_type = ? "
         "UNION SELECT rig_id FROM rig_sensors WHERE sensor_id = ? AND sensor_type = ?",

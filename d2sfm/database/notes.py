@@ -43,24 +43,24 @@ class Notes:
         return dict(self._connection.rows(f"SELECT key, value FROM {SETTINGS}"))
 
     def read(self, note: Note) -> str | None:
-        """What was noted; None where nothing was."""
+        """What was noted; None if nothing was."""
         return self.all().get(note)
 
     def write(self, note: Note, value: str) -> None:
-        """Leave a note in place of the one of that key."""
+        """Write a note; it replaces that of the same key."""
         create_our_tables(self._connection)
         self._connection.rows(f"INSERT OR REPLACE INTO {SETTINGS} (key, value) VALUES (?, ?)", (note, value))
 
     def remove(self, note: Note) -> None:
-        """Remove a note where it is there."""
+        """Remove a note if it exists."""
         if SETTINGS in tables(self._connection):
             self._connection.rows(f"DELETE FROM {SETTINGS} WHERE key = ?", (note,))
 
     def images_folder(self) -> Path | None:
-        """The folder of the photographs that was noted; None where none was.
+        """The folder of the photographs that was noted; None if none was.
 
-        As it lies to the database where photographs of the database are there, else where it was: of a project that
-        was copied the copy counts, of a database that was moved alone the place of before.
+        Relative to the database if its photographs are there, else the earlier place: in a copied project the copy
+        counts; if only the database was moved, the earlier place.
         """
         notes = self.all()
         if (beside := notes.get(Note.IMAGES_BESIDE)) is not None:
@@ -71,17 +71,17 @@ class Notes:
         return Path(notes[Note.IMAGES]) if Note.IMAGES in notes else None
 
     def find_images_folder(self, given: Path | str | None) -> Path:
-        """The given folder of the photographs, or else the noted one. FileNotFoundError where there is neither."""
+        """The given folder of the photographs, or else the noted one. FileNotFoundError if there is neither."""
         folder = Path(given) if given is not None else self.images_folder()
         if folder is None or not folder.is_dir():
             raise FileNotFoundError(f"no folder of photographs{f' {folder}' if folder else ''}: give --images")
         return folder
 
     def note_images_folder(self, folder: Path) -> None:
-        """Keep the folder of the photographs. ValueError where its name is not UTF-8, as a database's texts are."""
+        """Keep the folder of the photographs. ValueError if its name is not UTF-8, as a database's texts are."""
         folder = folder.resolve()
         if str(folder) != str(folder).encode(errors="replace").decode():
-            raise ValueError(f"{str(folder)!r} is not UTF-8, which the names of a database are")
+            raise ValueError(f"{str(folder)!r} is not UTF-8, as paths in a database must be: rename the folder")
         self.write(Note.IMAGES, str(folder))
         try:
             self.write(Note.IMAGES_BESIDE, os.path.relpath(folder, self._connection.path.resolve().parent))
@@ -89,18 +89,18 @@ class Notes:
             self.remove(Note.IMAGES_BESIDE)
 
     def match_settings(self) -> dict:
-        """The settings of d2sfm's own matching and verification; empty where the pairs are not its own."""
+        """The settings of d2sfm's own matching and verification; empty for pairs of others."""
         return self._settings(Note.MATCH)
 
     def note_match_settings(self, settings: Mapping[str, object]) -> None:
-        """Keep them in place of those that were noted."""
+        """Note them; they replace earlier ones."""
         self.write(Note.MATCH, json.dumps(settings))
 
     def refinement(self) -> dict:
-        """The options of the refinement that made the keypoints; empty where they are those of extraction.
+        """The options of the refinement that made the keypoints; empty for keypoints of extraction.
 
-        Features that are written again lose their originals, so the note alone says nothing; those that are to be
-        written again have no say.
+        Features that are written again lose their originals, so the note alone proves nothing; features still to be
+        written again do not count.
         """
         if not {ORIGINALS, FEATURES} <= tables(self._connection):
             return {}
@@ -109,7 +109,7 @@ class Notes:
         return self._settings(Note.REFINEMENT) if self._connection.rows(of_current) else {}
 
     def note_refinement(self, options: Mapping[str, object]) -> None:
-        """Keep them in place of those that were noted."""
+        """Note them; they replace earlier ones."""
         self.write(Note.REFINEMENT, json.dumps(options))
 
     def _settings(self, note: Note) -> dict:

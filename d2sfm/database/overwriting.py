@@ -1,7 +1,7 @@
-"""Features that are written anew: which are still to be, through any number of stopped runs.
+"""Features that are written again: which are still to be written, across stopped runs.
 
-They count as none from the start of the run. They and the pairs that hang on them stay where they are until
-``FeatureStore.write`` puts the new ones in their place, image by image.
+They no longer count from the start of the run. They and their pairs stay in the database until ``FeatureStore.write``
+replaces them, image by image.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from d2sfm.database.tables import FEATURES, OUTDATED, create_our_tables, tables
 
 
 def begin_overwriting(path: Path, names: Iterable[str], run: str) -> None:
-    """Note, all at once, that the features of these images are to be written anew.
+    """Note in one transaction that the features of these images are to be written again.
 
-    run: what tells it from others, its fingerprint among it. A stopped one goes on: what it has written is not noted
+    run: what identifies it, with its fingerprint. A stopped run goes on: images that it has written are not noted
     again. Raises as ``FeatureStore``.
     """
     with Connection(path) as connection:
@@ -32,19 +32,19 @@ def begin_overwriting(path: Path, names: Iterable[str], run: str) -> None:
 
 
 def stopped_overwriting(path: Path) -> str | None:
-    """What was noted of an overwriting run that is not through; None where there is none."""
+    """What an unfinished overwriting run has noted; None if there is none."""
     with Connection(path) as connection:
         return Notes(connection).read(Note.OVERWRITING)
 
 
 def end_overwriting(path: Path) -> None:
-    """Note that a run is through, whatever features it could not write anew."""
+    """Note that a run has finished, even if some features could not be written again."""
     with Connection(path) as connection:
         Notes(connection).remove(Note.OVERWRITING)
 
 
 def outdated_images(path: Path) -> dict[str, int]:
-    """Ids by name of the images that have features which are to be written anew."""
+    """Ids by name of the images whose features are to be written again."""
     require_database(path)
     with Connection(path) as connection:
         if FEATURES not in tables(connection):

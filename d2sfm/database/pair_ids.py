@@ -6,7 +6,8 @@ MAX_IMAGES = 2147483647  # pair_id is MAX_IMAGES * smaller image_id + larger ima
 
 
 def pair_ids(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The numbers of the pairs of first[k] and second[k], in whatever order, [K] int64: in the order of pairs."""
+    """The numbers of the pairs of first[k] and second[k], which may be in either order, [K] int64; they sort as pairs
+    do."""
     first, second = np.asarray(first, np.int64), np.asarray(second, np.int64)
     return MAX_IMAGES * np.minimum(first, second) + np.maximum(first, second)
 

@@ -1,6 +1,6 @@
-"""Pairs that are matched anew: which are still to be, through any number of stopped runs.
+"""Pairs that are matched again: which are still to be matched, across stopped runs.
 
-They stay as they are until ``MatchStore.write`` puts new matches in their place, pair by pair.
+They stay as they are until ``MatchStore.write`` replaces their matches, pair by pair.
 """
 
 import json
@@ -20,8 +20,8 @@ from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
 class PairsAnew(NamedTuple):
     """What a stopped run has left.
 
-    settings: with which it matches anew. pending: numbers (see ``pair_ids``) of the pairs whose matches are still those
-    of before, [P] int64, ascending.
+    settings: of the new matches. pending: numbers (see ``pair_ids``) of the pairs that still have their old matches,
+    [P] int64, ascending.
     """
 
     settings: dict
@@ -29,9 +29,9 @@ class PairsAnew(NamedTuple):
 
 
 def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> None:
-    """Note, all at once, that the pairs of these numbers are to be matched anew.
+    """Note in one transaction that the pairs of these numbers are to be matched again.
 
-    A stopped run of the same settings goes on: what it has written is not noted again. Raises as every ``Store``.
+    A stopped run of the same settings goes on: pairs that it has written are not noted again. Raises as any ``Store``.
     """
     noted = json.dumps(settings, sort_keys=True)
     with Connection(path) as connection:
@@ -45,7 +45,7 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
 
 
 def pairs_anew(path: Path) -> PairsAnew | None:
-    """What a run that is not through has left; None where there is none. Raises as ``require_database``."""
+    """What an unfinished run has left; None if there is none. Raises as ``require_database``."""
     require_database(path)
     with Connection(path) as connection:
         noted = Notes(connection).read(Note.MATCHING_ANEW)
@@ -57,7 +57,7 @@ def pairs_anew(path: Path) -> PairsAnew | None:
 
 
 def end_overwriting_pairs(path: Path) -> None:
-    """Note that no pair is to be matched anew any more."""
+    """Note that no pair is still to be matched again."""
     with Connection(path) as connection, connection.transaction():
         forget_overwriting_pairs(connection)
 

@@ -48,7 +48,7 @@ def similarities_row(pair_id: int, matches: bytes | None, similarities: np.ndarr
 
 
 def read_similarities(matches: bytes | None, digest: bytes, data: bytes | None) -> np.ndarray | None:
-    """The similarities of such a row, [M] float16; None where it is not whole, or of other matches than these."""
+    """The similarities of a row, [M] float16; None if the row is incomplete or of other matches."""
     matches, data = matches or b"", data or b""
     is_whole = len(matches) == 4 * len(data) and _digest(matches, data) == digest
     return np.frombuffer(data, "<f2") if is_whole else None
@@ -94,7 +94,7 @@ def _turned_geometry(
 
 
 def _digest(matches: bytes, similarities: bytes) -> bytes:
-    """Eight bytes that tell whether both are those that were written together."""
+    """Eight bytes that show whether both were written together."""
     return hashlib.blake2b(matches + similarities, digest_size=8).digest()
 
 

@@ -1,4 +1,4 @@
-"""What becomes of SQLite's refusals: waiting for whoever holds the file, and one line of words that name it."""
+"""Errors of SQLite: waiting for the process that holds the file, and one line that names the file."""
 
 import logging
 import sqlite3
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
-_HELD = "is held by another process: let it finish, or close the file there, and run this again"
+_HELD = "is in use by another process: let it finish, or close the file there, then run the command again"
 _REFUSED = "No registered database factory succeeded"  # all that pycolmap says of a file that it can't open
 _LOCKED = ("database is locked", "database table is locked")
 _NOT_WRITTEN = tuple(
@@ -27,7 +27,7 @@ _MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
     "database or disk is full": "can't be written: the disk is full",
     **dict.fromkeys(_NOT_WRITTEN, "can't be written: the disk is full, over a quota or damaged"),
     "disk I/O error": "can't be read: the disk is damaged",
-    "file is not a database": "is no COLMAP database",
+    "file is not a database": "is not a COLMAP database",
     "unable to open database file": "can't be opened",
     _REFUSED: "can't be opened by pycolmap",
 }
@@ -35,7 +35,7 @@ _MESSAGES = {  # by what SQLite says: pycolmap passes on the text, not the code
 
 @contextmanager
 def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
-    """Turn exceptions of these kinds into a RuntimeError of one line that names the database, unless they do."""
+    """Turn exceptions of these kinds into a RuntimeError of one line that names the database."""
     try:
         yield
     except kinds as error:
@@ -47,9 +47,10 @@ def named_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def patiently(path: Path, action: Callable[[], Result]) -> Result:
-    """What the action returns. Tried again for ``BUSY_TIMEOUT_S`` seconds while another process holds the database.
+    """Return what the action returns; try again for ``BUSY_TIMEOUT_S`` seconds while another process holds the
+    database.
 
-    The action changes nothing where it fails, or does the same again. Raises what it raises.
+    An action that fails must have changed nothing, or do the same again. Raises what it raises.
     """
     give_up, found_free = None, 0
     while True:
@@ -64,21 +65,21 @@ def patiently(path: Path, action: Callable[[], Result]) -> Result:
                 raise
             if is_held and give_up is None:
                 give_up = time.monotonic() + BUSY_TIMEOUT_S
-                logger.warning("%s is held by another process: waiting for it, up to %g s", path, BUSY_TIMEOUT_S)
+                logger.warning("%s is in use by another process: waiting up to %g s", path, BUSY_TIMEOUT_S)
             elif is_held and time.monotonic() > give_up:
                 raise type(error)(_LOCKED[0]) from error
         time.sleep(min(PAUSE_S, BUSY_TIMEOUT_S))
 
 
 def _tells_of_another_process(path: Path, error: Exception) -> bool | None:
-    """Whether the error tells that another process holds the file; False where it did but does no more, else None."""
+    """True if the error means that another process holds the file, False if that has ended, else None."""
     if any(locked in str(error) for locked in _LOCKED):
         return True
     return _is_held(path) if _REFUSED in str(error) else None
 
 
 def _is_held(path: Path) -> bool:
-    """Whether another process keeps pycolmap from opening the file. RuntimeError of what else SQLite finds wrong."""
+    """Whether another process keeps pycolmap from opening the file. RuntimeError for any other error of SQLite."""
     try:
         uri = f"{Path(path).resolve().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)) as connection:

@@ -31,25 +31,25 @@ IMPORT_BYTES, IMAGE_BYTES = 8_000_000, 4_000  # SQLite's log while photographs a
 def import_photographs(
     path: Path, images_dir: Path, names: list[str], options: CameraOptions | None = None
 ) -> list[str]:
-    """Import those of the photographs that the database does not hold yet: image, camera, rig, frame and GPS position.
+    """Import the photographs that the database lacks: image, camera, rig, frame and GPS position.
 
     names are relative to images_dir, with '/' between parts. Only their headers are looked at, so damaged pixels
     are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
-    database has for them (the one of most images), with ``existing_camera`` all of them that one. Cameras with the
+    database has for them (that of most images); with ``existing_camera`` all share that one. Cameras with the
     parameters that options give are marked as given. Of options that hold files of cameras or rigs, photographs share
     cameras with those of the same rule, see ``camera_rules``.
 
-    Returns the names that COLMAP did not take, sorted: it can't read them, or their size is not that of the camera
-    that they were to share. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out
-    of the folder, FileNotFoundError where the database or the folder is missing, RuntimeError where the camera to share
-    is not the one that options give, or is missing.
+    Returns the names that COLMAP did not take, sorted: it can't read them, or their size differs from that of the
+    shared camera. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out of the
+    folder, FileNotFoundError if the database or the folder is missing, RuntimeError if the shared camera differs from
+    the given one, or is missing.
     """
     path, options = Path(path), options or CameraOptions()
     if not Path(images_dir).is_dir():
         raise FileNotFoundError(f"no folder of photographs {images_dir}")
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ValueError(f"expected a name relative to {images_dir} and below it, found {name}")
+            raise ValueError(f"expected a path below {images_dir} and relative to it, found {name}")
     known = _camera_ids(path)
     new = sorted(set(names) - known.keys())
     rules = [(rule.options, of_rule) for rule, of_rule in by_rule(options, sorted({*names, *known}))]
@@ -74,9 +74,9 @@ def import_photographs(
 def _groups(
     path: Path, options: CameraOptions, names: list[str], known: dict[str, int]
 ) -> list[tuple[list[str], CameraMode, pycolmap.ImageReaderOptions]]:
-    """The new ones of the names that the same options are for, each group of one call of pycolmap with what it takes.
+    """The new names of the same options, in groups of one call of pycolmap with its arguments.
 
-    known: camera_id by name of all photographs that are there. Raises as ``require_camera`` and ``require_given``.
+    known: camera_id by name of all photographs in the database. Raises as ``require_camera`` and ``require_given``.
     """
     new = [name for name in names if name not in known]
     if options.existing_camera is None:
@@ -97,7 +97,7 @@ def _camera_ids(path: Path) -> dict[str, int]:
 
 
 def estimated_cameras(path: Path) -> list[tuple[int, int, int]]:
-    """Sizes of three and more pictures that have no known focal length and no camera in common.
+    """Sizes of three or more pictures without a known focal length or a common camera.
 
     Returns (number of pictures, width, height) with sizes in pixels, the most pictures first.
     """
@@ -110,9 +110,9 @@ def estimated_cameras(path: Path) -> list[tuple[int, int, int]]:
 
 
 def remove_photographs(path: Path, names: list[str]) -> None:
-    """Remove photographs with all that the database holds of them, in one transaction; unknown names are passed over.
+    """Remove photographs with all that the database holds of them, in one transaction; unknown names are ignored.
 
-    Features, pairs and GPS position go; cameras, rigs and frames where nothing else uses them.
+    Features, pairs and GPS position go; cameras, rigs and frames only if nothing else uses them.
     """
     with FeatureStore(path) as store:
         images = store.images()
@@ -126,7 +126,7 @@ def remove_photographs(path: Path, names: list[str]) -> None:
 
 
 def by_camera_group(names: list[str], mode: CameraMode) -> dict[str, list[str]]:
-    """Names by what those that are to share a camera have in common: the folder, or nothing."""
+    """Names grouped by what photographs with a shared camera have in common: the folder, or nothing."""
     groups = defaultdict(list)
     for name in names:
         groups[_camera_group(name, mode)].append(name)
@@ -139,7 +139,7 @@ def _camera_group(name: str, mode: CameraMode) -> str:
 
 
 def _cameras_to_share(known: dict[str, int], mode: CameraMode) -> dict[str, int]:
-    """The camera_id that new photographs of each group are to share: the one of most images, then the lowest."""
+    """The camera_id that new photographs of each group share: that of most images, then the lowest."""
     if mode not in (CameraMode.SINGLE, CameraMode.PER_FOLDER):
         return {}
     counts = defaultdict(Counter)
@@ -172,8 +172,8 @@ def _import_group(
 
 
 def _take_over(imported: Path, path: Path) -> None:
-    """Add the rows that pycolmap added to a copy, all at once. It syncs nothing: in the database itself, a power cut
-    while it is at work could damage all that is there."""
+    """Add the rows that pycolmap added to a copy, in one transaction. pycolmap syncs nothing: in the database itself, a
+    power cut during its work could damage everything."""
     with sole_use(imported), Connection(path) as connection:
         connection.attach(imported, "imported")
         with connection.transaction():
@@ -186,7 +186,7 @@ def _take_over(imported: Path, path: Path) -> None:
 
 
 def _remove_frame(connection: Connection, image_id: int) -> None:
-    """Remove an image from its frame and its position; the frame goes where no other sensor is left in it."""
+    """Remove an image from its frame, and its position; the frame goes if no other sensor is left in it."""
     of_image = "data_id = ? AND sensor_type = ?"
     frames = connection.rows(f"SELECT frame_id FROM frame_data WHERE {of_image}", (image_id, CAMERA_SENSOR))
     connection.rows(f"DELETE FROM frame_data WHERE {of_image}", (image_id, CAMERA_SENSOR))
@@ -200,7 +200,7 @@ def _remove_frame(connection: Connection, image_id: int) -> None:
 
 
 def _remove_unused_camera(connection: Connection, camera_id: int) -> None:
-    """Remove a camera and the rig that is made of it alone, where no image has it and no frame needs the rig."""
+    """Remove a camera and the rig of it alone, if no image has the camera and no frame needs the rig."""
     connection.rows(
         "DELETE FROM rigs WHERE ref_sensor_id = ? AND ref_sensor_type = ? "
         "AND rig_id NOT IN (SELECT rig_id FROM frames) AND rig_id NOT IN (SELECT rig_id FROM rig_sensors)",

@@ -14,10 +14,10 @@ _OF_POSITIONS = {"two_view_geometries", REFUSED}  # tables of pairs
 
 
 class RefinementStore(Store):
-    """Positions of keypoints and their originals, opened as every ``Store``."""
+    """Positions of keypoints and their originals, opened as any ``Store``."""
 
     def refined(self) -> set[int]:
-        """Ids of the images whose keypoints were refined, and not restored since."""
+        """Ids of the images whose keypoints are refined."""
         if ORIGINALS not in tables(self._connection):
             return set()
         return {image_id for (image_id,) in self._connection.rows(f"SELECT image_id FROM {ORIGINALS}")}
@@ -25,16 +25,16 @@ class RefinementStore(Store):
     def keypoints(self, image_id: int) -> np.ndarray:
         """Keypoints as d2sfm stores them, [N, 4] float32: x, y and scale in pixels of the photograph, 0.
 
-        Raises RuntimeError where the image has none, or others.
+        Raises RuntimeError if the image has none, or others.
         """
         rows = self._connection.rows("SELECT cols, data FROM keypoints WHERE image_id = ?", (image_id,))
         if not rows or rows[0][0] != 4 or len(rows[0][1] or b"") % 16:
-            raise RuntimeError(f"{self.path} has no keypoints of d2sfm for image {image_id}")
+            raise RuntimeError(f"{self.path} has no d2sfm keypoints of image {image_id}")
         return np.frombuffer(rows[0][1] or b"", "<f4").reshape(-1, 4).copy()
 
     def at_rest(self, image_id: int) -> np.ndarray:
-        """Which of an image's keypoints are where extraction found them, [N] bool: references of tracks, and what was
-        not aligned. None that is continued is. Raises RuntimeError as ``keypoints``."""
+        """Which of an image's keypoints are where extraction found them, [N] bool: references of tracks, and keypoints
+        that were not aligned; continued ones are not. Raises RuntimeError as ``keypoints``."""
         keypoints = self.keypoints(image_id)
         found, original = np.zeros(len(keypoints), bool), self.originals(image_id)
         found[: len(original)] = (original[:, :2] == keypoints[: len(original), :2]).all(axis=1)
@@ -42,7 +42,7 @@ class RefinementStore(Store):
 
     def originals(self, image_id: int) -> np.ndarray:
         """Keypoints as extraction found them, [M, 4] float32 like the first M of ``keypoints``: the others are
-        continued tracks. M is 0 where they were not refined. Raises RuntimeError as ``keypoints``."""
+        continued tracks. M is 0 if they were not refined. Raises RuntimeError as ``keypoints``."""
         count = len(self.keypoints(image_id))
         rows = ORIGINALS in tables(self._connection) and self._connection.rows(
             f"SELECT data FROM {ORIGINALS} WHERE image_id = ? AND length(data) <= ?", (image_id, 16 * count)
@@ -51,10 +51,9 @@ class RefinementStore(Store):
 
     def sigmas(self, image_id: int) -> np.ndarray:
         """How sure the positions of an image's keypoints are, [N] float32: predicted standard deviations of those that
-        grey values made exact, in pixels of the photograph; NaN for the others, and for all where there are none.
+        grey values made exact, in pixels of the photograph; NaN for all others.
 
-        That of a reference is the smallest of its track: the others are exact to it.
-        Raises RuntimeError as ``keypoints``.
+        A reference has the smallest of its track, as the others are exact to it. Raises RuntimeError as ``keypoints``.
         """
         count = len(self.keypoints(image_id))
         rows = SIGMAS in tables(self._connection) and self._connection.rows(
@@ -71,14 +70,13 @@ class RefinementStore(Store):
         *,
         others_stay: bool = False,
     ) -> None:
-        """Put refined positions in place of the keypoints' and keep the originals, all in one transaction.
+        """Replace keypoints by refined positions and keep the originals, in one transaction.
 
         positions: x, y in pixels of the photograph, [N, 2], by image_id; sigmas: as of ``sigmas``, by image_id.
-        continued: keypoints and matches for ``add_continued``, in place of those of before. The two-view geometries of
-        all pairs go, as they are of the old positions; matches stay. Parts of unfinished runs go, too. note: for
-        ``notes.refinement``. others_stay: sigmas, continued tracks and geometries go of the images in positions alone,
-        which have none continued so far.
-        Raises RuntimeError where an image has another number of keypoints.
+        continued: keypoints and matches for ``add_continued``, which replace earlier ones. The two-view geometries of
+        all pairs go, as they belong to the old positions; matches stay. Parts of unfinished runs go. note: for
+        ``notes.refinement``. others_stay: sigmas, continued tracks and geometries go only for the images in positions,
+        which have no continued tracks yet. Raises RuntimeError if an image has another number of keypoints.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():
@@ -106,8 +104,8 @@ class RefinementStore(Store):
             self.notes.note_refinement(note)
 
     def restore(self) -> int:
-        """Put the original keypoints back, and those alone, and return of how many images. Their pairs lose their
-        geometries again."""
+        """Restore the original keypoints without continued ones, and return the number of images. Their pairs lose
+        their geometries."""
         if ORIGINALS not in tables(self._connection):
             return 0
         with self._connection.transaction():
@@ -126,15 +124,15 @@ class RefinementStore(Store):
         return len(rows)
 
     def verify_otherwise(self, note: Mapping) -> None:
-        """Remove all two-view geometries of refined keypoints, and note how they are to be verified instead."""
+        """Remove all two-view geometries of refined keypoints, and note how to verify them again."""
         with self._connection.transaction():
             self._remove_geometries()
             self.notes.note_refinement(note)
 
     def save_part(self, run: str, stage: str, nodes: np.ndarray, values: np.ndarray) -> None:
-        """Keep a finished part of a stage of a run beside the others of this run, in place of those of other runs.
+        """Keep a finished part of a stage beside the others of this run; parts of other runs go.
 
-        run: its fingerprint; nodes: [M]; values: [M, C] float64, what the stage found of each.
+        run: its fingerprint; nodes: [M]; values: [M, C] float64, results of the stage for each node.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():

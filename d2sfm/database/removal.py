@@ -1,4 +1,4 @@
-"""What goes with the features of an image: all that was made of them, and notes of what is there no more."""
+"""What goes with the features of an image: everything made of them, and notes about what no longer exists."""
 
 from d2sfm.database.bridge_tables import BRIDGE_IMAGE_TABLES, BRIDGE_PAIR_TABLES
 from d2sfm.database.connection import Connection
@@ -45,7 +45,7 @@ def remove_pairs(connection: Connection, image_id: int) -> None:
 
 
 def remove_of_pairs(connection: Connection, image_id: int, of_tables: set[str]) -> None:
-    """The same of some tables, where they are there."""
+    """The same of some tables, if they exist."""
     for table in of_tables & tables(connection):
         if not has_rows(connection, table):  # as in all of a first extraction: else its time would grow as n squared
             continue
@@ -58,8 +58,8 @@ def remove_of_pairs(connection: Connection, image_id: int, of_tables: set[str]) 
 
 
 def _remove_notes(connection: Connection) -> None:
-    """Settings of pairs go with the last pair, those of refinement with the last image that is refined, what foreign
-    keypoints are with the last keypoints."""
+    """Settings of pairs go with the last pair, those of refinement with the last refined image, the origin of foreign
+    keypoints with the last keypoints."""
     noted = {Note.MATCH: PAIR_TABLES, Note.REFINEMENT: (ORIGINALS,), Note.FOREIGN: ("keypoints",)}
     for note, noted_of in noted.items():
         if not any(has_rows(connection, table) for table in noted_of):

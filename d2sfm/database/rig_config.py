@@ -1,4 +1,4 @@
-"""COLMAP's rig configuration: a JSON file of rigs, whose cameras are known by what names of their images begin with."""
+"""COLMAP's rig configuration: a JSON file of rigs, whose cameras are known by the prefixes of image names."""
 
 import json
 import math
@@ -22,8 +22,8 @@ UNIT_TOLERANCE = 1e-3  # of a rotation's quaternion, which files may give rounde
 class RigCamera:
     """A camera of a rig.
 
-    cam_from_rig: None for the reference, and where it is not known; camera: its model and parameters, None where they
-    are not given; passed_over: keys that COLMAP does not know.
+    cam_from_rig: None for the reference, and if it is unknown; camera: its model and parameters, None if they are not
+    given; passed_over: keys that COLMAP does not know.
     """
 
     prefix: str
@@ -40,17 +40,17 @@ class RigCamera:
 def read_rig_config(path: Path) -> list[list[RigCamera]]:
     """The cameras of each rig. pycolmap's own reader checks little: a rotation of five numbers is written past its end.
 
-    Raises FileNotFoundError where there is no such file, ValueError with the rig and the camera (counted from 1) where
-    it is none.
+    Raises FileNotFoundError if the file is missing, ValueError with the rig and the camera (counted from 1) if it is
+    not a rig configuration.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no rig configuration {path}")
     try:
         rigs = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {one_line(error)}") from error
+        raise ValueError(f"{path} is not JSON: {one_line(error)}") from error
     if not isinstance(rigs, list) or not rigs:
-        raise ValueError(f'{path} is no rig configuration: expected a list of rigs, [{{"cameras": [...]}}]')
+        raise ValueError(f'{path} is not a rig configuration: expected a list of rigs, [{{"cameras": [...]}}]')
     return [_rig(f"{path}, rig {number}", rig) for number, rig in enumerate(rigs, start=1)]
 
 
@@ -60,7 +60,7 @@ def _rig(where: str, rig: object) -> list[RigCamera]:
         raise ValueError(f'{where}: expected {{"cameras": [...]}}')
     found = [_camera(f"{where}, camera {number}", camera) for number, camera in enumerate(cameras, start=1)]
     if (count := sum(camera.is_reference for camera in found)) != 1:
-        raise ValueError(f'{where}: expected "ref_sensor": true of one camera, found it of {count}')
+        raise ValueError(f'{where}: expected "ref_sensor": true for exactly one camera, found it for {count}')
     return found
 
 
@@ -69,16 +69,16 @@ def _camera(where: str, values: object) -> RigCamera:
         raise ValueError(f'{where}: expected {{"{_PREFIX}": "left/", ...}}')
     is_reference = values.get(_IS_REFERENCE, False)
     if not isinstance(is_reference, bool):
-        raise ValueError(f"{where}: {_IS_REFERENCE} is true or false, found {is_reference!r}")
+        raise ValueError(f"{where}: expected {_IS_REFERENCE} to be true or false, found {is_reference!r}")
     cam_from_rig = _pose(where, values)
     if is_reference and cam_from_rig is not None:
-        raise ValueError(f"{where}: cam_from_rig of the reference is none: leave it out")
+        raise ValueError(f"{where}: the reference camera takes no cam_from_rig: leave it out")
     passed_over = tuple(sorted(values.keys() - _KEYS))
     return RigCamera(values[_PREFIX], is_reference, cam_from_rig, _intrinsics(where, values), passed_over)
 
 
 def _pose(where: str, values: dict) -> pycolmap.Rigid3d | None:
-    """cam_from_rig; None where it is not given."""
+    """cam_from_rig; None if it is not given."""
     if not values.keys() & _POSE.keys():
         return None
     for key, count in _POSE.items():
@@ -88,7 +88,7 @@ def _pose(where: str, values: dict) -> pycolmap.Rigid3d | None:
             raise ValueError(f"{where}: expected {key} of {count} numbers, found {numbers!r}")
     (w, *xyz), translation = (values[key] for key in _POSE)
     if abs(math.hypot(w, *xyz) - 1) > UNIT_TOLERANCE:
-        raise ValueError(f"{where}: cam_from_rig_rotation w, x, y, z is of length {math.hypot(w, *xyz):g}, expected 1")
+        raise ValueError(f"{where}: cam_from_rig_rotation w, x, y, z has length {math.hypot(w, *xyz):g}, expected 1")
     rotation = pycolmap.Rotation3d([*xyz, w])
     rotation.normalize()
     return pycolmap.Rigid3d(rotation, translation)
@@ -99,7 +99,7 @@ def _is_number(value: object) -> bool:
 
 
 def _intrinsics(where: str, values: dict) -> pycolmap.Camera | None:
-    """The camera's model and parameters; None where they are not given."""
+    """The camera's model and parameters; None if they are not given."""
     model, params = (values.get(key) for key in _CAMERA)
     if model is None and params is None:
         return None

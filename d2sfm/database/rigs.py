@@ -1,4 +1,4 @@
-"""Rigs of the database: a configuration applied to its images, and what it knows of them."""
+"""Rigs of the database: a configuration applied to its images, and reading them."""
 
 import logging
 from pathlib import Path
@@ -26,17 +26,17 @@ _WRITTEN = ("rigs", "rig_sensors", "frames", "frame_data")  # in the order that 
 
 
 def apply_rig_config(path: Path, config: Path) -> None:
-    """Make the rigs of a configuration and frames of all images, in place of the rigs and frames of before.
+    """Make the rigs of a configuration and frames of all images, which replace the earlier rigs and frames.
 
-    Images of a frame have the same name but for the prefixes of their cameras. Others get a frame of their own. All of
-    it is written at once or, after an error, nothing. A second time the same images get the same.
+    Images of a frame have the same name behind the prefixes of their cameras. Others get a frame of their own. All is
+    written in one transaction. The same images get the same rigs and frames again.
 
-    Raises as ``read_rig_config``, and RuntimeError where a prefix is of no image or of images with several cameras, or
-    two of them have an image or a camera in common.
+    Raises as ``read_rig_config``, and RuntimeError if a prefix has no image or images with several cameras, or two
+    prefixes share an image or a camera.
     """
     rigs = read_rig_config(config)
     if passed_over := sorted({key for rig in rigs for camera in rig for key in camera.passed_over}):
-        logger.warning("%s: passed over, as COLMAP does not know them: %s", config, ", ".join(passed_over))
+        logger.warning("%s: ignored, as COLMAP does not know them: %s", config, ", ".join(passed_over))
     with FeatureStore(path) as store:
         images = list(store.images().values())
     _require_fitting([camera for rig in rigs for camera in rig], images, config)
@@ -56,35 +56,35 @@ def apply_rig_config(path: Path, config: Path) -> None:
         _replace(path, scratch)
     after = sum(bool(rig.non_ref_sensors) for rig in read_rigs(path).values())
     if after < before:
-        logger.warning("%s had %d rigs of several cameras, now it has the %d of %s", path, before, after, config)
+        logger.warning("%s had %d rigs of several cameras, now replaced by the %d of %s", path, before, after, config)
     _tell_frames(path, rigs, images)
 
 
 def read_rigs(path: Path) -> dict[int, pycolmap.Rig]:
-    """The rigs by rig_id. Raises RuntimeError where pycolmap can't open the database."""
+    """The rigs by rig_id. Raises RuntimeError if pycolmap can't open the database."""
     with open_pycolmap(path) as database:
         return {rig.rig_id: rig for rig in database.read_all_rigs()}
 
 
 def read_frames(path: Path) -> list[list[int]]:
-    """The frames as ids of their images. Raises RuntimeError where pycolmap can't open the database."""
+    """The frames as ids of their images. Raises RuntimeError if pycolmap can't open the database."""
     with open_pycolmap(path) as database:
         return [[data.id for data in frame.image_ids] for frame in database.read_all_frames()]
 
 
 def _require_fitting(cameras: list[RigCamera], images: list[ImageRow], config: Path) -> None:
-    """RuntimeError where COLMAP would stop in the middle, or give an image two frames."""
+    """RuntimeError if COLMAP would stop in the middle, or give an image two frames."""
     prefix_of: dict[int, str] = {}
     seen: dict[str, str] = {}
     for camera in cameras:
         of_camera = [image for image in images if camera.has(image.name)]
         ids = sorted({image.camera_id for image in of_camera})
         if not of_camera:
-            raise RuntimeError(f"{config}: no image's name begins with {camera.prefix!r}, COLMAP needs one or more")
+            raise RuntimeError(f"{config}: no image name begins with {camera.prefix!r}, expected one or more")
         if len(ids) > 1:
             raise RuntimeError(
                 f"{config}: the {len(of_camera)} images of {camera.prefix!r} have {len(ids)} cameras, expected one: "
-                "extract with --rig-config, which makes it, into a new database"
+                "extract into a new database with --rig-config"
             )
         for image in of_camera:
             if image.name in seen:
@@ -94,14 +94,14 @@ def _require_fitting(cameras: list[RigCamera], images: list[ImageRow], config: P
             seen[image.name] = camera.prefix
         if ids[0] in prefix_of:
             raise RuntimeError(
-                f"{config}: {prefix_of[ids[0]]!r} and {camera.prefix!r} have one camera ({ids[0]}), expected one each: "
-                "extract with --rig-config, which makes them, into a new database"
+                f"{config}: {prefix_of[ids[0]]!r} and {camera.prefix!r} share camera {ids[0]}, expected one each: "
+                "extract into a new database with --rig-config"
             )
         prefix_of[ids[0]] = camera.prefix
 
 
 def _as_pycolmap(rig: list[RigCamera]) -> pycolmap.RigConfig:
-    """Without intrinsics: images got these when they were imported."""
+    """Without intrinsics, which images got when they were imported."""
     return pycolmap.RigConfig(
         cameras=[
             pycolmap.RigConfigCamera(
@@ -113,7 +113,7 @@ def _as_pycolmap(rig: list[RigCamera]) -> pycolmap.RigConfig:
 
 
 def _replace(path: Path, scratch: Path) -> None:
-    """Put the rigs and frames of another database in the place of those that are there."""
+    """Replace the rigs and frames by those of another database."""
     with sole_use(scratch), Connection(path) as connection:
         connection.attach(scratch, "scratch")
         with connection.transaction():
@@ -133,10 +133,10 @@ def _tell_frames(path: Path, rigs: list[list[RigCamera]], images: list[ImageRow]
                 of_frame = image.name.removeprefix(camera.prefix)
                 frames[of_frame] = frames.get(of_frame, 0) + 1
         whole = sum(count == len(rig) for count in frames.values())
-        logger.info("rig %d: %d frames of %d cameras, %d of them whole", number, len(frames), len(rig), whole)
+        logger.info("rig %d: %d frames of %d cameras, %d of them complete", number, len(frames), len(rig), whole)
         if len(rig) > 1 and max(frames.values()) == 1:
             logger.warning(
-                "rig %d has no frame with images of two cameras: their names differ after the prefixes, %s",
+                "rig %d has no frame with images of two cameras: after the prefixes their names differ, %s",
                 number,
                 first_of(sorted(frames), "name"),
             )

@@ -1,7 +1,7 @@
 """Rows that others wrote, checked where they are read.
 
-What no database has at all is refused when it is opened: ``require_sane``. What is wrong with one image or one pair is
-an ``UnusableRow``, and the others go on.
+Errors that concern the whole database are refused when it is opened: ``require_sane``. An error of one image or one
+pair is an ``UnusableRow``, and work goes on with the others.
 """
 
 import json
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 FARTHEST_PX = 1e6  # of a keypoint from the corner of its photograph: COLMAP's verification crashes on numbers like 1e30
 
-TORN = "has features whose rows do not fit each other: extract or import it again"
+TORN = "has features whose rows contradict each other: extract or import it again"
 # Of the settings of verification and refinement.
 _NUMBERS = {"max_error", "max_error_px", "min_inlier_ratio", "max_num_trials", "min_num_inliers", "seed", "rounds"}
 _EDGES = "typeof({0}width) != 'integer' OR typeof({0}height) != 'integer' OR NOT min({0}width, {0}height) > 0"
@@ -27,11 +27,11 @@ _EDGES = "typeof({0}width) != 'integer' OR typeof({0}height) != 'integer' OR NOT
 _INSANE = (
     (
         "SELECT coalesce(quote(name), image_id) FROM images WHERE typeof(name) != 'text' OR name = ''",
-        "an image whose name is no text",
+        "an image whose name is not text",
     ),
     (
         f"SELECT name FROM images WHERE NOT image_id BETWEEN 1 AND {MAX_IMAGES - 1}",
-        f"an image with an id that is not from 1 to {MAX_IMAGES - 1}",
+        f"an image with an id outside of 1 to {MAX_IMAGES - 1}",
     ),
     (
         f"SELECT name FROM images LEFT JOIN cameras USING (camera_id) WHERE width IS NULL OR {_EDGES.format('')}",
@@ -42,7 +42,7 @@ _INSANE_FEATURES = (
     f"SELECT name FROM {FEATURES} JOIN images USING (image_id) WHERE {_EDGES.format('input_')} "
     "OR typeof(scores) != 'blob' OR typeof(fingerprint) != 'text' OR typeof(scales) != 'text' "
     "OR convention NOT IN ('colmap', 'reference')",
-    "an image whose features d2sfm did not write so",
+    "an image whose features d2sfm did not write in this form",
 )
 
 
@@ -56,12 +56,12 @@ class UnusableRow(RuntimeError):
 
 @cache
 def warn_once(message: str) -> None:
-    """What is read several times in a run is told once."""
+    """A row that is read several times in a run is reported once."""
     logger.warning("%s", message)
 
 
 def require_sane(connection: Connection) -> None:
-    """Raise RuntimeError that names the image where a database holds what none can."""
+    """Raise RuntimeError that names the image if a database holds impossible values."""
     checks = list(_INSANE)
     there = tables(connection)
     if FEATURES in there:
@@ -75,20 +75,20 @@ def require_sane(connection: Connection) -> None:
             are_whole = f"typeof({low}) = 'integer' AND typeof({high}) = 'integer'"
             range_or_none = f"({low} IS NULL AND {high} IS NULL) OR ({are_whole} AND 0 <= {low} AND {low} < {high})"
             sql = f"SELECT name FROM {FEATURES} JOIN images USING (image_id) WHERE NOT ({range_or_none})"
-            checks.append((sql, "an image whose range of greys is none"))
+            checks.append((sql, "an image with an invalid range of grey values"))
     if SETTINGS in there:
         checks.append((f"SELECT key FROM {SETTINGS} WHERE typeof(value) != 'text'", f"no text in {SETTINGS}"))
     if "corr_data_id" in columns(connection, "pose_priors"):
         wrong = "length(position) != 24 OR NOT coordinate_system BETWEEN -1 AND 1"
         sql = f"SELECT name FROM pose_priors JOIN images ON image_id = corr_data_id WHERE {wrong}"
-        checks.append((sql, "an image whose position is not three numbers in a known system"))
+        checks.append((sql, "an image whose position is not three numbers in a known coordinate system"))
     for sql, what in checks:
         if found := connection.rows(f"{sql} LIMIT 1"):
-            raise RuntimeError(f"{connection.path} holds {what}: {found[0][0]}; take it out of the database")
+            raise RuntimeError(f"{connection.path} holds {what}: {found[0][0]}: delete it from the database")
 
 
 def json_object(path: Path, what: str, text: str) -> dict:
-    """The settings that a note is. Raises RuntimeError where it is none of d2sfm's."""
+    """The settings in a note. Raises RuntimeError if d2sfm did not write it."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -97,39 +97,42 @@ def json_object(path: Path, what: str, text: str) -> dict:
     numbers = [numbers[key] for key in _NUMBERS & numbers.keys()]
     if not numbers or not all(type(each) in (int, float) and 0 <= each < np.inf for each in numbers):
         raise RuntimeError(
-            f"{path}: the note {what} in {SETTINGS} is no JSON object of d2sfm's settings: take it out of the database"
+            f"{path}: the note {what} in {SETTINGS} is not a JSON object of d2sfm's settings: delete it from the "
+            "database"
         )
     return found
 
 
 def check_size(path: Path, name: str, what: str, expected: int | None, found: int) -> None:
-    """Raise UnusableRow where the bytes of a row are not those that it declares; None where it declares none."""
+    """Raise UnusableRow if the bytes of a row are not those that it declares; None if it declares none."""
     if expected is None or found != expected:
         declared = "no size" if expected is None else f"{expected} bytes"
-        raise UnusableRow(path, name, f"declares {declared} of {what} and has {found}: make it anew")
+        raise UnusableRow(path, name, f"declares {declared} of {what} but has {found}: extract or import it again")
 
 
 def declared_bytes(rows: object, row_bytes: object) -> int | None:
-    """Bytes of so many rows; None where either is no number of things."""
+    """Bytes of ``rows`` rows of ``row_bytes`` each; None if either is not a count."""
     return rows * row_bytes if all(isinstance(each, int) and each >= 0 for each in (rows, row_bytes)) else None
 
 
 def check_keypoints(path: Path, name: str, keypoints: np.ndarray) -> None:
-    """Raise UnusableRow where positions are not finite, or nowhere near a photograph."""
+    """Raise UnusableRow if positions are not finite, or nowhere near a photograph."""
     if not (np.abs(keypoints[:, :2]) <= FARTHEST_PX).all():
-        raise UnusableRow(path, name, "has keypoints that are not finite or far out: extract or import it again")
+        raise UnusableRow(
+            path, name, "has keypoints that are not finite or far outside of it: extract or import it again"
+        )
 
 
 def check_descriptors(path: Path, name: str, descriptors: np.ndarray) -> None:
-    """Raise UnusableRow where a number is not finite."""
+    """Raise UnusableRow if a number is not finite."""
     if not all(np.isfinite(descriptors[start : start + 4096]).all() for start in range(0, len(descriptors), 4096)):
         raise UnusableRow(path, name, "has descriptors that are not finite: extract or import it again")
 
 
 def check_matches(path: Path, name: str, matches: np.ndarray, counts: list[float]) -> None:
-    """Raise UnusableRow where the indices [M, 2] of a pair are not those of so many keypoints."""
+    """Raise UnusableRow if the indices [M, 2] of a pair exceed the numbers of keypoints."""
     if len(matches) and (matches.max(axis=0) >= counts).any():
-        raise UnusableRow(path, name, "has matches of keypoints that are not there: d2sfm match --overwrite")
+        raise UnusableRow(path, name, "has matches of keypoints that do not exist: run d2sfm match --overwrite")
 
 
 def read_scales(path: Path, name: str, text: str) -> tuple[float, ...]:
@@ -141,6 +144,6 @@ def read_scales(path: Path, name: str, text: str) -> tuple[float, ...]:
 
 
 def of_images(pair_ids: np.ndarray, image_ids: list[int]) -> np.ndarray:
-    """Which numbers, [P] int64, are pairs of two of these images, [P] bool: COLMAP takes any number."""
+    """Which numbers, [P] int64, are pairs of two of these images, [P] bool: COLMAP accepts any number."""
     pairs = image_pairs(pair_ids)
     return (pair_ids > 0) & (pairs[:, 0] < pairs[:, 1]) & np.isin(pairs, image_ids).all(axis=1)

@@ -1,4 +1,4 @@
-"""What is read of images and their keypoints."""
+"""Images and their keypoints, as they are read."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class StoredKeypoints(NamedTuple):
 
 
 def grey_range_of(greys: list[int | None]) -> GreyRange | None:
-    """From a row's two columns; None where these hold none."""
+    """From a row's two columns; None if these hold none."""
     return None if None in greys else tuple(greys)
 
 

@@ -1,4 +1,4 @@
-"""The tables of the database: those that it has from COLMAP, and those that d2sfm adds."""
+"""The tables of the database: COLMAP's, and those that d2sfm adds."""
 
 from d2sfm.database.connection import Connection
 
@@ -22,7 +22,7 @@ GREY_RANGE = ("grey_low", "grey_high")
 # How many keypoints at the end came from tracks that go on there: they have no descriptors or scores. Earlier versions
 # made none and have no column.
 CONTINUED = "continued"
-OUTDATED = ""  # in place of the fingerprint of features that are to be written anew
+OUTDATED = ""  # in place of the fingerprint of features that are to be written again
 
 # COLMAP's tools leave these alone, except Database.merge, which drops them. Rows go with their image.
 OUR_TABLES = {
@@ -55,7 +55,7 @@ def tables(connection: Connection, schema: str = "main") -> set[str]:
 
 
 def columns(connection: Connection, table: str, schema: str = "main") -> list[str]:
-    """Names of the columns of a table; empty where there is no such table. schema: that of an attached database."""
+    """Names of the columns of a table; empty if the table is missing. schema: that of an attached database."""
     return [name for (name,) in connection.rows("SELECT name FROM pragma_table_info(?, ?)", (table, schema))]
 
 
@@ -65,12 +65,12 @@ def continued_or_0(connection: Connection) -> str:
 
 
 def has_rows(connection: Connection, table: str) -> bool:
-    """Whether a table that is there holds anything."""
+    """Whether an existing table holds anything."""
     return bool(connection.rows(f"SELECT NULL FROM {table} LIMIT 1"))
 
 
 def create_our_tables(connection: Connection) -> None:
-    """Make the tables of d2sfm where they are missing. Readers do without them, so that reading changes no file."""
+    """Make the missing tables of d2sfm. Readers do without them, so that reading changes no file."""
     for name in sorted(OUR_TABLES.keys() - tables(connection)):
         connection.rows(f"CREATE TABLE {name} ({OUR_TABLES[name]})")
     there = columns(connection, FEATURES)

@@ -1,4 +1,4 @@
-"""What mapping has to do without: pycolmap takes every row for what it says, and may end the process."""
+"""Rows that mapping must not see: pycolmap believes every row, and may end the process."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _ODD = " OR ".join(f"coalesce(length({name}), 0) NOT IN (0, {8 * count})" for na
 
 
 def unusable_geometries(path: Path) -> dict[int, str]:
-    """Two-view geometries that can't be used, or of images that can't, by the numbers of their pairs, with reasons."""
+    """Two-view geometries that can't be used, or whose images can't, by the numbers of their pairs, with reasons."""
     with Connection(path) as connection:
         pairs = connection.table("SELECT pair_id FROM two_view_geometries", [("pair_id", np.int64)])["pair_id"]
         sql = f"SELECT pair_id FROM two_view_geometries WHERE typeof(config) != 'integer' OR {_ODD}"
@@ -23,7 +23,7 @@ def unusable_geometries(path: Path) -> dict[int, str]:
         names, of_image = store.image_names(), {}
         are_pairs = of_images(pairs, list(names))
         found = {
-            pair_id: f"{path}: pair_id {pair_id} is no pair of its images" for pair_id in pairs[~are_pairs].tolist()
+            pair_id: f"{path}: pair_id {pair_id} is not a pair of its images" for pair_id in pairs[~are_pairs].tolist()
         }
         pairs = pairs[are_pairs]
         for image_id in np.unique(image_pairs(pairs)).tolist():
@@ -34,7 +34,7 @@ def unusable_geometries(path: Path) -> dict[int, str]:
         for pair_id, (a, b) in zip(pairs.tolist(), image_pairs(pairs).tolist(), strict=True):
             reason = of_image.get(a) or of_image.get(b)
             if reason is None and pair_id in odd:
-                reason = f"{path}: {names[a]} - {names[b]} has a damaged two-view geometry: d2sfm match --overwrite"
+                reason = f"{path}: {names[a]} - {names[b]} has a damaged two-view geometry: run d2sfm match --overwrite"
             try:
                 store.inlier_matches(a, b)
             except UnusableRow as error:

@@ -18,8 +18,8 @@ class Quad:
     origin: [3] float64 in metres, the corner where the texture begins. edge_u, edge_v: [3], the rectangle's sides,
     along the texture's x and y; for a viewer in front they point right and down. texture: [h, w, 3] uint8 RGB, over
     the whole rectangle; [h, w, 4] makes the fourth channel the glow. glow: [h, w] uint8, light at night from behind
-    glass, 255 the brightest; 1 is dark glass, 0 no glass; None where there is none at all. Raises ValueError where the
-    edges are not orthogonal, or the texture is of another kind.
+    glass, 255 the brightest; 1 is dark glass, 0 no glass; None if there is none at all. Raises ValueError if the edges
+    are not orthogonal, or the texture is of another kind.
     """
 
     origin: np.ndarray
@@ -116,7 +116,7 @@ def look_at(centre: np.ndarray, target: np.ndarray, roll_deg: float = 0.0) -> tu
     forward = np.asarray(target, np.float64) - centre
     right = np.cross(forward, (0, 0, 1.0))
     if np.linalg.norm(right) < 1e-9 * np.linalg.norm(forward) or not forward.any():
-        raise ValueError(f"a view needs a direction that is not vertical, found {forward}")
+        raise ValueError(f"the direction of a view must not be vertical, found {forward}")
     forward, right = forward / np.linalg.norm(forward), right / np.linalg.norm(right)
     upright = np.stack([right, np.cross(forward, right), forward])
     c, s = np.cos(np.radians(roll_deg)), np.sin(np.radians(roll_deg))

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult(Displayed):
-    """What the run found; ``errors`` is None where nothing could be reconstructed."""
+    """What the run found; ``errors`` is None if nothing could be reconstructed."""
 
     folder: Path
     reconstruction: ReconstructionResult
@@ -72,7 +72,7 @@ class DemoResult(Displayed):
 def show(output: Path | str, *, options: DemoOptions | None = None, progress: bool = False) -> DemoResult:
     """Make ``output`` with the photographs, the database, the model, the true model and three pictures.
 
-    A folder of an earlier demonstration is made anew. Raises ValueError where the folder holds anything else.
+    A folder of an earlier demonstration is made again. Raises ValueError if the folder holds anything else.
     """
     started = time.perf_counter()
     output, options = Path(output), options or DemoOptions()
@@ -111,9 +111,9 @@ def _prepare(output: Path) -> None:
             raise ValueError(f"{output} is a file, expected a folder for the demonstration")
         others = sorted({path.name for path in output.iterdir()} - OUR_FILES)
         if others:
-            raise ValueError(f"{output} holds {others[0]}, which is no demonstration's: give another --output")
+            raise ValueError(f"{output} holds {others[0]}, which is not part of a demonstration: give another --output")
         if any(output.iterdir()) and not (output / MARKER).exists():
-            raise ValueError(f"{output} holds files of something else: give another --output")
+            raise ValueError(f"{output} holds files of another program: give another --output")
         shutil.rmtree(output)
     output.mkdir(parents=True)
     (output / MARKER).write_text("made by d2sfm demo, which makes the folder anew when it runs again\n")

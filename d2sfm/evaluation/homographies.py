@@ -16,8 +16,8 @@ _FEWEST = 4  # matches that a homography needs
 class PairFigures(NamedTuple):
     """How good the matches of a pair are.
 
-    accuracy: share of all matches within each of ``ACCURACY_PX``, 0 where there is none; corner_px: mean error of the
-    first picture's corners under the homography that is estimated from them, infinite where there is none.
+    accuracy: share of all matches within each of ``ACCURACY_PX``, 0 if there is none; corner_px: mean error of the
+    first picture's corners under the homography that is estimated from them, infinite if there is none.
     """
 
     matches: int
@@ -44,7 +44,7 @@ def projected(homography: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def estimated(xy_a: np.ndarray, xy_b: np.ndarray, max_error: float) -> tuple[np.ndarray | None, np.ndarray]:
-    """The homography from a to b by MAGSAC, [3, 3], None where there is none, and which matches agree, [N] bool.
+    """The homography from a to b by MAGSAC, [3, 3], None if there is none, and which matches agree, [N] bool.
 
     max_error: pixels of picture b. Equal matches give equal homographies.
     """
@@ -60,7 +60,7 @@ def estimated(xy_a: np.ndarray, xy_b: np.ndarray, max_error: float) -> tuple[np.
 
 
 def corner_error(homography: np.ndarray | None, truth: np.ndarray, size: Size) -> float:
-    """Mean distance of the corners of picture a under both, in pixels of picture b; infinite where there is none."""
+    """Mean distance of the corners of picture a under both, in pixels of picture b; infinite if there is none."""
     if homography is None:
         return np.inf
     x, y = size[0] - 1, size[1] - 1

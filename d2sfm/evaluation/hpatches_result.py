@@ -63,7 +63,7 @@ class GroupFigures:
 class Method:
     """Features that were matched in one way.
 
-    ratio: the largest of distances, None where all mutual nearest neighbours are matches; max_error: of the homography
+    ratio: the largest of distances, None if all mutual nearest neighbours are matches; max_error: of the homography
     that is estimated, of D2 in pixels of the network's input. groups: "i", "v" and "all", those that there are;
     sequences: each by name.
     """

@@ -1,4 +1,4 @@
-"""Poses against the truth, as benchmarks of localization count: how many are within so many metres and degrees."""
+"""Poses against the truth, as benchmarks of localization count: the share within limits of metres and degrees."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,13 +56,13 @@ def evaluate_localization(poses: Path, truth: Path, queries: Collection[str] | N
 
     queries: the names that count (default: all of the truth). Those without a pose count as wrong.
 
-    Raises as ``read_poses``, and ValueError where no name is in both, or a query is not in the truth.
+    Raises as ``read_poses``, and ValueError if no name is in both, or a query is not in the truth.
     """
     found, true = read_poses(poses), read_poses(truth)
     require_common(found, true, poses, truth)
     if queries is not None:
         if lacking := sorted(set(queries) - true.keys()):
-            raise ValueError(f"{truth} has no pose of {lacking[0]}, one of {len(lacking)} queries that it lacks")
+            raise ValueError(f"{truth} has no pose of {lacking[0]}, the first of {len(lacking)} missing queries")
         true = {name: true[name] for name in queries}
     names = sorted(true)
     rotation_deg, centre = (np.full(len(names), np.inf) for _ in range(2))
@@ -75,8 +75,8 @@ def evaluate_localization(poses: Path, truth: Path, queries: Collection[str] | N
 def evaluate_poses(model: Path, truth: Path) -> PoseEvaluation:
     """A model against the true one, after a similarity alignment; images that it lacks count as wrong.
 
-    Raises FileNotFoundError where there is no model, RuntimeError where it can't be read or aligned, and ValueError
-    where no name is in both, or the truth has fewer than two images.
+    Raises FileNotFoundError if there is no model, RuntimeError if it can't be read or aligned, and ValueError if no
+    name is in both, or the truth has fewer than two images.
     """
     found, true = read_model(model), read_model(truth)
     by_name = [{image.name: image for image in each.images.values() if image.has_pose} for each in (found, true)]

@@ -24,9 +24,9 @@ class MethodOnPairs:
     """What a method gave on pairs; tuples are in order of their names.
 
     settings: in words. matches, inliers: how many there are, and how many of them agree with the geometry.
-    within: share of the clicked points that are within 1, 2, .. 20 px of the geometry; None where poses were compared.
-    error_deg: of the poses, infinite without one (null in JSON); None where clicked points were.
-    scores: over all pairs, by "mAA 1-10 px" or "AUC 5 deg" and the like.
+    within: share of the clicked points that are within 1, 2, .. 20 px of the geometry; None if poses were compared.
+    error_deg: of the poses, infinite without one (null in JSON); None if clicked points were. scores: over all pairs,
+    by "mAA 1-10 px" or "AUC 5 deg" and the like.
     """
 
     settings: str

@@ -41,7 +41,7 @@ def read_pairs(path: Path, images: Path | None = None, half: PairHalf | None = N
     images: folder that names in a list are relative to (default: the list's own). half: every other pair, from the
     first one or the second one on.
 
-    Raises FileNotFoundError where something is missing, ValueError for files of another layout.
+    Raises FileNotFoundError if something is missing, ValueError for files of another layout.
     """
     if path.is_dir():
         if images is not None:
@@ -132,7 +132,7 @@ def _posed(where: str, names: Sequence[str], values: np.ndarray, images: Path) -
 
 
 def _numbers(words: Sequence[str]) -> np.ndarray | None:
-    """Finite numbers, [N] float64; None where a word is none."""
+    """Finite numbers, [N] float64; None if a word is not one."""
     try:
         values = np.array([float(word) for word in words])
     except ValueError:

@@ -14,8 +14,8 @@ from d2sfm.text import first_of, one_line
 def read_poses(path: Path) -> dict[str, pycolmap.Rigid3d]:
     """World to camera by name: the images of the model in a folder, or lines "name qw qx qy qz tx ty tz" of a file.
 
-    Raises FileNotFoundError where there is none, RuntimeError for a model that can't be read, ValueError for other
-    lines, names that are twice in a list, and where there is no pose.
+    Raises FileNotFoundError if it is missing, RuntimeError for a model that can't be read, ValueError for other lines,
+    names that are twice in a list, and a list without poses.
     """
     if path.is_dir():
         poses = {image.name: image.cam_from_world() for image in read_model(path).images.values() if image.has_pose}
@@ -27,15 +27,15 @@ def read_poses(path: Path) -> dict[str, pycolmap.Rigid3d]:
 
 
 def require_common(found: Mapping, truth: Mapping, of_found: Path, of_truth: Path) -> None:
-    """ValueError where no name is in both, with what the names look like."""
+    """ValueError if no name is in both, with what the names look like."""
     if found.keys() & truth.keys():
         return
     ours, theirs = next(iter(found)), next(iter(truth))
     short = {PurePosixPath(name).name for name in found} & {PurePosixPath(name).name for name in truth}
     hint = f", though base names are alike ({min(short)})" if short else ""
     raise ValueError(
-        f"no name of {of_found} ({ours!r} the first) is one of {of_truth} ({theirs!r} the first){hint}: "
-        "names must be the same"
+        f"{of_found} ({ours!r} the first) and {of_truth} ({theirs!r} the first) have no name in common{hint}: expected "
+        "the same names"
     )
 
 
@@ -59,7 +59,7 @@ def _of_list(path: Path) -> dict[str, pycolmap.Rigid3d]:
 
 
 def _pose(words: Sequence[str]) -> pycolmap.Rigid3d | None:
-    """From seven numbers, of which the first four are a quaternion; None where they are not."""
+    """From seven numbers, of which the first four are a quaternion; None if they are not."""
     try:
         w, x, y, z, *translation = map(float, words)
     except ValueError:

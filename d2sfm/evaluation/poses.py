@@ -34,7 +34,7 @@ def compare_with_truth(
     the truth's unit; default: a twentieth of the extent of its centres), so a few images that are far off do not pull
     the others along; their own errors are reported all the same.
 
-    Raises RuntimeError where no alignment is found, as for fewer than three common images.
+    Raises RuntimeError if no alignment is found, as for fewer than three common images.
     """
     centres = {image.name: image.projection_center() for image in truth.images.values() if image.has_pose}
     if max_centre_error is None:
@@ -42,10 +42,10 @@ def compare_with_truth(
         max_centre_error = float(np.linalg.norm(spread)) / 20
     images = {image.name: image for image in model.images.values() if image.has_pose and image.name in centres}
     if len(images) < 3:
-        raise RuntimeError(f"{len(images)} images with poses in common with the truth, an alignment needs 3")
+        raise RuntimeError(f"{len(images)} images have a pose in both models, expected 3 or more for an alignment")
     truth_from_model = pycolmap.align_reconstructions_via_proj_centers(model, truth, max_centre_error)
     if truth_from_model is None:
-        raise RuntimeError("the model can't be aligned with the truth")
+        raise RuntimeError("the model can't be aligned with the true one: their camera centres do not agree")
     names = tuple(sorted(images))
     truths = {image.name: image for image in truth.images.values()}
     aligned_poses = [truth_from_model.transform_camera_world(images[name].cam_from_world()) for name in names]
@@ -85,11 +85,11 @@ def pair_errors_deg(model: pycolmap.Reconstruction, truth: pycolmap.Reconstructi
     has both at one place. Unlike two views, which leave the sign open, a model with the opposite direction is wrong by
     180 degrees. Where the truth has practically no baseline (NO_BASELINE) the rotation alone counts.
 
-    Raises ValueError where the truth has poses of fewer than two images.
+    Raises ValueError if the truth has poses of fewer than two images.
     """
     true_poses, poses = _poses_by_name(truth), _poses_by_name(model)
     if len(true_poses) < 2:
-        raise ValueError(f"the truth has poses of {len(true_poses)} images, pairs need 2")
+        raise ValueError(f"the true model has poses of {len(true_poses)} images, expected 2 or more")
     names = sorted(true_poses)
     first, second = np.triu_indices(len(names), 1)
     true_rotation, true_translation = _relative_poses([true_poses[name] for name in names], first, second)

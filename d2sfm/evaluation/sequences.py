@@ -37,8 +37,8 @@ def find_sequences(root: Path, only: Sequence[str] = (), leave_out: Sequence[str
 
     only: patterns of names (see ``text.fits``) that are taken (default: all); leave_out: of those that are not.
 
-    Raises FileNotFoundError where there is no such folder, ValueError where it holds no sequence, a pattern is for
-    none, a homography or a picture is missing, or one can't be used.
+    Raises FileNotFoundError if the folder is missing, ValueError if it holds no sequence, a pattern is for none, a
+    homography or a picture is missing, or one can't be used.
     """
     root = Path(root)
     if not root.is_dir():
@@ -48,16 +48,16 @@ def find_sequences(root: Path, only: Sequence[str] = (), leave_out: Sequence[str
     found = {folder.name: pictures for folder, pictures in numbered.items() if pictures}
     if not found:
         if _pictures(root):
-            raise ValueError(f"{root} is one sequence: give the folder that it lies in (--only takes one of several)")
+            raise ValueError(f"{root} is a sequence: expected its parent folder (--only picks sequences)")
         raise ValueError(f"{root} holds no sequences: {EXPECTED}")
     if without := [folder.name for folder, pictures in numbered.items() if not pictures]:
         logger.warning("left out, no picture 1 in it: %s", first_of(without, "folder"))
     for pattern in (*only, *leave_out):
         if not any(is_among([pattern], name) for name in found):
-            raise ValueError(f"none of the {len(found)} sequences in {root} fits {pattern!r}")
+            raise ValueError(f"none of the {len(found)} sequences in {root} matches {pattern!r}")
     names = [name for name in found if is_among(only, name) and not (leave_out and is_among(leave_out, name))]
     if not names:
-        raise ValueError(f"no sequence of {root} is left: all that are taken are left out, too")
+        raise ValueError(f"no sequence of {root} is left: --only and --leave-out name the same ones")
     return [_sequence(root / name, found[name]) for name in names]
 
 
@@ -67,7 +67,9 @@ def _pictures(folder: Path) -> dict[int, Path]:
     for path in sorted(folder.iterdir()):
         if _NUMBER.fullmatch(path.stem) and path.suffix.lower() in PHOTOGRAPH_SUFFIXES:
             if int(path.stem) in found:
-                raise ValueError(f"{folder} has two pictures of one number: {found[int(path.stem)].name}, {path.name}")
+                raise ValueError(
+                    f"{folder} has two pictures of the same number: {found[int(path.stem)].name}, {path.name}"
+                )
             found[int(path.stem)] = path
     return found if 1 in found else {}
 
@@ -80,7 +82,7 @@ def _sequence(folder: Path, pictures: dict[int, Path]) -> PictureSequence:
             raise ValueError(f"{folder} has no H_1_{number}, the homography to {pictures[number].name}")
     for number in sorted(homographies.keys() - {1}):
         if number not in pictures:
-            raise ValueError(f"{folder} has no picture {number}, though {homographies[number].name}")
+            raise ValueError(f"{folder} has {homographies[number].name} but no picture {number}")
     if len(pictures) < 2:
         raise ValueError(f"{folder} has one picture: {EXPECTED}")
     for path in pictures.values():
@@ -93,11 +95,11 @@ def _sequence(folder: Path, pictures: dict[int, Path]) -> PictureSequence:
 
 
 def read_homography(path: Path) -> np.ndarray:
-    """Nine numbers of a text file, [3, 3] float64. Raises ValueError where they make no homography."""
+    """Nine numbers of a text file, [3, 3] float64. Raises ValueError if they make no homography."""
     try:
         matrix = np.array([line.split() for line in read_text(path).splitlines() if line.strip()], np.float64)
     except ValueError:
         matrix = np.zeros(0)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or np.linalg.matrix_rank(matrix) < 3:
-        raise ValueError(f"{path} is no homography: expected three lines of three numbers")
+        raise ValueError(f"{path} is not a homography: expected three lines of three numbers")
     return matrix

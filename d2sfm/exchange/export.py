@@ -36,7 +36,7 @@ class ExportSummary:
 
     images: int
     keypoints: int
-    pairs: int | None = None  # None where matches were not asked for
+    pairs: int | None = None  # None if matches were not asked for
     matches: int = 0
     output: Path
     skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
@@ -56,9 +56,8 @@ def export_database(
     image, called by its name. Refined keypoints are written where they were moved to. Matching scores are hloc's for
     nearest neighbours. Of a bridged database D2's features and matches are written, with indices of their own.
 
-    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no features of
-    d2sfm, ValueError where a name or a match does not fit into the layout,
-    or ``output`` is no folder.
+    Raises FileNotFoundError if the database is missing, RuntimeError if the file is not a COLMAP database, is in use,
+    holds no d2sfm features, ValueError if a name or a match does not fit into the layout, or ``output`` is no folder.
     """
     database, output, options = Path(database), Path(output), options or ExportOptions()
     require_database(database)
@@ -72,7 +71,7 @@ def export_database(
         try:
             output.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise ValueError(f"{output} is no folder, and none can be made there: a file is in the way") from None
+            raise ValueError(f"{output} can't be made: a file is in the way") from None
         skipped = Skipped()
         keypoints = _write_features(source, output, names, options, skipped, progress)
         names = [name for name in names if name not in skipped]
@@ -87,7 +86,7 @@ def export_database(
 def _warn_of_others(output: Path) -> None:
     """Matches of an earlier run count keypoints that may be others now."""
     if there := [name for name in ("matches.h5", "pairs.txt") if (output / name).exists()]:
-        logger.warning("of an earlier run, %s in %s may not fit these features", " and ".join(there), output)
+        logger.warning("%s in %s: of an earlier run, may not belong to these features", " and ".join(there), output)
 
 
 def _names(database: Path) -> list[str]:
@@ -96,10 +95,10 @@ def _names(database: Path) -> list[str]:
     with ForeignStore(database) as store:
         foreign = store.described()
     if not names:
-        raise RuntimeError(f"{database} holds no features of d2sfm" + (f", only {foreign}" if foreign else ""))
+        raise RuntimeError(f"{database} holds no d2sfm features" + (f", only {foreign}" if foreign else ""))
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ValueError(f"{database} has an image {name}, which is no name of a file below {database.parent}")
+            raise ValueError(f"{database} has an image {name}, which is not a valid path below {database.parent}")
     return names
 
 

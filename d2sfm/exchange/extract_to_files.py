@@ -37,16 +37,16 @@ def extract_to_files(
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractionSummary:
-    """Write a feature file beside each photograph of a list, or of a folder, as the published tool does.
+    """Write a feature file beside each photograph of a list or a folder, as the published tool does.
 
-    image_list: a text file with a path in each line, relative to the current directory. images: in place of it, a
-    folder, of which those photographs below it are taken that one of the patterns ``only`` is for (see ``text.fits``;
-    none: all). A photograph whose file holds features of the same settings is passed over, but with ``overwrite``; a
-    file with others is replaced. options: the precision auto is float32 here, as that of the published tool. limits:
-    which photographs are read.
+    image_list: a text file with a path in each line, relative to the current directory. images: instead, a folder, of
+    which the photographs that match a pattern of ``only`` are taken (see ``text.fits``; none: all). Without
+    ``overwrite``, a photograph whose file holds features of the same settings is left out; a file of other settings is
+    replaced. options: the precision auto is float32 here, as that of the published tool. limits: which photographs are
+    read.
 
-    Raises FileNotFoundError or ValueError for a list that is missing, empty or no text, for such a folder, and where
-    both are given, or none.
+    Raises FileNotFoundError or ValueError for a list that is missing, empty or not text, for a folder that is missing
+    or empty, and if both are given, or neither.
     """
     started, unusable = time.perf_counter(), Skipped()
     storage = storage or StorageOptions()
@@ -79,14 +79,14 @@ def extract_to_files(
 
 
 def _in_float32(options: ExtractionOptions) -> ExtractionOptions:
-    """The options, auto told: what reads such files compares them with those of other machines."""
+    """The options, with auto replaced by float32: readers compare such files with those of other machines."""
     return replace(options, precision=Precision.FLOAT32) if options.precision is Precision.AUTO else options
 
 
 def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:
-    """A folder, and the names in it of the photographs that are meant."""
+    """A folder, and the names of the chosen photographs in it."""
     if (image_list is None) == (images is None) or (only and images is None):
-        raise ValueError("expected image_list or images, and only with images")
+        raise ValueError("expected either image_list or images (only goes with images)")
     if images is None:
         return Path(), read_image_list(image_list)
     return Path(images), chosen_photographs(images, require_photographs(images), only)
@@ -100,7 +100,7 @@ def _has_features(target: Path, fingerprint: str) -> bool:
 
 
 def read_image_list(path: Path) -> list[str]:
-    """The paths in a text file, one a line, in order and each once; blank lines are passed over."""
+    """The paths in a text file, one a line, in order and each once; blank lines are ignored."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no image list at {path}")
@@ -108,7 +108,7 @@ def read_image_list(path: Path) -> list[str]:
         # Not splitlines: names may hold what Unicode counts as line ends. utf-8-sig: editors put a mark in front.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text file") from error
+        raise ValueError(f"{path} is not a text file") from error
     photographs = list(dict.fromkeys(line for line in lines if line.strip()))
     if not photographs:
         raise ValueError(f"{path} names no photographs")

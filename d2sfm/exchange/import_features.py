@@ -1,4 +1,4 @@
-"""Features, and matches, that are in files already, into a database with their photographs and cameras.
+"""Features and matches from files into a database with their photographs and cameras.
 
 d2sfm import --database db.db --images photos --features features.h5 [--matches matches.h5]
 """
@@ -48,9 +48,9 @@ class ImportSummary:
     imported: int = 0
     already_there: int = 0
     keypoints: int = 0
-    pairs: int | None = None  # with matches from a file; None where none was given
+    pairs: int | None = None  # with matches from a file; None if none was given
     matches: int = 0
-    verified: int | None = None  # None where verification was off
+    verified: int | None = None  # None if verification was off
     with_descriptors: bool = True
     skipped: Skipped = field(default_factory=Skipped)
     seconds: float = 0.0
@@ -82,12 +82,12 @@ def import_features(
     ``images`` itself). matches: HDF5 file in hloc's or deep-image-matching's layout, for pairs that the database has no
     matches of; verification: how all pairs without geometry are then verified, None for not. limits: what is read.
 
-    Keypoints are brought to COLMAP's frame. A fingerprint tells where they are from; where d2sfm wrote the files it is
-    that of the extraction. Photographs that have features already are passed over. What can't be used is named in the
-    summary. Where descriptors of an HDF5 file are not D2-Net's, its keypoints come without, which needs matches.
+    Keypoints are brought to COLMAP's frame. A fingerprint tells their origin; if d2sfm wrote the files, it is that of
+    the extraction. Photographs that already have features are left out. What can't be used is named in the summary.
+    If descriptors of an HDF5 file are not D2-Net's, its keypoints are imported without them, which requires matches.
 
-    Raises FileNotFoundError or ValueError for inputs that are missing, empty or damaged, RuntimeError where the
-    database holds features of another kind, is none or is in use.
+    Raises FileNotFoundError or ValueError for inputs that are missing, empty or damaged, RuntimeError if the database
+    holds features of another kind, the file is not a COLMAP database, or it is in use.
     """
     started = time.perf_counter()
     database, images, features = Path(database), Path(images), Path(features)
@@ -153,7 +153,7 @@ def _wanted(
 ) -> _D2Features | OtherKeypoints:
     """What is to be imported of the source; what can't be read is skipped.
 
-    Raises ValueError where its images differ, FileNotFoundError or ValueError where the file of matches is of no use.
+    Raises ValueError if its images differ, FileNotFoundError or ValueError if the file of matches can't be used.
     """
     if matches is not None:
         with HlocMatches(matches, names):  # what is wrong with the whole file shows before the work begins
@@ -167,31 +167,31 @@ def _wanted(
 
 
 def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
-    """Sorted names of the photographs with features. ValueError where there are none."""
+    """Sorted names of the photographs with features. ValueError if there are none."""
     photographs, named = require_photographs(images), set(source.names())
     if not named:
         raise ValueError(
-            f"{source.path} holds no features of images (a file of matches goes by --matches, and of a folder those "
-            "files count whose names end as --extension tells)"
+            f"{source.path} holds no features of images (--matches is for a file of matches; in a folder, only names "
+            "that end with --extension count)"
         )
     names = [name for name in photographs if name in named]
     if not names:
         raise ValueError(
-            f"none of the {len(photographs)} photographs below {images} has features among the {len(named)} images of "
-            f"{source.path}: names are relative to the folder of the photographs, as {photographs[0]} here and "
-            f"{min(named)} there"
+            f"none of the {len(photographs)} photographs below {images} is among the {len(named)} images of "
+            f"{source.path}: names must be relative to the folder of the photographs, found {photographs[0]} below it "
+            f"and {min(named)} in the file"
         )
     if others := sorted(set(photographs) - named):
         logger.warning("no features in %s: %s", source.path, first_of(others, "photograph"))
     if others := sorted(named - set(photographs)):
-        logger.warning("no photographs below %s for what %s has: %s", images, source.path, first_of(others, "image"))
+        logger.warning("no photographs below %s for features in %s: %s", images, source.path, first_of(others, "image"))
     return names
 
 
 def _fingerprints(
     source: FeatureFolder | HlocFeatures, names: list[str], options: ImportOptions, skipped: Skipped
 ) -> dict[str, str]:
-    """The fingerprints by name. ValueError where features are not comparable; what can't be read is skipped."""
+    """The fingerprints by name. ValueError if features are not comparable; what can't be read is skipped."""
     found, foreign, of_name = {}, [], {}
     for name in names:
         with skipped.catching(name):
@@ -199,7 +199,7 @@ def _fingerprints(
             if fingerprint is None and not source.tells_convention(name):
                 foreign.append(name)
             if fingerprint is not None:
-                settings_of(fingerprint)  # raises where it is none
+                settings_of(fingerprint)  # raises if it is not a fingerprint
             of_name[name] = fingerprint or _foreign_settings(source.path, options)
             found.setdefault(of_name[name], name)
     for one, other in combinations(found, 2):
@@ -207,8 +207,8 @@ def _fingerprints(
             raise ValueError(f"{source.path} mixes features: {found[one]} with {one}, {found[other]} with {other}")
     if foreign and options.convention is None and isinstance(source, HlocFeatures):
         logger.warning(
-            "%s does not tell how its %d images were extracted, keypoints are taken as they are: what hloc's D2-Net "
-            "wrote is 2 px of its input off, and moved to its place with --convention reference",
+            "%s does not say how its %d images were extracted: keypoints are imported unchanged; for files of hloc's "
+            "D2-Net, which are off by 2 px of its input, add --convention reference",
             source.path,
             len(foreign),
         )
@@ -227,13 +227,14 @@ def _foreign_settings(path: Path, options: ImportOptions) -> str:
 
 
 def _check(features: Features, margin_px: float) -> None:
-    """Raise ValueError for numbers that features can't have; margin_px: of the input, how far outside they may be."""
+    """Raise ValueError for impossible features; margin_px: how far outside of the picture they may be, in pixels of the
+    input."""
     if not np.isfinite(features.keypoints).all():
         raise ValueError("its keypoints or scores are not all finite")
     if not (features.keypoints[:, 2] > 0).all():
-        raise ValueError("scales of its keypoints are not above 0")
+        raise ValueError("its keypoints have scales of 0 or below")
     margin = margin_px * max(1.0, resize_factor(features.input_size, features.image_size))
     require_inside(features.keypoints[:, :2], features.image_size, margin)
     lengths = np.sqrt(np.einsum("nd,nd->n", features.descriptors, features.descriptors, dtype=np.float64))
     if not (np.abs(lengths - 1) < UNIT_TOLERANCE).all():
-        raise ValueError("its descriptors are not all of length 1")
+        raise ValueError("its descriptors are not all unit vectors")

@@ -1,6 +1,6 @@
-"""Keypoints of other features than D2-Net's: they come without descriptors, with the matches that are given.
+"""Keypoints of other features than D2-Net's: imported without descriptors, with given matches.
 
-They can be verified, mapped and triangulated; what needs descriptors refuses them.
+They can be verified, mapped and triangulated; commands that need descriptors refuse them.
 """
 
 import logging
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class OtherKeypoints:
     """The keypoints of a file of other features. size: how many numbers their descriptors have, 0 for none.
 
-    Raises ValueError where nothing could be done with them, or options are of D2-Net's.
+    Raises ValueError if nothing could be done with them, or options are of D2-Net's.
     """
 
     def __init__(self, source: HlocFeatures, size: int, matches: Path | str | None, options: ImportOptions):
@@ -33,12 +33,15 @@ class OtherKeypoints:
         self._kind = f"{source.path.name} ({f'{size} numbers each' if size else 'without descriptors'})"
         self._what = f"{source.path} has {_descriptors(size)}, D2-Net's have {DESCRIPTOR_SIZE} numbers"
         if matches is None:
-            raise ValueError(f"{self._what}: only keypoints with their matches can be taken, give --matches FILE")
+            raise ValueError(
+                f"{self._what}: features without D2-Net descriptors can be imported only with their matches: add "
+                "--matches FILE"
+            )
         if options.convention is Convention.REFERENCE:
             raise ValueError(f"{self._what}: --convention reference is for D2-Net's keypoints, leave it out")
 
     def pending(self, database: Path, names: list[str]) -> list[str]:
-        """The names that have no keypoints yet. RuntimeError where the database holds those of another kind."""
+        """The names that have no keypoints yet. RuntimeError if the database holds those of another kind."""
         with FeatureStore(database) as store:
             ours = list(store.extracted())
         ours += outdated_images(database)
@@ -48,15 +51,17 @@ class OtherKeypoints:
             if ours:
                 held = f"keypoints of d2sfm for {first_of(ours, 'image')}"
             raise RuntimeError(
-                f"{database} holds {held}, asked for are those of {self._kind}: give each kind a database of its own"
+                f"{database} holds {held}, but these are of {self._kind}: import each kind into a database of its own"
             )
         return [name for name in names if name not in there]
 
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
-        """Write the keypoints of these photographs, and return how many those have that were not skipped."""
+        """Write the keypoints of these photographs, and return the number of written ones."""
         counts = []
         if photographs:
-            logger.warning("%s: keypoints and matches come without, d2sfm match and refine refuse them", self._what)
+            logger.warning(
+                "%s: importing keypoints and matches alone, which d2sfm match and d2sfm refine can't use", self._what
+            )
         with ForeignStore(database) as store:
             for photograph in Bar(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
@@ -70,7 +75,7 @@ class OtherKeypoints:
 def descriptor_size(source: HlocFeatures, names: list[str], skipped: Skipped) -> int:
     """How many numbers the descriptors of these images have, 0 for none; what can't be read is skipped.
 
-    Raises ValueError where some have others than the rest.
+    Raises ValueError if these numbers differ.
     """
     sizes: dict[int, str] = {}
     for name in names:
@@ -84,7 +89,7 @@ def descriptor_size(source: HlocFeatures, names: list[str], skipped: Skipped) ->
 
 
 def require_inside(xy: np.ndarray, image_size: Size, margin_px: float) -> None:
-    """ValueError for positions that keypoints can't have. xy: [N, 2]; margin_px: how far outside they may be."""
+    """ValueError for impossible positions. xy: [N, 2]; margin_px: how far outside of the picture they may be."""
     if not np.isfinite(xy).all():
         raise ValueError("its keypoints are not all finite")
     if (xy < -margin_px).any() or (xy > np.add(image_size, margin_px)).any():

@@ -1,4 +1,4 @@
-"""Matches of a file into a database that has the keypoints, and their verification."""
+"""Matches of a file imported into a database that has the keypoints, and their verification."""
 
 import logging
 from dataclasses import asdict
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class ImportedPairs(NamedTuple):
-    """Numbers of pairs with matches from the file, of these matches, and of pairs verified; None where that was off."""
+    """Numbers of pairs with matches from the file, of these matches, and of pairs verified; None if that was off."""
 
     pairs: int
     matches: int
@@ -30,9 +30,9 @@ class ImportedPairs(NamedTuple):
 def import_pairs(
     database: Path, path: Path, verification: VerificationOptions | None, skipped: Skipped, progress: bool
 ) -> ImportedPairs:
-    """Import matches of pairs that the database has none of, and verify what has no geometry.
+    """Import matches of pairs that have none in the database, and verify pairs without a geometry.
 
-    What can't be used is skipped, by the name 'a - b' of the pair or that of the file.
+    What can't be used is skipped, under the name 'a - b' of the pair or that of the file.
     """
     differing = ""
     with FeatureStore(database) as store:
@@ -41,7 +41,7 @@ def import_pairs(
         thresholds_told(store, verification)
     pairs, matches = _import_matches(database, path, skipped, progress)
     if differing:
-        logger.warning("pairs that were there already were verified with %s, and stay", differing)
+        logger.warning("existing pairs, verified with %s, stay unchanged", differing)
     verified = None
     if verification is not None:
         verified = verify_again(database, verification, progress=progress).verified
@@ -73,7 +73,8 @@ def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool
 
 
 def _with_keypoints(database: Path) -> list[str]:
-    """Names of the images whose keypoints matches may count: d2sfm's features, or others in a database without."""
+    """Names of the images whose keypoints matches may refer to: d2sfm's features, or others in a database without
+    these."""
     with FeatureStore(database) as store:
         names = list(store.extracted())
     if names:

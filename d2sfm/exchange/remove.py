@@ -1,4 +1,4 @@
-"""Photographs out of a database and a model, with all that hangs on them.
+"""Removal of photographs from a database and a model, with everything that depends on them.
 
 d2sfm remove blurred.jpg --database db.db --model sparse/0
 """
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalSummary:
-    """What was taken out, or would be (``is_dry``): names in the database, and how many images of the model."""
+    """What was removed, or would be (``is_dry``): names in the database, and the number of images of the model."""
 
     removed: tuple[str, ...]
     of_model: int | None  # None without a model
@@ -42,19 +42,19 @@ def remove_images(
     model: Path | str | None = None,
     dry_run: bool = False,
 ) -> RemovalSummary:
-    """Take images out of a database: features, pairs, frames, GPS position, cameras that no other image has.
+    """Remove images from a database: features, pairs, frames, GPS position, cameras that no other image has.
 
     names: as the database has them; or missing: those whose photographs are not in the folder ``images`` (default: the
-    one that extraction recorded). model: folder of a COLMAP model that they leave, too, with the points that fewer than
-    two images see then. dry_run: only tell. All else stays as it is.
+    one that extraction recorded). model: folder of a COLMAP model, from which they are removed with the points that
+    fewer than two other images see. dry_run: change nothing. All else stays as it is.
 
-    Raises FileNotFoundError where there is no database, model or folder, ValueError where a name is none of the
-    database's, or no names are given, RuntimeError where more than half of the photographs are missing, or the database
-    is in use.
+    Raises FileNotFoundError if the database, the model or the folder is missing, ValueError if a name is not in the
+    database, or no names are given, RuntimeError if more than half of the photographs are missing, or the database is
+    in use.
     """
     database, names = Path(database), list(dict.fromkeys(names))
     if bool(names) == missing:
-        raise ValueError("expected names of images, or --missing")
+        raise ValueError("expected names of images or --missing")
     require_database(database)
     with exclusive(database):
         with FeatureStore(database) as store:

@@ -6,7 +6,7 @@ d2sfm extract --database db.db --images photos
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,15 +61,17 @@ def extract_to_database(
     only: Sequence[str] = (),
     overwrite: bool = False,
     progress: bool = False,
+    by: Callable[..., dict[str, int]] = extract_all,
 ) -> ExtractionSummary:
     """Import every photograph below the folder ``images`` as COLMAP would and write its features to the database.
 
-    Photographs that have features are passed over; the summary names what can't be used. cache: where early feature
-    maps are kept for refinement. only: patterns (see ``text.fits``) of what this run is about. overwrite: extract again
-    what has features, see ``database.overwriting``; new sizes get new cameras, broken photographs keep what they had.
+    Photographs that have features are left out; the summary names what can't be used. cache: where early feature maps
+    are kept for refinement. only: patterns (see ``text.fits``) of the photographs to extract. overwrite: also extract
+    photographs that have features, see ``database.overwriting``; new sizes get new cameras, damaged photographs keep
+    their features. by: what does the work of ``pipeline.extract_all``.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or empty and options that contradict it or each
-    other, RuntimeError where the database is none, or holds features of another kind that would stay.
+    other, RuntimeError if the file is not a COLMAP database, or holds features of another kind that would stay.
     """
     started, skipped = time.perf_counter(), Skipped()
     images, options, cameras = Path(images), options or ExtractionOptions(), cameras or CameraOptions()
@@ -93,7 +95,7 @@ def extract_to_database(
         photographs = _imported(database, images, photographs, cameras, skipped, is_all=len(pending) == len(names))
         try:
             keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, options.stretch)
-            found = extract_all(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
+            found = by(photographs, extractor, store, skipped, on_maps=keep, mask=masks, progress=progress)
         finally:  # a stopped run, too, leaves nothing behind of what is broken
             remove_skipped(database, list(skipped))
         end_overwriting(database)
@@ -110,11 +112,10 @@ def extract_images(
     way_out: str = "",
     progress: bool = False,
 ) -> Skipped:
-    """Write features of images that the database has, as far as it lacks them, and return what could not be used.
+    """Write the features that images of the database lack, and return what could not be used.
 
     names: of photographs in the folder ``images``, in the size of their cameras. way_out: see ``pending_names``. The
-    caller keeps other runs away (``exclusive``). Raises RuntimeError where the database holds features of other
-    settings.
+    caller keeps other runs away (``exclusive``). Raises RuntimeError if the database holds features of other settings.
     """
     skipped, largest = Skipped(), PhotographOptions().max_megapixels
     extractor = _extractor(going_on(database, options, ()), None)
@@ -147,12 +148,12 @@ def _require_inputs(
     masks: Masks,
     cache: MapCacheOptions,
 ) -> list[str]:
-    """Sorted names of the photographs. Raises where an argument is wrong, before anything is made."""
+    """Sorted names of the photographs. Raises if an argument is wrong, before anything is written."""
     names = require_photographs(images)
     check_cameras(cameras, names)
     names = chosen_photographs(images, names, only)
     if cache.cache and 1.0 not in options.scales:
-        raise ValueError("the feature maps of --cache are those of scale 1, which --scales leaves out")
+        raise ValueError("--cache keeps feature maps of scale 1: add 1 to --scales, or leave out --cache")
     masks.check(images, names)
     return names
 
@@ -162,7 +163,7 @@ def _warn_of_missing(database: Path, images: Path, names: list[str], only: Seque
         gone = sorted(name for name in store.images().keys() - set(names) if is_among(only, name))
     if gone:
         logger.warning(
-            "in %s, and not in %s any more: %s (d2sfm remove --missing takes them out)",
+            "in %s, but no longer in %s: %s (d2sfm remove --missing removes them)",
             database,
             images,
             first_of(gone, "photograph"),
@@ -172,16 +173,19 @@ def _warn_of_missing(database: Path, images: Path, names: list[str], only: Seque
 def _imported(
     database: Path, images: Path, photographs: list[Photograph], cameras: CameraOptions, skipped: Skipped, is_all: bool
 ) -> list[Photograph]:
-    """``import_folder``, where there is anything to do; a warning where others (not is_all) keep their cameras."""
+    """``import_folder`` if there is anything to do; a warning if others (not is_all) keep their cameras."""
     if photographs or cameras.rig_config is not None:
         photographs = import_folder(database, images, photographs, cameras, skipped)
     if not is_all and replace(cameras, rig_config=None) != CameraOptions():
-        logger.warning("photographs that are in the database already keep their cameras: give others a new one")
+        logger.warning(
+            "photographs that are already in the database keep their cameras: extract the others into a new database"
+        )
     return photographs
 
 
 def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:
-    """The photographs that have features, as they were turned; a warning where they changed, or would be otherwise."""
+    """The photographs that have features, in the orientation they were extracted in; warns if they changed or it would
+    differ now."""
     there = read_headers(images, names, Skipped())  # of one that can't be read by now the features are there
     warn_of_replaced(database, there)
     known = as_extracted(database, there)

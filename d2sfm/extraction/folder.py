@@ -1,4 +1,4 @@
-"""A folder of photographs and its database, on both sides of extraction: cameras, writing, what is taken out again."""
+"""A folder of photographs and its database, before and after extraction: cameras, writing, removal."""
 
 import logging
 from collections import Counter
@@ -38,16 +38,16 @@ _SHARED_MODES = (CameraMode.SINGLE, CameraMode.PER_FOLDER)
 
 
 def check_cameras(cameras: CameraOptions, names: list[str]) -> None:
-    """Raise as ``camera_rules``; warn of a table of the file of cameras that is for none of the photographs."""
+    """Raise as ``camera_rules``; warn of tables in the file of cameras that match no photograph."""
     for rule, members in by_rule(cameras, names):
         if rule.pattern is not None and not members:
             logger.warning(
-                '%s: no photograph fits ["%s"], or those that do fit a table before it', cameras.cameras, rule.pattern
+                '%s: no photograph matches ["%s"], or all that do match an earlier table', cameras.cameras, rule.pattern
             )
 
 
 def open_database(database: Path, cameras: CameraOptions) -> None:
-    """``create_database``, but where photographs are to get a camera that is there: raises as ``require_camera``."""
+    """``create_database``, or, if photographs get an existing camera, ``require_camera``, whose errors it raises."""
     for rule in camera_rules(cameras):
         if rule.options.existing_camera is not None:
             require_camera(database, rule.options.existing_camera)
@@ -59,8 +59,8 @@ def import_folder(
 ) -> list[Photograph]:
     """Import photographs below ``images`` whose headers are sound, with their cameras; what is left out is skipped.
 
-    Returns the others, in the size of their cameras. Pixels are looked at only where a photograph would bring the
-    camera that others share: the first whole one does. Rigs are made of what is in the database then.
+    Returns the others, in the size of their cameras. Pixels are read only to find the first undamaged photograph of a
+    shared camera, which defines the camera. Rigs are then made of all images of the database.
     """
     named, options_of = {photograph.name: photograph for photograph in photographs}, {}
     for rule, names in by_rule(cameras, named):
@@ -78,14 +78,14 @@ def import_folder(
         apply_rig_config(database, cameras.rig_config)
     elif len(there) < len(whole) and any(rig.non_ref_sensors for rig in read_rigs(database).values()):
         logger.warning(
-            "%s has rigs of several cameras, new photographs are in frames of their own: --rig-config makes the rigs "
-            "of all of them",
+            "%s has rigs of several cameras, but new photographs are not part of them: --rig-config defines the rigs "
+            "of all photographs",
             database,
         )
     for count_and_size in estimated_cameras(database) if whole else ():
         logger.warning(
-            "%d photographs of %d x %d px have no focal length in EXIF: a camera is estimated for each "
-            "(one camera took them all: --camera-mode single)",
+            "%d photographs of %d x %d px have no focal length in EXIF: each gets a camera of its own (if one camera "
+            "took all: --camera-mode single)",
             *count_and_size,
         )
     return _as_stored(database, [photograph for photograph in whole if photograph.name not in skipped])
@@ -94,21 +94,21 @@ def import_folder(
 def _not_imported(cameras: CameraOptions) -> str:
     """Why COLMAP did not take a photograph."""
     if cameras.existing_camera is not None:
-        return f"its size is not that of camera {cameras.existing_camera}"
+        return f"its size differs from that of camera {cameras.existing_camera}"
     if cameras.camera_mode in _SHARED_MODES:
-        return f"its size is not that of the camera that camera mode {cameras.camera_mode} shares"
+        return f"its size differs from that of the camera shared by --camera-mode {cameras.camera_mode}"
     return "COLMAP can't import it"
 
 
 def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped: Skipped) -> None:
-    """Skip those that given parameters can't be of. COLMAP gives them to any size."""
+    """Skip photographs that the given parameters do not fit. COLMAP applies them to any size."""
     given = given_camera(cameras)
     if given is None:
         return
     sizes = Counter(photograph.size for photograph in photographs)
     if len(sizes) > 1:
         shown = ", ".join(f"{count} of {w} x {h} px" for (w, h), count in sizes.most_common())
-        logger.warning("the given camera parameters are those of one size of photographs, there are %s", shown)
+        logger.warning("the given camera parameters hold for one size of photographs, found %s", shown)
     for photograph in photographs:
         width, height = photograph.size
         if reason := _misfit(given, width, height):
@@ -116,7 +116,7 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
 
 
 def _misfit(given: pycolmap.Camera, width: int, height: int) -> str | None:
-    """Why the camera can't be of photographs of that size; None where it can."""
+    """Why the camera does not fit photographs of that size; None if it does."""
     if not len(given.principal_point_idxs()):  # a panorama: its parameters are its size
         return None if given.params.tolist() == [width, height] else "is of {:g} x {:g} px".format(*given.params)
     x, y = given.principal_point_x, given.principal_point_y
@@ -124,7 +124,7 @@ def _misfit(given: pycolmap.Camera, width: int, height: int) -> str | None:
 
 
 def _skip_broken_firsts(photographs: list[Photograph], mode: CameraMode, skipped: Skipped) -> None:
-    """Skip the broken ones before the first whole one of those that share a camera."""
+    """Skip damaged photographs before the first whole one of each shared camera."""
     by_name = {photograph.name: photograph for photograph in photographs}
     for members in by_camera_group(list(by_name), mode).values():
         for name in members:
@@ -134,9 +134,9 @@ def _skip_broken_firsts(photographs: list[Photograph], mode: CameraMode, skipped
 
 
 def remove_replaced(database: Path, photographs: list[Photograph], skipped: Skipped) -> list[Photograph]:
-    """Take photographs out of the database whose files have another size by now, to be imported with new cameras.
+    """Remove photographs from the database whose files have changed size, to be imported with new cameras.
 
-    Broken ones stay, and are skipped. Returns the photographs that are not.
+    Damaged ones stay, and are skipped. Returns the others.
     """
     whole = []
     for photograph in _replaced(database, photographs):
@@ -144,38 +144,38 @@ def remove_replaced(database: Path, photographs: list[Photograph], skipped: Skip
             load_photograph(photograph.path, photograph.size)
             whole.append(photograph.name)
     if whole:
-        logger.warning("another size by now, so that cameras are new: %s", first_of(whole, "photograph"))
+        logger.warning("new cameras, as the size has changed: %s", first_of(whole, "photograph"))
     remove_photographs(database, whole)
     return [photograph for photograph in photographs if photograph.name not in skipped]
 
 
 def remove_skipped(database: Path, names: list[str]) -> None:
-    """Take photographs that can't be used out of the database, but for those that have features of before."""
+    """Take photographs that can't be used out of the database, unless they already have features."""
     outdated = outdated_images(database)
     kept = [name for name in names if name in outdated]
     if kept:
         what = first_of(kept, "skipped photograph")
-        logger.warning("old features stay, which d2sfm match leaves out: those of %s", what)
+        logger.warning("the old features stay, but d2sfm match ignores them: %s", what)
     remove_photographs(database, [name for name in names if name not in outdated])
 
 
 def warn_of_replaced(database: Path, photographs: list[Photograph]) -> None:
-    """Say which photographs have another size by now than those that their features are of."""
+    """Warn of photographs whose size has changed since their features were extracted."""
     replaced = [photograph.name for photograph in _replaced(database, photographs)]
     if replaced:
         logger.warning(
-            "another size than when extracted, --overwrite extracts again: %s", first_of(replaced, "photograph")
+            "of another size than when extracted (--overwrite extracts again): %s", first_of(replaced, "photograph")
         )
 
 
 def _replaced(database: Path, photographs: list[Photograph]) -> list[Photograph]:
-    """Those of the photographs that have another size than their cameras in the database."""
+    """The photographs whose size differs from that of their cameras in the database."""
     stored = {photograph.name: photograph.size for photograph in _as_stored(database, photographs)}
     return [photograph for photograph in photographs if stored.get(photograph.name, photograph.size) != photograph.size]
 
 
 def _as_stored(database: Path, photographs: list[Photograph]) -> list[Photograph]:
-    """Those of the photographs that the database holds, in the size of their cameras there."""
+    """The photographs that the database holds, in the size of their cameras."""
     with FeatureStore(database) as store:
         rows = store.images()
     return [

@@ -1,4 +1,4 @@
-"""What is to be done: the photographs of a folder whose features its database lacks, or is to get anew."""
+"""Work to do: the photographs of a folder whose features its database lacks or replaces."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 def begin(
     database: Path, images: Path, names: list[str], fingerprint: str, overwrite: bool, only: Sequence[str] = ()
 ) -> list[str]:
-    """Note that a run begins, of photographs of the folder ``images``. Returns the names that are to be extracted.
+    """Note that a run on photographs of the folder ``images`` begins. Returns the names to extract.
 
-    overwrite: whether features that are there count as none from now on. only: the patterns that chose the names; a
-    stopped run with ``overwrite`` goes on with the same ones. Raises as ``pending_names``,
-    ``names_to_overwrite`` and ``note_folder``; what is refused stays as it was.
+    overwrite: whether existing features no longer count. only: the patterns that chose the names; a stopped run with
+    ``overwrite`` goes on with the same ones. Raises as ``pending_names``, ``names_to_overwrite`` and ``note_folder``;
+    then nothing has changed.
     """
     if overwrite:
         pending = names_to_overwrite(database, names, fingerprint, only)
@@ -33,9 +33,10 @@ def begin(
 
 
 def going_on(database: Path, options: ExtractionOptions, anew: Collection[str]) -> ExtractionOptions:
-    """The options with the precision of the features that are there, where auto is asked for.
+    """The options, with auto replaced by the precision of the existing features.
 
-    So a database may go on on another machine. anew: names whose features are to be replaced, which have no say.
+    So a database goes on in one precision on any machine. anew: names whose features are to be replaced, which do not
+    count.
     """
     database = Path(database)
     if options.precision is not Precision.AUTO or not database.exists() or not database.stat().st_size:
@@ -47,9 +48,9 @@ def going_on(database: Path, options: ExtractionOptions, anew: Collection[str]) 
 
 
 def pending_names(database: Path, names: list[str], fingerprint: str, way_out: str = "") -> list[str]:
-    """The names that have no features yet. RuntimeError where the database holds features of another kind.
+    """The names that have no features yet. RuntimeError if the database holds features of another kind.
 
-    way_out: what the caller has for that, in words, beside the same settings and another database.
+    way_out: what else the user can do, in words, beside the same settings or another database.
     """
     extracted = _extracted(database)
     differing = sorted(found for found in set(extracted.values()) if clash(found, fingerprint))
@@ -62,12 +63,12 @@ def pending_names(database: Path, names: list[str], fingerprint: str, way_out: s
 
 
 def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only: Sequence[str] = ()) -> list[str]:
-    """The names whose features are to be written (anew): all, or those that a stopped run of the fingerprint has left.
+    """The names whose features are to be written again: all, or those that a stopped run of this fingerprint has left.
 
     only: the patterns that chose the names; the stopped run had the same ones.
 
-    RuntimeError where the database holds features of another extractor, or of other settings for other images, with
-    which those of this run would be mixed.
+    RuntimeError if this run would mix its features with those of another extractor, or of other settings for other
+    images.
     """
     extracted = _extracted(database)
     others = sorted(name for name in extracted.keys() - set(names) if clash(extracted[name], fingerprint))
@@ -80,34 +81,36 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only:
     is_begun = stopped_overwriting(database) == _run(fingerprint, only)
     todo = [name for name in names if not (is_begun and name in extracted and not clash(extracted[name], fingerprint))]
     if len(todo) < len(names):
-        logger.info("a stopped run with --overwrite goes on: %d photographs are done", len(names) - len(todo))
+        logger.info("continuing a stopped run with --overwrite: %d photographs are done", len(names) - len(todo))
     return todo
 
 
 def _run(fingerprint: str, only: Sequence[str]) -> str:
-    """What tells an overwriting run from others."""
+    """What identifies an overwriting run."""
     return f"{fingerprint} of {sorted(only)}" if only else fingerprint
 
 
 def _extracted(database: Path) -> dict[str, str]:
-    """Fingerprints by name. RuntimeError where there are keypoints that d2sfm did not write."""
+    """Fingerprints by name. RuntimeError if the database holds keypoints that d2sfm did not write."""
     with ForeignStore(database) as store:
         if (foreign := store.described()) is not None:
             raise RuntimeError(
-                f"{database} holds {foreign}, not of d2sfm: give D2 features a database of their own, or have d2sfm "
-                "bridge add them where these leave photographs apart"
+                f"{database} holds {foreign}, not of d2sfm: extract into another database, or connect photographs that "
+                "these leave apart by d2sfm bridge"
             )
     with FeatureStore(database) as store:
         return store.extracted()
 
 
 def note_folder(database: Path, images: Path) -> None:
-    """Keep the folder of the photographs in the database. RuntimeError where it has another one: names are relative."""
+    """Keep the folder of the photographs in the database. RuntimeError if it has another one: names are relative."""
     folder = images.resolve()
     with ForeignStore(database) as store:
         foreign = store.images()
     with FeatureStore(database) as store:
         noted = store.notes.images_folder()
         if noted not in (None, folder) and (store.extracted() or foreign) and noted.is_dir():
-            raise RuntimeError(f"{database} holds the photographs of {noted}: give those of {folder} another database")
+            raise RuntimeError(
+                f"{database} holds the photographs of {noted}: extract those of {folder} into another database"
+            )
         store.notes.note_images_folder(folder)

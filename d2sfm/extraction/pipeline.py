@@ -48,18 +48,18 @@ def extract_all(
 ) -> dict[str, int]:
     """Extract and write the features of photographs.
 
-    store: opens what features are written to, and gives the function that writes those of one name, whole or not at
-        all. Entered, called and left in one thread, not the caller's; in the function ValueError and OSError mean
-        that a photograph is skipped.
-    skipped: gets what can't be decoded, has another size than its record, or a mask that can't be used, or can't be
-        written, also where the work ends with an error.
-    on_maps: see ``Extractor.extract_batch``; given the photograph, too.
-    mask: from name, size and orientation to what is in, see ``Masks``, where alpha is above 0; called in any thread.
+    store: a context that gives the function that writes the features of one name, whole or not at all. It is entered,
+        called and left in one thread, not the caller's; ValueError and OSError of the function skip a photograph.
+    skipped: gets the photographs that can't be decoded or written, have another size than their record, or an unusable
+        mask, also if the work ends with an error.
+    on_maps: see ``Extractor.extract_batch``; also gets the photograph.
+    mask: gives the pixels to use, from name, size and orientation, see ``Masks``; called in any thread. Transparent
+        pixels are left out, too.
     progress: whether to show a bar.
 
-    Pictures of equal size are given to the network together, as many as it asks for. Returns the number of keypoints
-    by name, in the given order. Any other error of any thread, and Ctrl-C, end it and are raised; what the network has
-    done by then is written, and no thread is left.
+    Pictures of equal size are given to the network in batches of the number that it asks for. Returns the number of
+    keypoints by name, in the given order. Any other error of any thread, and Ctrl-C, end it and are raised; finished
+    features are written before, and no thread is left.
     """
     batches, transparent = plan_batches(photographs, extractor.batch_size), []
 
@@ -84,7 +84,7 @@ def extract_all(
         finally:
             pool.shutdown(cancel_futures=True)
     if transparent:
-        logger.info("no keypoints where alpha is 0: %s", first_of(sorted(transparent), "photograph"))
+        logger.info("transparent pixels (alpha 0) get no keypoints: %s", first_of(sorted(transparent), "photograph"))
     return {each.name: writer.keypoints[each.name] for each in photographs if each.name in writer.keypoints}
 
 
@@ -93,7 +93,7 @@ def plan_batches(
 ) -> Iterator[list[Photograph]]:
     """Those of equal upright size together, at most ``batch_size(size)`` of them and half of what may be decoded ahead.
 
-    The first that is left always comes next, with others of its size from among the next ``window``: each comes at
+    The first remaining photograph always comes next, with others of its size among the next ``window``: each comes at
     most a window early, and batches of one keep the order.
     """
     coming = iter(photographs)
@@ -113,7 +113,7 @@ def _decoded(
 ) -> Iterator[tuple[list[Photograph], list[Future]]]:
     """Each batch with the futures of its pictures, while the pictures of the next ones are decoded.
 
-    Pictures live as long as their futures: who takes them has to take them out of the list.
+    Pictures live as long as their futures, so the receiver removes them from the list.
     """
     ahead, ahead_bytes = deque(), 0
     upcoming = next(batches, None)  # no further: batches become smaller where a GPU's memory runs out
@@ -139,7 +139,7 @@ def _bytes(photographs: list[Photograph]) -> int:
 
 
 def _whole(batch: list[Photograph], futures: list[Future], skipped: Skipped) -> dict[Photograph, Prepared]:
-    """The pictures that can be had; the others enter ``skipped``."""
+    """The pictures that were decoded; the others enter ``skipped``."""
     pictures = {}
     for photograph in batch:
         with skipped.catching(photograph.name):
@@ -150,7 +150,8 @@ def _whole(batch: list[Photograph], futures: list[Future], skipped: Skipped) -> 
 def _extract(
     pictures: dict[Photograph, Prepared], extractor: Extractor, writer: Writer, on_maps: OnMaps | None
 ) -> None:
-    """Features of pictures of one size to the writer. Pictures, and then features, go as soon as they are used."""
+    """Hand features of pictures of one size to the writer. Pictures, then features, are freed as soon as they are
+    used."""
     if not pictures:
         return
     photographs, batch = list(pictures), list(pictures.values())

@@ -1,6 +1,7 @@
 """Photographs of 16 bits that use little of their range, as radiometric thermal ones do, are stretched for the network.
 
-Others stay as they are, to the bit. From one range for the whole folder a grey is the same in every photograph.
+Others stay as they are, to the bit. With one range for the whole folder, a value gives the same grey in every
+photograph.
 """
 
 import logging
@@ -32,10 +33,11 @@ Noted = GreyRange | Stretch
 def stretched(
     photographs: list[Photograph], stretch: Stretch, noted: Noted = Stretch.NONE, known: list[Photograph] | None = None
 ) -> list[Photograph]:
-    """The photographs with the range of greys from which each is to be stretched. The log says how many, and from what.
+    """The photographs with the range of grey values from which each is stretched. The log tells how many, and the
+    range.
 
-    noted: of ``noted_stretch``: a range goes on. known: photographs that have features, with their ranges, of which
-    those that should have been stretched are named. What can't be read is left to when it is its turn.
+    noted: of ``noted_stretch``, whose range stays. known: photographs that have features, with their ranges; warns of
+    those that should have been stretched. What can't be read is reported when it is extracted.
     """
     if stretch is Stretch.NONE:
         return photographs
@@ -51,26 +53,26 @@ def stretched(
         used = dict.fromkeys(used, common)
     low, high = np.array(list(used.values())).T
     logger.info(
-        "stretched from %d..%d%s to 0..255, as they use less than a quarter of their 16 bits: %s",
+        "grey values stretched from %d..%d%s to 0..255, as they span less than a quarter of 16 bits: %s",
         low.min(),
         high.max(),
-        ", each from its own part," if stretch is Stretch.IMAGE else "",
+        ", each from its own range," if stretch is Stretch.IMAGE else "",
         first_of(list(used), "photograph"),
     )
     as_stored = _deep([photograph for photograph in known or () if photograph.grey_range is None])
     if narrow := [name for name, _ in _counts(as_stored)]:
         logger.warning(
-            "not stretched when extracted, so that they match stretched ones badly: %s: --overwrite extracts again",
+            "extracted without stretching, so they match stretched ones badly: %s (--overwrite extracts again)",
             first_of(narrow, "photograph"),
         )
     return [replace(photograph, grey_range=used.get(photograph.name)) for photograph in photographs]
 
 
 def noted_stretch(database: Path, stretch: Stretch, anew: Collection[str] = ()) -> Noted:
-    """How photographs of a database were stretched that have features; NONE where none was.
+    """How photographs of a database that have features were stretched; NONE if none was.
 
-    anew: names of those whose features do not count, as they are to be written anew. Raises RuntimeError where the
-    others were stretched in another way than ``stretch``.
+    anew: names of those whose features do not count, as they are to be written again. Raises RuntimeError if the others
+    were stretched in another way than ``stretch``.
     """
     with FeatureStore(database) as store:
         fingerprints = {found for name, found in store.extracted().items() if name not in anew}
@@ -99,7 +101,7 @@ def _deep(photographs: list[Photograph]) -> list[Photograph]:
 
 
 def _counts(photographs: list[Photograph]) -> Iterator[tuple[str, np.ndarray]]:
-    """Names of those that are to be stretched, and how often each has each value, see ``count_greys``."""
+    """Names of photographs to stretch, and how often each has each value, see ``count_greys``."""
 
     def counts_of(photograph: Photograph) -> np.ndarray | None:
         with Skipped().catching(photograph.name):
@@ -114,13 +116,13 @@ def _counts(photographs: list[Photograph]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _warn_of_clipped(used: dict[str, GreyRange], common: GreyRange) -> None:
-    """Say which of the new photographs lose more than what is at the ends of any one's range."""
+    """Warn of new photographs that lose more than the ends of their own range."""
     margin = (common[1] - common[0]) / 10
     beyond = [name for name, (low, high) in used.items() if low < common[0] - margin or high > common[1] + margin]
     if beyond:
         logger.warning(
-            "darker or brighter than the range of %d..%d from which photographs are stretched, and clipped to it: %s "
-            "(--overwrite takes the range of all anew)",
+            "clipped, as they exceed the range %d..%d from which photographs are stretched: %s (--overwrite computes "
+            "the range again)",
             *common,
             first_of(beyond, "photograph"),
         )

@@ -1,4 +1,4 @@
-"""What a run of extraction says at its end."""
+"""The summary of a run of extraction."""
 
 import time
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class ExtractionSummary(Displayed):
     ) -> "ExtractionSummary":
         """Of photographs in the order of ``names``, ``pending`` of them to be extracted, by time.perf_counter().
 
-        keypoints: how many there are by name, of those that were extracted.
+        keypoints: numbers by name, of the extracted photographs.
         """
         return cls(
             extracted=len(keypoints),

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 def turned(
     photographs: list[Photograph], options: ExtractionOptions, known: list[Photograph], progress: bool = False
 ) -> list[Photograph]:
-    """The photographs as they are to be turned. The log says how many are not upright as they are stored.
+    """The photographs with the orientation to turn them by. The log tells how many are not stored upright.
 
     known: others, in the orientation that they keep; those next to the photographs by name take part in ``auto``.
     """
@@ -56,7 +56,7 @@ def turned(
 
 
 def as_extracted(database: Path, photographs: list[Photograph]) -> list[Photograph]:
-    """Those of the photographs that have features, as the network saw them: orientation and range of greys."""
+    """The photographs that have features, as the network saw them: orientation and range of grey values."""
     with FeatureStore(database) as store:
         found, greys = store.orientations(), store.grey_ranges()
     return [
@@ -67,7 +67,7 @@ def as_extracted(database: Path, photographs: list[Photograph]) -> list[Photogra
 
 
 def _next_to(photographs: list[Photograph], known: list[Photograph]) -> list[Photograph]:
-    """Those of the known ones that are next to one of the photographs in the order of names."""
+    """The known photographs that are next to one of the photographs in the order of names."""
     known = sorted(known, key=lambda photograph: photograph.name)
     places = [bisect_left(known, each.name, key=lambda photograph: photograph.name) for each in photographs]
     near = {place + step for place in places for step in range(-REFERENCES, REFERENCES)}
@@ -75,7 +75,7 @@ def _next_to(photographs: list[Photograph], known: list[Photograph]) -> list[Pho
 
 
 def _as_looked_at(photograph: Photograph) -> np.ndarray | None:
-    """The upright picture; None where it can't be read, which is told when it is its turn."""
+    """The upright picture; None if it can't be read, which is reported when it is extracted."""
     with Skipped().catching(photograph.name):
         pixels = load_photograph(photograph.path, photograph.size, photograph.grey_range)
         return upright_array(pixels, photograph.orientation)
@@ -83,7 +83,7 @@ def _as_looked_at(photograph: Photograph) -> np.ndarray | None:
 
 
 def warn_of_turned(known: list[Photograph], there: list[Photograph], way: Orientation) -> None:
-    """Say which photographs have features that were made under another orientation than ``way`` asks for.
+    """Warn of photographs whose features were made in another orientation than ``way`` asks for.
 
     known: of ``as_extracted``; there: the same photographs, with their EXIF orientations.
     """
@@ -92,12 +92,12 @@ def warn_of_turned(known: list[Photograph], there: list[Photograph], way: Orient
     others = [name for name, orientation in asked.items() if found.get(name, orientation) != orientation]
     if others and way is Orientation.EXIF:
         logger.warning(
-            "not turned by EXIF when extracted, so that they match upright ones badly: %s: --overwrite extracts again, "
-            "--orientation none takes new ones as stored, too",
+            "extracted without EXIF orientation, so they match upright ones badly: %s (--overwrite extracts again; "
+            "--orientation none extracts new ones as stored)",
             first_of(others, "photograph"),
         )
     elif others and way is Orientation.NONE:
         logger.warning(
-            "turned upright when extracted, so that they match ones as stored badly: %s: --overwrite extracts again",
+            "extracted upright, so they match ones as stored badly: %s (--overwrite extracts again)",
             first_of(others, "photograph"),
         )

@@ -39,7 +39,7 @@ class Writer(AbstractContextManager):
             raise
 
     def put(self, name: str, features: Features) -> None:
-        """Wait until there is room, and hand over. Raises what went wrong with earlier ones."""
+        """Wait for room, then hand over. Raises errors of earlier ones."""
         size = features.keypoints.nbytes + features.descriptors.nbytes
         while self._pending and (self._pending[0].done.done() or self._bytes() + size > WAITING_BYTES):
             self._settle()
@@ -50,7 +50,7 @@ class Writer(AbstractContextManager):
         return sum(pending.bytes for pending in self._pending)
 
     def _settle(self) -> None:
-        """Wait for the first that is pending and note what became of it."""
+        """Wait for the first pending one and note its result."""
         pending = self._pending.popleft()
         try:
             with self._skipped.catching(pending.name):

@@ -31,7 +31,7 @@ class Budget:
         self._largest_batch = MAX_BATCH
 
     def check(self, sizes: list[Size]) -> None:
-        """Raise ValueError where not even the lowest strips fit in the limit that options give."""
+        """Raise ValueError if not even the lowest strips fit in the limit that options give."""
         least = memory_bytes(sizes, MIN_STRIP_PX, self._itemsize) / 1e9
         if self._limit_gb is not None and self._tile_size is None and least > self._limit_gb:
             raise ValueError(
@@ -47,7 +47,7 @@ class Budget:
         return max(1, min(self._largest_batch, int(self._memory() / of_picture)))
 
     def strip_px(self, sizes: list[Size], pictures: int) -> int:
-        """Rows that enter the network at a time, of so many pictures."""
+        """Rows that enter the network at a time, for a number of pictures."""
         if self._tile_size is not None:
             return self._tile_size
         most = strip_px(sizes, self._itemsize, self._memory() / pictures)
@@ -57,7 +57,7 @@ class Budget:
         self, pictures: list[Prepared], sizes: list[Size], extract: Callable[[list[Prepared]], list[Features]]
     ) -> list[Features]:
         """What ``extract`` gives of all pictures, a batch at a time. Where a GPU's memory runs out it is asked for less
-        from then on: smaller batches, then lower strips. Raises the error where none is left."""
+        from then on: smaller batches, then lower strips. Raises the error if nothing smaller is left."""
         found, waiting = [], list(pictures)
         while waiting:
             batch = waiting[: self._largest_batch]

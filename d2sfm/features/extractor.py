@@ -72,7 +72,7 @@ class Extractor:
             "precision": str(self.precision).removeprefix("torch."),
             "convention": options.convention,
         }
-        # Left out where there is none, as in what earlier versions wrote.
+        # Left out if there is none, as earlier versions did.
         return json.dumps(settings | ({"border": options.border} if options.border else {}))
 
     def input_size(self, image_size: Size) -> Size:
@@ -95,7 +95,7 @@ class Extractor:
         grey_range: from what a photograph of 16 bits is stretched (default: its own range where it uses little of it,
         unless options.stretch is none). orientation: of a photograph, in place of EXIF's.
         Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
-        on an edge at all scales; FileNotFoundError where there is no such file.
+        on an edge at all scales; FileNotFoundError if the file is missing.
         """
         if isinstance(image, np.ndarray):
             return self.extract_batch([self.prepare(image, mask)])[0]
@@ -139,7 +139,7 @@ class Extractor:
         return Prepared(resize(upright, size), image_size, mask, orientation, greys)
 
     def check_size(self, image_size: Size) -> None:
-        """Raise ValueError where a photograph of this size is too small at all scales, or too wide for memory_limit."""
+        """Raise ValueError if a photograph of this size is too small at all scales, or too wide for memory_limit."""
         size = self.input_size(image_size)
         sizes = [size for _, size in level_sizes(size, self.options.scales)]
         if not sizes:
@@ -156,7 +156,7 @@ class Extractor:
         """Features of prepared pictures of one size, which pass through the network together; see ``extract``.
 
         on_maps: given the early layers' maps of each picture, for refinement, where a level has the input's own size.
-        Raises ValueError where their sizes differ.
+        Raises ValueError if their sizes differ.
         """
         sizes = {picture.size for picture in pictures}
         if len(sizes) != 1:

@@ -10,13 +10,13 @@ STRETCH = "stretch"  # the key; left out where nothing was stretched, as in what
 
 
 def settings_of(fingerprint: str) -> dict:
-    """The settings by name. ValueError where the text, as of a file that others wrote, is no JSON object."""
+    """The settings by name. ValueError if the text, as of a file that others wrote, is not a JSON object."""
     try:
         settings = json.loads(fingerprint)
     except (ValueError, RecursionError):
         settings = None
     if not isinstance(settings, dict):
-        raise ValueError(f"fingerprint {one_line(fingerprint, 40)} is no JSON object")
+        raise ValueError(f"fingerprint {one_line(fingerprint, 40)} is not a JSON object")
     return settings
 
 
@@ -35,7 +35,7 @@ def clash(fingerprint: str, other: str) -> bool:
 
 
 def with_stretch(fingerprint: str, stretch: Stretch, grey_range: GreyRange | None) -> str:
-    """The fingerprint of features of a photograph that was stretched so; of another it is that of before."""
+    """The fingerprint of features of a photograph stretched in this way; without stretching, the fingerprint itself."""
     if grey_range is None:
         return fingerprint
     told = str(stretch) if stretch is Stretch.IMAGE else list(grey_range)
@@ -49,7 +49,7 @@ def stretch_of(fingerprint: str) -> GreyRange | Stretch:
     if not isinstance(told, list):
         return Stretch(told)
     if len(told) != 2 or not all(type(value) is int for value in told) or not 0 <= told[0] < told[1] <= 65535:
-        raise ValueError(f"fingerprint {one_line(fingerprint, 40)} has no range of greys")
+        raise ValueError(f"fingerprint {one_line(fingerprint, 40)} has no range of grey values")
     return told[0], told[1]
 
 

@@ -39,7 +39,7 @@ def in_colmap_frame(features: Features) -> Features:
 def colmap_fingerprint(fingerprint: str) -> str:
     """The fingerprint of features after ``in_colmap_frame``: they differ from those that were never moved.
 
-    ValueError where it is no fingerprint.
+    ValueError if it is no fingerprint.
     """
     settings = settings_of(fingerprint)
     moved = {"convention": "colmap, moved from reference"} if settings.get("convention") == "reference" else {}

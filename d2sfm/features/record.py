@@ -26,7 +26,7 @@ class Features(Displayed):
         as it is stored.
     grey_range: the values of 16 bits that were black and white to the network; None for all of them, and for 8 bits.
 
-    Raises ValueError where shapes do not fit each other.
+    Raises ValueError if shapes do not fit each other.
     """
 
     keypoints: np.ndarray

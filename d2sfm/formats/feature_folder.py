@@ -14,7 +14,7 @@ from d2sfm.options import ImportOptions
 class FeatureFolder(AbstractContextManager):
     """The files <image name><extension> below a folder, d2sfm's and the published tool's.
 
-    FileNotFoundError where there is no such folder. options: what is taken for granted where a file does not tell.
+    FileNotFoundError if the folder is missing. options: what is assumed if a file does not say.
     """
 
     def __init__(self, path: Path | str, options: ImportOptions | None = None):
@@ -40,15 +40,15 @@ class FeatureFolder(AbstractContextManager):
     def read(self, name: str, image_size: Size) -> Features:
         """Features of an image in COLMAP's frame, in the file's order; descriptors have the file's dtype.
 
-        image_size: (width, height) of the photograph in pixels. Raises FileNotFoundError where there is no such file,
-        ValueError where it is damaged, of a photograph of another size, or tells no convention and options neither.
+        image_size: (width, height) of the photograph in pixels. Raises FileNotFoundError if the file is missing,
+        ValueError if it is damaged, of a photograph of another size, or tells no convention and options neither.
         """
         file = self._file(name)
         if self.tells_convention(name):
             features = read_features(file)
         elif self._options.convention is None:
             raise ValueError(
-                f"{file} does not tell the frame of its keypoints: give --convention reference (what the published "
+                f"{file} does not say in which frame its keypoints are: give --convention reference (as the published "
                 "tool writes) or colmap"
             )
         else:
@@ -56,8 +56,8 @@ class FeatureFolder(AbstractContextManager):
             features = read_published(file, self._options.convention, image_size, size)
         if features.image_size != tuple(image_size):
             raise ValueError(
-                f"{file} is of a picture of {features.image_size[0]} x {features.image_size[1]} px, the photograph has "
-                f"{image_size[0]} x {image_size[1]}"
+                f"{file} is for a picture of {features.image_size[0]} x {features.image_size[1]} px, but the "
+                f"photograph has {image_size[0]} x {image_size[1]}"
             )
         return in_colmap_frame(features)
 

@@ -23,7 +23,7 @@ LONGEST_NAME = 4096  # no path is longer; names of groups in groups add up
 
 @contextmanager
 def opened(path: Path | str) -> Iterator[h5py.File]:
-    """An HDF5 file to read. FileNotFoundError where there is none, ValueError where it is damaged or something else."""
+    """An HDF5 file to read. FileNotFoundError if it is missing, ValueError if it is damaged or something else."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
@@ -52,7 +52,7 @@ def created(path: Path | str, size: int) -> Iterator[h5py.File]:
 
     size: bytes that it may come to. The disk must have them before: HDF5 ends the process where it is full.
 
-    Raises FileNotFoundError where the folder is missing, RuntimeError where it can't be written.
+    Raises FileNotFoundError if the folder is missing, RuntimeError if it can't be written.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -80,7 +80,7 @@ def _empty_file() -> bytes:
 def links(group: h5py.Group) -> list[str]:
     """Names of what a group holds, without a look at what they lead to. Those that are not UTF-8 are left out.
 
-    Raises ValueError where one is longer than any photograph's.
+    Raises ValueError if one is longer than any photograph's.
     """
     with _named(group.file.filename):
         names = [name for name in group if isinstance(name, str)]
@@ -90,9 +90,9 @@ def links(group: h5py.Group) -> list[str]:
 
 
 def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """What a group holds under a name, with '/' between the names of nested groups; None where it holds nothing.
+    """What a group holds under a name, with '/' between the names of nested groups; None if it holds nothing.
 
-    Raises ValueError where a link on the way leads elsewhere (soft and external links), or the file is damaged.
+    Raises ValueError if a link on the way leads elsewhere (soft and external links), or the file is damaged.
     """
     path, found = group.file.filename, group
     for part in name.split("/"):
@@ -101,7 +101,7 @@ def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
                 return None
             is_hard = _is_hard(found, part)
         if not is_hard:
-            raise ValueError(f"{path}: {name} is a link to elsewhere, which is not followed")
+            raise ValueError(f"{path}: {name} is a link to another place, which is not read")
         with _named(path):
             found = found[part]
     return found
@@ -121,7 +121,7 @@ def groups_with(file: h5py.File, dataset: str) -> list[str]:
                 continue
             visited.add(address)
             if len(prefix) > LONGEST_NAME:
-                raise ValueError(f"groups in groups, with {len(prefix)} characters in their names, {prefix[:40]}...")
+                raise ValueError(f"nested groups with names of {len(prefix)} characters, {prefix[:40]}...")
             names = links(group)
             if prefix and dataset in names and _is_hard(group, dataset) and isinstance(group[dataset], h5py.Dataset):
                 found.append(prefix.rstrip("/"))
@@ -138,7 +138,7 @@ def _is_hard(group: h5py.Group, name: str) -> bool:
 
 
 def declared_shape(group: h5py.Group, name: str) -> tuple[int, ...] | None:
-    """The shape that a dataset of a group declares; None where there is no such dataset. Raises as ``member``."""
+    """The shape that a dataset of a group declares; None if there is no such dataset. Raises as ``member``."""
     dataset = member(group, name)
     with _named(group.file.filename):
         return dataset.shape if isinstance(dataset, h5py.Dataset) else None
@@ -147,8 +147,8 @@ def declared_shape(group: h5py.Group, name: str) -> tuple[int, ...] | None:
 def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: str, most: int) -> np.ndarray:
     """The values of a dataset of a group.
 
-    shape: the expected one, None where any length up to ``most`` will do; kinds: of NumPy's types that will do.
-    Raises ValueError where there is no such dataset, it is of another shape or type, or holds less than it declares.
+    shape: the expected one, None if any length up to ``most`` will do; kinds: of NumPy's types that will do. Raises
+    ValueError if there is no such dataset, it is of another shape or type, or holds less than it declares.
     """
     path, where = group.file.filename, f"{group.name.lstrip('/')}/{name}"
     dataset = member(group, name)
@@ -165,23 +165,23 @@ def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: st
     if any(length not in (None, has) for length, has in zip(shape, found, strict=True)) or max(found) > most:
         raise ValueError(f"{path}: {where} has shape {found}, expected {expected} with {most} or fewer of each")
     if is_elsewhere:
-        raise ValueError(f"{path}: {where} has its values in another file, which is not followed")
+        raise ValueError(f"{path}: {where} has its values in another file, which is not read")
     if dataset.size and not stored:
-        raise ValueError(f"{path}: {where} declares {dataset.size} values and holds none")
+        raise ValueError(f"{path}: {where} declares {dataset.size} values but holds none")
     with _named(path):
         check_dataset(dataset)
         return dataset[()]
 
 
 def text_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> str | None:
-    """A text that is an attribute of fixed length; None where there is none. ValueError where it is no such text."""
+    """A text attribute of fixed length; None if there is none. ValueError if it is not such a text."""
     found = _attribute(owner, name, "S", "text of fixed length")
     with _named(owner.file.filename):
         return None if found is None else found.decode()
 
 
 def number_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> float | None:
-    """A number that is an attribute; None where there is none. ValueError where it is no finite number above 0."""
+    """A numeric attribute; None if there is none. ValueError if it is not a finite number above 0."""
     found = _attribute(owner, name, FLOATS + INTEGERS, "number")
     if found is not None and not 0 < float(found) < np.inf:
         raise ValueError(f"{owner.file.filename}: the attribute {name} of {owner.name.lstrip('/')} is {found}")
@@ -189,7 +189,7 @@ def number_attribute(owner: h5py.Group | h5py.Dataset, name: str) -> float | Non
 
 
 def _attribute(owner: h5py.Group | h5py.Dataset, name: str, kinds: str, expected: str) -> np.generic | None:
-    """A scalar attribute of one of the kinds; texts of variable length are none, HDF5 may hang where one is damaged."""
+    """A scalar attribute of one of the kinds; not texts of variable length, as HDF5 may hang on a damaged one."""
     path = owner.file.filename
     with _named(path):
         if name not in owner.attrs:
@@ -197,7 +197,7 @@ def _attribute(owner: h5py.Group | h5py.Dataset, name: str, kinds: str, expected
         attribute = owner.attrs.get_id(name)
         kind, shape = attribute.dtype.kind, attribute.shape
     if kind not in kinds or shape != ():
-        raise ValueError(f"{path}: the attribute {name} of {owner.name.lstrip('/')} is no {expected}")
+        raise ValueError(f"{path}: the attribute {name} of {owner.name.lstrip('/')} is not a {expected}")
     with _named(path):
         return owner.attrs[name]
 
@@ -208,4 +208,4 @@ def _named(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ValueError(f"{path} is no HDF5 file, or damaged: {first_line(error)}") from error
+        raise ValueError(f"{path} is not an HDF5 file, or is damaged: {first_line(error)}") from error

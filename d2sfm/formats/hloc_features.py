@@ -41,7 +41,7 @@ from d2sfm.options import Convention, ImportOptions
 
 
 class HlocFeatures(HlocKeypoints):
-    """A file of features to read. FileNotFoundError where there is none, ValueError where it is no HDF5 file.
+    """A file of features to read. FileNotFoundError if it is missing, ValueError if it is not an HDF5 file.
 
     options: what is taken for granted where the file does not tell. hloc's own files do not tell the scales of
     keypoints: they are taken for those of one scale, as of its configuration d2net-ss.
@@ -60,12 +60,12 @@ class HlocFeatures(HlocKeypoints):
         """Whether the file says what frame the keypoints of an image have beyond hloc's own: d2sfm's do."""
         return noted_by_d2sfm(self._group(name)) is not None
 
-    @np.errstate(invalid="ignore")  # numbers that are none stay so, which is for the caller to judge
+    @np.errstate(invalid="ignore")  # NaN stays NaN, which the caller judges
     def read(self, name: str, image_size: Size, orientation: int = 1) -> Features:
         """Features of an image in COLMAP's frame, in the file's order; descriptors have the file's dtype.
 
         image_size: (width, height) of the stored photograph in pixels; orientation: EXIF's, by which hloc turns: the
-        size in the file tells whether it did. Raises ValueError where the file has no such image, its photograph had
+        size in the file tells whether it did. Raises ValueError if the file has no such image, its photograph had
         another size, the size does not tell, or a dataset is missing or does not fit the others.
         """
         group = self._group(name)
@@ -99,6 +99,11 @@ class HlocFeatures(HlocKeypoints):
         )
         return _as_stored(in_colmap_frame(found), tuple(image_size), turn)
 
+    def descriptors(self, name: str) -> np.ndarray:
+        """Descriptors of an image as ``read`` gives them, [N, 512], without the rest. Raises ValueError as ``read``."""
+        found = array(self._group(name), "descriptors", (DESCRIPTOR_SIZE, None), FLOATS, MAX_KEYPOINTS)
+        return np.ascontiguousarray(found.T)
+
     def _network_input(self, group: h5py.Group, image_size: Size) -> Size:
         """Size of the network's input. hloc notes the resize factor: the uncertainty of its D2-Net is 1 px there."""
         factor = number_attribute(member(group, "keypoints"), "uncertainty")
@@ -111,7 +116,7 @@ def write_hloc_features(file: h5py.File, name: str, features: Features, fingerpr
     """Add the features of an image to a file: keypoints in float32, descriptors as they are.
 
     The published code's keypoints are brought to where they are, as the layout has a frame of its own. Raises
-    ValueError where the name can't be one of a group, or is there already.
+    ValueError if the name can't be one of a group, or is there already.
     """
     if PurePosixPath(name).is_absolute() or not name or {"", ".", ".."} & set(name.split("/")):
         raise ValueError(f"{name!r} can't be the name of a group in an HDF5 file")
@@ -125,7 +130,7 @@ def write_hloc_features(file: h5py.File, name: str, features: Features, fingerpr
     group["scales"] = features.keypoints[:, 2].astype(np.float32)
     size, scales = list(map(int, features.input_size)), list(map(float, features.scales))
     noted = {"input_size": size, "scales": scales, "fingerprint": colmap_fingerprint(fingerprint)}
-    if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
+    if features.orientation != 1:  # left out if there is none, as earlier versions did
         noted["orientation"] = features.orientation
     if features.grey_range is not None:
         noted["grey_range"] = list(features.grey_range)

@@ -16,8 +16,8 @@ MAX_SIZE = 1 << 17  # numbers of a descriptor: those in use have 4096, VLAD of 5
 def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarray:
     """Global descriptors of images from an HDF5 file in hloc's layout: <name>/global_descriptor, [D] each.
 
-    Returns [N, D] float32 of unit length in the order of the names. Raises FileNotFoundError where there is no such
-    file, ValueError where it is no HDF5 file, or lacks an image, or holds for one something else than the others have.
+    Returns [N, D] float32 of unit length in the order of the names. Raises FileNotFoundError if the file is missing,
+    ValueError if it is not an HDF5 file, or lacks an image, or holds for one something else than the others have.
     """
     found, missing = [], []
     with opened(path) as file:

@@ -25,7 +25,7 @@ SIZE_TOLERANCE = 2.0**-10  # of a size in float16
 
 
 class HlocKeypoints(Reader):
-    """A file of features to read. FileNotFoundError where there is none, ValueError where it is no HDF5 file."""
+    """A file of features to read. FileNotFoundError if it is missing, ValueError if it is not an HDF5 file."""
 
     def __init__(self, path: Path | str):
         super().__init__(path)
@@ -36,9 +36,9 @@ class HlocKeypoints(Reader):
         return groups_with(self._file, "keypoints")
 
     def descriptor_size(self, name: str) -> int:
-        """How many numbers a descriptor of an image has, 0 where there are none.
+        """How many numbers a descriptor of an image has, 0 if there are none.
 
-        D2-Net's number also where d2sfm wrote the group or the shape is none of descriptors: ``read`` tells what is
+        D2-Net's number also if d2sfm wrote the group or the shape is not one of descriptors: ``read`` tells what is
         damaged.
         """
         group = self._group(name)
@@ -70,7 +70,9 @@ class HlocKeypoints(Reader):
         told = holding[0]
         if len(holding) > 1:
             if noted is None or noted.dtype.kind not in INTEGERS:
-                raise ValueError("has an EXIF orientation, and nothing tells whether it was turned: store it upright")
+                raise ValueError(
+                    "has an EXIF orientation, and nothing shows whether it was turned: store the photograph upright"
+                )
             told = tuple(noted.tolist())
         return stored_from_upright(xy, image_size, turn_of(told, image_size, orientation))
 
@@ -94,22 +96,24 @@ class HlocKeypoints(Reader):
 
     def _other_picture(self, name: str, noted_size: Size, image_size: Size) -> ValueError:
         return ValueError(
-            f"{self.path}: {name} is of a picture of {noted_size[0]:g} x {noted_size[1]:g} px, the photograph has "
+            f"{self.path}: {name} is for a picture of {noted_size[0]:g} x {noted_size[1]:g} px, but the photograph has "
             f"{image_size[0]} x {image_size[1]} as it is stored"
         )
 
 
 def turn_of(noted_size: Size, image_size: Size, orientation: int) -> int:
-    """The orientation by which a picture of noted_size was turned. ValueError where sizes do not tell it."""
+    """The orientation by which a picture of noted_size was turned. ValueError if sizes do not tell it."""
     if orientation == 1 or noted_size == image_size != upright_size(image_size, orientation):
         return 1
     if upright_size(image_size, orientation) == image_size:
-        raise ValueError("has an EXIF orientation, and its size does not tell whether hloc turned it: store it upright")
+        raise ValueError(
+            "has an EXIF orientation, and its size does not show whether hloc turned it: store the photograph upright"
+        )
     return orientation
 
 
 def noted_by_d2sfm(group: h5py.Group) -> dict | None:
-    """What d2sfm added to an image's group. ValueError where it is damaged."""
+    """What d2sfm added to an image's group. ValueError if it is damaged."""
     text = text_attribute(group, OURS)
     if text is None:
         return None
@@ -122,7 +126,7 @@ def noted_by_d2sfm(group: h5py.Group) -> dict | None:
         if greys is not None:
             low, high = greys = tuple(int(value) for value in greys)
             if not 0 <= low < high:
-                raise ValueError("a range of greys is none")
+                raise ValueError("expected a range of grey values in order")
         if not isinstance(fingerprint, str) or not min(width, height, *scales) > 0 or orientation not in ORIENTATIONS:
             raise ValueError("a value is out of range")
         size = (int(width), int(height))

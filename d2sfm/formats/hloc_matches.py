@@ -27,8 +27,8 @@ OLD_SEPARATOR = "_"
 class HlocMatches(Reader):
     """A file of matches to read, of images of these names.
 
-    Raises FileNotFoundError where there is none, ValueError where it is no HDF5 file or the layout can't tell
-    two of the names apart.
+    Raises FileNotFoundError if it is missing, ValueError if it is not an HDF5 file or the layout can't tell two of the
+    names apart.
 
     unknown: number of pairs in the file that are not of these names.
     """
@@ -36,7 +36,7 @@ class HlocMatches(Reader):
     def __init__(self, path: Path | str, names: Iterable[str]):
         by_key = require_distinct(names)
         super().__init__(path)
-        with self._stack as stack:  # closed where the file is none of matches
+        with self._stack as stack:  # closed if the file is not one of matches
             self._keys, self.unknown = self._find(by_key)
             self._stack = stack.pop_all()
 
@@ -47,9 +47,9 @@ class HlocMatches(Reader):
     def read(self, pair: tuple[str, str], counts: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
         """Matches of one of ``pairs``, [M, 2] uint32, indices of keypoints of both images; counts: how many they have.
 
-        And their scores, [M] float16, higher is better; None where the file has none, or the same for all.
+        And their scores, [M] float16, higher is better; None if the file has none, or the same for all.
 
-        Raises ValueError where the file has others for them, or is damaged.
+        Raises ValueError if the file has others for them, or is damaged.
         """
         key, is_reversed = self._keys[pair]
         of_first, of_second = counts[::-1] if is_reversed else counts
@@ -105,7 +105,7 @@ class HlocMatches(Reader):
             halves = ((first[:place], first[place + 1 :]) for place in places)
             known = [(a, b) for a, b in halves if a in by_key and b in by_key]
             if len(known) > 1:
-                raise ValueError(f"{self.path}: {first} may be of {len(known)} pairs of images")
+                raise ValueError(f"{self.path}: the name {first} fits {len(known)} pairs of images, expected one")
             yield True, *(known[0] if known else (first, "")), first
 
 
@@ -115,11 +115,13 @@ def write_hloc_matches(
     """Add the matches of a pair to a file.
 
     matches: [M, 2], indices of keypoints of both images; count: of keypoints of the first; scores: [M], 0 to 1.
-    Raises ValueError where a keypoint of the first image has two matches, which the layout can't hold.
+    Raises ValueError if a keypoint of the first image has two matches, which the layout can't hold.
     """
     first, second = np.asarray(matches).reshape(-1, 2).T.astype(np.int64)
     if len(np.unique(first)) != len(first):
-        raise ValueError(f"a keypoint of {pair[0]} has several matches in {pair[1]}: hloc's layout holds one of each")
+        raise ValueError(
+            f"a keypoint of {pair[0]} has several matches in {pair[1]}, but hloc's layout holds one for each keypoint"
+        )
     partners, of_partners = np.full(count, -1, np.int32), np.zeros(count, np.float16)
     partners[first], of_partners[first] = second, scores
     group = file.create_group("/".join(map(_key, pair)))
@@ -127,7 +129,7 @@ def write_hloc_matches(
 
 
 def _scores(group: h5py.Group, keypoints: np.ndarray, count: int) -> np.ndarray | None:
-    """Scores of the matches of these keypoints of the first image, which has so many, see ``HlocMatches.read``."""
+    """Scores of the matches of these keypoints of the first image, which has ``count``, see ``HlocMatches.read``."""
     if declared_shape(group, "matching_scores0") != (count,):
         return None
     scores = array(group, "matching_scores0", (count,), FLOATS + INTEGERS, MAX_KEYPOINTS)[keypoints]
@@ -142,7 +144,7 @@ def hloc_matches_size(pair: tuple[str, str], count: int) -> int:
 
 
 def require_distinct(names: Iterable[str]) -> dict[str, str]:
-    """Names by what the layout makes of them. ValueError where it makes the same of two."""
+    """Names by what the layout makes of them. ValueError if it makes the same of two."""
     by_key: dict[str, str] = {}
     for name in names:
         other = by_key.setdefault(_key(name), name)

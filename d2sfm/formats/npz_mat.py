@@ -40,13 +40,13 @@ def write_features(
 
     fingerprint: the settings that made the features, for ``read_fingerprint``.
 
-    Raises FileNotFoundError where the folder is missing, ValueError for float16 in mat, which has no such type.
+    Raises FileNotFoundError if the folder is missing, ValueError for float16 in mat, which has no such type.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"no folder {path.parent} for the feature file {path.name}")
     if output_type is OutputType.MAT and descriptor_dtype is DescriptorDtype.FLOAT16:
-        raise ValueError("mat files hold no float16: ask for float32 descriptors or for npz")
+        raise ValueError("mat files can't hold float16: choose float32 descriptors or npz")
     arrays = {
         "keypoints": features.keypoints,
         "descriptors": features.descriptors.astype(str(descriptor_dtype), copy=False),
@@ -56,7 +56,7 @@ def write_features(
         "input_size": np.array(features.input_size, np.int64),
         "scales": np.array(features.scales, np.float64),
     }
-    if features.orientation != 1:  # left out where there is none, as in what earlier versions wrote
+    if features.orientation != 1:  # left out if there is none, as earlier versions did
         arrays["orientation"] = np.array(features.orientation, np.int64)
     if features.grey_range is not None:
         arrays["grey_range"] = np.array(features.grey_range, np.int64)
@@ -69,8 +69,8 @@ def write_features(
 def read_features(path: Path) -> Features:
     """Read a file that ``write_features`` wrote; npz and mat are told apart by their content.
 
-    Keypoints, scales and float32 descriptors come back bit for bit. Raises FileNotFoundError where there is no such
-    file, ValueError where it is no feature file or lacks a key: those of the published tool don't tell the convention.
+    Keypoints, scales and float32 descriptors come back bit for bit. Raises FileNotFoundError if the file is missing,
+    ValueError if it is no feature file or lacks a key: those of the published tool don't tell the convention.
     """
     arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
     seen_as = _load(path, ("orientation", "grey_range"))
@@ -132,9 +132,9 @@ def tells_convention(path: Path) -> bool:
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """The fingerprint in a feature file, or None where the file has none or is not a feature file at all.
+    """The fingerprint in a feature file, or None if the file has none or is not a feature file at all.
 
-    Reads nothing else of it. Raises FileNotFoundError where there is no such file.
+    Reads nothing else of it. Raises FileNotFoundError if the file is missing.
     """
     try:
         arrays = _load(path, ("fingerprint",))
@@ -164,7 +164,7 @@ def _load_all(path: Path, keys: tuple[str, ...], what: str) -> dict[str, np.ndar
 
 
 def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Those of the keys that the file has. ValueError where it is neither npz nor mat, or is damaged."""
+    """Those of the keys that the file has. ValueError if it is neither npz nor mat, or is damaged."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no feature file {path}")
@@ -176,7 +176,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
         elif magic == _MAT_MAGIC:
             load = _load_mat
         else:
-            raise ValueError(f"{path} is no feature file: it is neither npz nor mat")
+            raise ValueError(f"{path} is not a feature file: expected npz or mat")
         try:
             return load(stream, keys)
         except Exception as error:  # the readers raise what they like on damaged files

@@ -1,4 +1,4 @@
-"""The similarity transform that takes a model's points to where they are in the world, whatever a few are off."""
+"""The similarity transform from a model's points to their positions in the world, robust against wrong positions."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,9 +22,9 @@ Fit = Callable[[np.ndarray], pycolmap.Sim3d | None]  # of indices of points
 
 
 class Alignment(NamedTuple):
-    """world_from_model, which of the points it was made of, bool [N], and what decided what is up, in words.
+    """world_from_model, the points it was estimated from, bool [N], and what decided the direction up, in words.
 
-    doubt: why nothing decided how the scene is turned about the line that positions lie on, in words.
+    doubt: why the turn about the line of the positions is undecided, in words.
     """
 
     world_from_model: pycolmap.Sim3d
@@ -48,8 +48,8 @@ def align(
 ) -> Alignment | None:
     """Align points of a model, [N, 3], with their positions in metres, [N, 3], z up, N >= 3.
 
-    down: what cameras tell, which decides with is_up, or where the positions lie so nearly on a line that they leave
-    open how the scene is turned about it. scale: of the model, where it is known. None where no three agree.
+    down: the direction by the cameras, which decides with is_up, or if the positions lie so nearly on a line that the
+    turn about it is open. scale: of the model, if known. None if no three agree.
     """
     free = None if is_up else _robust(points, positions, max_error_m, seed, scale)
     if not is_up:
@@ -62,7 +62,7 @@ def align(
 
 
 def residuals(world_from_model: pycolmap.Sim3d, points: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Of points in the model, [N, 3], how far from their positions they come to lie, as vectors [N, 3] in metres."""
+    """Residuals of points in the model, [N, 3], from their positions, as vectors [N, 3] in metres."""
     return transformed(world_from_model, points) - positions
 
 
@@ -125,7 +125,7 @@ def _upright(
 
 
 def _pairs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of indices, or some where there are many."""
+    """All pairs of indices, or some of many."""
     first, second = np.triu_indices(count, 1)
     if len(first) > PAIRS_TRIED:
         some = np.random.default_rng(seed).choice(len(first), PAIRS_TRIED, replace=False)
@@ -136,7 +136,7 @@ def _pairs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def _of_all_inliers(
     fit: Fit, used: np.ndarray, points: np.ndarray, positions: np.ndarray, max_error_m: float, up_by: str
 ) -> Alignment | None:
-    """Least squares over those that agree, until they are the same."""
+    """Least squares over agreeing positions, until these stay the same."""
     found = None
     for _ in range(MAX_ROUNDS):
         similarity = fit(np.flatnonzero(used)) if used.sum() >= LEAST else None
@@ -151,9 +151,9 @@ def _of_all_inliers(
 
 
 def _roll_deviation_deg(points: np.ndarray, positions: np.ndarray, free: Alignment | None) -> float:
-    """How well the positions tell the turn about their longest axis: its standard deviation.
+    """The standard deviation of the turn about the positions' longest axis.
 
-    Of how far all positions are off, also those that RANSAC left out: where it is open, a few agree with anything.
+    From the residuals of all positions, also those that RANSAC left out: if the turn is open, a few agree with any.
     """
     if free is None:
         return np.inf
@@ -164,7 +164,7 @@ def _roll_deviation_deg(points: np.ndarray, positions: np.ndarray, free: Alignme
 
 
 def _doubt(points: np.ndarray, down: Down, free: Alignment | None, deviation_deg: float) -> str | None:
-    """Why the cameras' down axis can't be taken for the vertical; None where it can."""
+    """Why the cameras' down axis can't be taken for the vertical; None if it can."""
     line = np.linalg.svd(points - np.median(points, axis=0))[2][0]
     if down.agreement < AGREEING:
         return "cameras were held in different ways"

@@ -1,4 +1,4 @@
-"""What positions can't be, said before a model is bent to them."""
+"""Checks of positions before a model is aligned with them."""
 
 import logging
 
@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 def check_positions(names: list[str], given: np.ndarray, positions: Positions, least: int) -> None:
-    """Raise RuntimeError where there are too few positions, or all of them are one. given: [N, 3], as they are."""
+    """Raise RuntimeError if there are too few positions, or all are equal. given: [N, 3], as given."""
     if not names:
         raise RuntimeError(
-            f"{positions.source} has no position of an image of the model: give --positions or --control-points, or "
-            "--up for an upright model alone"
+            f"{positions.source} has no position of any image of the model: give --positions or --control-points, or "
+            "--up to make the model upright only"
         )
     if len(names) < least:
         count = f"{len(names)} position{'' if len(names) == 1 else 's'}"
-        raise RuntimeError(f"{positions.source} has {count} of the model, expected {least} or more")
+        raise RuntimeError(f"{positions.source} has {count} of images of the model, expected {least} or more")
     metres = np.nan_to_num(given)
     if positions.is_geographic:
         metres = Local(*middle(metres)).from_geographic(metres)
@@ -36,7 +36,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
     if np.median(apart) < SAME_M:
         which = "all" if apart.max() < SAME_M else f"{(apart < SAME_M).sum()} of"
         raise RuntimeError(
-            f"{positions.source}: {which} {len(names)} positions are the same, which tells neither scale nor direction"
+            f"{positions.source}: {which} {len(names)} positions are equal, so neither scale nor direction can be found"
         )
 
 
@@ -52,18 +52,20 @@ def check_found(
     seed: int,
     decided: dict,
 ) -> None:
-    """Raise RuntimeError where no positions agree with the model, or where all do with latitude and longitude
-    exchanged; warn where some do. Arguments: as ``align`` takes them."""
+    """Raise RuntimeError if no positions agree with the model, or all do with latitude and longitude exchanged; warn if
+    some do. Arguments: as of ``align``."""
     off = np.full(len(points), np.inf)
     if found is not None:
         world = frame.from_geographic(given) if positions.is_geographic else given
         off = np.linalg.norm(residuals(found.world_from_model, points, world - offset), axis=1)
     if positions.is_geographic and _all_exchanged(found, off, points, given, max_error_m, seed, decided):
-        raise RuntimeError(f"{positions.source}: latitude and longitude look exchanged, the positions fit better then")
+        raise RuntimeError(
+            f"{positions.source}: latitude and longitude look exchanged: swapped, the positions fit better"
+        )
     if found is None:
         raise RuntimeError(
             f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m: give a larger "
-            "--max-error-m, or --up or --nadir where they lie on a line"
+            "--max-error-m, or --up or --nadir if they lie on a line"
         )
     if positions.is_geographic and len(exchanged := _exchanged(found, off, points, given, frame, offset)):
         logger.warning(
@@ -84,7 +86,7 @@ def _all_exchanged(
     seed: int,
     decided: dict,
 ) -> bool:
-    """Whether the positions fit much better with both exchanged. One alone says nothing: a flat scene may be turned
+    """Whether the positions fit much better with both exchanged. One alone proves nothing: a flat scene may be turned
     over, and a line stretched."""
     exchanged = given[:, [1, 0, 2]]
     world = None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
@@ -113,7 +115,7 @@ def _exchanged(
 
 
 def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None:
-    """Tell where positions leave the scale poorly known. off: how far the points are from them, [N] metres."""
+    """Warn if positions leave the scale poorly known. off: distances of the points from them, [N] metres."""
     spread = found.world_from_model.scale * np.linalg.norm(points[found.used] - points[found.used].mean(axis=0))
     deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
     if deviation > POOR_SCALE:
@@ -123,7 +125,7 @@ def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None
 
 
 def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
-    """Tell where a frame's metres are not those on the ground. given: positions, [N, 3] geographic."""
+    """Warn if a frame's metres differ from those on the ground. given: positions, [N, 3] geographic."""
     scale = ground_scale(frame, given)
     if abs(scale - 1) > GROUND_SCALE:
         logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)

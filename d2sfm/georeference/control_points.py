@@ -1,4 +1,4 @@
-"""Points that people clicked in photographs: where they are in the model, and in the world."""
+"""Points that people clicked in photographs: their positions in the model and in the world."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,7 @@ logger = logging.getLogger(__name__)
 class Clicks:
     """What a table of control points holds.
 
-    pixels: by point, then by name of image, [2] float64 as they were clicked. world: positions of the points that have
-    some.
+    pixels: by point, then by name of image, [2] float64 as clicked. world: positions of the points that have one.
     """
 
     source: str
@@ -44,7 +43,7 @@ def read_clicks(path: Path) -> Clicks:
     """Read a CSV file of the columns point, name, x, y, and latitude, longitude, altitude or easting, northing, height.
 
     A point's place in the world stands in one of its lines or in all; a line may be without a click. Raises
-    FileNotFoundError, and ValueError for what is none.
+    FileNotFoundError, and ValueError for another layout.
     """
     columns = {**POINT, **NAMES, **PIXEL, **GEOGRAPHIC, **WORLD}
     rows = list(read_table(path, columns, ("point", "name", "x", "y")))
@@ -56,13 +55,13 @@ def read_clicks(path: Path) -> Clicks:
         place = coordinates(row, is_geographic, tuple(WORLD)) if has_world else None
         point = row.cells["point"]
         if place is not None and point in world and not np.array_equal(world[point], place, equal_nan=True):
-            raise ValueError(f"{row.place}: point {point} is at another place before: leave one of them")
+            raise ValueError(f"{row.place}: point {point} had another place before: delete one of them")
         if place is not None and np.isnan(place[2]):
             raise ValueError(f"{row.place}: point {point} has no altitude, which control points need")
         if place is not None:
             world[point] = place
     if not clicks.pixels:
-        raise ValueError(f"{path} has no click: expected a point, a name and pixels x, y in each line")
+        raise ValueError(f"{path} has no clicks: expected a point, a name and pixels x, y in each line")
     clicks.world = Positions(world, is_geographic, str(path)) if world else None
     return clicks
 
@@ -70,25 +69,25 @@ def read_clicks(path: Path) -> Clicks:
 def _take_click(clicks: Clicks, row: Row) -> None:
     point, name, xy = row.cells["point"], row.cells["name"], np.array([row.number("x"), row.number("y")])
     if not point:
-        raise ValueError(f"{row.place}: a line without a point's id")
+        raise ValueError(f"{row.place}: expected the id of a point, found none")
     if bool(name) == np.isnan(xy).any():
-        raise ValueError(f"{row.place}: a click is a name and pixels x, y: leave all three empty, or none")
+        raise ValueError(f"{row.place}: expected a name and pixels x, y, or all three empty")
     if not name:
         return
     if name in clicks.pixels.setdefault(point, {}):
-        raise ValueError(f"{row.place}: point {point} is clicked in {name} before: leave one of the two")
+        raise ValueError(f"{row.place}: point {point} was clicked in {name} before: delete one of the two clicks")
     clicks.pixels[point][name] = xy
 
 
 def of_model(clicks: Clicks, model: pycolmap.Reconstruction) -> Clicks:
-    """Those in images with a pose, by the model's names. RuntimeError where there is none."""
+    """Those in images with a pose, by the model's names. RuntimeError if the model has none of these images."""
     names = [model.images[image_id].name for image_id in model.reg_image_ids()]
     given = {name for of_point in clicks.pixels.values() for name in of_point}
     meant = images_meant(given, names)
     if not meant:
         raise RuntimeError(
-            f"{clicks.source} has clicks in {first_of(sorted(given), 'name')}, of which none is an image "
-            f"of the model ({min(names, default='which has none')} the first)"
+            f"{clicks.source} has clicks in {first_of(sorted(given), 'name')}, but the model has no such image (it has "
+            f"{min(names, default='none')})"
         )
     pixels = {
         point: {meant[name]: xy for name, xy in of_point.items() if name in meant}
@@ -98,14 +97,14 @@ def of_model(clicks: Clicks, model: pycolmap.Reconstruction) -> Clicks:
 
 
 def stored_clicks(clicks: Clicks, model: pycolmap.Reconstruction, turned: Mapping[str, int]) -> Clicks:
-    """Clicks that were made in upright pictures, in the pixels of the stored ones. turned: EXIF orientation by name.
+    """Clicks in upright pictures, converted to pixels of the stored ones. turned: EXIF orientation by name.
 
-    Raises ValueError where it is not known of a photograph.
+    Raises ValueError if that of a photograph is unknown.
     """
     sizes = {image.name: (image.camera.width, image.camera.height) for image in model.images.values()}
     if unknown := {name for of_point in clicks.pixels.values() for name in of_point} - turned.keys():
         raise ValueError(
-            f"--upright needs to know how {first_of(sorted(unknown), 'photograph')} lie on the disk: give --images or "
+            f"--upright needs the EXIF orientation of {first_of(sorted(unknown), 'photograph')}: give --images or "
             "--database"
         )
     pixels = {
@@ -116,8 +115,8 @@ def stored_clicks(clicks: Clicks, model: pycolmap.Reconstruction, turned: Mappin
 
 
 def triangulated(clicks: Clicks, model: pycolmap.Reconstruction) -> dict[str, np.ndarray]:
-    """Where the points are in the model, [3] float64 by id. Clicks that are far off the others, and points that fewer
-    than two photographs of the model agree on, are left out with a warning."""
+    """Positions of the points in the model, [3] float64 by id. Clicks far off the others, and points on which fewer
+    than two photographs of the model agree, are left out with a warning."""
     images = {model.images[image_id].name: model.images[image_id] for image_id in model.reg_image_ids()}
     found, unseen = {}, []
     for point, of_point in clicks.pixels.items():
@@ -164,25 +163,25 @@ def _refined(place: np.ndarray, images: Sequence[pycolmap.Image], xy: np.ndarray
 def scale_by(
     bars: Sequence[tuple[str, str, float]], places: Mapping[str, np.ndarray]
 ) -> tuple[float, dict[str, float]]:
-    """The scale by which distances between points of the model become metres, by least squares, and how far each of
-    the lengths is off then, in metres by "A - B".
+    """The scale that turns distances between points of the model into metres, by least squares, and the error of each
+    length, in metres by "A - B".
 
-    Raises ValueError for a length that is none, and for a point that is not in the model.
+    Raises ValueError for a length that is not above 0, and for a point that is not in the model.
     """
     lengths, given = [], []
     for first, second, metres in bars:
         for point in (first, second):
             if point not in places:
                 raise ValueError(
-                    f"--scale-bar {first} {second}: no point {point} in the model, which has clicks of "
+                    f"--scale-bar {first} {second}: no clicks of point {point} in the model, found those of "
                     f"{first_of(list(places), 'point') if places else 'none'}"
                 )
         if not 0 < metres < np.inf:
-            raise ValueError(f"--scale-bar {first} {second}: a length is above 0 metres, found {metres:g}")
+            raise ValueError(f"--scale-bar {first} {second}: expected a length above 0 metres, found {metres:g}")
         lengths.append(float(np.linalg.norm(places[first] - places[second])))
         given.append(metres)
     if not np.dot(lengths, lengths) > 0:
-        raise ValueError(f"--scale-bar {bars[0][0]} {bars[0][1]}: both ends are one point")
+        raise ValueError(f"--scale-bar {bars[0][0]} {bars[0][1]}: both ends are the same point")
     scale = float(np.dot(lengths, given) / np.dot(lengths, lengths))
     off = {f"{a} - {b}": scale * length - metres for (a, b, metres), length in zip(bars, lengths, strict=True)}
     return scale, off

@@ -1,4 +1,4 @@
-"""What photographs tell of the vertical: people hold cameras upright, and EXIF says which way round."""
+"""The vertical by photographs: people hold cameras upright, and EXIF tells which way round."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,8 +17,8 @@ PARALLEL = 0.98  # the same of viewing directions that are all but the same, as 
 
 
 class Down(NamedTuple):
-    """axis: unit vector [3] in the model that is down by the cameras; agreement: 0 to 1, length of the mean; view: mean
-    of the unit viewing directions, [3]."""
+    """axis: unit vector [3] in the model, down by the cameras; agreement: 0 to 1, length of the mean; view: mean of the
+    unit viewing directions, [3]."""
 
     axis: np.ndarray
     agreement: float
@@ -26,9 +26,9 @@ class Down(NamedTuple):
 
 
 def orientations(names: Iterable[str], database: Path | None, images: Path | None) -> dict[str, int]:
-    """EXIF orientations of photographs, by name, of those of which the database or the files tell it.
+    """EXIF orientations of photographs, by name, as far as the database or the files have them.
 
-    images: their folder (default: the one that the database knows).
+    images: their folder (default: the database's).
     """
     found, by_gravity = {}, {}
     if database is not None:

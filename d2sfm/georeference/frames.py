@@ -1,4 +1,4 @@
-"""Frames of the world: metres east, north and up of a place, projected coordinates, or whatever positions are in.
+"""Frames of the world: metres east, north and up of a place, projected coordinates, or that of the positions.
 
 Models are in a frame less its offset, so that coordinates stay small: many viewers count in 32 bits.
 """
@@ -35,7 +35,7 @@ class Local:
         return _EARTH.enu_to_ellipsoid(coordinates, self.latitude, self.longitude, 0.0)
 
     def described(self) -> dict:
-        """What stands in ``georeference.json``."""
+        """The description for ``georeference.json``."""
         return {"kind": "local", "axes": "east, north, up", "latitude": self.latitude, "longitude": self.longitude}
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Local:
 class Projected:
     """Easting, northing and height of an EPSG code.
 
-    Raises ValueError where pyproj is missing, or for a code that is none of projected metres.
+    Raises ValueError if pyproj is missing, or for a code that is not of projected metres.
     """
 
     def __init__(self, epsg: int):
@@ -53,16 +53,18 @@ class Projected:
         try:
             self.crs = pyproj.CRS.from_epsg(epsg)
         except pyproj.exceptions.CRSError as error:
-            raise ValueError(f"EPSG:{epsg} is no coordinate reference system that pyproj knows") from error
+            raise ValueError(f"EPSG:{epsg} is not a coordinate reference system known to pyproj") from error
         axes = self.crs.axis_info
         if not self.crs.is_projected or any(axis.unit_conversion_factor != 1 for axis in axes):
             units = ", ".join(sorted({axis.unit_name for axis in axes})) or "none"
-            raise ValueError(f"EPSG:{epsg} ({self.crs.name}) has units of {units}, expected projected metres")
+            raise ValueError(
+                f"EPSG:{epsg} ({self.crs.name}) has units of {units}, expected metres of a projected system"
+            )
         self.epsg = epsg
         self._transformer = pyproj.Transformer.from_crs(_WGS84_3D, self.crs, always_xy=True)
 
     def from_geographic(self, positions: np.ndarray) -> np.ndarray:
-        """As ``Local``. What is outside of what the code is for is infinite."""
+        """As ``Local``. Positions outside of the area of the code become infinite."""
         latitude, longitude, altitude = np.reshape(positions, (-1, 3)).T
         return np.stack(self._transformer.transform(longitude, latitude, altitude), axis=1)
 
@@ -81,7 +83,7 @@ class Projected:
 
 
 class Metric:
-    """A frame of metres of which nothing more is known, z up."""
+    """A frame in metres, z up, of which nothing more is known."""
 
     from_geographic = to_geographic = None
 
@@ -97,18 +99,18 @@ Frame = Local | Projected | Metric
 
 
 def chosen_frame(options: GeoreferenceOptions, positions: np.ndarray, is_geographic: bool) -> Frame:
-    """The frame that options ask for. positions: [N, 3]; altitudes are not looked at. ValueError where it can't be."""
+    """The frame of the options. positions: [N, 3], of which altitudes do not matter. ValueError if it is impossible."""
     if options.epsg is not None:
         return Projected(options.epsg)
     if not is_geographic:
         if options.utm:
-            raise ValueError("--utm needs latitudes and longitudes: say with --epsg which frame x, y and z are in")
+            raise ValueError("--utm needs latitudes and longitudes: for x, y and z, give their frame with --epsg")
         return Metric()
     latitude, longitude = middle(positions)
     if not options.utm:
         return Local(latitude, longitude)
     if not -80 <= latitude <= 84:
-        raise ValueError(f"UTM ends at latitudes -80 and 84, found {latitude:.6f}: give --epsg")
+        raise ValueError(f"UTM covers latitudes from -80 to 84, found {latitude:.6f}: give --epsg")
     return Projected((32600 if latitude >= 0 else 32700) + utm_zone(longitude))
 
 
@@ -118,7 +120,7 @@ def utm_zone(longitude: float) -> int:
 
 
 def middle(positions: np.ndarray) -> tuple[float, float]:
-    """Latitude and longitude, rounded, in the middle of positions, [N, 3], whatever a few of them are."""
+    """Rounded latitude and longitude in the middle of positions, [N, 3], robust against a few wrong ones."""
     on_ground = np.column_stack([positions[:, :2], np.zeros(len(positions))])
     centre = np.median(_EARTH.ellipsoid_to_ecef(on_ground), axis=0)
     latitude, longitude, _ = _EARTH.ecef_to_ellipsoid(centre[None])[0]
@@ -126,13 +128,13 @@ def middle(positions: np.ndarray) -> tuple[float, float]:
 
 
 def offset_of(coordinates: np.ndarray) -> np.ndarray:
-    """What is kept apart of coordinates, [N, 3]: round numbers, 0 where they are small. Returns [3] float64."""
+    """The offset that is kept apart from coordinates, [N, 3]: round numbers, 0 for small ones. Returns [3] float64."""
     centre = np.median(coordinates, axis=0)
     return np.where(np.abs(centre) > FAR_M, np.floor(centre / OFFSET_STEP_M) * OFFSET_STEP_M, 0.0)
 
 
 def ground_scale(frame: Frame, positions: np.ndarray) -> float:
-    """Units of the frame for a metre on the ground in the middle of positions, [N, 3] geographic."""
+    """Units of the frame per metre on the ground in the middle of positions, [N, 3] geographic."""
     place = Local(*middle(positions))
     there = frame.from_geographic(place.to_geographic(np.array([[0.0, 0, 0], [0, 100, 0]])))
     return float(np.linalg.norm(there[1, :2] - there[0, :2]) / 100)

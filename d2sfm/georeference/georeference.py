@@ -34,7 +34,7 @@ ScaleBar = tuple[str, str, float]  # two points of the table of control points, 
 
 
 class _Inputs(NamedTuple):
-    """What a model is aligned by. points: [3] in the model, by the names of positions; turned: EXIF orientations."""
+    """Data to align a model. points: [3] in the model, by the names of positions; turned: EXIF orientations."""
 
     positions: Positions | None
     points: dict[str, np.ndarray]
@@ -45,7 +45,7 @@ class _Inputs(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """The positions that are used, in the frame less its offset, and what came of them."""
+    """The used positions, in the frame less its offset, and the results."""
 
     frame: Frame
     offset: np.ndarray
@@ -55,7 +55,7 @@ class _Placed(NamedTuple):
 
 
 def require_libraries(options: GeoreferenceOptions) -> None:
-    """ValueError where a library that these options ask for is missing, or for an EPSG code that is none."""
+    """ValueError if a library that these options need is missing, or for an unknown EPSG code."""
     require_cloud(options.cloud)
     if options.epsg is not None:
         Projected(options.epsg)
@@ -75,17 +75,17 @@ def georeference_model(
     scale_bars: Sequence[ScaleBar] = (),
     options: GeoreferenceOptions | None = None,
 ) -> GeoreferenceResult:
-    """Bring a COLMAP model into metres, upright, at its place; it is written to ``output`` with what else is known.
+    """Bring a COLMAP model into metres, upright and to its place, and write it to ``output`` with all that is known.
 
-    Positions are those of the first of these that is given: control_points, a table of clicks (upright: in pictures as
-    viewers show them) of which at least three points have a place in the world, positions, a table, the database's, and
-    the EXIF data of the photographs in images. scale_bars: lengths between points of control_points, which decide the
-    scale in any case. Without positions, scale bars and the options ``up`` and ``nadir`` do their part alone; without
-    any of these, the database is db.db.
+    Positions come from the first given source: control_points, a table of clicks (upright: in pictures as viewers show
+    them) with at least three points that have a place in the world; positions, a table; the database; the EXIF data of
+    the photographs in images. scale_bars: lengths between points of control_points, which always decide the scale.
+    Without positions, scale bars and the options ``up`` and ``nadir`` work alone; without any of these, the database is
+    db.db.
 
     output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is
     known, and points.las or .laz. Raises FileNotFoundError and ValueError for inputs that are missing or wrong,
-    RuntimeError where there is no position, too few of them agree, or what they say can't be.
+    RuntimeError if there is no position, too few agree, or they contradict each other.
     """
     options = options or GeoreferenceOptions()
     model, output = Path(model), Path(output)
@@ -94,7 +94,7 @@ def georeference_model(
     if upright and control_points is None:
         raise ValueError("--upright is for clicks: give --control-points")
     if scale_bars and control_points is None:
-        raise ValueError("--scale-bar is between two points that are clicked in photographs: give --control-points")
+        raise ValueError("--scale-bar needs clicks of its two points: give --control-points")
     given = any(each is not None for each in (database, images, positions, control_points))
     if not given and not (options.up or options.nadir):
         database = DATABASE
@@ -140,7 +140,7 @@ def _inputs(
     positions = _positions(names, database, images, table)
     is_enough = scale_bars or options.up or options.nadir
     if positions is None and not is_enough:
-        raise ValueError(f"{control_points} has no point with a place in the world, and there is no --scale-bar")
+        raise ValueError(f"{control_points} has no point with a place in the world: add places, or give --scale-bar")
     if positions is not None and not positions.by_name and is_enough:
         logger.info("no positions in %s", positions.source)
         positions = None
@@ -155,7 +155,7 @@ def _clicks(path: Path, model: pycolmap.Reconstruction, upright: bool, turned: d
 def _positions(
     names: list[str], database: Path | str | None, images: Path | str | None, table: Path | str | None
 ) -> Positions | None:
-    """Those of the first source that is given and has some; None without one."""
+    """The positions of the first given source that has some; None without one."""
     if table is not None:
         return of_table(Path(table)).of(names)
     found = None if database is None else of_database(Path(database)).of(names)
@@ -205,7 +205,7 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
 
 
 def _with_altitudes(given: np.ndarray, positions: Positions) -> np.ndarray:
-    """With altitudes for those that lack one: that of the others in the middle, or 0."""
+    """With altitudes for positions that lack one: the median of the others, or 0."""
     lacking = np.isnan(given[:, 2])
     if not lacking.any():
         return given

@@ -1,4 +1,4 @@
-"""The folder of a georeferenced model: whole or as it was."""
+"""The folder of a georeferenced model, written whole or not at all."""
 
 import os
 from dataclasses import fields
@@ -19,16 +19,18 @@ _IN_OUTPUT = "georeferenced"  # in the names of hidden folders
 
 
 def require_output(output: Path, model: Path) -> None:
-    """Raise ValueError for a folder that is the model's or holds other things, RuntimeError where it is read-only."""
+    """Raise ValueError for a folder that is the model's or holds other things, RuntimeError if it is read-only."""
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder")
     if output.is_dir() and model.is_dir() and output.samefile(model):
-        raise ValueError(f"{output} is the model that is read: give another --output")
+        raise ValueError(f"{output} is the input model: give another --output")
     if output.is_dir():
         finish_putting(output, _there(output), _IN_OUTPUT)
         others = sorted(path.name for path in output.iterdir() if path.name not in OURS and path.name[0] != ".")
         if others:
-            raise ValueError(f"{output} holds {others[0]}, which georeference does not write: give another --output")
+            raise ValueError(
+                f"{output} holds {others[0]}, which d2sfm georeference did not write: give another --output"
+            )
         if not os.access(output, os.W_OK):
             raise RuntimeError(f"{output} can't be written: it is read-only")
 
@@ -41,9 +43,9 @@ def write_output(
     result: GeoreferenceResult,
     cloud: Cloud,
 ) -> None:
-    """Write the model, its transform, maps and cloud, in place of what an earlier run left there.
+    """Write the model, its transform, maps and cloud; they replace those of an earlier run.
 
-    RuntimeError where the disk is full or fails; then it is as it was.
+    RuntimeError if the disk is full or fails; then nothing has changed.
     """
     output.mkdir(parents=True, exist_ok=True)
     offset = np.array(result.offset)
@@ -68,7 +70,7 @@ def _there(output: Path) -> list[Path]:
 
 
 def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    """Those with a pose, by name; a damaged model may have some whose pose is no number, which are none of them."""
+    """Images with a pose, by name, without those of damaged models whose pose is not finite."""
     images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
     return [image for image in images if np.isfinite(image.projection_center()).all()]
 

@@ -1,4 +1,4 @@
-"""Where photographs were taken, as a database, the photographs themselves or a table tells."""
+"""Positions of photographs from a database, the photographs themselves or a table."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Positions:
     """Positions [3] float64 by name: latitude and longitude in degrees (WGS 84) and altitude, or x, y, z; in metres.
 
-    An altitude that is not known is NaN. source: where they are from, for messages.
+    An unknown altitude is NaN. source: their origin, for messages.
     """
 
     by_name: Mapping[str, np.ndarray]
@@ -37,24 +37,23 @@ class Positions:
     source: str
 
     def of(self, names: Iterable[str]) -> "Positions":
-        """Those of images of a model, by the model's names: the same, or the same but for folders where only one is.
+        """Positions of images of a model, by the model's names: equal names, or unique equal base names.
 
-        Raises RuntimeError where there is none.
+        Raises RuntimeError if there are none.
         """
         names = list(names)
         meant = images_meant(self.by_name, names)
         found = {meant[name]: position for name, position in self.by_name.items() if name in meant}
         if self.by_name and not found:
             raise RuntimeError(
-                f"{self.source} has positions of {first_of(list(self.by_name), 'name')}, of which none is an image of "
-                f"the model ({names[0]} the first)"
+                f"{self.source} has positions of {first_of(list(self.by_name), 'name')}, but the model has no such "
+                f"image (it has {names[0]})"
             )
         return replace(self, by_name=found)
 
 
 def images_meant(given: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Which images of a model are meant, by the name that is given: the same one, or the one that is the same but for
-    folders, where only one is on either side."""
+    """The images of a model by the given names: equal names, or equal base names that are unique on both sides."""
     given, names = set(given), set(names)
     bases = [PurePosixPath(name).name for name in [*sorted(given), *sorted(names)]]
     by_base = {PurePosixPath(name).name: name for name in names - given}
@@ -67,10 +66,10 @@ def images_meant(given: Iterable[str], names: Iterable[str]) -> dict[str, str]:
 
 
 def of_database(database: Path) -> Positions:
-    """Those of the position priors of a database.
+    """Positions from the position priors of a database.
 
-    Latitude and longitude 0 stand for a receiver without a fix. Raises RuntimeError where some are geographic and some
-    are not, and as ``MatchStore``.
+    Latitude and longitude 0 stand for a receiver without a fix. Raises RuntimeError if some are geographic and some are
+    not, and as ``MatchStore``.
     """
     with MatchStore(database) as store:
         names, priors = store.image_names(), store.pose_priors()
@@ -79,14 +78,15 @@ def of_database(database: Path) -> Positions:
     geographic = [known[id_].coordinate_system == WGS84 for id_ in found]
     if any(geographic) and not all(geographic):
         raise RuntimeError(
-            f"{sum(geographic)} of {len(found)} position priors of {database} are geographic, others not"
+            f"{sum(geographic)} of {len(found)} position priors of {database} are geographic and the others are not, "
+            "expected one kind"
         )
     by_name = {names[id_]: each for id_, each in found.items() if not any(geographic) or each[:2].any()}
     return Positions(by_name, any(geographic), str(database))
 
 
 def of_photographs(images: Path, names: Iterable[str]) -> Positions:
-    """Those of the EXIF data of photographs below a folder, as COLMAP reads them. names: relative to the folder."""
+    """Positions from EXIF of photographs below a folder, as COLMAP reads them. names: relative to the folder."""
     names = set(names)
     there = {name for name in names if (Path(images) / name).is_file()}
     with scratch_folder() as folder:
@@ -99,9 +99,9 @@ def of_photographs(images: Path, names: Iterable[str]) -> Positions:
 
 
 def of_table(path: Path) -> Positions:
-    """Those of a CSV file with names of columns in its first line: see ``GEOGRAPHIC``, ``METRIC`` and ``NAME``.
+    """Positions from a CSV file with names of columns in its first line: see ``GEOGRAPHIC``, ``METRIC`` and ``NAME``.
 
-    Lines without coordinates are passed over. Raises FileNotFoundError, and ValueError for what is none.
+    Lines without coordinates are ignored. Raises FileNotFoundError, and ValueError for another layout.
     """
     known = {**NAME, **GEOGRAPHIC, **METRIC}
     rows = list(read_table(path, known, ("name", "latitude", "longitude"), ("name", "x", "y", "z")))
@@ -111,7 +111,7 @@ def of_table(path: Path) -> Positions:
         if not name or position is None:
             continue
         if name in by_name and not np.array_equal(by_name[name], position, equal_nan=True):
-            raise ValueError(f"{row.place}: {name} has another position before: leave one of them")
+            raise ValueError(f"{row.place}: {name} had another position before: delete one of them")
         by_name[name] = position
     if not by_name:
         raise ValueError(f"{path} has no position")
@@ -119,11 +119,11 @@ def of_table(path: Path) -> Positions:
 
 
 def coordinates(row: Row, is_geographic: bool, metric: tuple[str, str, str] = ("x", "y", "z")) -> np.ndarray | None:
-    """The position in a line of a table, [3] float64; None where it is empty. ValueError for what can't be."""
+    """The position in a line of a table, [3] float64; None if it is empty. ValueError for impossible values."""
     position = np.array([row.number(name) for name in (tuple(GEOGRAPHIC) if is_geographic else metric)])
     if np.isnan(position[: 2 if is_geographic else 3]).any():
         if not np.isnan(position).all():
-            raise ValueError(f"{row.place}: one coordinate is there and another is not: leave all empty, or none")
+            raise ValueError(f"{row.place}: expected all coordinates or none, found some")
         return None
     latitude, longitude, _ = position
     if is_geographic and abs(latitude) > 90:

@@ -1,4 +1,4 @@
-"""What georeferencing found."""
+"""The results of georeferencing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MOST_SHOWN = 30  # lines of single positions; georeference.json has all
 
 @dataclass(frozen=True, kw_only=True)
 class GeoreferenceResult(Displayed):
-    """Where a model is, and how far its photographs or control points are from where they should be, in metres."""
+    """The place of a model, and the errors of its photographs or control points, in metres."""
 
     output: Path
     frame: str  # in words
@@ -22,7 +22,7 @@ class GeoreferenceResult(Displayed):
     offset: tuple[float, float, float]  # what the model's coordinates lack
     scale: float  # metres of a unit of the given model
     source: str | None  # of the positions
-    up_by: str | None  # what decided what is up: positions or cameras; None where nothing did
+    up_by: str | None  # what decided what is up: positions or cameras; None if nothing did
     residuals_m: Mapping[str, float]  # of the positions that were used, by photograph or control point
     left_out_m: Mapping[str, float]  # of those that were not
     scale_bars_m: Mapping[str, float]  # how much longer each is in the model

@@ -1,4 +1,4 @@
-"""Tables of coordinates as people have them: CSV of any spreadsheet, with commas, semicolons or tabs."""
+"""Tables of coordinates: CSV of any spreadsheet, with commas, semicolons or tabs."""
 
 import csv
 import math
@@ -18,7 +18,7 @@ class Row(NamedTuple):
     cells: Mapping[str, str]
 
     def number(self, column: str) -> float:
-        """A cell as a number, with a point or a comma for decimals; NaN where it is empty. ValueError for others."""
+        """A cell as a number, with a decimal point or comma; NaN if it is empty. ValueError for others."""
         text = self.cells.get(column, "").strip()
         try:
             number = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text or "nan")
@@ -30,10 +30,10 @@ class Row(NamedTuple):
 
 
 def read_table(path: Path, columns: Columns, *alternatives: tuple[str, ...]) -> Iterator[Row]:
-    """The lines of a CSV file with a header, of which the columns that are asked for count; others are passed over.
+    """The lines of a CSV file with a header; other columns than the requested ones are ignored.
 
-    alternatives: names of columns, of which all of one must be there. Raises FileNotFoundError, and ValueError where
-    they are not, or a line has another number of cells than the header.
+    alternatives: names of columns, of which all of one must be there. Raises FileNotFoundError, and ValueError if they
+    are not, or a line has another number of cells than the header.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no table {path}")
@@ -45,7 +45,7 @@ def read_table(path: Path, columns: Columns, *alternatives: tuple[str, ...]) -> 
     if not any(set(names) <= found[best].keys() for names in alternatives):
         expected = ", or ".join(", ".join(names) for names in alternatives)
         there = ", ".join(max(headers, key=len)) or "nothing"
-        raise ValueError(f"{path}: the first line has {there}, expected names of columns: {expected}")
+        raise ValueError(f"{path}: expected names of columns in the first line ({expected}), found {there}")
     return _rows(path, lines[first + 1 :], first + 2, SEPARATORS[best], len(headers[best]), found[best])
 
 
@@ -74,7 +74,7 @@ def _text(data: bytes) -> str:
 
 
 def _named(header: list[str], columns: Columns) -> dict[str, int]:
-    """Where the columns are, those that are called by their own name before others."""
+    """Indices of the columns; own names count before synonyms."""
     cells = [_plain(cell) for cell in header]
     found = {
         name: next((cells.index(each) for each in (name, *others) if each in cells), None)

@@ -1,4 +1,4 @@
-"""What a georeferenced model is written as, beside COLMAP's files: its transform, its cameras on a map, its points."""
+"""Files of a georeferenced model beside COLMAP's: its transform, its cameras on a map, its points."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def write_transform(path: Path, similarity: pycolmap.Sim3d, frame: dict[str, Any], offset: np.ndarray, rest: dict):
-    """How the model came from the given one, and where it is in the world. rest: what else is told."""
+    """The transform from the given model, and the place in the world. rest: further entries."""
     text = {
         "frame": frame,
         "offset": offset.tolist(),
@@ -40,8 +40,8 @@ def write_transform(path: Path, similarity: pycolmap.Sim3d, frame: dict[str, Any
 
 
 def write_maps(folder: Path, places: Mapping[str, np.ndarray], off_m: Mapping[str, float]) -> None:
-    """``cameras.geojson`` and ``cameras.kml``. places: latitude, longitude, altitude by name; off_m: of those that had
-    a position, how far it is away."""
+    """``cameras.geojson`` and ``cameras.kml``. places: latitude, longitude, altitude by name; off_m: errors of those
+    that had a position."""
     features, placemarks = [], []
     for name, (latitude, longitude, altitude) in places.items():
         place = [round(float(longitude), 9), round(float(latitude), 9), round(float(altitude), 3)]
@@ -59,7 +59,7 @@ def write_maps(folder: Path, places: Mapping[str, np.ndarray], off_m: Mapping[st
 
 
 def require_cloud(cloud: Cloud) -> None:
-    """ValueError where a library for such a file is missing."""
+    """ValueError if a library for such a file is missing."""
     if cloud is not Cloud.NONE:
         require("laspy", "geo")
     if cloud is Cloud.LAZ:

@@ -1,1 +1,1 @@
-"""Where photographs were taken: their poses in a model that is there."""
+"""Where photographs were taken: their poses in an existing model."""

@@ -1,4 +1,4 @@
-"""Keypoints of a query aligned with those of the map that see the same points."""
+"""Alignment of a query's keypoints with those of the map that see the same points."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,10 +35,10 @@ class _Keypoints:
 
 
 class Aligner:
-    """Looks at a map's photographs for any number of queries.
+    """Reads a map's photographs for any number of queries.
 
     folder: of the photographs; features: how their features were made; cache: where their early maps are kept, see
-    ``MapSource``, those of the last 2 GB in memory if not in a folder.
+    ``MapSource``; without a folder, the last 2 GB in memory.
     """
 
     def __init__(self, loaded: LoadedMap, folder: Path, features: ExtractionOptions, cache: MapCacheOptions):
@@ -50,8 +50,8 @@ class Aligner:
     def aligned(self, query: Query, found: Correspondences, names: Sequence[str]) -> np.ndarray:
         """Where the points of correspondences lie in the query, [N, 2] in pixels of it as it is stored.
 
-        names: of the candidates. Each keypoint of the query is aligned with each of the map that it is matched with,
-        which stays. Raises ValueError where a photograph of the map can't be read.
+        names: of the candidates. Each keypoint of the query is aligned with each matched keypoint of the map, which
+        stays fixed. Raises ValueError if a photograph of the map can't be read.
         """
         order = np.argsort(found.image, kind="stable")
         xy = np.empty((len(found), 2))

@@ -16,31 +16,32 @@ FIRST_GUESS = 1.2  # focal length over the longer edge where nothing is known, a
 
 
 class Focal(Enum):
-    """How well the focal length is known: held, begun from, or estimated."""
+    """How well the focal length is known: fixed, an initial value, or estimated."""
 
     KNOWN, EXIF, UNKNOWN = range(3)
 
 
 class QueryCamera(NamedTuple):
-    """A camera and what of it is known."""
+    """A camera, and how well it is known."""
 
     camera: pycolmap.Camera
     focal: Focal
 
     def copied(self) -> pycolmap.Camera:
-        """Estimation changes cameras in place."""
+        """A copy, as estimation changes cameras in place."""
         return copy.deepcopy(self.camera)
 
 
 def camera_of(image: Path | None, size: Size, given: pycolmap.Camera | None = None) -> QueryCamera:
-    """The camera of a photograph of a size, (width, height) as it is stored, or of a picture without a file.
+    """The camera of a photograph, whose size is (width, height) as stored, or of a picture without a file.
 
-    Raises ValueError where the given one is of another size.
+    Raises ValueError if the given one is of another size.
     """
     if given is not None:
         if (given.width, given.height) != tuple(size):
             raise ValueError(
-                f"is {size[0]} x {size[1]} px, its camera {given.width} x {given.height} px: give that of this size"
+                f"is {size[0]} x {size[1]} px, but its camera {given.width} x {given.height} px: give the camera of "
+                "this size"
             )
         return QueryCamera(given, Focal.KNOWN)
     if image is not None:

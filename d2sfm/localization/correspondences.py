@@ -32,16 +32,16 @@ class Correspondences:
         return Correspondences(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def voted(self) -> np.ndarray:
-        """Rows of at most one point for each keypoint: the one that it was matched with in most images; of several,
-        that of the highest similarity."""
+        """Rows with at most one point for each keypoint: that of most matched images, then of the highest
+        similarity."""
         of_both = np.stack([self.keypoint, self.point], 1)
         _, group, votes = np.unique(of_both, axis=0, return_inverse=True, return_counts=True)
         order = np.lexsort((-self.similarity, -votes[group.ravel()], self.keypoint))
         return order[np.unique(self.keypoint[order], return_index=True)[1]]
 
     def spread(self, xy: np.ndarray, cell_px: float, most: int) -> np.ndarray:
-        """Rows of at most so many: of each keypoint the most similar match first, and of these as many from each part
-        of the picture. xy: [N, 2] in pixels of the picture, of which parts are squares of cell_px."""
+        """At most ``most`` rows: first the most similar match of each keypoint, equally from all parts of the picture.
+        xy: [N, 2] in pixels of the picture, of which parts are squares of cell_px."""
         of_keypoint = _rank(self.keypoint, -self.similarity)
         cells = np.unique((xy // cell_px).astype(int), axis=0, return_inverse=True)[1].ravel()
         of_cell = _rank(cells, np.lexsort((-self.similarity, of_keypoint)).argsort())

@@ -20,7 +20,7 @@ class Estimate(NamedTuple):
     covariance: np.ndarray  # [6, 6]
 
     def errors_px(self, xy: np.ndarray, xyz: np.ndarray) -> np.ndarray:
-        """Distances of positions from where the points are seen, [N] pixels; infinite behind the camera."""
+        """Reprojection errors of positions, [N] pixels; infinite behind the camera."""
         in_camera = self.cam_from_world * xyz
         seen = np.full(len(xyz), np.inf)
         front = in_camera[:, 2] > 0
@@ -33,9 +33,9 @@ class Estimate(NamedTuple):
 def estimate(
     xy: np.ndarray, xyz: np.ndarray, known: QueryCamera, *, max_error_px: float, loss_px: float, seed: int
 ) -> Estimate | None:
-    """A pose for positions, [N, 2] in pixels of the photograph, of points [N, 3]; None where no three agree.
+    """A pose for positions, [N, 2] in pixels of the photograph, of points [N, 3]; None if no three agree.
 
-    loss_px: scale of the robust loss by which it is refined, with the focal length where that is not known.
+    loss_px: scale of the robust loss of its refinement, which includes an unknown focal length.
     """
     if len(xy) < 4:
         return None

@@ -1,6 +1,6 @@
-"""What a run has found so far, query by query, so that a stopped one goes on.
+"""Results of a run so far, query by query, so that a stopped run goes on.
 
-A line of JSON for each query behind one of what the run was about. A line that a kill has cut counts as not written.
+A line of JSON for the run, then one for each query. A line that a kill has cut is ignored.
 """
 
 import json
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """Of the run that writes a file; goes on with that of a stopped run if it was about the same.
+    """Of the run that writes a file; continues that of a stopped run with the same settings.
 
-    settings: what decides results. Raises OSError where it can't be written.
+    settings: what decides results. Raises OSError if it can't be written.
     """
 
     def __init__(self, output: Path, settings: dict[str, object]):
@@ -28,7 +28,7 @@ class Journal:
         self._done: dict[str, int] = {}  # where the lines of queries begin
         head = json_text(settings)
         if self._path.exists() and not self._takes_up(head):
-            logger.info("a stopped run with other settings is not gone on with: all queries are placed anew")
+            logger.info("a stopped run had other settings: all queries are placed again")
             self._path.unlink()
         if not self._path.exists():
             self._path.write_text(f"{head}\n")
@@ -53,13 +53,13 @@ class Journal:
             yield _restored(json.loads(self._stream.readline())[1])
 
     def close(self, *, is_finished: bool) -> None:
-        """Finished ones are of no more use."""
+        """Delete the journal, which a finished run does not need."""
         self._stream.close()
         if is_finished:
             self._path.unlink()
 
     def _takes_up(self, head: str) -> bool:
-        """Find the lines that are whole, and cut the file behind them. Whether it begins with the head."""
+        """Find the complete lines, and cut the file behind them. Returns whether it begins with the head."""
         with self._path.open("r+b") as stream:
             if stream.readline() != f"{head}\n".encode():
                 return False
@@ -69,7 +69,7 @@ class Journal:
                 begin = stream.tell()
             stream.truncate(begin)
         if self._done:
-            logger.info("a stopped run goes on: %d queries are done", len(self._done))
+            logger.info("continuing a stopped run: %d queries are done", len(self._done))
         return True
 
 

@@ -38,13 +38,13 @@ class MapImage:
 
 
 class LoadedMap:
-    """What localization asks of a map: points, and by name of an image the keypoints that see them.
+    """A map for localization: points, and by name of an image the keypoints that see them.
 
-    names: of the images that have both points and features, sorted. Descriptors are read when they are asked for and
-    those used last are kept, so memory is bounded.
+    names: of the images that have both points and features, sorted. Descriptors are read on request and the last used
+    are kept, so memory is bounded.
 
-    Raises FileNotFoundError where the database or the model is missing, RuntimeError where they can't be read, the
-    model has no points, or they are not of the same photographs.
+    Raises FileNotFoundError if the database or the model is missing, RuntimeError if they can't be read, the model has
+    no points, or they are not of the same photographs.
     """
 
     def __init__(self, database: Path | str, reconstruction: pycolmap.Reconstruction | Path | str):
@@ -53,7 +53,7 @@ class LoadedMap:
         self.model = reconstruction if is_model else read_model(Path(reconstruction))
         called = "the model" if is_model else str(reconstruction)
         if not self.model.num_points3D():
-            raise RuntimeError(f"{called} has no points, which queries are placed by: d2sfm triangulate finds them")
+            raise RuntimeError(f"{called} has no points to place queries by: run d2sfm triangulate")
         stack = ExitStack()
         finalize(self, stack.close)
         self._features = stack.enter_context(own_features(self.database))
@@ -66,7 +66,7 @@ class LoadedMap:
         self.names = sorted(by_name.keys() & extracted.keys())
         if not self.names:
             raise RuntimeError(
-                f"{self.database} has features of none of the {first_of(sorted(by_name), 'image')} of {called}"
+                f"{self.database} has no features of any of the {first_of(sorted(by_name), 'image')} of {called}"
             )
         self._images = {name: by_name[name] for name in self.names}
         self.fingerprint = self._one_fingerprint({name: extracted[name] for name in self.names})
@@ -84,7 +84,7 @@ class LoadedMap:
         return self._ids[rows]
 
     def alike(self, descriptors: np.ndarray, number: int) -> list[str]:
-        """Names of the images that look most like one with these descriptors, [N, 512], the most alike first."""
+        """Names of the images most similar to one with these descriptors, [N, 512], the most similar first."""
         if not len(descriptors) or not len(self._vocabulary):
             return []
         of_query = vlad(descriptors.astype(np.float32), self._vocabulary)
@@ -93,12 +93,12 @@ class LoadedMap:
         return [self.names[row] for row in order[:number] if self._described[row].any()]
 
     def _one_fingerprint(self, found: dict[str, str]) -> str:
-        """That of all features. RuntimeError where they are not comparable, or in the published code's frame."""
+        """The features' fingerprint. RuntimeError if they are not comparable, or in the published code's frame."""
         names = list(found)
         for name in names[1:]:
             if clash(found[names[0]], found[name]):
                 what = difference(found[name], found[names[0]])
-                raise RuntimeError(f"{self.database} mixes features: those of {name} with {what}: extract them anew")
+                raise RuntimeError(f"{self.database} mixes features: those of {name} with {what}: extract them again")
         return found[names[0]]
 
     def _describe(self) -> None:
@@ -135,8 +135,8 @@ class LoadedMap:
 
     def _others(self, name: str) -> RuntimeError:
         return RuntimeError(
-            f"the keypoints of {name} in {self.database} are not those of the model: it was made of others, or before "
-            "they were refined; make it again (d2sfm reconstruct or triangulate)"
+            f"the keypoints of {name} in {self.database} are not those of the model, which was made from others or "
+            "before refinement: make it again with d2sfm reconstruct or d2sfm triangulate"
         )
 
 

@@ -78,7 +78,7 @@ def localize(
     """Place photographs in a model, and write their poses.
 
     queries, query_folder: see ``find_queries``; query_cameras: see ``read_cameras``; pairs: a file that names the
-    candidates of each query; the rest as for ``Localizer``. What was found by a stopped run is not done again.
+    candidates of each query; the rest as for ``Localizer``. Results of a stopped run are kept.
 
     Raises as these do, before any query is placed. Queries that can't be used are named in the summary.
     """
@@ -90,7 +90,7 @@ def localize(
     localizer = Localizer(database, model, images=images, options=options, cache=cache)
     in_model = {image.name for image in localizer.map.model.images.values()}
     if files.write_model and (both := sorted(in_model & set(found.names))):
-        raise ValueError(f"{both[0]} is an image of the model, too: --write-model needs queries of other names")
+        raise ValueError(f"{both[0]} is also an image of the model: --write-model needs queries of other names")
     candidates = read_candidates(pairs, found.names, localizer.map.names) if pairs else {}
     points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
     settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **asdict(options)}
@@ -133,7 +133,7 @@ class _Run:
 
 
 def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
-    """Find out before the long work whether results can be written."""
+    """Check before the long work whether results can be written."""
     if not files.output.parent.is_dir():
         raise FileNotFoundError(f"{files.output} can't be written: no folder {files.output.parent}")
     if files.output.is_dir():
@@ -143,11 +143,11 @@ def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
     if files.base_names:
         short_names(names)
     elif spaced := [name for name in names if len(name.split()) > 1]:
-        logger.warning("%s: names with spaces, which readers of such lists split: %s", files.output, spaced[0])
+        logger.warning("%s: names with spaces, which other readers of this list split: %s", files.output, spaced[0])
 
 
 def _key(path: Path, name: str, camera: pycolmap.Camera | None) -> str:
-    """What tells a query, as it is by now, from others."""
+    """What identifies a query in its present state."""
     status = path.stat() if path.exists() else None
     told = [name, *([status.st_size, status.st_mtime_ns] if status else [])]
     return repr(told + ([camera.model_name, camera.params.tolist()] if camera is not None else []))
@@ -161,7 +161,7 @@ def _written(
     localizer: Localizer,
     started: float,
 ) -> LocalizationSummary:
-    """Write all that was asked for."""
+    """Write everything requested."""
 
     def placed() -> Iterator[tuple[str, Pose]]:
         found = zip(names, journal.read(keys), strict=True)

@@ -37,9 +37,9 @@ class Localizer:
     images: the folder of their photographs (default: the one that extraction recorded). cache: where early feature maps
     of these are kept, as extract and refine fill it (default: the last 2 GB in memory).
 
-    Raises FileNotFoundError where a file or folder is missing, ValueError where weights or a device can't be had,
-    RuntimeError where the model has no points or is of other keypoints than the database, and where weights or
-    precision are not those of the map's features.
+    Raises FileNotFoundError if a file or folder is missing, ValueError if weights or a device can't be had,
+    RuntimeError if the model has no points or is of other keypoints than the database, and if weights or precision
+    differ from those of the map's features.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class Localizer:
             self._aligner = Aligner(self.map, self.folder, features, cache or MapCacheOptions())
 
     def _require_photographs(self) -> None:
-        """FileNotFoundError where those of the map are not all there."""
+        """FileNotFoundError if photographs of the map are missing."""
         if self.folder is None or not self.folder.is_dir():
             what = f"no folder of the map's photographs{f' {self.folder}' if self.folder else ''}"
         elif missing := [name for name in self.map.names if not (self.folder / name).exists()]:
             what = f"not in {self.folder}: {first_of(missing, 'photograph')} of the map"
         else:
             return
-        raise FileNotFoundError(f"{what}, with which queries are aligned: give --images, or --no-refine")
+        raise FileNotFoundError(f"{what}, which aligning queries needs: give --images, or --no-refine")
 
     def localize(
         self,
@@ -82,12 +82,12 @@ class Localizer:
     ) -> Pose | NotPlaced:
         """The pose of a photograph.
 
-        image: its path, or uint8 [H, W, 3] RGB. camera: its known intrinsics, which are held (default: the focal length
-        begins at that of EXIF, or is estimated). candidates: names of images of the map that it is matched with
-        (default: those that look most like it). mask: bool [H, W], what of it is looked at.
+        image: its path, or uint8 [H, W, 3] RGB. camera: its known intrinsics, which stay fixed (default: the focal
+        length starts at EXIF's, or is estimated). candidates: names of images of the map to match it with (default: the
+        most similar). mask: bool [H, W], the pixels to use.
 
-        Raises ValueError where it is no usable photograph or the camera has another size, FileNotFoundError where there
-        is no such file.
+        Raises ValueError if the photograph can't be used or the camera has another size, FileNotFoundError if the file
+        is missing.
         """
         path = None if isinstance(image, np.ndarray) else Path(image)
         query = read_query(self.extractor, image if path is None else path, self.map.fingerprint, mask)
@@ -145,7 +145,7 @@ class Localizer:
     def _view(
         self, found: Correspondences, agreeing: Correspondences, of_query: np.ndarray, names: Sequence[str]
     ) -> View:
-        """The image with most agreeing matches, the first of several."""
+        """The image with most agreeing matches; the first of equal ones."""
         number = int(np.bincount(agreeing.image, minlength=len(names)).argmax())
         here, good = found[found.image == number], agreeing[agreeing.image == number]
         in_map = self.map[names[number]].xy[here.place]
@@ -153,7 +153,7 @@ class Localizer:
 
 
 def _as_in_map(loaded: LoadedMap, options: LocalizationOptions) -> ExtractionOptions:
-    """How the map's features were made, with what the options say."""
+    """How the map's features were made, with the given options."""
     made = settings_of(loaded.fingerprint)
     if made.get("convention") != Convention.COLMAP:
         raise RuntimeError(f"{loaded.database} holds features in the frame {made.get('convention')}: extract again")
@@ -169,12 +169,12 @@ def _as_in_map(loaded: LoadedMap, options: LocalizationOptions) -> ExtractionOpt
 
 
 def _require_alike(loaded: LoadedMap, extractor: Extractor) -> None:
-    """RuntimeError where the query's features would not be comparable with the map's."""
+    """RuntimeError if the query's features would not be comparable with the map's."""
     made, own = settings_of(loaded.fingerprint), json.loads(extractor.fingerprint)
     others = [name for name in ("weights", "precision") if made.get(name) != own[name]]
     if others:
         there, here = (", ".join(f"{name} {each.get(name)}" for name in others) for each in (made, own))
         raise RuntimeError(
-            f"the features of {loaded.database} were made with {there}, those of queries would be with {here} "
-            f"(--weights {extractor.options.weights}): give those of the map"
+            f"the features of {loaded.database} were made with {there}, but those of queries would be made with {here} "
+            f"(--weights {extractor.options.weights}): give the weights of the map"
         )

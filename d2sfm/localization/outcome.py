@@ -1,4 +1,4 @@
-"""What localization finds of a query."""
+"""The results of localization for a query."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,8 +32,8 @@ class View(NamedTuple):
 class Pose(Displayed):
     """Where a query was taken.
 
-    cam_from_world: pycolmap.Rigid3d, of the photograph as it is stored. camera: with the focal length that was found,
-    where it was not known. inliers: how many of the query's keypoints agree; points: how many points of the model they
+    cam_from_world: pycolmap.Rigid3d, of the photograph as it is stored. camera: with the estimated focal length, unless
+    it was known. inliers: number of the query's keypoints that agree; points: number of points of the model that they
     see. error_px: mean reprojection error, pixels of the photograph. covariance: [6, 6] of rotation (radians), then
     translation, as pycolmap gives it. xy: [M, 2] positions in the photograph (COLMAP's frame) that see the points
     point_ids, [M] int64.
@@ -89,7 +89,7 @@ class Pose(Displayed):
 
 @dataclass(frozen=True, kw_only=True)
 class NotPlaced(Displayed):
-    """That a query can't be placed, and why: reason, and what was found. inliers: distinct keypoints of the query."""
+    """A query that can't be placed: the reason, and what was found. inliers: distinct keypoints of the query."""
 
     reason: Reason
     candidates: tuple[str, ...] = ()
@@ -103,10 +103,10 @@ class NotPlaced(Displayed):
     def __str__(self) -> str:
         of_matches = f"of {self.matches} matches with {len(self.candidates)} images"
         return {
-            Reason.NO_CANDIDATES: f"{self.reason}: it has no keypoints, or no image of the map is paired with it",
+            Reason.NO_CANDIDATES: f"{self.reason}: it has no keypoints, or is paired with no image of the map",
             Reason.FEW_MATCHES: f"{self.reason}: {self.matches} with {len(self.candidates)} images, "
             f"{self.needed} are needed",
-            Reason.NO_AGREEMENT: f"{self.reason}: no pose fits any three {of_matches}",
+            Reason.NO_AGREEMENT: f"{self.reason}: no pose agrees with any three {of_matches}",
             Reason.FEW_INLIERS: f"{self.reason}: {self.inliers} keypoints agree, {of_matches}; {self.needed} are "
             "needed",
         }[self.reason]

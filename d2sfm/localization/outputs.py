@@ -25,18 +25,18 @@ def write_poses(path: Path, poses: Iterable[tuple[str, Pose]]) -> None:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Base names, as the benchmarks' servers take them. ValueError where two queries have the same."""
+    """Base names, as the benchmarks' servers expect them. ValueError if two queries have the same."""
     names, of_short = list(names), {}
     for name in names:
         short = PurePosixPath(name).name
         if short in of_short:
-            raise ValueError(f"{of_short[short]} and {name} have the same base name: leave out --base-names")
+            raise ValueError(f"{of_short[short]} and {name} have the same base name: run without --base-names")
         of_short[short] = name
     return {name: short for short, name in of_short.items()}
 
 
 def add_queries(model: pycolmap.Reconstruction, poses: Iterable[tuple[str, Pose]]) -> None:
-    """Images with cameras of their own, which see the points that agree, each once."""
+    """Images with cameras of their own, which see the agreeing points, each once."""
     for name, pose in poses:
         camera_id, image_id = max(model.cameras, default=0) + 1, max(model.images, default=0) + 1
         pose.camera.camera_id = camera_id
@@ -56,9 +56,9 @@ def write_model(model: pycolmap.Reconstruction, poses: Iterator[tuple[str, Pose]
 
 
 def draw(path: Path, photograph: Path, folder: Path, found: Pose | NotPlaced) -> None:
-    """Query and the image of the map with most inliers, and the matches of both; nothing where there was no match.
+    """Query and the image of the map with most inliers, with their matches; nothing without a match.
 
-    Raises ValueError where a photograph can't be read.
+    Raises ValueError if a photograph can't be read.
     """
     if found.view is None:
         return

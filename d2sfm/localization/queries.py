@@ -1,4 +1,4 @@
-"""Which photographs are queries, under which names, and with which cameras."""
+"""Which photographs are queries, their names and cameras."""
 
 import copy
 import logging
@@ -29,11 +29,11 @@ class Queries:
 def find_queries(given: Sequence[Path], folder: Path | None = None) -> Queries:
     """The photographs below a folder; or those given; or those that a list names.
 
-    folder: what names are relative to, of files (default: the one that holds them) and of a list (default: its own). A
-    list has a name at the beginning of each line, what follows after a space is passed over, as in the lists with
-    cameras of localization benchmarks.
+    folder: to which names are relative, of files (default: the folder that holds them) and of a list (default: its
+    own). A list has a name at the beginning of each line; text behind a space is ignored, as in the lists with cameras
+    of localization benchmarks.
 
-    Raises FileNotFoundError where something is not there, ValueError where there is no photograph, or names are double.
+    Raises FileNotFoundError if something is missing, ValueError without photographs, or if names occur twice.
     """
     if len(given) == 1 and given[0].is_dir():
         if folder is not None:
@@ -45,16 +45,16 @@ def find_queries(given: Sequence[Path], folder: Path | None = None) -> Queries:
         base = folder or given[0].parent
         names = [_name(line, base) for line in _lines(given[0])]
         if not names:
-            raise ValueError(f"{given[0]} names no query: expected a folder, photographs, or a list of names")
+            raise ValueError(f"{given[0]} holds no query: expected a folder, photographs, or a list of names")
     else:
         base = folder or given[0].parent
         outside = [str(path) for path in given if not path.resolve().is_relative_to(base.resolve())]
         if outside:
-            raise ValueError(f"not below {base}, to which names are relative: {outside[0]} (give --query-folder)")
+            raise ValueError(f"{outside[0]} is not below {base}, to which names are relative: give --query-folder")
         names = [path.resolve().relative_to(base.resolve()).as_posix() for path in given]
     names.sort()
     if double := sorted({a for a, b in pairwise(names) if a == b}):
-        raise ValueError(f"named twice: {first_of(double, 'query')}")
+        raise ValueError(f"listed more than once: {first_of(double, 'query')}")
     return Queries(base, tuple(names))
 
 
@@ -62,7 +62,7 @@ def read_cameras(path: Path, names: Sequence[str]) -> dict[str, pycolmap.Camera]
     """The cameras of queries by name: a list with lines "name model width height parameters"; COLMAP's cameras.txt of
     one camera, which is that of all; or the folder of a COLMAP model with images of these names.
 
-    Raises FileNotFoundError where there is none, ValueError where a line is none of that, or it names no query.
+    Raises FileNotFoundError if it is missing, ValueError if a line has another layout, or none names a query.
     """
     if path.is_dir() and model_files(path):
         model = read_model(path)  # which owns the cameras
@@ -73,7 +73,7 @@ def read_cameras(path: Path, names: Sequence[str]) -> dict[str, pycolmap.Camera]
     if not chosen:
         raise ValueError(f"{path} has no camera for any of the {len(names)} queries ({names[0]} the first)")
     if lacking := [name for name in names if name not in chosen]:
-        logger.warning("not in %s, so that focal lengths are those of EXIF or estimated: %s", path, _queries(lacking))
+        logger.warning("not in %s, so focal lengths come from EXIF or are estimated: %s", path, _queries(lacking))
     return chosen
 
 
@@ -85,8 +85,8 @@ def _of_list(path: Path, names: Sequence[str]) -> Mapping[str, pycolmap.Camera]:
             found[name] = _camera(told.split())
         except ValueError as error:
             raise ValueError(
-                f"{path}, line {number} without comments: expected name, camera model, width, height and parameters, "
-                f"found {one_line(line, 60)!r} ({error})"
+                f"{path}, line {number} (comments not counted): expected name, camera model, width, height and "
+                f"parameters, found {one_line(line, 60)!r} ({error})"
             ) from None
     if len(lines) == 1 and not wanted & found.keys() and lines[0].split()[0].isdecimal():
         return dict.fromkeys(names, next(iter(found.values())))
@@ -95,11 +95,11 @@ def _of_list(path: Path, names: Sequence[str]) -> Mapping[str, pycolmap.Camera]:
 
 def _camera(words: list[str]) -> pycolmap.Camera:
     if len(words) < 4 or words[0] not in pycolmap.CameraModelId.__members__:
-        raise ValueError(f"{words[0] if words else 'nothing'} is no camera model")
+        raise ValueError(f"{words[0] if words else 'nothing'} is not a camera model")
     width, height, params = int(words[1]), int(words[2]), [float(word) for word in words[3:]]
     camera = pycolmap.Camera(model=words[0], width=width, height=height, params=params)
     if not camera.verify_params():
-        raise ValueError(f"{len(params)} parameters are not those of {words[0]}")
+        raise ValueError(f"{len(params)} parameters do not fit {words[0]}")
     return camera
 
 
@@ -111,7 +111,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _name(line: str, folder: Path) -> str:
-    """All of a line that is a file, spaces or not; else what is before the first space."""
+    """The whole line if it is the name of a file, else the part before the first space."""
     return line if (folder / line).is_file() else line.split()[0]
 
 

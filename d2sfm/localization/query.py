@@ -1,4 +1,4 @@
-"""A photograph that is to be placed: its features, and what its alignment with the map looks at."""
+"""A photograph to be placed: its features, and the pixels for its alignment with the map."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from d2sfm.refinement.refine_matches import Seen
 
 
 class Query(Seen):
-    """What is seen of a photograph that is to be placed."""
+    """Features and pixels of a photograph to be placed."""
 
     @property
     def factor(self) -> float:
@@ -26,10 +26,10 @@ class Query(Seen):
 def read_query(
     extractor: Extractor, image: np.ndarray | Path, fingerprint: str, mask: np.ndarray | None = None
 ) -> Query:
-    """A photograph of that path, or a picture, uint8 [H, W, 3] RGB, that is upright as it is.
+    """A photograph of that path, or an upright picture, uint8 [H, W, 3] RGB.
 
-    fingerprint: of the map's features, which tells how pictures of 16 bits are stretched. mask: bool [H, W], what is
-    in. Raises as ``Extractor.extract``.
+    fingerprint: of the map's features, which tells how 16-bit pictures are stretched. mask: bool [H, W], the pixels to
+    use. Raises as ``Extractor.extract``.
     """
     if isinstance(image, np.ndarray):
         prepared, pixels = extractor.prepare(image, mask), image

@@ -1,7 +1,7 @@
-"""Why photographs are not in the model, as far as the database tells: likely causes, and what to try for each.
+"""Why photographs are missing in the model, as far as the database shows: likely causes, and what to try for each.
 
-Only what is measured is named. A camera that turned without moving, or hardly moved, shows no depth; parts of a
-collection that no pair joins can't become one model; and so on.
+Only measured causes are named: a camera that rotated without moving, or hardly moved, shows no depth; parts of a
+collection that no pair connects can't become one model; and so on.
 """
 
 from collections.abc import Collection, Sequence
@@ -35,9 +35,9 @@ class _Pair(NamedTuple):
 
 
 def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]) -> tuple[str, ...]:
-    """Sentences of what keeps images out of the first of these models, or from any model, and what to try.
+    """Sentences about what keeps images out of the first of these models, or out of any, and what to try.
 
-    Empty where nothing of the database tells.
+    Empty if the database shows no cause.
     """
     registered = {image_id for model in models[:1] for image_id in model.reg_image_ids()}
     with MatchStore(given.database) as store:
@@ -61,21 +61,21 @@ def _nothing_verified(given: MappingInput, counts: np.ndarray) -> str:
     best = counts[np.argmax(counts["inliers"])]
     name_a, name_b = (printable(given.names[image_id]) for image_id in image_pairs([best["pair_id"]])[0].tolist())
     return (
-        f"none of the {len(counts)} matched pairs of images agrees on a geometry by more matches than chance explains "
-        f"(at best {best['inliers']} of {best['matches']}, {name_a} - {name_b}): they show different places or share "
-        "too little, or are turned to each other; try photographs between them, and extract --orientation auto"
+        f"none of the {len(counts)} matched pairs has more matches that agree on a geometry than chance explains (at "
+        f"best {best['inliers']} of {best['matches']}, {name_a} - {name_b}): they show different places, share too "
+        "little, or are rotated; try photographs between them, and extract --orientation auto"
     )
 
 
 def _looked_at(pairs: np.ndarray, inliers: np.ndarray, registered: Collection[int]) -> list[tuple[int, int]]:
-    """The pairs with the most inliers, of images that the model lacks where there are such."""
+    """The pairs with the most inliers, of images that the model lacks if it lacks any."""
     lacking = ~np.isin(pairs, list(registered)).all(axis=1)
     among = np.flatnonzero(lacking) if lacking.any() else np.arange(len(pairs))
     return list(map(tuple, pairs[among[np.argsort(-inliers[among], kind="stable")][:LOOKED_AT]].tolist()))
 
 
 def _parts(given: MappingInput, pairs: np.ndarray) -> str:
-    """Groups of images that no pair joins."""
+    """Groups of images that no pair connects."""
     ids = np.unique(pairs)
     a, b = np.searchsorted(ids, pairs).T
     count, of_image = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(len(ids),) * 2), directed=False)
@@ -84,9 +84,9 @@ def _parts(given: MappingInput, pairs: np.ndarray) -> str:
     groups = [[given.names[image_id] for image_id in ids[of_image == number].tolist()] for number in range(count)]
     first, second, *_ = sorted((sorted(group) for group in groups), key=len, reverse=True)
     return (
-        f"no verified pair joins {_and_others(first)} with {_and_others(second)}"
-        + (f", in {count} such parts" if count > 2 else "")
-        + "; try photographs that show both places, or match --pairs exhaustive where not all pairs were matched"
+        f"no verified pair connects {_and_others(first)} with {_and_others(second)}"
+        + (f", {count} unconnected parts in all" if count > 2 else "")
+        + "; try photographs that show both places, or match --pairs exhaustive if not all pairs were matched"
     )
 
 
@@ -97,8 +97,8 @@ def _and_others(group: list[str]) -> str:
 def _without_depth(pairs: Sequence[_Pair]) -> str:
     if np.mean([pair.is_turned for pair in pairs]) >= MOST:
         return (
-            "the camera only turned in one place, or stood still, where depth can't be seen; try photographs taken "
-            "from several places, some steps apart"
+            "the camera only rotated or stood still, which shows no depth; try photographs taken from several places, "
+            "some steps apart"
         )
     angle_deg = float(np.median([pair.angle_deg for pair in pairs]))
     if angle_deg >= SMALL_ANGLE_DEG:
@@ -124,7 +124,7 @@ def _few(keypoints: list[int], inliers: np.ndarray) -> str:
 
 
 def _focal_lengths(store: MatchStore, pairs: Sequence[_Pair], models: Sequence[pycolmap.Reconstruction]) -> str:
-    what_to_try = "try extract --camera-mode single where one camera took all, or --camera-params where you know it"
+    what_to_try = "try extract --camera-mode single if one camera took all, or --camera-params if you know them"
     if np.mean([pair.is_uncalibrated for pair in pairs]) >= MOST:
         return f"matches do not agree with the focal lengths that EXIF or --camera-params gave; {what_to_try}"
     images = [model.images[image_id] for model in models[:1] for image_id in model.reg_image_ids()]
@@ -135,7 +135,7 @@ def _focal_lengths(store: MatchStore, pairs: Sequence[_Pair], models: Sequence[p
             off.append(f"{image.name}: {began:.0f} px, in the model {found:.0f}")
     if not off:
         return ""
-    return f"focal lengths are far from what they began with, {first_of(off, 'image')}; {what_to_try}"
+    return f"focal lengths are far from their initial values, {first_of(off, 'image')}; {what_to_try}"
 
 
 def _have_focal_lengths(store: MatchStore, pair: tuple[int, int]) -> bool:
@@ -162,9 +162,9 @@ def _shown(store: MatchStore, given: MappingInput, pair: tuple[int, int]) -> _Pa
 
 
 def _is_turned(cameras: list[pycolmap.Camera], xy: list[np.ndarray], within_px: float, is_estimated: bool) -> bool:
-    """Whether a rotation alone brings half of the matches to within so many pixels of each other.
+    """Whether a rotation alone brings half of the matches within ``within_px`` of each other.
 
-    is_estimated: whether focal lengths may be others, the same ones times one of FOCAL_LENGTHS.
+    is_estimated: whether focal lengths may differ by a factor of FOCAL_LENGTHS.
     """
     a, b = (camera.cam_from_img(points) for camera, points in zip(cameras, xy, strict=True))
     focal_px = cameras[1].mean_focal_length()

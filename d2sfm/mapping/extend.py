@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class ExtensionResult(Displayed):
-    """What was placed in a model, and what was not."""
+    """The images placed in a model, and those that were not."""
 
     model: Path  # folder
     statistics: ModelStatistics
@@ -60,7 +60,7 @@ class ExtensionResult(Displayed):
 
     @property
     def is_whole(self) -> bool:
-        """Whether something could be placed, where there was something to place, and nothing was passed over."""
+        """Whether anything was placed, if there was anything to place, and nothing was skipped."""
         return bool(self.added or not self.not_placed) and not self.unusable and not self.not_joined
 
     def __str__(self) -> str:
@@ -91,18 +91,18 @@ def extend_model(
 ) -> ExtensionResult:
     """Place the images of the database that a model lacks in it, and write ``output``/0.
 
-    model: folder of a COLMAP model whose points are of the database's keypoints; images are the same by name. Those
-    that only the model has stay in it. Its poses, cameras and points stay to the last bit, but for quaternions that are
-    not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
-    instead, the world as a whole does not. join: folders of further models, of any points; images that can't be placed
-    otherwise get their poses from them, see ``Growth.join``, and cameras that the model lacks are theirs. output: where
-    it is the model's own folder, the result takes its place, where anything came to it; other numbered models in it are
-    replaced, see ``write_models``. images: the folder of the photographs, for point colours only (default: the one that
-    extraction recorded). options: mapper and those of starts do not matter.
+    model: folder of a COLMAP model whose points are of the database's keypoints; images are identified by name. Images
+    that only the model has stay in it. Its poses, cameras and points stay to the last bit, except for quaternions that
+    are not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
+    instead, but the world frame stays. join: folders of further models, of any points, which give poses to images that
+    can't be placed otherwise, see ``Growth.join``, and cameras that the model lacks. output: if it is the model's own
+    folder, the result replaces it, unless nothing was added; other numbered models in it are replaced, see
+    ``write_models``. images: the folder of the photographs, for point colours only (default: the one that extraction
+    recorded). options: mapper and those of starts do not matter.
 
-    Raises FileNotFoundError where there is no database or model, OtherKeypoints (a RuntimeError) where the points are
-    not of the database's keypoints, RuntimeError where something can't be read or written, there are no verified pairs,
-    the two have no image in common, the sizes of a photograph differ, or ``output`` holds one of the models.
+    Raises FileNotFoundError if there is no database or model, OtherKeypoints (a RuntimeError) if the points are not of
+    the database's keypoints, RuntimeError if something can't be read or written, there are no verified pairs, the two
+    have no image in common, the sizes of a photograph differ, or ``output`` holds one of the models.
     """
     database, model, output, join = Path(database), Path(model), Path(output), [Path(folder) for folder in join]
     options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
@@ -141,7 +141,7 @@ def extend_model(
 
 
 class _Grown(NamedTuple):
-    """A model with what could be placed, and ids of that; the rest as in ``ExtensionResult``."""
+    """A model with the placed images, and their ids; the rest as in ``ExtensionResult``."""
 
     model: pycolmap.Reconstruction
     placed: list[int]
@@ -170,7 +170,7 @@ def _grown(
         placed, reasons = growth.placed, why_not(store, given.left_out, growth)
     is_adjusted = adjust and bool(placed) and growth.adjust_all()
     if adjust and placed and not is_adjusted:
-        logger.warning("adjusted, images lost their points: all that is old is as it was")
+        logger.warning("the adjustment made images lose their points: poses, cameras and points stay as they were")
     return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted, not_joined)
 
 
@@ -187,7 +187,7 @@ def _transcribed(
     found = transcribed(known, store, keypoints, rigs, frames, model, cameras_of(others, store))
     if found.only_in_model:
         missing = first_of(found.only_in_model, "image")
-        logger.warning("%s of %s not in %s: they stay in the model as they are", missing, model, store.path)
+        logger.warning("%s of %s not in %s: these stay in the model unchanged", missing, model, store.path)
     return found
 
 
@@ -226,5 +226,5 @@ def _growth(
 
 
 def _has_distortion(known: pycolmap.Reconstruction) -> bool:
-    """Whether distortion of its cameras was refined: a wrong model bends less where it is held."""
+    """Whether distortion of its cameras was refined: a wrong model bends less if it is fixed."""
     return any(np.any(camera.params[camera.extra_params_idxs()] != 0) for camera in known.cameras.values())

@@ -1,4 +1,4 @@
-"""Images placed in a model whose poses, cameras and points stay, or are adjusted with them."""
+"""Images placed in a model whose poses, cameras and points stay fixed or are adjusted with them."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -16,11 +16,11 @@ GROWN = 1.1  # new images over those of the last adjustment of all of them, for 
 
 
 class Growth:
-    """A model that new images are placed in.
+    """A model in which new images are placed.
 
-    model: all images, those without a pose to be placed, old: ids of those whose poses stay, longer: of those of them
-    whose keypoints are to be triangulated first, see ``Transcription``; changed in place. pairs: verified matches by
-    image ids. given: ids are of the model. refines_distortion: whether that of cameras that are not held is refined.
+    model: all images, those without a pose to be placed; changed in place. old: ids of images whose poses stay; longer:
+    of these, those whose keypoints are triangulated first, see ``Transcription``. pairs: verified matches by image ids.
+    given: ids are of the model. refines_distortion: whether the distortion of free cameras is refined.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Growth:
         self._mapper.begin_reconstruction(model)
 
     def visible_points(self, image_id: int) -> int:
-        """How many points of the model an image's matches lead to."""
+        """Number of points of the model to which an image's matches lead."""
         return self._mapper.observation_manager.num_visible_points3D(image_id)
 
     @property
@@ -54,7 +54,7 @@ class Growth:
 
     @property
     def needed(self) -> int:
-        """Points that an image needs to be placed, that agree with one pose."""
+        """Number of points that must agree with one pose before an image is placed."""
         return self._options.mapper.abs_pose_min_num_inliers
 
     @property
@@ -63,7 +63,7 @@ class Growth:
         return [image_id for image_id in sorted(self.model.reg_image_ids()) if image_id not in self._old]
 
     def place(self, on_image: Callable[[int], object]) -> None:
-        """Place what can be placed, with all that is old as it is. on_image is called with 1 for each image."""
+        """Place all images that can be placed; old ones stay as they are. on_image is called with 1 for each image."""
         with quiet_pycolmap():
             for image_id in [*self._old_places, *self.placed]:  # the latter in frames that have a pose
                 self._mapper.triangulate_image(self._options.triangulation, image_id)
@@ -85,8 +85,8 @@ class Growth:
     def join(self, poses: Mapping[int, pycolmap.Rigid3d]) -> int:
         """Give images that could not be placed the poses that they have in another model, cam_from_world by image id.
 
-        That is aligned by the images that both have. Where they agree on no similarity, nothing is done. ``place`` goes
-        on with what has a pose then. Returns how many images agree.
+        That model is aligned by the images that both have; if they agree on no similarity, nothing is done. ``place``
+        then goes on with the images that have a pose. Returns the number of images that agree.
         """
         common = [image_id for image_id in poses if self.model.images[image_id].has_pose]
         found, agreeing = similarity_of_most(
@@ -102,12 +102,12 @@ class Growth:
         return agreeing
 
     def adjust_all(self) -> bool:
-        """Adjust old and new together, as mapping does; the world moves a little, too. Returns whether that went well:
-        all images keep the support that they have, and cameras stay possible. Where not, all is as it was.
+        """Adjust old and new together, as mapping does; the world moves a little, too. Returns whether all images keep
+        their support and cameras stay plausible; if not, nothing has changed.
 
-        All images are triangulated again and again: points that poses and focal lengths of fewer images were too wrong
-        for are what a model of all images at once has more. With cameras that were estimated from few images, rotations
-        were 1.5 to 2 times as far off without.
+        All images are triangulated repeatedly: this finds points for which poses and focal lengths of fewer images were
+        too inaccurate. Without it, with cameras that were estimated from few images, rotation errors were 1.5 to 2
+        times as large.
         """
         options, mapper, before = self._options, self._mapper, pycolmap.Reconstruction(self.model)
         for _ in range(ADJUSTMENTS):
@@ -142,14 +142,14 @@ class Growth:
         self._mapper.complete_and_merge_tracks(self._options.triangulation)
 
     def finish(self) -> pycolmap.Reconstruction:
-        """The model without what could not be placed; nothing can be placed any more."""
+        """The model without images that were not placed; nothing can be placed afterwards."""
         with quiet_pycolmap():
             self._mapper.end_reconstruction(False)
             self.model.tear_down()
         return self.model
 
     def _register_one(self) -> list[int] | None:
-        """Ids of the images that were placed, of one frame; None where none can be."""
+        """Ids of the placed images, of one frame; None if none can be placed."""
         for image_id in self._mapper.find_next_images(self._options.mapper, False):
             if self._mapper.register_next_image(self._options.mapper, image_id):
                 found = [data.id for data in self.model.images[image_id].frame.image_ids]
@@ -224,7 +224,7 @@ def _off(model: pycolmap.Reconstruction, image_id: int, limit_px: float) -> list
 def _cache(
     model: pycolmap.Reconstruction, pairs: Mapping[tuple[int, int], np.ndarray], least: int
 ) -> pycolmap.DatabaseCache:
-    """What a mapper takes of a database."""
+    """What a mapper reads of a database."""
     cache = pycolmap.DatabaseCache()
     for camera in model.cameras.values():
         cache.add_camera(camera)

@@ -16,7 +16,7 @@ NAMES_SHOWN = 20
 
 
 class InCommon(NamedTuple):
-    """A model of the images that both have, with ids of the database and without points; names that only one has."""
+    """A model of the images that both have, with ids of the database, without points; and names that only one has."""
 
     model: pycolmap.Reconstruction
     without_pose: tuple[str, ...]
@@ -24,7 +24,7 @@ class InCommon(NamedTuple):
 
 
 def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path) -> InCommon:
-    """What the database and the reference, of these poses, have in common. RuntimeError where that is too little."""
+    """What the database and the reference with these poses have in common. RuntimeError for fewer than two images."""
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
     ids = {name: image_id for name, image_id in store.image_ids().items() if has_usable(store, image_id)}
@@ -42,13 +42,13 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
             more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
             logger.warning("%d images %s: %s%s", len(missing), what, shown, more)
     if len(names) < 2:
-        raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, triangulation needs two")
+        raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, expected two or more")
     model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
     return InCommon(model, without_pose, without_features)
 
 
 def has_usable(store: MatchStore, image_id: int) -> bool:
-    """Whether an image has keypoints that can be used; a warning where it has others."""
+    """Whether an image has usable keypoints; warns of others."""
     try:
         return store.has_keypoints(image_id) and store.keypoints(image_id) is not None
     except UnusableRow as error:
@@ -57,17 +57,17 @@ def has_usable(store: MatchStore, image_id: int) -> bool:
 
 
 def require_same_size(store: MatchStore, image_id: int, image: pycolmap.Image, model: Path) -> None:
-    """RuntimeError where the photograph of an image of a model has another size in the database."""
+    """RuntimeError if the photograph of an image of a model has another size in the database."""
     camera, of_database = image.camera, store.camera(image_id)
     if (camera.width, camera.height) != (of_database.width, of_database.height):
         raise RuntimeError(
             f"{image.name} is {camera.width} x {camera.height} px in {model}, {of_database.width} x "
-            f"{of_database.height} px in {store.path}: they are of other photographs"
+            f"{of_database.height} px in {store.path}: expected the same photographs"
         )
 
 
 def _posed_model(posed: Mapping[int, pycolmap.Image], store: MatchStore, reference: Path) -> pycolmap.Reconstruction:
-    """A model of images of the reference by their ids in the database. RuntimeError where sizes differ."""
+    """A model of images of the reference by their ids in the database. RuntimeError if sizes differ."""
     known = pycolmap.Reconstruction()
     for image_id, of_reference in posed.items():
         require_same_size(store, image_id, of_reference, reference)

@@ -1,8 +1,8 @@
-"""Pairs of images that a model can begin with.
+"""Pairs of images from which mapping can start.
 
-COLMAP begins with the image that has most matches and its best partner, whatever the seed, and takes another pair only
-where these give no model at all. A wrong one of three images ends the run: of ten verifications of one collection of
-internet photographs, one gave nothing else, in all of twelve starts, while other pairs gave the whole model.
+COLMAP starts with the image that has most matches and its best partner, for any seed, and takes another pair only if
+these give no model at all. A wrong model of three images ends the run: with one of ten verifications of a collection of
+internet photographs, all twelve starts ended so, while other pairs gave the whole model.
 """
 
 import math
@@ -23,10 +23,10 @@ def initial_pairs(
 ) -> list[tuple[int, int]]:
     """Up to ``most`` pairs (smaller image id first) that pass the mapper's test of an initial pair, best first.
 
-    limits: of the mapper, init_max_error in pixels of the photographs. without: numbers (see ``pair_ids``) of pairs
-    that are left out; so are pairs of one frame of a rig, with which COLMAP begins nothing. Pairs with enough inliers
-    of a calibrated geometry and a wide enough angle come before those that only pass COLMAP's relaxed limits; within
-    each of these, those with more verified matches come first.
+    limits: of the mapper, init_max_error in pixels of the photographs. without: numbers (see ``pair_ids``) of pairs to
+    leave out; so are pairs of one frame of a rig, which COLMAP never starts with. Pairs with enough inliers of a
+    calibrated geometry and a wide enough angle come before those that only pass COLMAP's relaxed limits; within each of
+    these, those with more verified matches come first.
     """
     counts = store.pair_counts()
     without = np.concatenate([without, store.frame_pairs()])
@@ -46,7 +46,7 @@ def initial_pairs(
 
 
 def _share(store: MatchStore, pair: tuple[int, int], limits: pycolmap.IncrementalMapperOptions) -> int | None:
-    """The index of the first of SHARES that the pair passes. After COLMAP's IncrementalMapper, which has it inside."""
+    """The index of the first of SHARES that the pair passes, as in COLMAP's IncrementalMapper, which hides it."""
     matches = store.inlier_matches(*pair)
     views = [view for image_id in pair for view in (store.camera(image_id), store.keypoints(image_id)[:, :2])]
     settings = pycolmap.TwoViewGeometryOptions()

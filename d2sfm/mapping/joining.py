@@ -1,4 +1,4 @@
-"""Further models of the images of a database, for those that can't be placed in one by themselves."""
+"""Further models of the images of a database, for images that can't be placed in the extended model by themselves."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from d2sfm.mapping.in_common import require_same_size
 def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore) -> dict[str, pycolmap.Camera]:
     """Cameras by names of images of the database, of the first of the models that has each.
 
-    RuntimeError where the sizes of a photograph differ.
+    RuntimeError if the sizes of a photograph differ.
     """
     ids, cameras = store.image_ids(), {}
     for folder, other in others.items():
@@ -27,9 +27,9 @@ def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore
 def join_others(
     growth: Growth, others: Mapping[Path, pycolmap.Reconstruction], on_image: Callable[[int], object]
 ) -> dict[str, str]:
-    """Give images that could not be placed the poses of these models, and go on with placing.
+    """Give images that could not be placed the poses of these models, then go on placing.
 
-    Returns the models that can't be joined by their folders, each with the reason, to follow its name.
+    Returns the folders of models that can't be joined, each with the reason, worded to follow its name.
     """
     reasons, ids = {}, {image.name: image_id for image_id, image in growth.model.images.items()}
     for folder, other in others.items():
@@ -41,11 +41,11 @@ def join_others(
             growth.place(on_image)
         elif common < 2:
             reasons[str(folder)] = (
-                f"has {common} of its {len(poses)} images in common with the model, after all that could be placed, "
-                "and two are needed: match them with those of the model"
+                f"has {common} of its {len(poses)} images in common with the extended model, expected two: match its "
+                "images with those of the model"
             )
         else:
-            reasons[str(folder)] = f"has {common} images in common with the model, no two of which agree on its place"
+            reasons[str(folder)] = f"has {common} images in common with the model, but no two agree on its place"
     return reasons
 
 

@@ -1,4 +1,4 @@
-"""Models on disk: numbered folders in place of those of an earlier run, with the colours of the photographs."""
+"""Models on disk: numbered folders that replace those of an earlier run, with colours from the photographs."""
 
 import logging
 import os
@@ -22,13 +22,13 @@ _IN_OUTPUT = "models"  # in the names of hidden folders
 
 
 def photographs_folder(database: Path, images: Path | str | None) -> Path | None:
-    """The folder of photographs, or None with a warning where there is none."""
+    """The folder of photographs, or None with a warning if it is missing."""
     if images is None:
         with BridgeStore(database) as store:
             images = store.images_folder()
     if images is None or not Path(images).is_dir():
-        place = f"{images} is no folder" if images else "the database does not tell where they are"
-        logger.warning("no photographs for point colours, points stay black: %s (give --images)", place)
+        place = f"{images} is not a folder" if images else "the database does not say where they are"
+        logger.warning("no photographs for point colours, so points stay black: %s (give --images)", place)
         return None
     return Path(images)
 
@@ -41,7 +41,7 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     unread = sorted(set().union(*(_colour(model, images) for model in models)))
     if unread:
         logger.warning(
-            "%s of %d not in %s, damaged or of another size: points seen nowhere else stay black (give --images)",
+            "%s of %d missing in %s, damaged or of another size: points seen only in these stay black (give --images)",
             first_of(unread, "photograph"),
             len(names),
             images,
@@ -77,10 +77,10 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
 
 
 def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:
-    """Write models to ``output``/0, 1, ... in place of the numbered models there; return the folders.
+    """Write models to ``output``/0, 1, ..., which replace the numbered models there; return the folders.
 
-    They are written beside first and moved when all are whole: neither a full disk, of which a RuntimeError tells, nor
-    a kill costs an earlier model.
+    They are written beside first and moved when all are complete: neither a full disk (RuntimeError) nor a kill loses
+    an earlier model.
     """
     output.mkdir(parents=True, exist_ok=True)
     finish_putting(output, numbered(output), _IN_OUTPUT)
@@ -101,9 +101,9 @@ def numbered(output: Path) -> list[Path]:
 
 
 def require_replaceable(output: Path) -> None:
-    """Find out before the long work whether its result can be written, and put models in place that a killed run left.
+    """Check before the long work whether its result can be written, and move models into place that a killed run left.
 
-    Raises ValueError or RuntimeError where it can't, or where a numbered folder holds files that are no model.
+    Raises ValueError or RuntimeError if it can't, or if a numbered folder holds files that are not of a model.
     """
     there = next(path for path in (output, *output.resolve().parents) if path.exists())
     if not there.is_dir():
@@ -113,26 +113,26 @@ def require_replaceable(output: Path) -> None:
     finish_putting(output, numbered(output), _IN_OUTPUT)
     for folder in numbered(output):
         if folder.is_symlink():
-            raise RuntimeError(f"{folder} is a link, which is not replaced: give another --output")
+            raise RuntimeError(f"{folder} is a link, which d2sfm does not replace: give another --output")
         others = [
             path.name
             for path in (folder.iterdir() if folder.is_dir() else [folder])
             if path.stem not in MODEL_FILES or path.suffix not in MODEL_SUFFIXES
         ]
         if others:
-            raise RuntimeError(f"{folder} holds {others[0]}, which is no part of a model: give another --output")
+            raise RuntimeError(f"{folder} holds {others[0]}, which is not part of a model: give another --output")
 
 
 def require_elsewhere(output: Path, model: Path) -> None:
-    """As ``require_replaceable``, and RuntimeError where a model that is read would be replaced."""
+    """As ``require_replaceable``, and RuntimeError if a model that is read would be replaced."""
     if any(model.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
-        raise RuntimeError(f"{output} holds {model}, which would be replaced: give another --output")
+        raise RuntimeError(f"{output} holds {model}, which this run would replace: give another --output")
     require_replaceable(output)
 
 
 def replace_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool = False, ply: bool = False) -> None:
-    """Write a model in the place of the one in a folder, all at once, in the formats that it has there and those asked
-    for; other files in the folder stay. A kill loses neither, see ``finish_model``."""
+    """Replace the model in a folder in one step, in the formats that it has there and those requested; other files in
+    the folder stay. A kill loses neither model, see ``finish_model``."""
     folder = folder.resolve()
     names = {path.name for path in folder.iterdir()}
     with part_of(folder) as part:
@@ -154,7 +154,7 @@ def replace_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool = 
 
 
 def finish_model(folder: Path) -> None:
-    """Put a model in its place that a killed run has left beside it, by ``replace_model`` or ``write_models``."""
+    """Move a model into its place that a killed run of ``replace_model`` or ``write_models`` has left beside it."""
     folder = folder.resolve()
     if folder.parent.is_dir():
         finish_putting(folder.parent, [folder] if folder.exists() else [], _replaced(folder))
@@ -162,5 +162,5 @@ def finish_model(folder: Path) -> None:
 
 
 def _replaced(folder: Path) -> str:
-    """Of what a killed run leaves beside the folder."""
+    """The name of what a killed run leaves beside the folder."""
     return f"{folder.name}.removal"

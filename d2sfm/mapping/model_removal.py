@@ -1,4 +1,4 @@
-"""Images out of a model on disk."""
+"""Removal of images from a model on disk."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -8,10 +8,11 @@ from d2sfm.mapping.model_files import finish_model, replace_model
 
 
 def remove_from_model(folder: Path, names: Collection[str], *, dry_run: bool = False) -> int:
-    """Take images out of the model in ``folder``, in its place, with the points that fewer than two images then see.
+    """Remove images from the model in ``folder``, which is replaced, with the points that fewer than two images then
+    see.
 
-    Returns how many it had of these names. dry_run: write nothing. Raises FileNotFoundError where there is no model,
-    RuntimeError where it can't be read or written, or an image shares a frame of a rig with one that stays.
+    Returns the number of images that it had of these names. dry_run: write nothing. Raises FileNotFoundError if there
+    is no model, RuntimeError if it can't be read or written, or an image shares a frame of a rig with one that stays.
     """
     folder = folder.resolve()
     finish_model(folder)
@@ -21,8 +22,8 @@ def remove_from_model(folder: Path, names: Collection[str], *, dry_run: bool = F
         data_ids = {data.id for data in model.frames[frame_id].image_ids}
         if others := data_ids - {image.image_id for image in chosen}:
             raise RuntimeError(
-                f"{folder}: {model.images[min(others)].name} was taken in one frame of a rig with an image that is to "
-                "go: name all images of the frame"
+                f"{folder}: {model.images[min(others)].name} is in the same rig frame as an image to be removed: name "
+                "all images of the frame"
             )
         model.deregister_frame(frame_id)
     if chosen and not dry_run:

@@ -1,4 +1,4 @@
-"""Why images could not be placed in a model, of each by itself."""
+"""Why images could not be placed in a model, for each image."""
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
@@ -12,24 +12,24 @@ from d2sfm.text import printable
 
 
 class Placing(Protocol):
-    """What is known of placing images of a database in a model; ids are the database's."""
+    """The state of placing images of a database in a model; ids are the database's."""
 
     @property
     def there(self) -> Collection[int]:
-        """Images with a pose, also such that the database lacks."""
+        """Images with a pose, also those that the database lacks."""
 
     @property
     def needed(self) -> int:
-        """Points that an image needs to be placed, that agree with one pose."""
+        """Number of points that must agree with one pose before an image is placed."""
 
     def visible_points(self, image_id: int) -> int:
-        """How many points of the model an image's matches lead to."""
+        """Number of points of the model to which an image's matches lead."""
 
 
 def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[str, str]:
-    """By name, sorted, of the images of the database that the model lacks: what they lack, to follow their names.
+    """By name, sorted, for images of the database that the model lacks: the reason, worded to follow the name.
 
-    left_out: numbers of pairs that have no part in mapping; growth: after placing what can be placed.
+    left_out: numbers of pairs that mapping ignores; growth: after placing all that can be placed.
     """
     names, there = store.image_names(), growth.there
     counts, refusals = store.pair_counts(), store.refusals()
@@ -46,22 +46,22 @@ def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[st
         elif not (own & verified).any():
             reasons[name] = (
                 "agrees with no image of the model by more matches than chance explains "
-                f"({at_best(counts[own], refusals, names, image_id)}): it shows another place, or shares too little"
+                f"({at_best(counts[own], refusals, names, image_id)}): it shows another place or shares too little"
             )
         elif (seen := growth.visible_points(image_id)) < growth.needed:
             reasons[name] = (
-                f"has matches with {seen} points of the model, {growth.needed} are needed: photographs between it and "
-                "those of the model help"
+                f"has matches with {seen} points of the model, expected {growth.needed}: add photographs between it "
+                "and those of the model"
             )
         else:
             reasons[name] = (
-                f"has matches with {seen} points of the model, and no pose that {growth.needed} of them agree with"
+                f"has matches with {seen} points of the model, but no pose agrees with {growth.needed} of them"
             )
     return reasons
 
 
 def at_best(counts: np.ndarray, refusals: Mapping[int, str], names: Mapping[int, str], image_id: int) -> str:
-    """What the best of an image's pairs came to, and with which other one.
+    """The result of the best of an image's pairs, and the other image.
 
     counts: of these pairs, as of ``MatchStore.pair_counts``; refusals: of all, as of ``MatchStore.refusals``.
     """

@@ -1,4 +1,4 @@
-"""A model that was gone on with, brought back to the world that it had, and models brought to each other's."""
+"""Models brought back to their earlier world frame, or to that of another model."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -12,7 +12,7 @@ AGREE_DEG, AGREE_SHARE = 2.0, 0.1  # of poses after a similarity; of the median 
 
 
 def put_back(model: pycolmap.Reconstruction, known: pycolmap.Reconstruction) -> None:
-    """Give frames, cameras and points the very numbers that those of the same ids have, which rounding changes."""
+    """Give frames, cameras and points the exact numbers of those with the same ids, which rounding changes."""
     for frame_id in known.reg_frame_ids():
         model.frames[frame_id].rig_from_world = known.frames[frame_id].rig_from_world
     for camera_id in set(model.cameras) & set(known.cameras):
@@ -22,7 +22,7 @@ def put_back(model: pycolmap.Reconstruction, known: pycolmap.Reconstruction) -> 
 
 
 def align(model: pycolmap.Reconstruction, known: pycolmap.Reconstruction) -> None:
-    """Transform a model by the similarity that brings the frames of the same ids to the poses that they had."""
+    """Transform a model by the similarity that brings frames to the earlier poses of the same ids."""
     frame_ids = [frame_id for frame_id in known.reg_frame_ids() if frame_id in model.frames]
     now, before = ([each.frames[frame_id].rig_from_world for frame_id in frame_ids] for each in (model, known))
     middle = np.median([point.xyz for point in model.points3D.values()], axis=0)
@@ -34,7 +34,7 @@ def similarity_of_most(
 ) -> tuple[pycolmap.Sim3d | None, int]:
     """The similarity that brings most of the poses in one world to those of the same images in another, and how many.
 
-    None, with 0, where no two agree on one: there are fewer, they are of one place, or are wrong.
+    None, with 0, if no two agree: there are fewer, they are at one place, or wrong.
     """
     some = range(0, len(now), -(-len(now) // MOST_COMPARED) or 1)
     pairs, best = list(combinations(some, 2)), []
@@ -59,8 +59,8 @@ def _agree(found: pycolmap.Sim3d, now: pycolmap.Rigid3d, before: pycolmap.Rigid3
 def _similarity(
     now: Sequence[pycolmap.Rigid3d], before: Sequence[pycolmap.Rigid3d], middle: np.ndarray | None = None
 ) -> pycolmap.Sim3d:
-    """Rotation is the mean of those of the poses, which few or collinear ones tell, too; scale and shift are of
-    centres. middle: of the points; the scale is 1 where, seen from there, the centres are one."""
+    """The rotation is the mean over the poses, which also works for few or collinear ones; scale and shift come from
+    the centres. middle: of the points; the scale is 1 if, seen from there, the centres coincide."""
     rotations = [b.rotation.matrix().T @ a.rotation.matrix() for a, b in zip(now, before, strict=True)]
     u, _, vt = np.linalg.svd(np.sum(rotations, axis=0))
     rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt

@@ -24,16 +24,16 @@ LOSS_SHARE = 0.25  # of the error that verification allows: from there on an obs
 
 @dataclass(frozen=True, kw_only=True)
 class MappingInput:
-    """What every start shares.
+    """What all starts share.
 
     pixel_factor: pixels of the photographs for one of the network input; COLMAP's thresholds in pixels are meant for
-        features that are exact to a pixel of the photograph, those of D2 are exact to pixels of the network input.
+        features exact to a pixel of the photograph; D2's are exact to pixels of the network input.
     max_error_px: largest epipolar error of verification, in pixels of the photographs.
     is_refined: whether keypoints are exact to a fraction of a pixel.
-    left_out: numbers (see ``pair_ids``) of the pairs that no run takes, as chance explains them, see
-        ``matching.chance``, or something of their rows can't be used; how many of them ``unusable`` says.
-    constant_cameras: ids of cameras whose intrinsics stay as they are; ``all_constant`` where that is all of them.
-    constant_rigs: by id, the rigs in which the poses of cameras stay as they are, those that are known.
+    left_out: numbers (see ``pair_ids``) of the pairs that no run uses, as chance explains them, see
+        ``matching.chance``, or their rows can't be used; ``unusable`` is the number of the latter.
+    constant_cameras: ids of cameras with fixed intrinsics; ``all_constant`` if these are all.
+    constant_rigs: by id, the rigs in which the known poses of cameras stay fixed.
     names: of the images by id; connected: how many of them the other verified pairs connect.
     is_estimated: whether some focal lengths are only estimated.
     """
@@ -56,14 +56,14 @@ class MappingInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How one run differs from another.
+    """The settings in which runs differ.
 
-    is_cautious: for focal lengths that are only estimated, and refined keypoints. Lens distortion is held at what the
-        database says, as it bends a model into what fits wrong matches. Otherwise the run is the pipeline's own, but
+    is_cautious: for focal lengths that are only estimated, and refined keypoints: lens distortion stays as in the
+        database, as free distortion bends a model to fit wrong matches. Otherwise the run is the pipeline's own, except
         for the robust adjustment at its end.
-    initial_pair: ids of the images that the one model of the incremental pipeline begins with; empty: as many models
-        as it finds, from pairs that it chooses.
-    most_seconds: after which the incremental pipeline stops with what it has; None: it takes what it takes.
+    initial_pair: ids of the images with which the single model of the incremental pipeline starts; empty: all models
+        that it finds, from pairs of its choice.
+    most_seconds: after which the incremental pipeline stops with what it has; None: no limit.
     """
 
     seed: int
@@ -73,7 +73,7 @@ class Trial:
 
 
 def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object]) -> list[pycolmap.Reconstruction]:
-    """The models of one run, none where nothing could be reconstructed.
+    """The models of one run, none if nothing could be reconstructed.
 
     on_image is called with the number of images that were registered, again and again.
 
@@ -100,7 +100,7 @@ def map_once(given: MappingInput, trial: Trial, on_image: Callable[[int], object
 
 
 def _database(given: MappingInput, folder: Path) -> Path:
-    """The one to map: a copy in the folder where pairs are left out, and for the global pipeline, which rewrites it."""
+    """The database to map: a copy in the folder if pairs are left out, or the global pipeline will rewrite it."""
     if not len(given.left_out) and given.mapper is not Mapper.GLOBAL:
         return given.database
     copy_for_mapping(given.database, folder / "copy.db", given.left_out)
@@ -110,7 +110,7 @@ def _database(given: MappingInput, folder: Path) -> Path:
 def with_distortion(
     given: MappingInput, model: pycolmap.Reconstruction, seed: int, most_seconds: int | None = None
 ) -> pycolmap.Reconstruction | None:
-    """A model of a cautious run gone on with, lens distortion refined; None where that gives none."""
+    """The model of a cautious run, continued with refined lens distortion; None if that fails."""
     with scratch_folder() as folder, scratch_folder() as start, quiet_pycolmap():
         database = _database(given, folder)
         write_model(model, start, called=start.parent)
@@ -132,9 +132,9 @@ def adjust_robustly(
 ) -> None:
     """Bundle adjustment with Cauchy's loss, in place, then the mapper's filter of observations.
 
-    manager: of a mapper that goes on with the model.
+    manager: of a mapper that continues the model.
 
-    Cameras in constant rigs then have their very poses; the incremental pipeline, too, changes these by its rounding.
+    Cameras in constant rigs then have their exact poses, which the incremental pipeline changes by rounding.
 
     The pipelines' own last adjustment is least squares, which wrong matches that survived (D2 has many) pull away: the
     focal lengths of photographs with long lenses grow together, up to twice too large, at hardly larger errors.
@@ -226,7 +226,7 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
 def global_options(given: MappingInput, trial: Trial) -> pycolmap.GlobalPipelineOptions:
     """COLMAP's defaults, with the seed and threads in every part; its thresholds are angles, whatever the resizing.
 
-    Rigs are left free until ``adjust_robustly`` holds them: its models with held ones were 1.7 to 2 times too large, at
+    Rigs stay free until ``adjust_robustly`` fixes them: with fixed rigs its models were 1.7 to 2 times too large, at
     three times the error, as their size hardly changes in its adjustments.
     """
     options = pycolmap.GlobalPipelineOptions()

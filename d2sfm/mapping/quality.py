@@ -48,7 +48,7 @@ def statistics(reconstruction: pycolmap.Reconstruction, pixel_factor: float = 1.
 
 
 def _agreement(reconstruction: pycolmap.Reconstruction, pixel_factor: float) -> float:
-    """Sum of weights: how much less Cauchy's loss of a point's mean error is than that of WRONG_PX, as a share."""
+    """Sum of weights: by what share Cauchy's loss of a point's mean error is less than that of WRONG_PX."""
     found = [(point.error, point.track.length()) for point in reconstruction.points3D.values()]
     error_px, lengths = np.array(found, dtype=float).reshape(-1, 2).T
     loss = np.log1p((np.maximum(error_px, 0) / pixel_factor / SHARP_PX) ** 2)
@@ -60,9 +60,9 @@ def _agreement(reconstruction: pycolmap.Reconstruction, pixel_factor: float) -> 
 def score(model: ModelStatistics) -> tuple[int, float, float]:
     """How good a model is, larger is better: supported images, then agreement, then small error.
 
-    The number of registered images alone is fooled: wrong models of D2 features register all images of a small
-    collection, each on a handful of points. Points seen by three or more images are what a wrong model lacks, but
-    the best few of a dozen models have about as many; weighted by their errors the more exact poses win.
+    The number of registered images alone misleads: wrong models of D2 features register all images of a small
+    collection, each on a handful of points. A wrong model lacks points seen by three or more images, but the best few
+    of a dozen models have about as many; weighted by their errors, the more exact poses win.
     """
     return model.supported, model.agreement, -model.error_px
 
@@ -70,7 +70,7 @@ def score(model: ModelStatistics) -> tuple[int, float, float]:
 def uneven_focal_lengths(model: pycolmap.Reconstruction) -> list[pycolmap.Camera]:
     """Cameras of registered images whose focal lengths in x and y differ by more than those of square pixels can.
 
-    The two drift apart where they are free and the photographs do not hold them. A panorama has none.
+    The two drift apart if they are free and the photographs do not determine them. A panorama has none.
     """
     used = {model.images[image_id].camera_id for image_id in model.reg_image_ids()}
     cameras = [model.cameras[camera_id] for camera_id in sorted(used)]
@@ -99,7 +99,7 @@ def table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[st
 
 
 def detailed_table(models: Sequence[ModelStatistics], of_images: int, labels: Sequence[str]) -> str:
-    """The same with all that models are ranked by."""
+    """The same with everything that ranks models."""
     header = ("", "images", "supported", "points", "seen by 3+", "agreement", "observations", "track", "error px")
     rows = [
         (

@@ -38,13 +38,12 @@ ONLY_DROPPED = f"""\
 a model of {{images}} images and {{points}} point{{s}} is left out: none of its images sees {MIN_SUPPORT} points"""
 
 OF_DROPPED = """\
-likely causes: the camera turned in one place, where depth can't be seen (photographs of other places help); wrong
-matches"""
+likely causes: the camera only rotated, which shows no depth (photographs from other places help); wrong matches"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionResult(Displayed):
-    """What a run wrote and saw. ``models`` are the folders of the kept start's models, best first; may be empty."""
+    """The results of a run. ``models`` are the folders of the kept start's models, best first; may be empty."""
 
     models: tuple[Path, ...]
     statistics: tuple[ModelStatistics, ...]  # of the models, in the same order
@@ -68,7 +67,7 @@ class ReconstructionResult(Displayed):
         lines = [
             table(self.statistics, self.images, [folder.name for folder in self.models]),
             f"reconstruct: {registered} of {self.images} images in {self.models[0]}"
-            + (f", {more} more model{'s' if more > 1 else ''} beside it" if more else "")
+            + (f", {more} more model{'s' if more > 1 else ''}" if more else "")
             + f", {self.seconds:.1f} s",
         ]
         return "\n".join([*lines, *(f"likely cause: {cause}" for cause in self.causes)])
@@ -90,7 +89,7 @@ class ReconstructionResult(Displayed):
         return [*lines, *([] if self.causes else [WHAT_TO_TRY])]
 
     def details(self) -> str:
-        """For who wants to know why: the starts with all that ranks them, and where nothing was found, the pairs."""
+        """Details: the starts with everything that ranks them, and the pairs if nothing was found."""
         found = [start for start in self.starts if start.best is not None]
         labels = [start.label + (", kept" if start is self.kept else "") for start in found]
         lines = [f"best model of each of {len(self.starts)} starts:"]
@@ -112,13 +111,13 @@ def reconstruct(
 ) -> ReconstructionResult:
     """Map the database and write the models of the best start to ``output``/0, 1, ..., best first.
 
-    images: the folder of the photographs, for point colours only (default: the one that extraction recorded); where
-    it is gone a warning says so and points are black. For the starts see ``starts.best_of_starts``.
-    Numbered model folders of an earlier run are replaced once the new ones are whole; other files stay.
+    images: the folder of the photographs, for point colours only (default: the one that extraction recorded); if it is
+    missing, points are black, with a warning. For the starts see ``starts.best_of_starts``. Numbered model folders of
+    an earlier run are replaced once the new ones are whole; other files stay.
 
-    Raises FileNotFoundError where there is no database, RuntimeError where it is none, is in use, holds no verified
-    pairs, or rigs that the mapper can't take, and where ``output`` holds a numbered folder with files that are no
-    model.
+    Raises FileNotFoundError if the database is missing, RuntimeError if the file is not a COLMAP database, is in use,
+    holds no verified pairs, or rigs that the mapper can't take, and if ``output`` holds a numbered folder with files
+    that are not of a model.
     """
     database, output, options = Path(database), Path(output), options or ReconstructionOptions()
     with exclusive(database):
@@ -153,8 +152,8 @@ def reconstruct(
 def _warn_of_uneven_cameras(model: pycolmap.Reconstruction) -> None:
     for camera in uneven_focal_lengths(model):
         logger.warning(
-            "camera %d (%s): focal lengths of %.0f px in x and %.0f px in y, those of a lens differ by less than 1 %%: "
-            "extract again, into a new database, with a camera model of one focal length (--camera-model "
+            "camera %d (%s): focal lengths of %.0f px in x and %.0f px in y, but those of a lens differ by less than 1 "
+            "%%: extract again, into a new database, with a camera model of one focal length (--camera-model "
             "SIMPLE_RADIAL), or give known --camera-params",
             camera.camera_id,
             camera.model_name,
@@ -204,25 +203,25 @@ def read_input(
 
 
 def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: set[int]) -> set[int]:
-    """Ids of the cameras whose intrinsics are held. given: of those whose parameters the user gave."""
+    """Ids of the cameras with fixed intrinsics. given: of those whose parameters the user gave."""
     held = {RefineCameras.AUTO: given & cameras, RefineCameras.YES: set(), RefineCameras.NO: cameras}
     constant = held[options.refine_cameras]
     if options.mapper is Mapper.GLOBAL and constant and constant != cameras:
-        raise RuntimeError("the global mapper holds all cameras fixed or none: give --refine-cameras yes or no")
+        raise RuntimeError("the global mapper refines all cameras or none: give --refine-cameras yes or no")
     return constant
 
 
 def _constant_rigs(options: ReconstructionOptions, database: Path) -> dict[int, pycolmap.Rig]:
-    """The rigs with known poses of cameras, which are held. RuntimeError where the mapper needs those that are not."""
+    """The rigs with known poses of cameras, which stay fixed. RuntimeError if the mapper needs the unknown ones."""
     rigs = {rig_id: rig for rig_id, rig in read_rigs(database).items() if rig.non_ref_sensors}
     unknown = [rig_id for rig_id, rig in rigs.items() if None in rig.non_ref_sensors.values()]
     if unknown and options.mapper is not Mapper.GLOBAL:
         raise RuntimeError(
             f"the incremental mapper needs cam_from_rig of all cameras, which rig {min(unknown)} of {database} lacks: "
-            "give it to d2sfm extract --rig-config, or --mapper global, which finds it"
+            "add it by d2sfm extract --rig-config, or give --mapper global, which estimates it"
         )
     known = {rig_id: rig for rig_id, rig in rigs.items() if any(rig.non_ref_sensors.values())}
     if options.refine_rigs or not known:
         return {}
-    logger.info("the known poses of cameras in %d rigs are held (--refine-rigs refines them)", len(known))
+    logger.info("the known poses of cameras in %d rigs stay fixed (--refine-rigs refines them)", len(known))
     return known

@@ -1,4 +1,4 @@
-"""Starts of mapping: which are made, and the one whose model is kept."""
+"""Starts of mapping: which are made, and whose model is kept."""
 
 import logging
 import math
@@ -31,7 +31,7 @@ class Start:
     """One mapping run: its seed, the statistics of its best model (None without any), and its seconds.
 
     way: how it was made, "" for the pipeline's own; see ``one_run.Trial`` and ``one_run.with_distortion``.
-    initial: names of the images that it was to begin with; empty where the pipeline chose them.
+    initial: names of the images it was told to start with; empty if the pipeline chose them.
     """
 
     seed: int
@@ -78,11 +78,11 @@ class Outcome:
         return is_better
 
     def add_elsewhere(self) -> None:
-        """Let the models of images that the kept ones lack follow these."""
+        """Append models of images that the kept models lack."""
         self.models += self._apart(self.elsewhere)
 
     def _apart(self, others: list[pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:
-        """Those of other models, best first, that share no image with a model before them."""
+        """The other models, best first, that share no image with an earlier one."""
         seen = {image_id for model in self.models for image_id in model.reg_image_ids()}
         apart = []
         for model in best_first(others, self.pixel_factor):
@@ -96,12 +96,12 @@ class Outcome:
 class StoppingRule:
     """When no further start is made.
 
-    Where focal lengths are estimated there are options.min_starts or more. Starts go on while the best model leaves
-    connected images without support, to options.max_starts or the end of the time budget. Where all cameras are known,
+    With estimated focal lengths there are options.min_starts or more. Starts go on while the best model leaves
+    connected images without support, to options.max_starts or the end of the time budget. If all cameras are known,
     they end when four in a row gain nothing.
 
-    A start of a large set takes hours, and half of one is worth nothing: none begins that has not as much time left as
-    the kept one took, and without a budget of the user none is stopped before there is a model of most images.
+    A start of a large set takes hours, and half of one is worthless: a start begins only if as much time is left as the
+    kept one took, and without a budget of the user none is stopped before a model of most images exists.
     """
 
     def __init__(self, given: MappingInput, options: ReconstructionOptions):
@@ -110,7 +110,7 @@ class StoppingRule:
         self.least = min(options.min_starts, options.max_starts) if given.is_estimated else 1
 
     def most_seconds(self, outcome: Outcome) -> int | None:
-        """What the next start may take at most, after ``Trial``."""
+        """The most seconds of the next start, see ``Trial``."""
         if self._options.time_budget is None and not self._is_of_most(outcome):
             return None
         return self.whole_seconds_left()
@@ -120,7 +120,7 @@ class StoppingRule:
         return math.ceil(min(max(self._seconds_left(), at_least), MOST_SECONDS))
 
     def ends(self, outcome: Outcome, runs: int, pairs: int) -> bool:
-        """Whether the outcome of so many runs, with so many initial pairs to choose from, is the last."""
+        """Whether the outcome of ``runs`` runs, with a choice of ``pairs`` initial pairs, is the last."""
         most = self._options.max_starts
         is_last = outcome.found >= most or runs >= max(most, 1 + pairs)
         needed = outcome.kept.seconds if self._is_of_most(outcome) else 0.0
@@ -151,8 +151,8 @@ def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progr
             is_stopped = trial.most_seconds is not None and start.seconds >= trial.most_seconds
     if outcome.kept is not None:
         if is_stopped:
-            stopped = "the start that is kept was stopped at the end of the time budget, with %d of %d images: %s"
-            logger.warning(stopped, outcome.kept.best.images, len(given.names), "a larger --time-budget gives more")
+            stopped = "the best start was stopped at the end of the time budget, with %d of %d images: %s"
+            logger.warning(stopped, outcome.kept.best.images, len(given.names), "a larger --time-budget may give more")
         _refine_distortion(given, outcome, rule.whole_seconds_left(outcome.kept.seconds))
         outcome.add_elsewhere()
     return outcome
@@ -161,7 +161,7 @@ def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progr
 def trials(
     given: MappingInput, options: ReconstructionOptions, rule: StoppingRule, outcome: Outcome
 ) -> Iterator[Trial]:
-    """The runs to be made, one after the other, as long as the rule does not end them by their outcome."""
+    """The runs one after the other, until the rule ends them by their outcome."""
     # The global pipeline has no last step that refines the distortion of what a cautious run found.
     is_refined = given.is_refined and given.mapper is Mapper.INCREMENTAL
     takes_turns, pairs = given.is_estimated or is_refined, []
@@ -175,10 +175,11 @@ def trials(
 
 
 def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, pairs: list[tuple[int, int]]) -> Trial:
-    """The run of that number: the first begins where the pipeline likes, the next ones with one of the pairs each.
+    """The run of that number: the first starts with the pair of the pipeline's choice, the next ones with one of the
+    pairs each.
 
-    Where focal lengths are estimated or keypoints refined, runs are cautious: the first ones with refined keypoints
-    (is_all_cautious), else every second one (takes_turns). The others are for what caution costs: lenses with much
+    With estimated focal lengths or refined keypoints, runs are cautious: the first ones with refined keypoints
+    (is_all_cautious), else every second one (takes_turns). The others serve cases where caution costs: lenses with much
     distortion, and keypoints that are pixels off, of which a model with free distortion keeps more.
     """
     return Trial(
@@ -218,7 +219,7 @@ def best_first(models: list[pycolmap.Reconstruction], pixel_factor: float) -> li
 
 
 def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int) -> None:
-    """Go on with the kept model of a cautious start, lens distortion refined, where the cameras' models have any."""
+    """Continue the kept model of a cautious start with refined lens distortion, if the camera models have any."""
     kept, model = outcome.kept, outcome.models[0]
     has_distortion = any(len(camera.extra_params_idxs()) for camera in model.cameras.values())
     if not kept.way or not has_distortion or given.all_constant or given.mapper is not Mapper.INCREMENTAL:
@@ -239,9 +240,9 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int)
 
 
 def is_worth_it(released: ModelStatistics, held: ModelStatistics, cameras: int) -> bool:
-    """Whether refined distortion explains so much more that it is more than the additional parameters' doing.
+    """Whether refined distortion explains more than its additional parameters alone would.
 
-    cameras: how many the released model has, each with distortion of its own.
+    cameras: their number in the released model, each with distortion of its own.
     """
     if released.supported != held.supported:
         return released.supported > held.supported

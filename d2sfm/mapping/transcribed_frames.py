@@ -15,7 +15,7 @@ def add_frames(
 ) -> dict[int, int]:
     """Add rigs and frames to a model that has cameras alone. Returns frame ids of the images that ``known`` lacks.
 
-    Those share a frame where a rig of several cameras took them at once, by the database, and ``known`` has that rig or
+    Images share a frame if, by the database, a rig of several cameras took them at once, and ``known`` has that rig or
     none of its cameras. Rigs and frames of ``known`` keep their ids, and frames their poses.
 
     image_ids: in ``grown``, of the posed images of ``known`` by their ids there. camera_of: camera ids by image_id of
@@ -82,7 +82,7 @@ def rigs_with(rigs: Iterable[pycolmap.Rig], camera_ids: Mapping[int, int]) -> li
 
 
 def free_id(taken: Collection[int], wanted: int) -> int:
-    """The wanted id where it is free, else the next one after all that are taken."""
+    """The wanted id if it is free, else the one after the largest."""
     return max(taken) + 1 if wanted in taken else wanted
 
 

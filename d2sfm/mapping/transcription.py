@@ -1,4 +1,4 @@
-"""A model told in the ids of a database, with the images that it lacks, so that mapping can go on with it."""
+"""A model in the ids of a database, with the images that it lacks, so that mapping can continue it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +21,13 @@ class OtherKeypoints(RuntimeError):
 
 
 class Transcription(NamedTuple):
-    """A model with the posed images of another one and all usable ones of a database.
+    """A model with the posed images of another model and all usable images of a database.
 
     model: ids of images are the database's; images that only the model has follow these. Its cameras, rigs, frames and
         points keep their ids. Images that only the database has are without a pose, but in frames of known ones.
     old: ids of the images with the other model's poses.
-    longer: of those for which the database has more keypoints, as d2sfm bridge adds them behind those that were there.
-    only_in_model: their names, of those that the database lacks, sorted.
+    longer: of those with more keypoints in the database, as d2sfm bridge adds some behind the existing ones.
+    only_in_model: sorted names of those that the database lacks.
     """
 
     model: pycolmap.Reconstruction
@@ -48,15 +48,17 @@ def transcribed(
     """The model that ``known``, read from the folder ``called``, becomes.
 
     keypoints: of the usable images of the database by image_id, [N, 2] pixels of the photograph; rigs, frames:
-    of the database, frames as ids of their images. others: what is known better than in the database of the cameras of
-    images that the model lacks, by names of images. Raises OtherKeypoints where points of the model are not of these
-    keypoints, RuntimeError where the sizes of a photograph differ, or the two have no image in common.
+    of the database, frames as ids of their images. others: better cameras than the database's for images that the model
+    lacks, by names of images. Raises OtherKeypoints if points of the model are not of these keypoints, RuntimeError if
+    the sizes of a photograph differ, or the two have no image in common.
     """
     posed = {image.name: image for image in known.images.values() if image.has_pose}
     names = {image_id: name for image_id, name in store.image_names().items() if image_id in keypoints}
     in_both = {image_id: posed[name] for image_id, name in names.items() if name in posed}
     if not in_both:
-        raise RuntimeError(f"{called} and {store.path} have no image in common: a model is extended that shares some")
+        raise RuntimeError(
+            f"{called} and {store.path} have no image in common: expected a model of some of the same photographs"
+        )
     _require_same_keypoints(in_both, keypoints, store, called)
     only_in_model = sorted(posed.keys() - names.values())
     image_ids = {image.image_id: image_id for image_id, image in in_both.items()}
@@ -94,16 +96,16 @@ def _require_same_keypoints(
             others.append(image.name)
     if others:
         raise OtherKeypoints(
-            f"{called} has points of other keypoints than those of {store.path}, in {first_of(others, 'image')}: run "
-            f"d2sfm triangulate --reference {printable(str(called))}, and extend the model that it writes"
+            f"{called} has points of keypoints that differ from those of {store.path}, in {first_of(others, 'image')}: "
+            f"run d2sfm triangulate --reference {printable(str(called))}, then extend the model that it writes"
         )
 
 
 class _Cameras:
-    """Those of the model, and those of the database for images that the model lacks.
+    """Cameras of the model, and cameras of the database for images that the model lacks.
 
-    Where all images of a camera of the database have one camera in the model, or equal ones, that is it. lacking: of
-    the others, with what is known better of their cameras.
+    If all images of a camera of the database have the same or equal cameras in the model, that one is used. lacking:
+    the other images, with better cameras where known.
     """
 
     def __init__(

@@ -41,9 +41,9 @@ _NamedErrors = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class TriangulationResult(Displayed):
-    """What a run wrote and saw."""
+    """The results of a run."""
 
-    model: Path | None  # folder, None where no point was found
+    model: Path | None  # folder, None if no point was found
     statistics: ModelStatistics
     images: int  # in the database and with a pose in the reference
     without_pose: tuple[str, ...]  # only in the database
@@ -79,15 +79,15 @@ def triangulate(
     """Triangulate the matches of a database with the poses and intrinsics of a model, and write ``output``/0.
 
     reference: folder of a COLMAP model. Its images are those of the database by name; what only one of the two has is
-    left out and named. Each camera becomes a rig of its own. Of the verified matches those take part that the poses
-    agree with. Poses, intrinsics and the database stay as they are, to the last bit but for quaternions that are not
-    of unit length, as in text files, and a database of an older COLMAP, which is brought to the newest schema. images:
-    the folder of the photographs, for point colours only (default: the one that extraction recorded). Numbered model
-    folders of an earlier run are replaced.
+    left out and named. Each camera becomes a rig of its own. Verified matches that contradict the poses are left out.
+    Poses, intrinsics and the database stay to the last bit, except for quaternions that are not of unit length, as in
+    text files, and for a database of an older COLMAP, which is brought to the newest schema. images: the folder of the
+    photographs, for point colours only (default: the one that extraction recorded). Numbered model folders of an
+    earlier run are replaced.
 
-    Raises FileNotFoundError where there is no database or model, RuntimeError where one can't be read, there are no
-    verified pairs, they have fewer than two images in common, or the sizes of a photograph differ, and where ``output``
-    holds the reference or files that are no model.
+    Raises FileNotFoundError if there is no database or model, RuntimeError if one can't be read, there are no verified
+    pairs, they have fewer than two images in common, or the sizes of a photograph differ, and if ``output`` holds the
+    reference or files that are not of a model.
     """
     database, reference, output = Path(database), Path(reference), Path(output)
     options, started = options or TriangulationOptions(), time.perf_counter()
@@ -153,8 +153,8 @@ def _write_images(copy: pycolmap.Database, common: InCommon, store: MatchStore, 
 def _write_pairs(
     copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors, limits: _Limits, progress: bool
 ) -> dict[str, int]:
-    """The verified matches that the poses agree with. Returns the numbers of pairs, of their matches, and of those, as
-    ``TriangulationResult`` names them.
+    """The verified matches that agree with the poses. Returns the numbers of pairs, of their matches, and of agreeing
+    ones, as ``TriangulationResult`` names them.
 
     All matches instead of the verified ones gave more points of two images, which nothing checks, and fewer of three:
     7241 and 7288 on fountain_p11, 738 and 754 on sacre_coeur.

@@ -20,13 +20,13 @@ class MatchingInputs:
     def descriptors(self, image_id: int) -> torch.Tensor:
         """Descriptors on the device as they are stored, [N, 512] float16 or float32.
 
-        Keypoints of continued tracks have none. Raises RuntimeError where they are not D2-Net's, or not as many as
-        there are other keypoints.
+        Keypoints of continued tracks have none. Raises RuntimeError if they are not D2-Net's, or not as many as there
+        are other keypoints.
         """
         return self._held["descriptors", image_id]
 
     def view(self, image_id: int) -> View:
-        """Camera and keypoints. Raises RuntimeError where there are no keypoints."""
+        """Camera and keypoints. Raises RuntimeError if there are no keypoints."""
         return self._held["view", image_id]
 
 

@@ -4,13 +4,10 @@ d2sfm match --database db.db [--pairs retrieval]
 """
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from d2sfm.database import (
     FeatureStore,
@@ -21,44 +18,16 @@ from d2sfm.database import (
     require_own_features,
 )
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.database.rows import UnusableRow
-from d2sfm.estimate import Estimate
-from d2sfm.lru import in_own_pages
-from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.settings import Thresholds, note_settings, pair_threshold_px, thresholds_of, thresholds_told
+from d2sfm.matching.settings import note_settings, settings_of, thresholds_told
 from d2sfm.matching.summary import MatchSummary
-from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
-from d2sfm.network.device import resolve_device
+from d2sfm.matching.work import NO_PAIRS, Work, check_options, do_work, match_some, work_of
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
-from d2sfm.pairs.arrays import among, in_tiles
 from d2sfm.pairs.pair_files import write_pairs
 from d2sfm.pairs.select import select_pairs
-from d2sfm.progress import Bar
-from d2sfm.skipped import Skipped
-from d2sfm.system import processors
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
-
-SHORTER = "--pairs retrieval with a small --num-neighbours, or --pairs sequential, asks for fewer"
-
-_NONE = np.zeros(0, np.int64)  # numbers of no pairs
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """Pairs of a database, and how they are matched and verified."""
-
-    options: MatchingOptions
-    verification: VerificationOptions | None
-    thresholds: Thresholds | None  # of verification; refinement's where keypoints are refined
-    factors: Mapping[int, float]  # resize factors by image id
-    asked: np.ndarray  # [A, 2]
-    todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
-    has_matches: np.ndarray  # [P] bool, of these, which stay
-    is_new: np.ndarray  # [P] bool, whether the database has none
-    others: int  # pairs in the database that were not asked for
 
 
 def match_database(
@@ -71,12 +40,14 @@ def match_database(
     overwrite: bool = False,
     progress: bool = False,
     num_threads: int | None = None,
+    by: Callable[[MatchStore, Work, int | None, bool], MatchSummary] = do_work,
 ) -> MatchSummary:
     """Match the images of a database in pairs, verify the matches, and write both.
 
     verification: None leaves two-view geometries out.
     pairs: which images to match, see ``pairs.select``; write_pairs_to: text file for what that came to.
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
+    by: what does the work, see ``work.do_work``.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
     them anew. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
@@ -89,9 +60,7 @@ def match_database(
     features, has descriptors that are not D2-Net's, or lacks what the pairs are chosen by.
     """
     database, options = Path(database), options or MatchingOptions()
-    if options.guided and verification is None:
-        raise ValueError("guided matching goes by geometries: --guided does not go with --no-verify")
-    resolve_device(options.device)
+    check_options(options, verification)
     require_database(database)
     with exclusive(database):
         if overwrite:
@@ -104,17 +73,16 @@ def match_database(
             asked = select_pairs(store, pairs or PairSelectionOptions())
             if write_pairs_to is not None:
                 write_pairs(write_pairs_to, asked, store.image_names())
-        settings = asdict(options) | (asdict(verification) if verification else {})
-        del settings["device"]  # it does not change the result
+        settings = settings_of(options, verification)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
         anew = begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
-            work = _work(store, asked, options, verification, thresholds, factors, _NONE if anew is None else anew)
+            work = work_of(store, asked, options, verification, thresholds, factors, NO_PAIRS if anew is None else anew)
             _warn(store, work, differing, anew is not None)
             if is_refined:
                 _tell_of_new(work, later)
-            summary = _match(store, work, num_threads, progress)
+            summary = by(store, work, num_threads, progress)
         if anew is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
         return summary
@@ -130,48 +98,14 @@ def verify_again(database: Path, verification: VerificationOptions, *, progress:
 def match_pairs(
     database: Path, pairs: np.ndarray, options: MatchingOptions, verification: VerificationOptions, *, progress: bool
 ) -> MatchSummary:
-    """Match and verify pairs of image ids, [P, 2], as far as they are not; those that have matches keep them.
-
-    Within the noted threshold of refined keypoints, or of those of extraction within that of the options. What is
-    skipped is logged. The caller keeps other runs away. Raises RuntimeError where the file can't be written.
-    """
-    with FeatureStore(database) as features:
-        thresholds, factors = thresholds_of(features, verification), features.resize_factors()
-    with MatchStore(database) as store:
-        work = _work(store, pairs, options, verification, thresholds, factors)
-        summary = _match(store, work, None, progress)
+    """``match_some``, and what is skipped is logged."""
+    summary = match_some(database, pairs, options, verification, progress=progress)
     for name, reason in summary.skipped.items():
         logger.warning("skipped %s: %s", name, reason)
     return summary
 
 
-def _work(
-    store: MatchStore,
-    asked: np.ndarray,
-    options: MatchingOptions,
-    verification: VerificationOptions | None,
-    thresholds: Thresholds | None,
-    factors: Mapping[int, float],
-    anew: np.ndarray = _NONE,
-) -> _Work:
-    """anew: numbers of the pairs that count as not matched."""
-    there = store.done_pairs(verified=False)
-    done = there if verification is None else store.done_pairs(verified=True)
-    todo = in_tiles(asked[~among(asked, done) | among(asked, anew)])
-    return _Work(
-        options=options,
-        verification=verification,
-        thresholds=thresholds,
-        factors=factors,
-        asked=asked,
-        todo=todo,
-        has_matches=among(todo, there) & ~among(todo, anew),
-        is_new=~among(todo, there),
-        others=len(there) - np.count_nonzero(among(asked, there)),
-    )
-
-
-def _warn(store: MatchStore, work: _Work, differing: str, overwrites: bool) -> None:
+def _warn(store: MatchStore, work: Work, differing: str, overwrites: bool) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
     if differing and not overwrites and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
@@ -187,7 +121,7 @@ def _warn(store: MatchStore, work: _Work, differing: str, overwrites: bool) -> N
         )
 
 
-def _tell_of_new(work: _Work, later: set[int]) -> None:
+def _tell_of_new(work: Work, later: set[int]) -> None:
     """Of pairs that are new since keypoints were refined. later: ids of the images that came after that."""
     of_later = work.is_new & np.isin(work.todo, list(later)).any(axis=1)
     if of_later.any():
@@ -198,55 +132,3 @@ def _tell_of_new(work: _Work, later: set[int]) -> None:
             "d2sfm refine --overwrite aligns all",
             count,
         )
-
-
-def _match(store: MatchStore, work: _Work, num_threads: int | None, progress: bool) -> MatchSummary:
-    """Do the work, and write each pair as it comes."""
-    verification, already_there = work.verification, len(work.asked) - len(work.todo)
-    verified = None if verification is None else 0
-    summary = MatchSummary(pairs=len(work.asked), already_there=already_there, verified=verified)
-    left = Estimate("match", len(work.todo), "pairs", SHORTER)
-    results = run_pairs(_tasks(store, work, summary.skipped), work.options, verification, num_threads or processors())
-    with (
-        closing(results),  # stops the threads when an exception or Ctrl-C ends the loop
-        Bar(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar,
-    ):
-        for result in results:
-            found = {name: getattr(result, name) for name in ("similarities", "refused", "is_matched")}
-            store.write(*result.pair, result.matches, result.geometry, **found)
-            summary.matches += len(result.matches)
-            summary.matching_s += result.matching_s
-            summary.verification_s += result.verification_s
-            summary.refused += bool(result.refused)
-            if verification is not None:
-                summary.verified += len(result.geometry.inlier_matches) >= verification.min_num_inliers
-            bar.update()
-            left.update()
-    return summary
-
-
-def _tasks(store: MatchStore, work: _Work, skipped: Skipped) -> Iterator[PairTask]:
-    """What is to be done for each pair. skipped: gets images and pairs whose rows can't be used."""
-    device, names = resolve_device(work.options.device), store.image_names()
-    inputs = MatchingInputs(store, device)
-    latest, descriptors_b = None, None
-    for (a, b), has_matches in zip(map(np.ndarray.tolist, work.todo), work.has_matches, strict=True):
-        task = PairTask(pair=(a, b), names=(names[a], names[b]))
-        if not skipped.keys().isdisjoint(task.names):
-            continue
-        try:
-            if has_matches:
-                task = replace(task, matches=store.matches(a, b), similarities=store.similarities(a, b))
-            else:
-                if b != latest:  # pairs that follow each other share it as a rule: on a CPU, it is cast for all of them
-                    latest, descriptors_b = b, inputs.descriptors(b)
-                    if device.type == "cpu":
-                        descriptors_b = in_own_pages(descriptors_b, torch.float32)
-                task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
-            if work.verification is not None:
-                max_error_px = pair_threshold_px(work.thresholds.of_pair((a, b)), work.factors, (a, b))
-                task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
-        except UnusableRow as error:
-            skipped[error.name], latest = error.reason, None
-            continue
-        yield task

@@ -38,8 +38,8 @@ def mutual_nearest_neighbours(
     distance to the second nearest, from both sides (a tie is never kept; a set of one descriptor has no second nearest
     and lets every match pass); max_distance and min_similarity are limits that are themselves allowed.
 
-    Returns [K, 2] uint32, indices into a and b, ascending in a. Raises ValueError where shapes do not fit or
-    block_rows is below 1.
+    Returns [K, 2] uint32, indices into a and b, ascending in a. Raises ValueError if shapes do not fit or block_rows is
+    below 1.
     """
     return neighbours_and_similarities(descriptors_a, descriptors_b, options, block_rows=block_rows)[0]
 

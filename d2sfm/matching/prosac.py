@@ -91,10 +91,10 @@ def plane_errors(a: np.ndarray, b: np.ndarray, b_from_a: np.ndarray) -> np.ndarr
 def without_distortion(camera: pycolmap.Camera, xy: np.ndarray, max_error_px: float) -> np.ndarray | None:
     """Positions in the picture that the camera would take with a lens without distortion, [K, 2] float64, in pixels.
 
-    xy: [K, 2], in pixels of the photograph. None where that picture is none, or is much unlike the photograph in scale,
-    so that no error in pixels means the same in both: panoramas, most fisheyes, strong distortion. Also where the
-    distortion is more than estimated and the focal length that it depends on is not known. It follows from the
-    camera's parameters, whatever its model: a fisheye of long focal length has hardly any distortion.
+    xy: [K, 2], in pixels of the photograph. None if that picture is none, or is much unlike the photograph in scale, so
+    that no error in pixels means the same in both: panoramas, most fisheyes, strong distortion. Also where the
+    distortion is more than estimated and the focal length that it depends on is not known. It follows from the camera's
+    parameters, whatever its model: a fisheye of long focal length has hardly any distortion.
     """
     if not len(camera.focal_length_idxs()):  # a panorama; asking for its focal length ends the process
         return None

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from d2sfm.database import FeatureStore, Note
 from d2sfm.database.rows import json_object
-from d2sfm.options import VerificationOptions
+from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -30,12 +31,12 @@ class Threshold(NamedTuple):
     max_error_px: float = inf
 
     def in_photographs(self, factor: float) -> float:
-        """In pixels of photographs that are so many times as large as the network's input."""
+        """In pixels of photographs that are ``factor`` times as large as the network's input."""
         return min(self.max_error * factor, self.max_error_px)
 
     def pixel_factor(self, factor: float) -> float:
         """Pixels of such photographs for one that COLMAP's thresholds count, which are for features exact to a pixel:
-        D2's are exact to pixels of the network's input, but for refined ones that are within one of the photographs.
+        D2's keypoints are exact to pixels of the network's input; refined ones are within a pixel of the photograph.
         """
         return min(factor, self.max_error_px)
 
@@ -107,7 +108,9 @@ def thresholds_told(features: FeatureStore, verification: VerificationOptions | 
             logging.INFO if is_default else logging.WARNING,
             "keypoints are refined: pairs are verified within %s, as d2sfm refine does%s",
             thresholds.common,
-            f", and within {thresholds.of_new} with {first_of([*later], 'image')} that came later" if later else "",
+            f", and within {thresholds.of_new} for pairs with {first_of([*later], 'image')} added later"
+            if later
+            else "",
         )
     return thresholds
 
@@ -119,7 +122,7 @@ def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
     exact to different pixels of their photographs, that is forgotten: ``d2sfm refine`` finds it for the whole, where
     none is exact, too.
 
-    notes: by key, of each database. RuntimeError where a note is none of d2sfm's.
+    notes: by key, of each database. RuntimeError if d2sfm did not write a note.
     """
     refined = [(path, of_one) for path, of_one in notes.items() if Note.REFINEMENT in of_one]
     found = [json_object(path, Note.REFINEMENT, of_one[Note.REFINEMENT]) for path, of_one in refined]
@@ -138,6 +141,13 @@ def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
     if any(EARLIER.keys() & settings.keys() for settings in noted.values()):
         for path, settings in noted.items():
             notes[path][Note.MATCH] = json.dumps(EARLIER | settings, sort_keys=True)
+
+
+def settings_of(options: MatchingOptions, verification: VerificationOptions | None) -> dict[str, object]:
+    """What is noted of a run; the device does not change the result."""
+    settings = asdict(options) | (asdict(verification) if verification else {})
+    del settings["device"]
+    return settings
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

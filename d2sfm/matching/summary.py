@@ -13,7 +13,7 @@ class MatchSummary(Displayed):
     pairs: int  # asked for
     already_there: int  # of these, passed over
     matches: int = 0  # of the pairs of this run
-    verified: int | None  # pairs of this run with min_num_inliers or more; None where verification was off
+    verified: int | None  # pairs of this run with min_num_inliers or more; None if verification was off
     refused: int = 0  # pairs of this run without geometry in spite of their inliers, as chance explains them
     matching_s: float = 0.0
     verification_s: float = 0.0
@@ -23,7 +23,7 @@ class MatchSummary(Displayed):
         text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
         if self.verified is not None:
             text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
-        refused = f", {self.refused} refused as chance explains them" if self.refused else ""
+        refused = f", {self.refused} rejected as chance explains them" if self.refused else ""
         there = f", {self.already_there} pairs were there already" if self.already_there else ""
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"{text} (all threads){refused}{there}{skipped}"

@@ -42,8 +42,8 @@ class PairTask:
 class PairResult:
     """Matches of a pair, [M, 2] uint32, its geometry where it was verified, and the seconds that both took.
 
-    similarities: of the matches, [M] float16; None where they are not known. refused: see ``Verification``.
-    is_matched: whether the matches are new, and not those of the task.
+    similarities: of the matches, [M] float16; None if they are not known. refused: see ``Verification``. is_matched:
+    whether the matches are new, and not those of the task.
     """
 
     pair: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Pairs that are matched anew over several runs, and what stopped ones have left, in words for who uses the pairs."""
+"""Pairs that are matched again over several runs, and what stopped ones have left, in words for who uses the pairs."""
 
 import logging
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def begin_overwriting(database: Path, asked: np.ndarray, settings: dict, overwrite: bool) -> np.ndarray | None:
-    """Numbers of the pairs that are still to be made anew, by this run or a stopped one of its settings; None where
+    """Numbers of the pairs that are still to be made again, by this run or a stopped one of its settings; None if
     neither overwrites."""
     if overwrite:
         begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
@@ -36,7 +36,7 @@ def end_overwriting(database: Path, settings: Mapping, *, is_of_all: bool) -> No
 
 
 def warn_of_pairs_anew(database: Path) -> None:
-    """Say how many pairs are still to be matched anew, and what to run."""
+    """Say how many pairs are still to be matched again, and what to run."""
     left = pairs_anew(database)
     if left is None or not len(left.pending):
         return
@@ -44,7 +44,7 @@ def warn_of_pairs_anew(database: Path) -> None:
         noted = features.notes.match_settings()
     others = ", ".join(f"{name} {value}" for name, value in left.settings.items() if noted.get(name, value) != value)
     logger.warning(
-        "%d pairs of %s are still to be matched anew%s: run d2sfm match --overwrite again, with its options",
+        "%d pairs of %s are still to be matched again%s: run d2sfm match --overwrite again with the same options",
         len(left.pending),
         database,
         f", with {others}" if others else "",
@@ -62,7 +62,7 @@ def warn_of_unfinished(database: Path, part_of: str | None) -> None:
         unverified = store.unverified_pairs()
     if unverified:
         logger.warning(
-            "%d pairs of %s have matches and no geometry, and so no part in %s: run d2sfm %s again",
+            "%d pairs of %s have matches but no two-view geometry, and are left out of %s: run d2sfm %s again",
             unverified,
             database,
             part_of,

@@ -57,7 +57,7 @@ def verify(
     """The epipolar geometry or homography that most matches agree with, and the matches that do.
 
     matches: [K, 2], indices of keypoints of a and b; K may be 0.
-    similarities: [K], of the descriptors of each match; None where they are not known.
+    similarities: [K], of the descriptors of each match; None if they are not known.
     max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
     names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
@@ -66,7 +66,7 @@ def verify(
     compute it for the pairs that they need. Without similarities COLMAP's RANSAC has all matches, and nothing is
     refused: mapping tests such pairs, see ``chance.chance_pairs``. It also has all matches of panoramas and lenses of
     strong distortion, see ``prosac.without_distortion``; chance is tested then.
-    Raises ValueError where shapes do not fit, or a match names a keypoint that is not there.
+    Raises ValueError if shapes do not fit, or a match names a keypoint that is not there.
     """
     keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (a.keypoints, b.keypoints, matches))
     for array in (keypoints_a, keypoints_b):
@@ -169,13 +169,13 @@ class _Pair:
         )
 
     def _refused(self, inliers: int) -> Verification:
-        reason = f"{inliers} of {len(self.matches)} matches agree, as many as by chance"
+        reason = f"{inliers} of {len(self.matches)} matches agree, no more than by chance"
         return Verification(_none(), reason)
 
     def estimated(
         self, matches: np.ndarray | None = None, most_trials: int | None = None, least_trials: int | None = None
     ) -> pycolmap.TwoViewGeometry:
-        """COLMAP's estimate from these of the matches (default: all), with so many trials (default: the options')."""
+        """COLMAP's estimate from these matches (default: all) with these numbers of trials (default: the options')."""
         settings = pycolmap.TwoViewGeometryOptions()
         settings.min_num_inliers = self.options.min_num_inliers
         ransac = settings.ransac
@@ -196,12 +196,12 @@ def _none() -> pycolmap.TwoViewGeometry:
 
 
 def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:
-    """ValueError where matches are not [K, 2], or name keypoints that are not among so many."""
+    """ValueError if matches are not [K, 2], or refer to keypoints beyond these counts."""
     if matches.ndim != 2 or matches.shape[1] != 2:
         raise ValueError(f"matches have shape {matches.shape}, expected (N, 2)")
     for column, count in zip(matches.T, (count_a, count_b), strict=True):
         if len(column) and not 0 <= column.min() <= column.max() < count:
-            raise ValueError(f"matches name keypoints {column.min()} to {column.max()} of {count}")
+            raise ValueError(f"matches refer to keypoints {column.min()} to {column.max()}, but there are {count}")
 
 
 def pair_seed(seed: int, name_a: str, name_b: str) -> int:

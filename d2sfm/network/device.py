@@ -14,8 +14,8 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 def resolve_device(name: str) -> torch.device:
     """The torch device that a name stands for.
 
-    name: "auto" (the current CUDA device where there is one, else the CPU), "cpu", "cuda" or "cuda:N".
-    Raises ValueError for any other name, for CUDA where there is none, and for an N that is not there.
+    name: "auto" (the current CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N". Raises ValueError
+    for any other name, for CUDA without a CUDA device, and for an N that does not exist.
     """
     kind, colon, index = name.partition(":")
     if name == "auto":
@@ -27,7 +27,7 @@ def resolve_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device here")
     if colon and int(index) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} was asked for, but there are {torch.cuda.device_count()} (counted from 0)")
+        raise ValueError(f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} (counted from 0)")
     return torch.device(name)
 
 
@@ -40,7 +40,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     if precision is Precision.AUTO:
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
     if precision is Precision.FLOAT16 and device.type == "cpu":
-        raise ValueError("precision float16 needs a GPU: on a CPU, bfloat16 takes as little memory")
+        raise ValueError("precision float16 needs a GPU: use bfloat16 on a CPU")
     return getattr(torch, precision)
 
 

@@ -19,7 +19,7 @@ class Prepared(NamedTuple):
 
     pixels: np.ndarray  # [h, w, 3] uint8, RGB, upright
     image_size: Size  # of the photograph as it is stored
-    mask: np.ndarray | None = None  # [H, W] bool: the photograph's pixels that are in, as stored; None where all are
+    mask: np.ndarray | None = None  # [H, W] bool: the photograph's pixels that are in, as stored; None if all are
     orientation: int = 1  # EXIF's, that made it upright
     grey_range: GreyRange | None = None  # of 16 bits, from which it was stretched
 
@@ -35,7 +35,7 @@ def input_size(image_size: Size, max_edge: int, max_sum_edges: int) -> Size:
     One factor s = min(1, max_edge / longest edge, max_sum_edges / (width + height)) for both axes, and edges of
     floor(s * edge), at least 1 pixel. A limit of 0 means no limit.
 
-    Raises ValueError where an edge is below 1 or a limit below 0.
+    Raises ValueError if an edge is below 1 or a limit below 0.
     """
     width, height = image_size
     if min(width, height) < 1:
@@ -57,7 +57,7 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
 
     image: [H, W, 3] uint8. Returns [h, w, 3] uint8, and the picture itself where it has that size already.
 
-    Raises ValueError where image is not such an array.
+    Raises ValueError if image is not such an array.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ValueError(f"picture is {image.dtype} {image.shape}, expected uint8 (H, W, 3) with H and W above 0")

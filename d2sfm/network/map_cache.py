@@ -30,7 +30,7 @@ class MapCache:
     preprocessing decide the maps, so those of others are not found; of precisions, float32 serves for any. A photograph
     has maps of one kind: others, and those from before it was changed, go when new ones are kept.
 
-    Raises OSError where the folder can't be made.
+    Raises OSError if the folder can't be made.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MapCache:
     def get(
         self, photograph: Path, input_size: Size, orientation: int = 1, grey_range: GreyRange | None = None
     ) -> FeatureMaps | None:
-        """The maps of a photograph at that size of the network's input, upright; None where they are not there, or
+        """The maps of a photograph at that size of the network's input, upright; None if they are not there, or
         damaged. orientation: EXIF's, by which the photograph is turned; grey_range: of 16 bits, what it is stretched
         from."""
         path = self._find(photograph, input_size, orientation, grey_range)
@@ -65,7 +65,7 @@ class MapCache:
             flat = torch.from_numpy(np.load(path, mmap_mode="c"))
             return FeatureMaps(flat[:split].view(fine), flat[split:].view(coarse))
         except (ValueError, EOFError, RuntimeError) as error:  # cut off where a machine went down
-            logger.warning("%s is damaged, the maps of %s are computed again: %s", path, photograph, error)
+            logger.warning("%s is damaged, so the maps of %s are computed again: %s", path, photograph, error)
             self._remove(path.name)
             return None
 
@@ -77,7 +77,7 @@ class MapCache:
         orientation: int = 1,
         grey_range: GreyRange | None = None,
     ) -> None:
-        """Keep the maps if there is room. The first time that there is none, or the disk fails, there is a warning."""
+        """Keep the maps if there is room. Warns the first time that there is no room or the disk fails."""
         try:
             if self._find(photograph, input_size, orientation, grey_range):
                 return
@@ -85,7 +85,7 @@ class MapCache:
             for name in [name for name in self._nbytes if name.startswith(_prefix(photograph))]:
                 self._remove(name)
             if sum(self._nbytes.values()) + maps.nbytes > self._limit_bytes:
-                self._warn(f"holds all that it may, {self._limit_bytes / 1e9:g} GB")
+                self._warn(f"is full, at its limit of {self._limit_bytes / 1e9:g} GB")
                 return
             with replacing(path) as stream:
                 shape = (maps.fine.numel() + maps.coarse.numel(),)
@@ -118,7 +118,7 @@ class MapCache:
 
     def _warn(self, what: str) -> None:
         if not self._warned:
-            logger.warning("%s %s: further feature maps are not kept, but computed again", self._folder, what)
+            logger.warning("%s %s: further feature maps are computed again instead of kept", self._folder, what)
         self._warned = True
 
 

@@ -15,16 +15,18 @@ class BridgeOptions(Options):
     model: Path | None = option(
         None,
         metavar="DIR",
-        help="COLMAP model of the database: apart are the photographs that it lacks (default: those that no verified "
+        help="COLMAP model of the database: photographs missing in it are bridged (default: those that no verified "
         "pairs connect with most others)",
     )
     num_neighbours: int = option(
-        20, metavar="N", help="photographs that each one apart is matched with: the most alike"
+        20, metavar="N", help="most similar photographs that each photograph to be bridged is matched with"
     )
     pairs: Path | None = option(
-        None, metavar="FILE", help="match these pairs, two image names a line, in place of those of what is apart"
+        None, metavar="FILE", help="match the pairs of this file, two image names a line, instead of choosing some"
     )
-    all_: bool = option(False, help="bridge all photographs, in all pairs up to 200 of them, and else as d2sfm match")
+    all_: bool = option(
+        False, help="bridge all photographs: all pairs of up to 200, of more the pairs that d2sfm match chooses"
+    )
 
     def _check(self):
         self._require_at_least(1, "num_neighbours")

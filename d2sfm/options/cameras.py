@@ -24,18 +24,18 @@ class CameraOptions(Options):
         None, metavar="ID", help="camera of the database that all new photographs get, in place of the options above"
     )
     default_focal_length_factor: float = option(
-        1.2, help="focal length over the longest edge, of photographs whose EXIF tells none"
+        1.2, help="focal length, as a multiple of the longest edge, of photographs without one in EXIF"
     )
     cameras: Path | None = option(
         None,
         metavar="FILE",
-        help="TOML file with such options for folders or names: tables called by patterns, the first that fits counts; "
-        "other photographs get the options above (default: all do)",
+        help="TOML file with these options for folders or names: tables named by patterns, of which the first that "
+        "matches counts; other photographs get the options above (default: all do)",
     )
     rig_config: Path | None = option(
         None,
         metavar="FILE",
-        help="COLMAP's JSON file of rigs; photographs of each of its prefixes share a camera (default: no rigs)",
+        help="COLMAP's JSON file of rigs; photographs of the same prefix share a camera (default: no rigs)",
     )
 
     def _check(self):
@@ -44,5 +44,5 @@ class CameraOptions(Options):
         own = (self.camera_mode, self.camera_model, self.camera_params)
         if self.existing_camera is not None and own != ("auto", "SIMPLE_RADIAL", ""):
             raise ValueError(
-                "existing_camera has a model and parameters: leave out camera_mode, camera_model and camera_params"
+                "existing_camera brings its model and parameters: leave out camera_mode, camera_model and camera_params"
             )

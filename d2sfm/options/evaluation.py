@@ -11,13 +11,15 @@ from d2sfm.options.matching import MatchingOptions
 class ComparisonOptions(Options):
     """What is compared, and which errors a homography that is estimated allows."""
 
-    TITLE = "what is compared, and errors that a homography allows"
+    TITLE = "what is compared, and the errors allowed"
 
-    refine: bool = option(True, help="leave out matches that are refined where they agree with a homography")
-    sift: bool = option(True, help="leave out RootSIFT, of 8000 features")
+    refine: bool = option(True, help="do not evaluate refined matches")
+    sift: bool = option(True, help="do not evaluate RootSIFT (8000 features)")
     # Those of verification, before and after refinement.
     max_error: float = option(8.0, metavar="PX", help="largest error of matches, in pixels of the network's input")
-    refined_error: float = option(2.0, metavar="PX", help="the same of those that are refined")
+    refined_error: float = option(
+        2.0, metavar="PX", help="largest error of refined matches, in pixels of the network's input"
+    )
 
     def _check(self):
         self._require_above_zero("max_error", "refined_error")
@@ -30,13 +32,13 @@ class PairEvaluationOptions(Options):
     TITLE = "matches and geometry of pairs"
 
     half: PairHalf | None = option(
-        None, help="every other pair only, from the first or the second one on: settings are chosen on one half"
+        None, help="only every other pair, starting from the first or second: choose settings on one half"
     )
     # Chosen on the first half of WxBS pairs, see benchmarks/NOTES.md.
     max_error: float = option(4.0, metavar="PX", help="threshold of RANSAC, in pixels of the network's input")
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
-    guided: bool = option(False, help="match again near the geometry, and estimate again")
-    sift: bool = option(True, help="leave out SIFT, with which D2 is compared")
+    guided: bool = option(False, help="match again near the geometry, then estimate it again")
+    sift: bool = option(True, help="do not evaluate SIFT")
 
     def _check(self):
         self._require_above_zero("max_error")

@@ -48,14 +48,14 @@ class ExtractionOptions(Options):
     relu: bool = option(True, help="leave out the ReLU after the last layer")
     precision: Precision = option(
         Precision.AUTO,
-        help="arithmetic of the network; auto is that of the features which the database has, without any bfloat16 "
-        "where the processor has it, else float32; with --convention reference and in files it is float32",
+        help="arithmetic of the network; auto: as the features in the database, else bfloat16 if the processor has it, "
+        "else float32; float32 with --convention reference and in files",
     )
     device: str = device_option()
     tile_size: int | None = option(
         None,
         metavar="PX",
-        help="rows computed at a time, 8 or more; no change of features (default: by memory, CPU: 64)",
+        help="rows computed at a time, 8 or more; features do not depend on it (default: by memory, CPU: 64)",
     )
     memory_limit: float | None = option(
         None, metavar="GB", help="memory for feature maps, GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)"
@@ -65,13 +65,13 @@ class ExtractionOptions(Options):
     )
     orientation: Orientation = option(
         Orientation.EXIF,
-        help="how photographs are turned upright for the network: exif, by their EXIF orientation; auto, the rest in "
-        "steps of 90 degrees by the pictures themselves, too; none, as they are stored, as with --convention reference",
+        help="how photographs are turned upright for the network: exif, by their EXIF orientation; auto, also in steps "
+        "of 90 degrees by the pictures themselves; none, as they are stored, as with --convention reference",
     )
     stretch: Stretch = option(
         Stretch.FOLDER,
         help="how photographs of 16 bits that use less than a quarter of their range (thermal ones) are stretched: "
-        "folder, all from one range, the 0.1 to 99.9 percentile of them together; image, each from its own; none",
+        "folder, all from one range, their common 0.1 to 99.9 percentile; image, each from its own; none",
     )
 
     def _check(self):
@@ -97,16 +97,16 @@ class ExtractionOptions(Options):
 class StorageOptions(Options):
     """How features are kept."""
 
-    TITLE = "how features are kept"
+    TITLE = "how features are stored"
 
     descriptor_dtype: DescriptorDtype | None = option(
         None, help="type of stored descriptors (default: float16 in a database, half the size; float32 in files)"
     )
     output_type: OutputType | None = option(
-        None, help="write feature files beside the photographs, of this format, and no database (default: npz)"
+        None, help="write feature files of this format beside the photographs, not a database (default: npz)"
     )
     output_extension: str | None = option(
-        None, metavar="SUFFIX", help="the same, and what a file's name adds to its photograph's (default: .d2-net)"
+        None, metavar="SUFFIX", help="suffix that such a file adds to its photograph's name (default: .d2-net)"
     )
 
     @property
@@ -118,4 +118,4 @@ class StorageOptions(Options):
         if self.output_extension is not None:
             check_extension("output_extension", self.output_extension)
         if self.output_type is OutputType.MAT and self.descriptor_dtype is DescriptorDtype.FLOAT16:
-            raise ValueError("mat files hold no float16: ask for float32 descriptors or for npz")
+            raise ValueError("mat files can't hold float16: choose float32 descriptors or npz")

@@ -17,8 +17,8 @@ class Options:
     """Base of the frozen dataclasses that hold a stage's options.
 
     Fields take plain values, too: a string for a path or, in any case, for a member of an enumeration, any number for a
-    float, a list for a tuple. Raises ValueError for a string that is none of the choices, and for values that a stage
-    can't work with.
+    float, a list for a tuple. Raises ValueError for a string that is not one of the choices, and for values that a
+    stage can't work with.
     """
 
     TITLE: ClassVar[str]  # of their group in --help
@@ -29,7 +29,7 @@ class Options:
         self._check()
 
     def _check(self) -> None:
-        """Raise ValueError where a value can't be, or values contradict each other."""
+        """Raise ValueError if a value can't be, or values contradict each other."""
 
     def _require_above_zero(self, *names: str) -> None:
         for name in names:
@@ -80,7 +80,7 @@ def option(default=MISSING, *, help: str, metavar: str | None = None):
 
 def device_option():
     """Where the network or the matching runs."""
-    return option("auto", metavar="DEVICE", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
+    return option("auto", metavar="DEVICE", help="auto (CUDA if available), cpu, cuda or cuda:N")
 
 
 def mirror_option():
@@ -88,13 +88,13 @@ def mirror_option():
     return option(
         (),
         metavar="URL",
-        help=f"folders on the web with {PUBLISHED_WEIGHTS[0]}.pth, tried in this order before the authors' site "
+        help=f"web addresses of folders with {PUBLISHED_WEIGHTS[0]}.pth, tried in this order before the authors' site "
         "(default: none)",
     )
 
 
 def check_mirror(weights: str, mirror: tuple[str, ...]) -> None:
-    """Raise ValueError where an address is none, or none is needed for these weights."""
+    """Raise ValueError for what is not a web address, and if these weights need none."""
     for url in mirror:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"mirror must start with http:// or https://, found {url!r}")
@@ -103,13 +103,13 @@ def check_mirror(weights: str, mirror: tuple[str, ...]) -> None:
 
 
 def check_extension(name: str, extension: str) -> None:
-    """Raise ValueError where the option of this name can't be what a feature file adds to its photograph's name."""
+    """Raise ValueError if the option of this name can't be what a feature file adds to its photograph's name."""
     if not extension or "/" in extension:
         # Without one the features would take the place of the photograph.
         raise ValueError(f"{name} must be a suffix without '/', found {extension!r}")
 
 
 def check_seed(seed: int) -> None:
-    """Raise ValueError where pycolmap could not take the seed, or those of the starts after it."""
+    """Raise ValueError if pycolmap could not take the seed, or those of the starts after it."""
     if not 0 <= seed < 2**31 - MAX_STARTS:  # pycolmap takes 32-bit integers, and starts count on from the seed
         raise ValueError(f"seed must be between 0 and {2**31 - MAX_STARTS - 1}, found {seed}")

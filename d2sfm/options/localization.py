@@ -12,7 +12,7 @@ class LocalizationOptions(Options):
 
     TITLE = "poses of queries"
 
-    num_candidates: int = option(5, metavar="N", help="images of the model that a query is matched with")
+    num_candidates: int = option(5, metavar="N", help="images of the model that each query is matched with")
     max_error: float = option(
         12.0, metavar="PX", help="largest reprojection error before refinement, in pixels of the network input"
     )
@@ -20,7 +20,7 @@ class LocalizationOptions(Options):
         3.0, metavar="PX", help="largest reprojection error after refinement, in pixels of the network input"
     )
     # Photographs of another place have reached 16; the weakest true query of three collections had 26.
-    min_inliers: int = option(20, metavar="N", help="keypoints of a query that must agree before it counts as placed")
+    min_inliers: int = option(20, metavar="N", help="fewest keypoints of a query that agree on its pose")
     refine: bool = option(True, help="do not align the keypoints of queries with those of the model")
     weights: str = option("d2_ots", metavar="NAME|FILE", help="weights that the map's features were made with")
     mirror: tuple[str, ...] = mirror_option()

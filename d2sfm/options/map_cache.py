@@ -12,19 +12,19 @@ MAPS_IN_MEMORY_GB, MAPS_IN_FOLDER_GB = 2.0, 20.0  # 1 GB is 1e9 bytes
 class MapCacheOptions(Options):
     """Where early feature maps are kept, and how much of them."""
 
-    TITLE = "early feature maps, which refinement asks for again"
+    TITLE = "early feature maps, which refinement uses again"
 
     cache: Path | None = option(
         None,
         metavar="DIR",
-        help="folder of feature maps, 150 MB for 1600 x 1000 px: d2sfm extract fills it, d2sfm refine reads them, "
-        "computes what it lacks and keeps that there, too (default: none)",
+        help="folder of feature maps, 150 MB for 1600 x 1000 px: d2sfm extract writes them, d2sfm refine reads them "
+        "and adds missing ones (default: none)",
     )
     cache_limit: float | None = option(
         None,
         metavar="GB",
-        help=f"feature maps kept to be asked for again (default: {MAPS_IN_FOLDER_GB:g} in the folder --cache; without "
-        f"one, d2sfm refine holds {MAPS_IN_MEMORY_GB:g} in memory)",
+        help=f"feature maps that are kept (default: {MAPS_IN_FOLDER_GB:g} in the folder --cache; without one, d2sfm "
+        f"refine holds {MAPS_IN_MEMORY_GB:g} in memory)",
     )
 
     def _check(self):

@@ -14,8 +14,8 @@ class _ModelOptions(Options):
     num_threads: int = option(
         -1, metavar="N", help="threads, -1 for all processors; only with 1 does the same seed give the same model"
     )
-    text: bool = option(False, help="write COLMAP's text files, too")
-    ply: bool = option(False, help="write the points as PLY with normals (zeros), too")
+    text: bool = option(False, help="also write COLMAP's text files")
+    ply: bool = option(False, help="also write the points as PLY with normals (zeros)")
 
     def _check(self):
         check_seed(self.seed)
@@ -38,26 +38,29 @@ class ReconstructionOptions(_ModelOptions):
         RefineCameras.AUTO, help="refine intrinsics: yes, no, or auto (all cameras but those given by --camera-params)"
     )
     refine_rigs: bool = option(
-        False, help="refine the known poses of cameras in rigs; otherwise they are held, and only unknown ones found"
+        False,
+        help="refine the known poses of cameras in rigs; otherwise these stay fixed, and only unknown ones are "
+        "estimated",
     )
     min_starts: int = option(
         6,
         metavar="N",
-        help="starts of which the best model is kept, where focal lengths are only estimated; never more than "
-        "--max-starts",
+        help="starts, of which the best model is kept, if focal lengths are only estimated; at most --max-starts",
     )
     max_starts: int = option(
-        12, metavar="N", help="most starts; further ones begin while the best model leaves images unsupported"
+        12,
+        metavar="N",
+        help="largest number of starts; further ones begin while the best model leaves images unsupported",
     )
     time_budget: float | None = option(
         None,
         metavar="S",
-        help="after so many seconds no start begins, and every one stops with what it has, the first, too (global ones "
-        "go to their end, and distortion is still refined after a cautious one, for as long as that took at most); a "
-        "faster machine may then keep another model (default: 600 for further starts, none while no start has given a "
+        help="seconds after which no start begins and every start, also the first, stops with the model it has (global "
+        "ones finish; after a cautious one, distortion is still refined for at most as long as it took); results "
+        "then depend on the speed of the machine (default: 600 for further starts, none until a start has given a "
         "model of most images)",
     )
-    seed: int = option(0, metavar="N", help="seed of the first start; the next ones count on from it")
+    seed: int = option(0, metavar="N", help="seed of the first start; the next ones get the next numbers")
 
     def _check(self):
         super()._check()
@@ -72,7 +75,7 @@ class ReconstructionOptions(_ModelOptions):
 class TriangulationOptions(_ModelOptions):
     """Points for cameras that are known."""
 
-    TITLE = "points for cameras that are known"
+    TITLE = "triangulation"
 
     max_error: float | None = option(
         None,

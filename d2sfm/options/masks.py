@@ -15,6 +15,6 @@ class MaskOptions(Options):
     masks: Path | None = option(
         None,
         metavar="DIR",
-        help="masks in COLMAP's layout: black in DIR/a.jpg.png is out of a.jpg (default: all is in)",
+        help="masks in COLMAP's layout: black pixels of DIR/a.jpg.png exclude those of a.jpg (default: none)",
     )
-    camera_mask: Path | None = option(None, metavar="FILE", help="one mask for all photographs (default: all is in)")
+    camera_mask: Path | None = option(None, metavar="FILE", help="one mask for all photographs (default: none)")

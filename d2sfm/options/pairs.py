@@ -24,18 +24,20 @@ class PairSelectionOptions(Options):
     pairs: str = option(
         "auto",
         metavar="KIND|FILE",
-        help=f"exhaustive (all), sequential (by name, each folder), spatial (by GPS), retrieval (what looks alike), "
-        f"covisibility or poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, retrieval beyond), or "
-        "a FILE with two image names a line, given as ./FILE where it is called like a kind",
+        help="exhaustive (all), sequential (by name, in each folder), spatial (by GPS), retrieval (similar images), "
+        f"covisibility or poses (of --model), auto (exhaustive up to {EXHAUSTIVE_LIMIT} images, else retrieval), "
+        "or a FILE with two image names a line (./FILE if its name is that of a kind)",
     )
     overlap: int = option(
-        10, help="sequential: images so many places apart or less are paired, and those 1, 2, 4, ... 2^(N - 1) apart"
+        10, help="sequential: pair images up to N places apart, and those 1, 2, 4, ... 2^(N - 1) apart"
     )
     loop_candidates: int = option(
-        5, help="sequential: most similar images from elsewhere, in any folder, that each is paired with; 0 for none"
+        5,
+        help="sequential: most similar images elsewhere, in any folder, that each image is also paired with; 0 for "
+        "none",
     )
     num_neighbours: int = option(
-        20, help="auto, spatial, retrieval, covisibility, poses: images that each is paired with"
+        20, help="auto, spatial, retrieval, covisibility, poses: images that each image is paired with"
     )
     max_distance_m: float = option(100.0, metavar="M", help="spatial: largest distance in metres")
     use_altitude: bool = option(False, help="spatial: count GPS altitudes, which are often wrong, in the distance")
@@ -44,7 +46,8 @@ class PairSelectionOptions(Options):
     global_descriptors: Path | None = option(
         None,
         metavar="FILE",
-        help="HDF5 file of hloc's layout whose global descriptors tell what looks alike (default: the features do)",
+        help="HDF5 file of global descriptors in hloc's layout, to find similar images (default: computed from the "
+        "features)",
     )
 
     def _check(self):

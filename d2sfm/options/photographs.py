@@ -13,7 +13,9 @@ class PhotographOptions(Options):
 
     # The largest of one shot have 200; a file of 9 MB can make 650, which take 4.6 GB, and 10 GB with 16 bits.
     max_megapixels: float = option(
-        250.0, metavar="MP", help="skip photographs, and refuse masks, of more; decoding takes 7 MB for each, or 16"
+        250.0,
+        metavar="MP",
+        help="skip photographs of more megapixels, and refuse such masks; decoding takes 7 or 16 MB for each",
     )
 
     def _check(self):

@@ -11,14 +11,14 @@ class PreparationOptions(Options):
 
     TITLE = "frames of videos"
 
-    fps: float = option(2.0, help="intervals a second, of each of which the sharpest frame is taken")
-    every: int | None = option(None, help="number of frames in an interval, instead (default: by --fps)")
+    fps: float = option(2.0, help="frames taken per second: the sharpest of each interval")
+    every: int | None = option(None, help="frames of a video in an interval, instead of --fps (default: by --fps)")
 
     def _check(self):
         self._require_above_zero("fps")
         self._require_at_least(1, "every")
         if self.every is not None and self.fps != PreparationOptions.fps:
-            raise ValueError("--fps and --every say the same in two ways: give one of them")
+            raise ValueError("--fps and --every exclude each other: give one of them")
 
     @property
     def as_given(self) -> str:

@@ -11,30 +11,32 @@ from d2sfm.options.fields import Options, check_mirror, check_seed, device_optio
 class RefinementOptions(Options):
     """Keypoints moved to where their tracks' references are, by the trunk's early layers, then by grey values."""
 
-    TITLE = "keypoints moved to their tracks' references, by features, then grey values"
+    TITLE = "how keypoints move to their tracks' references, by features, then grey values"
 
     max_error: float | None = option(
         None,
         metavar="PX",
-        help="largest epipolar error of refined keypoints in pixels of the network input (default: 2, and no more than "
-        "1 px of the photograph where keypoints are as exact as that)",
+        help="largest epipolar error of refined keypoints in pixels of the network input (default: 2, and at most 1 px "
+        "of the photograph if keypoints are that exact)",
     )
     weights: str = option(
         "d2_ots",
         metavar="NAME|FILE",
-        help="weights of the early layers, as for d2sfm extract; training D2-Net does not change them",
+        help="weights of the early layers, as for d2sfm extract (D2-Net's training leaves these unchanged)",
     )
     mirror: tuple[str, ...] = mirror_option()
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
-    precision: Precision = option(Precision.AUTO, help="arithmetic of the early layers, where they are not cached")
+    precision: Precision = option(Precision.AUTO, help="arithmetic of the early layers, if their maps are not cached")
     device: str = device_option()
     rounds: int = option(
-        1, help="times that keypoints are aligned, each with tracks anew from matches verified after the one before"
+        1, help="number of rounds; each builds tracks from the matches verified after the round before"
     )
     # Halves the errors of two thirds of the observations; where photographs look too different, it leaves them.
-    grey: bool = option(True, help="leave keypoints where the early layers put them, without a look at grey values")
+    grey: bool = option(True, help="do not align keypoints by grey values after the early layers")
     # Tracks get longer by a third, and so do points seen by three images or more.
-    continue_: bool = option(True, help="add no keypoints where photographs see a track's place without one of theirs")
+    continue_: bool = option(
+        True, help="do not add keypoints in photographs that see a track's point but have none there"
+    )
     seed: int = option(0, help="seed of RANSAC")
 
     @classmethod

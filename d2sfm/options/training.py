@@ -14,7 +14,7 @@ VALIDATION_SEED = 42
 class PairOptions(Options):
     """Which training pairs are drawn, and how they are cut out."""
 
-    TITLE = "which training pairs are drawn, and how they are cut out"
+    TITLE = "which training pairs are drawn and cropped"
 
     min_overlap: float = option(0.5, help="smallest share of the first image's points that the second sees")
     max_overlap: float = option(1.0, help="largest such share")
@@ -24,10 +24,10 @@ class PairOptions(Options):
     pairs_per_scene: int = option(100, metavar="N", help="pairs drawn for each scene and epoch")
     image_size: int = option(256, metavar="PX", help="edge of the crops, a multiple of 8")
     depth_tolerance: float = option(
-        0.05, help="largest difference of depths that still agree, in the unit of MegaDepth's scenes"
+        0.05, help="largest difference of agreeing depths, in the unit of MegaDepth's scenes"
     )
     depth_tolerance_relative: float = option(
-        0.01, help="the same for COLMAP workspaces, whose unit is arbitrary: as a share of the depth"
+        0.01, help="the same for COLMAP workspaces, whose unit is arbitrary: a share of the depth"
     )
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the starting weights expect")
 
@@ -63,19 +63,19 @@ class TrainingOptions(Options):
     accumulate: int = option(1, metavar="N", help="forward passes for one step of the optimiser")
     use_validation: bool = option(
         False,
-        help="measure the loss on fixed pairs of the validation scenes, before the first epoch and after each, "
-        "and keep the best checkpoint",
+        help="measure the loss on fixed validation pairs before the first epoch and after each, and keep the best "
+        "checkpoint",
     )
     validation_pairs_per_scene: int = option(25, metavar="N", help="pairs drawn once for each validation scene")
     precision: TrainingPrecision = option(
         TrainingPrecision.FLOAT32,
-        help="arithmetic of the network; float32 is TF32 in convolutions of GPUs that have it",
+        help="arithmetic of the network; float32 uses TF32 in convolutions on GPUs that have it",
     )
     device: str = device_option()
     num_workers: int | None = option(
         None,
         metavar="N",
-        help="workers that read and cut out pairs, of each process; 0 for none (default: a core each, at most 4)",
+        help="workers of each process that read and crop pairs; 0 for none (default: one per core, at most 4)",
     )
     seed: int = option(0, help="seed of the pairs that are drawn")
     checkpoint_interval: int = option(500, metavar="N", help="steps between checkpoints inside an epoch")

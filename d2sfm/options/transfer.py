@@ -10,7 +10,7 @@ from d2sfm.options.fields import Options, check_extension, option
 class ExportOptions(Options):
     """What is written for other tools."""
 
-    TITLE = "what is written for other tools"
+    TITLE = "what to write for other tools"
 
     format: ExportFormat = option(
         ExportFormat.HLOC,
@@ -18,10 +18,10 @@ class ExportOptions(Options):
     )
     matches: ExportedMatches = option(
         ExportedMatches.ALL,
-        help="hloc: all, for tools that verify them; verified, the inliers, for tools that don't; or none",
+        help="hloc: all, for tools that verify matches; verified, the inliers, for tools that do not; or none",
     )
     extension: str = option(
-        ".d2-net", metavar="SUFFIX", help="npz, mat: what a feature file's name adds to its photograph's"
+        ".d2-net", metavar="SUFFIX", help="npz, mat: suffix that a feature file adds to its photograph's name"
     )
 
     def _check(self):
@@ -34,22 +34,24 @@ class ExportOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(Options):
-    """What feature files leave out, and how features are kept."""
+    """What feature files leave out, and how features are stored."""
 
-    TITLE = "what feature files leave out, and how features are kept"
+    TITLE = "what feature files do not say, and how features are stored"
 
     convention: Convention | None = option(
         None,
-        help="pixel frame of keypoints where files do not tell it; reference is what the published tool and hloc's "
-        "D2-Net wrote, and is brought to colmap (default: HDF5: hloc's own frame, with a warning; npz, mat: refused)",
+        help="pixel frame of keypoints if files do not say; reference, as the published tool and hloc's D2-Net write, "
+        "is converted to colmap (default: HDF5: hloc's frame, with a warning; npz, mat: none, refused)",
     )
     max_edge: int = option(
-        1600, metavar="PX", help="longest edge of the network input, where files do not tell its size; 0 for no limit"
+        1600, metavar="PX", help="longest edge of the network input, if files do not say; 0 for no limit"
     )
     max_sum_edges: int = option(
-        2800, metavar="PX", help="largest sum of both edges of the input, where files do not tell; 0 for no limit"
+        2800, metavar="PX", help="largest sum of both edges of the input, if files do not say; 0 for no limit"
     )
-    extension: str = option(".d2-net", metavar="SUFFIX", help="what a feature file's name adds to its photograph's")
+    extension: str = option(
+        ".d2-net", metavar="SUFFIX", help="suffix that a feature file adds to its photograph's name"
+    )
     descriptor_dtype: DescriptorDtype = option(DescriptorDtype.FLOAT16, help="type of stored descriptors")
 
     def _check(self):

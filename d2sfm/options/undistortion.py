@@ -14,13 +14,13 @@ class UndistortionOptions(Options):
 
     layout: Layout | None = option(
         None,
-        help="what reads them: COLMAP's stereo, Gaussian splatting or nerfstudio (default: colmap; in a run: none are "
-        "made)",
+        help="program that reads them: COLMAP's stereo, Gaussian splatting or nerfstudio (default: colmap; in a run: "
+        "none)",
     )
     max_edge: int | None = option(
-        None, metavar="PX", help="reduce pictures with a longer edge to it (default: none are reduced)"
+        None, metavar="PX", help="reduce pictures to this longest edge (default: not reduced)"
     )
-    num_threads: int = option(-1, metavar="N", help="photographs at a time, -1 for one on each processor")
+    num_threads: int = option(-1, metavar="N", help="photographs processed at a time, -1 for one per processor")
 
     def _check(self):
         self._require_at_least(1, "max_edge", unit=" px")

@@ -30,8 +30,8 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
     passed over.
 
     Returns pairs (i, j) with i < j, each once, in the order in which the file first names them, [P, 2] uint32.
-    Raises FileNotFoundError where there is no such file, ValueError (with file and line) for a file that is not text,
-    a line without two known names, a line that can be split in several ways, and an image paired with itself.
+    Raises FileNotFoundError if the file is missing, ValueError (with file and line) for a file that is not text, a line
+    without two known names, a line that can be split in several ways, and an image paired with itself.
     """
     numbers = array("q")
     for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
@@ -73,7 +73,7 @@ def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -
     """Write pairs of image ids, [P, 2], as lines that ``read_pairs`` reads, in their order.
 
     A space stands between the names, as COLMAP and hloc read them; a tab, with a warning, where one holds white space.
-    names: by image id. Raises ValueError where a name can't stand in such a line, FileNotFoundError where the folder is
+    names: by image id. Raises ValueError if a name can't stand in such a line, FileNotFoundError if the folder is
     missing.
     """
     path = Path(path)
@@ -83,14 +83,14 @@ def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -
         file.writelines(f"{_line(names[a], names[b])}\n".encode() for a, b in pairs.tolist())
     if spaced := [name for name in map(names.get, np.unique(pairs).tolist()) if _holds_space(name)]:
         logger.warning(
-            "%s: a tab follows a name with a space, which COLMAP and hloc don't read: %s",
+            "%s: names with spaces are followed by a tab, which COLMAP and hloc do not read: %s",
             path,
             first_of(spaced, "image"),
         )
 
 
 def require_pairs_file(path: Path | str) -> None:
-    """Raise FileNotFoundError where there is no such file, with the kind of pairs that may be meant."""
+    """Raise FileNotFoundError if the file is missing, with the kind of pairs that may be meant."""
     try:
         is_file = Path(path).is_file()
     except OSError as error:  # a name that is too long, for one
@@ -100,10 +100,12 @@ def require_pairs_file(path: Path | str) -> None:
 
 
 def require_writable(names: Iterable[str]) -> None:
-    """Find out before long work whether names can stand in a pairs file. ValueError where one can't."""
+    """Find out before long work whether names can stand in a pairs file. ValueError if one can't."""
     for name in names:
         if not name.strip() or set(name) & set("\t\n\r\0"):
-            raise ValueError(f"{name!r} can't be written into a pairs file: a tab or a line end, or nothing but spaces")
+            raise ValueError(
+                f"{name!r} can't be written into a pairs file: it holds a tab or a line end, or only spaces"
+            )
 
 
 def _line(name_a: str, name_b: str) -> str:
@@ -113,7 +115,7 @@ def _line(name_a: str, name_b: str) -> str:
     for first, second in ((name_a, name_b), (name_b, name_a)):
         if not first.lstrip().startswith("#") and not first.startswith("\ufeff"):
             return f"{first}{separator}{second}"
-    raise ValueError(f"{name_a!r} and {name_b!r} can't be written into a pairs file: either would be a comment")
+    raise ValueError(f"{name_a!r} and {name_b!r} can't be written into a pairs file: a line may not begin with #")
 
 
 def _holds_space(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The pairs that the options ask for, of the images of a database."""
+"""The pairs that the options ask for, of the images of a database or of a folder of shards."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from d2sfm.colmap import read_model
-from d2sfm.database import MatchStore
 from d2sfm.formats.hloc_global import read_global_descriptors
 from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.pairs.arrays import exhaustive, union
 from d2sfm.pairs.from_model import by_poses, covisible
+from d2sfm.pairs.images import GlobalDescriptors, PairImages
 from d2sfm.pairs.pair_files import read_pairs
 from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.sequential import loop_candidates, sequential
@@ -22,9 +22,12 @@ from d2sfm.text import first_of, natural_order
 logger = logging.getLogger(__name__)
 
 
-def select_pairs(store: MatchStore, options: PairSelectionOptions) -> np.ndarray:
+def select_pairs(
+    store: PairImages, options: PairSelectionOptions, describe: GlobalDescriptors = global_descriptors
+) -> np.ndarray:
     """Pairs of images that have features, as the options choose them, [P, 2] uint32, each once, smaller id first.
 
+    describe: makes global descriptors where the options name no file of these.
     Images without features are left out with a warning. Raises FileNotFoundError for a missing file or model,
     ValueError for a bad pairs file or file of global descriptors, and RuntimeError where the database has fewer than
     two images with features, or nothing of what the kind of pairs goes by, or no pair is chosen.
@@ -35,7 +38,7 @@ def select_pairs(store: MatchStore, options: PairSelectionOptions) -> np.ndarray
     if options.kind is None:
         return _named_in(options.pairs, store, names)
     image_ids = _with_features(store, names)
-    pairs, images = _Selection(store, image_ids, options).of_kind(options.kind), len(image_ids)
+    pairs, images = _Selection(store, image_ids, options, describe).of_kind(options.kind), len(image_ids)
     if not len(pairs):
         raise RuntimeError(f"--pairs {options.pairs} chooses no pair of the {images} images: loosen its limits")
     logger.info("%d of the %d pairs of %d images (%s)", len(pairs), images * (images - 1) // 2, images, options.pairs)
@@ -45,7 +48,7 @@ def select_pairs(store: MatchStore, options: PairSelectionOptions) -> np.ndarray
     return pairs
 
 
-def _named_in(path: str, store: MatchStore, names: Mapping[int, str]) -> np.ndarray:
+def _named_in(path: str, store: PairImages, names: Mapping[int, str]) -> np.ndarray:
     """The pairs of a file whose images both have features."""
     pairs = read_pairs(path, {name: image_id for image_id, name in names.items()})
     if not len(pairs):
@@ -59,9 +62,11 @@ def _named_in(path: str, store: MatchStore, names: Mapping[int, str]) -> np.ndar
 class _Selection:
     """Pairs of some images, by each way to choose them."""
 
-    def __init__(self, store: MatchStore, image_ids: np.ndarray, options: PairSelectionOptions):
+    def __init__(
+        self, store: PairImages, image_ids: np.ndarray, options: PairSelectionOptions, describe: GlobalDescriptors
+    ):
         self.image_ids = image_ids  # [N] uint32, ascending
-        self._store, self._options = store, options
+        self._store, self._options, self._describe = store, options, describe
         names = store.image_names()
         self._names = [names[image_id] for image_id in image_ids.tolist()]
 
@@ -149,10 +154,10 @@ class _Selection:
         """A global descriptor of each image, [N, D]."""
         if self._options.global_descriptors is not None:
             return read_global_descriptors(self._options.global_descriptors, self._names)
-        return global_descriptors(self._store, self.image_ids.tolist())
+        return self._describe(self._store, self.image_ids.tolist())
 
 
-def _with_features(store: MatchStore, image_ids: Collection[int]) -> np.ndarray:
+def _with_features(store: PairImages, image_ids: Collection[int]) -> np.ndarray:
     """Those of the images that have features, ascending. RuntimeError where fewer than two have."""
     usable = [image_id for image_id in sorted(image_ids) if store.has_features(image_id)]
     missing = sorted(set(image_ids) - set(usable))

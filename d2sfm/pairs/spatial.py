@@ -20,8 +20,8 @@ def positions_m(priors: Mapping[int, pycolmap.PosePrior], use_altitude: bool) ->
 
     Latitude and longitude become geocentric coordinates, whose differences are those of any local frame; others are
     taken as metres, as COLMAP does. Without altitude, positions are those below on the ellipsoid or in the plane z = 0.
-    Latitude and longitude 0 stand for a receiver without a fix. Raises RuntimeError where some are geographic and
-    some are not.
+    Latitude and longitude 0 stand for a receiver without a fix. Raises RuntimeError if some are geographic and some are
+    not.
     """
     found = {image_id: np.array(prior.position, float).reshape(3) for image_id, prior in priors.items()}
     if not use_altitude:

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.cluster.vq import kmeans2, vq
 from scipy.sparse import csr_matrix
 
-from d2sfm.database import MatchStore
 from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.features.record import DESCRIPTOR_SIZE
+from d2sfm.pairs.images import DescribedImages
 
 WORDS = 32
 SAMPLE_IMAGES, SAMPLE_DESCRIPTORS = 500, 100_000  # that k-means sees: what it needs does not grow with the collection
@@ -23,31 +23,36 @@ ITERATIONS = 15
 logger = logging.getLogger(__name__)
 
 
-def global_descriptors(store: MatchStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
+def global_descriptors(images: DescribedImages, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
     """Global descriptors of images, [N, D] float16 of unit length, in the order of image_ids. D is words * 512 (328 MB
     for 10000 images), less where k-means sees fewer descriptors than words.
 
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
     vectors on any number of processors. Raises RuntimeError where descriptors are not D2-Net's.
     """
-    return described(store, image_ids, make_vocabulary(store, image_ids, words))
+    return described(images, image_ids, make_vocabulary(images, image_ids, words))
 
 
-def described(store: MatchStore, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
+def described(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
     """The same for words that are there, [K, 512]."""
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
+    return vectors(images, image_ids, vocabulary)
+
+
+def vectors(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
+    """``described``, without a word in the log."""
     found = np.zeros((len(image_ids), vocabulary.size), np.float16)
     if not len(vocabulary):
         return found
     for row, image_id in zip(found, image_ids, strict=True):
-        row[:] = vlad(_descriptors(store, image_id).astype(np.float32), vocabulary)
+        row[:] = vlad(_descriptors(images, image_id).astype(np.float32), vocabulary)
     return found
 
 
-def _descriptors(store: MatchStore, image_id: int) -> np.ndarray:
+def _descriptors(images: DescribedImages, image_id: int) -> np.ndarray:
     """Descriptors of an image; none, and a warning, where they can't be used."""
     try:
-        return store.descriptors(image_id)
+        return images.descriptors(image_id)
     except UnusableRow as error:
         warn_once(f"looks like no other: {error}")
         return np.zeros((0, DESCRIPTOR_SIZE), np.float16)
@@ -70,14 +75,14 @@ def vlad(descriptors: np.ndarray, vocabulary: np.ndarray) -> np.ndarray:
     return _unit(pooled)
 
 
-def make_vocabulary(store: MatchStore, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
+def make_vocabulary(images: DescribedImages, image_ids: Sequence[int], words: int = WORDS) -> np.ndarray:
     """Words by k-means, [words, 512] float32, from descriptors of images all over the collection."""
     generator = np.random.default_rng(0)
     chosen = sorted(generator.permutation(len(image_ids))[:SAMPLE_IMAGES].tolist())
     of_each = -(-SAMPLE_DESCRIPTORS // len(chosen))
     parts = []
     for index in chosen:
-        descriptors = _descriptors(store, image_ids[index])
+        descriptors = _descriptors(images, image_ids[index])
         parts.append(descriptors[generator.permutation(len(descriptors))[:of_each]])
     sample = np.concatenate(parts).astype(np.float32)
     first = sample[generator.permutation(len(sample))[:words]]

@@ -1,1 +1,1 @@
-"""Photographs on disk: which files are some, what their headers tell, their pixels and their masks."""
+"""Photographs on disk: which files are photographs, their headers, pixels and masks."""

@@ -10,11 +10,11 @@ _STEPS = {"L;2": 85, "L;4": 17}  # by Pillow's raw mode: what it makes of one st
 def seen_pixels(
     picture: Image.Image, deep: np.ndarray | None, transparency: int | tuple | bytes | None, raw_mode: str
 ) -> np.ndarray | None:
-    """Where alpha is above 0, [H, W] bool; None where it is everywhere, or nowhere: then it says nothing.
+    """Where alpha is above 0, [H, W] bool; None if it is everywhere, or nowhere: then it says nothing.
 
-    deep: colours of 16 bits, [H, W, 3], where the picture has their high bytes alone; transparency: what Pillow tells
-    of colours that are, as the file has them: a grey, a colour, a place in the palette, or alpha by place; raw_mode:
-    Pillow's, of the file.
+    deep: colours of 16 bits, [H, W, 3], if the picture has only their high bytes; transparency: the transparent colours
+    that Pillow found in the file: a grey, a colour, a place in the palette, or alpha by place; raw_mode: Pillow's, of
+    the file.
     """
     if picture.mode in _WITH_ALPHA:
         if picture.getchannel("A").getextrema()[0]:

@@ -1,7 +1,7 @@
-"""Copies of photographs that hold no picture, for COLMAP's import.
+"""Black copies of photographs for COLMAP's import.
 
-It decodes every photograph on one core only to learn its size and its metadata. A blank copy has the same of both, is
-read in a fraction of the time, and keeps damaged pixels away from COLMAP, which may take them for a picture, crash or
+It decodes every photograph on one core only to learn its size and its metadata. A blank copy has the same size and
+metadata, is read in a fraction of the time, and keeps damaged pixels away from COLMAP, which may accept them, crash or
 hang.
 """
 
@@ -14,9 +14,9 @@ from d2sfm.photographs.headers import named_damage, opened, pillow_settings, sto
 
 
 def write_blank_copy(source: Path, target: Path) -> None:
-    """Write a black PNG of the size of a photograph in which COLMAP's import finds what it finds in the photograph.
+    """Write a black PNG with the size of a photograph, in which COLMAP's import finds the same metadata.
 
-    COLMAP goes by content, whatever the suffix of target. Raises as ``read_header``.
+    COLMAP goes by the content, not by the suffix of target. Raises as ``read_header``.
     """
     with opened(Path(source)) as picture:
         with named_damage(), pillow_settings():

@@ -1,6 +1,6 @@
-"""How much of their 16 bits photographs use: radiometric thermal ones, 0.01 K a step, a hundredth.
+"""How much of their 16 bits photographs use: radiometric thermal ones (0.01 K per step) use a hundredth.
 
-Of 8 bits they would keep a few greys, in which there is nothing to find.
+At 8 bits they would keep a few greys, in which no features are found.
 """
 
 from pathlib import Path
@@ -24,12 +24,12 @@ def used_range(counts: np.ndarray) -> GreyRange:
 
 
 def is_narrow(low: int, high: int) -> bool:
-    """Whether a used range is stretched. Of one grey alone nothing can be made."""
+    """Whether a used range is stretched; a single grey value is not."""
     return 0 < high - low < NARROW * (WHITE + 1)
 
 
 def own_range(path: Path, size: Size | None = None) -> GreyRange | None:
-    """The used range of a photograph of 16 bits that is to be stretched; None for others. Raises as ``count_greys``."""
+    """The used range of a 16-bit photograph to stretch; None for others. Raises as ``count_greys``."""
     counts = count_greys(path, size) if has_16_bits(path) else None
     if counts is None or not is_narrow(*(found := used_range(counts))):
         return None

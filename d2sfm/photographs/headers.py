@@ -1,4 +1,4 @@
-"""What the name and the header of a file tell of a photograph, before its pixels are decoded."""
+"""What the name and the header of a file tell about a photograph, before its pixels are decoded."""
 
 import math
 import os
@@ -54,17 +54,17 @@ _pillow_lock = threading.Lock()
 
 
 class UnreadFormat(ValueError):
-    """A picture of a format that COLMAP does not read. Whether it is whole was not looked at."""
+    """A picture of a format that COLMAP does not read; it may also be damaged."""
 
 
 def read_header(path: Path, size: Size | None = None, max_megapixels: float = math.inf) -> tuple[Size, int]:
     """Size and EXIF orientation of a photograph that can be used, by its name and header alone.
 
-    size: (width, height) in pixels that it should have, where that is known; max_megapixels: see PhotographOptions.
+    size: the expected (width, height) in pixels, if known; max_megapixels: see PhotographOptions.
 
-    Returns (width, height) in pixels on COLMAP's grid, and 1 to 8; 1 (as it is stored) also where there is none. Safe
-    to call from several threads. Whether the pixels are whole shows when they are decoded: see ``load_photograph``,
-    which raises the same errors.
+    Returns (width, height) in pixels on COLMAP's grid, and 1 to 8; 1 (as it is stored) also if there is none. Safe to
+    call from several threads. Whether the pixels are whole shows when they are decoded: see ``load_photograph``, which
+    raises the same errors.
     """
     with opened(Path(path), size) as picture:
         _check_megapixels(picture, max_megapixels)
@@ -93,8 +93,8 @@ def _check_megapixels(picture: Image.Image, most: float) -> None:
 
 @contextmanager
 def opened(path: Path, size: Size | None = None) -> Iterator[Image.Image]:
-    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, where it has another
-    size than the one it should have, and where the memory does not suffice for what is done with the picture."""
+    """The picture in a file, of which Pillow has read the header. ValueError as ``read_header``, if it has another size
+    than expected, and if memory does not suffice for the picture."""
     if path.suffix.lower() in RAW_SUFFIXES:
         raise _unread("camera raw")
     with named_memory_error(), open_file(path) as stream, _open_with_pillow(stream, path.suffix) as picture:
@@ -108,9 +108,9 @@ def opened(path: Path, size: Size | None = None) -> Iterator[Image.Image]:
         file_bytes = os.fstat(stream.fileno()).st_size
         kind = f"TIFF, {picture.info['compression']}" if picture.format == "TIFF" else picture.format
         if kind in _UNREAD_TIFFS:
-            raise ValueError("is a TIFF file with a compression that COLMAP can't read, save it anew as PNG")
+            raise ValueError("is a TIFF file with a compression that COLMAP can't read: save it as PNG")
         if width * height > file_bytes * _MOST_PIXELS_OF_A_BYTE.get(kind, MAX_PIXELS):
-            raise ValueError(f"is damaged or cut short: {file_bytes} bytes can't hold {width} x {height} pixels")
+            raise ValueError(f"is damaged or cut short: {file_bytes} bytes are too few for {width} x {height} pixels")
         if tuple(picture.tile[-1][1][2:]) != (width, height):  # of a TIFF: the rest would be black
             raise ValueError("is damaged or cut short: it has too few strips or tiles")
         yield picture
@@ -121,12 +121,12 @@ class Decoded(NamedTuple):
 
     picture: Image.Image  # without "transparency" in its info
     deep: np.ndarray | None  # [H, W, 3] uint16, RGB: colours of 16 bits, of which the picture has the high bytes alone
-    seen: np.ndarray | None  # [H, W] bool: where alpha is above 0; None where that is everywhere, or nowhere
+    seen: np.ndarray | None  # [H, W] bool: where alpha is above 0; None if that is everywhere, or nowhere
 
 
 @contextmanager
 def decoded(path: Path, size: Size | None = None) -> Iterator[Decoded]:
-    """The whole picture in a file. Raises as ``opened``, and where a part is missing or damaged."""
+    """The whole picture in a file. Raises as ``opened``, and if a part is missing or damaged."""
     with opened(path, size) as picture:
         if picture.format == "PNG":  # broken chunks, of which COLMAP makes black pixels, are forgiven by load()
             with opened(path) as again, named_damage():
@@ -166,7 +166,7 @@ def _deep_colours(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 @contextmanager
 def named_damage() -> Iterator[None]:
-    """Pillow's readers raise what they like on damaged files: here it is a ValueError that says so."""
+    """Pillow's readers raise many kinds of errors on damaged files: here they become a ValueError."""
     try:
         yield
     except (MemoryError, UnidentifiedImageError):  # have names of their own
@@ -177,23 +177,23 @@ def named_damage() -> Iterator[None]:
 
 @contextmanager
 def named_memory_error() -> Iterator[None]:
-    """ValueError in place of MemoryError: a photograph is skipped, and the others are not."""
+    """ValueError instead of MemoryError, so that only this photograph is skipped."""
     try:
         yield
     except MemoryError as error:
-        raise ValueError("takes more memory than there is") from error
+        raise ValueError("needs more memory than this machine has") from error
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A file that is to hold a picture, for reading. ValueError where there is nothing to read, or COLMAP could not by
-    its name, FileNotFoundError where there is none."""
+    """A file that should hold a picture, for reading. ValueError if there is nothing to read, or COLMAP could not by
+    its name, FileNotFoundError if it is missing."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise ValueError("has a name that is not UTF-8, rename it") from error
+        raise ValueError("has a name that is not UTF-8: rename it") from error
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would wait for a writer
-            raise ValueError("cannot be opened: it is no regular file")
+            raise ValueError("cannot be opened: it is not a regular file")
         stream = path.open("rb")
     except FileNotFoundError as error:
         if path.is_symlink():
@@ -214,14 +214,16 @@ def _open_with_pillow(stream: BinaryIO, suffix: str) -> Image.Image:
     except UnidentifiedImageError as error:
         if suffix.lower() in UNREAD_SUFFIXES:
             raise _unread(suffix[1:].upper()) from error
-        raise ValueError("is not a picture, or of a kind that Pillow cannot read") from error
+        raise ValueError("is not a picture, or has a format that Pillow can't read") from error
     if picture.format not in READ_FORMATS:
         raise _unread(picture.format)
     return picture
 
 
 def _unread(kind: str) -> UnreadFormat:
-    return UnreadFormat(f"{'WebP' if kind == 'WEBP' else kind} is not read by COLMAP, convert it (d2sfm prepare)")
+    return UnreadFormat(
+        f"{'WebP' if kind == 'WEBP' else kind} is a format that COLMAP can't read: convert it with d2sfm prepare"
+    )
 
 
 def stored_size(picture: Image.Image) -> tuple[int, int]:
@@ -233,7 +235,7 @@ def stored_size(picture: Image.Image) -> tuple[int, int]:
 
 @contextmanager
 def pillow_settings():
-    """No warnings of Pillow, and no limit to the size of a picture: photographs of 200 megapixels are real.
+    """No warnings of Pillow and no limit of its own on the size of a picture: photographs of 200 megapixels exist.
 
     Both are global, so they are changed by one thread at a time and put back at once.
     """

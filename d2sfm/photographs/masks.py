@@ -26,7 +26,7 @@ class Masks:
     folder: of the masks by photograph; camera_mask: the shared one, for what every picture shows (a bonnet, a logo);
     max_megapixels: what it may have, before its photographs are known.
 
-    Raises FileNotFoundError where either is missing, ValueError where the shared one can't be read.
+    Raises FileNotFoundError if either is missing, ValueError if the shared one can't be read.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Masks:
 
     @property
     def settings(self) -> dict:
-        """What of them decides features, for the fingerprint: that there are masks, and which one is shared.
+        """What decides features, for the fingerprint: whether masks are used, and the shared one.
 
-        Of the masks by photograph the pixels are not in it: they would have to be read to find out what is done.
+        Pixels of masks by photograph are not part of it: all would have to be read to find out what is done.
         """
         settings = {} if self.folder is None else {"masks": True}
         if self._shared is not None:
@@ -59,21 +59,21 @@ class Masks:
         return settings
 
     def check(self, images: Path, names: list[str]) -> None:
-        """Raise ValueError where no photograph of the folder has a mask, or masks would count as photographs."""
+        """Raise ValueError if no photograph of the folder has a mask, or masks would count as photographs."""
         if self.folder is None:
             return
         if self.folder.resolve().is_relative_to(images.resolve()):
-            raise ValueError(f"the masks in {self.folder} would count as photographs of {images}: move them elsewhere")
+            raise ValueError(f"the masks in {self.folder} lie among the photographs of {images}: move them elsewhere")
         if len(self.without(names)) == len(names):
-            raise ValueError(f"{self.folder} has no mask for any photograph: that of {names[0]} is {names[0]}.png")
+            raise ValueError(f"{self.folder} has no mask of any photograph: expected {names[0]}.png for {names[0]}")
 
     def warn_of_lacking(self, names: Iterable[str]) -> None:
-        """Say which of the photographs have no mask of their own."""
+        """Warn of photographs that have no mask of their own."""
         if unmasked := self.without(names):
-            logger.warning("no mask, so that all pixels are in: %s", first_of(unmasked, "photograph"))
+            logger.warning("no mask, so all pixels are used: %s", first_of(unmasked, "photograph"))
 
     def without(self, names: Iterable[str]) -> list[str]:
-        """Those of the photographs that have no mask of their own; none without a folder of masks."""
+        """The photographs that have no mask of their own; none without a folder of masks."""
         return [] if self.folder is None else [name for name in names if self.path(name) is None]
 
     def has(self, name: str) -> bool:
@@ -81,11 +81,11 @@ class Masks:
         return self._shared is not None or self.path(name) is not None
 
     def __call__(self, name: str, size: Size, orientation: int = 1) -> np.ndarray | None:
-        """What is in of a photograph of that size (width, height): [H, W] bool, None where that is all of it.
+        """The pixels to use of a photograph of that size (width, height): [H, W] bool, None for all.
 
         Size and result are those of the stored photograph. orientation: EXIF's; a mask may be stored as its photograph
-        is, or upright, which its size tells. Where it does not tell, the mask counts as stored, with a warning.
-        Safe to call from several threads. Raises ValueError where a mask has another size or can't be read.
+        or upright, which its size shows. If not, it counts as stored, with a warning. Safe to call from several
+        threads. Raises ValueError if a mask has another size or can't be read.
         """
         path = self.path(name)
         masks = [] if self._shared is None else [("the camera mask", self._shared)]
@@ -106,11 +106,13 @@ class Masks:
             return stored_array(mask, orientation)
         if orientation != 1 and upright == size and not self._is_told:
             self._is_told = True
-            logger.warning("%s has an EXIF orientation, and %s is taken as stored: its size does not tell", name, what)
+            logger.warning(
+                "%s has an EXIF orientation, but the size of %s does not show it: taken as stored", name, what
+            )
         return mask
 
     def path(self, name: str) -> Path | None:
-        """The file of a photograph's own mask; None where it has none."""
+        """The file of a photograph's own mask; None if it has none."""
         if self.folder is None:
             return None
         paths = (self.folder / f"{name}.png", (self.folder / name).with_suffix(".png"))
@@ -129,8 +131,8 @@ def _require_fit(what: str, found: Size, size: Size, orientation: int) -> None:
 def read_mask(path: Path) -> np.ndarray:
     """Whether each pixel of a mask is in: [H, W] bool. Grey, colour, palette, of 1 to 16 bits; alpha does not count.
 
-    Raises ValueError with the reason in one line (without the path) where the file can't be used, FileNotFoundError
-    where there is none.
+    Raises ValueError with the reason in one line (without the path) where the file can't be used, FileNotFoundError if
+    it is missing.
     """
     with decoded(Path(path)) as (picture, deep, _):
         if deep is not None:
@@ -142,7 +144,7 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def joined(*masks: np.ndarray | None) -> np.ndarray | None:
-    """What is in by all of the masks, [H, W] bool each; None where all is."""
+    """What is in by all of the masks, [H, W] bool each; None if all is."""
     found = [mask for mask in masks if mask is not None]
     return np.logical_and.reduce(found) if found else None
 
@@ -151,7 +153,7 @@ def visible(keypoints: np.ndarray, image_size: Size, border: int, mask: np.ndarr
     """Which keypoints lie on pixels that are in: [N] bool.
 
     keypoints: [N, 2 or more], x and y first; the pixel of one is (floor(x), floor(y)), as in COLMAP. border: pixels at
-    each edge of the photograph that are out. mask: [H, W] bool, None where all is in.
+    each edge of the photograph that are out. mask: [H, W] bool, None if all is in.
     """
     width, height = image_size
     columns, rows = np.floor(keypoints[:, :2]).astype(np.int64).T

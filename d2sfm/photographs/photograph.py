@@ -18,7 +18,7 @@ class Photograph:
 
     name: relative to its folder, with '/' between parts. size: (width, height) in pixels as they are stored, on
     COLMAP's grid: of its header, or of the camera that a database has for it. orientation: EXIF's, 1 to 8, that makes
-    it upright. grey_range: of 16 bits, what becomes black and white for the network; None where it is all.
+    it upright. grey_range: of 16 bits, what becomes black and white for the network; None if it is all.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Photograph:
 def missing_photographs(folder: Path, names: Collection[str]) -> list[str]:
     """Those of the names that are not in the folder.
 
-    Raises RuntimeError where these are more than half: the disk is not mounted, or it is another folder.
+    Raises RuntimeError if these are more than half: the disk is not mounted, or it is another folder.
     """
     missing = [name for name in names if not (folder / name).exists()]
     if 2 * len(missing) > len(names):
         raise RuntimeError(
-            f"{len(missing)} of {len(names)} photographs are not in {folder}: is it the right folder, its disk there?"
+            f"{len(missing)} of {len(names)} photographs are not in {folder}: check the folder and its disk"
         )
     return missing
 

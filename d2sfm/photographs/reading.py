@@ -33,15 +33,15 @@ def list_photographs(folder: Path) -> list[str]:
     """
     below = list_files(folder)
     if without_suffix := [name for name in below if not Path(name).suffix]:
-        logger.warning("left out without a suffix, as .jpg is one: %s", first_of(without_suffix, "file"))
+        logger.warning("ignored, as their names have no suffix such as .jpg: %s", first_of(without_suffix, "file"))
     return [name for name in below if Path(name).suffix.lower() in PHOTOGRAPH_SUFFIXES]
 
 
 def require_photographs(folder: Path) -> list[str]:
-    """``list_photographs``; ValueError, too, where there are none."""
+    """``list_photographs``; also ValueError if there are none."""
     names = list_photographs(folder)
     if not names:
-        raise ValueError(f"{folder} holds no photographs (of videos, d2sfm prepare makes some)")
+        raise ValueError(f"{folder} holds no photographs (d2sfm prepare makes them from videos)")
     return names
 
 
@@ -52,7 +52,7 @@ def chosen_photographs(folder: Path, names: list[str], only: Sequence[str]) -> l
     """
     for pattern in only:
         if not any(fits(name, pattern) for name in names):
-            raise ValueError(f"none of the {len(names)} photographs below {folder} fits {pattern!r} of --only")
+            raise ValueError(f"none of the {len(names)} photographs below {folder} matches {pattern!r} of --only")
     return [name for name in names if is_among(only, name)]
 
 
@@ -62,7 +62,7 @@ def list_files(folder: Path) -> list[str]:
     Files and folders with a leading dot are passed over. Links to folders are followed. Logged are a link that leads
     back to a folder which it lies in, and a subfolder that cannot be read.
 
-    Raises FileNotFoundError where there is no such folder, ValueError where it is a file.
+    Raises FileNotFoundError if the folder is missing, ValueError if it is a file.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -88,17 +88,17 @@ def load_with_alpha(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Check a photograph and decode it.
 
-    size: (width, height) in pixels that it should have, where that is known; what has another is not decoded.
-    grey_range: of 16 bits, what becomes 0 and 255; beyond it values are clipped. Default: 0 to 65535.
+    size: the expected (width, height) in pixels, if known; what has another is not decoded. grey_range: of 16 bits,
+    what becomes 0 and 255; beyond it values are clipped. Default: 0 to 65535.
 
     Returns [H, W, 3] uint8, RGB, the pixels that COLMAP's reader gives. EXIF orientation is ignored. Grey is repeated
     in three channels, 16 bits are scaled to 8, palettes and CMYK become RGB, colours under alpha stay as they are.
-    Beside them [H, W] bool, where alpha is above 0; None where that is everywhere, or nowhere: some programs leave the
+    Beside them [H, W] bool, where alpha is above 0; None if that is everywhere, or nowhere: some programs leave the
     channel empty. Needs the room of about two such arrays. Safe to call from several threads, which Pillow lets decode
     at the same time.
 
     Raises ValueError with the reason in one line (without the path) where the file cannot be used, a part of it is
-    missing among others, FileNotFoundError where there is none.
+    missing among others, FileNotFoundError if it is missing.
     """
     with decoded(Path(path), size) as (picture, deep, seen):
         _check_range(picture)
@@ -138,12 +138,12 @@ def _leads_back(folder: Path, root: Path) -> bool:
     target, way = folder.resolve(), folder.parents[: len(folder.relative_to(root).parts)]
     if not folder.is_symlink() or not any(parent.resolve().is_relative_to(target) for parent in way):
         return False
-    logger.warning("link passed over: %s leads back to %s", folder, target)
+    logger.warning("ignored: the link %s leads back to %s", folder, target)
     return True
 
 
 def _log_unreadable_folder(error: OSError) -> None:
-    logger.warning("folder passed over: %s", error)
+    logger.warning("ignored: folder %s", error)
 
 
 def _check_range(picture: Image.Image) -> None:
@@ -156,7 +156,7 @@ def _check_range(picture: Image.Image) -> None:
         if max(picture.tag_v2.get(258, (1,))) > 16:  # BitsPerSample
             raise ValueError("has 32-bit pixels, expected 8 or 16 bits")
         if 2 in picture.tag_v2.get(339, (1,)):  # SampleFormat
-            raise ValueError("has pixels with a sign, expected numbers from 0")
+            raise ValueError("has signed pixels, expected numbers from 0")
 
 
 def _pixels(picture: Image.Image, deep: np.ndarray | None, grey_range: GreyRange) -> np.ndarray:

@@ -25,7 +25,7 @@ _LEFT_TAGS = (_BASE.MakerNote, ExifTags.IFD.Interop)
 def write_image(target: Path, pixels: np.ndarray, **settings) -> None:
     """Write an array as Pillow's save does with these settings.
 
-    Raises ValueError where the format can't hold it, OSError where the disk can't.
+    Raises ValueError if the format can't hold it, OSError if the disk can't.
     """
     content = BytesIO()  # to tell the one from the other, which Pillow does not
     try:

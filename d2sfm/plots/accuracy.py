@@ -1,4 +1,4 @@
-"""Curves of how many matches, or what else, are right within so many pixels."""
+"""Curves of the share of matches, or of others, that are right within an error."""
 
 from collections.abc import Mapping, Sequence
 

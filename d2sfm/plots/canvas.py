@@ -17,8 +17,8 @@ SHIFT = 4  # OpenCV's fixed-point coordinates have this many binary places
 def save_image(path: Path | str, image: np.ndarray) -> None:
     """Write a picture as PNG, at once: the file is the old one or the new one, never a part.
 
-    image: [H, W, 3] uint8 RGB. Raises ValueError for another kind of array or suffix, FileNotFoundError where the
-    folder is missing.
+    image: [H, W, 3] uint8 RGB. Raises ValueError for another kind of array or suffix, FileNotFoundError if the folder
+    is missing.
     """
     path = Path(path)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:

@@ -50,7 +50,7 @@ def draw_matches(
     xy_a, xy_b: [M, 2]. inliers: bool [M], lines are turquoise where it is set and red elsewhere; None makes all so. Of
     more than ``most`` matches a sample is drawn, always the same one. stroke: width of lines in pixels of the result
     (default: half of zoom). of_others: bool [M], inliers that are violet, of another extractor. background: what is
-    between the pictures. Raises ValueError where lengths differ.
+    between the pictures. Raises ValueError if lengths differ.
     """
     inliers = np.ones(len(xy_a), bool) if inliers is None else np.asarray(inliers, bool)
     if not len(xy_a) == len(xy_b) == len(inliers):

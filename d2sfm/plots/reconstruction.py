@@ -15,7 +15,7 @@ SURE = 3  # images that see a point: points of two are the least certain, and bl
 
 
 def draw_reconstruction(model: pycolmap.Reconstruction, theme: Theme = DARK) -> np.ndarray:
-    """Cameras and the points of three images or more, of all where there are none: [H, W, 3] uint8 RGB."""
+    """Cameras and the points of three images or more, or of all if there are none: [H, W, 3] uint8 RGB."""
     images = [model.images[image_id] for image_id in model.reg_image_ids()]
     rotations = [image.cam_from_world().rotation.matrix() for image in images]
     centres = [image.projection_center() for image in images]
@@ -28,7 +28,7 @@ def draw_reconstruction(model: pycolmap.Reconstruction, theme: Theme = DARK) -> 
 
 
 def model_png(folder: Path) -> bytes | None:
-    """The picture of a model on the disk as a PNG; None where it is gone by now."""
+    """The picture of a model on the disk as a PNG; None if it is gone by now."""
     try:
         return png(draw_reconstruction(read_model(folder)))
     except FileNotFoundError:

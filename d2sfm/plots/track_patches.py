@@ -16,14 +16,14 @@ NONE = "no keypoint"
 
 class Patch(NamedTuple):
     """A square of a photograph around a keypoint, and where the model sees the point, [2] pixels of the photograph from
-    the keypoint, both upright; None where there is none."""
+    the keypoint, both upright; None if there is none."""
 
     pixels: np.ndarray  # [PATCH_PX, PATCH_PX, 3] uint8 RGB
     point: np.ndarray | None = None
 
 
 class Observation(NamedTuple):
-    """An image's patches, one for each row of the picture, and lines of text above them; None where it has none."""
+    """An image's patches, one for each row of the picture, and lines of text above them; None if it has none."""
 
     patches: Sequence[Patch | None]
     lines: Sequence[str]
@@ -72,7 +72,7 @@ def draw_track(
 
 
 def _top(row: int, lines: int) -> int:
-    """Of a row of patches below so many lines of text."""
+    """Of a row of patches below a number of lines of text."""
     return GAP_PX + lines * LINE_PX + GAP_PX // 2 + row * (PATCH_PX + GAP_PX)
 
 

@@ -27,7 +27,7 @@ def draw_training_pair(
     image1, image2: [S, S, 3] uint8 RGB. positions1, positions2: [n, 2] (row, column) in crop pixels, pixel centres at
     integers; the colour of a correspondence is that of its place in the first crop, and a dozen are numbered. scores1,
     scores2: [S / 8, S / 8], a square for each cell, on one scale for both. Returns [h, w, 3] uint8 RGB. Raises
-    ValueError where sizes don't fit each other.
+    ValueError if sizes don't fit each other.
     """
     edge = len(image1)
     images, positions, scores = (image1, image2), (positions1, positions2), (scores1, scores2)

@@ -16,7 +16,7 @@ def origin_of(path: Path) -> str:
 
 
 def read(path: Path, most_bytes: int = -1) -> bytes:
-    """A file's content, or its start. Raises as ``open_file``, and ValueError where the disk it is on fails."""
+    """A file's content, or its start. Raises as ``open_file``, and ValueError if the disk it is on fails."""
     with open_file(path) as stream:
         try:
             return stream.read(most_bytes)
@@ -27,5 +27,5 @@ def read(path: Path, most_bytes: int = -1) -> bytes:
 def not_of(target: Path) -> ValueError:
     """What to say where something else is in the place of what is to be made of a file."""
     return ValueError(
-        f"would become {printable(str(target))}, which is there and of another file: give another --output"
+        f"would become {printable(str(target))}, which exists and is of another file: give another --output"
     )

@@ -36,11 +36,11 @@ class Picture:
 
 
 def saved_origin(path: Path) -> str | None:
-    """The origin with which a picture was saved, None where it is another's."""
+    """The origin with which a picture was saved, None if it is another's."""
     try:
         with pillow_settings(), Image.open(path) as picture:
             comment = picture.info.get("comment")
-    except OSError:  # it is no picture
+    except OSError:  # it is not a picture
         return None
     return comment.decode(errors="replace") if isinstance(comment, bytes) else comment
 

@@ -70,14 +70,14 @@ def prepare(
     was made of the same file; else the file is skipped.
 
     Raises FileNotFoundError or ValueError for sources that are missing, hold nothing to prepare, clash or lie in the
-    output, OSError where the output can't be written.
+    output, OSError if the output can't be written.
     """
     output, options = Path(output), options or PreparationOptions()
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder for the photographs")
     found = find_sources(map(Path, sources), output)
     if not (found.photographs or found.raws or found.videos):
-        raise ValueError("the sources hold no photographs and no videos")
+        raise ValueError("the sources hold neither photographs nor videos")
     _tell_left_out(found)
     stills.register_heif()
     summary = PreparationSummary(output=output, sources=found)

@@ -27,7 +27,7 @@ def decode(path: Path) -> Picture:
             upright = raw.postprocess(use_camera_wb=True)
     except rawpy.LibRawError as error:
         words = error.args[0].decode(errors="replace").lower()
-        raise ValueError(f"is damaged, or no camera raw that LibRaw knows: {words}") from error
+        raise ValueError(f"is damaged, or not a camera raw file known to LibRaw: {words}") from error
     return stored_picture(upright, kept_exif(lambda: _exif(content)))
 
 

@@ -28,8 +28,8 @@ class Sources:
 def find_sources(sources: Iterable[Path], output: Path) -> Sources:
     """The files of ``sources``, files or folders, those below a folder by their names relative to it.
 
-    Raises FileNotFoundError where there is no such file or folder, ValueError where two would get one name, and where
-    a folder is, or is in, the output.
+    Raises FileNotFoundError if the file is missing or folder, ValueError if two would get one name, and where a folder
+    is, or is in, the output.
     """
     files: dict[str, Path] = {}
     for source in sources:
@@ -37,7 +37,7 @@ def find_sources(sources: Iterable[Path], output: Path) -> Sources:
             other = files.setdefault(name, path)
             if other.absolute() != path.absolute():
                 both = f"{printable(str(other))} and {printable(str(path))}"
-                raise ValueError(f"{both} would get one name in {output}: prepare them to different folders in it")
+                raise ValueError(f"{both} would get the same name in {output}: prepare them into different folders")
     return _sorted_out(dict(sorted(files.items())))
 
 

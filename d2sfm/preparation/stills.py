@@ -20,7 +20,7 @@ _HEIF_SUFFIXES = {".heic", ".heif", ".hif"}
 
 
 def copy(source: Path, target: Path) -> bool:
-    """Copy a file, with its times, and return whether it was not there. ValueError where another one is."""
+    """Copy a file, with its times, and return whether it was not there. ValueError if another one is."""
     if target.exists():
         if not filecmp.cmp(source, target):
             raise not_of(target)
@@ -50,7 +50,7 @@ def decode(path: Path) -> Picture:
                 require("pillow_heif", "phone")
             if path.suffix.lower() == ".avif" and not features.check("avif"):
                 raise ValueError('needs Pillow 11.3 or newer: pip install "d2sfm[phone]"') from error
-            raise ValueError("is damaged, or of a kind that Pillow can't read: save it anew as JPEG or PNG") from error
+            raise ValueError("is damaged, or has a format that Pillow can't read: save it as JPEG or PNG") from error
         if found.width * found.height > MAX_PIXELS:
             raise ValueError(f"is {found.width} x {found.height} pixels, expected {MAX_PIXELS} or fewer in all")
         with named_damage():

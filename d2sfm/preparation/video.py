@@ -61,7 +61,7 @@ def take_frames(source: Path, folder: Path, options: PreparationOptions) -> Take
                     frames += 1
                 taken |= {"frames": frames, "remark": video.remark}
         except av.FFmpegError as error:
-            raise ValueError(f"is damaged, or no video that FFmpeg knows: {error.strerror.lower()}") from error
+            raise ValueError(f"is damaged, or not a video known to FFmpeg: {error.strerror.lower()}") from error
         if not frames:
             raise ValueError("is damaged: it has no frame that can be decoded")
         (part / RECORD).write_text(json.dumps(taken), encoding="utf-8")
@@ -81,7 +81,7 @@ def _earlier(folder: Path, wanted: dict[str, str]) -> TakenFrames:
 
 
 class _Video:
-    """The frames of an open video. ValueError where it has none; ``remark`` tells in the end what is wrong with it."""
+    """The frames of an open video. ValueError if it has none; ``remark`` tells in the end what is wrong with it."""
 
     def __init__(self, av, container):
         self.stream = container.streams.best("video")

@@ -127,7 +127,7 @@ class Collection:
 def read_images(features: FeatureStore, *, continued: bool = False) -> list[ImageKeypoints]:
     """The images that d2sfm extracted, sorted by name, with or without keypoints of continued tracks.
 
-    Raises RuntimeError where features are in the published code's pixel frame: they are off by two pixels of the input
+    Raises RuntimeError if features are in the published code's pixel frame: they are off by two pixels of the input
     from what the network saw there.
     """
     images = []
@@ -143,7 +143,7 @@ def read_images(features: FeatureStore, *, continued: bool = False) -> list[Imag
 
 
 def read_collection(images: list[ImageKeypoints], store: MatchStore, around: Iterable[int] | None = None) -> Collection:
-    """The images with the verified matches between them. RuntimeError where there are none.
+    """The images with the verified matches between them. RuntimeError if no pair is verified.
 
     around: ids of images; only matches of these and of the images in pairs with them are read then. Matches of
     continued tracks are read where their keypoints are, as the most certain.

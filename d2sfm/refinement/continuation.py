@@ -1,4 +1,4 @@
-"""Where tracks go on in images that see their place without a keypoint of theirs: predicted from what is exact.
+"""Where tracks go on in images that see their point but have no keypoint there: predicted from exact keypoints.
 
 Around each exact observation of a track, other tracks lie that both of two images see exactly. Where these say with one
 voice how the surroundings are mapped, the track's place in the other image is known to a pixel or two, which is where
@@ -51,17 +51,21 @@ def predict(
     sizes: np.ndarray,
     unit_px: np.ndarray,
     into: np.ndarray,
+    chosen: np.ndarray | None = None,
 ) -> Predictions:
     """Where tracks are in images that do not see them yet.
 
     exact: the nodes whose position is exact; seen: all nodes of tracks. xy: [N, 2] and warps: [N, 2, 2] of the nodes,
     as in ``Predictions``. sizes: [I, 2] (width, height) of the upright photographs; unit_px: [I] their pixels for one
-    that the limits above are counted in. into: numbers of the images that are asked for.
+    that the limits above are counted in. into: numbers of the images that are asked for; chosen: [T] bool, the tracks
+    that are (default: all), whose nodes alone have warps then.
     """
+    chosen = np.ones(exact.count, bool) if chosen is None else chosen
     found = [(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))]
     pairs = _pairs_in_common(exact, exact, LEAST_IN_COMMON)
     for b in np.intersect1d(pairs[:, 1], into).tolist():  # image by image, as most places are predicted from several
-        of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px) for a in pairs[pairs[:, 1] == b, 0].tolist()]
+        others = pairs[pairs[:, 1] == b, 0].tolist()
+        of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px, chosen) for a in others]
         track, places, maps, doubt = (np.concatenate(column) for column in zip(*of_pairs, strict=True))
         inside = np.flatnonzero(((places > MARGIN_PX) & (places < sizes[b] - MARGIN_PX)).all(axis=1))
         order = inside[np.lexsort((doubt[inside], track[inside]))]
@@ -73,8 +77,8 @@ def predict(
 
 
 def _pairs_in_common(some: Members, others: Members, least: int) -> np.ndarray:
-    """Pairs of images that so many tracks or more join: they are some's in the one and others' in the other, [P, 2],
-    ascending."""
+    """Pairs of images that share at least a number of tracks: they are some's in the one and others' in the other, [P,
+    2], ascending."""
     shared = (_incidence(some).T @ _incidence(others)).tocoo()
     has_least = (shared.data >= least) & (shared.row != shared.col)
     return np.unique(np.stack([shared.row, shared.col], axis=1)[has_least], axis=0)
@@ -86,12 +90,12 @@ def _incidence(members: Members) -> csc_array:
     return csc_array((np.ones(len(tracks), np.int32), tracks, first), (members.count, len(members.tracks)))
 
 
-def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px) -> tuple[np.ndarray, ...]:
+def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px, chosen) -> tuple[np.ndarray, ...]:
     """Of tracks that image a sees exactly and b not at all: columns of ``Predictions`` but the image, and how doubtful
     each is."""
     _, of_a, of_b = np.intersect1d(exact.tracks[a], exact.tracks[b], assume_unique=True, return_indices=True)
     both_a, both_b = exact.nodes[a][of_a], exact.nodes[b][of_b]
-    is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True)
+    is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True) & chosen[exact.tracks[a]]
     asked, nodes = exact.tracks[a][is_asked], exact.nodes[a][is_asked]
     places = xy[nodes]
     carried = carry(places, xy[both_a], xy[both_b], unit_px[a], unit_px[b])
@@ -145,7 +149,7 @@ class Extended(NamedTuple):
     tracks: Tracks
     xy: np.ndarray  # [N, 2] pixels of the inputs
     warps: np.ndarray  # [N, 2, 2] as of ``photograph_warps``
-    old: np.ndarray  # [M] the nodes that were there, by their numbers of before
+    old: np.ndarray  # [M] the existing nodes, by their old numbers
     new: np.ndarray  # [K] those of the predictions
 
 
@@ -193,7 +197,7 @@ class Continued(NamedTuple):
 
 def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continued:
     """Of what was found of all nodes, [N, 3] as of ``GreyAdjustment.move``, NaN where nothing is new; exact: [M] the
-    nodes of before, by their new numbers, that new ones are matched with."""
+    existing nodes, by their new numbers, that new ones are matched with."""
     images, of_image = extended.collection.images, extended.collection.image_of_node
     new = np.sort(extended.new[np.isfinite(found[extended.new, 2])])
     own = np.bincount(of_image[extended.old], minlength=len(images))

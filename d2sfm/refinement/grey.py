@@ -214,7 +214,7 @@ def adjust(
 
 
 def _level(px: np.ndarray) -> np.ndarray:
-    """The level whose steps are nearest to so many pixels of the photograph, one at least."""
+    """The level whose steps are nearest to a number of pixels of the photograph, one at least."""
     return np.clip(np.rint(2 * np.log2(np.maximum(px, 1))), 0, LARGEST_LEVEL).astype(int)
 
 

@@ -36,7 +36,7 @@ class MapSource:
         self._held = LruCache(lambda number: load()(number), 0 if cache.cache else int(cache.limit_bytes))
 
     def __call__(self, number: int) -> FeatureMaps:
-        """Raises ValueError where the photograph can't be read or has another size than at extraction."""
+        """Raises ValueError if the photograph can't be read or has another size than at extraction."""
         return self._held[number]
 
     def _load(self, number: int) -> FeatureMaps:

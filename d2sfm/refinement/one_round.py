@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.photograph import missing_photographs, read_headers
-from d2sfm.refinement.collection import ImageKeypoints, read_collection, read_images
+from d2sfm.refinement.collection import read_collection, read_images
 from d2sfm.refinement.continuation import Continued
 from d2sfm.refinement.stages import Stages
 from d2sfm.refinement.standing import Standing, read_standing
@@ -34,16 +35,27 @@ class Run:
     progress: bool
 
 
-def align_tracks(run: Run, note: Mapping, summary: RefinementSummary, new: frozenset[int] = frozenset()) -> None:
-    """Align all tracks, and write the positions of images that verified pairs have, with a note of the options.
+class Alignment(NamedTuple):
+    """One that is to be made."""
 
-    new: ids of images that came after the others were aligned; then only keypoints of these are, and the others stay.
-    """
-    started = time.perf_counter()
-    stages, aligned = read_stages(run, new)
+    note: Mapping  # of its options
+    # Ids of images that came after the others were aligned: then only keypoints of these are, and the others stay.
+    new: frozenset[int] = frozenset()
+
+
+class Read(NamedTuple):
+    """What the database holds for an alignment."""
+
+    stages: Stages
+    aligned: frozenset[int]  # ids of the images whose positions are to be written
+    seconds: float  # that reading took
+
+
+def align_tracks(run: Run, alignment: Alignment, read: Read, summary: RefinementSummary) -> None:
+    """Align all tracks, and write the positions of images that verified pairs have."""
+    started = time.perf_counter() - read.seconds
+    stages, new = read.stages, alignment.new
     reference = stages.tracks.reference[stages.tracks.of_node[stages.moving]]
-    looked_at = np.unique(stages.collection.image_of_node[np.concatenate([stages.moving, reference])])
-    _require_photographs(stages.folder, [stages.collection.images[number] for number in looked_at])
     positions = stages.by_features()
     by_features = time.perf_counter()
     sigmas = None
@@ -51,7 +63,7 @@ def align_tracks(run: Run, note: Mapping, summary: RefinementSummary, new: froze
         positions, sigmas = stages.by_grey_values(positions)
         summary.exact = int(np.isfinite(sigmas[stages.moving]).sum())
         summary.grey_s += time.perf_counter() - by_features
-    _write(run, note, stages, aligned, positions, sigmas, summary)
+    _write(run, alignment.note, read, positions, sigmas, summary)
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
     summary.images, summary.tracks = len(new or stages.collection.images), len(np.unique(reference))
     summary.moved = len(moves)
@@ -63,15 +75,10 @@ def align_tracks(run: Run, note: Mapping, summary: RefinementSummary, new: froze
 
 
 def _write(
-    run: Run,
-    note: Mapping,
-    stages: Stages,
-    aligned: frozenset[int],
-    positions: np.ndarray,
-    sigmas: np.ndarray | None,
-    summary: RefinementSummary,
+    run: Run, note: Mapping, read: Read, positions: np.ndarray, sigmas: np.ndarray | None, summary: RefinementSummary
 ) -> None:
     """Positions of nodes of these images, in pixels of their inputs, and tracks that are continued from there."""
+    stages, aligned = read.stages, read.aligned
     images, of_images = stages.collection.images, stages.collection.first_node[1:-1]
     continued, found = Continued({}, {}, {}), {}
     if sigmas is not None and run.options.continue_:
@@ -91,8 +98,12 @@ def _write(
         store.replace(placed, note, found, continued[:2], others_stay=stages.standing.of_images.any())
 
 
-def read_stages(run: Run, new: frozenset[int] = frozenset()) -> tuple[Stages, frozenset[int]]:
-    """What the database holds of the photographs, and ids of the images whose positions are to be written."""
+def read_stages(run: Run, new: frozenset[int] = frozenset()) -> Read:
+    """What the database holds of the photographs.
+
+    new: as of ``Alignment``. Raises ValueError where photographs that are looked at can't be used.
+    """
+    started = time.perf_counter()
     with FeatureStore(run.database) as features:
         folder = features.notes.find_images_folder(run.images)
         rows = read_images(features, continued=bool(new))
@@ -116,12 +127,17 @@ def read_stages(run: Run, new: frozenset[int] = frozenset()) -> tuple[Stages, fr
         cache=run.cache,
         progress=run.progress,
         standing=standing,
+        scratch=run.database.parent,
     )
-    return stages, aligned & new if new else aligned
+    _require_photographs(stages)
+    return Read(stages, aligned & new if new else aligned, time.perf_counter() - started)
 
 
-def _require_photographs(folder: Path, images: list[ImageKeypoints]) -> None:
+def _require_photographs(stages: Stages) -> None:
     """ValueError that names the photographs which are gone, broken or of another size, before the long work."""
+    reference = stages.tracks.reference[stages.tracks.of_node[stages.moving]]
+    looked_at = np.unique(stages.collection.image_of_node[np.concatenate([stages.moving, reference])])
+    folder, images = stages.folder, [stages.collection.images[number] for number in looked_at]
     sizes, unusable = {image.name: tuple(image.image_size) for image in images}, Skipped()
     read_headers(folder, sizes, unusable, sizes=sizes)
     if unusable:

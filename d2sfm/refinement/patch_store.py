@@ -19,7 +19,7 @@ class PatchStore:
 
     shapes: of a layer's patch, by its name. Above 512 MB they lie in a file without a name in the folder, mapped into
     memory: the system drops of it what it needs memory for, and the file goes with the process, however that ends.
-    Without a folder all is in memory. Raises RuntimeError where the folder has no room.
+    Without a folder all is in memory. Raises RuntimeError if the folder has no room.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, int]], slots: int, folder: Path | None):

@@ -6,6 +6,7 @@ d2sfm refine --database db.db --images dir
 import json
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from d2sfm.matching.settings import IS_EXACT, LIMIT, allowed_error
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
-from d2sfm.refinement.one_round import Run, align_tracks
+from d2sfm.refinement.one_round import Alignment, Read, Run, align_tracks, read_stages
 from d2sfm.refinement.stages import of_alignment
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.text import first_of
@@ -56,24 +57,45 @@ def refine_database(
     run = Run(database=database, images=images, options=options, cache=cache, progress=progress)
     summary = RefinementSummary()
     with exclusive(database):
-        require_not_bridged(database, "refine")
-        require_own_features(database, "refine")
-        noted = VerificationOptions(**_noted_verification(database))
-        verification = replace(noted, seed=options.seed)
-        if overwrite:
-            _begin_overwriting(run, noted)
-        done = _rounds_done(database, options)
-        if done:  # what a stopped run has left of its pairs
-            _verify(run, verification, summary)
-        warn_of_unfinished(database, "the alignment")
-        if done:
-            _take_in(run, verification, summary)
-        for rounds in range(done + 1, options.rounds + 1):
-            align_tracks(run, _note(options, rounds), summary)
-            _verify(run, verification, summary)
-        with RefinementStore(database) as store:
-            store.notes.remove(Note.REFINING_ANEW)
+        verification = begin(run, overwrite)
+        for alignment in alignments(run, verification, summary):
+            finish(run, alignment, read_stages(run, alignment.new), verification, summary)
     return summary
+
+
+def begin(run: Run, overwrite: bool = False) -> VerificationOptions:
+    """How pairs are verified afterwards. Raises RuntimeError where the database can't be refined."""
+    require_not_bridged(run.database, "refine")
+    require_own_features(run.database, "refine")
+    noted = VerificationOptions(**_noted_verification(run.database))
+    if overwrite:
+        _begin_overwriting(run, noted)
+    return replace(noted, seed=run.options.seed)
+
+
+def alignments(run: Run, verification: VerificationOptions, summary: RefinementSummary) -> Iterator[Alignment]:
+    """What is to be aligned, one after the other, each when the one before is finished. Pairs that a stopped run has
+    left are verified first."""
+    done = _rounds_done(run.database, run.options)
+    if done:
+        _verify(run, verification, summary)
+    warn_of_unfinished(run.database, "the alignment")
+    if done and (new := _new_images(run.database)):
+        with FeatureStore(run.database) as features:
+            note = features.notes.refinement()
+        yield Alignment(note, new)
+    for rounds in range(done + 1, run.options.rounds + 1):
+        yield Alignment(_note(run.options, rounds))
+    with RefinementStore(run.database) as store:
+        store.notes.remove(Note.REFINING_ANEW)
+
+
+def finish(
+    run: Run, alignment: Alignment, read: Read, verification: VerificationOptions, summary: RefinementSummary
+) -> None:
+    """Align what is not done yet, write it, and verify the pairs."""
+    align_tracks(run, alignment, read, summary)
+    _verify(run, verification, summary)
 
 
 def _begin_overwriting(run: Run, noted: VerificationOptions) -> None:
@@ -88,18 +110,16 @@ def _begin_overwriting(run: Run, noted: VerificationOptions) -> None:
         verify_again(run.database, noted, progress=run.progress)
 
 
-def _take_in(run: Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
-    """Align the keypoints of images that came after the others were refined, which stay, and verify their pairs."""
-    with FeatureStore(run.database) as features:
-        note, later, new = features.notes.refinement(), features.later(), features.later_in_pairs()
+def _new_images(database: Path) -> frozenset[int]:
+    """Ids of the images that came after the others were refined, and have verified pairs."""
+    with FeatureStore(database) as features:
+        later, new = features.later(), features.later_in_pairs()
     if alone := later.keys() - new.keys():
         logger.warning(
             "not refined, as no verified pair has it: %s (d2sfm match verifies the pairs of new images)",
             first_of(sorted(alone), "image"),
         )
-    if new:
-        align_tracks(run, note, summary, new=frozenset(new.values()))
-        _verify(run, verification, summary)
+    return frozenset(new.values())
 
 
 def restore_database(database: Path | str, *, progress: bool = False) -> int:

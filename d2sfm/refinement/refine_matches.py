@@ -47,7 +47,7 @@ def refine_matches(
     points of a model which they see stay theirs. Matches that would move more than 12 px of the input on an axis keep
     b's keypoint.
 
-    Raises ValueError where shapes, or pictures and features, do not fit each other, matches name keypoints that are not
+    Raises ValueError if shapes, or pictures and features, do not fit each other, matches name keypoints that are not
     there, or features are in the published code's frame.
     """
     options, both = options or RefinementOptions(), (features_a, features_b)

@@ -90,7 +90,7 @@ class _Sweeps:
         self._most = most_tracks
         self._first, self._image_of_node = collection.first_node, collection.image_of_node
         self._track_of = tracks.of_node
-        self._references = np.sort(tracks.reference)
+        self._references = np.sort(tracks.reference[tracks.of_node[tracks.reference] >= 0])
         self._by_track = observations[np.argsort(tracks.of_node[observations], kind="stable")]
         counts = np.bincount(tracks.of_node[observations], minlength=len(tracks.reference))
         self._begin = np.concatenate([[0], np.cumsum(counts)])
@@ -123,7 +123,7 @@ class _Sweeps:
                 yield Visit(image, nodes, slots, references[some], free)
 
     def _last_places(self, tracks: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The last place of a pending node of each track, -1 where there is none."""
+        """The last place of a pending node of each track, -1 if there is none."""
         begin = self._begin[tracks]
         counts = self._begin[tracks + 1] - begin
         row = np.repeat(np.arange(len(tracks)), counts)
@@ -132,6 +132,21 @@ class _Sweeps:
         found = np.full(len(tracks), -1)
         np.maximum.at(found, row, place[self._image_of_node[nodes]])
         return found
+
+
+def share_of_tracks(collection: Collection, tracks: Tracks, nodes: np.ndarray, of: int) -> np.ndarray:
+    """Which of so many shares each track belongs to, [T] from 0.
+
+    A track goes with the image of its reference. Shares are runs of the images in their order, so that few maps are
+    computed for two shares, with about as many of the nodes that are aligned in each.
+    """
+    image_of_track = collection.image_of_node[tracks.reference]
+    order = image_order(collection)
+    counts = np.bincount(image_of_track[tracks.of_node[nodes]], minlength=len(order))[order]
+    middle = 2 * np.cumsum(counts) - counts
+    share = np.empty(len(order), np.int64)
+    share[order] = np.minimum(middle * of // max(2 * len(nodes), 1), of - 1)
+    return share[image_of_track]
 
 
 def image_order(collection: Collection) -> np.ndarray:

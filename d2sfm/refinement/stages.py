@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection
-from d2sfm.refinement.continuation import Continued, as_rows, extend, members, predict
+from d2sfm.refinement.continuation import Continued, Extended, as_rows, extend, members, predict
 from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, OF_PREDICTED, GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.map_source import MapSource, read_upright
@@ -22,10 +23,58 @@ from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.standing import Standing
 from d2sfm.refinement.tracks import Tracks
 
+Parts = Iterable[tuple[np.ndarray, np.ndarray]]  # nodes [P], and what a stage found of them [P, columns]
+
+
+FEATURES, GREY_VALUES, CONTINUATION = TITLES = "features", "grey values", "continuation"
+
+
+class Stage(NamedTuple):
+    """One stage of the alignment: which nodes are asked for, and what aligns them."""
+
+    name: str
+    title: str  # one of TITLES
+    columns: int  # of what is found of a node: x, y in pixels of the input, and how sure that is
+    collection: Collection
+    tracks: Tracks
+    asked: np.ndarray  # [M] nodes
+    labels: np.ndarray  # [M] int64 ascending, which are the same of all tracks and of some, as nodes may not be
+    begin: Callable[[np.ndarray, int], Adjustment | GreyAdjustment]  # for these nodes, with so many slots
+
+    def nodes_of(self, labels: np.ndarray) -> np.ndarray:
+        """The nodes that labels of this stage are of."""
+        return self.asked[np.searchsorted(self.labels, labels)]
+
+    def labels_of(self, nodes: np.ndarray) -> np.ndarray:
+        """The labels of nodes that are asked for."""
+        order = np.argsort(self.asked)
+        return self.labels[order[np.searchsorted(self.asked, nodes, sorter=order)]]
+
+    def parts(self, done: Sequence[np.ndarray], progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Nodes [P] and what is found of them [P, columns], part by part, of those that are asked for and not done.
+
+        Nothing depends on how they are divided.
+        """
+        is_left_out = np.ones(len(self.tracks.of_node), bool)
+        is_left_out[self.asked] = False
+        for nodes in done:
+            is_left_out[nodes] = True
+        planned = schedule(self.collection, self.tracks, np.flatnonzero(is_left_out))
+        if not planned.parts:
+            return
+        adjustment = self.begin(planned.nodes, planned.slots)
+        with Bar(total=len(planned.nodes), desc=self.name, unit="keypoint", disable=not progress) as bar:
+            for part in planned.parts:
+                yield part.nodes, adjustment.move(part, bar.update)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Positions of the nodes of tracks, stage by stage; see ``refine_database`` for the rest."""
+    """Positions of the nodes of tracks, stage by stage; see ``refine_database`` for the rest.
+
+    ``features``, ``grey_values`` and ``continuation`` are the stages, each from what came of the one before; chosen:
+    [T] bool, the tracks that are asked for (default: all).
+    """
 
     database: Path
     folder: Path  # of the photographs
@@ -35,30 +84,16 @@ class Stages:
     cache: MapCacheOptions
     progress: bool
     standing: Standing
+    scratch: Path  # a folder where patches may wait
 
     def by_features(self) -> np.ndarray:
         """[N, 2] pixels of the inputs. Raises ValueError where a photograph can't be used."""
-        maps = MapSource(self.collection, self.folder, self.options, self.cache)
-        positions = self.collection.xy.copy()
-        given = self.collection, self.tracks, maps
-        for nodes, xy in self._parts("refine", 2, lambda _, slots: Adjustment(*given, slots, self.database.parent)):
-            positions[nodes] = xy
-        return positions
+        return self.after_features(self._finished(self.features()))
 
     def by_grey_values(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """[N, 2] pixels of the inputs, from where the stage before has left the nodes, and [N] how sure they are, as
         of ``RefinementStore.sigmas``. Raises as ``by_features``."""
-        positions, sigmas = start.copy(), self.standing.sigmas.copy()
-        warps = photograph_warps(self.collection, self.tracks)
-        given = self.collection, self.tracks, start, warps, self._levels_of
-        for nodes, found in self._parts(
-            "refine by grey values", 3, lambda *work: GreyAdjustment(*given, *work, self.database.parent)
-        ):
-            positions[nodes], sigmas[nodes] = found[:, :2], found[:, 2]
-        exact = self.moving[np.isfinite(sigmas[self.moving])]
-        references = self.tracks.reference[self.tracks.of_node[exact]]
-        np.fmin.at(sigmas, references, sigmas[exact])
-        return positions, sigmas
+        return self.after_grey_values(start, self._finished(self.grey_values(start)))
 
     def continued(self, xy: np.ndarray, sigmas: np.ndarray) -> Continued:
         """Tracks continued into images that see their place without a node of theirs; see ``continuation``. Not into
@@ -66,58 +101,93 @@ class Stages:
 
         xy, sigmas: of all nodes, as of ``by_grey_values``. Raises as that does.
         """
-        collection, tracks = self.collection, self.tracks
-        exact = np.flatnonzero((sigmas < OF_PREDICTED.largest_sigma_px) & (tracks.of_node >= 0))
-        exact = np.union1d(exact, tracks.reference[tracks.of_node[exact]])
-        seen = members(tracks, collection, np.flatnonzero(tracks.of_node >= 0))
+        continuation = self.continuation(xy, sigmas)
+        found = np.full((len(continuation.extended.xy), 3), np.nan)
+        for nodes, values in self._finished(continuation.stage):
+            found[nodes] = values
+        return as_rows(continuation.extended, continuation.exact, found)
+
+    def features(self, chosen: np.ndarray | None = None) -> Stage:
+        """Where feature maps put the nodes."""
+        tracks, asked = self._of(chosen)
+
+        def begin(_, slots: int) -> Adjustment:
+            maps = MapSource(self.collection, self.folder, self.options, self.cache)
+            return Adjustment(self.collection, tracks, maps, slots, self.scratch)
+
+        return Stage("refine", FEATURES, 2, self.collection, tracks, asked, asked, begin)
+
+    def after_features(self, parts: Parts) -> np.ndarray:
+        """Positions as of ``by_features``, from nodes and what was found of them."""
+        positions = self.collection.xy.copy()
+        for nodes, xy in parts:
+            positions[nodes] = xy
+        return positions
+
+    def grey_values(self, start: np.ndarray, chosen: np.ndarray | None = None) -> Stage:
+        """Where grey values put them from there."""
+        tracks, asked = self._of(chosen)
+
+        def begin(*work) -> GreyAdjustment:
+            warps = photograph_warps(self.collection, tracks)
+            return GreyAdjustment(self.collection, tracks, start, warps, self._levels_of, *work, self.scratch)
+
+        return Stage("refine by grey values", GREY_VALUES, 3, self.collection, tracks, asked, asked, begin)
+
+    def after_grey_values(self, start: np.ndarray, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and how sure they are, as of ``by_grey_values``, from nodes and what was found of them."""
+        positions, sigmas = start.copy(), self.standing.sigmas.copy()
+        for nodes, found in parts:
+            positions[nodes], sigmas[nodes] = found[:, :2], found[:, 2]
+        exact = self.moving[np.isfinite(sigmas[self.moving])]
+        references = self.tracks.reference[self.tracks.of_node[exact]]
+        np.fmin.at(sigmas, references, sigmas[exact])
+        return positions, sigmas
+
+    def continuation(self, xy: np.ndarray, sigmas: np.ndarray, chosen: np.ndarray | None = None) -> "Continuation":
+        """Where tracks go on, from positions and how sure they are."""
+        collection, (tracks, _) = self.collection, self._of(chosen)
+        is_in_track = self.tracks.of_node >= 0
+        exact = np.flatnonzero((sigmas < OF_PREDICTED.largest_sigma_px) & is_in_track)
+        exact = np.union1d(exact, self.tracks.reference[self.tracks.of_node[exact]])
+        seen = members(self.tracks, collection, np.flatnonzero(is_in_track))
         of_images = zip(collection.images, np.split(xy, collection.first_node[1:-1]), strict=True)
         upright = np.concatenate([image.in_upright(each) for image, each in of_images])
         sizes = np.array([image.upright_size for image in collection.images])
         input_px = np.array([max(image.per_input_px) for image in collection.images])
         warps = photograph_warps(collection, tracks)
         into = np.flatnonzero(~self.standing.of_images)
-        predicted = predict(members(tracks, collection, exact), seen, upright, warps, sizes, input_px, into)
+        given = members(self.tracks, collection, exact), seen, upright, warps, sizes, input_px, into
+        predicted = predict(*given, chosen)
         extended = extend(collection, tracks, xy, warps, predicted)
 
         def begin(*work) -> GreyAdjustment:
             given = extended.collection, extended.tracks, extended.xy, extended.warps, self._levels_of
-            return GreyAdjustment(*given, *work, self.database.parent, are_predicted=True)
+            return GreyAdjustment(*given, *work, self.scratch, are_predicted=True)
 
-        found, done = np.full((len(extended.xy), 3), np.nan), extended.old[tracks.observations()]
-        work = extended.collection, extended.tracks, done
-        for nodes, values in self._parts("continue tracks", 3, begin, work):
-            found[nodes] = values
-        return as_rows(extended, extended.old[exact], found)
+        labels = predicted.track * len(collection.images) + predicted.image
+        work = extended.collection, extended.tracks, extended.new, labels
+        stage = Stage("continue tracks", CONTINUATION, 3, *work, begin)
+        return Continuation(stage, extended, extended.old[exact])
+
+    def _of(self, chosen: np.ndarray | None) -> tuple[Tracks, np.ndarray]:
+        """The tracks that are chosen, and their nodes that are aligned."""
+        if chosen is None:
+            return self.tracks, self.moving
+        return self.tracks.only(chosen), self.moving[chosen[self.tracks.of_node[self.moving]]]
 
     def _levels_of(self, number: int) -> GreyLevels:
         return GreyLevels(read_upright(self.folder, self.collection.images[number]))
 
-    def _parts(
-        self,
-        stage: str,
-        columns: int,
-        begin: Callable[[np.ndarray, int], Adjustment | GreyAdjustment],
-        work: tuple[Collection, Tracks, np.ndarray] | None = None,
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Nodes and what a stage found of them; each part is kept in the database, those of a stopped run are not
-        redone.
-
-        What is left to do is divided anew, so that nothing depends on how the stopped run was divided. begin: makes
-        what does it for these nodes, with so many slots. work: the collection, its tracks, and nodes that are not asked
-        for (default: those that stand).
-        """
-        collection, tracks, not_asked = work or (self.collection, self.tracks, np.flatnonzero(self.standing.of_nodes))
+    def _finished(self, stage: Stage) -> Parts:
+        """Nodes of a stage and what is found of them; each part is kept in the database, those of a stopped run are
+        not redone."""
         with RefinementStore(self.database) as store:
-            done = store.parts(self._fingerprint, stage, columns)
+            done = store.parts(self.fingerprint, stage.name, stage.columns)
             yield from done
-            left_out = np.concatenate([not_asked, *(nodes for nodes, _ in done)])
-            planned = schedule(collection, tracks, left_out)
-            adjustment = begin(planned.nodes, planned.slots)
-            with Bar(total=len(planned.nodes), desc=stage, unit="keypoint", disable=not self.progress) as bar:
-                for part in planned.parts:
-                    found = adjustment.move(part, bar.update)
-                    store.save_part(self._fingerprint, stage, part.nodes, found)
-                    yield part.nodes, found
+            for nodes, found in stage.parts([nodes for nodes, _ in done], self.progress):
+                store.save_part(self.fingerprint, stage.name, nodes, found)
+                yield nodes, found
 
     @cached_property
     def moving(self) -> np.ndarray:
@@ -126,7 +196,7 @@ class Stages:
         return nodes[self.standing.of_nodes[nodes] == 0]
 
     @cached_property
-    def _fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """Of all that decides the positions."""
         by_features = of_alignment(asdict(self.options)), STAGES, LARGEST_MOVE_PX
         by_grey_values = COARSE, FINE, ACCEPTANCE, OF_PREDICTED
@@ -138,6 +208,14 @@ class Stages:
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
+
+
+class Continuation(NamedTuple):
+    """The stage in which tracks are continued, and what rows are made of."""
+
+    stage: Stage
+    extended: Extended
+    exact: np.ndarray  # as of ``as_rows``
 
 
 def of_alignment(options: Mapping[str, object]) -> dict[str, object]:

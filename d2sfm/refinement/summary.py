@@ -15,8 +15,8 @@ class RefinementSummary(Displayed):
     moved: int = 0  # keypoints that were aligned with their track's reference
     median_move_px: float = 0.0
     staying: int | None = None  # keypoints near the new ones that stay as a run before left them; None without new ones
-    exact: int | None = None  # of these, that grey values agree with; None where these were not looked at
-    continued: int = 0  # keypoints more, of tracks in images that had none of theirs
+    exact: int | None = None  # of these, that grey values agree with; None if these were not looked at
+    continued: int = 0  # keypoints added to images where a track had none
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
     pairs: int = 0
     alignment_s: float = 0.0  # of all rounds, as the next two

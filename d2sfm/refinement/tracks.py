@@ -32,6 +32,11 @@ class Tracks(NamedTuple):
         nodes = np.flatnonzero(self.of_node >= 0)
         return nodes[self.reference[self.of_node[nodes]] != nodes]
 
+    def only(self, chosen: np.ndarray) -> "Tracks":
+        """The chosen ones, [T] bool, by their numbers: nodes of the others are in none."""
+        is_chosen = np.append(chosen, False)[self.of_node]
+        return self._replace(of_node=np.where(is_chosen, self.of_node, -1))
+
 
 def build_tracks(image_of_node: np.ndarray, edges: Edges, standing: np.ndarray | None = None) -> Tracks:
     """Tracks by Kruskal's algorithm: edges in descending order of weight (ties in their own order) join components,

@@ -1,1 +1,1 @@
-"""What a reconstruction is like, told by one page: what is known of it, gathered, and the page made of that."""
+"""A page about a reconstruction: the facts gathered, and the page made from them."""

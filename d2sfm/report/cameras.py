@@ -1,4 +1,4 @@
-"""The cameras of a model: with which focal length they began, which they have now, and what their lens model leaves."""
+"""The cameras of a model: their initial and final focal lengths, and what their lens model leaves unexplained."""
 
 from dataclasses import dataclass
 from pathlib import Path

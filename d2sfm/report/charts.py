@@ -1,4 +1,4 @@
-"""The charts of a page: SVG by Matplotlib whose colours are the page's, light or dark as the reader's system is."""
+"""The charts of a page: SVG by Matplotlib in the page's colours, light or dark by the reader's system."""
 
 import io
 import re
@@ -37,7 +37,7 @@ PLAN_POINTS = 30_000
 
 
 def histogram(values: np.ndarray, label: str, of: str, bins: np.ndarray, mark: float | None = None) -> Markup:
-    """Counts of values; mark: a value that is shown with a line, and its number."""
+    """Histogram of values; mark: a value drawn as a line with its number."""
     with rc_context(_SETTINGS):
         figure, axes = _new(SMALL)
         counts, edges = np.histogram(np.clip(values, bins[0], bins[-1]), bins)
@@ -54,7 +54,7 @@ def histogram(values: np.ndarray, label: str, of: str, bins: np.ndarray, mark: f
 
 
 def error_bins(errors_px: np.ndarray) -> np.ndarray:
-    """Edges that show all but the largest of 200 values; the last bin has these, too."""
+    """Edges for all but the largest of 200 values, which the last bin includes."""
     highest = float(np.quantile(errors_px, 0.995)) if len(errors_px) else 1.0
     return np.linspace(0, max(highest, 1e-3), 41)
 
@@ -72,7 +72,7 @@ def track_bins(lengths: np.ndarray) -> np.ndarray:
 
 
 def residual_field(lens: LensResiduals) -> Markup:
-    """Mean residuals over the image plane as arrows, so long that the largest can be seen."""
+    """Mean residuals over the image plane as arrows, scaled so that the largest can be seen."""
     width, height = lens.size
     with rc_context(_SETTINGS):
         figure, axes = _new((4.6, max(2.0, min(5.5, 4.3 * height / width))))
@@ -94,7 +94,7 @@ def residual_field(lens: LensResiduals) -> Markup:
 
 
 def focal_chart(ratios: Sequence[float], marks: Sequence[bool]) -> Markup:
-    """Focal lengths in the model over those that cameras began with; marks: of those that are only guessed."""
+    """Focal lengths in the model divided by the initial ones; marks: of guessed ones."""
     with rc_context(_SETTINGS):
         figure, axes = _new(SMALL)
         index, guessed = np.arange(1, len(ratios) + 1), np.array(marks, bool)
@@ -109,7 +109,7 @@ def focal_chart(ratios: Sequence[float], marks: Sequence[bool]) -> Markup:
 
 
 def off_chart(used: Mapping[str, float], left_out: Mapping[str, float]) -> Markup:
-    """How far positions are off, largest first, in metres; no names: these are in the table beside it."""
+    """Errors of positions, largest first, in metres; names are in the table beside it."""
     values = sorted([(off, name in left_out) for name, off in {**used, **left_out}.items()], reverse=True)
     shown = values[:MOST_OFF_SHOWN]
     with rc_context(_SETTINGS):

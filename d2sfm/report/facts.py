@@ -1,4 +1,4 @@
-"""All that a page says, gathered from models and their database, before anything is drawn."""
+"""All facts of a page, gathered from models and their database before anything is drawn."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a page says first: whether a reconstruction is good, and if not, why. Sentences, in HTML that is safe."""
+"""The first part of a page: whether a reconstruction is good, and if not, why, in sentences of safe HTML."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,13 +29,13 @@ class Finding(NamedTuple):
 
 
 def named(facts: Facts, row: int) -> Markup:
-    """The name of a photograph, which is a button that chooses it."""
+    """The name of a photograph as a button that selects it."""
     name = bdi(shown_name(facts.photographs[row].name))
     return Markup('<button class="name" data-choose="{}">{}</button>').format(row, name)
 
 
 def bdi(text: str) -> Markup:
-    """A name that keeps to itself, whatever direction it is written in."""
+    """A name isolated from the text around it, in any direction of writing."""
     return Markup("<bdi>{}</bdi>").format(text)
 
 
@@ -63,7 +63,7 @@ def verdict(facts: Facts, found: Sequence[Finding]) -> tuple[str, str]:
 
 
 def summary(facts: Facts) -> list[Markup]:
-    """What was reconstructed, in three sentences at the most."""
+    """What was reconstructed, in at most three sentences."""
     total = len(facts.photographs)
     if not facts.models:
         verified = int(facts.pairs.is_verified.sum()) if facts.pairs is not None else 0
@@ -93,7 +93,7 @@ def summary(facts: Facts) -> list[Markup]:
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """What is worth to know, the worst first."""
+    """Findings, the worst first."""
     found = [*_missing(facts), *_causes(facts)]
     if facts.models:
         found += [*_weak(facts), *_joint(facts), *_lens(facts), *_focal(facts), *_tracks(facts), *_worst(facts)]

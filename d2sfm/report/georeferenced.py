@@ -1,4 +1,4 @@
-"""Where a model is on Earth, and how far it is from what said so: what ``d2sfm georeference`` left beside it."""
+"""The place of a model on Earth and its errors, as ``d2sfm georeference`` wrote them beside it."""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Place:
 
 
 def read_place(path: Path) -> Place:
-    """What a ``georeference.json`` says. RuntimeError where it is none."""
+    """What a ``georeference.json`` says. RuntimeError if it is not one."""
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         frame = told["frame"]

@@ -1,4 +1,4 @@
-"""How a model was made: the settings that are noted, the commands that repeat it, versions and times."""
+"""How a model was made: noted settings, commands that repeat it, versions and times."""
 
 import json
 import platform
@@ -22,7 +22,7 @@ CONFIG, TIMES = "run.toml", "times.json"  # of a run, beside its database
 
 
 class History(NamedTuple):
-    """All of it as texts to be shown; what nobody noted is empty."""
+    """The history as texts; parts that were not noted are empty."""
 
     title: str  # what the collection may be called
     photographs: str  # name of their folder
@@ -33,7 +33,7 @@ class History(NamedTuple):
 
 
 def read_history(database: Path | None) -> History:
-    """What a database, and the files that ``d2sfm run`` leaves beside it, tell."""
+    """The history from a database and the files that ``d2sfm run`` leaves beside it."""
     versions = [("d2sfm", __version__), ("Python", platform.python_version()), *_versions()]
     if database is None:
         return History("", "", {}, [], versions, {})
@@ -57,7 +57,7 @@ def read_history(database: Path | None) -> History:
 
 
 def _extraction(fingerprint: str) -> dict:
-    """The settings of features; none where the text is of others, which is no reason to tell nothing of the rest."""
+    """The settings of features; none if the text is of another program, so that the rest is still shown."""
     try:
         return settings_of(fingerprint)
     except ValueError:
@@ -65,14 +65,14 @@ def _extraction(fingerprint: str) -> dict:
 
 
 def _title(folder: Path | None) -> str:
-    """A folder of photographs is called for what is in it, or lies in one that is."""
+    """The name of a folder of photographs, or of its parent if its own name says nothing."""
     if folder is None:
         return ""
     return shown(folder.parent.name if folder.name.lower() in PLAIN_NAMES else folder.name)
 
 
 def read_times(folder: Path) -> dict[str, float]:
-    """Seconds by stage, as runs have noted them in the folder of their database; empty where none did."""
+    """Seconds by stage, as runs noted them in the folder of their database; empty if none did."""
     path = folder / TIMES
     if not path.exists():
         return {}
@@ -83,7 +83,7 @@ def read_times(folder: Path) -> dict[str, float]:
 
 
 def _commands(photographs: str, database: Path, noted: Mapping[str, Mapping]) -> list[str]:
-    """The stages by hand, with the options that are noted and are not the default."""
+    """The commands of the stages, with noted options that differ from the default."""
     of_database = "" if database.name == "db.db" else f" --database {shlex.quote(shown(database.name))}"
     commands = [f"d2sfm extract --images {shlex.quote(photographs)}{_options('extract', noted)}{of_database}"]
     commands += [f"d2sfm {each}{_options(each, noted)}{of_database}" for each in ("match", "refine") if noted[each]]
@@ -107,7 +107,7 @@ def _options(stage: str, noted: Mapping[str, Mapping]) -> str:
 
 
 def _value(value: object) -> str:
-    """A setting as text; of a path only the last part, as pages are passed on."""
+    """A setting as text; of a path only the last part, as pages are shared."""
     if isinstance(value, list):
         return ", ".join(map(_value, value))
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

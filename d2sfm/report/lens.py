@@ -1,4 +1,4 @@
-"""What of the residuals a camera's model of its lens leaves: where they point the same way, it is not noise."""
+"""The systematic part of a camera's residuals: where they point the same way, the lens model is at fault."""
 
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class LensResiduals(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of the residuals that is systematic, 0 to 1."""
+        """Systematic share of the residuals, 0 to 1."""
         return self.systematic_px / self.rms_px if self.rms_px else 0.0
 
     @property

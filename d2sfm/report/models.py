@@ -1,4 +1,4 @@
-"""The models that a page is about, as they lie on the disk, and what is drawn of each."""
+"""The models of a page, as they are on the disk, and what is drawn of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ MODELS, GEOREFERENCED = "sparse", "georeferenced"  # folders of what d2sfm run w
 
 @dataclass(frozen=True)
 class Model:
-    """A model, and what is computed of it once."""
+    """A model, with what is computed from it once."""
 
     label: str
     model: pycolmap.Reconstruction
@@ -39,7 +39,7 @@ class Model:
 
     @cached_property
     def level(self) -> np.ndarray:
-        """Right, ahead and up of the world, [3, 3] rows: of a georeferenced model its own axes."""
+        """Right, ahead and up of the world, [3, 3] rows; a georeferenced model's own axes."""
         if self.place is not None:
             return np.eye(3)
         rotations = [image.cam_from_world().rotation.matrix() for image in self.images.values()]
@@ -47,16 +47,16 @@ class Model:
 
     @property
     def unit(self) -> str:
-        """Of its coordinates: "m", or empty where the size of the scene is not known."""
+        """Of its coordinates: "m", or empty if the size of the scene is unknown."""
         return "m" if self.place is not None and self.place.is_metric else ""
 
 
 def find_models(path: Path | None) -> dict[str, Path]:
-    """Folders of models by their labels, the one to begin with first.
+    """Folders of models by their labels, the one to show first.
 
-    path: a model, beside which the numbered ones of the same run are taken; a folder of numbered models; the output of
-    d2sfm run. None, or a folder of the last two kinds without models, where nothing was reconstructed. Raises
-    FileNotFoundError where there is no such folder, ValueError where it is a file or a folder of other things.
+    path: a model, with the numbered ones of the same run beside it; a folder of numbered models; or the output of d2sfm
+    run. None, or a folder of the last two kinds without models, if nothing was reconstructed. Raises FileNotFoundError
+    if the folder is missing, ValueError if it is a file or a folder of other things.
     """
     if path is None:
         return {}

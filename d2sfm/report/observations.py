@@ -1,4 +1,4 @@
-"""All observations of a model: where they are, how far off, and under which angles points are seen."""
+"""All observations of a model: positions, residuals, and the angles under which points are seen."""
 
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Observations(NamedTuple):
 
 
 def observations(model: pycolmap.Reconstruction) -> Observations:
-    """All of them, in order of images; an image with a pose that is no number has none."""
+    """All of them, in order of images; an image whose pose is not finite has none."""
     image_ids, point_ids = sorted(model.reg_image_ids()), np.array(sorted(model.point3D_ids()), np.uint64)
     xyz = np.reshape([model.points3D[point_id].xyz for point_id in point_ids.tolist()], (-1, 3))
     found = [_of_image(model.images[image_id], point_ids, xyz) for image_id in image_ids]

@@ -1,4 +1,4 @@
-"""Pages out of templates. Texts of others are escaped: by Jinja2 in HTML, by its ``tojson`` in data."""
+"""Pages from templates. Texts of others are escaped: by Jinja2 in HTML, by its ``tojson`` in data."""
 
 import base64
 import hashlib
@@ -42,7 +42,7 @@ def static(name: str) -> str:
 
 
 def photograph_data(photographs: Sequence[Photograph], pictures: Mapping[str, Picture]) -> list[dict]:
-    """What scripts know of the photographs, in the order of their rows."""
+    """Data on the photographs for scripts, in the order of their rows."""
     return [_of_photograph(each, pictures.get(each.name, Picture())) for each in photographs]
 
 

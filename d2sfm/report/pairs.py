@@ -1,4 +1,4 @@
-"""The pairs of photographs: which agree, and where a collection hangs together by little."""
+"""The pairs of photographs: which agree, and where a collection is weakly connected."""
 
 import heapq
 from typing import NamedTuple
@@ -25,7 +25,7 @@ class Pairs(NamedTuple):
         return self.verified > 0
 
     def grouped(self, count: int) -> list[int]:
-        """Rows of so many photographs in an order in which those that share much are neighbours."""
+        """Rows of ``count`` photographs in an order that puts those that share much next to each other."""
         if not self.is_verified.any():
             return list(range(count))
         weight = np.sqrt(self.verified[self.is_verified].astype(float))
@@ -35,7 +35,7 @@ class Pairs(NamedTuple):
 
 
 class Joint(NamedTuple):
-    """Two groups of photographs that hang together by less than what holds each of them."""
+    """Two groups of photographs with weaker connections between than within them."""
 
     smaller: list[int]  # rows of photographs
     larger: list[int]
@@ -46,9 +46,9 @@ class Joint(NamedTuple):
 
 
 def weakest_joint(pairs: Pairs) -> Joint | None:
-    """Where the photographs come apart most easily: the cut of the tree of strongest pairs with the smallest share.
+    """The weakest connection: the cut of the tree of strongest pairs with the smallest share.
 
-    Of the largest part that pairs join. None where there is no such cut with two photographs or more on either side.
+    Of the largest connected part. None without such a cut with two or more photographs on either side.
     """
     keep = pairs.is_verified
     a, b, weight = pairs.a[keep], pairs.b[keep], pairs.verified[keep].astype(float)
@@ -88,7 +88,7 @@ def _cut(group: list[int], all_rows: np.ndarray, a: np.ndarray, b: np.ndarray, w
 
 
 def _strongest_first(tree: coo_array, count: int) -> list[int]:
-    """Rows of a forest in the order of who is joined most strongly with one of those before."""
+    """Rows of a forest in the order of their strongest connection to an earlier row."""
     neighbours: list[list[tuple[float, int]]] = [[] for _ in range(count)]
     for cost, a, b in zip(tree.data.tolist(), *(each.tolist() for each in tree.coords), strict=True):
         neighbours[a].append((cost, b))

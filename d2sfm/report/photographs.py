@@ -1,4 +1,4 @@
-"""The photographs one by one: what was found in them, what they agree with, and whether they have a place."""
+"""The photographs one by one: their keypoints, agreeing pairs and poses."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Worst:
 
 @dataclass(frozen=True, kw_only=True)
 class Photograph:
-    """A row of the table. What only a database tells is None without one, what only a model tells without a place."""
+    """A row of the table. Facts from the database are None without one, facts from the model without a pose."""
 
     name: str  # as it is in the database and the models
     keypoints: int | None = None
@@ -50,7 +50,7 @@ def read_pairs(database: Path, given: MappingInput | None, rows: Mapping[str, in
     ends = np.reshape([[row_of[a], row_of[b]] for a, b in image_pairs(counts["pair_id"]).tolist()], (-1, 2))
     by_chance = np.isin(counts["pair_id"], np.zeros(0, np.int64) if given is None else given.left_out)
     why = {row: refusals[pair_id] for row, pair_id in enumerate(counts["pair_id"].tolist()) if pair_id in refusals}
-    of_chance = "{} of {} matches agree, as many as by chance"
+    of_chance = "{} of {} matches agree, no more than by chance"
     for row in np.flatnonzero(by_chance & (counts["inliers"] > 0)).tolist():
         why[row] = of_chance.format(counts["inliers"][row], counts["matches"][row])
     a, b = np.sort(ends, axis=1).T.astype(np.int64)
@@ -58,7 +58,7 @@ def read_pairs(database: Path, given: MappingInput | None, rows: Mapping[str, in
 
 
 def names_of_all(database: Path | None, models: Sequence[Model]) -> list[str]:
-    """Names of all photographs, of the database and of the models, in an order that people expect."""
+    """Names of all photographs, of the database and of the models, in natural order."""
     names = {name for model in models for name in model.images}
     if database is not None:
         with MatchStore(database) as store:
@@ -94,7 +94,7 @@ def read_photographs(
 
 
 def _keypoints(database: Path | None) -> tuple[dict[str, int], dict[str, str]]:
-    """Numbers of keypoints, and whose they are where not all are D2-Net's, by name."""
+    """Numbers of keypoints, and their extractors if not all are D2-Net's, by name."""
     if database is None:
         return {}, {}
     with ForeignStore(database) as store:
@@ -108,7 +108,7 @@ def _keypoints(database: Path | None) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _of_model(model: Model) -> dict[str, dict]:
-    """What a model says of its images, by name."""
+    """Facts from a model about its images, by name."""
     seen, found = model.observations, {}
     errors = np.nan_to_num(seen.error_px, nan=np.inf)
     starts = np.searchsorted(seen.image, np.arange(len(seen.image_ids) + 1))

@@ -1,4 +1,4 @@
-"""Small pictures of the photographs for a page, upright, and what the camera wrote into them."""
+"""Upright thumbnails of the photographs for a page, and what the camera wrote into them."""
 
 import io
 from collections.abc import Collection
@@ -30,7 +30,7 @@ class Picture(NamedTuple):
 def read_pictures(
     folder: Path, names: Collection[str], with_thumbnails: bool, progress: bool = False
 ) -> dict[str, Picture]:
-    """By name; photographs that are gone or can't be read are left out."""
+    """By name; photographs that are missing or can't be read are left out."""
     found = {}
     for name in Bar(names, desc="thumbnails", unit="photograph", disable=not progress, leave=False):
         path = folder / name
@@ -67,7 +67,7 @@ def _read(path: Path, with_thumbnail: bool) -> Picture:
 
 
 def _jpeg(picture: Image.Image) -> bytes | None:
-    """A file of at most MOST_BYTES, without any metadata; None where none is so small."""
+    """A file of at most MOST_BYTES, without any metadata; None if no version is that small."""
     picture.info.clear()
     for quality in QUALITIES:
         stream = io.BytesIO()

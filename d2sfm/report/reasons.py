@@ -1,4 +1,4 @@
-"""Why photographs are in no model: by each of them, and for all together."""
+"""Why photographs are not in a model: for each of them, and for all together."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -20,7 +20,7 @@ _ANY = ReconstructionOptions(mapper=Mapper.GLOBAL, refine_cameras=RefineCameras.
 
 
 def mapping_input(database: Path) -> MappingInput | None:
-    """What mapping would be given of the database; None where there is nothing to map, as no pair was verified."""
+    """What mapping would use of the database; None if no pair was verified."""
     with MatchStore(database) as store:
         if not len(store.done_pairs(verified=True)):
             return None
@@ -28,7 +28,7 @@ def mapping_input(database: Path) -> MappingInput | None:
 
 
 def reasons(database: Path, given: MappingInput | None, model: Model | None) -> dict[str, str]:
-    """By name, of the images of the database that the model lacks, to follow their names."""
+    """By name, for images of the database that the model lacks, worded to follow their names."""
     with MatchStore(database) as store:
         left_out = np.zeros(0, np.int64) if given is None else given.left_out
         if given is None or model is None:
@@ -37,14 +37,14 @@ def reasons(database: Path, given: MappingInput | None, model: Model | None) -> 
 
 
 def causes(given: MappingInput | None, models: Collection[Model]) -> tuple[str, ...]:
-    """Sentences of what keeps many photographs out, and what to try; as mapping says them."""
+    """Sentences about what keeps many photographs out, and what to try, as mapping says them."""
     if given is None:
         return ()
     return likely_causes(given, [each.model for each in models])
 
 
 class _Seen:
-    """What images of a database see of a model that is as it was written."""
+    """What images of a database see of a model on the disk."""
 
     def __init__(self, store: MatchStore, given: MappingInput, model: Model):
         by_name = {name: image_id for image_id, name in store.image_names().items()}
@@ -58,7 +58,7 @@ class _Seen:
         self._pairs = image_pairs(verified).astype(np.int64)
 
     def visible_points(self, image_id: int) -> int:
-        """Keypoints of an image whose matches are of points of the model."""
+        """Keypoints of an image whose matches lead to points of the model."""
         seen = set()
         for a, b in self._pairs[(self._pairs == image_id).any(axis=1)].tolist():
             other = b if a == image_id else a
@@ -70,7 +70,7 @@ class _Seen:
 
 
 def _without_model(store: MatchStore, left_out: np.ndarray) -> dict[str, str]:
-    """What each image lacks by itself, where there is no model that it could be placed in."""
+    """What each image lacks by itself, without a model that it could be placed in."""
     names, counts, refusals = store.image_names(), store.pair_counts(), store.refusals()
     pairs, found = image_pairs(counts["pair_id"]), {}
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)

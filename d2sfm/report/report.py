@@ -1,4 +1,4 @@
-"""One page that tells what a reconstruction is like.
+"""One page that shows how good a reconstruction is.
 
 d2sfm report sparse/0
 """
@@ -73,15 +73,15 @@ def write_report(
 
     images: the folder of the photographs (default: the one that the database names). thumbnails: whether small pictures
     of the photographs are in it, locations: whether it tells where on Earth they were taken. Raises FileNotFoundError
-    where something is missing, ValueError for a folder that holds no model or an output that can't be, RuntimeError
-    where the model or the database can't be read.
+    if something is missing, ValueError for a folder that holds no model or an output that can't be, RuntimeError if the
+    model or the database can't be read.
     """
     started = time.perf_counter()
     output = Path(output)
     require_page(output)
     facts = gather(find_models(None if model is None else Path(model)), None if database is None else Path(database))
     if not facts.photographs:
-        raise ValueError("there is nothing to report: neither a model nor a database with photographs")
+        raise ValueError("nothing to report: found neither a model nor a database with photographs")
     page = _page(facts, _pictures(facts, database, images, thumbnails, progress), locations)
     data = page.encode()
     with replacing(output) as stream:
@@ -97,17 +97,19 @@ def write_report(
 
 
 def require_page(output: Path) -> None:
-    """ValueError or FileNotFoundError where no page can be written there."""
+    """ValueError or FileNotFoundError if no page can be written there."""
     if output.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"pages are written as .html, found {output.name}")
     if output.is_dir() or not output.parent.is_dir():
-        raise FileNotFoundError(f"{output} can't be written: {output.parent} is no folder, or it is one itself")
+        raise FileNotFoundError(
+            f"{output} can't be written: {output.parent} is not a folder, or {output.name} is a folder"
+        )
 
 
 def _pictures(
     facts: Facts, database: Path | str | None, images: Path | str | None, thumbnails: bool, progress: bool
 ) -> dict[str, Picture]:
-    """Of the photographs that are there."""
+    """Of the existing photographs."""
     if images is None and database is not None:
         with FeatureStore(Path(database)) as features:
             images = features.notes.images_folder()
@@ -144,7 +146,7 @@ def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:
 
 
 def _pairs(pairs: Pairs, count: int) -> dict:
-    """What the matrix is drawn from."""
+    """Data of the matrix."""
     return {
         "a": pairs.a.tolist(),
         "b": pairs.b.tolist(),
@@ -179,7 +181,7 @@ def _drawn(facts: Facts, number: int, locations: bool) -> Drawn:
 
 
 def _fields(facts: Facts, number: int) -> tuple[list[tuple[str, Markup]], int]:
-    """Residuals over the picture, of all cameras together first, then of those that leave most; how many are left."""
+    """Residuals over the picture, first of all cameras, then of those with the largest; and the number of others."""
     cameras: list[Camera] = [each for each in facts.cameras[number] if len(each.lens.means)]
     cameras.sort(key=lambda each: -each.lens.systematic_px)
     pooled, left = facts.pooled[number], max(0, len(cameras) - MOST_FIELDS)

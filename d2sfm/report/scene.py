@@ -1,4 +1,4 @@
-"""What the 3D view of a model is given: points in 16 bits for each coordinate, and cameras, in a level frame."""
+"""Data of the 3D view of a model: points in 16 bits per coordinate, and cameras, in a level frame."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ CAMERA_SHARE = 0.035  # length of a camera in the picture, of the scene's size
 
 
 class Chunk(NamedTuple):
-    """Points that travel together: 16 bits for each coordinate in a box, then 8 for each colour."""
+    """A chunk of points: 16 bits per coordinate in a box, then 8 per colour."""
 
     low: np.ndarray  # [3], of the box
     size: np.ndarray  # [3]
@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
     data: bytes  # [count, 3] uint16, little-endian, then [count, 3] uint8
 
     def told(self, **where: str) -> dict:
-        """As JSON takes it. where: the data in base64, or their url."""
+        """For JSON. where: the data in base64, or their url."""
         return {"low": _short(self.low), "size": _short(self.size), "count": self.count, **where}
 
     def inline(self) -> dict:
@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
 
 
 class Cloud(NamedTuple):
-    """The points of a model that can be drawn, in random order: any first part of them is a fair picture."""
+    """The points of a model that can be drawn, in random order, so that any first part is a fair sample."""
 
     xyz: np.ndarray  # [P, 3], in the level frame
     colours: np.ndarray  # [P, 3] uint8
@@ -43,7 +43,7 @@ class Cloud(NamedTuple):
 
 
 def cloud(model: Model) -> Cloud:
-    """All but what is far outside, which comes of false matches."""
+    """All but points far outside, which come from false matches."""
     xyz = model.observations.xyz @ model.level.T
     colours = np.reshape([model.model.points3D[each].color for each in sorted(model.model.point3D_ids())], (-1, 3))
     near = _near(xyz, _poses(model)[0])
@@ -76,7 +76,7 @@ def cells(points: Cloud, most: int = CELL_POINTS) -> list[Chunk]:
 
 
 def scene(model: Model, rows: Mapping[str, int], points: Cloud, first: dict) -> dict:
-    """What the view shows, as JSON takes it. rows: of photographs, by name; first: points to begin with."""
+    """Content of the view, for JSON. rows: of photographs, by name; first: points to begin with."""
     centres, rotations = _poses(model)
     middle, radius = _seen(points.xyz, centres)
     return {
@@ -123,7 +123,7 @@ def _near(xyz: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _seen(xyz: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, float]:
-    """Middle and radius of what the view begins with: the cameras, and the points but for the outermost."""
+    """Middle and radius of the initial view: the cameras, and the points without the outermost."""
     if len(xyz):
         low, high = np.quantile(xyz, (0.05, 0.95), axis=0)
         centres = np.concatenate([centres, [low, high]])

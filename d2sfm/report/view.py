@@ -1,4 +1,4 @@
-"""The 3D view of a model alone: as a page, or from a server on this machine, which sends what is looked at.
+"""The 3D view of a model alone: as a page, or from a server on this machine, which sends what is viewed.
 
 d2sfm show model sparse/0
 """
@@ -33,7 +33,7 @@ class View(NamedTuple):
     pictures: Mapping[str, Picture]
 
     def page(self, scenes: list[dict], connects: bool) -> str:
-        """The page. connects: whether it may fetch from where it comes from."""
+        """The page. connects: whether it may fetch from its own origin."""
         names = list(self.rows)
         photographs = photograph_data(read_photographs(names, None, None, self.models, {}), self.pictures)
         title = f"Model {shown(self.models[0].label)}"
@@ -47,7 +47,7 @@ def read_view(
     """Read a model, and those beside it (see ``models.find_models``), and small pictures of their photographs.
 
     images: their folder (default: the one that the database names). Raises as ``find_models`` and ``read_model``, and
-    ValueError where there is no model.
+    ValueError if there is no model.
     """
     models = read_models(find_models(model))
     if not models:
@@ -72,8 +72,8 @@ def write_view(view: View, output: Path) -> None:
 def served(view: View) -> Iterator[tuple[str, ThreadingHTTPServer]]:
     """A server of the view on a free port of this machine alone, and its address; ``serve_forever`` serves.
 
-    Whoever does not know the random part of the address gets nothing, nor does what comes under another name of the
-    machine: a page in the same browser may ask 127.0.0.1, too.
+    Requests without the random part of the address, or under another name of the machine, get nothing: other pages in
+    the same browser can reach 127.0.0.1, too.
     """
     token = secrets.token_urlsafe(24)
     files = {f"/{token}/{name}": content for name, content in _files(view).items()}

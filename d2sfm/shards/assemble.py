@@ -16,6 +16,7 @@ from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.progress import Bar
 from d2sfm.shards.folder import ShardFolder, read_record
 from d2sfm.shards.import_blocks import import_photographs_of, require_blocks, write_features_of
+from d2sfm.shards.matching import matched_blocks
 from d2sfm.system import network_file_system
 from d2sfm.text import first_of
 
@@ -71,7 +72,7 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
 
 def _require_whole(folder: ShardFolder) -> None:
     require_blocks(folder)
-    missing = [path.name for number in range(folder.pair_blocks) if not (path := folder.matches(number)).is_file()]
+    missing = [folder.matches(number).name for number, is_there in enumerate(matched_blocks(folder)) if not is_there]
     if missing:
         raise RuntimeError(
             f"{folder.path} lacks {first_of(missing, 'block')} of {folder.pair_blocks} with matches: run "

@@ -49,12 +49,16 @@ def is_whole(path: Path, names: Iterable[str], fingerprint: str) -> bool:
 
 
 def write_block(
-    path: Path, names: tuple[str, ...], fingerprint: str, parts: Iterable[tuple[str, Path, Path]], skipped: Skipped
+    path: Path,
+    names: tuple[str, ...],
+    fingerprint: str,
+    parts: Iterable[tuple[str, Path, Path | None]],
+    skipped: Skipped,
 ) -> None:
     """Write a block, whole or not at all.
 
-    parts: of each photograph its name, a file of its features (see ``formats.npz_mat``) and its blank copy. Raises
-    RuntimeError where the disk is full or read-only.
+    parts: of each photograph its name, a file of its features (see ``formats.npz_mat``) and its blank copy, or None for
+    a block from which nothing is imported. Raises RuntimeError where the disk is full or read-only.
     """
     parts, record = list(parts), {"names": names, "fingerprint": fingerprint, "skipped": skipped}
     text = json.dumps(record).encode()
@@ -62,11 +66,13 @@ def write_block(
     with created(path, size) as file:
         for name, of_features, of_blank in parts:
             write_hloc_features(file, name, read_features(of_features), read_fingerprint(of_features))
-            member(file, name)[BLANK_COPY] = np.frombuffer(of_blank.read_bytes(), np.uint8)
+            if of_blank:
+                member(file, name)[BLANK_COPY] = np.frombuffer(of_blank.read_bytes(), np.uint8)
         file[_RECORD] = np.frombuffer(text, np.uint8)
 
 
-def _size(name: str, of_features: Path, of_blank: Path) -> int:
+def _size(name: str, of_features: Path, of_blank: Path | None) -> int:
     """Bytes at the most; features are stored without compression."""
     stored = of_features.stat().st_size
-    return hloc_features_size(name, read_fingerprint(of_features), stored // 16, stored) + of_blank.stat().st_size
+    blank = of_blank.stat().st_size if of_blank else 0
+    return hloc_features_size(name, read_fingerprint(of_features), stored // 16, stored) + blank

@@ -97,19 +97,54 @@ def extract_block(
     found = read_headers(images, names, skipped, partial(_check_size, extractor), largest)
     found = _stretched(found, options.stretch)
     found = turned(found, options, [])
+    counts = extract_to_file(
+        file,
+        names,
+        found,
+        extractor,
+        photographs.fingerprint,
+        photographs.descriptor_dtype,
+        skipped,
+        mask=masks,
+        with_blanks=True,
+        progress=progress,
+    )
+    return ExtractionSummary.of(names, len(names), counts, skipped, started)
+
+
+def extract_to_file(
+    file: Path,
+    names: Sequence[str],
+    photographs: Sequence[Photograph],
+    extractor: Extractor,
+    fingerprint: str,
+    descriptor_dtype: DescriptorDtype,
+    skipped: Skipped,
+    *,
+    mask: Masks,
+    with_blanks: bool,
+    progress: bool = False,
+) -> dict[str, int]:
+    """Write a block of features, and return the numbers of keypoints by name.
+
+    names: all of the block, ``photographs`` those of them that can be used, as far as is known. skipped: gets the
+    others, and is written, too. with_blanks: whether COLMAP is to import cameras from the block.
+    """
+    stretch = extractor.options.stretch
     with scratch_folder() as scratch:
-        files = {each.name: scratch / f"{index}.npz" for index, each in enumerate(found)}
-        store = partial(_feature_files, files, photographs)
-        counts = extract_all(found, extractor, store, skipped, mask=masks, progress=progress)
+        files = {each.name: scratch / f"{index}.npz" for index, each in enumerate(photographs)}
+        store = partial(_feature_files, files, fingerprint, stretch, descriptor_dtype)
+        counts = extract_all(photographs, extractor, store, skipped, mask=mask, progress=progress)
         parts = []
-        for photograph in found:
+        for photograph in photographs:
             if photograph.name in counts:
                 with skipped.catching(photograph.name):
-                    write_blank_copy(photograph.path, blank := files[photograph.name].with_suffix(".png"))
+                    blank = files[photograph.name].with_suffix(".png") if with_blanks else None
+                    if blank:
+                        write_blank_copy(photograph.path, blank)
                     parts.append((photograph.name, files[photograph.name], blank))
-        write_block(file, photographs.block(number), photographs.fingerprint, parts, skipped)
-    counts = {name: counts[name] for name, *_ in parts}
-    return ExtractionSummary.of(names, len(names), counts, skipped, started)
+        write_block(file, tuple(names), fingerprint, parts, skipped)
+    return {name: counts[name] for name, *_ in parts}
 
 
 def make_extractor(photographs: Photographs, *, device: str = "auto", mirror: tuple[str, ...] = ()) -> Extractor:
@@ -194,12 +229,13 @@ def _stretched(photographs: list[Photograph], stretch: Stretch) -> list[Photogra
 
 
 @contextmanager
-def _feature_files(files: Mapping[str, Path], photographs: Photographs) -> Iterator[Write]:
+def _feature_files(
+    files: Mapping[str, Path], fingerprint: str, stretch: Stretch, descriptor_dtype: DescriptorDtype
+) -> Iterator[Write]:
     """Gives the function that writes the features of a photograph to its file."""
-    stretch = photographs.extraction.stretch
 
     def write(name: str, features: Features) -> None:
-        fingerprint = with_stretch(photographs.fingerprint, stretch, features.grey_range)
-        write_features(files[name], features, descriptor_dtype=photographs.descriptor_dtype, fingerprint=fingerprint)
+        noted = with_stretch(fingerprint, stretch, features.grey_range)
+        write_features(files[name], features, descriptor_dtype=descriptor_dtype, fingerprint=noted)
 
     yield write

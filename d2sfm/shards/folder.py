@@ -3,6 +3,8 @@
     shards.json         photographs and options, written by the first process
     features-0000.h5    features of 64 photographs each, in the order of names
     photographs.db      COLMAP's database of the photographs without their features
+    vocabulary.npy      words of all photographs
+    vlad-0000.npy       global descriptors of the photographs in features-0000.h5
     pairs.json          how pairs were chosen, and how many blocks of them there are
     pairs-0000.txt      pairs of photographs, two names a line
     matching.json       options of matching, written by the first process
@@ -108,6 +110,15 @@ class ShardFolder:
         """The database of the photographs without their features."""
         return self.path / "photographs.db"
 
+    @property
+    def vocabulary(self) -> Path:
+        """The words of the global descriptors."""
+        return self.path / "vocabulary.npy"
+
+    def vectors(self, number: int) -> Path:
+        """The file of the global descriptors of the photographs of a block."""
+        return self.path / f"vlad-{number:04}.npy"
+
     def pairs(self, number: int) -> Path:
         """The file of a block of pairs."""
         return self.path / f"pairs-{number:04}.txt"
@@ -167,12 +178,17 @@ def write_first(path: Path, record: Mapping[str, Any]) -> None:
         return
     with part_of(path) as part:
         part.write_text(json_text(record), encoding="ascii")
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links: of two that come at the same moment the later one stays
-            part.replace(path)
+        place_first(part, path)
+
+
+def place_first(part: Path, path: Path) -> None:
+    """Give a whole file the name ``path`` unless there is one of it already."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links: of two that come at the same moment the later one stays
+        part.replace(path)
 
 
 def read_record(path: Path) -> dict[str, Any]:

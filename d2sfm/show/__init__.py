@@ -1,2 +1,1 @@
-"""Pictures of what is in databases and models: keypoints, matches, residuals, pairs and tracks, for files and
-notebooks."""
+"""Pictures of databases and models: keypoints, matches, residuals, pairs and tracks, for files and notebooks."""

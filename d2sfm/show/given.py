@@ -1,4 +1,4 @@
-"""What is meant by what a user gives: images by name or file, and photographs that no database knows."""
+"""What users mean: images by name or file, and photographs that are not in a database."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from d2sfm.parts import scratch_folder
 from d2sfm.spelling import did_you_mean
 from d2sfm.text import printable
 
-DATABASE = Path("db.db")  # where none is given
+DATABASE = Path("db.db")  # if none is given
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def meant(word: str, names: Sequence[str], where: str) -> str:
     """The image that a word names: by its name, without its folders, or as the path of its photograph.
 
-    where: what has these names, in words. Raises ValueError for none of them, with the nearest one.
+    where: what has these names, in words. Raises ValueError for an unknown name, with the nearest one.
     """
     if word in names:
         return word
@@ -43,9 +43,9 @@ def names_in(database: Path) -> dict[str, int]:
 def known_names(
     words: Sequence[str], database: Path | None, options: ExtractionOptions | None
 ) -> tuple[Path, list[str]] | None:
-    """The database, and which of its images are meant; None where it was not given and words are files instead.
+    """The database and the chosen images; None if it was not given and the words are files.
 
-    options: of extraction; with these, files are meant. Raises FileNotFoundError or ValueError where it is neither.
+    options: of extraction; with these, words are files. Raises FileNotFoundError or ValueError if they are neither.
     """
     are_files = all(Path(word).is_file() for word in words)
     if database is None and are_files and (options is not None or not DATABASE.exists()):
@@ -55,8 +55,8 @@ def known_names(
         raise FileNotFoundError(f"no file {printable(missing)}, and no {DATABASE} that has an image of that name")
     if options is not None:
         raise ValueError(
-            f"{printable(words[0])} is extracted already as {database or DATABASE} has it: options of extraction are "
-            "for photographs that are given as files, without --database"
+            f"{printable(words[0])} was extracted into {database or DATABASE}: options of extraction are for "
+            "photographs given as files, without --database"
         )
     given, database = database, database or DATABASE
     names = list(names_in(database))
@@ -74,7 +74,7 @@ def database_of(
 ) -> Iterator[tuple[Path, Path, list[str]]]:
     """A database of photographs, with features and verified matches, for the block: its path, the folder, the names.
 
-    Raises ValueError where one of them can't be used.
+    Raises ValueError if one of them can't be used.
     """
     with scratch_folder() as folder:
         photographs, names = folder / "photographs", []

@@ -1,4 +1,4 @@
-"""What an image sees of a model, and how far off it is.
+"""The points that an image sees of a model, and their residuals.
 
 d2sfm show image a.jpg --model sparse/0
 """
@@ -42,10 +42,10 @@ def show_image(
     """The points of a model that an image sees, with an arrow from each keypoint to where its point is projected.
 
     name: of an image of the model. images: the folder of the photographs (default: the one that extract recorded in the
-    database, which is db.db where none is given).
+    database, which is db.db if none is given).
 
-    Raises ValueError where the model has no such image, or no pose of it, FileNotFoundError where the model or the
-    photograph is missing, RuntimeError where the model or the database can't be read.
+    Raises ValueError if the model has no such image, or no pose of it, FileNotFoundError if the model or the photograph
+    is missing, RuntimeError if the model or the database can't be read.
     """
     folder, reconstruction = Path(model), read_model(Path(model))
     by_name = {image.name: image for image in reconstruction.images.values()}
@@ -58,10 +58,10 @@ def show_image(
 
 
 def photographs_of(database: Path | str | None, images: Path | str | None) -> Photographs:
-    """The photographs of a model: of a folder, of a database, or of db.db. FileNotFoundError where there is none."""
+    """The photographs of a model: of a folder, of a database, or of db.db. FileNotFoundError if these are missing."""
     if database is None and not DATABASE.exists():
         if images is None:
-            raise FileNotFoundError(f"no {DATABASE} that tells where the photographs are: give --images or --database")
+            raise FileNotFoundError(f"no {DATABASE} to find the photographs by: give --images or --database")
         return Photographs(Path(images))
     return Photographs.of_database(Path(database or DATABASE), Path(images) if images else None)
 

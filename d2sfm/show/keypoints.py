@@ -44,14 +44,14 @@ def show_keypoints(
     options: ExtractionOptions | None = None,
     progress: bool = False,
 ) -> Picture:
-    """Where the keypoints of an image are, and how large, with their scores.
+    """Positions, scales and scores of the keypoints of an image.
 
-    image: a name in the database (default: db.db, where it is there), or else a photograph, whose features are
-    extracted, or a feature file of d2sfm beside its photograph. images: the folder of the photographs (default: the one
-    that extract recorded). options: of extraction.
+    image: a name in the database (default: db.db, if it exists), or else a photograph, whose features are extracted, or
+    a feature file of d2sfm beside its photograph. images: the folder of the photographs (default: the one that extract
+    recorded). options: of extraction.
 
-    Raises ValueError or FileNotFoundError where there is no such image or file, RuntimeError where the image has no
-    keypoints, or the database is none.
+    Raises ValueError or FileNotFoundError if there is no such image or file, RuntimeError if the image has no
+    keypoints, or the file is not a COLMAP database.
     """
     word, images = str(image), Path(images) if images else None
     known = known_names([word], Path(database) if database else None, options)
@@ -68,7 +68,7 @@ def show_keypoints(
 
 
 def kinds_of(database: Path, name: str) -> list[Kind]:
-    """The keypoints of an image by kind. Raises RuntimeError where it has none."""
+    """The keypoints of an image by kind. Raises RuntimeError if it has none."""
     with FeatureStore(database) as store:
         own = store.read(name) if name in store.extracted() else None
     with BridgeStore(database) as store:
@@ -102,8 +102,8 @@ def _of_feature_file(path: Path, images: Path | None) -> Picture:
     folder = images or path.parent
     if not (folder / path.stem).is_file():
         raise FileNotFoundError(
-            f"no photograph {folder / path.stem} for {path.name}: a feature file is called like its photograph with "
-            "one suffix more (--images tells the folder)"
+            f"no photograph {folder / path.stem} for {path.name}: a feature file has its photograph's name plus a "
+            "suffix (--images gives the folder)"
         )
     greys = {path.stem: features.grey_range} if features.grey_range else {}
     photographs = Photographs(folder, {path.stem: features.orientation}, greys)

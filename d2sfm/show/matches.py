@@ -34,13 +34,13 @@ def show_matches(
 ) -> Picture:
     """Two photographs beside each other with lines between their matches, by whether these are verified.
 
-    image_a, image_b: names in the database (default: db.db, where it is there), or else photographs, which are
-    extracted and matched. most: lines, a sample of more, 0 for all. images, options: as for ``show_keypoints``, as are
-    errors; ValueError, too, where both are one.
+    image_a, image_b: names in the database (default: db.db, if it exists), or else photographs, which are extracted and
+    matched. most: number of lines, a sample of all; 0 for all. images, options and errors: as for ``show_keypoints``;
+    also ValueError for two equal images.
     """
     words = [str(image_a), str(image_b)]
     if most < 0:
-        raise ValueError(f"a number of lines is 0, for all, or more, found {most}")
+        raise ValueError(f"the number of lines must be 0 (all) or more, found {most}")
     known = known_names(words, Path(database) if database else None, options)
     if known:
         database, names = known

@@ -14,7 +14,7 @@ from d2sfm.show.picture import Picture
 def show_model(model: Path | str = "sparse/0") -> Picture:
     """A model as a picture; ``d2sfm show model`` makes a page that turns.
 
-    Raises FileNotFoundError where there is no model, RuntimeError where it can't be read.
+    Raises FileNotFoundError if there is no model, RuntimeError if it can't be read.
     """
     found = read_model(Path(model))
     title = f"{model}: {found.num_reg_images():,} images, {found.num_points3D():,} points"

@@ -22,7 +22,8 @@ LISTED = 12  # names
 def show_pairs(database: Path | str | None = None) -> Picture:
     """The matrix of the pairs of a database (default: db.db), images in the order of their names, numbers counted.
 
-    Raises FileNotFoundError where there is no database, RuntimeError where it is none, or has no images.
+    Raises FileNotFoundError if the database is missing, RuntimeError if the file is not a COLMAP database or has no
+    images.
     """
     database = Path(database or DATABASE)
     with MatchStore(database) as store:

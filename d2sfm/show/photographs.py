@@ -45,7 +45,7 @@ class Photographs:
 
     @classmethod
     def of_database(cls, database: Path, images: Path | None) -> "Photographs":
-        """images: the folder (default: the one that extract recorded). Raises FileNotFoundError where it is missing."""
+        """images: the folder (default: the one that extract recorded). Raises FileNotFoundError if it is missing."""
         with FeatureStore(database) as store:
             folder = store.notes.find_images_folder(images)
             return cls(folder, store.orientations(), store.grey_ranges())

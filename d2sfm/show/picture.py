@@ -1,4 +1,4 @@
-"""A picture with what there is to say of it: a PNG, or a page with the numbers beside it."""
+"""A picture with its caption: a PNG, or a page with the numbers beside it."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ class Picture:
     def save(self, path: Path | str, *, light: bool = False) -> None:
         """Write a PNG, or a page that needs nothing else, by the suffix, .png or .html.
 
-        light: of a PNG; pages follow the reader's system. Raises ValueError for another suffix, FileNotFoundError where
+        light: of a PNG; pages follow the reader's system. Raises ValueError for another suffix, FileNotFoundError if
         the folder is missing.
         """
         path = require_suffix(path)
@@ -66,7 +66,7 @@ class Picture:
 
 
 def require_suffix(path: Path | str) -> Path:
-    """The path. ValueError where its suffix is none that a picture is written with."""
+    """The path. ValueError if a picture can't be written with its suffix."""
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"pictures are written as {' or '.join(SUFFIXES)}, found {path.name}")

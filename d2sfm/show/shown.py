@@ -28,7 +28,7 @@ def write_picture(picture: Picture, output: Path | None, *, light: bool = False)
     and ValueError for a light page, which follows the reader's system."""
     path = require_suffix(output or _file_name(picture.name))
     if light and path.suffix.lower() != ".png":
-        raise ValueError("--light is for .png: a page is dark or light as the reader's system is")
+        raise ValueError("--light is for .png: a page follows the reader's system, dark or light")
     picture.save(path, light=light)
     return Shown(output=path, title=picture.title, facts=picture.facts)
 

@@ -40,8 +40,8 @@ def show_track(
     point: its id in the model (default: one that most images see, of the smallest error). database: of the model
     (default: db.db). images: the folder of the photographs (default: the one that extract recorded).
 
-    Raises ValueError where the model has no such point, or the database not its keypoints, FileNotFoundError and
-    RuntimeError where files are missing or can't be read.
+    Raises ValueError if the model has no such point, or the database not its keypoints, FileNotFoundError and
+    RuntimeError if files are missing or can't be read.
     """
     reconstruction, database = read_model(Path(model)), Path(database or DATABASE)
     points = reconstruction.points3D
@@ -84,7 +84,7 @@ class _Keypoint(NamedTuple):
 
 
 def _keypoints(model: pycolmap.Reconstruction, point: int, database: Path) -> list[_Keypoint]:
-    """The observations of a point, sorted by name. ValueError where the database has others."""
+    """The observations of a point, sorted by name. ValueError if the database has others."""
     found = []
     elements = [(model.images[each.image_id], each.point2D_idx) for each in model.points3D[point].track.elements]
     with MatchStore(database) as store:
@@ -93,8 +93,8 @@ def _keypoints(model: pycolmap.Reconstruction, point: int, database: Path) -> li
             xy = store.keypoints(ids[image.name]) if image.name in ids else np.zeros((0, 2))
             if index >= len(xy) or np.abs(xy[index] - image.points2D[index].xy).max() > SAME_PX:
                 raise ValueError(
-                    f"keypoint {index} of {image.name} is not in {database} where the model has it: the model is of "
-                    "another database, or of keypoints as they were before"
+                    f"keypoint {index} of {image.name} has another position in {database} than in the model: the model "
+                    "was made from another database, or before the keypoints changed"
                 )
     with _own_part(database) as (part, first):
         with RefinementStore(part) as store:

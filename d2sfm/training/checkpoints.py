@@ -55,9 +55,9 @@ class Checkpoints:
         self._save(LAST, {"training": training})
 
     def restore(self) -> RunState | None:
-        """Put the trainer where the last checkpoint left it; None where there is none.
+        """Bring the trainer to the last checkpoint; None if there is none.
 
-        Raises ValueError where the file is no checkpoint of a run or a damaged one, or of one with other settings.
+        Raises ValueError if the file is no checkpoint of a run or a damaged one, or of one with other settings.
         """
         path = self.folder / LAST
         if not path.exists():
@@ -67,7 +67,7 @@ class Checkpoints:
         for name in sorted(wanted | found):
             if found.get(name) != wanted.get(name):
                 raise ValueError(
-                    f"{path} is of a run with {name} {_shown(found.get(name))}, this one has "
+                    f"{path} is of a run with {name} {_shown(found.get(name))}, but this run has "
                     f"{_shown(wanted.get(name))}: give the same options, or another --output"
                 )
         self.trainer.trunk.load_state_dict(load_weights(path, self.trainer.preprocessing))
@@ -77,10 +77,10 @@ class Checkpoints:
             state = training["state"]
             state = RunState(**{**state, "sums": Sums(*state["sums"])})
         except Exception as error:  # what no run wrote fails in any way: report where
-            raise ValueError(f"{path} is no checkpoint of a training run ({type(error).__name__})") from error
+            raise ValueError(f"{path} is not a checkpoint of d2sfm train ({type(error).__name__})") from error
         averages = [each for of_tensor in self.trainer.optimiser.state.values() for each in of_tensor.values()]
         if not all(torch.as_tensor(each).isfinite().all() for each in averages):
-            raise ValueError(f"{path}: the optimiser's averages hold values that are not finite")
+            raise ValueError(f"{path}: the optimiser's averages are not finite")
         return state
 
     def _save(self, name: str, more: dict[str, Any]) -> None:
@@ -102,7 +102,7 @@ def _training_in(path: Path) -> Mapping[str, Any]:
     checkpoint = unpickled(path)
     training = checkpoint.get("training") if isinstance(checkpoint, Mapping) else None
     if not isinstance(training, Mapping) or not isinstance(training.get("settings"), Mapping):
-        raise ValueError(f"{path} is no checkpoint of a training run")
+        raise ValueError(f"{path} is not a checkpoint of d2sfm train")
     return training
 
 

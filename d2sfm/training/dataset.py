@@ -88,7 +88,7 @@ class PairDataset(Dataset):
         return DepthTolerance(self.options.depth_tolerance)
 
     def _cut_out(self, scene: TrainingScene, image: int, xy: tuple[float, float]) -> tuple[np.ndarray, View] | None:
-        """The crop around a point and its geometry, None where the photograph is too small for it."""
+        """The crop around a point and its geometry, None if the photograph is too small for it."""
         size, path = self.options.image_size, self.root / scene.image_paths[image]
         photograph = read_rgb(path)
         height, width = photograph.shape[:2]
@@ -114,7 +114,7 @@ def crop_corner(xy: tuple[float, float], image_size: tuple[int, int], size: int)
 def read_rgb(path: Path) -> np.ndarray:
     """A photograph's pixels as they are stored, [H, W, 3] uint8, RGB.
 
-    Raises FileNotFoundError where there is none, ValueError where it is no picture or damaged.
+    Raises FileNotFoundError if it is missing, ValueError if it is not a picture or damaged.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no photograph at {path}")

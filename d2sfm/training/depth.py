@@ -59,7 +59,7 @@ def _open_megadepth(path: Path) -> h5py.Dataset:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(f"{path} is no HDF5 file, or a damaged one") from error
+        raise ValueError(f"{path} is not an HDF5 file, or is damaged") from error
     depth = file.get("depth")
     if not isinstance(depth, h5py.Dataset) or depth.ndim != 2 or depth.dtype.kind not in "fiu":
         file.close()
@@ -77,13 +77,13 @@ def _open_colmap(path: Path) -> np.ndarray:
     with path.open("rb") as stream:
         header = stream.read(64).split(b"&", 3)
     if len(header) != 4 or not all(field.isdigit() for field in header[:3]):
-        raise ValueError(f"{path} is no depth map of COLMAP: it doesn't begin with width&height&channels&")
+        raise ValueError(f"{path} is not a depth map of COLMAP: it does not begin with width&height&channels&")
     width, height, channels = map(int, header[:3])
     offset = sum(len(field) + 1 for field in header[:3])
     expected, found = offset + 4 * width * height * channels, path.stat().st_size
     if channels != 1 or found != expected or not expected > offset:
         raise ValueError(
-            f"{path} is no whole depth map: {width} x {height} x {channels} takes {expected} bytes, found {found}"
+            f"{path} is not a complete depth map: {width} x {height} x {channels} takes {expected} bytes, found {found}"
         )
     return np.memmap(path, "<f4", "r", offset, (height, width))
 

@@ -50,7 +50,7 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
     """The processes that ``torchrun`` describes in the environment, and this one's device; joined until the end.
 
     device: as the user names it; with several processes "auto" and "cuda" become the GPU of the local rank.
-    Raises ValueError where there is no such device, and for several processes on one GPU.
+    Raises ValueError if there is no such device, and for several processes on one GPU.
     """
     processes = Processes(*(int(os.environ.get(key, default)) for key, default in _ENVIRONMENT))
     if processes.count == 1:
@@ -58,7 +58,8 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
         return
     if device.startswith("cuda:"):
         raise ValueError(
-            f"{processes.count} processes can't share {device!r}: leave --device out, each takes its own GPU"
+            f"{processes.count} processes can't share {device!r}: run without --device, then each process takes its "
+            "own GPU"
         )
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if on_gpu:

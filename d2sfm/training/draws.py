@@ -42,7 +42,7 @@ def draw_epoch(
                     draws.append(Draw(index, image1, image2, *centres))
                 else:
                     names = " - ".join(str(info.image_names[image]) for image in (image1, image2))
-                    logger.warning("%s contradicts itself: %s share no point; they are left out", scene.path, names)
+                    logger.warning("%s contradicts itself, so these are left out: %s share no point", scene.path, names)
     return [draws[position] for position in generator.permutation(len(draws))]
 
 

@@ -63,9 +63,9 @@ class Epochs:
         if state:
             self.state = state
             if state.epoch > self.options.num_epochs:
-                logger.info("all %d epochs were done before", self.options.num_epochs)
+                logger.info("nothing to do: all %d epochs are done", self.options.num_epochs)
             else:
-                logger.info("going on in epoch %d, after %d of its steps", state.epoch, state.steps_in_epoch)
+                logger.info("continuing in epoch %d, after %d of its steps", state.epoch, state.steps_in_epoch)
         elif self.validation:
             self._validate(0, Sums(), 0.0)
         while self.state.epoch <= self.options.num_epochs:

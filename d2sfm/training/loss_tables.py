@@ -146,11 +146,11 @@ class LossRecord(AbstractContextManager):
 
 
 def _summary_writer(folder: Path, resume_step: int | None) -> Any:
-    """TensorBoard's writer, or None where it is not installed."""
+    """TensorBoard's writer, or None if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        logger.info("no TensorBoard (%s); losses are in CSV files. To get it: pip install 'd2sfm[train]'", error)
+        logger.info("no TensorBoard (%s): losses are in CSV files; to get it: pip install 'd2sfm[train]'", error)
         return None
     # TensorBoard hides what earlier event files hold at this step and later.
     return SummaryWriter(str(folder), purge_step=None if resume_step is None else resume_step + 1)
@@ -168,17 +168,19 @@ class _Table(Generic[Row]):
         self._parsers = [_PARSERS[field.type] for field in fields(row_type)]
 
     def read(self, up_to: int | None = None) -> list[Row]:
-        """All rows, or those of steps ``up_to`` this; none where there is no file. A torn last line is left out."""
+        """All rows, or those of steps ``up_to`` this; none without a file. An incomplete last line is left out."""
         if not self.path.exists():
             return []
         *lines, torn = self.path.read_text().split("\n")  # what follows the last line break is empty, or torn
         if torn:
-            logger.warning("%s ends in a torn line, which is left out", self.path)
+            logger.warning("%s ends in an incomplete line, which is ignored", self.path)
         if not lines:
             return []
         header = ",".join(self._columns)
         if lines[0] != header:
-            raise ValueError(f"{self.path} is no record of a run: expected the header {header}, found {lines[0]}")
+            raise ValueError(
+                f"{self.path} is not the record of a training run: expected the header {header}, found {lines[0]}"
+            )
         rows = []
         for number, line in enumerate(lines[1:], start=2):
             try:

@@ -10,7 +10,7 @@ class SceneInfo:
     """A scene of n images that observe m points in all, rows in ascending image id.
 
     An image without usable depth keeps its row, its points and its count; its paths are empty strings, its intrinsics,
-    poses and normalised depths NaN, its angles -1. Raises ValueError where the arrays don't fit each other.
+    poses and normalised depths NaN, its angles -1. Raises ValueError if the arrays don't fit each other.
     """
 
     image_names: np.ndarray  # [n] str, as in the model
@@ -88,8 +88,8 @@ class SceneInfo:
         whole &= (self.intrinsics[:, 2] == (0, 0, 1)).all(axis=1) & (self.poses[:, 3] == (0, 0, 0, 1)).all(axis=1)
         if np.any(used & ~whole):
             raise ValueError(
-                f"intrinsics or poses of {self.image_names[used & ~whole][0]} are none: expected focal lengths above 0 "
-                "with 0 below the diagonal, and 0 0 1 or 0 0 0 1 as last row"
+                f"intrinsics or poses of {self.image_names[used & ~whole][0]} are invalid: expected focal lengths "
+                "above 0 with 0 below the diagonal, and 0 0 1 or 0 0 0 1 as last row"
             )
 
     @property

@@ -36,7 +36,7 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
     """Read a scene. allow_pickle: also take the published layout, which can run any code that its author hid in it.
 
     Nothing is unpickled without allow_pickle. The published layout doesn't name images without depth: their names are
-    empty. Raises FileNotFoundError where there is no such file, ValueError where it is damaged, is no scene, or has the
+    empty. Raises FileNotFoundError if the file is missing, ValueError if it is damaged, is no scene, or has the
     published layout and allow_pickle is not given.
     """
     path = Path(path)
@@ -44,7 +44,7 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
         raise FileNotFoundError(f"no scene info {path}")
     with path.open("rb") as stream:
         if stream.read(len(_ZIP_MAGIC)) != _ZIP_MAGIC:
-            raise ValueError(f"{path} is no scene info: it is not an npz file, or is damaged")
+            raise ValueError(f"{path} is not scene info: it is not an npz file, or is damaged")
         stream.seek(0)
         try:
             with np.load(stream, allow_pickle=False) as archive:
@@ -55,12 +55,11 @@ def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
         expected = _PUBLISHED_KEYS if published else SCENE_KEYS
         missing = [key for key in expected if key not in keys]
         if missing:
-            raise ValueError(f"{path} is no scene info: it lacks {', '.join(missing)}")
+            raise ValueError(f"{path} is not scene info: it lacks {', '.join(missing)}")
         if published and not allow_pickle:
             raise ValueError(
-                f"{path} has the published layout, whose pickled objects can run code of whoever made the file: "
-                "preprocess the scene again, or where you trust the file convert it with "
-                "python -m megadepth_utils.convert_scene_info --allow-pickle"
+                f"{path} has the published layout, whose pickled objects can run code: preprocess the scene again, or "
+                "if you trust its author convert it with python -m megadepth_utils.convert_scene_info --allow-pickle"
             )
         try:
             arrays = _load(stream, expected, allow_pickle=published)
@@ -84,9 +83,9 @@ def _load(stream: BinaryIO, keys: tuple[str, ...], allow_pickle: bool) -> dict[s
         arrays = {key: archive[key] for key in keys}
     for key, array in arrays.items():
         if not isinstance(array, np.ndarray):  # NumPy gives what is no array as bytes
-            raise ValueError(f"{key} is no array")
+            raise ValueError(f"{key} is not an array")
         if array.dtype.kind == "U":
-            array.tolist()  # raises where there is a character that is none
+            array.tolist()  # raises for an invalid character
     return {key: array.astype(array.dtype.newbyteorder("="), copy=False) for key, array in arrays.items()}
 
 

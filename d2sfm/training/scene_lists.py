@@ -6,8 +6,8 @@ from pathlib import Path
 def read_scene_list(path: Path | str) -> list[str]:
     """Names of scenes from a text file with one in a line, in its order; blank lines and lines with # are passed over.
 
-    Raises FileNotFoundError where there is no such file, ValueError where it is not such a list: no scene, a scene
-    twice, or a name that is no plain folder name.
+    Raises FileNotFoundError if the file is missing, ValueError if it is not such a list: no scene, a scene twice, or a
+    name that is no plain folder name.
     """
     path = Path(path)
     if not path.is_file():
@@ -22,9 +22,9 @@ def read_scene_list(path: Path | str) -> list[str]:
             raise ValueError(f"expected the name of one scene in each line of {path}, found {scene!r}")
     repeated = sorted({scene for scene in scenes if scenes.count(scene) > 1})
     if repeated:
-        raise ValueError(f"{path} names scene {repeated[0]} more than once")
+        raise ValueError(f"{path} lists scene {repeated[0]} more than once")
     if not scenes:
-        raise ValueError(f"{path} names no scene")
+        raise ValueError(f"{path} lists no scene")
     return scenes
 
 

@@ -53,7 +53,7 @@ def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOpt
     root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, of another dataset, or
     has no pair within the options' limits, is left out, and the log says so.
 
-    Raises FileNotFoundError where a folder is missing, ValueError where no scene is left.
+    Raises FileNotFoundError if a folder is missing, ValueError if no scene is left.
     """
     for path, what in ((folder, "scene info"), (root, "dataset")):
         if not path.is_dir():
@@ -89,7 +89,7 @@ def eligible_pairs(info: SceneInfo, options: PairOptions) -> np.ndarray:
 
 
 def _check(scene: TrainingScene, root: Path, options: PairOptions) -> None:
-    """Raise ValueError where a scene has no pair to draw, or is of another dataset."""
+    """Raise ValueError if a scene has no pair to draw, or is of another dataset."""
     if not len(scene.pairs):
         limit = options.max_scale_ratio
         ratio = f" and a scale ratio up to {limit:g}" if limit < float("inf") else ""
@@ -97,7 +97,7 @@ def _check(scene: TrainingScene, root: Path, options: PairOptions) -> None:
     # A few photographs tell another dataset's root; files that are missing here and there are met when they are read.
     paths = [str(scene.image_paths[image]) for image in np.unique(scene.pairs)[:LOOKED_FOR]]
     if not any((root / path).is_file() for path in paths):
-        raise ValueError(f"{scene.path} is of another dataset: it names {paths[0]}, which is not below {root}")
+        raise ValueError(f"{scene.path} is of another dataset: its {paths[0]} is not below {root}")
 
 
 def _tell_left_out(folder: Path, left_out: dict[str, str], total: int) -> None:

@@ -81,14 +81,14 @@ def train(
 
     dataset_path: root that the scenes' photographs and depth maps are relative to; scene_info_path: folder with a
     ``<scene>.npz`` for each; output: folder for checkpoints, ``steps.csv``, ``epochs.csv``, ``losses.png``, pictures,
-    and a list of broken files; valid_scenes are used where the options ask for validation; resume: go on from the last
-    checkpoint in the output, or start where there is none; evaluations: by name, what tells figures of the weights in a
+    and a list of broken files; valid_scenes are used where the options ask for validation; resume: continue from the
+    last checkpoint in the output, or start if it has none; evaluations: by name, what tells figures of the weights in a
     file, called after each epoch and noted in ``evaluations.csv``. Under ``torchrun`` every process calls this, and the
     first one evaluates and writes.
 
     Raises FileNotFoundError for missing folders or weights; ValueError for options that contradict each other or the
-    checkpoint, an output that holds another run, and where no pair can be drawn; RuntimeError where all pairs of an
-    epoch are skipped, or a loss is not finite.
+    checkpoint, an output that holds another run, and where no pair can be drawn; RuntimeError if all pairs of an epoch
+    are skipped, or a loss is not finite.
     """
     pairs, options, output = pairs or PairOptions(), options or TrainingOptions(), Path(output)
     _claim(output, resume)
@@ -118,7 +118,7 @@ def _claim(output: Path, resume: bool) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"--output must be a folder, found the file {output}")
     if not resume and (output / LAST).exists():
-        raise ValueError(f"{output} holds a run: go on with it by --resume, or give another --output")
+        raise ValueError(f"{output} holds a training run: continue it with --resume, or give another --output")
     output.mkdir(parents=True, exist_ok=True)
 
 
@@ -126,7 +126,7 @@ def _restored(checkpoints: Checkpoints, processes: Processes) -> RunState | None
     state = checkpoints.restore()
     if len(set(processes.gather(state.step if state else None))) > 1:
         raise RuntimeError(
-            f"processes find different checkpoints in {checkpoints.folder}: it must be one folder for all machines"
+            f"processes find different checkpoints in {checkpoints.folder}: all machines must share one folder"
         )
     return state
 

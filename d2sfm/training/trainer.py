@@ -64,9 +64,9 @@ class Trainer:
         """One step of the optimiser on all pairs of the batches, of every process; none where all were skipped.
 
         The gradient is the mean over the pairs that were not skipped: sums and counts are reduced over batches and
-        processes, not means. Returns the sums over all processes. Raises RuntimeError where a loss or the gradient is
-        not finite; the weights are then as they were before. In float16 a gradient that overflows is no error: the step
-        is passed over and the next one scaled down, until the scale falls below 1.
+        processes, not means. Returns the sums over all processes. Raises RuntimeError if a loss or the gradient is not
+        finite; the weights are then as they were before. In float16 a gradient that overflows is no error: the step is
+        passed over and the next one scaled down, until the scale falls below 1.
         """
         loss = 0.0
         for number, batch in enumerate(batches, start=1):
@@ -102,7 +102,7 @@ class Trainer:
         return self._everywhere(total)
 
     def losses(self, batch: Batch, model: torch.nn.Module | None = None) -> Tensor:
-        """The loss of each pair of a batch that is not empty, [P]. RuntimeError where one is not finite."""
+        """The loss of each pair of a batch that is not empty, [P]. RuntimeError if one is not finite."""
         features = self._features(batch.crops, model or self.trunk)
         scores, pairs = soft_scores(features), len(batch.names)
         of_pairs = (

@@ -1,1 +1,1 @@
-"""Photographs and models without distortion, for what comes after structure from motion."""
+"""Photographs and models without distortion, for programs after structure from motion."""

@@ -1,4 +1,4 @@
-"""PINHOLE cameras that stand for those of a model."""
+"""PINHOLE cameras that replace those of a model."""
 
 import math
 
@@ -10,13 +10,13 @@ _ROUNDING_PX = 1e-6
 def pinhole_camera(camera: pycolmap.Camera, max_edge: int | None = None, is_central: bool = False) -> pycolmap.Camera:
     """The PINHOLE camera of the undistorted photographs of a camera, with the same id.
 
-    As COLMAP makes it: no pixel is blank. A camera without distortion keeps size and parameters. is_central: cropped,
-    so that the principal point is in the middle; max_edge: the longest edge in pixels, to which it is reduced then.
+    As COLMAP makes it: no pixel is blank. A camera without distortion keeps size and parameters. is_central: cropped so
+    that the principal point is in the middle; max_edge: the longest edge in pixels, to which it is then reduced.
 
-    Raises ValueError where there is none, of a panorama for example.
+    Raises ValueError if no such camera exists, as for a panorama.
     """
     if not camera.is_perspective():  # of whose focal length pycolmap crashes the process
-        raise ValueError(f"has a {camera.model_name} camera, for which no PINHOLE one can stand")
+        raise ValueError(f"has a {camera.model_name} camera, which no PINHOLE camera can replace")
     if camera.is_undistorted():
         size = {"width": camera.width, "height": camera.height}
         target = pycolmap.Camera(model=pycolmap.CameraModelId.PINHOLE, params=_pinhole_params(camera), **size)
@@ -52,6 +52,8 @@ def _crop(camera: pycolmap.Camera) -> None:
     if cx * 2 == camera.width and cy * 2 == camera.height:
         return
     if min(half_width, half_height) < 1:
-        raise ValueError(f"has its principal point at {cx:.1f}, {cy:.1f} px, outside or at the edge: can't be cropped")
+        raise ValueError(
+            f"has its principal point at {cx:.1f}, {cy:.1f} px, outside of the picture or at its edge: can't be cropped"
+        )
     camera.width, camera.height = 2 * half_width, 2 * half_height
     camera.params = [fx, fy, float(half_width), float(half_height)]

@@ -1,4 +1,4 @@
-"""What readers ask for beside the pictures: the model, and files of their own."""
+"""What programs need beside the pictures: the model, and files of their own."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -23,15 +23,15 @@ _MAPS = ("depth_maps", "normal_maps", "consistency_graphs")
 
 
 def write_layout(layout: Layout, model: pycolmap.Reconstruction, folder: Path, called: Path) -> None:
-    """Write the model of the pictures in ``folder``/images, and what else the layout asks for.
+    """Write the model of the pictures in ``folder``/images, and the other files of the layout.
 
-    called: what messages name. Raises RuntimeError where the disk is full.
+    called: what messages name. Raises RuntimeError if the disk is full.
     """
     _WRITERS[layout](model, folder, called)
 
 
 def foreign_files(folder: Path, layout: Layout) -> list[str]:
-    """What is in a folder of this layout that was not written by it: results of what reads it, as depth maps are."""
+    """Files in a folder of this layout that d2sfm did not write: results of other programs, such as depth maps."""
     own = {"images", "masks", MARKER, *_ENTRIES[layout]}
     found = [path.name for path in folder.iterdir() if path.name not in own]
     maps = (path for path in (folder / "stereo").rglob("*") if path.is_file() and path.suffix != ".cfg")
@@ -76,7 +76,7 @@ def _write_nerfstudio(model: pycolmap.Reconstruction, folder: Path, called: Path
 
 
 def _frame(image: pycolmap.Image, has_mask: bool) -> Mapping:
-    """How nerfstudio is told of an image, of a model in its world."""
+    """The entry of an image for nerfstudio, of a model in its world."""
     camera = image.camera
     fx, fy, cx, cy = camera.params
     world_from_cam = np.vstack([image.cam_from_world().inverse().matrix(), [0, 0, 0, 1]]) @ _OPENGL_CAMERA

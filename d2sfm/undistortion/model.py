@@ -9,10 +9,10 @@ from d2sfm.undistortion.pictures import Shot
 
 
 def undistorted_model(model: pycolmap.Reconstruction, shots: Collection[Shot]) -> pycolmap.Reconstruction:
-    """The model of these of its images, with their new cameras, names, and keypoints where these see them.
+    """The model with these images only, with their new cameras, names and visible keypoints.
 
-    Ids, poses and points stay. Points that lose observations, and have fewer than two then, go. Each image is a frame
-    of its own: the rigs of the model are not in it.
+    Ids, poses and points stay. Points left with fewer than two observations go. Each image is a frame of its own: the
+    rigs of the model are not in it.
     """
     result = pycolmap.Reconstruction()
     for camera in {shot.target.camera_id: shot.target for shot in shots}.values():

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 def base_names(names: Collection[str]) -> dict[str, str]:
     """A file name for each name of an image, "left_a.jpg" for "left/a.jpg"; a name without a folder stays.
 
-    No two are equal up to the first dot, in whatever case, as some readers cut there: a number is added otherwise.
+    No two are equal up to the first dot, ignoring case, as some readers cut there; otherwise a number is added.
     """
     found, taken = {}, set()
     for name in sorted(names, key=lambda name: ("/" in name, name)):

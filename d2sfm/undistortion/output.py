@@ -1,6 +1,7 @@
-"""A folder that is whole or absent: made beside its place, in which a stopped run is gone on with, and moved there.
+"""A folder that is complete or absent: made beside its place, where a stopped run continues, then moved there.
 
-``DIR`` is made in ``.DIR.unfinished/DIR``. A marker tells what it was made of; in ``DIR`` it tells that all is there.
+``DIR`` is made in ``.DIR.unfinished/DIR``. A marker tells what it was made from; in ``DIR`` it means that the folder is
+complete.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ MARKER = "undistorted.json"
 
 
 def fingerprint(settings: Mapping[str, Any], contents: Sequence[Path], stamps: Sequence[Path]) -> str:
-    """What a folder is made of, in a word: settings, the bytes of files, sizes and times of others."""
+    """A digest of the inputs of a folder: settings, the bytes of files, sizes and times of others."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     for path in contents:
         with path.open("rb") as stream:
@@ -33,7 +34,7 @@ def fingerprint(settings: Mapping[str, Any], contents: Sequence[Path], stamps: S
 
 
 def read_marker(folder: Path) -> dict[str, Any] | None:
-    """What the marker in a folder tells; None where there is none, or a broken one."""
+    """What the marker in a folder tells; None without one, or if it is broken."""
     try:
         return json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -42,9 +43,9 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
 
 @contextmanager
 def unfinished(output: Path, made_of: str) -> Iterator[Path]:
-    """The folder in which the output is made; with what a stopped run left, where it was made of the same.
+    """The folder in which the output is made, with what a stopped run of the same inputs left.
 
-    What is there when the block fails waits for the next run. RuntimeError where another run is at it.
+    If the block fails, its files stay for the next run. RuntimeError if another run works on it.
     """
     entries = _unfinished(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +68,12 @@ def discard(output: Path) -> None:
 
 
 def recover(output: Path) -> None:
-    """Put into its place what a killed run had made whole."""
+    """Move the finished folder of a killed run into its place."""
     finish_putting(output.parent, _there(output), output.name)
 
 
 def finish(work: Path, output: Path, facts: Mapping[str, Any]) -> None:
-    """Write the marker when all else is on the disk, and move the folder to its place, in place of what is there."""
+    """Write the marker after everything else is on the disk, and move the folder to its place, which it replaces."""
     for parent, _, files in os.walk(work):
         for name in files:
             sync(Path(parent, name))

@@ -25,7 +25,7 @@ _WITH_ALPHA = {"PNG", "TIFF"}
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """An image of a model on its way: its name and its camera there, and in what is written."""
+    """An image of a model: its name and camera there, and in the output."""
 
     image_id: int
     name: str
@@ -39,12 +39,12 @@ def write_picture(
 ) -> None:
     """Write ``output``/images/<new name>, without distortion, and before it ``output``/masks/<new name>.png.
 
-    There is no mask where all of the photograph is in. has_alpha: it is the picture's alpha channel instead, and
-    colours under it are black. Colours become RGB of 8 bits. EXIF stays, with the orientation 1; pixels are those of
-    the model, as they are stored, or upright where the camera's size tells that the model is of upright photographs.
-    A picture whose pixels stay is copied.
+    No mask is written if the whole photograph is in. has_alpha: the mask becomes the picture's alpha channel instead,
+    with black under it. Colours become RGB of 8 bits. EXIF stays, with the orientation 1; pixels are those of the
+    model: as stored, or upright if the camera's size shows that the model is of upright photographs. A picture whose
+    pixels do not change is copied.
 
-    Raises ValueError or FileNotFoundError where the photograph can't be used, other OSErrors where the disk fails.
+    Raises ValueError or FileNotFoundError if the photograph can't be used, other OSErrors where the disk fails.
     """
     source, target = images / shot.name, output / "images" / shot.new_name
     pixels, mask, is_turned = _load(shot, source, masks, max_megapixels)
@@ -81,7 +81,7 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
 
 
 def _load(shot: Shot, path: Path, masks: Masks, max_megapixels: float) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Pixels and mask in the model's frame, and whether that is not the frame of the stored photograph."""
+    """Pixels and mask in the model's frame, and whether that differs from the frame of the stored photograph."""
     stored, orientation = read_header(path, max_megapixels=max_megapixels)
     size = (shot.source.width, shot.source.height)
     is_turned = stored != size and upright_size(stored, orientation) == size
@@ -93,7 +93,7 @@ def _load(shot: Shot, path: Path, masks: Masks, max_megapixels: float) -> tuple[
 
 
 def _is_copied(shot: Shot, path: Path) -> bool:
-    """Whether the file is what would be written of it, but for losses."""
+    """Whether the file is what would be written of it, except for losses."""
     if not keeps_pixels(shot.source, shot.target) or read_header(path)[1] != 1 or has_16_bits(path):
         return False
     with opened(path) as picture:

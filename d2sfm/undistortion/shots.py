@@ -1,4 +1,4 @@
-"""Which images of a model are to be written, under which names and with which cameras."""
+"""Which images of a model are written, with their names and cameras."""
 
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -23,8 +23,8 @@ def make_shots(
 ) -> list[Shot]:
     """The images of a model that can be written; ``skipped`` gets the others.
 
-    Layouts but COLMAP's have no subfolders. That of 3DGS has cameras with a central principal point, and pictures with
-    a mask in a format that has alpha.
+    Other layouts than COLMAP's have no subfolders. That of 3DGS has cameras with a central principal point, and
+    pictures with a mask in a format that has alpha.
     """
     found = posed_images(model)
     names = {image.name: image.name for image in found}
@@ -54,7 +54,7 @@ def _require_inside(name: str) -> None:
 
 
 def _with_alpha(shot: Shot, images: Path, masks: Masks) -> Shot:
-    """With the suffix of a format that has alpha, where the picture gets a mask and its own format has none."""
+    """With the suffix of a format that has alpha, if the picture gets a mask and its own format has none."""
     path = images / shot.name  # that it is missing is told when it is its turn
     if not masks.has(shot.name) or not path.exists() or holds_alpha(path):
         return shot

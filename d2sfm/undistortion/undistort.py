@@ -1,4 +1,4 @@
-"""Photographs and model without distortion, in the layout of what reads them next.
+"""Photographs and model without distortion, in the layout of another program.
 
 d2sfm undistort sparse/0 --images photos --output dense
 """
@@ -66,22 +66,22 @@ def undistort(
     overwrite: bool = False,
     progress: bool = False,
 ) -> UndistortionSummary:
-    """Write the photographs of a COLMAP model, of whatever program, and the model, all with PINHOLE cameras.
+    """Write the photographs of a COLMAP model, of any program, and the model, all with PINHOLE cameras.
 
     model: folder of a binary or text model; images: of the photographs, which the model's names are relative to;
-    output: gets ``images``, the files of the layout and ``undistorted.json``. It is there when all of it is; a stopped
-    run is gone on with. What was made there of another model, other photographs or options stays, or is replaced with
-    ``overwrite``, but never files of others.
+    output: gets ``images``, the files of the layout and ``undistorted.json``. It appears when it is complete; a stopped
+    run goes on. A result of another model, other photographs or options stays, unless ``overwrite`` replaces it; files
+    of others are never replaced.
 
-    Raises FileNotFoundError for missing folders, ValueError where the output holds something else or masks can't be
-    used, RuntimeError for a damaged model, where no photograph can be used, or the disk is full.
+    Raises FileNotFoundError for missing folders, ValueError if the output holds something else or masks can't be used,
+    RuntimeError for a damaged model, if no photograph can be used, or if the disk is full.
     """
     work = Undistortion(model, images, output, options, masks, limits)
     return work.there(overwrite) or work.make(progress)
 
 
 class Undistortion:
-    """Photographs to be written without distortion, and what is there of them. See ``undistort``."""
+    """Photographs to be undistorted, and those that already are. See ``undistort``."""
 
     def __init__(
         self,
@@ -99,9 +99,7 @@ class Undistortion:
         self.layout = self.options.layout or Layout.COLMAP
         photographs = list_photographs(self.images)
         if self.output.resolve().is_relative_to(self.images.resolve()):
-            raise ValueError(
-                f"{self.output} lies in {images}, whose files are photographs: give an --output outside of it"
-            )
+            raise ValueError(f"{self.output} lies inside of the photographs {images}: give an --output outside of it")
         self.model = read_model(Path(model))
         self.max_megapixels = (limits or PhotographOptions()).max_megapixels
         masks = masks or MaskOptions()
@@ -124,9 +122,9 @@ class Undistortion:
         recover(self.output)
 
     def there(self, overwrite: bool = False) -> UndistortionSummary | None:
-        """What the output is, where it is there and made of the same; None where it is to be made.
+        """The existing output if it was made from the same inputs; None if it has to be made.
 
-        Raises ValueError where something else is there that is not to be replaced.
+        Raises ValueError if the output holds something that must not be replaced.
         """
         output = self.output
         if not output.exists() or (output.is_dir() and not any(output.iterdir())):
@@ -138,15 +136,17 @@ class Undistortion:
             return self._summary(facts, facts["images"])
         if not overwrite:
             raise ValueError(
-                f"{output} was made of another model, other photographs or other options: --overwrite replaces it, or "
-                "give another --output"
+                f"{output} was made from another model, other photographs or other options: give --overwrite or "
+                "another --output"
             )
         if others := foreign_files(output, Layout(facts["layout"])):
-            raise ValueError(f"{output} holds {others[0]}, which others made: move it away, or give another --output")
+            raise ValueError(
+                f"{output} holds {others[0]}, which d2sfm did not write: move it away, or give another --output"
+            )
         return None
 
     def make(self, progress: bool = False) -> UndistortionSummary:
-        """Make the output, in place of what is there."""
+        """Make the output; it replaces an existing one."""
         skipped, layout = Skipped(), self.layout
         with unfinished(self.output, self.facts["fingerprint"]) as work, quiet_pycolmap():
             shots = make_shots(self.model, layout, self.options.max_edge, self.images, self.masks, skipped)
@@ -169,7 +169,7 @@ class Undistortion:
         return self._summary(facts, already_there)
 
     def _summary(self, facts: Mapping[str, Any], already_there: int) -> UndistortionSummary:
-        """What the marker tells."""
+        """The content of the marker."""
         return UndistortionSummary(
             output=self.output,
             layout=self.layout,
@@ -191,7 +191,7 @@ def _tell(without_pose: Sequence[str]) -> None:
 def _write_pictures(
     shots: Sequence[Shot], work: Path, write: Callable[[Shot], None], num_threads: int, skipped: Skipped, progress: bool
 ) -> tuple[list[Shot], int]:
-    """Write the pictures that are not there yet. Returns the shots of all that are, and how many were there before."""
+    """Write the missing pictures. Returns the shots of all pictures, and the number of earlier ones."""
     pending = [shot for shot in shots if not (work / "images" / shot.new_name).exists()]
     there = len(shots) - len(pending)
     bar = Bar(total=len(shots), initial=there, desc="undistort", unit="image", disable=not progress)

@@ -1,4 +1,4 @@
-"""The pixels that a PINHOLE camera sees, out of those of a camera with distortion in its place."""
+"""The pixels that a PINHOLE camera sees, resampled from a camera with distortion at the same place."""
 
 import cv2
 import numpy as np
@@ -17,8 +17,9 @@ def undistorted(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """What ``target``, a PINHOLE camera, sees of a photograph of ``source``, bilinear; smoothed where it is smaller.
 
-    pixels: [H, W, 3] uint8; mask: [H, W] bool, what is in, or None for all. Returns [h, w, 3] uint8, black beyond the
-    photograph, and the mask for it: out is what lies beyond, or is made of a pixel that is out; None where all is in.
+    pixels: [H, W, 3] uint8; mask: [H, W] bool, the pixels to use, or None for all. Returns [h, w, 3] uint8, black
+    outside of the photograph, and its mask: out are pixels outside, and those made from a pixel that is out; None if
+    all are in.
     """
     if keeps_pixels(source, target):
         return pixels, mask
@@ -60,7 +61,7 @@ def _source_from_target(source: pycolmap.Camera, target: pycolmap.Camera, x: np.
 
 
 def _fill(tile: np.ndarray, pixels: np.ndarray, nodes: np.ndarray) -> None:
-    """Sample a tile at positions in ``pixels``, COLMAP's frame, that are given for every NODE_PX-th pixel."""
+    """Sample a tile at positions in ``pixels``, COLMAP's frame, given for every NODE_PX-th pixel."""
     if np.isnan(nodes).all():
         return
     edges = np.array(pixels.shape[1::-1])
@@ -78,7 +79,7 @@ def _fill(tile: np.ndarray, pixels: np.ndarray, nodes: np.ndarray) -> None:
 
 
 def _sees_all(source: pycolmap.Camera, target: pycolmap.Camera) -> bool:
-    """Whether the source has all that the target sees, by the target's outermost pixels."""
+    """Whether the source covers all that the target sees, by the target's outermost pixels."""
     x, y = np.meshgrid(np.arange(target.width) + 0.5, [0.5, target.height - 0.5])
     columns, rows = np.meshgrid([0.5, target.width - 0.5], np.arange(target.height) + 0.5)
     outermost = np.concatenate([x.ravel(), columns.ravel()]), np.concatenate([y.ravel(), rows.ravel()])

@@ -1,1 +1,1 @@
-"""What several stages make together: keypoints refined before they are mapped, and a folder that becomes a model."""
+"""Several stages together: keypoints refined before mapping, and a model from a folder."""

@@ -1,4 +1,4 @@
-"""What a run makes of its first model, where it is asked for."""
+"""What a run makes of its first model on request."""
 
 import logging
 from pathlib import Path
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 def georeference_first(
     model: Path | None, database: Path, output: Path, values: RunValues
 ) -> tuple[GeoreferenceResult | None, dict[str, str]]:
-    """The first model at its place, in a folder of the output.
+    """The georeferenced first model, in a folder of the output.
 
-    None where it is not asked for, where there is no model, or where it can't be, with the reason in words by the
-    stage's name, and in the log: the hours before are not lost for that.
+    None if it is not requested, without a model, or if it fails, with the reason in words by the stage's name, and in
+    the log: the hours before are not lost for that.
     """
     if model is None or not values.stages["georeference"][ENABLED]:
         return None, {}
@@ -36,7 +36,7 @@ def georeference_first(
 def undistort_first(
     model: Path | None, photographs: Path, output: Path, values: RunValues, progress: bool
 ) -> UndistortionSummary | None:
-    """The photographs of the first model without distortion, in a folder of the output, where a layout is asked for."""
+    """The undistorted photographs of the first model, in a folder of the output, if a layout is requested."""
     options = values.of("undistort", UndistortionOptions)
     if model is None or options.layout is None:
         return None
@@ -48,7 +48,7 @@ def undistort_first(
 def report_all(
     photographs: Path, database: Path, output: Path, progress: bool
 ) -> tuple[ReportResult | None, dict[str, str]]:
-    """The page about all models of the output, there; None where it can't be, as ``georeference_first``."""
+    """The page about all models, in the output; None if it can't be written, as ``georeference_first``."""
     try:
         return write_report(output, output / REPORT, database=database, images=photographs, progress=progress), {}
     except (ValueError, RuntimeError, OSError) as error:

@@ -1,4 +1,4 @@
-"""What a run made, brought up to photographs that were added or taken away since."""
+"""The results of a run, updated for photographs that were added or removed since."""
 
 import logging
 from pathlib import Path
@@ -19,17 +19,17 @@ logger = logging.getLogger(__name__)
 
 
 def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, ...]:
-    """Take images whose photographs are gone out of the models and the database. Returns their names.
+    """Remove images whose photographs are missing from the models and the database. Returns their names.
 
-    Models first, so that a run that is stopped in between does the rest the next time. Raises RuntimeError where more
-    than half are gone.
+    Models come first, so that the next run continues after a stop in between. Raises RuntimeError if more than half are
+    gone.
     """
     if not database.exists():
         return ()
     with FeatureStore(database) as features:
         gone = missing_photographs(photographs, list(features.images()))
     if gone:
-        logger.info("gone since an earlier run, so that the model loses them: %s", first_of(gone, "photograph"))
+        logger.info("missing since an earlier run, so the model loses them: %s", first_of(gone, "photograph"))
         with exclusive(database):
             for folder in _models(models):
                 remove_from_model(folder, gone)
@@ -40,8 +40,8 @@ def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, .
 def extended(
     database: Path, models: Path, *, images: Path, options: ReconstructionOptions, progress: bool
 ) -> ExtensionResult | None:
-    """Place photographs in the first of the models, in its place. None where that is no way to a model of most of them:
-    there is none, its points are of other keypoints, or it lacks half of them or more even then."""
+    """Place photographs in the first model, which is replaced. None if that gives no model of most of them: without a
+    model, if its points are of other keypoints, or if it still lacks half or more."""
     found = _models(models)[:1]
     if not found or len(names_of(read_model(found[0]))) < 2:
         return None
@@ -49,7 +49,7 @@ def extended(
         settings = {"images": images, "options": options, "progress": progress}
         result = extend_model(database, found[0], found[0], adjust=True, **settings)
     except OtherKeypoints:
-        logger.info("keypoints are others than those of %s, so that all photographs are mapped anew", found[0])
+        logger.info("keypoints differ from those of %s, so all photographs are mapped again", found[0])
         return None
     return result if 2 * result.statistics.images > result.images else None
 
@@ -60,6 +60,6 @@ def names_of(model: pycolmap.Reconstruction) -> set[str]:
 
 
 def _models(folder: Path) -> list[Path]:
-    """Best first, with those that a killed run has left beside their places."""
+    """Best first, with those that a killed run has left behind."""
     finish_model(folder / "0")
     return sorted((path for path in numbered(folder) if model_files(path)), key=lambda path: int(path.name))

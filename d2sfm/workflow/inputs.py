@@ -1,4 +1,4 @@
-"""What a run needs, looked for before the long work."""
+"""What a run needs, checked before the long work."""
 
 import logging
 from pathlib import Path
@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 
 def require_inputs(values: RunValues) -> None:
-    """Before the hours of extraction, FileNotFoundError for what pairs are chosen by and is not there, ValueError for
-    libraries that georeferencing lacks."""
+    """Before the hours of extraction: FileNotFoundError for missing files that pairs are chosen by, ValueError for
+    missing libraries of georeferencing."""
     pairs = values.of("match", PairSelectionOptions)
     if values.stages["georeference"][ENABLED]:
         require_libraries(values.of("georeference", GeoreferenceOptions))
@@ -27,10 +27,10 @@ def require_inputs(values: RunValues) -> None:
 
 
 def require_two(database: Path, photographs: Path, skipped: Skipped) -> None:
-    """RuntimeError where fewer than two photographs have features; why others were skipped is in the log then."""
+    """RuntimeError if fewer than two photographs have features; the log then tells why others were skipped."""
     with FeatureStore(database) as features:
         usable = len(features.extracted())
     if usable < 2:
         for name, reason in skipped.items():
             logger.warning("skipped %s: %s", name, reason)
-        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, a model needs two or more")
+        raise RuntimeError(f"{photographs} has {usable or 'no'} photograph that can be used, expected two or more")

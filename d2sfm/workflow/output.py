@@ -1,4 +1,4 @@
-"""The folder that a run writes: whether it may, and the values that it is made with."""
+"""The output folder of a run: whether it may be written, and the values it is made with."""
 
 import logging
 from pathlib import Path
@@ -13,14 +13,14 @@ logger = logging.getLogger(__name__)
 
 
 def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
-    """Make the output with the values of this run, or find that what is in it was made with the same ones.
+    """Make the output with the values of this run, or check that it was made with the same ones.
 
-    Values of stages that have left nothing in it yet may be others: who mends a misspelt one goes on. Raises ValueError
-    for an output inside the photographs, or that is something else, RuntimeError for other values.
+    Values of stages without results in it may differ, so a run goes on after a correction. Raises ValueError for an
+    output inside the photographs or of another kind, RuntimeError for other values.
     """
     noted = output / CONFIG
     if output.resolve().is_relative_to(photographs.resolve()):
-        raise ValueError(f"{output} lies in {photographs}, whose files are photographs: give an --output outside of it")
+        raise ValueError(f"{output} lies inside of the photographs {photographs}: give an --output outside of it")
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder for the model")
     if noted.exists():
@@ -38,16 +38,16 @@ def _go_on(output: Path, values: RunValues) -> None:
     before = run_values(config=noted)
     if difference := values.difference(before, _begun(output)):
         raise RuntimeError(
-            f"{output} was made with other values, asked for is {difference}: give another --output, or go on with "
-            f"--config {noted}"
+            f"{output} was made with other values than {difference}: give another --output, or continue with --config "
+            f"{noted}"
         )
     if difference := values.difference(before):
-        logger.info("stages that have not begun get other values: %s", difference)
+        logger.info("stages that have not started use new values: %s", difference)
         values.write(noted)
 
 
 def _begun(output: Path) -> set[str]:
-    """The stages of which something is in the output."""
+    """The stages with results in the output."""
     if not (output / DATABASE).exists():
         return set()
     with FeatureStore(output / DATABASE) as features:

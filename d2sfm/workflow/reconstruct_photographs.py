@@ -1,4 +1,4 @@
-"""A folder of photographs to a model, all stages one after the other.
+"""A model from a folder of photographs, all stages in order.
 
 d2sfm run photos
 """
@@ -7,17 +7,16 @@ import logging
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
-from d2sfm.extraction.extract import extract_to_database
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.mapping.extend import ExtensionResult
 from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
-from d2sfm.matching.match import match_database
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.notebook import Displayed
 from d2sfm.options import (
@@ -36,13 +35,14 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.photographs.reading import require_photographs
-from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.report.report import ReportResult
+from d2sfm.shards.cluster import Cluster
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.afterwards import georeference_first, report_all, undistort_first
+from d2sfm.workflow.by_cluster import doers
 from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.inputs import require_inputs, require_two
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult(Displayed):
-    """What the stages did. A stage that had nothing to do is None."""
+    """The results of the stages, None for a stage that had nothing to do."""
 
     photographs: Path  # folder
     output: Path  # folder of run.toml, db.db and sparse
@@ -82,7 +82,7 @@ class RunResult(Displayed):
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is a model, and nothing of the database had to be passed over."""
+        """Whether a model was made, and every row of the database was usable."""
         made = self.extension or self.reconstruction
         passed_over = made.unusable or (self.refinement and self.refinement.skipped)
         return _best(self.extension, self.reconstruction) is not None and not passed_over and not self.not_done
@@ -109,10 +109,10 @@ class RunResult(Displayed):
             return text
         rest = first_of(self.left_out, "photograph")
         if self.extension:
-            return f"{text}; not in it: {rest}, with the reasons above"
+            return f"{text}; not in it: {rest}, for the reasons above"
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
-        return f"{text}; not in it: {rest}, try photographs between those and the rest, or a higher --quality"
+        return f"{text}; not in it: {rest}; try photographs between those and the rest, or a higher --quality"
 
 
 def reconstruct_photographs(
@@ -126,21 +126,23 @@ def reconstruct_photographs(
     georeferenced: bool = False,
     layout: Layout | str | None = None,
     progress: bool = False,
+    cluster: Cluster | None = None,
 ) -> RunResult:
     """Extract, match, refine and reconstruct the photographs below a folder, all into ``output``.
 
     output: gets ``run.toml`` with the values of all options, ``db.db`` and the models ``sparse``/0, 1, ..., best first
     (default: PHOTOGRAPHS-model in the current folder), and, with georeferenced, the first model at its place in
-    ``georeferenced``. layout: what the first model's photographs, georeferenced where it is, are also written for
-    without distortion, into ``output``/<layout>. quality, config, seed, num_threads: see ``values.run_values``.
+    ``georeferenced``. layout: the program for which the first model (georeferenced if requested) and undistorted
+    photographs are also written, into ``output``/<layout>. quality, config, seed, num_threads: see
+    ``values.run_values``.
 
-    What a stopped run did is not done again. Photographs that were added since are placed in the model of an earlier
-    run, which is adjusted with them and stays where it was; those that are gone leave the database and the models.
+    Finished work of a stopped run is kept. Photographs added since are placed in the model of an earlier run, which is
+    adjusted with them and stays in its frame; missing ones are removed from the database and the models.
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
-    configuration; RuntimeError where the output was made with other values (see ``output.begin_output``), fewer than
-    two photographs can be used, or more than half are gone; and as the stages do.
+    configuration; RuntimeError if the output was made with other values (see ``output.begin_output``), fewer than two
+    photographs can be used, or more than half are gone; and as the stages do.
     """
     values = run_values(quality, config, seed=seed, num_threads=num_threads, georeferenced=georeferenced, layout=layout)
     photographs = Path(photographs)
@@ -152,9 +154,9 @@ def reconstruct_photographs(
     removed = remove_gone(database, photographs, output / MODELS)
     times = Times(output, values)
     with times.of("extract"):
-        extraction = _extracted(database, photographs, values, progress)
+        extraction = _extracted(database, photographs, values, progress, cluster)
     require_two(database, photographs, extraction.skipped)
-    matching, refinement = _matched_and_refined(database, photographs, values, times, progress)
+    matching, refinement = _matched_and_refined(database, photographs, values, times, progress, cluster)
     options = values.of("reconstruct", ReconstructionOptions)
     settings = {"images": photographs, "options": options, "progress": progress}
     with times.of("reconstruct"):
@@ -186,8 +188,10 @@ def reconstruct_photographs(
     )
 
 
-def _extracted(database: Path, photographs: Path, values: RunValues, progress: bool) -> ExtractionSummary:
-    summary = extract_to_database(
+def _extracted(
+    database: Path, photographs: Path, values: RunValues, progress: bool, cluster: Cluster | None
+) -> ExtractionSummary:
+    summary = doers(cluster).extract(
         database,
         photographs,
         options=values.of("extract", ExtractionOptions),
@@ -203,7 +207,7 @@ def _extracted(database: Path, photographs: Path, values: RunValues, progress: b
 
 
 def _matched_and_refined(
-    database: Path, photographs: Path, values: RunValues, times: Times, progress: bool
+    database: Path, photographs: Path, values: RunValues, times: Times, progress: bool, cluster: Cluster | None
 ) -> tuple[MatchSummary | None, RefinementSummary | None]:
     with FeatureStore(database) as features:
         is_refined, later = bool(features.notes.refinement()), features.later()
@@ -213,7 +217,7 @@ def _matched_and_refined(
     if later or not is_refined:  # else there is what a stopped run has left: rounds, and pairs to verify
         with times.of("match"):
             matching = _told(
-                match_database(
+                doers(cluster).match(
                     database,
                     options=values.of("match", MatchingOptions),
                     verification=values.of("match", VerificationOptions),
@@ -221,7 +225,8 @@ def _matched_and_refined(
                     progress=progress,
                 )
             )
-    refine = refine_database if is_refined else refine_first
+    refine = doers(cluster).refine
+    refine = refine if is_refined else partial(refine_first, by=refine)
     with times.of("refine"):
         return matching, _told(refine(database, photographs, **refining))
 
@@ -233,7 +238,7 @@ def _names(database: Path, skipped: Skipped) -> set[str]:
 
 
 def _told(summary: Summary) -> Summary:
-    """The summary of a stage, said in the log."""
+    """The summary of a stage, written to the log."""
     if summary is not None:
         logger.info("%s", summary)
     return summary

@@ -1,8 +1,8 @@
-"""Keypoints refined before they are mapped, where they can be."""
+"""Keypoints refined before mapping, if possible."""
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,15 +28,16 @@ def refine_first(
     cache: MapCacheOptions | None = None,
     way_out: str = "",
     progress: bool = False,
+    by: Callable[..., RefinementSummary] = refine_database,
 ) -> RefinementSummary | None:
     """Refine the keypoints of a matched database that are not refined, as ``refine_database`` does.
 
-    None, with a sentence in the log that says why, where they can't be: they are not of d2sfm, the database is
-    read-only, photographs are missing or not those of the features. Keypoints that are refined stay, whatever the
-    options were: what a stopped run has left of their pairs is verified as it would have, and keypoints of images that
-    came later are aligned with them by their options. way_out: what the caller has for who does not want it, in words.
+    None, with the reason in the log, if they can't be refined: they are not of d2sfm, the database is read-only,
+    photographs are missing or not those of the features. Refined keypoints stay, whatever their options: pairs that a
+    stopped run has left are verified with its options, and keypoints of images added later are aligned with theirs.
+    way_out: how to avoid refinement, in words. by: what does the work of ``refine_database``.
 
-    Raises as ``refine_database``, but where nothing was matched: mapping tells that.
+    Raises as ``refine_database``, except if nothing was matched, which mapping reports.
     """
     with FeatureStore(database) as features:
         note, new = features.notes.refinement(), features.later_in_pairs()
@@ -53,7 +54,7 @@ def refine_first(
     if new or not note:
         of = f" of {first_of([*new], 'new image')}" if new else ""
         logger.info("keypoints%s are refined first%s", of, f" ({way_out})" if way_out else "")
-    return refine_database(database, images, options=options, cache=cache, progress=progress)
+    return by(database, images, options=options, cache=cache, progress=progress)
 
 
 def _noted(note: Mapping[str, Any]) -> RefinementOptions:
@@ -67,7 +68,7 @@ def _noted(note: Mapping[str, Any]) -> RefinementOptions:
 
 
 def _obstacle(database: Path | str, images: Path | str | None) -> str | None:
-    """Why keypoints can't be refined, in words; None where they can."""
+    """Why keypoints can't be refined, in words; None if they can."""
     with ForeignStore(database) as store:
         foreign = store.described()
     with FeatureStore(database) as features:

@@ -27,7 +27,7 @@ class Times:
 
     @contextmanager
     def of(self, stage: str) -> Iterator[None]:
-        """Add what the block takes to the stage, and write all down, also where it ends with an error."""
+        """Add the time of the block to the stage, and write all times, also if it ends with an error."""
         with self.listed(stage):
             started = time.perf_counter()
             try:
@@ -39,9 +39,9 @@ class Times:
 
     @contextmanager
     def listed(self, stage: str) -> Iterator[None]:
-        """Say before the block that it is this stage's turn, what is done by then, and what is to come.
+        """Log before the block which stage it is, which are done, and which are to come.
 
-        A stage that is not asked for has nothing to do, and is not named.
+        A stage that is not requested is not named.
         """
         if stage not in self._stages:
             yield
@@ -56,7 +56,7 @@ class Times:
 
 
 def _stages(values: RunValues) -> list[str]:
-    """What is to be done, in order; of these some may have nothing to do."""
+    """The stages in order; some may have nothing to do."""
     is_placed = values.stages["georeference"][ENABLED]
     is_undistorted = values.of("undistort", UndistortionOptions).layout is not None
     last = [*(["georeference"] if is_placed else []), "report", *(["undistort"] if is_undistorted else [])]

@@ -1,4 +1,4 @@
-"""The options of a run of all stages: defaults, a quality, a TOML file of theirs; written down so that it repeats.
+"""The options of a run of all stages: defaults, a quality, a TOML file; written down so that the run repeats.
 
 A file has a table for each stage, whose keys are the options of its command:
 
@@ -34,15 +34,15 @@ QUALITY = "quality"  # the key that is in no table
 
 @dataclass(frozen=True)
 class RunValues:
-    """All values of a run as they were given, in TOML's types, by stage and option; an option that is not set has none.
+    """All values of a run as given, in TOML's types, by stage and option; an option that is not set is missing.
 
-    Two are equal where they stand for the same run.
+    Two are equal if they stand for the same run.
     """
 
     stages: Mapping[str, Mapping[str, Any]]
 
     def of(self, stage: str, kind: type[AnyOptions]) -> AnyOptions:
-        """The options of one class of a stage. ValueError that names the stage where they refuse a value."""
+        """The options of one class of a stage. ValueError with the stage's name if they refuse a value."""
         given = self.stages[stage]
         try:
             return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
@@ -50,7 +50,7 @@ class RunValues:
             raise ValueError(f"[{stage}]: {error}") from error
 
     def difference(self, other: "RunValues", stages: Collection[str] = tuple(STAGES)) -> str:
-        """The values of stages that are others there, as 'extract.max_edge 1024 (there 1600)'; empty where none are."""
+        """The values of stages that differ there, as 'extract.max_edge 1024 (there 1600)'; empty if none do."""
         return ", ".join(
             f"{stage}.{_key(name)} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
             for stage in STAGES
@@ -60,7 +60,7 @@ class RunValues:
         )
 
     def write(self, path: Path) -> None:
-        """Write them as a file that ``run_values`` reads; it is whole or not there."""
+        """Write them as a file that ``run_values`` reads; it is written whole or not at all."""
         lines = ["# All options of a run of d2sfm, which d2sfm run --config repeats."]
         for stage, values in self.stages.items():
             lines += ["", f"[{stage}]", *(f"{_key(name)} = {_toml(value)}" for name, value in values.items())]
@@ -81,8 +81,8 @@ def run_values(
 
     config: a TOML file, or what such a file holds. A quality, a seed, a number of threads, georeferencing or a layout
     of photographs without distortion that are given besides win over it. Raises FileNotFoundError for a file that is
-    missing, ValueError for one that is no TOML, for a table or key that is none (the nearest is named), and for values
-    that are none of their option, each with their place.
+    missing, ValueError for one that is not TOML, for an unknown table or key (the nearest is named), and for values
+    that the option does not take, each with their place.
     """
     place = "config" if isinstance(config, Mapping) else str(config)
     tables = dict(
@@ -118,12 +118,12 @@ def run_values(
 
 
 def _key(name: str) -> str:
-    """What an option is called in a file: without the underscore that keeps Python's words apart."""
+    """The name of an option in a file, without the underscore that tells it from Python's words."""
     return name.rstrip("_")
 
 
 def as_written(option: str) -> str | None:
-    """How an option of a command stands in a file, as "max_edge = ... below [extract]"; None where no stage has it."""
+    """How an option of a command stands in a file, as "max_edge = ... below [extract]"; None if no stage has it."""
     wanted = plain(option)
     if wanted == "multiscale":
         return "scales = [0.5, 1.0, 2.0] below [extract]"
@@ -163,7 +163,7 @@ def _plain(value: Any) -> Any:
 
 
 def _checked(annotation: Any, value: Any) -> Any:
-    """The value, where it is of the option's kind. ValueError otherwise."""
+    """The value, if it is of the option's kind. ValueError otherwise."""
     kind = value_type(annotation)
     words, types = {bool: ("true or false", bool), int: ("a whole number", int), float: ("a number", int | float)}.get(
         kind, ("a text", str)
@@ -181,7 +181,7 @@ def _require_table(name: str, value: Any) -> None:
     if name not in STAGES and not isinstance(value, Mapping):
         written = as_written(name)
         hint = f": write {written}" if written else did_you_mean(name, [QUALITY])
-        raise ValueError(f"the key {name} is in no table{hint}")
+        raise ValueError(f"the key {name} is not in a table{hint}")
     if name not in STAGES:
         meant = nearest(name, STAGES)
         raise ValueError(

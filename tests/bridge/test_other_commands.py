@@ -47,13 +47,18 @@ def photographs(tmp_path):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        pytest.param(["extract", "--images", "{folder}"], "have d2sfm bridge add them", marks=pytest.mark.slow),
+        pytest.param(
+            ["extract", "--images", "{folder}"], "connect photographs that these leave apart", marks=pytest.mark.slow
+        ),
         (
             ["import", "--images", "{folder}", "--features", "{folder}/../f.h5", "--matches", "{folder}/../m.h5"],
-            "d2sfm import works on one kind alone: d2sfm bridge --restore",
+            "d2sfm import needs a database with one kind of features: d2sfm bridge --restore",
         ),
-        (["refine"], "d2sfm refine works on one kind alone: d2sfm bridge --restore"),
-        (["match", "--overwrite"], "d2sfm match --overwrite works on one kind alone: d2sfm bridge --restore"),
+        (["refine"], "d2sfm refine needs a database with one kind of features: d2sfm bridge --restore"),
+        (
+            ["match", "--overwrite"],
+            "d2sfm match --overwrite needs a database with one kind of features: d2sfm bridge --restore",
+        ),
     ],
 )
 def test_refused_and_left_as_it_is(databases, photographs, capsys, command, said):

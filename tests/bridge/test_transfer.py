@@ -28,7 +28,7 @@ def world(seed, count=400, size=(300, 200), noise_px=0.6, clutter=200, affine=AF
 
 
 def carried(place, xy_a, xy_b):
-    """Where a place lies in the other image; None where that is not sure."""
+    """Where a place lies in the other image; None if that is not sure."""
     near = sorted(range(len(xy_a)), key=lambda match: np.linalg.norm(xy_a[match] - place))[:12]
     of_a, of_b = xy_a[near], xy_b[near]
     distances = np.linalg.norm(of_a - place, axis=1)

@@ -87,16 +87,16 @@ def test_frames_thresholds_seeds_and_clouds(work, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["given", "--utm", "--epsg", "32615"], "--utm and --epsg are two frames: give one of them"),
+        (["given", "--utm", "--epsg", "32615"], "--utm and --epsg name different frames: give one of them"),
         (["given", "--up", "--nadir"], "--up and --nadir contradict each other: give one of them"),
         (["given", "--max-error-m", "0"], "max_error_m must be above 0, found 0"),
         (["given", "--upright"], "--upright is for clicks: give --control-points"),
-        (["given", "--scale-bar", "A", "B", "3"], "--scale-bar is between two points that are clicked in photographs"),
+        (["given", "--scale-bar", "A", "B", "3"], "--scale-bar needs clicks of its two points"),
         (
             ["given", "--control-points", "c.csv", "--scale-bar", "A", "B", "3m"],
             "--scale-bar A B: expected a number of metres, found '3m'",
         ),
-        (["given", "--control-points", "c.csv", "--upright"], "--upright needs to know how 7 photographs"),
+        (["given", "--control-points", "c.csv", "--upright"], "--upright needs the EXIF orientation of 7 photographs"),
         (["none", "--positions", "p.csv"], "no COLMAP model in none"),
         (["given", "--positions", "none.csv"], "no table none.csv"),
         (["given", "--images", "none"], "no folder of photographs none"),

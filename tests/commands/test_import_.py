@@ -118,7 +118,7 @@ def test_what_can_not_be_used_is_named_in_a_line_each(from_hloc, tmp_path, capsy
     ("arguments", "message"),
     [
         (["--features", "nowhere.h5"], "no file nowhere.h5"),
-        (["--features", "photographs/a.png"], "photographs/a.png is no HDF5 file, or damaged"),
+        (["--features", "photographs/a.png"], "photographs/a.png is not an HDF5 file, or is damaged"),
         (["--features", "f.h5", "--no-verify"], "--no-verify and the options of verification go with --matches"),
         (["--features", "f.h5", "--max-error", "3"], "--no-verify and the options of verification go with --matches"),
         (["--features", "f.h5", "--extension", ""], "extension must be a suffix without '/', found ''"),
@@ -151,7 +151,7 @@ def test_cameras_and_rigs_are_those_of_their_files(photographs, tmp_path, from_h
     (tmp_path / "rig.json").write_text(json.dumps([{"cameras": rig}]))
     arguments = ["--features", "f.h5", "--cameras", "cameras.toml", "--rig-config", "rig.json"]
     assert run_import(*arguments) == 0
-    assert 'cameras.toml: no photograph fits ["usb"]' in caplog.text
+    assert 'cameras.toml: no photograph matches ["usb"]' in caplog.text
     with FeatureStore("new.db") as store:
         of_sub = store.images()["sub/a.png"].camera_id
     assert cameras_given("new.db") == {of_sub}

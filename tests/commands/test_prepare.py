@@ -50,7 +50,7 @@ def test_a_phones_folder_is_used_or_named_whole_and_extracted(phone, capsys):
     assert said.err.splitlines() == [
         "left out, movies of live photos, whose stills are taken: 100APPLE/IMG_1.MOV",
         "neither photographs nor videos: 2 files (100APPLE/IMG_3.AAE the first)",
-        "warning: skipped 100APPLE/IMG_6.MOV: is damaged, or no video that FFmpeg knows: invalid data found when "
+        "warning: skipped 100APPLE/IMG_6.MOV: is damaged, or not a video known to FFmpeg: invalid data found when "
         "processing input",
     ]
     assert main(["extract", "--images", "photos", "--max-edge", "48", "--quiet"]) == 0
@@ -71,7 +71,11 @@ def test_extract_names_the_command_where_it_skips_what_that_takes(phone, capsys)
         (phone / "100APPLE" / name).rename(phone.parent / "some" / name)
     assert main(["extract", "--images", "some"]) == 1
     error = capsys.readouterr().err
-    assert error.count("warning: skipped IMG_") == error.count("is not read by COLMAP, convert it (d2sfm prepare)") == 2
+    assert (
+        error.count("warning: skipped IMG_")
+        == error.count("is a format that COLMAP can't read: convert it with d2sfm prepare")
+        == 2
+    )
 
 
 def test_frames_by_rate_or_by_number(phone, capsys):
@@ -89,7 +93,7 @@ def test_frames_by_rate_or_by_number(phone, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fps", "5", "--every", "3"], "--fps and --every say the same in two ways: give one of them"),
+        (["--fps", "5", "--every", "3"], "--fps and --every exclude each other: give one of them"),
         (["--fps", "0"], "fps must be above 0, found 0"),
         (["--every", "0"], "every must be 1 or more, found 0"),
         (["nowhere"], "no such file or folder: nowhere"),

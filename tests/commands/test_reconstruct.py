@@ -91,8 +91,8 @@ def test_a_model_is_extended_in_its_place_or_elsewhere(database, tmp_path, capsy
     [
         (("--extend-adjust",), "--extend-adjust goes with --extend MODEL"),
         (("--join", "m"), "--join goes with --extend MODEL, the one whose poses stay"),
-        (("--extend", "m", "--mapper", "global"), "--mapper is for mapping anew, not for --extend"),
-        (("--extend", "m", "--max-starts", "3"), "--max-starts is for mapping anew, not for --extend"),
+        (("--extend", "m", "--mapper", "global"), "--mapper is for a new model, not for --extend"),
+        (("--extend", "m", "--max-starts", "3"), "--max-starts is for a new model, not for --extend"),
         (("--extend", "m"), "no COLMAP model in m"),
     ],
 )
@@ -113,7 +113,7 @@ def test_known_rigs_are_held_or_refined_and_unknown_ones_are_found_by_the_global
         return found.translation.tolist()
 
     assert baseline_of() == expected.translation.tolist()
-    assert "the known poses of cameras in 1 rigs are held (--refine-rigs refines them)" in capsys.readouterr().err
+    assert "the known poses of cameras in 1 rigs stay fixed (--refine-rigs refines them)" in capsys.readouterr().err
     assert baseline_of("--refine-rigs") != expected.translation.tolist()
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE rig_sensors SET sensor_from_rig = NULL")

@@ -66,7 +66,7 @@ def test_results_for_programs(scene, capsys):
     [
         (["keypoints", "b-c.png"], "db.db has no image b-c.png: did you mean b c.png?"),
         (["keypoints", "a.png", "--output", "a.jpg"], "pictures are written as .png or .html, found a.jpg"),
-        (["keypoints", "a.png", "--max-edge", "99"], "a.png is extracted already as db.db has it"),
+        (["keypoints", "a.png", "--max-edge", "99"], "a.png was extracted into db.db"),
         (["image", "a.png", "--model", "nowhere"], "no COLMAP model in nowhere"),
         (["track", "77"], "sparse/0 has no point 77"),
         (["pairs", "--database", "none.db"], "no database none.db"),
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_told_in_a_line(scene, capsys, arguments, message):
     ("arguments", "message"),
     [
         (["show"], "expected a command: keypoints, matches, image, pairs, track and model"),
-        (["show", "keypionts", "a"], "'keypionts' is none of its commands: did you mean keypoints?"),
+        (["show", "keypionts", "a"], "'keypionts' is not a command: did you mean keypoints?"),
         (["show", "pairs", "--model", "x"], "--model is an option of d2sfm show image and track, not of this command"),
         (["show", "track", "a"], "expected a whole number, found 'a'"),
     ],

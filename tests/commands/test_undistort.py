@@ -38,7 +38,7 @@ def test_exit_codes_and_lines(scene, capsys):
     assert errors == ["not in the model, and left out: other.jpg", "warning: skipped b.png: is missing"]
     assert run("--max-edge", "100") == 2
     [line] = capsys.readouterr().err.splitlines()[1:]
-    assert line.endswith("--overwrite replaces it, or give another --output")
+    assert line.endswith("give --overwrite or another --output")
     assert run("--max-edge", "0") == 2
     assert "max_edge must be 1 px or more, found 0" in capsys.readouterr().err
     assert main(["undistort", "nowhere", "--images", "photos"]) == 2
@@ -51,7 +51,7 @@ def test_exit_codes_and_lines(scene, capsys):
 def test_a_masked_picture_of_no_photograph(scene, layout, capsys):
     (scene / "masks").mkdir()
     assert run("--masks", "masks", "--layout", layout) == 2
-    assert "masks has no mask for any photograph" in capsys.readouterr().err
+    assert "masks has no mask of any photograph" in capsys.readouterr().err
 
 
 def test_less_or_more_is_said_on_request(scene, capsys):

@@ -50,8 +50,8 @@ def test_the_first_table_that_fits_counts_and_others_get_the_options_beside_the_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('["a/*" b]', "is no TOML: .*line 1"),
-        ("", r'is empty: expected tables, each below the pattern that it is for as \["left/\*"\]'),
+        ('["a/*" b]', "is not TOML: .*line 1"),
+        ("", r'is empty: expected tables named by patterns, such as \["left/\*"\]'),
         ('model = "PINHOLE"', "the key model is in no table, expected a pattern above it"),
         ('["a"]\nmodle = "PINHOLE"', r'\["a"\], modle: unknown key: did you mean model\?'),
         ('["a"]\ncamera_parms = [1]', r'\["a"\], camera_parms: unknown key: did you mean params\?'),
@@ -62,8 +62,8 @@ def test_the_first_table_that_fits_counts_and_others_get_the_options_beside_the_
         ('["a"]\nparams = [1, 2]', r'\["a"\], params: SIMPLE_RADIAL has 4 parameters .*found 2'),
         ('["a"]\nparams = "1, 2, 3, 4"', r'\["a"\], params: expected a list of numbers, found \'1, 2, 3, 4\''),
         ('["a"]\nparams = []', r'\["a"\], params: expected a list of numbers, found \[\]'),
-        ('["a"]\nparams = [1, 2, true, 4]', r'\["a"\], params: camera parameters are numbers'),
-        ('["a"]\nparams = [inf, 2, 3, 4]', r'\["a"\], params: camera parameters are finite'),
+        ('["a"]\nparams = [1, 2, true, 4]', r'\["a"\], params: camera parameters must be numbers'),
+        ('["a"]\nparams = [inf, 2, 3, 4]', r'\["a"\], params: camera parameters must be finite'),
         ('["a"]\nmode = "sinlge"', r'\["a"\], mode: camera_mode must be auto, .*sinlge'),
         ('["a"]\nfocal_length_factor = 0', r'\["a"\], focal_length_factor: .*must be above 0'),
         ('["a"]\nfocal_length_factor = true', r'\["a"\], focal_length_factor: expected a number, found True'),

@@ -131,7 +131,7 @@ def test_extracted_gives_fingerprints_of_whole_images_only(database):
         colmap.clear_descriptors()
     with FeatureStore(database) as store:
         assert store.extracted() == {}
-        with pytest.raises(RuntimeError, match=r"no features of d2sfm for sub/c\.jpg"):
+        with pytest.raises(RuntimeError, match=r"no d2sfm features of sub/c\.jpg"):
             store.read("sub/c.jpg")
     with open_pycolmap(database) as colmap:  # as many as there are keypoints, but not ours
         sift = pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, np.ones((3, 128), np.uint8))
@@ -228,7 +228,7 @@ def test_more_than_a_row_can_hold_is_refused_with_the_way_out(database, monkeypa
     monkeypatch.setattr(descriptor_rows, "MAX_ROW_BYTES", 5 * 1024 + 100)
     with FeatureStore(database) as store:
         store.write("a.jpg", make_features(5), "old")
-        with pytest.raises(ValueError, match="has 6 keypoints, of which a database holds 5"):
+        with pytest.raises(ValueError, match="has 6 keypoints, but a database holds at most 5"):
             store.write("a.jpg", make_features(6), "new")
         assert store.extracted() == {"a.jpg": "old"}
 
@@ -243,7 +243,7 @@ def test_descriptors_of_another_length_than_their_row_says_are_refused(database)
     with FeatureStore(database) as store:
         store.write("a.jpg", make_features(5), "settings")
         store._connection.rows("UPDATE descriptors SET data = zeroblob(5119)")
-        with pytest.raises(RuntimeError, match=r"db\.db has no features of d2sfm for a\.jpg"):
+        with pytest.raises(RuntimeError, match=r"db\.db has no d2sfm features of a\.jpg"):
             store.read("a.jpg")
 
 

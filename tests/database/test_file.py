@@ -50,7 +50,7 @@ def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_
     working_copy(database, tmp_path / "copy.db")
     with FeatureStore(tmp_path / "copy.db") as store:
         assert store.notes.read("done") == "half"
-    with pytest.raises(RuntimeError, match="exists already and is no copy of"):
+    with pytest.raises(RuntimeError, match="exists already and is not a copy of"):
         working_copy(tmp_path / "copy.db", database)
     with exclusive(database), pytest.raises(RuntimeError, match="in use by another run"):
         working_copy(database, tmp_path / "second.db")
@@ -66,7 +66,7 @@ def test_a_copy_that_lacks_later_matches_is_not_gone_on_with(database, tmp_path)
     with open_pycolmap(database) as colmap:
         colmap.write_matches(1, 2, np.array([[0, 0]], np.uint32))
     with pytest.raises(
-        RuntimeError, match=r"copy\.db was copied from .* before 1 of its pairs were matched: remove it"
+        RuntimeError, match=r"copy\.db was copied from .* before 1 of its pairs were matched: delete it"
     ):
         working_copy(database, tmp_path / "copy.db")
 
@@ -89,12 +89,14 @@ def test_an_older_database_gets_the_tables_that_it_lacks(database):
 @pytest.mark.parametrize("check", [create_database, require_database, FeatureStore])
 def test_files_that_are_no_database(tmp_path, check):
     (tmp_path / "text.db").write_text("no database\n" * 100)
-    with pytest.raises(RuntimeError, match=r"text\.db is no COLMAP database$"):
+    with pytest.raises(RuntimeError, match=r"text\.db is not a COLMAP database$"):
         check(tmp_path / "text.db")
     connection = sqlite3.connect(tmp_path / "other.db")
     connection.execute("CREATE TABLE images (name)")
     connection.close()
-    with pytest.raises(RuntimeError, match=r"other\.db is no COLMAP database: it has no table cameras, descriptors"):
+    with pytest.raises(
+        RuntimeError, match=r"other\.db is not a COLMAP database: it lacks the table cameras, descriptors"
+    ):
         check(tmp_path / "other.db")
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(RuntimeError, match=r"folder\.db is a folder, expected a COLMAP database: d2sfm extract"):

@@ -113,7 +113,7 @@ def test_what_needs_our_features_refuses_the_others_in_one_line(database, run, c
     with pytest.raises(RuntimeError) as refused:
         run(database, **options)
     assert "\n" not in str(refused.value)
-    expected = f"holds keypoints of {KIND} for 2 images (a.jpg the first), not of d2sfm, and d2sfm {command} needs"
+    expected = f"holds keypoints of {KIND} for 2 images (a.jpg the first), but d2sfm {command} needs"
     assert expected in str(refused.value)
 
 

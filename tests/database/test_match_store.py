@@ -107,7 +107,8 @@ def test_missing_features_and_foreign_descriptors_are_named(database):
             store.descriptors(4)
         with pytest.raises(
             RuntimeError,
-            match=r"2\.jpg in .* have 128 bytes, those of D2-Net have 1024 .*: have the tool that made them match",
+            match=r"2\.jpg in .* have 128 bytes each, but those of D2-Net have 1024 .*: match them with the tool that "
+            "made them",
         ):
             store.descriptors(3)
 
@@ -265,7 +266,7 @@ def test_a_file_that_is_no_database_and_one_that_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"x\.db"):
         MatchStore(tmp_path / "x.db")
     (tmp_path / "x.db").write_bytes(b"hello, world " * 100)
-    with pytest.raises(RuntimeError, match=r"x\.db is no COLMAP database"):
+    with pytest.raises(RuntimeError, match=r"x\.db is not a COLMAP database"):
         MatchStore(tmp_path / "x.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.db"]
 

@@ -74,7 +74,7 @@ def test_a_note_is_removed_alone(database):
 
 
 def test_the_note_of_refinement_holds_while_there_are_originals(database):
-    """Features that are written anew lose their originals, the note stays; those that are to be have no say."""
+    """Features that are written again lose their originals, the note stays; those that are to be have no say."""
     with open_pycolmap(database) as colmap:
         camera_id = colmap.write_camera(pycolmap.Camera(model="PINHOLE", width=4, height=4, params=[1, 1, 2, 2]))
         colmap.write_image(pycolmap.Image(name="a.jpg", camera_id=camera_id))

@@ -1,4 +1,4 @@
-"""Features that are to be written anew: they count as none, and stay until then."""
+"""Features that are to be written again: they count as none, and stay until then."""
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def test_they_count_as_none_and_nothing_is_removed(database):
     assert extracted(database) == {"c.jpg": "settings"}
     with MatchStore(database) as store:
         assert [store.has_features(image_id) for image_id in (1, 2, 3)] == [False, False, True]
-    with FeatureStore(database) as store, pytest.raises(RuntimeError, match=r"no features of d2sfm for a\.jpg"):
+    with FeatureStore(database) as store, pytest.raises(RuntimeError, match=r"no d2sfm features of a\.jpg"):
         store.read("a.jpg")
     after = contents(database)
     for kind in ("keypoints", "descriptors", "originals", "matches", "two_view_geometries"):

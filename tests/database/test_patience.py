@@ -23,7 +23,7 @@ def database(tmp_path):
 
 def test_a_database_that_another_process_holds(database, monkeypatch):
     monkeypatch.setattr(patience_module, "BUSY_TIMEOUT_S", 0.1)
-    words = r"db\.db is held by another process"
+    words = r"db\.db is in use by another process"
     with another_writer(database):
         with FeatureStore(database) as store:
             assert list(store.images()) == ["a.jpg", "b.jpg"]
@@ -61,7 +61,7 @@ WAYS_TO_WRITE = {
 def test_who_finds_the_database_held_says_so_and_waits(database, way, caplog):
     with another_writer(database, for_s=1.0):
         WAYS_TO_WRITE[way](database)
-    assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
+    assert caplog.messages == [f"{database} is in use by another process: waiting up to 30 s"]
 
 
 def test_a_pair_waits_until_another_process_has_written(database, caplog):
@@ -69,13 +69,13 @@ def test_a_pair_waits_until_another_process_has_written(database, caplog):
         with another_writer(database, for_s=1.0):
             store.write(1, 2, np.zeros((3, 2)), pycolmap.TwoViewGeometry())
         assert done_pairs(store, verified=True) == {(1, 2)}
-    assert caplog.messages == [f"{database} is held by another process: waiting for it, up to 30 s"]
+    assert caplog.messages == [f"{database} is in use by another process: waiting up to 30 s"]
 
 
 @pytest.mark.parametrize("content", [b"no database" * 1000, b"SQLite format 3\0" + bytes(5000)])
 def test_a_file_that_is_no_database_is_told_at_once_from_one_that_is_held(tmp_path, content, caplog):
     (tmp_path / "db.db").write_bytes(content)
-    with pytest.raises(RuntimeError, match=r"db\.db is no COLMAP database"), open_pycolmap(tmp_path / "db.db"):
+    with pytest.raises(RuntimeError, match=r"db\.db is not a COLMAP database"), open_pycolmap(tmp_path / "db.db"):
         pass
     assert caplog.messages == []
     assert (tmp_path / "db.db").read_bytes() == content
@@ -97,7 +97,7 @@ def test_a_database_that_becomes_free_between_two_looks_is_opened(database):
 def test_a_pair_is_refused_while_another_process_writes_and_can_be_written_later(database, monkeypatch):
     monkeypatch.setattr(patience_module, "BUSY_TIMEOUT_S", 0.1)
     with MatchStore(database) as store:
-        with another_writer(database), pytest.raises(RuntimeError, match=r"db\.db is held by another process"):
+        with another_writer(database), pytest.raises(RuntimeError, match=r"db\.db is in use by another process"):
             store.write(1, 2, np.zeros((3, 2)))
         assert done_pairs(store, verified=False) == set()
         store.write(1, 2, np.zeros((3, 2)))

@@ -204,9 +204,9 @@ def test_images_without_keypoints_of_ours_are_refused(database):
     with open_pycolmap(database) as colmap:
         colmap.update_keypoints(2, np.ones((4, 2), np.float32))
     with RefinementStore(database) as store:
-        with pytest.raises(RuntimeError, match="no keypoints of d2sfm for image 2"):
+        with pytest.raises(RuntimeError, match="no d2sfm keypoints of image 2"):
             store.keypoints(2)
-        with pytest.raises(RuntimeError, match="no keypoints of d2sfm for image 9"):
+        with pytest.raises(RuntimeError, match="no d2sfm keypoints of image 9"):
             store.replace({9: np.zeros((1, 2))}, NOTE)
 
 
@@ -232,5 +232,5 @@ def test_missing_and_foreign_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no database"):
         RefinementStore(tmp_path / "nowhere.db")
     (tmp_path / "text.db").write_text("no database at all, but some text")
-    with pytest.raises(RuntimeError, match="is no COLMAP database"):
+    with pytest.raises(RuntimeError, match="is not a COLMAP database"):
         RefinementStore(tmp_path / "text.db")

@@ -38,8 +38,8 @@ def test_it_is_read_as_colmap_reads_it(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[{", "is no JSON: .*line 1"),
-        ("{}", r'is no rig configuration: expected a list of rigs, \[{"cameras": \[...\]}\]'),
+        ("[{", "is not JSON: .*line 1"),
+        ("{}", r'is not a rig configuration: expected a list of rigs, \[{"cameras": \[...\]}\]'),
         ('[{"cameras": []}]', r'rig 1: expected {"cameras": \[...\]}'),
         ('[{"cameras": [{"ref_sensor": true}]}]', 'rig 1, camera 1: expected {"image_prefix": "left/", ...}'),
     ],
@@ -53,10 +53,10 @@ def test_what_is_none_is_refused(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ref_sensor": True}, "camera 2: cam_from_rig of the reference is none: leave it out"),
-        ({"ref_sensor": "yes"}, "camera 2: ref_sensor is true or false, found 'yes'"),
+        ({"ref_sensor": True}, "camera 2: the reference camera takes no cam_from_rig: leave it out"),
+        ({"ref_sensor": "yes"}, "camera 2: expected ref_sensor to be true or false, found 'yes'"),
         ({"cam_from_rig_rotation": [1, 0, 0, 0, 0]}, "camera 2: expected cam_from_rig_rotation of 4 numbers"),
-        ({"cam_from_rig_rotation": [1, 0, 0.5, 0]}, "camera 2: cam_from_rig_rotation w, x, y, z is of length 1.1"),
+        ({"cam_from_rig_rotation": [1, 0, 0.5, 0]}, "camera 2: cam_from_rig_rotation w, x, y, z has length 1.1"),
         ({"cam_from_rig_translation": None}, "camera 2: expected cam_from_rig_translation of 3 numbers, found None"),
         ({"cam_from_rig_translation": [0, 0, "a"]}, "camera 2: expected cam_from_rig_translation of 3 numbers"),
         ({"camera_params": [1]}, "camera 2: PINHOLE has 4 parameters .*found 1"),
@@ -70,7 +70,9 @@ def test_what_is_wrong_with_a_camera_is_named(tmp_path, changes, message):
 
 def test_one_camera_is_the_reference(tmp_path):
     for cameras, count in (([RIGHT], 0), ([LEFT, {**LEFT, "image_prefix": "b"}], 2)):
-        with pytest.raises(ValueError, match=f'rig 1: expected "ref_sensor": true of one camera, found it of {count}'):
+        with pytest.raises(
+            ValueError, match=f'rig 1: expected "ref_sensor": true for exactly one camera, found it for {count}'
+        ):
             read_rig_config(written(tmp_path / "rig.json", *cameras))
     with pytest.raises(FileNotFoundError, match="no rig configuration"):
         read_rig_config(tmp_path / "none.json")

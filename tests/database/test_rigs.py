@@ -47,7 +47,7 @@ def test_images_of_the_same_name_after_the_prefix_are_a_frame(folder, caplog):
     caplog.set_level(logging.INFO)
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     assert frames(folder / "db.db") == [["a.png"], ["left/1.png", "right/1.png"], ["left/2.png", "right/2.png"]]
-    assert "rig 1: 2 frames of 2 cameras, 2 of them whole" in caplog.text
+    assert "rig 1: 2 frames of 2 cameras, 2 of them complete" in caplog.text
     [stereo] = [rig for rig in read_rigs(folder / "db.db").values() if rig.non_ref_sensors]
     [pose] = stereo.non_ref_sensors.values()
     assert pose.translation.tolist() == POSE["cam_from_rig_translation"]
@@ -60,7 +60,7 @@ def test_images_of_the_same_name_after_the_prefix_are_a_frame(folder, caplog):
 
 def test_a_key_that_colmap_does_not_know_is_named(folder, caplog):
     apply_rig_config(folder / "db.db", rig_file(folder, ({**STEREO[0], "name": "Left"}, STEREO[1])))
-    assert "rig.json: passed over, as COLMAP does not know them: name" in caplog.text
+    assert "rig.json: ignored, as COLMAP does not know them: name" in caplog.text
 
 
 def test_a_second_time_and_with_more_photographs_it_is_the_same(folder):
@@ -76,7 +76,7 @@ def test_a_second_time_and_with_more_photographs_it_is_the_same(folder):
 def test_rigs_are_those_of_one_file(folder, caplog):
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO[:1]))
-    assert "had 1 rigs of several cameras, now it has the 0 of" in caplog.text
+    assert "had 1 rigs of several cameras, now replaced by the 0 of" in caplog.text
     assert frames(folder / "db.db") == [
         [name] for name in ("a.png", "left/1.png", "left/2.png", "right/1.png", "right/2.png")
     ]
@@ -85,15 +85,15 @@ def test_rigs_are_those_of_one_file(folder, caplog):
 @pytest.mark.parametrize(
     ("cameras", "message"),
     [
-        ((STEREO[0], {"image_prefix": "rihgt/"}), "no image's name begins with 'rihgt/'"),
+        ((STEREO[0], {"image_prefix": "rihgt/"}), "no image name begins with 'rihgt/'"),
         (
             (STEREO[0], {"image_prefix": ""}),
-            "the 5 images of '' have 3 cameras, expected one: extract with --rig-config",
+            "the 5 images of '' have 3 cameras, expected one: extract into a new database with --rig-config",
         ),
         ((STEREO[0], {"image_prefix": "left/2"}), r"left/2\.png begins with 'left/' and 'left/2', expected one"),
         (
             ({"image_prefix": "left/1", "ref_sensor": True}, {"image_prefix": "left/2"}),
-            r"'left/1' and 'left/2' have one camera \(\d\), expected one each",
+            r"'left/1' and 'left/2' share camera \d, expected one each",
         ),
     ],
 )
@@ -113,7 +113,7 @@ def test_cameras_that_never_took_a_frame_together_are_named(folder, caplog):
                 database.update_image(image)
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     assert (
-        "rig 1 has no frame with images of two cameras: their names differ after the prefixes, 4 names" in caplog.text
+        "rig 1 has no frame with images of two cameras: after the prefixes their names differ, 4 names" in caplog.text
     )
 
 

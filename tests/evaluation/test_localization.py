@@ -99,7 +99,7 @@ def test_curves_are_drawn(truth, tmp_path, capsys):
         ("a.png 0 0 0 0 0 0 0\n", "line 1: expected name"),
         ("a.png 1 0 0 0 0 0 nan\n", "line 1: expected name"),
         ("a.png 1 0 0 0 0 0 0\na.png 1 0 0 0 0 0 0\n", "several poses of 1 image (a.png)"),
-        ("a.png 1 0 0 0 0 0 0\n", "no name of"),
+        ("a.png 1 0 0 0 0 0 0\n", "have no name in common"),
     ],
 )
 def test_what_is_wrong_with_a_list_is_said_in_one_line(truth, tmp_path, capsys, text, expected):

@@ -47,15 +47,15 @@ def write(text):
     ("name", "change", "message"),
     [
         ("H_1_2", lambda path: path.unlink(), "v_wall has no H_1_2, the homography to 2.png"),
-        ("2.png", lambda path: path.unlink(), "v_wall has no picture 2, though H_1_2"),
+        ("2.png", lambda path: path.unlink(), "v_wall has H_1_2 but no picture 2"),
         ("2.png", lambda path: path.write_bytes(path.read_bytes()[:-40]), "v_wall/2.png "),
         ("1.ppm", write("no picture"), "v_wall/1.ppm "),
-        ("2.jpg", write(""), "v_wall has two pictures of one number: 2.jpg, 2.png"),
-        ("H_1_2", write("1 0 0\n0 1 0\n"), "H_1_2 is no homography: expected three lines of three numbers"),
-        ("H_1_2", write("1 0 0\n0 1 x\n0 0 1"), "H_1_2 is no homography"),
-        ("H_1_2", write("1 0 0\n0 1 0\n0 0 nan"), "H_1_2 is no homography"),
-        ("H_1_2", write("1 0 0\n0 1 0\n0 1 0"), "H_1_2 is no homography"),
-        ("H_1_2", write(""), "H_1_2 is no homography"),
+        ("2.jpg", write(""), "v_wall has two pictures of the same number: 2.jpg, 2.png"),
+        ("H_1_2", write("1 0 0\n0 1 0\n"), "H_1_2 is not a homography: expected three lines of three numbers"),
+        ("H_1_2", write("1 0 0\n0 1 x\n0 0 1"), "H_1_2 is not a homography"),
+        ("H_1_2", write("1 0 0\n0 1 0\n0 0 nan"), "H_1_2 is not a homography"),
+        ("H_1_2", write("1 0 0\n0 1 0\n0 1 0"), "H_1_2 is not a homography"),
+        ("H_1_2", write(""), "H_1_2 is not a homography"),
     ],
 )
 def test_what_is_missing_or_broken_is_told_in_one_line(root, name, change, message):
@@ -72,9 +72,9 @@ def test_what_is_no_folder_of_sequences_is_told(root, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty holds no sequences: expected folders with 1\.ppm, 2\.ppm"):
         find_sequences(tmp_path / "empty")
-    with pytest.raises(ValueError, match="v_wall is one sequence: give the folder that it lies in"):
+    with pytest.raises(ValueError, match="v_wall is a sequence: expected its parent folder"):
         find_sequences(root / "v_wall")
-    with pytest.raises(ValueError, match=r"none of the 1 sequences in .* fits 'i_\*'"):
+    with pytest.raises(ValueError, match=r"none of the 1 sequences in .* matches 'i_\*'"):
         find_sequences(root, leave_out=["i_*"])
     with pytest.raises(ValueError, match=r"no sequence of .* is left"):
         find_sequences(root, only=["v_wall"], leave_out=["v_*"])

@@ -163,7 +163,9 @@ def test_the_published_codes_frame(tmp_path, database):
 
 def test_names_with_spaces_are_told(tmp_path, database, caplog):
     export_database(database, tmp_path)
-    assert "pairs.txt: a tab follows a name with a space, which COLMAP and hloc don't read: 1 image" in caplog.text
+    assert (
+        "pairs.txt: names with spaces are followed by a tab, which COLMAP and hloc do not read: 1 image" in caplog.text
+    )
 
 
 def refuse(database, output, error, message, **options):
@@ -173,7 +175,7 @@ def refuse(database, output, error, message, **options):
 
 def test_databases_without_features(tmp_path, database):
     run_sql(database, ("DELETE FROM d2sfm_features", ()), ("UPDATE descriptors SET type = 0", ()))
-    refuse(database, tmp_path / "out", RuntimeError, "db.db holds no features of d2sfm, only keypoints of SIFT")
+    refuse(database, tmp_path / "out", RuntimeError, "db.db holds no d2sfm features, only keypoints of SIFT")
     assert not (tmp_path / "out").exists()
     refuse(tmp_path / "no.db", tmp_path / "out", FileNotFoundError, "no database")
     with exclusive(database):
@@ -210,7 +212,7 @@ def test_matches_of_keypoints_that_are_not_there(tmp_path, database):
     run_sql(database, ("UPDATE matches SET data = ?, rows = 1", (match,)))
     summary = export_database(database, tmp_path)
     assert "A.jpg - a.jpg" in summary.skipped
-    assert set(summary.skipped.values()) == {"has matches of keypoints that are not there: d2sfm match --overwrite"}
+    assert set(summary.skipped.values()) == {"has matches of keypoints that do not exist: run d2sfm match --overwrite"}
     assert summary.pairs == 0
 
 
@@ -228,13 +230,13 @@ def test_matches_of_an_earlier_run_are_told_where_they_stay(tmp_path, database, 
     assert "earlier run" not in caplog.text
     export_database(database, tmp_path / "out")
     export_database(database, tmp_path / "out", options=without)
-    assert f"of an earlier run, matches.h5 and pairs.txt in {tmp_path / 'out'} may not fit" in caplog.text
+    assert f"matches.h5 and pairs.txt in {tmp_path / 'out'}: of an earlier run" in caplog.text
 
 
 @pytest.mark.parametrize("output", ["file", "file/below"])
 def test_a_file_in_the_way_of_the_folder(tmp_path, database, output):
     (tmp_path / "file").write_text("")
-    message = f"{tmp_path / output} is no folder, and none can be made there: a file is in the way"
+    message = f"{tmp_path / output} can't be made: a file is in the way"
     refuse(database, tmp_path / output, ValueError, message)
 
 

@@ -96,7 +96,7 @@ def test_each_option_of_files_asks_for_them(tmp_path, photographs, monkeypatch, 
         (["--masks", "m"], "--masks and --camera-mask go with --images and a database"),
         (["--cache", "m"], "--cache and --cache-limit go with --images and a database"),
         (["--camera-mode", "single"], "the options of cameras go with --images and a database"),
-        (["--only", "none"], "none of the 3 photographs below photographs fits 'none' of --only"),
+        (["--only", "none"], "none of the 3 photographs below photographs matches 'none' of --only"),
     ],
 )
 def test_what_goes_with_a_database_is_refused_for_files(tmp_path, photographs, monkeypatch, capsys, options, message):
@@ -124,7 +124,7 @@ def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
 def test_lists_that_are_none(tmp_path):
     some = {"image_list": tmp_path / "none.txt"}
     for given in ({}, {**some, "images": tmp_path}, {**some, "only": ["a"]}):
-        with pytest.raises(ValueError, match="expected image_list or images"):
+        with pytest.raises(ValueError, match="expected either image_list or images"):
             extract_to_files(**given)
     with pytest.raises(FileNotFoundError):
         read_image_list(tmp_path / "none.txt")
@@ -132,7 +132,7 @@ def test_lists_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="names no photographs"):
         read_image_list(tmp_path / "empty.txt")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="no text"):
+    with pytest.raises(ValueError, match="not a text file"):
         read_image_list(tmp_path / "binary.txt")
 
 

@@ -160,7 +160,7 @@ def test_what_hlocs_d2net_wrote(tmp_path, photographs, from_hloc):
 
 def test_an_unstated_frame_is_hlocs_own_and_that_is_said(tmp_path, photographs, from_hloc, caplog):
     import_features(tmp_path / "db.db", photographs, from_hloc)
-    assert "feats-d2net-ss.h5 does not tell how its 5 images were extracted" in caplog.text
+    assert "feats-d2net-ss.h5 does not say how its 5 images were extracted" in caplog.text
     np.testing.assert_allclose(stored(tmp_path / "db.db")[0]["a.jpg"].keypoints[0, :2], [4, 4], atol=1e-4)
 
 
@@ -195,9 +195,9 @@ def test_what_has_no_partner_is_told(tmp_path, photographs, from_hloc, caplog):
     summary = import_features(tmp_path / "db.db", photographs, from_hloc)
     assert (summary.imported, summary.skipped) == (4, {})
     assert f"no features in {from_hloc}: 1 photograph (a.png)" in caplog.text
-    assert f"no photographs below {photographs} for what {from_hloc} has: 1 image (elsewhere.png)" in caplog.text
+    assert f"no photographs below {photographs} for features in {from_hloc}: 1 image (elsewhere.png)" in caplog.text
     for name, message in (
-        ("b.jpg", r"none of the 5 .* has features among the 1 images of .*, as A\.jpg here and b\.jpg"),
+        ("b.jpg", r"none of the 5 .* is among the 1 images of .*, found A\.jpg below it and b\.jpg"),
         ("0.jpg/1.jpg", "holds no features of images .*--matches"),
     ):
         with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -210,8 +210,8 @@ def test_what_has_no_partner_is_told(tmp_path, photographs, from_hloc, caplog):
 BAD = {
     "keypoints": (np.full((2, 2), np.nan, np.float32), "its keypoints or scores are not all finite"),
     "scores": (np.full(2, np.inf), "its keypoints or scores are not all finite"),
-    "descriptors": (np.full((512, 2), 0.3), "its descriptors are not all of length 1"),
-    "image_size": (np.array([120, 160]), "is of a picture of 120 x 160 px"),
+    "descriptors": (np.full((512, 2), 0.3), "its descriptors are not all unit vectors"),
+    "image_size": (np.array([120, 160]), "is for a picture of 120 x 160 px"),
 }
 
 
@@ -273,7 +273,7 @@ def test_damaged_photographs_and_those_that_hloc_may_have_turned(tmp_path, photo
     summary = import_features(tmp_path / "db.db", folder, from_hloc)
     assert summary.imported == 3
     assert summary.skipped["A.jpg"].startswith(
-        "has an EXIF orientation, and its size does not tell whether hloc turned"
+        "has an EXIF orientation, and its size does not show whether hloc turned"
     )
     assert "a.jpg" in summary.skipped
 
@@ -379,7 +379,7 @@ def test_fingerprints_that_are_none(tmp_path, photographs, fingerprint):
     for source in ("f.h5", "npz"):
         summary = import_features(tmp_path / f"{source}.db", photographs, tmp_path / source)
         assert summary.imported == 1
-        assert summary.skipped == {"a.jpg": f"fingerprint {fingerprint} is no JSON object"}
+        assert summary.skipped == {"a.jpg": f"fingerprint {fingerprint} is not a JSON object"}
 
 
 def test_scales_of_keypoints_are_above_0(tmp_path, photographs):
@@ -388,7 +388,7 @@ def test_scales_of_keypoints_are_above_0(tmp_path, photographs):
     (tmp_path / "npz").mkdir()
     write_features(tmp_path / "npz" / "a.jpg.d2-net", features)
     summary = import_features(tmp_path / "db.db", photographs, tmp_path / "npz")
-    assert summary.skipped == {"a.jpg": "scales of its keypoints are not above 0"}
+    assert summary.skipped == {"a.jpg": "its keypoints have scales of 0 or below"}
 
 
 @pytest.mark.slow
@@ -426,7 +426,7 @@ def test_imported_features_are_matched_refined_and_restored(tmp_path, caplog):
         verification=VerificationOptions(max_error=2, min_num_inliers=6),
     )
     assert again.pairs == again.verified == 0
-    assert "pairs that were there already were verified with max_error 4.0 (now 2.0), and stay" in caplog.text
+    assert "existing pairs, verified with max_error 4.0 (now 2.0), stay unchanged" in caplog.text
     before = stored(tmp_path / "b.db")[0]
     assert_equal(before, stored(tmp_path / "a.db")[0], "float16")
     refined = [refine_database(tmp_path / name, folder) for name in ("a.db", "b.db")]

@@ -99,7 +99,7 @@ def test_a_second_run_goes_on(tmp_path, scene):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"matches": None}, "only keypoints with their matches can be taken, give --matches FILE"),
+        ({"matches": None}, "imported only with their matches: add --matches FILE"),
         (
             {"options": ImportOptions(convention=Convention.REFERENCE)},
             "--convention reference is for D2-Net's keypoints, leave it out",
@@ -151,7 +151,7 @@ def test_turned_photographs_whose_keypoints_do_not_tell_are_skipped(tmp_path, sc
     Image.open(scene.images / name).save(tmp_path / "images" / name, exif=exif)
     summary = import_features(tmp_path / "db.db", tmp_path / "images", files / "f.h5", matches=files / "m.h5")
     assert summary.imported == VIEWS - 1
-    assert summary.skipped[name].startswith("has an EXIF orientation, and its size does not tell")
+    assert summary.skipped[name].startswith("has an EXIF orientation, and its size does not show")
 
 
 @pytest.mark.slow
@@ -164,10 +164,10 @@ def test_features_of_different_kinds_are_not_put_into_one_database(tmp_path, sce
     files, database = scene.superpoint(tmp_path / "files"), tmp_path / "db.db"
     take(scene, files, database)
     held = f"holds keypoints of f.h5 (256 numbers each) for {VIEWS} images ({scene.names[0]} the first)"
-    asked = "asked for are those of f.h5 (without descriptors): give each kind a database of its own"
+    asked = "but these are of f.h5 (without descriptors): import each kind into a database of its own"
     refuse(lambda: take(scene, scene.dense(tmp_path / "dense"), database), f"{held}, {asked}")
     refuse(lambda: extract_to_database(database, scene.images), f"{held}, not of d2sfm")
-    refuse(lambda: export_database(database, tmp_path / "out"), f"holds no features of d2sfm, only {held[6:]}")
+    refuse(lambda: export_database(database, tmp_path / "out"), f"holds no d2sfm features, only {held[6:]}")
     shutil.copytree(scene.images, tmp_path / "others")
     message = f"holds the photographs of {scene.images}"
     refuse(lambda: import_features(database, tmp_path / "others", files / "f.h5", matches=files / "m.h5"), message)
@@ -175,7 +175,7 @@ def test_features_of_different_kinds_are_not_put_into_one_database(tmp_path, sce
     write_image(tmp_path / "ours.db", "a.jpg")
     with FeatureStore(tmp_path / "ours.db") as store:
         store.write("a.jpg", random_features(0), '{"extractor": "d2sfm"}')
-    message = "holds keypoints of d2sfm for 1 image (a.jpg), asked for are those of f.h5 (256 numbers each)"
+    message = "holds keypoints of d2sfm for 1 image (a.jpg), but these are of f.h5 (256 numbers each)"
     refuse(lambda: take(scene, files, tmp_path / "ours.db"), message)
 
 

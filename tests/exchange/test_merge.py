@@ -467,7 +467,7 @@ def test_what_can_not_be_merged(tmp_path, parts):
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere"):
         merge_databases(parts, tmp_path / "nowhere" / "merged.db")
     (tmp_path / "text.db").write_text("text " * 1000)
-    refuse(tmp_path, [parts[0], tmp_path / "text.db"], "text.db is no COLMAP database")
+    refuse(tmp_path, [parts[0], tmp_path / "text.db"], "text.db is not a COLMAP database")
     with exclusive(parts[1]):
         refuse(tmp_path, parts, "b.db is in use by another run of d2sfm")
     with pytest.raises(RuntimeError, match=r"c\.db exists already"):

@@ -91,7 +91,7 @@ def test_a_photograph_that_does_not_fit_the_single_camera_is_named(tmp_path, pho
     cameras = CameraOptions(camera_mode=CameraMode.SINGLE)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
     assert sorted(summary.skipped) == ["b c.png", "sub/a.jpg"]
-    assert "its size is not that of the camera" in summary.skipped["b c.png"]
+    assert "its size differs from that of the camera" in summary.skipped["b c.png"]
 
 
 @pytest.mark.parametrize("mode", list(CameraMode))
@@ -116,7 +116,7 @@ def test_a_photograph_that_does_not_fit_the_existing_camera_is_named(tmp_path, p
     create_database(database)
     import_photographs(database, photographs, ["a.jpg"])
     summary = extract_to_database(database, photographs, options=SMALL, cameras=existing)
-    assert summary.skipped == dict.fromkeys(["b c.png", "sub/a.jpg"], "its size is not that of camera 1")
+    assert summary.skipped == dict.fromkeys(["b c.png", "sub/a.jpg"], "its size differs from that of camera 1")
     with pytest.raises(RuntimeError, match="has no camera 5"):
         extract_to_database(database, photographs, options=SMALL, cameras=CameraOptions(existing_camera=5))
 
@@ -154,7 +154,7 @@ def test_a_file_of_cameras_is_for_folders_of_two_cameras_in_one_run(tmp_path, ph
     cameras = CameraOptions(cameras=tmp_path / "cameras.toml", camera_model="SIMPLE_PINHOLE")
     summary = extract_to_database(tmp_path / "db.db", photographs, options=TINY, cameras=cameras)
     assert summary.skipped == {"sub/b.jpg": "is 60 x 80 px, the given camera has its principal point at 64, 40"}
-    assert 'no photograph fits ["usb"], or those that do fit a table before it' in caplog.text
+    assert 'no photograph matches ["usb"], or all that do match an earlier table' in caplog.text
     assert '["sub/*"]' not in caplog.text
     with open_pycolmap(tmp_path / "db.db") as colmap:
         found = {image.name: colmap.read_camera(image.camera_id) for image in colmap.read_all_images()}
@@ -179,9 +179,9 @@ def test_rigs_are_made_again_as_photographs_come(tmp_path, caplog):
     (tmp_path / "rig.json").write_text(json.dumps([{"cameras": rig}]))
     assert extract("left/1.png", "left/2.png", "right/1.png", rig_config=tmp_path / "rig.json") == [1, 2]
     assert extract("right/2.png", camera_mode=CameraMode.PER_FOLDER) == [1, 1, 2]
-    assert "new photographs are in frames of their own: --rig-config makes the rigs of all of them" in caplog.text
+    assert "new photographs are not part of them: --rig-config defines the rigs of all photographs" in caplog.text
     assert extract(rig_config=tmp_path / "rig.json") == [2, 2]
     assert extract("left/3.png", "right/3.png", rig_config=tmp_path / "rig.json") == [2, 2, 2]
     (tmp_path / "rig.json").write_text("[]")
-    with pytest.raises(ValueError, match="is no rig configuration"):
+    with pytest.raises(ValueError, match="is not a rig configuration"):
         extract(rig_config=tmp_path / "rig.json")

@@ -35,7 +35,7 @@ def test_masked_keypoints_never_enter(tmp_path, photographs, masks, caplog):
     extract_to_database(tmp_path / "plain.db", photographs, options=SMALL)
     summary = extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert not summary.skipped
-    assert "no mask, so that all pixels are in: 1 photograph (b c.png)" in caplog.text
+    assert "no mask, so all pixels are used: 1 photograph (b c.png)" in caplog.text
     plain, found = read_all(tmp_path / "plain.db"), read_all(tmp_path / "db.db")
     inside = {name: np.ones(len(features), bool) for name, features in plain.items()}
     inside["a.jpg"] = plain["a.jpg"].keypoints[:, 0] >= 48
@@ -78,7 +78,7 @@ def test_masked_features_other_masks_and_borders_are_not_mixed(tmp_path, photogr
 def test_a_folder_without_any_fitting_mask_is_refused_before_the_database_is_made(tmp_path, photographs, masks):
     (masks / "a.jpg.png").rename(masks / "other.png")
     (masks / "sub/a.png").rename(masks / "a.png.png")
-    with pytest.raises(ValueError, match="no mask for any photograph"):
+    with pytest.raises(ValueError, match="no mask of any photograph"):
         extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert not (tmp_path / "db.db").exists()
 
@@ -93,7 +93,7 @@ def test_transparent_pixels_are_out_beside_masks(tmp_path, photographs, masks, c
         picture.save(photographs / "a.png")
     (masks / "a.jpg.png").rename(masks / "a.png.png")
     extract_to_database(tmp_path / "db.db", photographs, options=SMALL, masks=MaskOptions(masks=masks))
-    assert "no keypoints where alpha is 0: 1 photograph (a.png)" in caplog.text
+    assert "transparent pixels (alpha 0) get no keypoints: 1 photograph (a.png)" in caplog.text
     found = read_all(tmp_path / "db.db")
     whole = found["a.was.jpg"].keypoints
     assert np.array_equal(found["a.png"].keypoints, whole[(whole[:, 0] >= 48) & (whole[:, 1] >= 40)])

@@ -39,7 +39,7 @@ def test_what_is_skipped_goes_but_for_features_that_were_there(database, photogr
     begin_overwriting(database, NAMES, FINGERPRINT)
     remove_skipped(database, ["a.jpg", "sub/a.jpg"])
     assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg", "sub/b.jpg"]
-    assert "old features stay, which d2sfm match leaves out: those of 1 skipped photograph (a.jpg)" in caplog.text
+    assert "the old features stay, but d2sfm match ignores them: 1 skipped photograph (a.jpg)" in caplog.text
 
 
 def test_replaced_photographs_are_named_and_taken_out(database, photographs, caplog):
@@ -49,7 +49,7 @@ def test_replaced_photographs_are_named_and_taken_out(database, photographs, cap
     cut(photographs / "b.jpg")
     (photographs / "sub/b.jpg").unlink()
     warn_of_replaced(database, read_headers(photographs, NAMES, Skipped()))
-    assert "--overwrite extracts again: 2 photographs (a.jpg the first)" in caplog.text
+    assert "(--overwrite extracts again): 2 photographs (a.jpg the first)" in caplog.text
     skipped = Skipped()
     left = remove_replaced(database, read_headers(photographs, NAMES[:3], skipped), skipped)
     assert list(skipped) == ["b.jpg"]
@@ -107,7 +107,7 @@ def test_the_shared_camera_is_that_of_the_first_whole_photograph(database, photo
 def test_another_size_than_the_shared_cameras_is_named(database, photographs):
     left_out = imported(database, photographs, NAMES, CameraOptions(camera_mode=CameraMode.SINGLE))
     assert sorted(left_out) == ["sub/a.jpg", "sub/b.jpg"]
-    assert "camera mode single shares" in left_out["sub/a.jpg"]
+    assert "shared by --camera-mode single" in left_out["sub/a.jpg"]
 
 
 def test_many_cameras_that_are_only_estimated_are_mentioned(database, photographs, caplog):
@@ -121,7 +121,7 @@ def test_many_cameras_that_are_only_estimated_are_mentioned(database, photograph
 def test_another_size_than_the_existing_camera_is_named(database, photographs):
     imported(database, photographs, ["a.jpg"])
     left_out = imported(database, photographs, NAMES[1:], CameraOptions(existing_camera=1))
-    assert left_out == dict.fromkeys(["sub/a.jpg", "sub/b.jpg"], "its size is not that of camera 1")
+    assert left_out == dict.fromkeys(["sub/a.jpg", "sub/b.jpg"], "its size differs from that of camera 1")
     assert sorted(cameras_of(database)) == ["a.jpg", "b.jpg"]
 
 

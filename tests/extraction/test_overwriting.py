@@ -147,7 +147,7 @@ def test_another_extractors_features_are_not_overwritten(tmp_path, photographs):
     import_photographs(database, photographs, ["a.jpg"])
     with pycolmap.Database.open(database) as colmap:
         colmap.write_keypoints(1, np.ones((2, 4), np.float32))
-    with pytest.raises(RuntimeError, match="a database of their own"):
+    with pytest.raises(RuntimeError, match="extract into another database"):
         extract_to_database(database, photographs, options=SMALL, overwrite=True)
 
 
@@ -159,7 +159,7 @@ def test_a_photograph_that_is_broken_by_now_keeps_its_features_until_it_is_mende
     for _ in range(2):  # the second run is asked for everything again, not just for what the first one left
         summary = extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
         assert (summary.extracted, list(summary.skipped)) == (2, ["a.jpg"])
-        assert "old features stay, which d2sfm match leaves out: those of 1 skipped photograph (a.jpg)" in caplog.text
+        assert "the old features stay, but d2sfm match ignores them: 1 skipped photograph (a.jpg)" in caplog.text
     assert contents(matched)["keypoints"]["a.jpg"] == before["keypoints"]["a.jpg"]
     match_database(matched, verification=None)
     assert contents(matched)["matches"].keys() == {("b c.png", "sub/a.jpg")}

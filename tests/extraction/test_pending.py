@@ -64,6 +64,6 @@ def test_the_folder_is_noted_and_another_is_refused_once_there_are_features(data
     note_folder(database, photographs)
     imported(database, photographs)
     write_some_features(database, FINGERPRINT, "b.jpg")
-    with pytest.raises(RuntimeError, match="give those of"):
+    with pytest.raises(RuntimeError, match="extract those of"):
         note_folder(database, tmp_path)
     note_folder(database, photographs)

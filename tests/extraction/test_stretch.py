@@ -132,7 +132,7 @@ def test_a_database_of_before_goes_on_and_names_what_was_not_stretched(tmp_path,
     save(photographs, c=thermal(4))
     assert extract_to_database(database, photographs, options=options()).extracted == 1
     assert list(stretches(database)[0]) == ["c.png"]
-    assert "not stretched when extracted, so that they match stretched ones badly: 2 photographs (a.png" in caplog.text
+    assert "extracted without stretching, so they match stretched ones badly: 2 photographs (a.png" in caplog.text
 
 
 def test_transparent_pixels_have_no_say_and_flat_pictures_are_left(tmp_path):

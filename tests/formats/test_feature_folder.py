@@ -62,7 +62,7 @@ def test_a_stated_frame_of_colmap_is_taken_as_it_is(tmp_path):
 
 def test_the_frame_of_published_files_has_to_be_stated(tmp_path):
     write_published(tmp_path / "a.jpg.d2-net", np.array([[3, 3, 1]], np.float32))
-    message = "a.jpg.d2-net does not tell the frame of its keypoints: give --convention reference"
+    message = "a.jpg.d2-net does not say in which frame its keypoints are: give --convention reference"
     with FeatureFolder(tmp_path) as folder, pytest.raises(ValueError, match=re.escape(message)):
         folder.read("a.jpg", SIZE)
 
@@ -80,10 +80,10 @@ def test_files_that_do_not_fit(tmp_path):
     write_features(tmp_path / "a.jpg.d2-net", random_features(0))
     (tmp_path / "b.jpg.d2-net").write_text("text")
     with FeatureFolder(tmp_path) as folder:
-        with pytest.raises(ValueError, match="is of a picture of 160 x 120 px, the photograph has 120 x 160"):
+        with pytest.raises(ValueError, match="is for a picture of 160 x 120 px, but the photograph has 120 x 160"):
             folder.read("a.jpg", (120, 160))
         for method in (folder.fingerprint, folder.tells_convention):
-            with pytest.raises(ValueError, match=r"b.jpg.d2-net is no feature file"):
+            with pytest.raises(ValueError, match=r"b.jpg.d2-net is not a feature file"):
                 method("b.jpg")
         with pytest.raises(FileNotFoundError, match=r"c.jpg.d2-net"):
             folder.read("c.jpg", SIZE)

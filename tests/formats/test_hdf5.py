@@ -55,7 +55,7 @@ def test_values_come_as_they_are(path):
 
 @pytest.mark.parametrize("name", ["soft.jpg", "sub/dangling.jpg", "external.jpg", "a.jpg/scores", "soft.jpg/keypoints"])
 def test_links_to_elsewhere_are_not_followed(path, name):
-    with opened(path) as file, pytest.raises(ValueError, match="is a link to elsewhere, which is not followed"):
+    with opened(path) as file, pytest.raises(ValueError, match="is a link to another place, which is not read"):
         member(file, name)
 
 
@@ -136,7 +136,7 @@ def test_declared_values_that_are_not_there(tmp_path, chunks):
     with opened(tmp_path / "f.h5") as file:
         with pytest.raises(ValueError, match=r"expected .* with 1000000 or fewer"):
             array(file, "x", (None, 2), FLOATS, 10**6)
-        with pytest.raises(ValueError, match="y declares 200000 values and holds none"):
+        with pytest.raises(ValueError, match="y declares 200000 values but holds none"):
             array(file, "y", (None, 2), FLOATS, 10**6)
 
 
@@ -149,18 +149,18 @@ def test_attributes(tmp_path):
         assert (text_attribute(group, "text"), text_attribute(group, "none")) == ("tä", None)
         assert (number_attribute(group, "number"), number_attribute(group, "none")) == (2.5, None)
         for name in ("number", "variable"):
-            with pytest.raises(ValueError, match=f"the attribute {name} of a is no text of fixed length"):
+            with pytest.raises(ValueError, match=f"the attribute {name} of a is not a text of fixed length"):
                 text_attribute(group, name)
         with pytest.raises(ValueError, match="can't decode byte"):
             text_attribute(group, "other")
-        for name, said in (("text", "no number"), ("many", "no number"), ("zero", "0"), ("nan", "nan")):
+        for name, said in (("text", "not a number"), ("many", "not a number"), ("zero", "0"), ("nan", "nan")):
             with pytest.raises(ValueError, match=f"the attribute {name} of a is {said}"):
                 number_attribute(group, name)
 
 
 def test_files_that_are_none(tmp_path):
     (tmp_path / "text.h5").write_text("keypoints")
-    with pytest.raises(ValueError, match=r"text.h5 is no HDF5 file, or damaged"), opened(tmp_path / "text.h5"):
+    with pytest.raises(ValueError, match=r"text.h5 is not an HDF5 file, or is damaged"), opened(tmp_path / "text.h5"):
         pass
     with pytest.raises(FileNotFoundError, match=r"no file .*nowhere.h5"), opened(tmp_path / "nowhere.h5"):
         pass
@@ -200,7 +200,7 @@ def test_a_full_disk(tmp_path):
     (tmp_path / "f.h5").write_text("old")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         message = pool.submit(write_beyond_the_limit, tmp_path / "f.h5").result()
-    assert message == f"{tmp_path / 'f.h5'} can't be written: the disk is full or over a quota, 9 MB are needed"
+    assert message == f"{tmp_path / 'f.h5'} can't be written: the disk is full or over its quota, and 9 MB are needed"
     assert [each.name for each in tmp_path.iterdir()] == ["f.h5"]
     assert (tmp_path / "f.h5").read_text() == "old"
 
@@ -275,7 +275,10 @@ def test_lists_of_few_matches_are_read_however_well_they_were_packed(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("_" * 5000, "a name of 5000 characters, _{40}\\.\\.\\."), ("/".join(["abc"] * 1030), "groups in groups, with 4")],
+    [
+        ("_" * 5000, "a name of 5000 characters, _{40}\\.\\.\\."),
+        ("/".join(["abc"] * 1030), "nested groups with names of 4"),
+    ],
 )
 def test_names_that_no_photograph_has_are_refused(tmp_path, name, message):
     with h5py.File(tmp_path / "f.h5", "w") as file:

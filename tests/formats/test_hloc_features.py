@@ -158,7 +158,10 @@ def test_without_uncertainty_the_options_tell_the_input(tmp_path):
         ({"scores": np.zeros(2)}, "a.jpg/scores has shape (2,), expected (3,)"),
         ({"descriptors": np.zeros((256, 3))}, "a.jpg/descriptors has shape (256, 3), expected (512, 3)"),
         ({"descriptors": np.zeros((3, 512))}, "a.jpg/descriptors has shape (3, 512), expected (512, 3)"),
-        ({"image_size": np.array([120, 160])}, "a.jpg is of a picture of 120 x 160 px, the photograph has 160 x 120"),
+        (
+            {"image_size": np.array([120, 160])},
+            "a.jpg is for a picture of 120 x 160 px, but the photograph has 160 x 120",
+        ),
         ({"image_size": np.array([160.0, 120.0])}, "a.jpg/image_size holds float64, expected integers"),
     ],
 )
@@ -233,9 +236,9 @@ def test_features_of_the_stored_picture_stay_and_sizes_must_tell(tmp_path):
     with HlocFeatures(path) as source:
         assert source.read("a.jpg", SIZE, 6).orientation == 1
         for name, size, orientation in (("a.jpg", SIZE, 3), ("square.jpg", (120, 120), 6)):
-            with pytest.raises(ValueError, match="its size does not tell whether hloc turned it"):
+            with pytest.raises(ValueError, match="its size does not show whether hloc turned it"):
                 source.read(name, size, orientation)
-        with pytest.raises(ValueError, match="is of a picture of 160 x 120 px, the photograph has 100 x 90"):
+        with pytest.raises(ValueError, match="is for a picture of 160 x 120 px, but the photograph has 100 x 90"):
             source.read("a.jpg", (100, 90), 6)
 
 

@@ -34,7 +34,7 @@ def test_reading_hloc_layout(write, dtype):
         ([0.0, 0], r"h5: b/global_descriptor is zero, empty or not finite"),
         ([1.0, np.nan], r"h5: b/global_descriptor is zero, empty or not finite"),
         (b"text", r"h5: b/global_descriptor holds object, expected floats"),
-        (h5py.ExternalLink("other.h5", "/b"), "global_descriptor is a link to elsewhere"),
+        (h5py.ExternalLink("other.h5", "/b"), "global_descriptor is a link to another place"),
     ],
 )
 def test_bad_descriptors_are_named(write, wrong, message):
@@ -55,5 +55,5 @@ def test_missing_images_and_files(write, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*nowhere"):
         read_global_descriptors(tmp_path / "nowhere.h5", ["a.jpg"])
     (tmp_path / "text.h5").write_text("no HDF5")
-    with pytest.raises(ValueError, match=r"text\.h5 is no HDF5 file"):
+    with pytest.raises(ValueError, match=r"text\.h5 is not an HDF5 file"):
         read_global_descriptors(tmp_path / "text.h5", ["a.jpg"])

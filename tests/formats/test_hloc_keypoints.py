@@ -76,7 +76,11 @@ def test_keypoints_come_in_colmaps_frame_wherever_their_size_stands(tmp_path, si
 def test_sizes_in_float16_are_rounded(tmp_path):
     path = write(tmp_path / "f.h5", keypoints=XY, image_size=np.array([3003, 4005], np.float16))
     np.testing.assert_allclose(read(path, (4005, 3003)), XY)
-    with pytest.raises(ValueError, match=r"a\.jpg is of a picture of 3004 x 4004 px, the photograph has 4020 x 3003"):
+    with pytest.raises(
+        ValueError,
+        match=r"a\.jpg is for a picture of 3004 x 4004 px, but the photograph has 4020 x "
+        "3003",
+    ):
         read(path, (4020, 3003))
 
 
@@ -103,7 +107,7 @@ def test_the_size_tells_where_keypoints_fit_both_ways_and_else_nothing_does(tmp_
         np.testing.assert_allclose(read(path, orientation=6), expected)
     for orientation in set(ORIENTATIONS) - {1}:
         path = write(tmp_path / "f.h5", keypoints=inner)
-        with pytest.raises(ValueError, match=r"has an EXIF orientation, and .* tells? "):
+        with pytest.raises(ValueError, match=r"has an EXIF orientation, and .* shows? "):
             read(path, orientation=orientation)
 
 
@@ -112,8 +116,11 @@ def test_the_size_tells_where_keypoints_fit_both_ways_and_else_nothing_does(tmp_
     [
         ({"keypoints": np.zeros((3, 3))}, "a.jpg/keypoints has shape (3, 3), expected (N, 2)"),
         ({"keypoints": np.zeros((3, 2), int)}, "a.jpg/keypoints holds int64, expected floats"),
-        ({"image_size": np.array([100, 120])}, "a.jpg is of a picture of 100 x 120 px, the photograph has 160 x 120"),
-        ({"image_size": np.array([np.nan, 120])}, "a.jpg is of a picture of nan x 120 px"),
+        (
+            {"image_size": np.array([100, 120])},
+            "a.jpg is for a picture of 100 x 120 px, but the photograph has 160 x 120",
+        ),
+        ({"image_size": np.array([np.nan, 120])}, "a.jpg is for a picture of nan x 120 px"),
         ({"image_size": np.array([160, 120, 3])}, "a.jpg/image_size has shape (3,), expected (2,)"),
     ],
 )

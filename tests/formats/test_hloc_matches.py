@@ -113,7 +113,7 @@ def test_floats_links_and_datasets_in_place_of_groups(tmp_path):
         messages = [
             "matches0 holds float64, expected integers",
             "c.jpg holds float64, expected integers",
-            "is a link to elsewhere",
+            "is a link to another place",
         ]
         for pair, message in zip(file.pairs(), messages, strict=True):
             with pytest.raises(ValueError, match=message):
@@ -159,7 +159,7 @@ def test_a_layout_without_scores(tmp_path):
 
 def test_names_that_can_be_split_in_two_ways(tmp_path):
     write_as_hloc(tmp_path / "m.h5", "a_b_c", [0])
-    with pytest.raises(ValueError, match=r"m.h5: a_b_c may be of 2 pairs of images"):
+    with pytest.raises(ValueError, match=r"m.h5: the name a_b_c fits 2 pairs of images"):
         HlocMatches(tmp_path / "m.h5", ["a", "b_c", "a_b", "c"])
 
 

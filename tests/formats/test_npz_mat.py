@@ -138,7 +138,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
 
 
 def test_mat_has_no_float16(tmp_path):
-    with pytest.raises(ValueError, match="mat files hold no float16"):
+    with pytest.raises(ValueError, match="mat files can't hold float16"):
         write_features(tmp_path / "a.mat", make_features(), MAT, FLOAT16)
     assert os.listdir(tmp_path) == []
 
@@ -153,7 +153,7 @@ def test_missing_file_and_folder(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" * 9])
 def test_a_file_that_is_neither_npz_nor_mat(tmp_path, content):
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.npz is no feature file: it is neither npz nor mat"):
+    with pytest.raises(ValueError, match=r"a\.npz is not a feature file: expected npz or mat"):
         read_features(tmp_path / "a.npz")
 
 

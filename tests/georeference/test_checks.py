@@ -24,12 +24,12 @@ def given(tmp_path, monkeypatch):
     ("rows", "message"),
     [
         (lambda places: {}, "has no position"),
-        (lambda places: dict(list(places.items())[:1]), "has 1 position of the model, expected 3 or more"),
-        (lambda places: dict.fromkeys(places, next(iter(places.values()))), "all 10 positions are the same"),
+        (lambda places: dict(list(places.items())[:1]), "has 1 position of images of the model, expected 3 or more"),
+        (lambda places: dict.fromkeys(places, next(iter(places.values()))), "all 10 positions are equal"),
         (lambda places: {name: place + TO_EUROPE for name, place in places.items()}, None),
         (
             lambda places: {name: (place + TO_EUROPE)[[1, 0, 2]] for name, place in places.items()},
-            "latitude and longitude look exchanged, the positions fit better then",
+            "latitude and longitude look exchanged: swapped, the positions fit better",
         ),
         (lambda places: {name: place[[1, 0, 2]] for name, place in places.items()}, "look exchanged"),
         (
@@ -73,7 +73,7 @@ def test_a_frame_whose_metres_are_not_those_of_the_ground_is_told(given, tmp_pat
 def test_no_gps_at_all(given, tmp_path, caplog):
     with pycolmap.Database.open(tmp_path / "db.db"):
         pass
-    with pytest.raises(RuntimeError, match=r"db.db has no position of an image of the model: give --positions or"):
+    with pytest.raises(RuntimeError, match=r"db.db has no position of any image of the model: give --positions or"):
         georeference_model(given, "out", database="db.db")
     with caplog.at_level(logging.INFO):
         assert georeference_model(given, "out", database="db.db", options=GeoreferenceOptions(up=True)).source is None

@@ -52,7 +52,7 @@ def test_clicks_in_upright_pictures(model, tmp_path, orientation):
     for point, of_point in clicks.pixels.items():
         for name, xy in of_point.items():
             assert found.pixels[point][name] == pytest.approx(xy)
-    with pytest.raises(ValueError, match=r"--upright needs to know how 7 photographs .* give --images or"):
+    with pytest.raises(ValueError, match=r"--upright needs the EXIF orientation of 7 photographs .* give --images or"):
         stored_clicks(clicks, model, {})
 
 
@@ -89,10 +89,10 @@ def test_lengths_give_the_scale_and_what_they_are_off(model, tmp_path):
     [
         (
             ("P0", "P8", 1.0),
-            r"--scale-bar P0 P8: no point P8 in the model, which has clicks of 5 points \(P0 the first\)",
+            r"--scale-bar P0 P8: no clicks of point P8 in the model, found those of 5 points \(P0 the first\)",
         ),
-        (("P0", "P1", 0.0), "--scale-bar P0 P1: a length is above 0 metres, found 0"),
-        (("P0", "P0", 1.0), "--scale-bar P0 P0: both ends are one point"),
+        (("P0", "P1", 0.0), "--scale-bar P0 P1: expected a length above 0 metres, found 0"),
+        (("P0", "P0", 1.0), "--scale-bar P0 P0: both ends are the same point"),
     ],
 )
 def test_lengths_that_can_not_be(model, tmp_path, bar, message):
@@ -104,16 +104,16 @@ def test_lengths_that_can_not_be(model, tmp_path, bar, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,x,y\na.jpg,1,2\n", "expected names of columns: point, name, x, y"),
-        ("point,name,x,y\n,a.jpg,1,2\n", "line 2: a line without a point's id"),
-        ("point,name,x,y\nP,a.jpg,1,\n", "line 2: a click is a name and pixels x, y"),
-        ("point,name,x,y\nP,,1,2\n", "line 2: a click is a name and pixels x, y"),
-        ("point,name,x,y\nP,a.jpg,1,2\nP,a.jpg,1,3\n", "line 3: point P is clicked in a.jpg before"),
-        ("point,name,x,y,e,n,height\nP,,,,1,2,3\n", "has no click"),
+        ("name,x,y\na.jpg,1,2\n", r"expected names of columns in the first line \(point, name, x, y"),
+        ("point,name,x,y\n,a.jpg,1,2\n", "line 2: expected the id of a point, found none"),
+        ("point,name,x,y\nP,a.jpg,1,\n", "line 2: expected a name and pixels x, y"),
+        ("point,name,x,y\nP,,1,2\n", "line 2: expected a name and pixels x, y"),
+        ("point,name,x,y\nP,a.jpg,1,2\nP,a.jpg,1,3\n", "line 3: point P was clicked in a.jpg before"),
+        ("point,name,x,y,e,n,height\nP,,,,1,2,3\n", "has no clicks"),
         ("point,name,x,y,lat,lon\nP,a.jpg,1,2,46,-91\n", "line 2: point P has no altitude, which control points need"),
         (
             "point,name,x,y,e,n,height\nP,a.jpg,1,2,1,2,3\nP,b.jpg,1,2,1,2,4\n",
-            "line 3: point P is at another place before",
+            "line 3: point P had another place before",
         ),
     ],
 )
@@ -133,7 +133,5 @@ def test_a_place_may_stand_in_a_line_of_its_own(tmp_path):
 
 
 def test_clicks_in_other_photographs(model):
-    with pytest.raises(
-        RuntimeError, match=r"c.csv has clicks in 1 name \(z.jpg\), of which none is an image of the model"
-    ):
+    with pytest.raises(RuntimeError, match=r"c.csv has clicks in 1 name \(z.jpg\), but the model has no such image"):
         of_model(Clicks("c.csv", {"P": {"z.jpg": np.zeros(2)}}), model)

@@ -72,9 +72,9 @@ def test_the_middle_is_that_of_most_also_across_the_date_line():
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (4326, r"EPSG:4326 \(WGS 84\) has units of degree, expected projected metres"),
+        (4326, r"EPSG:4326 \(WGS 84\) has units of degree, expected metres of a projected system"),
         (2263, "US survey foot"),
-        (99999, "EPSG:99999 is no coordinate reference system that pyproj knows"),
+        (99999, "EPSG:99999 is not a coordinate reference system known to pyproj"),
     ],
 )
 def test_codes_that_are_no_metres_are_refused(code, message):
@@ -86,7 +86,7 @@ def test_codes_that_are_no_metres_are_refused(code, message):
 def test_frames_of_other_coordinates():
     there = np.zeros((3, 3))
     assert isinstance(chosen_frame(GeoreferenceOptions(), there, False), Metric)
-    with pytest.raises(ValueError, match="say with --epsg which frame"):
+    with pytest.raises(ValueError, match="give their frame with --epsg"):
         chosen_frame(GeoreferenceOptions(utm=True), there, False)
-    with pytest.raises(ValueError, match="UTM ends"):
+    with pytest.raises(ValueError, match="UTM covers"):
         chosen_frame(GeoreferenceOptions(utm=True), np.array([[88.0, 0, 0]]), True)

@@ -194,9 +194,9 @@ def test_a_second_run_takes_the_place_of_the_first_and_of_nothing_else(given, tm
     georeference_model(given, "out", options=GeoreferenceOptions(up=True))
     assert first - {path.name for path in (tmp_path / "out").iterdir()} == {"cameras.geojson", "cameras.kml"}
     (tmp_path / "out" / "mine.txt").touch()
-    with pytest.raises(ValueError, match=r"out holds mine.txt, which georeference does not write"):
+    with pytest.raises(ValueError, match=r"out holds mine.txt, which d2sfm georeference did not write"):
         by_positions(given, tmp_path)
-    with pytest.raises(ValueError, match="is the model that is read"):
+    with pytest.raises(ValueError, match="is the input model"):
         georeference_model(given, given, options=GeoreferenceOptions(up=True))
 
 

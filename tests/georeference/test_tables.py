@@ -47,12 +47,12 @@ def test_altitudes_may_be_unknown(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("a.jpg,46.84,-91.99\n", r"expected names of columns in the first line \(name, latitude, "),
         (
-            "a.jpg,46.84,-91.99\n",
-            "the first line has a.jpg, 46.84, -91.99, expected names of columns: name, latitude, ",
+            "photo_id,north_south,depth\n",
+            "expected names of columns in the first line .*found photo_id, north_south, depth",
         ),
-        ("photo_id,north_south,depth\n", "the first line has photo_id, north_south, depth, expected names of columns"),
-        ("", "the first line has nothing, expected names of columns"),
+        ("", "expected names of columns in the first line .*found nothing"),
         ("name,latitude,longitude,altitude\n", "has no position"),
         (
             "name,latitude,longitude,altitude\na.jpg,46,84,-91,99,183,5\n",
@@ -62,8 +62,8 @@ def test_altitudes_may_be_unknown(tmp_path):
         ("name;lat;lon\na.jpg;46° 50' N;2\n", 'line 2: latitude is "46° 50\' N", expected a number'),
         ("name,lat,lon\na.jpg,91.99,46\n", "line 2: latitude is 91.99, expected -90 to 90: .* look exchanged"),
         ("name,lat,lon\na.jpg,46,361\n", "line 2: longitude is 361, expected -180 to 180"),
-        ("name,lat,lon\n\na.jpg,46,\n", "line 3: one coordinate is there and another is not"),
-        ("name,lat,lon\na.jpg,46,5\na.jpg,46,6\n", "line 3: a.jpg has another position before"),
+        ("name,lat,lon\n\na.jpg,46,\n", "line 3: expected all coordinates or none"),
+        ("name,lat,lon\na.jpg,46,5\na.jpg,46,6\n", "line 3: a.jpg had another position before"),
     ],
 )
 def test_what_can_not_be_is_one_line(tmp_path, text, message):
@@ -81,5 +81,5 @@ def test_names_may_lack_folders_where_only_one_is_meant():
     }
     assert images_meant(["a.jpg", "1/a.jpg"], ["a.jpg", "2/a.jpg"]) == {"a.jpg": "a.jpg"}
     positions = Positions({"y.jpg": np.zeros(3)}, False, "p.csv")
-    with pytest.raises(RuntimeError, match=r"p.csv has positions of 1 name \(y.jpg\), of which none is an image"):
+    with pytest.raises(RuntimeError, match=r"p.csv has positions of 1 name \(y.jpg\), but the model has no such image"):
         positions.of(["a.jpg"])

@@ -152,7 +152,10 @@ def _noting(place, asked):
         (["empty"], "holds no photographs"),
         (["missing"], "no such query"),
         (["queries", "--output", "nowhere/poses.txt"], "no folder nowhere"),
-        (["queries", "--query-cameras", "bad.txt"], "bad.txt, line 1 without comments: expected name, camera model"),
+        (
+            ["queries", "--query-cameras", "bad.txt"],
+            "bad.txt, line 1 (comments not counted): expected name, camera model",
+        ),
         (["queries", "--query-cameras", "others.txt"], "has no camera for any of the 3 queries"),
         (["queries", "--query-folder", "queries"], "goes with files and lists"),
         (["queries", "--precision", "float16"], "float16"),

@@ -138,7 +138,7 @@ def test_the_same_map_gives_the_same_pose_and_its_database_is_only_read(small_ma
 def test_a_camera_of_another_size_is_refused(localizer, small_map):
     other = camera()
     other.width = 321
-    with pytest.raises(ValueError, match="320 x 240 px, its camera 321 x 240 px"):
+    with pytest.raises(ValueError, match="320 x 240 px, but its camera 321 x 240 px"):
         localizer.localize(small_map.query, other)
 
 

@@ -24,9 +24,9 @@ def test_a_folder_names_its_photographs(folder):
 def test_files_have_names_relative_to_a_folder(folder):
     files = [folder / "two.jpg", folder / "sub" / "one two.jpg"]
     assert find_queries(files, folder).names == ("sub/one two.jpg", "two.jpg")
-    with pytest.raises(ValueError, match=r"not below .*sub, .*two.jpg"):
+    with pytest.raises(ValueError, match=r"two.jpg is not below .*sub, "):
         find_queries(files[::-1])
-    with pytest.raises(ValueError, match="named twice: 1 query"):
+    with pytest.raises(ValueError, match="listed more than once: 1 query"):
         find_queries([files[0], files[0]])
 
 
@@ -34,7 +34,7 @@ def test_a_list_has_names_with_spaces_and_what_follows_names(folder):
     (folder / "list.txt").write_text("# queries\n\nsub/one two.jpg\ntwo.jpg PINHOLE 2 2 1 1 1 1\nmissing.jpg\n")
     assert find_queries([folder / "list.txt"]).names == ("missing.jpg", "sub/one two.jpg", "two.jpg")
     (folder / "list.txt").write_text("# none\n")
-    with pytest.raises(ValueError, match="names no query"):
+    with pytest.raises(ValueError, match="holds no query"):
         find_queries([folder / "list.txt"])
 
 
@@ -64,7 +64,7 @@ def test_a_model_has_cameras_by_name(tmp_path):
 @pytest.mark.parametrize("line", ["a.jpg", "a.jpg LENS 1 1 1", "a.jpg PINHOLE 1 1 1", "a.jpg PINHOLE x 1 1 1 1 1"])
 def test_other_lines_are_named(tmp_path, line):
     (tmp_path / "c.txt").write_text(f"{line}\n")
-    with pytest.raises(ValueError, match="line 1 without comments: expected name, camera model"):
+    with pytest.raises(ValueError, match=r"line 1 \(comments not counted\): expected name, camera model"):
         read_cameras(tmp_path / "c.txt", ["a.jpg"])
 
 
@@ -98,6 +98,6 @@ def test_a_journal_of_other_settings_is_not_taken_up(tmp_path, caplog):
     again.close(is_finished=False)
     other = Journal(output, {"seed": 1})
     assert not other.done
-    assert "all queries are placed anew" in caplog.text
+    assert "all queries are placed again" in caplog.text
     other.close(is_finished=True)
     assert list(tmp_path.iterdir()) == []

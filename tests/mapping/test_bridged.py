@@ -105,7 +105,7 @@ def test_a_model_of_other_keypoints_than_the_first_is_refused(scene, old, tmp_pa
             rows = np.frombuffer(data, "<f4").reshape(-1, 2).copy()
             rows = rows + np.float32(0.25) if change == "moved" else np.roll(rows, 1, axis=0)
             connection.execute("UPDATE keypoints SET data = ? WHERE image_id = ?", (rows.tobytes(), image_id))
-    with pytest.raises(OtherKeypoints, match=r"points of other keypoints than those of .* in 5 images"):
+    with pytest.raises(OtherKeypoints, match=r"points of keypoints that differ from those of .* in 5 images"):
         extend(database, old, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -117,7 +117,7 @@ def test_an_adjustment_that_spoils_the_model_is_not_taken(scene, database, model
     monkeypatch.setattr(growth, "adjust_robustly", spoil)
     result = extend(database, model, tmp_path / "new", adjust=True)
     assert (result.added, result.is_adjusted) == (tuple(scene[2][5:]), False)
-    assert "adjusted, images lost their points: all that is old is as it was" in caplog.text
+    assert "the adjustment made images lose their points: poses, cameras and points stay as they were" in caplog.text
     assert is_kept(read_model(model), read_model(result.model))
 
 
@@ -153,7 +153,7 @@ def test_images_that_only_the_model_has_stay(scene, database, model, tmp_path, c
     remove_images(database, names[:2])
     result = extend(database, model, tmp_path / "new")
     assert result.only_in_model == tuple(names[:2])
-    assert f"2 images ({names[0]} the first) of {model} not in {database}: they stay" in caplog.text
+    assert f"2 images ({names[0]} the first) of {model} not in {database}: these stay" in caplog.text
     new = read_model(result.model)
     assert is_kept(read_model(model), new)
     assert sorted(poses(new)) == names
@@ -208,14 +208,14 @@ def test_too_few_points_and_no_common_pose_are_told_apart(scene, database, model
         connection.execute(f"UPDATE two_view_geometries SET rows = 18, data = substr(data, 1, 144) WHERE {of_last}")
         connection.execute(f"UPDATE matches SET rows = 18, data = substr(data, 1, 144) WHERE {of_last}")
     few = extend(database, model, tmp_path / "few")
-    assert re.match(r"has matches with \d+ points of the model, 30 are needed", few.not_placed[last])
+    assert re.match(r"has matches with \d+ points of the model, expected 30", few.not_placed[last])
     shutil.copy(scene[0], database)
     with closing(sqlite3.connect(database)) as connection, connection:
         [(data,)] = connection.execute("SELECT data FROM keypoints WHERE image_id = ?", (image_id,))
         shuffled = np.random.default_rng(0).permutation(np.frombuffer(data, "<f4").reshape(-1, 6))
         connection.execute("UPDATE keypoints SET data = ? WHERE image_id = ?", (shuffled.tobytes(), image_id))
     wrong = extend(database, model, tmp_path / "wrong")
-    assert "no pose that 30 of them agree with" in wrong.not_placed[last]
+    assert "no pose agrees with 30 of them" in wrong.not_placed[last]
 
 
 def test_a_model_of_other_keypoints_is_refused_and_triangulated_it_is_a_frame(scene, database, model, tmp_path):
@@ -227,7 +227,11 @@ def test_a_model_of_other_keypoints_is_refused_and_triangulated_it_is_a_frame(sc
             moved = np.frombuffer(data, "<f4").reshape(-1, 6).copy()
             moved[:, :2] += 0.25
             connection.execute("UPDATE keypoints SET data = ? WHERE image_id = ?", (moved.tobytes(), image_id))
-    with pytest.raises(OtherKeypoints, match=r"other keypoints .* in 5 images .*: run d2sfm triangulate --reference "):
+    with pytest.raises(
+        OtherKeypoints,
+        match=r"keypoints that differ from .* in 5 images .*: run d2sfm triangulate "
+        "--reference ",
+    ):
         extend(database, model, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     options = TriangulationOptions(num_threads=1)
@@ -244,7 +248,7 @@ def test_a_model_of_other_keypoints_is_refused_and_triangulated_it_is_a_frame(sc
 def test_sizes_that_differ_are_refused(scene, database, model, tmp_path):
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("UPDATE cameras SET width = width + 1")
-    with pytest.raises(RuntimeError, match="they are of other photographs"):
+    with pytest.raises(RuntimeError, match="expected the same photographs"):
         extend(database, model, tmp_path / "new")
 
 
@@ -253,7 +257,7 @@ def test_the_model_is_replaced_in_its_own_folder_alone(scene, database, model):
     read_model(model).write_text(model)
     shutil.copytree(model, model.parent / "1")
     old = read_model(model)
-    with pytest.raises(RuntimeError, match=r"holds .*, which would be replaced: give another --output"):
+    with pytest.raises(RuntimeError, match=r"holds .*, which this run would replace: give another --output"):
         extend(database, model, model.parent)
     result = extend(database, model, model)
     assert result.model == model

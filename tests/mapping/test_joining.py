@@ -72,8 +72,8 @@ def test_too_few_images_in_common_are_told(scene, old, other, tmp_path, common):
     database = bridged(scene, tmp_path / "db.db", all_pairs(NEW[common:]), across)
     result = extend(database, old, tmp_path / "new", join=[other])
     assert (result.added, result.is_whole) == (names(scene, NEW[:common]), False)
-    told = f"not joined: {other} has {common} of its 6 images in common with the model, after all that could be "
-    assert f"{told}placed, and two are needed: match them with those of the model" in str(result)
+    told = f"not joined: {other} has {common} of its 6 images in common with the extended model, expected "
+    assert f"{told}two: match its images with those of the model" in str(result)
 
 
 def test_poses_that_disagree_are_told(scene, database, old, other, tmp_path):
@@ -84,7 +84,7 @@ def test_poses_that_disagree_are_told(scene, database, old, other, tmp_path):
     wrong.write_binary(other)
     result = extend(database, old, tmp_path / "new", join=[other])
     assert (result.added, result.is_whole) == (names(scene, NEW[:2]), False)
-    assert f"not joined: {other} has 2 images in common with the model, no two of which agree" in str(result)
+    assert f"not joined: {other} has 2 images in common with the model, but no two agree" in str(result)
 
 
 def test_of_three_in_common_one_may_be_wrong(scene, old, other, tmp_path):
@@ -120,13 +120,13 @@ def test_photographs_of_other_sizes_are_refused(scene, database, old, other, tmp
     wrong = read_model(other)
     wrong.cameras[1].width += 1
     wrong.write_binary(other)
-    with pytest.raises(RuntimeError, match=f"px in {other}, .* they are of other photographs"):
+    with pytest.raises(RuntimeError, match=f"px in {other}, .* expected the same photographs"):
         extend(database, old, tmp_path / "new", join=[other])
 
 
 def test_a_model_that_would_be_replaced_is_refused(scene, database, old, other, tmp_path):
     shutil.copytree(other, tmp_path / "new" / "0")
-    with pytest.raises(RuntimeError, match="which would be replaced: give another --output"):
+    with pytest.raises(RuntimeError, match="which this run would replace: give another --output"):
         extend(database, old, tmp_path / "new", join=[tmp_path / "new" / "0"])
     assert extend(database, old, old, join=[other]).added == names(scene, NEW)  # beside it, it stays
     assert read_model(other).num_reg_images() == 6

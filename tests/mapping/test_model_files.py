@@ -66,7 +66,7 @@ def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog
     for image in images[1:]:
         cv2.imwrite(str(tmp_path / image.name), np.zeros((image.camera.height, image.camera.width, 3), np.uint8))
     colour([model], tmp_path)
-    assert f"1 photograph ({images[0].name}) of {len(images)} not in {tmp_path}, damaged or of" in caplog.text
+    assert f"1 photograph ({images[0].name}) of {len(images)} missing in {tmp_path}, damaged or of" in caplog.text
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Images out of a model on disk."""
+"""Removal of images from a model on disk."""
 
 import pycolmap
 import pytest
@@ -68,7 +68,7 @@ def test_images_of_one_frame_of_a_rig_go_together(tmp_path):
     model = synthesize(tmp_path / "rig", cameras_a_rig=2)
     frame = next(iter(model.frames.values()))
     both = [model.images[data.id].name for data in frame.image_ids]
-    with pytest.raises(RuntimeError, match="was taken in one frame of a rig with an image that is to go"):
+    with pytest.raises(RuntimeError, match="is in the same rig frame as an image to be removed"):
         remove_from_model(tmp_path / "rig", both[:1])
     assert remove_from_model(tmp_path / "rig", both) == 2
     assert len(read_model(tmp_path / "rig").images) == 8

@@ -146,7 +146,11 @@ def test_a_reference_of_photographs_of_another_size_is_refused(scene, database, 
     def shrink(model):
         model.cameras[1].rescale(0.5)
 
-    with pytest.raises(RuntimeError, match=r"is 512 x 384 px in .*, 1024 x 768 px in .*other photographs"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"is 512 x 384 px in .*, 1024 x 768 px in .*: expected the same "
+        "photographs",
+    ):
         triangulate(database, edited(scene, tmp_path, shrink), tmp_path / "out")
 
 

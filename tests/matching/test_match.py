@@ -20,8 +20,8 @@ from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, REFUSED, SIMILARITIES
 from d2sfm.features.record import Features
-from d2sfm.matching import match as matching
 from d2sfm.matching import tasks as pair_tasks
+from d2sfm.matching import work
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.verification import Verification, verify
@@ -126,7 +126,7 @@ def test_the_rows_do_not_depend_on_threads_or_order(make_database, monkeypatch):
     run(alone, num_threads=1)
     expected = rows(alone)
     for name, num_threads, tile in (("two.db", 2, 1), ("eight.db", 8, 2)):
-        monkeypatch.setattr(matching, "in_tiles", partial(in_tiles, tile=tile))
+        monkeypatch.setattr(work, "in_tiles", partial(in_tiles, tile=tile))
         path = make_database(name)
         run(path, num_threads=num_threads)
         assert rows(path) == expected
@@ -265,7 +265,7 @@ def test_a_pair_that_is_refused_is_done_and_its_reason_kept(database, monkeypatc
         summary = run(database)
     assert (summary.refused, summary.verified) == (3, 4)
     assert "4 pairs verified" in str(summary)
-    assert str(summary).endswith("(all threads), 3 refused as chance explains them")
+    assert str(summary).endswith("(all threads), 3 rejected as chance explains them")
     with MatchStore(database) as store:
         assert store.refusals() == dict.fromkeys(pair_ids(2, np.array([3, 4, 5])).tolist(), "by lot")
         assert len(store.done_pairs(verified=True)) == 10
@@ -354,14 +354,14 @@ def stopped_at(method, number):
 
 TIGHTER = VerificationOptions(max_error=1.0, max_num_trials=500)
 SEVEN_LEFT = (
-    "7 pairs of {} are still to be matched anew, with max_error 1.0: "
-    "run d2sfm match --overwrite again, with its options"
+    "7 pairs of {} are still to be matched again, with max_error 1.0: run d2sfm match --overwrite again with the same "
+    "options"
 )
 
 
 @pytest.fixture
 def half_overwritten(database, monkeypatch, caplog):
-    """All ten pairs, of which three were matched anew when the run was stopped."""
+    """All ten pairs, of which three were matched again when the run was stopped."""
     run(database)
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", stopped_at(MatchStore.write, 4))
@@ -484,7 +484,7 @@ def test_an_image_is_read_once(database, monkeypatch):
 def test_the_rows_do_not_depend_on_the_room_for_images(make_database, monkeypatch):
     expected, database = make_database("expected.db"), make_database()
     run(expected)
-    monkeypatch.setattr(matching, "MatchingInputs", partial(MatchingInputs, capacity_bytes=0))
+    monkeypatch.setattr(work, "MatchingInputs", partial(MatchingInputs, capacity_bytes=0))
     run(database)
     assert rows(database) == rows(expected)
 

@@ -16,13 +16,13 @@ from d2sfm.mapping.triangulate import triangulate
 from d2sfm.options import ExportOptions
 from d2sfm.refinement.refine import refine_database
 
-ANEW = "1 pairs of {} are still to be matched anew: run d2sfm match --overwrite again, with its options"
-UNVERIFIED = "2 pairs of {} have matches and no geometry, and so no part in {}: run d2sfm match again"
+ANEW = "1 pairs of {} are still to be matched again: run d2sfm match --overwrite again with the same options"
+UNVERIFIED = "2 pairs of {} have matches but no two-view geometry, and are left out of {}: run d2sfm match again"
 
 
 @pytest.fixture
 def database(tmp_path):
-    """Six pairs, of which two lack a geometry and one is to be matched anew; one without matches needs neither."""
+    """Six pairs, of which two lack a geometry and one is to be matched again; one without matches needs neither."""
     named = {f"{index}.jpg": descriptors_of_place(0, index) for index in range(4)}
     path = write_feature_database(tmp_path / "db.db", named)
     matches, geometry = np.array([[0, 1], [1, 0]]), pycolmap.TwoViewGeometry()

@@ -71,4 +71,4 @@ def test_what_fails_is_told_and_the_rest_is_done(published, tmp_path, capsys):
     assert main([*files, "--output-path", str(tmp_path / "ours"), "--allow-pickle"]) == 1
     assert "no scene info" in capsys.readouterr().err
     assert main([files[0], "--output-path", str(tmp_path / "ours"), "--allow-pickle"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err

@@ -34,7 +34,7 @@ def test_index_out_of_range(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(ValueError, match="there are 2"):
+    with pytest.raises(ValueError, match="torch finds 2"):
         resolve_device("cuda:2")
 
 

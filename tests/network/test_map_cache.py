@@ -135,7 +135,7 @@ def test_a_folder_that_is_full_is_named_once(make_cache, tmp_path, caplog):
     for path in photographs(tmp_path, 4):
         cache.put(path, SIZE, some_maps())
     [record] = caplog.records
-    assert "cache holds all that it may" in record.getMessage()
+    assert "cache is full, at its limit" in record.getMessage()
 
 
 def files(folder):

@@ -68,7 +68,7 @@ def test_what_a_header_tells_is_refused_in_the_words_of_decoding(tmp_path):
         assert str(header.value) == str(decoding.value)
         reasons[path.name] = str(header.value)
     assert len(reasons) == 11
-    assert reasons["disguised.jpg"] == "WebP is not read by COLMAP, convert it (d2sfm prepare)"
+    assert reasons["disguised.jpg"] == "WebP is a format that COLMAP can't read: convert it with d2sfm prepare"
     with pytest.raises(FileNotFoundError):
         check_header(tmp_path / "nowhere.jpg")
 

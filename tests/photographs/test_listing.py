@@ -42,8 +42,8 @@ def test_links_are_followed_where_they_make_no_circle(tmp_path, caplog):
     (elsewhere / "sub" / "round").symlink_to(elsewhere)
     assert list_photographs(photographs) == ["day1/c.jpg", "day2/a.jpg", "day2/sub/b.jpg", "link.jpg"]
     assert [record.getMessage().partition(" leads back to ")[0] for record in caplog.records] == [
-        f"link passed over: {photographs / 'day1' / 'up'}",
-        f"link passed over: {photographs / 'day2' / 'sub' / 'round'}",
+        f"ignored: the link {photographs / 'day1' / 'up'}",
+        f"ignored: the link {photographs / 'day2' / 'sub' / 'round'}",
     ]
 
 
@@ -60,7 +60,7 @@ def test_files_without_a_suffix_are_named(tmp_path, caplog):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert list_photographs(tmp_path) == ["a.jpg"]
-    assert "left out without a suffix, as .jpg is one: 2 files (IMG_1 the first)" in caplog.text
+    assert "ignored, as their names have no suffix such as .jpg: 2 files (IMG_1 the first)" in caplog.text
 
 
 def test_a_folder_without_photographs_gives_an_empty_list(tmp_path):

@@ -162,10 +162,10 @@ def test_a_folder_without_masks_of_the_photographs_and_one_among_them_are_refuse
     save(tmp_path / "masks/a.jpg.png", np.ones(SIZE[::-1], bool))
     Masks(tmp_path / "masks").check(tmp_path / "images", ["a.jpg", "b.jpg"])
     Masks().check(tmp_path / "images", ["a.jpg"])
-    with pytest.raises(ValueError, match=r"no mask for any photograph: that of b\.jpg is b\.jpg\.png"):
+    with pytest.raises(ValueError, match=r"no mask of any photograph: expected b\.jpg\.png for b\.jpg"):
         Masks(tmp_path / "masks").check(tmp_path / "images", ["b.jpg"])
     save(tmp_path / "images/masks/a.jpg.png", np.ones(SIZE[::-1], bool))
-    with pytest.raises(ValueError, match="would count as photographs"):
+    with pytest.raises(ValueError, match="lie among the photographs"):
         Masks(tmp_path / "images/masks").check(tmp_path / "images", ["a.jpg"])
 
 

@@ -60,7 +60,7 @@ def test_pixels_are_those_of_colmap(tmp_path, monkeypatch, mode, compression):
 def test_pixels_of_opencv_are_those_of_colmap_or_refused(tmp_path, pixels):
     cv2.imwrite(str(tmp_path / "a.tif"), pixels)
     if pixels.dtype == np.float32:
-        with pytest.raises(ValueError, match="is not a picture, or of a kind that Pillow cannot read"):
+        with pytest.raises(ValueError, match="is not a picture, or has a format that Pillow can't read"):
             load_photograph(tmp_path / "a.tif")
     else:
         theirs = pycolmap.Bitmap.read(tmp_path / "a.tif", as_rgb=True).to_array()
@@ -130,5 +130,5 @@ def test_compressions_that_colmap_does_not_read_are_refused(tmp_path, compressio
         entry = content.index(struct.pack("<HHI", 259, SHORT, 1))
         content[entry + 8] = 6
         (tmp_path / "a.tif").write_bytes(content)
-    with pytest.raises(ValueError, match="compression that COLMAP can't read, save it anew as PNG"):
+    with pytest.raises(ValueError, match="compression that COLMAP can't read: save it as PNG"):
         load_photograph(tmp_path / "a.tif")

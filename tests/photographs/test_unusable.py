@@ -48,7 +48,7 @@ def test_an_empty_file_is_refused(tmp_path):
 @pytest.mark.parametrize(("name", "kind"), [("a.webp", "WebP"), ("a.gif", "GIF"), ("a.jp2", "JPEG2000")])
 def test_formats_that_colmap_does_not_read_are_named(tmp_path, name, kind):
     RGB.save(tmp_path / name)
-    reason = rf"^{kind} is not read by COLMAP, convert it \(d2sfm prepare\)$"
+    reason = rf"^{kind} is a format that COLMAP can't read: convert it with d2sfm prepare$"
     with pytest.raises(ValueError, match=reason):
         check_photograph(tmp_path / name)
     (tmp_path / name).rename(tmp_path / "disguised.jpg")
@@ -60,14 +60,14 @@ def test_formats_that_colmap_does_not_read_are_named(tmp_path, name, kind):
 @pytest.mark.parametrize(("name", "kind"), [("a.heic", "HEIC"), ("a.JXL", "JXL"), ("a.webp", "WebP")])
 def test_formats_that_pillow_does_not_read_either_are_named_by_suffix(tmp_path, name, kind):
     (tmp_path / name).write_bytes(b"something that only a newer reader would understand")
-    with pytest.raises(ValueError, match=f"^{kind} is not read by COLMAP, convert it"):
+    with pytest.raises(ValueError, match=f"^{kind} is a format that COLMAP can't read: convert it"):
         check_photograph(tmp_path / name)
 
 
 def test_camera_raw_is_refused_although_its_thumbnail_can_be_read(tmp_path):
     RGB.save(tmp_path / "a.tif")
     (tmp_path / "a.tif").rename(tmp_path / "a.DNG")
-    with pytest.raises(ValueError, match="camera raw is not read by COLMAP"):
+    with pytest.raises(ValueError, match="camera raw is a format that COLMAP can't read"):
         check_photograph(tmp_path / "a.DNG")
 
 
@@ -112,7 +112,7 @@ def test_a_picture_for_which_memory_does_not_suffice_is_refused(tmp_path, monkey
         raise MemoryError
 
     def check(name):
-        with pytest.raises(ValueError, match=r"^takes more memory than there is$"):
+        with pytest.raises(ValueError, match=r"^needs more memory than this machine has$"):
             check_photograph(save(tmp_path, name))
 
     with monkeypatch.context() as patch:

@@ -58,7 +58,7 @@ def test_nothing_is_overwritten_by_another_file_of_the_name(source, tmp_path):
     summary = prepare([other], tmp_path / "photos")
     assert sorted(summary.skipped) == ["a.jpg", "c.webp", "sub/b.webp"]
     for reason in summary.skipped.values():
-        assert reason.endswith("which is there and of another file: give another --output")
+        assert reason.endswith("which exists and is of another file: give another --output")
     assert contents(tmp_path / "photos") == before
 
 

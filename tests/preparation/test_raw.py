@@ -105,7 +105,7 @@ def test_what_is_broken_is_named(tmp_path, capfd):
     assert summary.converted == 1
     assert sorted(summary.skipped) == ["cut.dng", "noise.cr2"]
     for reason in summary.skipped.values():
-        assert reason.startswith("is damaged, or no camera raw that LibRaw knows: ")
+        assert reason.startswith("is damaged, or not a camera raw file known to LibRaw: ")
 
 
 def test_without_rawpy_the_others_are_prepared(tmp_path, monkeypatch):

@@ -36,7 +36,11 @@ def test_two_files_of_one_name_are_refused_and_the_same_file_twice_is_one(tmp_pa
     assert list(find_sources([tmp_path / "a", tmp_path / "a" / "IMG_1.JPG"], tmp_path / "photos").photographs) == [
         "IMG_1.JPG"
     ]
-    with pytest.raises(ValueError, match=r"a/IMG_1.JPG and .*b/IMG_1.JPG would get one name in .*photos: prepare them"):
+    with pytest.raises(
+        ValueError,
+        match=r"a/IMG_1.JPG and .*b/IMG_1.JPG would get the same name in .*photos: prepare "
+        "them",
+    ):
         find_sources([tmp_path / "a", tmp_path / "b"], tmp_path / "photos")
 
 
@@ -53,7 +57,7 @@ def test_sources_that_are_missing_or_empty_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no such file or folder: .*nowhere"):
         prepare([tmp_path / "nowhere"], tmp_path / "photos")
     touch(tmp_path, "in/notes.txt")
-    with pytest.raises(ValueError, match="the sources hold no photographs and no videos"):
+    with pytest.raises(ValueError, match="the sources hold neither photographs nor videos"):
         prepare([tmp_path / "in"], tmp_path / "photos")
     touch(tmp_path, "a.jpg", "file")
     with pytest.raises(ValueError, match="file is a file, expected a folder for the photographs"):

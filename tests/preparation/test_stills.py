@@ -167,10 +167,10 @@ def test_what_is_broken_is_named(tmp_path):
     assert os.listdir(tmp_path / "photos") == ["rgb.png"]
     assert len(summary.skipped) == 7
     assert summary.skipped["cut.webp"].startswith("is damaged")
-    assert "of a kind that Pillow can't read" in summary.skipped["a.jxl"]
+    assert "a format that Pillow can't read" in summary.skipped["a.jxl"]
     assert summary.skipped["empty.heic"] == "is an empty file"
     assert summary.skipped["gone.jpg"] == "is a link to a file that does not exist"
-    assert summary.skipped["pipe.jpg"] == "cannot be opened: it is no regular file"
+    assert summary.skipped["pipe.jpg"] == "cannot be opened: it is not a regular file"
 
 
 def test_without_pillow_heif_the_others_are_prepared(tmp_path, monkeypatch):

@@ -132,11 +132,11 @@ def test_frames_of_other_intervals_or_another_video_are_not_mixed(tmp_path):
     assert other.skipped["a.mp4"].startswith("has frames by --fps 2 in ")
     write_video(tmp_path / "a.mp4", [BLURRED] * 10)
     other = prepare([tmp_path / "a.mp4"], tmp_path / "photos")
-    assert "a.mp4, which is there and of another file" in other.skipped["a.mp4"]
+    assert "a.mp4, which exists and is of another file" in other.skipped["a.mp4"]
     assert len(frames_in(tmp_path / "photos" / "a.mp4")) == 2
     (tmp_path / "photos" / "a.mp4" / video.RECORD).unlink()
     other = prepare([tmp_path / "a.mp4"], tmp_path / "photos")
-    assert "which is there and of another file" in other.skipped["a.mp4"]
+    assert "which exists and is of another file" in other.skipped["a.mp4"]
 
 
 def test_a_video_that_is_cut_short_gives_what_it_has_and_is_named(tmp_path):
@@ -185,7 +185,7 @@ def test_what_is_no_video_is_named(tmp_path):
     assert summary.skipped.pop("sound.mp4") == "holds no video"
     assert sorted(summary.skipped) == ["noise.mov", "playlist.mp4"]
     for reason in summary.skipped.values():
-        assert reason.startswith("is damaged, or no video that FFmpeg knows: ")
+        assert reason.startswith("is damaged, or not a video known to FFmpeg: ")
     assert not (tmp_path / "photos").exists() or not os.listdir(tmp_path / "photos")
 
 

@@ -482,7 +482,7 @@ def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tm
     # Of two images those of the first are the references, which stay.
     assert moved == {"view_00.png": False, "view_01.png": False, "view_02.png": True}
     (folder / "view_02.png").unlink()
-    with pytest.raises(RuntimeError, match=r"2 of 3 photographs are not in .*: is it the right folder"):
+    with pytest.raises(RuntimeError, match=r"2 of 3 photographs are not in .*: check the folder"):
         refined(shutil.copy(matched.database, tmp_path / "other.db"), matched, images=folder)
 
 

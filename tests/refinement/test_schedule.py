@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from d2sfm.lru import LruCache
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.schedule import PART_VISITS, image_order, schedule
+from d2sfm.refinement.schedule import PART_VISITS, image_order, schedule, share_of_tracks
 from d2sfm.refinement.tracks import Edges, Tracks, build_tracks
 
 
@@ -69,6 +69,33 @@ def test_with_room_for_all_tracks_there_are_two_sweeps(graph):
     work = schedule(collection, tracks)
     visited = [visit.image for part in work.parts for visit in part.visits]
     assert all(visited.count(image) <= 2 for image in visited)
+
+
+@settings(max_examples=8)
+@given(some_tracks(), st.integers(1, 9))
+def test_every_node_is_in_one_share_and_shares_are_runs_of_the_images(graph, of):
+    collection, tracks = graph
+    share = share_of_tracks(collection, tracks, tracks.observations(), of)
+    assert len(share) == len(tracks.reference)
+    assert ((share >= 0) & (share < of)).all()
+    place = np.argsort(image_order(collection))[collection.image_of_node[tracks.reference]]
+    assert (np.diff(share[np.argsort(place, kind="stable")]) >= 0).all()
+    assert all(len(np.unique(share[place == each])) == 1 for each in place)
+    parts = [schedule(collection, tracks.only(share == number)) for number in range(of)]
+    nodes = np.concatenate([part.nodes for part in parts])
+    assert np.array_equal(np.sort(nodes), tracks.observations())
+    for number, part in enumerate(parts):
+        assert (share[tracks.of_node[part.nodes]] == number).all()
+
+
+def test_shares_have_about_as_many_nodes_each():
+    images, of, random = np.repeat(np.arange(40), 30), 7, np.random.default_rng(0)
+    a = np.flatnonzero(random.uniform(size=39 * 30) < 0.5)  # short tracks
+    edges = Edges(a, a + 30, random.uniform(0.5, 1, len(a)))
+    collection, tracks = collection_of(images, edges, 40), build_tracks(images, edges)
+    nodes = tracks.observations()
+    counts = np.bincount(share_of_tracks(collection, tracks, nodes, of)[tracks.of_node[nodes]], minlength=of)
+    assert counts.max() - counts.min() < 0.4 * len(nodes) / of
 
 
 def neighbours_of(places, count):

@@ -159,7 +159,7 @@ def test_models_are_found_with_those_beside_them(hostile, tmp_path):
         (["gone"], "no folder gone: expected a COLMAP model"),
         (["notes.txt"], "notes.txt is a file, expected the folder of a COLMAP model"),
         (["."], "holds no COLMAP model"),
-        ([], "there is nothing to report: neither a model nor a database with photographs"),
+        ([], "nothing to report: found neither a model nor a database with photographs"),
         (["--output", "a.pdf"], "pages are written as .html, found a.pdf"),
         (["--output", "gone/a.html"], "gone/a.html can't be written"),
     ],

@@ -42,7 +42,7 @@ def test_photographs_of_another_size_and_missing_ones_are_named(scene):
     with pytest.raises(FileNotFoundError, match=r"no photograph .*b c.png \(--images tells where they are\)"):
         show_image("b c.png")
     (scene / "db.db").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no db.db that tells where the photographs are: give --images"):
+    with pytest.raises(FileNotFoundError, match=r"no db.db to find the photographs by: give --images"):
         show_image("a.png")
     assert show_image("a.png", images=scene / "photographs").pixels().ndim == 3
 

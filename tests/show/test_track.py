@@ -41,7 +41,7 @@ def test_the_default_is_a_point_that_most_images_see_of_the_smallest_error(scene
 def test_another_databases_model_is_refused(scene):
     with RefinementStore("db.db") as store:
         store.replace({2: keypoints(1) + 1}, {"rounds": 1})
-    with pytest.raises(ValueError, match=r"keypoint 3 of b c.png is not in db.db where the model has it"):
+    with pytest.raises(ValueError, match=r"keypoint 3 of b c.png has another position in db.db than in the model"):
         show_track(4)
     with pytest.raises(ValueError, match="sparse/0 has no point 99: d2sfm show image"):
         show_track(99)

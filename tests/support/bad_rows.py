@@ -165,7 +165,7 @@ BAD_ROWS = {
     ),
     "no such camera": BadRow("UPDATE images SET camera_id = 77 WHERE image_id = 1", None, "a.png", ALL),
     "name is a blob": BadRow("UPDATE images SET name = x'612e' WHERE image_id = 4", None, "X'612E'", ALL),
-    "name is a number": BadRow("UPDATE images SET name = '' WHERE image_id = 4", None, "name is no text", ALL),
+    "name is a number": BadRow("UPDATE images SET name = '' WHERE image_id = 4", None, "name is not text", ALL),
     "negative image id": BadRow("UPDATE images SET image_id = -3 WHERE image_id = 4", None, "d.png", ALL),
     "position of 5 bytes": BadRow(
         "INSERT INTO pose_priors (corr_data_id, corr_sensor_id, corr_sensor_type, position, coordinate_system) "

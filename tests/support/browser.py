@@ -16,7 +16,7 @@ FLAGS = (
 
 
 def missing() -> str | None:
-    """What a test says that can't run; None where there is a browser."""
+    """What a test says that can't run; None if there is a browser."""
     browser = next(filter(None, map(shutil.which, NAMES)), None)
     return None if browser and shutil.which(DRIVER) else f"no {NAMES[0]} and {DRIVER} (Debian: chromium-driver)"
 

@@ -94,7 +94,7 @@ def test_photographs_smaller_than_the_crop_skip_a_pair(root):
         ("photographs/0000_2.png", lambda path: path.write_bytes(path.read_bytes()[:2000]), "can't be read as a photo"),
         ("photographs/0000_2.png", lambda path: path.write_text("no picture"), "can't be read as a photograph"),
         ("depth/0000_0.h5", lambda path: path.unlink(), "no depth map at"),
-        ("depth/0000_0.h5", lambda path: path.write_text("no depth"), "no HDF5 file, or a damaged one"),
+        ("depth/0000_0.h5", lambda path: path.write_text("no depth"), "not an HDF5 file, or is damaged"),
     ],
 )
 def test_broken_files_skip_a_pair_and_are_named(root, dataset, file, damage, message):

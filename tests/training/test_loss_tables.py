@@ -101,7 +101,7 @@ def test_a_torn_last_line_is_dropped(tmp_path, caplog, cut):
     torn = tmp_path / "steps.csv"
     torn.write_bytes(torn.read_bytes()[:-cut])
     with LossRecord(tmp_path, resume_step=10, tensorboard=False) as record:
-        assert "steps.csv ends in a torn line" in caplog.text
+        assert "steps.csv ends in an incomplete line" in caplog.text
         record.step(**step_columns(10))
         assert [row.step for row in record.steps()] == list(range(1, 11))
     assert torn.read_text().count("\n") == 11

@@ -12,8 +12,8 @@ def test_order_is_kept_and_comments_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "names no scene"),
-        (b"# 0001\n\n", "names no scene"),
+        (b"", "lists no scene"),
+        (b"# 0001\n\n", "lists no scene"),
         (b"0001\n0002\n0001\n", "scene 0001 more than once"),
         (b"0001 0002\n", "found '0001 0002'"),
         (b"../0001\n", "found '../0001'"),

@@ -34,7 +34,7 @@ def test_scenes_that_cannot_be_used_are_left_out_with_the_reason(root):
     (root / "info" / "0001.npz").write_bytes(b"no scene")
     scenes = load(root, "0000", "0001", "0002")
     assert [scene.path.stem for scene in scenes.usable] == ["0000"]
-    assert "is no scene info" in scenes.left_out["0001"]
+    assert "is not scene info" in scenes.left_out["0001"]
     assert "no scene info" in scenes.left_out["0002"]
 
 
@@ -52,7 +52,7 @@ def test_scenes_that_are_not_those_of_the_folder(root):
 def test_scene_info_of_another_dataset(root, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    with pytest.raises(ValueError, match=r"0000.npz is of another dataset: it names photographs/0000_0.png"):
+    with pytest.raises(ValueError, match=r"0000.npz is of another dataset: its photographs/0000_0.png"):
         load_scenes(root / "info", ["0000"], other, PairOptions())
 
 

@@ -9,15 +9,15 @@ def batch_of(*skipped: SkippedPair) -> Batch:
 
 
 FEW = SkippedPair("a - b", "fewer than 128 correspondences")
-BROKEN = SkippedPair("a - c", "broken files", broken="c.h5 is no HDF5 file")
-OTHER = SkippedPair("a - d", "broken files", broken="d.h5 is no HDF5 file")
+BROKEN = SkippedPair("a - c", "broken files", broken="c.h5 is not an HDF5 file")
+OTHER = SkippedPair("a - d", "broken files", broken="d.h5 is not an HDF5 file")
 
 
 def test_reasons_are_counted_and_a_broken_file_is_told_once(caplog):
     report = SkipReport()
     report.note([batch_of(FEW, BROKEN), batch_of(), batch_of(BROKEN, FEW, FEW)])
     assert str(report) == "2 with broken files, 3 with fewer than 128 correspondences"
-    assert caplog.messages == ["pairs with this file are skipped: c.h5 is no HDF5 file"]
+    assert caplog.messages == ["pairs with this file are skipped: c.h5 is not an HDF5 file"]
 
 
 def test_reports_of_processes_are_added():

@@ -149,9 +149,9 @@ def test_broken_files_are_skipped_and_named(tmp_path, caplog):
     summary = run(tmp_path, tmp_path / "out", pairs=pairs, train_scenes=("0000",), num_epochs=2)
     assert not summary.is_whole
     (broken,) = summary.skips.broken
-    assert "0000_1.h5 is no HDF5 file" in broken
+    assert "0000_1.h5 is not an HDF5 file" in broken
     assert 0 < summary.skips.reasons["broken files"] < 24
-    assert caplog.text.count("0000_1.h5 is no HDF5 file") == 1
+    assert caplog.text.count("0000_1.h5 is not an HDF5 file") == 1
     assert f"pairs skipped: {summary.skips.reasons['broken files']} with broken files" in str(summary)
     assert f"broken files: 1, listed in {tmp_path / 'out' / 'broken_files.txt'}" in str(summary)
     assert (tmp_path / "out" / "broken_files.txt").read_text() == f"{broken}\n"

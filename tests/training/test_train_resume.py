@@ -109,18 +109,18 @@ def test_resume_without_a_checkpoint_begins(root, tmp_path):
 
 
 def test_another_runs_output_is_refused(root, one_epoch):
-    with pytest.raises(ValueError, match="holds a run: go on with it by --resume"):
+    with pytest.raises(ValueError, match="holds a training run: continue it with --resume"):
         run(root, one_epoch, num_epochs=1)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lr": 0.5}, "a run with lr 0.001, this one has 0.5"),
-        ({"batch_size": 3}, "a run with pairs in a step 1, this one has 3"),
-        ({"pairs": replace(FEW_PAIRS, image_size=104)}, "a run with image_size 112, this one has 104"),
-        ({"train_scenes": ("0001",)}, "a run with training scenes 0000 0001, this one has 0001"),
-        ({"use_validation": True}, "a run with validation scenes none, this one has 0001"),
+        ({"lr": 0.5}, "a run with lr 0.001, but this run has 0.5"),
+        ({"batch_size": 3}, "a run with pairs in a step 1, but this run has 3"),
+        ({"pairs": replace(FEW_PAIRS, image_size=104)}, "a run with image_size 112, but this run has 104"),
+        ({"train_scenes": ("0001",)}, "a run with training scenes 0000 0001, but this run has 0001"),
+        ({"use_validation": True}, "a run with validation scenes none, but this run has 0001"),
     ],
 )
 def test_resume_with_other_settings_is_refused(root, one_epoch, change, message):

@@ -13,7 +13,7 @@ UNKNOWN = (0.0, -1.0, float("nan"))
 
 
 def depth_around(depth, row, column):
-    """Bilinear depth at one position, None where a neighbour is missing or unknown."""
+    """Bilinear depth at one position, None if a neighbour is missing or unknown."""
     height, width = depth.shape
     if not (0 <= row <= height - 1 and 0 <= column <= width - 1):
         return None
@@ -27,7 +27,7 @@ def depth_around(depth, row, column):
 
 
 def warp_one(row, column, view1, view2, limit, relative):
-    """One position carried from crop 1 to crop 2, step by step; None where it is lost."""
+    """One position carried from crop 1 to crop 2, step by step; None if it is lost."""
     depth = depth_around(view1.depth, row, column)
     if depth is None:
         return None

@@ -153,7 +153,7 @@ def test_masks_go_along(write, masks, layout, caplog):
     assert (found[20:-20, middle + 2 :] == 255).all()
     others = {path.name for path in (output / "masks").rglob("*.png")} - {"b.png.png"}
     assert bool(others) == (layout == "nerfstudio")  # whose reader wants one for each photograph or none
-    assert "no mask, so that all pixels are in: 7 photographs" in caplog.text
+    assert "no mask, so all pixels are used: 7 photographs" in caplog.text
     if layout == "nerfstudio":
         frames = json.loads((output / "transforms.json").read_text())["frames"]
         assert all((output / frame["mask_path"]).is_file() for frame in frames)

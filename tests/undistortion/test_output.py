@@ -64,11 +64,11 @@ def test_what_a_run_of_other_options_left_is_not_taken(few, monkeypatch):
 
 def test_nothing_is_replaced_unasked(few):
     undistorted(few, few / "out")
-    with pytest.raises(ValueError, match="of another model, other photographs or other options: --overwrite"):
+    with pytest.raises(ValueError, match="from another model, other photographs or other options: give --overwrite"):
         undistorted(few, few / "out", max_edge=100)
     assert undistorted(few, few / "out", max_edge=100, overwrite=True)[0].already_there == 0
     (few / "out/stereo/depth_maps/b.png.geometric.bin").write_bytes(b"hours of work")
-    with pytest.raises(ValueError, match=r"holds stereo/depth_maps/b\.png\.geometric\.bin, which others made"):
+    with pytest.raises(ValueError, match=r"holds stereo/depth_maps/b\.png\.geometric\.bin, which d2sfm did not write"):
         undistorted(few, few / "out", overwrite=True)
     (few / "mine").mkdir()
     (few / "mine/notes").write_text("mine")

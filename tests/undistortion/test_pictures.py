@@ -70,7 +70,7 @@ def test_jpeg_keeps_its_quality(write, tmp_path):
     shutterless = write("a.jpg", k=0.0)
     assert (tmp_path / "photos/a.jpg").read_bytes() == (tmp_path / "out/images/a.jpg").read_bytes()
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 3  # so that it is written anew
+    exif[ExifTags.Base.Orientation] = 3  # so that it is written again
     Image.fromarray(noise).save(tmp_path / "photos/a.jpg", quality=100, subsampling=0, exif=exif)
     anew = write("a.jpg", k=0.0)
     assert np.abs(np.asarray(anew, int) - np.asarray(shutterless, int)).mean() < 5
@@ -121,7 +121,7 @@ def test_orientation_in_xmp_is_no_orientation_any_more(write, tmp_path):
 
 def test_a_photograph_that_is_too_large_or_of_a_format_that_is_not_read(write, tmp_path):
     flat("RGB", 9).save(tmp_path / "photos/a.webp")
-    with pytest.raises(ValueError, match="WebP is not read by COLMAP, convert it"):
+    with pytest.raises(ValueError, match="WebP is a format that COLMAP can't read: convert it"):
         write("a.webp")
     flat("RGB", 9).save(tmp_path / "photos/a.jpg")
     with pytest.raises(ValueError, match="--max-megapixels allows"):

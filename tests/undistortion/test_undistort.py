@@ -177,7 +177,7 @@ def test_a_wrong_folder_of_photographs(few):
         undistort(few / "model", few / "nowhere", few / "out")
     with pytest.raises(FileNotFoundError, match="no COLMAP model in"):
         undistort(few, few / "photos", few / "out")
-    with pytest.raises(ValueError, match=r"lies in .*photos, whose files are photographs"):
+    with pytest.raises(ValueError, match=r"lies inside of the photographs .*photos"):
         undistort(few / "model", few / "photos", few / "photos/out")
     assert not (few / "out").exists()
 

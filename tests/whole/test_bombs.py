@@ -51,7 +51,7 @@ def of_a_chunk(folder, images):
 
 def of_deep_groups(folder, images):
     write_deep_groups(folder / "f.h5")
-    return ["import", "--images", images, "--features", folder / "f.h5"], 2, "groups in groups"
+    return ["import", "--images", images, "--features", folder / "f.h5"], 2, "nested groups"
 
 
 def of_a_name(folder, images):

@@ -19,7 +19,7 @@ PATIENCE_S = 20
 
 # What may follow the name of the file, so that an exception of a library is told from a reason of ours.
 REASON = re.compile(
-    r"(is|has|takes|holds|cannot be opened:) [^\n]+|[^\n]+ is not read by COLMAP, convert it \(d2sfm prepare\)"
+    r"(is|has|needs|holds|cannot be opened:) [^\n]+|[^\n]+ is a format that COLMAP can't read: convert it .*"
 )
 
 
@@ -118,7 +118,7 @@ def test_a_size_that_the_file_cannot_hold_is_refused_before_memory_is_taken(tmp_
     require_clean(outcomes)
     what, reason = outcomes["pixels"]
     assert what == "refused"
-    assert re.search("pixels, expected|bytes can't hold|truncated", reason), reason
+    assert re.search("pixels, expected|bytes are too few for|truncated", reason), reason
 
 
 def make_pipe(path: Path) -> None:
@@ -152,14 +152,14 @@ def make_link_to_a_pipe(path: Path) -> None:
 
 
 SPECIAL = {
-    Path.mkdir: "no regular file",
-    make_pipe: "no regular file",
-    make_socket: "no regular file",
-    make_device: "no regular file",
-    make_terminal: "no regular file",
+    Path.mkdir: "not a regular file",
+    make_pipe: "not a regular file",
+    make_socket: "not a regular file",
+    make_device: "not a regular file",
+    make_terminal: "not a regular file",
     make_dangling_link: "link to a file that does not exist",
     make_link_to_itself: "symbolic links",
-    make_link_to_a_pipe: "no regular file",
+    make_link_to_a_pipe: "not a regular file",
     Path.touch: "empty",
 }
 

@@ -271,7 +271,7 @@ def test_a_second_run_is_told_so_and_the_first_loses_nothing(photographs, extrac
 def test_a_full_disk_ends_extraction_with_one_line_and_what_is_done(photographs, extracted, database, tmp_path):
     extract = [*EXTRACT, photographs, "--database", database]
     line = error_of(extract, tmp_path, partial(limit_files, 3_000_000))
-    full = f"error: d2sfm extract: {database} can't be written: the disk is full or over a quota, 9 MB are needed"
+    full = f"error: d2sfm extract: {database} can't be written: the disk is full or over its quota, and 9 MB are needed"
     assert line == full  # pycolmap's import would end the process
     assert contents(database)["images"] == []
     import_photographs(
@@ -303,7 +303,7 @@ def test_a_full_disk_leaves_pairs_that_are_made_anew_whole_and_they_go_on(matche
 
 def test_a_full_disk_makes_no_database(photographs, database, tmp_path):
     line = error_of([*EXTRACT, photographs, "--database", database], tmp_path, partial(limit_files, 60_000))
-    full = f"error: d2sfm extract: {database} can't be written: the disk is full or over a quota, 1 MB are needed"
+    full = f"error: d2sfm extract: {database} can't be written: the disk is full or over its quota, and 1 MB are needed"
     assert line == full
     assert os.listdir(tmp_path) == ["errors.txt"]
 

@@ -165,7 +165,7 @@ def test_names_with_line_ends_are_extracted_and_refused_where_a_line_names_image
     database = tmp_path / "db.db"
     assert extract(tmp_path / "photographs", database) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "warning: skipped bad\\nwarning: skipped a.jpg.png: is not a picture, or of a kind that Pillow cannot read"
+        "warning: skipped bad\\nwarning: skipped a.jpg.png: is not a picture, or has a format that Pillow can't read"
     ]
     assert sorted(keypoints(database)) == sorted(LINE_ENDS)
     match = ("match", "--database", database, "--pairs", "exhaustive", "--no-verify", "--quiet")
@@ -209,14 +209,14 @@ BROKEN = {
         bytes_of(GOOD_JPEG.replace(struct.pack(">HH", 80, 96), struct.pack(">HH", 65_000, 65_000))),
         "is 65000 x 65000 pixels",
     ),
-    "promise.ppm": (bytes_of(b"P6 20000 20000 255\n" + bytes(999)), "bytes can't hold"),
+    "promise.ppm": (bytes_of(b"P6 20000 20000 255\n" + bytes(999)), "bytes are too few for"),
     "small.png": (lambda path: write(path, 0, (40, 5)), "8 px"),
     "moving.gif": (lambda path: Image.new("L", SIZE).save(path), "GIF is not read"),
     "raw.DNG": (bytes_of(tiff()), "camera raw is not read"),
     "phone.heic": (bytes_of(b"\0\0\0\x18ftypheic"), "HEIC is not read"),
-    "pipe.jpg": (make_pipe, "no regular file"),
-    "socket.jpg": (make_socket, "no regular file"),
-    "device.jpg": (link_to("/dev/zero"), "no regular file"),
+    "pipe.jpg": (make_pipe, "not a regular file"),
+    "socket.jpg": (make_socket, "not a regular file"),
+    "device.jpg": (link_to("/dev/zero"), "not a regular file"),
     "dangling.jpg": (link_to("nowhere.jpg"), "link to a file that does not exist"),
     "loop.jpg": (link_to("loop.jpg"), "symbolic links"),
     os.fsdecode(b"caf\xe9.jpg"): (bytes_of(GOOD_JPEG), "not UTF-8"),

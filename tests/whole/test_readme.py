@@ -3,26 +3,20 @@ import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import pytest
-from support.helpers import textured_picture
+from support.pages import PAGES, ROOT, indented_blocks
 
+import d2sfm
 from d2sfm.cli import make_parser
-from d2sfm.database import create_database, import_photographs
 
-ROOT = Path(__file__).parents[2]
-PAGES = {
-    path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-}
 TEXT = "\n".join(PAGES.values())
 README = PAGES[Path("README.md")]
-BLOCKS = {page: re.findall(r"(?:^    .*\n)+", text, flags=re.MULTILINE) for page, text in PAGES.items()}
 # Each part of a line, and without what a shell makes of it.
 COMMANDS = sorted(
     {
         part.strip()
-        for blocks in BLOCKS.values()
-        for line in "".join(blocks).splitlines()
+        for text in PAGES.values()
+        for line in "".join(indented_blocks(text)).splitlines()
         for part in re.split(r"&&|\|", line)
         if part.strip().startswith("d2sfm ")
     }
@@ -34,11 +28,6 @@ LINKS = sorted(
 PROGRAMS = sorted(set(re.findall(r"\b(?:benchmarks|examples|tests|megadepth_utils)/[\w/]+\.\w+", TEXT)))
 
 
-def python_of(page: str) -> list[str]:
-    blocks = [block for block in BLOCKS[Path(page)] if re.search(r"^    (from|import) ", block, re.MULTILINE)]
-    return [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
-
-
 def anchors(text: str) -> set[str]:
     """Of the headings of a page, as GitHub and static sites make them."""
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
@@ -47,23 +36,6 @@ def anchors(text: str) -> set[str]:
 
 def test_the_landing_page_stays_short():
     assert len(README.splitlines()) <= 150
-
-
-@pytest.mark.parametrize(
-    ("page", "count"), [("README.md", 1), pytest.param("docs/library.md", 3, marks=pytest.mark.slow)]
-)
-def test_the_library_examples_run_one_after_the_other(page, count, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for index, name in enumerate(("photo.jpg", "a.jpg", "b.jpg")):
-        cv2.imwrite(name, textured_picture(index, (96, 80)))
-    create_database(Path("db.db"))
-    import_photographs(Path("db.db"), tmp_path, ["photo.jpg"])
-    names = {}
-    assert len(python_of(page)) == count
-    for code in python_of(page):
-        exec(code, names)
-    assert names["matches"].shape[1] == 2
-    assert len(names["a"]) > 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -90,6 +62,11 @@ def test_links_lead_somewhere(page, target):
 def test_the_landing_page_and_the_site_lead_to_every_page(page):
     assert f"({page}" in README
     assert f": {Path(page).name}\n" in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_every_public_name_once():
+    named = re.findall(r"^::: (.+)$", PAGES[Path("docs/reference.md")], flags=re.MULTILINE)
+    assert sorted(named) == sorted(f"d2sfm.{module}.{name}" for name, module in d2sfm._HOME.items())
 
 
 def test_every_package_and_every_module_beside_them_is_told_of_by_its_name():

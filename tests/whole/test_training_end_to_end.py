@@ -10,12 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pycolmap
 import pytest
 from support.all_tests import ALL_TESTS
 from support.megadepth_scene import write_megadepth_scene
+from support.workspace import write_workspace
 
 
 def run(*command: object, exit_code: int = 0) -> str:
@@ -70,16 +69,7 @@ def test_a_rendered_scene_from_undistortion_to_features(tmp_path):
 @pytest.mark.slow
 def test_a_workspace_of_ones_own_with_small_depth_maps(tmp_path):
     scene = write_megadepth_scene(tmp_path / "megadepth", undistorted=True)
-    workspace = tmp_path / "my house"
-    shutil.copytree(scene.undistorted, workspace)
-    for name in scene.names:
-        exact = scene.depth(name)
-        # Half size, as patch match leaves it with a size limit, and below 0 where a pixel saw some sky.
-        size = (exact.shape[1] // 2, exact.shape[0] // 2)
-        half, known = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (exact, np.float32(exact > 0)))
-        half = np.where(known == 1, half, np.float32(-1))
-        path = workspace / "stereo" / "depth_maps" / f"{name}.geometric.bin"
-        pycolmap.DepthMap.from_array(half, 0.1, 100).write(path)
+    workspace = write_workspace(scene, tmp_path / "my house")
     info = tmp_path / "info"
     run("megadepth_utils.preprocess_scene", "--workspace", workspace, "--scene-id", "house", "--output-path", info)
     options = ("--image-size", 160, "--pairs-per-scene", 20, "--num-epochs", 1, "--validation-pairs-per-scene", 6)

@@ -45,7 +45,7 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     said = capsys.readouterr()
     found = json.loads(said.out)["results"]["run"]
     assert found["georeference"] is None
-    assert "db.db has no position of an image of the model" in found["not_done"]["georeference"]
+    assert "db.db has no position of any image of the model" in found["not_done"]["georeference"]
     assert "warning: not georeferenced: photos-model/db.db has no position" in said.err
     assert found["reconstruction"]["models"] == ["photos-model/sparse/0"]
     assert "enabled = true" in (tmp_path / "photos-model" / "run.toml").read_text()
@@ -78,5 +78,5 @@ def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
     (tmp_path / "run.toml").write_text("")
     page, reason = report_all(tmp_path / "photos", tmp_path / "db.db", tmp_path, progress=False)
     assert page is None
-    assert reason == {"report": "there is nothing to report: neither a model nor a database with photographs"}
+    assert reason == {"report": "nothing to report: found neither a model nor a database with photographs"}
     assert "no report: there is nothing to report" in caplog.text

@@ -61,7 +61,7 @@ def test_where_there_is_no_model_to_extend_all_are_mapped(made, output, caplog):
     with closing(sqlite3.connect(output / "db.db")) as connection, connection:
         connection.execute("UPDATE keypoints SET data = zeroblob(length(data)) WHERE image_id = 1")
     assert extend(output) is None
-    assert f"keypoints are others than those of {output / 'sparse' / '0'}, so that all photographs" in caplog.text
+    assert f"keypoints differ from those of {output / 'sparse' / '0'}, so all photographs" in caplog.text
     shutil.rmtree(output / "sparse")
     assert extend(output) is None
 
@@ -95,7 +95,7 @@ def test_photographs_that_are_gone_leave_the_models_and_the_database(made, outpu
     assert removed == ()
     for name in left[:3]:
         (output / "photos" / name).unlink()
-    with pytest.raises(RuntimeError, match=r"3 of 5 photographs are not in .*: is it the right folder, its disk there"):
+    with pytest.raises(RuntimeError, match=r"3 of 5 photographs are not in .*: check the folder and its disk"):
         remove_gone(output / "db.db", output / "photos", output / "sparse")
     assert names_of(read_model(output / "sparse" / "0")) == set(left[:3])
     assert remove_gone(output / "none.db", output / "photos", output / "sparse") == ()

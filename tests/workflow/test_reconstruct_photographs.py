@@ -41,7 +41,7 @@ def model_of(output):
 
 def test_an_output_inside_the_photographs_is_refused(photographs, monkeypatch):
     for output in (photographs, photographs / "model", photographs / "a" / ".." / "b"):
-        with pytest.raises(ValueError, match=r"lies in .*: give an --output outside of it"):
+        with pytest.raises(ValueError, match=r"lies inside of the photographs .*: give an --output outside of it"):
             reconstruct_photographs(photographs, output)
     monkeypatch.chdir(photographs)
     with pytest.raises(ValueError, match="photos-model lies in"):
@@ -79,7 +79,7 @@ def test_an_output_of_other_values_is_refused_with_what_differs(photographs, tmp
     output = tmp_path / "model"
     begun(output, photographs)
     with pytest.raises(
-        RuntimeError, match=r"extract\.max_edge 1024 \(there 640\), .* or go on with --config .*run\.toml"
+        RuntimeError, match=r"extract\.max_edge 1024 \(there 640\), .* or continue with --config .*run\.toml"
     ):
         reconstruct_photographs(photographs, output)
 
@@ -89,12 +89,12 @@ def test_values_of_stages_that_have_left_nothing_may_be_others(photographs, tmp_
     caplog.set_level(logging.INFO)
     begun(output, photographs)
     begin_output(photographs, output, others)
-    assert "stages that have not begun get other values: match.pairs sequential (there auto), " in caplog.text
+    assert "stages that have not started use new values: match.pairs sequential (there auto), " in caplog.text
     assert run_values(config=output / "run.toml") == others
     with pytest.raises(RuntimeError, match=r"extract\.max_edge 1024"):
         begin_output(photographs, output, run_values())
     (output / "sparse").mkdir()
-    with pytest.raises(RuntimeError, match=r"asked for is reconstruct\.seed 4 \(there 0\): give"):
+    with pytest.raises(RuntimeError, match=r"with other values than reconstruct\.seed 4 \(there 0\): give"):
         begin_output(photographs, output, run_values("low", {"reconstruct": {"seed": 4}}))
     (output / "db.db").unlink()
     begin_output(photographs, output, run_values())
@@ -123,7 +123,7 @@ def test_where_too_few_photographs_can_be_used_it_is_said_why(tmp_path, capsys):
     *skipped, error = capsys.readouterr().err.splitlines()
     assert len(skipped) == 2
     assert all("d2sfm prepare" in each for each in skipped)
-    assert error.endswith("phone has no photograph that can be used, a model needs two or more")
+    assert error.endswith("phone has no photograph that can be used, expected two or more")
 
 
 @pytest.mark.slow

@@ -83,10 +83,13 @@ def test_cameras_are_those_of_the_file():
         ("[match]\nmax_edge = 3", r"\[match\]: unknown key max_edge: write max_edge = ... below \[extract\]"),
         ("[refine]\nxyzzy = 3", "unknown key xyzzy, expected one of .*, continue, "),
         ("[export]\nformat = 'npz'", r"unknown table \[export\]: expected one of extract, match, refine, reconstruct"),
-        ("qualty = 'low'", r"the key qualty is in no table: did you mean quality\?"),
-        ("seed = 3", r"the key seed is in no table: write seed = ... below \[match\] or \[refine\] or \[reconstruct\]"),
+        ("qualty = 'low'", r"the key qualty is not in a table: did you mean quality\?"),
+        (
+            "seed = 3",
+            r"the key seed is not in a table: write seed = ... below \[match\] or \[refine\] or \[reconstruct\]",
+        ),
         ("[extrct]\nmax_edge = 3", r"unknown table \[extrct\]: did you mean \[extract\]\?"),
-        ("max_edge = 3", r"the key max_edge is in no table: write max_edge = ... below \[extract\]"),
+        ("max_edge = 3", r"the key max_edge is not in a table: write max_edge = ... below \[extract\]"),
         ("extract = 3", r"expected a table \[extract\], found 3"),
         ("[extract]\nmax_edge = '3'", r"\[extract\], max_edge: expected a whole number, found '3'"),
         ("[extract]\nmax_edge = true", "expected a whole number, found True"),
@@ -97,7 +100,7 @@ def test_cameras_are_those_of_the_file():
         ("[refine]\nrounds = 0", r"\[refine\]: rounds must be 1 or more"),
         ("quality = 'best'", "quality must be one of low, medium, high, extreme, found 'best'"),
         ("[extract]\noutput_type = 'mat'", "unknown key output_type"),
-        ("[extract", "is no TOML"),
+        ("[extract", "is not TOML"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(tmp_path, text, message):

@@ -29,7 +29,7 @@ from d2sfm.text import one_line, printable
 SITE = "https://dusmanu.com/files/d2-net"
 TIMEOUT_S = 20.0  # without a byte
 WAITS_S = (0.0, 1.0, 2.0, 4.0)  # before each try
-LARGEST_BYTES = 500_000_000  # weights have 30 MB: what goes on for longer is none
+LARGEST_BYTES = 500_000_000  # weights have 30 MB
 PIECE_BYTES = 1 << 18
 FINAL = (socket.gaierror, ssl.SSLCertVerificationError, InvalidURL)  # another try won't mend it
 
@@ -45,7 +45,7 @@ class _StaysEncrypted(HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if req.type == "https" and not newurl.startswith("https:"):
-            raise ValueError(f"it sends on to {newurl}, which is not https")
+            raise ValueError(f"it redirects to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -62,8 +62,8 @@ def published_file(name: str, mirror: Sequence[str], check: Callable[[Path], obj
     ValueError, which names the file, where a file holds no weights.
 
     Size and SHA-256 are recorded beside a file, ``<name>.pth.json``, when it is used first, and compared later.
-    Raises FileNotFoundError where there is no file and none can be had, with what to fetch by hand and where to put it;
-    ValueError where the file in the cache holds no weights or is not the one that was recorded.
+    Raises FileNotFoundError if the file is missing and can't be fetched, with what to fetch by hand and where to put
+    it; ValueError if the file in the cache holds no weights or is not the one that was recorded.
     """
     path = cache_folder() / f"{name}.pth"
     if not path.is_file():
@@ -96,7 +96,7 @@ def _locked(path: Path) -> AcquireReturnProxy:
 
 
 def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> None:
-    """Fetch from the first address that gives the file. Raises _Failed, and OSError where the disk fails."""
+    """Fetch from the first address that gives the file. Raises _Failed, and OSError if the disk fails."""
     part, record, failures = path.with_name(f"{path.name}.part"), _record(path), {}
     known = _recorded(record)
     try:
@@ -111,7 +111,7 @@ def _fetch(path: Path, urls: Sequence[str], check: Callable[[Path], object]) -> 
                 _download(url, part)
                 check(part)
                 if difference := _difference(_measured(part), known):
-                    raise ValueError(f"{difference}: delete {record} if it is meant to be another file now")
+                    raise ValueError(f"{difference}: delete {record} if the new file is intended")
             except (URLError, HTTPException, ValueError) as error:
                 failures[url] = error
             else:
@@ -144,10 +144,10 @@ def _pieces(url: str) -> Iterator[bytes]:
             while piece := answer.read1(PIECE_BYTES):
                 size += len(piece)
                 if size > LARGEST_BYTES:
-                    raise ValueError(f"more than {LARGEST_BYTES} bytes are too many")
+                    raise ValueError(f"the file is larger than {LARGEST_BYTES} bytes, expected about 30 MB")
                 bar.update(len(piece))
                 yield piece
-            if answer.length:  # what is still to come; None where the server did not tell
+            if answer.length:  # what is still to come; None if the server did not tell
                 raise HTTPException(f"the connection ended after {size} of {size + answer.length} bytes")
     except URLError:
         raise
@@ -178,13 +178,14 @@ def _compare(path: Path, check: Callable[[Path], object]) -> None:
     known = _recorded(record)
     if difference := _difference(found, known):
         raise ValueError(
-            f"{path} has {difference}: delete it to have it fetched, or {record} if it is meant to be another file now"
+            f"{path} has {difference}: delete the file to fetch it again, or delete {record} if the new file is "
+            "intended"
         )
     if known is None:
         try:
             check(path)
         except ValueError as error:
-            raise ValueError(f"{one_line(error)}: delete it to have it fetched") from error
+            raise ValueError(f"{one_line(error)}: delete it to fetch it again") from error
         with suppress(OSError), replacing(record) as file:  # weights in a cache that is read-only are good, too
             file.write(json.dumps(found).encode())
 
@@ -199,16 +200,18 @@ def _record(path: Path) -> Path:
 
 
 def _recorded(record: Path) -> dict[str, Any] | None:
-    """Size and SHA-256 at the first use; None where there was none. Raises ValueError where they can't be read."""
+    """Size and SHA-256 at the first use; None if there was none. Raises ValueError if they can't be read."""
     try:
         return dict(json.loads(record.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{record} can't be read ({one_line(error)}): delete it to have it made anew") from error
+        raise ValueError(
+            f"{record} can't be read ({one_line(error)}): delete it, and the next fetch writes it again"
+        ) from error
 
 
 def _difference(found: dict[str, Any], known: dict[str, Any] | None) -> str:
     """What is not as it was at the first use, if that is known; empty where all is."""
     changed = [key for key in found if known is not None and known.get(key) != found[key]]
-    return f"{changed[0]} {found[changed[0]]}, at its first use it was {known.get(changed[0])}" if changed else ""
+    return f"{changed[0]} {found[changed[0]]}, but had {known.get(changed[0])} at its first use" if changed else ""

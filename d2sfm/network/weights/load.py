@@ -62,7 +62,7 @@ def load_weights(
     """
     name = str(name_or_path)
     path = published_file(name, mirror, _read) if name in PUBLISHED_WEIGHTS else BUNDLED.get(name, Path(name))
-    if not os.path.isfile(path):  # False also for what can be no path
+    if not os.path.isfile(path):  # False also for what can't be a path
         named = [*BUNDLED, *PUBLISHED_WEIGHTS]
         listed = f"{', '.join(named)}{did_you_mean(Path(name).stem, named)}"
         raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {listed}")
@@ -144,7 +144,7 @@ def unpickled(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise ValueError(
-                f"{path} is no PyTorch checkpoint of weights alone (code from a checkpoint is never run)"
+                f"{path} is not a PyTorch checkpoint of weights alone (code from a checkpoint is never run)"
             ) from error
         except Exception as error:  # a damaged file makes the unpickler fail in any way: report what and where
             raise ValueError(f"{path} can't be read as a PyTorch checkpoint ({type(error).__name__})") from error
@@ -153,7 +153,7 @@ def unpickled(path: Path) -> object:
 def _damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's archive, which has check sums that ``torch.load`` doesn't compare.
 
-    Those of before PyTorch 1.6 are no archives, and have none.
+    Those from before PyTorch 1.6 are not archives and have none.
     """
     if not zipfile.is_zipfile(path):
         return None
@@ -187,7 +187,7 @@ def _state_dict(checkpoint: object, path: Path) -> dict[str, Tensor]:
         if not isinstance(key, str):
             raise ValueError(f"{path}: an entry is named by {type(key).__name__}, expected names of tensors")
         if not isinstance(value, Tensor):
-            raise ValueError(f"{path}: entry {key[:LONGEST_SHOWN]!r} is no named tensor")
+            raise ValueError(f"{path}: entry {key[:LONGEST_SHOWN]!r} is not a named tensor")
     return dict(checkpoint)
 
 

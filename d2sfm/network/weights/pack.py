@@ -13,7 +13,7 @@ from d2sfm.network.weights.load import BUNDLED, d2net_state, load_weights
 
 
 def pack(source: Path, target: Path) -> None:
-    """Write the convolutions of ``source`` to ``target`` in float16. ValueError where ``source`` holds no weights."""
+    """Write the convolutions of ``source`` to ``target`` in float16. ValueError if ``source`` holds no weights."""
     model = {key: tensor.half() for key, tensor in d2net_state(load_weights(source)).items()}
     torch.save({"model": model}, target)
 

@@ -68,7 +68,7 @@ def test_a_file_put_there_by_hand_is_used_and_recorded(site, cache):
 def test_a_wrong_file_put_there_by_hand_is_told(site, cache):
     cache.mkdir(parents=True)
     (cache / "d2_tf.pth").write_bytes(b"<html>")
-    expected = f"{cache / 'd2_tf.pth'} is no checkpoint: delete it to have it fetched"
+    expected = f"{cache / 'd2_tf.pth'} is no checkpoint: delete it to fetch it again"
     assert [refused(ValueError), refused(ValueError)] == [expected] * 2
     assert os.listdir(cache) == ["d2_tf.pth"]
 
@@ -90,7 +90,7 @@ def test_a_file_that_changed_since_its_first_use_is_told(site, cache, change, wh
     path.write_bytes(change(CONTENT))
     message = refused(ValueError)
     assert message.startswith(f"{path} has {what} ")
-    assert f"delete it to have it fetched, or {path}.json if" in message
+    assert f"delete the file to fetch it again, or delete {path}.json if" in message
     path.unlink()
     assert get().read_bytes() == CONTENT
 
@@ -104,7 +104,7 @@ def test_an_address_that_gives_another_file_than_at_first_use_is_passed_over(sit
     site.content = other.content
     message = refused(FileNotFoundError)
     assert f"{site.url}/d2_tf.pth: sha256 " in message
-    assert f"delete {cache / 'd2_tf.pth.json'} if it is meant to be another file now" in message
+    assert f"delete {cache / 'd2_tf.pth.json'} if the new file is intended" in message
     (cache / "d2_tf.pth.json").unlink()
     assert get().read_bytes() == other.content
 

@@ -79,7 +79,7 @@ def test_the_length_may_be_unknown(site):
 def test_an_endless_file_is_given_up(site, cache, monkeypatch, behaviour):
     monkeypatch.setattr(download, "LARGEST_BYTES", 300_000)
     site.behaviours = [behaviour]
-    assert f"{site.url}/d2_tf.pth: more than 300000 bytes are too many" in refused(FileNotFoundError)
+    assert f"{site.url}/d2_tf.pth: the file is larger than 300000 bytes" in refused(FileNotFoundError)
     assert os.listdir(cache) == ["d2_tf.pth.lock"]
     assert len(site.requests) == 1
 
@@ -109,7 +109,7 @@ def test_https_is_not_left_for_plain_http(site, other, cache, monkeypatch):
     other.behaviours = [redirect("/elsewhere"), redirect(site.url)]
     site.behaviours = [status(404)]
     message = refused(FileNotFoundError, secure)
-    assert f"{secure}/d2_tf.pth: it sends on to {site.url}, which is not https" in message
+    assert f"{secure}/d2_tf.pth: it redirects to {site.url}, which is not https" in message
     assert [path for path, _ in other.requests] == ["/files/d2_tf.pth", "/elsewhere"]
     assert [path for path, _ in site.requests] == ["/files/d2_tf.pth"]  # as the next address
     other.behaviours = [redirect(f"{secure}/elsewhere")]

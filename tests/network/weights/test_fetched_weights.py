@@ -36,7 +36,7 @@ def test_load_weights_takes_the_published_names(real_site, cache, tmp_path, monk
 
 
 def test_only_a_checkpoint_gets_the_name(site, cache):
-    with pytest.raises(FileNotFoundError, match=r"d2_tf\.pth\.part is no PyTorch checkpoint|can't be read"):
+    with pytest.raises(FileNotFoundError, match=r"d2_tf\.pth\.part is not a PyTorch checkpoint|can't be read"):
         load_weights("d2_tf")
     assert os.listdir(cache) == ["d2_tf.pth.lock"]
 

@@ -215,7 +215,7 @@ KEY = f"{D2NET_PREFIX}0.weight"
         (lambda state: state | {KEY: torch.full((64, 3, 3, 3), float("nan"))}, "not finite"),
         (lambda state: state | {KEY: torch.zeros(64, 3, 3, 3, dtype=torch.int32)}, "torch.int32"),
         (lambda state: state | {"head.weight": torch.zeros(1)}, "unexpected entry 'head.weight'"),
-        (lambda state: state | {KEY: "a string"}, "no named tensor"),
+        (lambda state: state | {KEY: "a string"}, "not a named tensor"),
         (lambda state: [1, 2, 3], "holds list"),
         (lambda state: {}, "holds dict"),
     ],

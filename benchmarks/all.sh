@@ -1,0 +1,231 @@
+#!/usr/bin/env bash
+# All figures of README and docs once more:   benchmarks/all.sh [--list] DATA RESULTS
+#
+# DATA holds the sets of photographs, each with images/ and, but for brighton_beach and lund, ground_truth/; beside them
+# mini_megadepth, oxford_affine, webcam and wxbs. The folders golden and weights (with d2_ots.pth) lie beside DATA.
+# RESULTS gets databases, and of each run the log NAME.log, with an empty NAME.done beside it where it went well. The
+# same command goes on with what is not done. A run that fails does not stop the others; it is named at the end.
+# Tables that README and docs mark are written there, so that `git diff` shows which figures changed. It takes many
+# hours. --list prints what would be run. PYTHON is the interpreter (python).
+set -uo pipefail
+
+list=false
+if [ "${1:-}" = --list ]; then
+  list=true
+  shift
+fi
+if [ $# -ne 2 ]; then
+  echo "error: two folders are needed: benchmarks/all.sh [--list] DATA RESULTS" >&2
+  exit 2
+fi
+data=$(realpath -m "$1") results=$(realpath -m "$2") python=${PYTHON:-python}
+cd "$(dirname "$0")/.." || exit 2
+if ! $list; then
+  [ -d "$data" ] || { echo "error: no folder $data" >&2; exit 2; }
+  mkdir -p "$results" || exit 2
+fi
+beside=$(dirname "$data")
+failed=()
+
+run() { # NAME COMMAND...
+  local name=$1
+  shift
+  if $list; then
+    printf '%s:' "$name"
+    printf ' %q' "$@"
+    echo
+  elif [ ! -e "$results/$name.done" ]; then
+    echo "$name"
+    if "$@" >"$results/$name.log" 2>&1; then
+      touch "$results/$name.done"
+    else
+      echo "$name failed: $(tail -n 1 "$results/$name.log")"
+      failed+=("$name")
+    fi
+  fi
+}
+fresh() { # NAME PATH: benchmarks take what is there for whole, which it is not where one was stopped
+  $list || [ -e "$results/$1.done" ] || rm -rf "$2"
+}
+measure() { run "$1" "$python" "benchmarks/$2.py" "${@:3}"; }
+d2sfm() { run "$1" "$python" -m d2sfm "${@:2}"; }
+
+known=(herz_jesus_p8 fountain_p11)
+
+# Databases that several runs begin from: features at 1024 px of known cameras, verified; the same, refined.
+for set in "${known[@]}"; do
+  at=$results/$set
+  fresh "features_$set" "$at"
+  measure "features_$set" accuracy "$data/$set" --known-cameras --max-edge 1024 --methods d2 --work "$at"
+  d2sfm "verified_$set" match --database "$at/d2.db"
+  run "copied_$set" cp "$at/d2.db" "$at/refined.db"
+  d2sfm "refined_$set" refine --database "$at/refined.db" --images "$data/$set/images" --precision float32
+done
+for set in lund brighton_beach sacre_coeur; do
+  single=()
+  [ "$set" = lund ] && single=(--camera-mode single)
+  d2sfm "features_$set" extract --database "$results/$set.db" --images "$data/$set/images" --precision float32 \
+    "${single[@]}"
+  run "copied_features_$set" cp "$results/$set.db" "$results/features_$set.db"
+  d2sfm "verified_$set" match --database "$results/$set.db"
+  run "copied_$set" cp "$results/$set.db" "$results/refined_$set.db"
+  d2sfm "refined_$set" refine --database "$results/refined_$set.db"
+  d2sfm "model_$set" reconstruct --database "$results/refined_$set.db" --output "$results/model_$set"
+done
+
+# README, docs/results.md, docs/performance.md, docs/refinement.md, docs/mapping.md, docs/run.md: poses
+measure accuracy accuracy "$data/herz_jesus_p8" --known-cameras --max-edge 1536 --seeds 0 1 2 3 \
+  --update README.md docs/refinement.md
+for set in "${known[@]}"; do
+  fresh "accuracy_$set" "$results/full_$set"
+  measure "accuracy_$set" accuracy "$data/$set" --known-cameras --seeds 0 1 2 3 4 --work "$results/full_$set" \
+    --update docs/results.md
+  d2sfm "full_verified_$set" match --database "$results/full_$set/d2.db"
+  d2sfm "triangulated_$set" triangulate --database "$results/full_$set/d2.db" --reference "$data/$set/ground_truth" \
+    --output "$results/triangulated_$set"
+  run "full_copied_$set" cp "$results/full_$set/d2.db" "$results/full_refined_$set.db"
+  d2sfm "full_refined_$set" refine --database "$results/full_refined_$set.db" --precision float32
+  d2sfm "triangulated_refined_$set" triangulate --database "$results/full_refined_$set.db" \
+    --reference "$data/$set/ground_truth" --output "$results/triangulated_refined_$set"
+  for precision in float32 bfloat16; do
+    measure "accuracy_${set}_$precision" accuracy "$data/$set" --known-cameras --precision "$precision" --seeds 0 1 2
+  done
+  measure "observations_$set" observations "$results/$set/d2.db" "$data/$set/ground_truth" --precision float32 \
+    --update docs/refinement.md
+  measure "frontier_$set" frontier "$data/$set" --known-cameras --max-edge 640 1024 --precision float32
+done
+measure accuracy_brighton_beach accuracy "$data/brighton_beach" --update docs/results.md
+measure accuracy_sacre_coeur accuracy "$data/sacre_coeur" --max-edge 1024 --methods sift refined \
+  --seeds 0 1 2 3 4 5 6 7 8 9
+measure accuracy_sacre_coeur_1600 accuracy "$data/sacre_coeur" --methods refined --seeds 0 1 2 3 4
+measure frontier_sacre_coeur frontier "$data/sacre_coeur" --max-edge 512 1600 --precision float32
+d2sfm starts_extract extract --database "$results/starts.db" --images "$data/sacre_coeur/images" --max-edge 1024 \
+  --precision float32
+d2sfm starts_match match --database "$results/starts.db"
+d2sfm starts_refine refine --database "$results/starts.db"
+measure starts starts "$results/starts.db" "$data/sacre_coeur/ground_truth" --seeds 0 1 2 3 4 --update docs/results.md
+measure parity parity "$beside/golden" --weights "$beside/weights/d2_ots.pth"
+d2sfm demo demo --output "$results/demo"
+d2sfm run_lund run "$data/lund/images" --output "$results/run_lund"
+
+# docs/results.md, docs/georeference.md: fewer pairs
+measure retrieval retrieval "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db" \
+  --update docs/results.md
+measure retrieval_dense retrieval "$results/lund.db" "$results/brighton_beach.db" --neighbours 10 --dense
+measure gps_lund gps "$results/refined_lund.db" "$results/model_lund/0"
+fewer() { # SET REFINED|PLAIN PAIRS NEIGHBOURS
+  local name=${1}_${2}_${3}_$4
+  run "copied_$name" cp "$results/features_$1.db" "$results/$name.db"
+  d2sfm "matched_$name" match --database "$results/$name.db" --pairs "$3" --num-neighbours "$4"
+  if [ "$2" = refined ]; then
+    d2sfm "model_$name" reconstruct --database "$results/$name.db" --output "$results/model_$name"
+  else
+    d2sfm "model_$name" reconstruct --database "$results/$name.db" --output "$results/model_$name" --no-refine
+  fi
+  measure "gps_$name" gps "$results/$name.db" "$results/model_$name/0"
+}
+fewer brighton_beach plain retrieval 7
+fewer brighton_beach plain spatial 6
+fewer lund refined retrieval 10
+fewer lund refined spatial 10
+fewer lund plain spatial 10
+fewer lund refined spatial 12
+for metres in 1 3 10 30 100; do
+  for set in lund brighton_beach; do
+    d2sfm "georeference_${set}_$metres" georeference "$results/model_$set/0" --database "$results/refined_$set.db" \
+      --max-error-m "$metres" --output "$results/georeferenced_${set}_$metres"
+  done
+done
+
+# docs/performance.md
+for precision in float32 bfloat16; do
+  measure "speed_$precision" speed "$data/sacre_coeur/images" --precision "$precision"
+  measure "scaling_$precision" scaling "$data/sacre_coeur/images" --counts 10 --max-edge 1600 --precision "$precision"
+done
+measure speed_multiscale speed "$data/sacre_coeur/images" --photographs 3 --multiscale
+measure scaling_multiscale scaling "$data/sacre_coeur/images" --counts 3 --max-edge 1600 --multiscale
+measure scaling scaling "$data/sacre_coeur/images" --plot "$results/scaling.png"
+measure precision precision "$data/sacre_coeur/images" --update docs/performance.md
+measure refinement_float32 refinement "$data/herz_jesus_p8/images" --precision float32 --update docs/performance.md
+measure refinement refinement "$data/herz_jesus_p8/images" --update docs/performance.md
+measure matching matching
+measure matching_200 matching --sizes --images 200
+measure verification verification "$data" --seeds 0 --update docs/verification.md
+
+# docs/growth.md
+for new in "5" "2 7" "1 4 6 9"; do
+  # shellcheck disable=SC2086 # numbers, a word each
+  measure "growth_${new// /_}" growth "$results/fountain_p11/d2.db" "$data/fountain_p11/ground_truth" --new $new \
+    --precision float32 --images "$data/fountain_p11/images" --cache "$results/maps"
+done
+measure extension_fountain_p11 extension "$results/fountain_p11/refined.db" "$data/fountain_p11/ground_truth" \
+  --parts 5 3 3 --update docs/growth.md
+d2sfm estimated_extract extract --database "$results/fountain_estimated.db" --images "$data/fountain_p11/images" \
+  --max-edge 1024 --precision float32
+d2sfm estimated_match match --database "$results/fountain_estimated.db"
+d2sfm estimated_refine refine --database "$results/fountain_estimated.db"
+measure extension_estimated extension "$results/fountain_estimated.db" "$data/fountain_p11/ground_truth" \
+  --parts 5 3 3 --update docs/growth.md
+measure extension_sacre_coeur extension "$results/refined_sacre_coeur.db" "$data/sacre_coeur/ground_truth" \
+  --parts 8 2 --update docs/growth.md
+
+# docs/bridge.md, docs/night.md
+fresh bridge "$results/six"
+measure bridge bridge "$data/herz_jesus_p8" --photographs 6 --max-edge 768 --work "$results/six" --update docs/bridge.md
+measure transfer transfer "$results/six/bridged.db" "$data/herz_jesus_p8/ground_truth" --update docs/bridge.md
+measure bridge_all bridge "$data/herz_jesus_p8" --all --max-edge 1024 --seeds 0 1 2 --update docs/bridge.md
+measure bridge_night_like bridge "$data/sacre_coeur" --night-like --all --seeds 0 1 2 --update docs/bridge.md
+fresh night "$results/night"
+measure night night "$results/night" --picture "$results/night_square.png" --update docs/night.md
+
+# docs/orientation.md, docs/undistort.md, docs/report.md
+measure orientation orientation "$data/fountain_p11/images" "$data/sacre_coeur/images" "$data/lund/images" --draws 10
+measure orientation_strips orientation "$data/brighton_beach/images" --draws 10 --strips
+for set in "${known[@]}"; do
+  measure "turned_$set" turned "$data/$set" --max-edge 480 --seeds 0 1 2
+done
+for layout in colmap 3dgs nerfstudio; do
+  measure "undistort_$layout" undistort "$data/fountain_p11" --megapixels 24 --count 4 --layout "$layout"
+done
+measure undistort_small undistort "$data/fountain_p11" --count 4
+measure report report --page "$results/report.html"
+
+# docs/localization.md, docs/evaluation.md
+fresh localization "$results/localization"
+measure localization localization "$data" --max-edge 1024 --precision float32 --work "$results/localization" \
+  --output "$results/localization.json"
+measure localization_gps localization_gps "$data/lund/images" --max-edge 1024
+measure large_localization large_localization "$results/refined_sacre_coeur.db" "$results/model_sacre_coeur/0" \
+  --images 1000 --queries 4
+for set in oxford_affine webcam; do
+  d2sfm "hpatches_$set" evaluate hpatches "$data/$set" --precision float32
+done
+for half in all first second; do
+  chosen=()
+  [ "$half" = all ] || chosen=(--half "$half")
+  d2sfm "wxbs_$half" evaluate pairs "$data/wxbs" --max-edge 0 --max-sum-edges 0 --precision float32 "${chosen[@]}"
+done
+
+# docs/large.md
+fresh large_map "$results/large.jsonl"
+measure large_map large map --images 100 300 1000 --mappers incremental global --results "$results/large.jsonl"
+measure large large show "$results/large.jsonl" --to 4000 10000 --plot "$results/large.png" --update docs/large.md
+fresh large_matching "$results/matching.db"
+measure large_matching large_matching --images 10000 --features 500 --count 400 --database "$results/matching.db" \
+  --update docs/large.md
+
+# docs/training.md
+megadepth=$data/mini_megadepth info=$results/scene_info
+run scene_info "$python" -m megadepth_utils.preprocess_scene --base-path "$megadepth" --scene-id 0000 \
+  --output-path "$info"
+for precision in float32 bfloat16; do
+  measure "training_$precision" training --dataset-path "$megadepth" --scene-info-path "$info" --scenes 0000 \
+    --min-overlap 0.3 --precision "$precision"
+done
+measure training_parity training_parity "$beside/golden" "$megadepth" --weights "$beside/weights/d2_ots.pth"
+measure preprocess preprocess
+
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "${#failed[@]} failed, see their logs in $results: ${failed[*]}"
+  exit 1
+fi

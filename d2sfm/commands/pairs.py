@@ -1,0 +1,37 @@
+"""The command ``d2sfm pairs``."""
+
+import argparse
+from pathlib import Path
+
+from d2sfm.commands.arguments import GOES_ON, add_command, add_options, add_shard, parse_options
+from d2sfm.console import finish, shows_progress
+from d2sfm.options import PairSelectionOptions
+
+RESULT = "shards.pairs.PairsSummary"
+OF_SHARD = "shards.vectors.VectorSummary"
+
+
+def add(commands) -> None:
+    """Add the command's parser."""
+    text = "which photographs of a folder of shards are matched, in blocks"
+    parser = add_command(commands, "pairs", run, text, GOES_ON, RESULT, "selection", vectors=OF_SHARD)
+    parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
+    add_shard(
+        parser,
+        "only make the global descriptors of this share of the photographs, of --shard 1/N to N/N, before one process "
+        "chooses the pairs without --shard",
+    )
+    add_options(parser, PairSelectionOptions)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """``d2sfm pairs``."""
+    options, progress = parse_options(PairSelectionOptions, arguments), shows_progress(arguments)
+    from d2sfm.shards.folder import ShardFolder
+    from d2sfm.shards.pairs import choose_pairs, describe_shard
+
+    folder = ShardFolder(arguments.shards)
+    if arguments.shard is not None:
+        return finish(arguments, describe_shard(folder, arguments.shard, options, progress=progress))
+    summary = choose_pairs(folder, options, progress=progress)
+    return finish(arguments, summary, skipped=summary.skipped)

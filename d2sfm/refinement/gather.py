@@ -1,0 +1,154 @@
+"""What shares have found, taken into the database by the one process that opens it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from d2sfm.database import RefinementStore, exclusive
+from d2sfm.notebook import Displayed
+from d2sfm.options import MapCacheOptions, RefinementOptions
+from d2sfm.refinement.one_round import Alignment, Read, Run, read_stages
+from d2sfm.refinement.pieces import Piece, Pieces, remove_pieces
+from d2sfm.refinement.plan import read_plan, remove_plan, write_plan
+from d2sfm.refinement.refine import alignments, begin, finish
+from d2sfm.refinement.schedule import share_of_tracks
+from d2sfm.refinement.shares import next_stage
+from d2sfm.refinement.stages import TITLES, Stage, Stages
+from d2sfm.refinement.summary import RefinementSummary
+
+NAMED = 5  # of the missing shares that the sentence names
+OF_DATABASE = 0, 0  # in place of a share, for what a run without shares has left in the database
+
+
+@dataclass(kw_only=True)
+class GatherSummary(Displayed):
+    """What ``gather_shares`` found: a stage that shares are to align, or that all is refined."""
+
+    database: Path
+    folder: Path
+    round: int
+    stage: str | None  # that is next; None where all is refined
+    keypoints: int = 0  # of this stage that are missing
+    of: int | None = None  # how many shares there are; None where nothing tells so far
+    missing: list[int]  # numbers of the shares that lack keypoints; empty where it is not known how many there are
+    is_begun: bool = False  # whether there are pieces of this stage
+    refinement: RefinementSummary | None = None  # where all is refined
+
+    def __str__(self) -> str:
+        if self.refinement is not None:
+            return str(self.refinement)
+        which = f"refine: stage {TITLES.index(self.stage) + 1} ({self.stage})"
+        which += f" of round {self.round}" if self.round > 1 else ""
+        count = "N" if self.of is None else self.of
+        command = f"d2sfm refine --database {self.database} --parts {self.folder} --shard"
+        if not self.is_begun:
+            return f"{which} is next, {self.keypoints} keypoints: {command} 1/{count}, and so on to {count}/{count}"
+        some = ", ".join(f"{number}/{count}" for number in self.missing[:NAMED])
+        some += f" and {len(self.missing) - NAMED} more" if len(self.missing) > NAMED else ""
+        return f"{which} lacks {self.keypoints} keypoints of shares {some}: {command} {self.missing[0]}/{count}"
+
+
+def gather_shares(
+    database: Path | str,
+    folder: Path | str,
+    images: Path | str | None = None,
+    *,
+    options: RefinementOptions | None = None,
+    cache: MapCacheOptions | None = None,
+    of: int | None = None,
+    progress: bool = False,
+) -> GatherSummary:
+    """Make the plan that ``align_share`` works by, tell what is next, and end as ``refine_database`` does where shares
+    have aligned everything.
+
+    folder: of the plan and of what shares have found, which is made where it is missing; the plan and the pieces go
+    when all is refined. of: how many shares there are (default: as many as those that are there). Else as
+    ``refine_database``. Each round, and images that came after the others were refined, take plans of their own.
+    """
+    database, folder, options = Path(database), Path(folder), options or RefinementOptions()
+    cache = cache or MapCacheOptions()
+    run = Run(database=database, images=images, options=options, cache=cache, progress=progress)
+    summary, about = RefinementSummary(), {"database": database, "folder": folder}
+    with exclusive(database):
+        verification = begin(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        for alignment in alignments(run, verification, summary):
+            left, read = _look(run, alignment, folder, of)
+            if read is None:
+                return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
+            finish(run, alignment, read, verification, summary)
+            remove_pieces(folder)
+        remove_plan(folder)
+        remove_pieces(folder)  # also of a run that was stopped just before that
+    return GatherSummary(**about, round=options.rounds, stage=None, missing=[], refinement=summary)
+
+
+def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple[dict, Read | None]:
+    """What is missing, as members of a GatherSummary; or else what ``finish`` is given, for which the database then has
+    all parts."""
+    planned = _planned(run, folder)
+    if planned is not None:
+        taken = _Taken(planned, folder)
+        if left := taken.left(of):
+            return left, None
+    read = read_stages(run, alignment.new)
+    if planned is None or planned.fingerprint != read.stages.fingerprint:
+        write_plan(folder, read.stages)
+        taken = _Taken(read.stages, folder)
+        if left := taken.left(of):
+            return left, None
+    taken.save()
+    return {}, read
+
+
+def _planned(run: Run, folder: Path) -> Stages | None:
+    """What tells what is missing without reading the database again; None where the plan is not of what it holds."""
+    try:
+        return read_plan(folder, run.images, run.options, run.cache, run.progress, of=run.database)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+class _Taken:
+    """What shares, and a run without them that was stopped, have found of an alignment."""
+
+    def __init__(self, stages: Stages, folder: Path):
+        self._stages, self._pieces = stages, Pieces(folder, stages.fingerprint)
+        self._found: list[tuple[Stage, Piece]] = []
+
+    def left(self, of: int | None) -> dict:
+        """Members of a GatherSummary that tell what is missing; none where nothing is."""
+        stage = next_stage(self._stages, self._take)
+        missing = np.zeros(0, np.int64) if stage is None else np.setdiff1d(stage.labels, self._take(stage).labels)
+        if not len(missing):
+            return {}
+        counts = [count for _, count in self._pieces.read(stage).keys() - {OF_DATABASE}]
+        of, numbers = max(counts, default=None) if of is None else of, []
+        if of is not None:
+            share = share_of_tracks(self._stages.collection, self._stages.tracks, self._stages.moving, of)
+            numbers = (1 + np.unique(share[stage.tracks.of_node[stage.nodes_of(missing)]])).tolist()
+        counted = {"of": of, "missing": numbers, "is_begun": bool(counts)}
+        return {"stage": stage.title, "keypoints": len(missing), **counted}
+
+    def save(self) -> None:
+        """Keep in the database what it lacks of a whole alignment."""
+        with RefinementStore(self._stages.database) as store:
+            for stage, piece in self._found:
+                left = np.setdiff1d(piece.labels, self._of_database(store, stage).labels)
+                if len(left):
+                    store.save_part(self._stages.fingerprint, stage.name, stage.nodes_of(left), piece.of(left).values)
+
+    def _take(self, stage: Stage) -> Piece:
+        of_shares = Piece.joined(self._pieces.read(stage).values(), stage.columns)
+        with RefinementStore(self._stages.database) as store:
+            of_database = self._of_database(store, stage)
+        piece = Piece.joined([of_shares, of_database], stage.columns)
+        if len(piece.labels) > len(of_shares.labels):  # shares go on from there
+            self._pieces.write(stage, *OF_DATABASE, of_database)
+        self._found.append((stage, piece))
+        return piece
+
+    def _of_database(self, store: RefinementStore, stage: Stage) -> Piece:
+        parts = store.parts(self._stages.fingerprint, stage.name, stage.columns)
+        return Piece.joined([Piece(stage.labels_of(nodes), values) for nodes, values in parts], stage.columns)

@@ -1,0 +1,184 @@
+"""A cluster of Dask that does work in parts: a function over a list of plain arguments, each call a task.
+
+    with cluster(num_workers=4) as workers:
+        for piece in workers.run(extract_piece, calls):
+            ...
+
+Results are files in folders that all machines have at the same path; what a function returns goes through the client,
+and is to be small. Dask is imported when it is used.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+
+from d2sfm.parts import scratch_folder
+from d2sfm.shards.cluster_task import Call, Outcome, perform
+
+PIECES_A_WORKER = 4  # at the least, so that none waits long for the last one
+CONNECT_S = 30
+NO_MEMORY_RULES = {f"distributed.worker.memory.{rule}": False for rule in ("target", "spill", "pause")}
+
+logger = logging.getLogger(__name__)
+
+
+class Cluster:
+    """Workers that a client of Dask reaches, from when they are first needed. Made by ``cluster``."""
+
+    def __init__(self, connect: Callable[[], Any], workers_here: int):
+        self._connect = connect
+        self.workers_here = workers_here  # that have the memory of this machine among them; 1 where they are elsewhere
+
+    @cached_property
+    def _client(self) -> Any:
+        return self._connect()
+
+    @property
+    def workers(self) -> int:
+        """Number of tasks that are done at a time; 1 where none has come yet."""
+        return max(1, len(self._client.nthreads()))
+
+    def piece(self, count: int, most: int) -> int:
+        """How many of so many items make a piece of work: at most ``most``, and some pieces for each worker."""
+        return max(1, min(most, math.ceil(count / (PIECES_A_WORKER * self.workers))))
+
+    def run(self, function: Callable, calls: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+        """Call a function with each of these arguments, and give the place of a call and its result as each is done.
+
+        function: of a module that the workers have. It may be called twice, also at the same time, where a worker is
+        lost: its files have to be whole or absent. What it logs is logged here, what it raises is raised here, and
+        what is left then is given up.
+
+        Raises RuntimeError where one worker after the other died of a call, or the scheduler is gone.
+        """
+        from distributed import KilledWorker, as_completed
+
+        told, level = set(), logging.getLogger("d2sfm").getEffectiveLevel()
+        work = [Call(number, function, arguments, level) for number, arguments in enumerate(calls)]
+        futures = self._client.map(perform, work, pure=False, key=f"d2sfm-{function.__name__}")
+        waiting = as_completed(futures, loop=self._client.loop, with_results=True)
+        try:
+            for future, outcome in waiting:
+                future.release()  # with it the scheduler forgets the task
+                _tell(outcome, told)
+                if outcome.error is not None:
+                    raise outcome.error
+                yield outcome.number, outcome.result
+        except KilledWorker as error:
+            raise RuntimeError(
+                f"workers died one after the other of the same piece of work ({error.task}): of too little memory as "
+                "a rule; fewer --num-workers leave more to each"
+            ) from error
+        except (ImportError, CancelledError) as error:
+            raise RuntimeError(_lost(error)) from error
+        finally:
+            self._client.cancel(futures)
+
+
+@contextmanager
+def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Iterator[Cluster]:
+    """Workers on this machine, as many as asked for, or those of a scheduler of Dask at this address.
+
+    A worker here has one thread, its share of the memory, and one GPU where there are any; it ends with the block, or
+    with this process. Scheduler, workers and dashboard listen on 127.0.0.1 alone. How to reach another scheduler by
+    TLS is told by Dask's own configuration.
+
+    It begins when it is first asked for anything. Raises ValueError where Dask is missing, or the number is none, and
+    then OSError where there is no such scheduler.
+    """
+    if find_spec("distributed") is None:
+        raise ValueError('--num-workers and --scheduler need Dask: pip install "d2sfm[cluster]"')
+    if scheduler is None and (num_workers is None or num_workers < 1):
+        raise ValueError(f"num_workers must be 1 or more, found {num_workers}")
+    with ExitStack() as stack:
+        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)), num_workers or 1)
+
+
+@contextmanager
+def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
+    from distributed import Client
+
+    with ExitStack() as stack:
+        if scheduler is None:
+            client = stack.enter_context(Client(stack.enter_context(_local(num_workers)), set_as_default=False))
+        else:
+            _warn_of_open(scheduler)
+            client = stack.enter_context(Client(scheduler, set_as_default=False, timeout=CONNECT_S))
+            _tell_of_workers(scheduler, client.nthreads())
+        if find_spec("bokeh") is not None:
+            logger.info("the cluster's dashboard: %s", client.dashboard_link)
+        client.subscribe_topic("all", _tell_of_lost)
+        stack.callback(client.unsubscribe_topic, "all")
+        yield client
+
+
+@contextmanager
+def _local(num_workers: int) -> Iterator[Any]:
+    import dask
+    from distributed import LocalCluster
+
+    preload = [*dask.config.get("distributed.worker.preload"), "d2sfm.shards.cluster_worker"]
+    settings = NO_MEMORY_RULES | {"distributed.worker.preload": preload, "d2sfm.gpus": torch.cuda.device_count()}
+    with (
+        scratch_folder() as scratch,
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=num_workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            local_directory=str(scratch),
+            silence_logs=logging.CRITICAL,  # what went wrong is told here, in a line
+        ) as made,
+    ):
+        yield made
+
+
+def _warn_of_open(address: str) -> None:
+    """Dask runs whatever is sent to it: who can reach a scheduler or a worker has the account that it runs under."""
+    parts = urlsplit(address if "://" in address else f"tcp://{address}")
+    is_here = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
+    if parts.scheme not in ("tls", "wss") and not is_here:
+        logger.warning(
+            "%s is not encrypted, and Dask runs whatever a client sends: only in a network where you trust everybody, "
+            "else give the cluster certificates and a tls:// address",
+            address,
+        )
+
+
+def _tell_of_workers(address: str, threads: Mapping[str, int]) -> None:
+    if not threads:
+        logger.info("%s has no workers yet: the work begins when one comes", address)
+    elif max(threads.values()) > 1:
+        logger.warning(
+            "workers of %s have several threads, of which one is used: start them with --nthreads 1", address
+        )
+
+
+def _tell_of_lost(event: tuple[float, Mapping[str, Any]]) -> None:
+    """A client of Dask calls this for each event that its scheduler tells of."""
+    message = event[1]
+    if message.get("action") == "remove-worker" and not message.get("expected"):
+        logger.warning("worker %s is lost: what it had in hand is done again", message["worker"])
+
+
+def _tell(outcome: Outcome, told: set[str]) -> None:
+    """Log what a call logged, each text once."""
+    for name, level, text in outcome.records:
+        if text not in told:
+            told.add(text)
+            logging.getLogger(name).log(level, "%s", text)
+
+
+def _lost(error: Exception) -> str:
+    if isinstance(error, ImportError):
+        return f"a worker has not what this command has ({error}): install the same d2sfm there"
+    return "the scheduler is gone, or gave the work up; the same command goes on from there"

@@ -1,0 +1,207 @@
+"""Features of a folder of photographs into a database, extracted by the workers of a cluster.
+
+The client does all that is the database's: it imports photographs with their cameras, cuts those that have no features
+into pieces, and writes the features of each as it comes. A piece is a block of features in a folder beside the
+database, which goes once it is written; those that a killed client has left are taken in first.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from d2sfm.estimate import Estimate
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.extraction.pipeline import SHORTER
+from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.extraction.writer import Write
+from d2sfm.features.extractor import Extractor
+from d2sfm.options import (
+    Convention,
+    DescriptorDtype,
+    ExtractionOptions,
+    MapCacheOptions,
+    MaskOptions,
+    PhotographOptions,
+    Precision,
+    StorageOptions,
+)
+from d2sfm.photographs.masks import Masks
+from d2sfm.photographs.photograph import Photograph
+from d2sfm.progress import Bar
+from d2sfm.shards.cluster import Cluster
+from d2sfm.shards.feature_block import FeatureBlock, is_whole
+from d2sfm.shards.features import extract_to_file
+from d2sfm.skipped import Skipped
+
+MOST_PHOTOGRAPHS = 16  # of a piece: what is done again where a worker is lost
+
+
+def extract_on_cluster(
+    cluster: Cluster,
+    database: Path,
+    images: Path,
+    *,
+    options: ExtractionOptions | None = None,
+    storage: StorageOptions | None = None,
+    masks: MaskOptions | None = None,
+    cache: MapCacheOptions | None = None,
+    limits: PhotographOptions | None = None,
+    overwrite: bool = False,
+    **given: Any,
+) -> ExtractionSummary:
+    """``extract_to_database`` with the same arguments and the same result. The workers have to see the photographs and
+    the database's folder at the same paths.
+
+    Raises as that does, ValueError for a cache of maps and the reference convention, and as ``Cluster.run``.
+    """
+    if cache not in (None, MapCacheOptions()):
+        raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
+    if options is not None and options.convention is Convention.REFERENCE:
+        raise ValueError("--convention reference is for one process, not for a cluster")
+    dtype = (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16
+    pieces = _Pieces(cluster, Path(f"{database}.shards"), dtype, masks or MaskOptions(), limits or PhotographOptions())
+    if overwrite:
+        pieces.remove()  # of another state of the photographs, maybe
+    given |= {"options": options, "storage": storage, "masks": masks, "limits": limits, "overwrite": overwrite}
+    return extract_to_database(database, images, by=pieces.extract, **given)
+
+
+class _Pieces:
+    """Blocks of features in a folder, which goes at the end."""
+
+    def __init__(
+        self, cluster: Cluster, folder: Path, dtype: DescriptorDtype, masks: MaskOptions, limits: PhotographOptions
+    ):
+        paths = {name: value.absolute() for name, value in vars(masks).items() if isinstance(value, Path)}
+        self._cluster, self._folder, self._dtype = cluster, folder.absolute(), dtype
+        self._masks, self._largest = replace(masks, **paths), limits.max_megapixels
+
+    def extract(
+        self,
+        photographs: Sequence[Photograph],
+        extractor: Extractor,
+        store: Callable[[], AbstractContextManager[Write]],
+        skipped: Skipped,
+        *,
+        mask: Masks,
+        progress: bool,
+        on_maps: None,
+    ) -> dict[str, int]:
+        """``pipeline.extract_all`` by the workers."""
+        options = _of_workers(extractor)
+        fingerprint = json.dumps(json.loads(extractor.fingerprint) | mask.settings)
+        waiting, found = {each.name: replace(each, path=each.path.absolute()) for each in photographs}, {}
+        self._folder.mkdir(exist_ok=True)
+        left = Estimate("extract", len(waiting), "photographs", SHORTER)
+        with store() as write, Bar(total=len(waiting), desc="extract", unit="image", disable=not progress) as bar:
+
+            def take_in(file: Path) -> None:
+                before = len(waiting)
+                found.update(_taken_in(file, waiting, fingerprint, write, skipped))
+                file.unlink()
+                bar.update(before - len(waiting))
+                left.update(before - len(waiting))
+
+            for file in self._files():
+                with suppress(ValueError):  # damaged, or of photographs that were others
+                    take_in(file)
+            todo = list(waiting.values())
+            size = self._cluster.piece(len(todo), MOST_PHOTOGRAPHS) if todo else 1
+            pieces = [tuple(todo[start : start + size]) for start in range(0, len(todo), size)]
+            files = [self._file(piece, fingerprint) for piece in pieces]
+            fixed = options, extractor.fingerprint, fingerprint, self._dtype, self._masks, self._largest
+            calls = [(*each, *fixed) for each in zip(files, pieces, strict=True)]
+            for number, _ in self._cluster.run(extract_piece, calls):
+                take_in(files[number])
+        self.remove()
+        return {each.name: found[each.name] for each in photographs if each.name in found}
+
+    def remove(self) -> None:
+        """What is there of pieces."""
+        for file in self._files():
+            file.unlink()
+        with suppress(OSError):  # not there, or somebody keeps something in it
+            self._folder.rmdir()
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("piece-*.h5"))
+
+    def _file(self, photographs: tuple[Photograph, ...], fingerprint: str) -> Path:
+        digest = hashlib.sha256(repr((photographs, fingerprint)).encode(errors="surrogateescape"))
+        return self._folder / f"piece-{digest.hexdigest()[:16]}.h5"
+
+
+def extract_piece(
+    file: Path,
+    photographs: tuple[Photograph, ...],
+    options: ExtractionOptions,
+    of_extractor: str,
+    fingerprint: str,
+    dtype: DescriptorDtype,
+    masks: MaskOptions,
+    largest: float,
+) -> None:
+    """Write a block of the features of photographs, unless it is there: what a worker does.
+
+    of_extractor, fingerprint: of the features, without and with masks; largest: megapixels of a mask. Raises as
+    ``make_extractor``, RuntimeError where this worker's features would be others.
+    """
+    names = [each.name for each in photographs]
+    if is_whole(file, names, fingerprint):
+        return
+    extractor = _extractor(options, dtype)
+    if extractor.fingerprint != of_extractor:
+        raise RuntimeError(f"a worker extracts with {extractor.fingerprint}, asked for is {of_extractor}")
+    mask = _masks(masks, largest)
+    extract_to_file(file, names, photographs, extractor, fingerprint, dtype, Skipped(), mask=mask, with_blanks=False)
+
+
+@lru_cache(maxsize=1)
+def _extractor(options: ExtractionOptions, dtype: DescriptorDtype) -> Extractor:
+    return Extractor(options, dtype)
+
+
+@lru_cache(maxsize=1)
+def _masks(masks: MaskOptions, largest: float) -> Masks:
+    return Masks(masks.masks, masks.camera_mask, largest)
+
+
+def _of_workers(extractor: Extractor) -> ExtractionOptions:
+    """The client's options as they are for workers: what auto came to, and a file of weights by its whole path."""
+    options = extractor.options
+    weights = Path(options.weights)
+    return replace(
+        options,
+        precision=Precision(str(extractor.precision).removeprefix("torch.")),
+        weights=str(weights.absolute()) if weights.is_file() else options.weights,
+    )
+
+
+def _taken_in(
+    file: Path, waiting: dict[str, Photograph], fingerprint: str, write: Write, skipped: Skipped
+) -> dict[str, int]:
+    """Write the features of a piece, and take its photographs from those that wait. Returns numbers of keypoints.
+
+    Of a piece of before, those are passed over that do not wait, or are seen otherwise by now.
+    """
+    found = {}
+    with FeatureBlock(file) as block:
+        for name in block.names() if block.settings == fingerprint else ():
+            photograph = waiting.get(name)
+            if photograph is None:
+                continue
+            features = block.read(name, photograph.size)
+            if (features.orientation, features.grey_range) == (photograph.orientation, photograph.grey_range):
+                with skipped.catching(name):
+                    write(name, features)
+                    found[name] = len(features)
+                del waiting[name]
+        for name in block.skipped.keys() & waiting.keys():
+            skipped[name] = block.skipped[name]
+            del waiting[name]
+    return found

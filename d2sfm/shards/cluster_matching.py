@@ -1,0 +1,105 @@
+"""Pairs of a database, matched and verified by the workers of a cluster.
+
+The client chooses the pairs and cuts them into blocks of few images. Workers only read the database, and write the rows
+of each block into a file in a folder beside it; when all are there, the client takes them in. The files that a killed
+client has left are not made again.
+"""
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from d2sfm.database import MatchStore
+from d2sfm.database.pair_ids import pair_ids
+from d2sfm.estimate import Estimate
+from d2sfm.matching.match import match_database
+from d2sfm.matching.settings import settings_of
+from d2sfm.matching.summary import MatchSummary
+from d2sfm.matching.work import SHORTER, Work
+from d2sfm.options import MatchingOptions, VerificationOptions
+from d2sfm.pairs.arrays import among
+from d2sfm.pairs.blocks import pair_blocks
+from d2sfm.progress import Bar
+from d2sfm.shards.cluster import Cluster
+from d2sfm.shards.matching import add, match_block_of_database
+
+MOST_PAIRS, MOST_IMAGES = 500, 128  # of a block: what is done again where a worker is lost, and what it reads
+
+
+def match_on_cluster(cluster: Cluster, database: Path | str, **given: Any) -> MatchSummary:
+    """``match_database`` with the same arguments and the same result, but that a worker has one thread. The workers
+    have to see the database's folder at the same path.
+
+    Raises as that does, and as ``Cluster.run``.
+    """
+    pieces = _Pieces(cluster, Path(f"{database}.shards").absolute())
+    return match_database(database, by=pieces.match, **given)
+
+
+class _Pieces:
+    """Files of rows of pairs in a folder, which goes at the end."""
+
+    def __init__(self, cluster: Cluster, folder: Path):
+        self._cluster, self._folder = cluster, folder
+
+    def match(self, store: MatchStore, work: Work, num_threads: int | None, progress: bool) -> MatchSummary:
+        """``work.do_work`` by the workers, whatever the number of threads."""
+        summary = MatchSummary(pairs=0, already_there=0, verified=None if work.verification is None else 0)
+        if len(work.todo):
+            self._folder.mkdir(exist_ok=True)
+            self._do(store, work, summary, progress)
+            self._remove()
+        summary.already_there += len(work.asked) - len(work.todo)
+        summary.pairs = len(work.asked)
+        return summary
+
+    def _do(self, store: MatchStore, work: Work, summary: MatchSummary, progress: bool) -> None:
+        store.settle()
+        matched = np.sort(pair_ids(*work.todo[work.has_matches].T))
+        blocks = pair_blocks(work.todo, self._cluster.piece(len(work.todo), MOST_PAIRS), MOST_IMAGES)
+        states = store.states(np.unique(work.todo).tolist())
+        settings = json.dumps(settings_of(work.options, work.verification), sort_keys=True)
+        kept = [among(block, matched) for block in blocks]
+        files = [self._file(*each, states, settings) for each in zip(blocks, kept, strict=True)]
+        path = store.path.absolute()
+        calls = [(path, *each, work.options, work.verification) for each in zip(blocks, files, kept, strict=True)]
+        left = Estimate("match", len(work.todo), "pairs", SHORTER)
+        with Bar(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar:
+            for number, found in self._cluster.run(match_piece, calls):
+                add(summary, found)
+                bar.update(len(blocks[number]))
+                left.update(len(blocks[number]))
+        for file in files:
+            store.take_in(file)
+            file.unlink()
+
+    def _file(self, block: np.ndarray, kept: np.ndarray, states: dict[int, bytes], settings: str) -> Path:
+        """Called by all that decides what is in it."""
+        digest = hashlib.sha256(settings.encode())
+        digest.update(block.astype("<u4").tobytes() + kept.tobytes())
+        for image_id in np.unique(block).tolist():
+            digest.update(states[image_id])
+        return self._folder / f"matches-{digest.hexdigest()[:16]}.db"
+
+    def _remove(self) -> None:
+        for file in self._folder.glob("matches-*.db"):
+            file.unlink()
+        with suppress(OSError):  # somebody keeps something in it
+            self._folder.rmdir()
+
+
+def match_piece(
+    database: Path,
+    pairs: np.ndarray,
+    file: Path,
+    has_matches: np.ndarray,
+    options: MatchingOptions,
+    verification: VerificationOptions | None,
+) -> MatchSummary:
+    """``match_block_of_database``: what a worker does."""
+    given = {"has_matches": has_matches, "options": options, "verification": verification}
+    return match_block_of_database(database, pairs, file, num_threads=1, **given)

@@ -1,0 +1,195 @@
+"""Which photographs of a folder of shards are matched, in blocks of pairs that each need few of them.
+
+d2sfm pairs shards [--pairs retrieval]
+"""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from d2sfm.database import Note
+from d2sfm.database.connection import Connection
+from d2sfm.database.notes import Notes
+from d2sfm.files import replacing, replacing_file
+from d2sfm.json_text import json_text
+from d2sfm.notebook import Displayed
+from d2sfm.options import PairKind, PairSelectionOptions
+from d2sfm.pairs.blocks import images_read, pair_blocks
+from d2sfm.pairs.select import select_pairs
+from d2sfm.parts import scratch_folder, sync
+from d2sfm.shards.feature_block import FeatureBlock
+from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.images import BlockImages
+from d2sfm.shards.import_blocks import import_photographs_of, require_blocks
+from d2sfm.shards.pair_block import block_text, digest
+from d2sfm.shards.share import Share
+from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
+from d2sfm.skipped import Skipped
+
+logger = logging.getLogger(__name__)
+
+# Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
+# pairs, blocks for many processes, each with so much to do that its beginning does not count.
+MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 100, 32
+MOST_BYTES, FEWEST_IMAGES = 768 << 20, 16
+
+
+@dataclass(kw_only=True)
+class PairsSummary(Displayed):
+    """How the pairs were chosen. images_read: of all blocks, each image counted once a block."""
+
+    images: int
+    pairs: int
+    blocks: int
+    images_read: int
+    already_there: bool = False
+    skipped: Skipped = field(default_factory=Skipped)  # photographs that COLMAP can't import
+
+    def __str__(self) -> str:
+        there = ", as they were already" if self.already_there else ""
+        reads = f"each image is in {self.images_read / max(self.images, 1):.1f} of them"
+        return f"pairs: {self.pairs} pairs of {self.images} images in {self.blocks} blocks, {reads}{there}"
+
+
+def choose_pairs(
+    folder: ShardFolder, options: PairSelectionOptions | None = None, *, progress: bool = False
+) -> PairsSummary:
+    """Write the pairs that the options choose, in blocks, as ``pairs.select`` chooses them of a database.
+
+    Raises FileNotFoundError and ValueError as ``select_pairs``; RuntimeError as this one, where blocks of features are
+    missing, and where pairs that others options chose are matched already.
+    """
+    options = options or PairSelectionOptions()
+    asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
+    if there and there["options"] != asked and _matched(folder):
+        raise RuntimeError(
+            f"{folder.path} has pairs of other options that are matched already ({_difference(there['options'], asked)}"
+            "): use the same, or remove pairs.json, matching.json and the blocks matches-*.db"
+        )
+    if there and there["options"] == asked and not _of_files(options) and _are_whole(folder, there):
+        return _summary(there, already_there=True)
+    skipped = make_database(folder)
+    with BlockImages(folder) as images:
+        pairs, names = select_pairs(images, options, partial(_describe, folder, progress)), images.image_names()
+    most_pairs = min(MOST_PAIRS, max(FEWEST_PAIRS, -(-len(pairs) // BLOCKS)))
+    blocks = pair_blocks(pairs, most_pairs, _most_images(folder, len(names)))
+    record = {
+        "blocks": len(blocks),
+        "options": asked,
+        "images": len(np.unique(pairs)),
+        "pairs": len(pairs),
+        "images_read": images_read(blocks),
+        "fingerprint": folder.photographs.fingerprint,
+        "digests": [digest(block_text(block, names)) for block in blocks],
+    }
+    if there and there["digests"] != record["digests"] and _matched(folder):
+        raise RuntimeError(
+            f"{folder.path} has other pairs that are matched already (a file or model has changed): remove pairs.json, "
+            "matching.json and the blocks matches-*.db to match these"
+        )
+    if already_there := there == record and _are_whole(folder, record):
+        return _summary(record, skipped, already_there)
+    if there != record:
+        folder.pair_record.unlink(missing_ok=True)
+    _write(folder, (block_text(block, names) for block in blocks), record)
+    return _summary(record, skipped)
+
+
+def describe_shard(
+    folder: ShardFolder, share: Share, options: PairSelectionOptions | None = None, *, progress: bool = False
+) -> VectorSummary:
+    """Make the global descriptors of a share of the blocks, so that ``choose_pairs`` finds them.
+
+    Raises ValueError where the options choose pairs without them, RuntimeError where blocks of features are missing.
+    """
+    options = options or PairSelectionOptions()
+    if options.kind in (None, PairKind.EXHAUSTIVE) or options.global_descriptors is not None:
+        raise ValueError("--shard makes global descriptors, which these pairs are not chosen by: leave it out")
+    make_database(folder)
+    with BlockImages(folder) as images:
+        return make_vectors(folder, images, share, progress=progress)
+
+
+def make_database(folder: ShardFolder) -> Skipped:
+    """Make the database of the photographs without their features, unless it is there.
+
+    Returns what COLMAP can't import of what has features, by name, of a new one. Raises RuntimeError where blocks of
+    features are missing.
+    """
+    if folder.database.exists():
+        return Skipped()
+    require_blocks(folder)
+    with scratch_folder() as scratch:
+        skipped = import_photographs_of(folder, database := scratch / folder.database.name)
+        with Connection(database) as connection:
+            Notes(connection).remove(Note.IMAGES_BESIDE)  # as it lies to the scratch folder
+            connection.rows("PRAGMA journal_mode = DELETE")  # it is only read from now on
+        with replacing_file(folder.database) as part:
+            shutil.copyfile(database, part)
+            sync(part)
+    for number in range(folder.photographs.blocks):
+        with FeatureBlock(folder.features(number)) as block:
+            for name in block.skipped:  # which extract told
+                del skipped[name]
+    return skipped
+
+
+def _most_images(folder: ShardFolder, images: int) -> int:
+    """How many images a block of pairs may have, by the size of their features."""
+    stored = sum(folder.features(number).stat().st_size for number in range(folder.photographs.blocks))
+    return max(FEWEST_IMAGES, int(MOST_BYTES * images / max(stored, 1)))
+
+
+def _describe(folder: ShardFolder, progress: bool, images: BlockImages, image_ids: Sequence[int]) -> np.ndarray:
+    return read_vectors(folder, images, image_ids, progress)
+
+
+def _write(folder: ShardFolder, texts: Iterable[bytes], record: Mapping[str, Any]) -> None:
+    """Write the blocks in place of those that are there, and the record last."""
+    paths = [folder.pairs(number) for number in range(record["blocks"])]
+    for path, text in zip(paths, texts, strict=True):
+        with replacing(path) as file:
+            file.write(text)
+    for path in set(folder.path.glob("pairs-*.txt")) - set(paths):
+        path.unlink()
+    with replacing(folder.pair_record) as file:
+        file.write(json_text(record).encode())
+
+
+def _are_whole(folder: ShardFolder, record: Mapping[str, Any]) -> bool:
+    """Whether all blocks of pairs are as they were written."""
+    paths = [folder.pairs(number) for number in range(record["blocks"])]
+    return [path.exists() and digest(path.read_bytes()) for path in paths] == record["digests"]
+
+
+def _matched(folder: ShardFolder) -> bool:
+    """Whether there are matches of any block."""
+    return any(folder.path.glob("matches-*.db"))
+
+
+def _of_files(options: PairSelectionOptions) -> bool:
+    """Whether the pairs depend on files beside the folder, which may have changed."""
+    return options.kind is None or options.model is not None or options.global_descriptors is not None
+
+
+def _told(options: PairSelectionOptions) -> dict[str, Any]:
+    """The options as the record has them."""
+    told = asdict(options) | {"pairs": options.kind or Path(options.pairs)}
+    told = {name: value.resolve() if isinstance(value, Path) else value for name, value in told.items()}
+    return json.loads(json_text(told))
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name) != now[name])
+
+
+def _summary(record: Mapping[str, Any], skipped: Skipped | None = None, already_there: bool = False) -> PairsSummary:
+    told = {name: record[name] for name in ("images", "pairs", "blocks", "images_read")}
+    return PairsSummary(**told, already_there=already_there, skipped=skipped or Skipped())

@@ -1,0 +1,31 @@
+"""What does the long work of a run: this process, or the workers of a cluster."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.matching.match import match_database
+from d2sfm.matching.summary import MatchSummary
+from d2sfm.refinement.refine import refine_database
+from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.shards.cluster import Cluster
+from d2sfm.shards.cluster_extraction import extract_on_cluster
+from d2sfm.shards.cluster_matching import match_on_cluster
+from d2sfm.shards.cluster_refinement import refine_on_cluster
+
+
+class Doers(NamedTuple):
+    """What is called for ``extract_to_database``, ``match_database`` and ``refine_database``, with their arguments."""
+
+    extract: Callable[..., ExtractionSummary]
+    match: Callable[..., MatchSummary]
+    refine: Callable[..., RefinementSummary]
+
+
+def doers(cluster: Cluster | None) -> Doers:
+    """Those of a cluster, or where there is none these functions themselves."""
+    if cluster is None:
+        return Doers(extract_to_database, match_database, refine_database)
+    return Doers(*(partial(each, cluster) for each in (extract_on_cluster, match_on_cluster, refine_on_cluster)))
