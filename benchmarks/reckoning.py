@@ -1,6 +1,6 @@
 """What sets of up to a million photographs take, reckoned from what was measured on small ones.
 
-    python benchmarks/reckoning.py [--images 1000 10000 100000 1000000] [--keypoints 5000] [--pairs 20]
+    python benchmarks/reckoning.py [--images 1000 10000 100000 1000000] [--keypoints 5000] [--pairs 20] [--update docs/cluster.md]
 
 Nothing here is measured: every row is proportional to the numbers below, whose pages say how they were measured, but
 for mapping, which goes on from the largest measured runs as a power of the number of images.
@@ -8,6 +8,8 @@ for mapping, which goes on from the largest measured runs as a power of the numb
 
 import argparse
 import math
+
+from pages import add_update, update
 
 from d2sfm.text import aligned
 
@@ -30,8 +32,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--keypoints", type=int, default=5000, help="of each photograph")
     parser.add_argument("--pairs", type=int, default=20, help="for each photograph")
+    add_update(parser)
     arguments = parser.parse_args()
-    print(aligned([HEADER, *(row(count, arguments.keypoints, arguments.pairs) for count in arguments.images)]))
+    rows = [HEADER, *(row(count, arguments.keypoints, arguments.pairs) for count in arguments.images)]
+    print(aligned(rows))
+    update(arguments.update, rows)
 
 
 def row(images: int, keypoints: int, pairs: int) -> tuple[str, ...]:
