@@ -57,8 +57,14 @@ def agreeing_with_one(
     settings.maxIterations = _trials(relation, max_num_trials, min_inlier_ratio)
     settings.randomGeneratorState, settings.isParallel = seed, False
     find = cv2.findFundamentalMat if relation is Relation.EPIPOLAR else cv2.findHomography
-    matrix, mask = find(a, b, settings)
     agree = np.zeros(len(order), bool)
+    try:
+        matrix, mask = find(a, b, settings)
+    except cv2.error as error:
+        # OpenCV 5 refuses what its last step makes of points that determine no matrix, as those of a shifted picture.
+        if error.func != "setModelParameters":
+            raise
+        return agree, None
     if matrix is None or mask is None:
         return agree, None
     agree[order] = mask.ravel() > 0

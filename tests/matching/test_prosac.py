@@ -161,3 +161,20 @@ def test_the_matrix_is_that_of_the_matches_that_agree(relation):
         errors = np.max([np.linalg.norm(to[:, :2] / to[:, 2:] - xy, axis=1) for to, xy in found], axis=0)
     far = np.abs(errors - 4.0) > 1e-3  # OpenCV counts in float32
     np.testing.assert_array_equal(agree[far], errors[far] <= 4.0)
+
+
+@pytest.mark.parametrize("seed", [14, 31, 37, 42, 120, 205])
+def test_a_shifted_picture_has_a_plane_and_may_have_no_epipolar_geometry(seed):
+    generator = np.random.default_rng(seed)
+    count = int(generator.integers(8, 40))
+    shifted = int(generator.integers(1, count + 1))
+    a = generator.uniform(0, 100, (count, 2))
+    if generator.uniform() < 0.5:
+        a = np.round(a / 4) * 4
+    b = a + [generator.choice([0, 16, 3.3]), 0]
+    b[shifted:] = generator.uniform(0, 100, (count - shifted, 2))
+    given = {"max_num_trials": 10_000, "min_inlier_ratio": 0.25, "seed": seed}
+    similarities = np.linspace(1, 0.5, count)
+    agreeing_with_one(Relation.EPIPOLAR, a, b, similarities, 1.0, **given)
+    agree, _ = agreeing_with_one(Relation.PLANE, a, b, similarities, 1.0, **given)
+    assert agree[:shifted].all()
