@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 # Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
 # pairs, blocks for many processes, each with so much to do that its beginning does not count.
-MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 100, 32
+MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 50, 32
 MOST_BYTES, FEWEST_IMAGES = 768 << 20, 16
 
 

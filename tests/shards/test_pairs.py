@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 from support.photograph_folder import cut
-from support.shard_folder import QUICK, VIEWS, database_of, name_of, write_shard_folder
+from support.shard_folder import QUICK, VIEWS, database_of, name_of, remove_from_block, write_shard_folder
 
 from d2sfm.database import MatchStore
 from d2sfm.options import PairSelectionOptions
@@ -184,3 +184,11 @@ def test_missing_blocks_of_features(folder):
 def test_a_share_of_pairs_that_need_no_global_descriptors(folder):
     with pytest.raises(ValueError, match="--shard makes global descriptors, which these pairs are not chosen by"):
         describe_shard(folder, Share(1, 2), PairSelectionOptions(pairs="exhaustive"))
+
+
+def test_what_extraction_left_out_is_not_told_again(folder):
+    folder.database.unlink()
+    broken = folder.photographs.names[1]
+    remove_from_block(folder, 0, broken)
+    summary = choose_pairs(folder)
+    assert (summary.images, dict(summary.skipped)) == (VIEWS - 1, {})
