@@ -84,7 +84,7 @@ def match_block(
     progress: bool = False,
     num_threads: int | None = None,
 ) -> MatchSummary:
-    """Match and verify a block of pairs, unless it is there, with the options that the folder is of.
+    """Match and verify a block of pairs, unless it is there, with the options that ``begin_matching`` recorded.
 
     Only the block's images are read, each once. Raises as ``match_shard``.
     """
