@@ -28,7 +28,7 @@ from d2sfm.shards.pairs import MOST_BYTES, MOST_PAIRS
 from d2sfm.text import aligned
 
 NEIGHBOURS = 20
-CUT_OUTS, SHARES, FEWEST_KEYPOINTS = 32, (0.35, 0.7), 40  # of a photograph; of its edges
+CUT_OUTS, SHARES, FEWEST_KEYPOINTS = 64, (0.35, 0.7), 40  # of a photograph; of its edges
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import rows
 from support.photograph_folder import cut
 from support.shard_folder import QUICK, VIEWS, database_of, name_of, remove_from_block, write_shard_folder
 
@@ -137,14 +138,20 @@ def test_the_same_again_is_nothing_to_do(folder, monkeypatch):
 
 def test_damaged_blocks_are_written_again(folder):
     choose_pairs(folder, RETRIEVAL)
-    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path != folder.database}
+    images = rows(folder.database, "images", "cameras")
     cut(folder.pairs(0))
     with pytest.raises(ValueError, match=r"pairs-0000\.txt is not as it was written: run d2sfm pairs"):
         read_block(folder, 0)
     folder.pairs(1).unlink()
     cut(folder.vocabulary)
+    cut(folder.database)
     assert not choose_pairs(folder, RETRIEVAL).already_there
-    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert rows(folder.database, "images", "cameras") == images
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir() if path != folder.database} == before
+    folder.database.unlink()
+    assert choose_pairs(folder, RETRIEVAL).already_there
+    assert rows(folder.database, "images", "cameras") == images
 
 
 @pytest.mark.slow
