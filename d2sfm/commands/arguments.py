@@ -32,16 +32,18 @@ def add_command(
     text: str,
     on_interrupt: str,
     result: str,
+    result_name: str | None = None,
     **of_stages: str,
 ) -> Parser:
     """A command's parser. text: what it makes, in a line; on_interrupt: what Ctrl-C leaves, in words.
 
     run: None where each of the command's kinds has its own, see ``add_kind``.
-    result: the class below ``d2sfm`` of what it gives to ``finish``; of_stages: those of what it gives to
-    ``print_result`` before, or a kind of it to ``finish``, each by the name that it has in the JSON object.
+    result: the class below ``d2sfm`` of what it gives to ``finish``; result_name: what the JSON object calls it, where
+    that is not the command's name; of_stages: those of what it gives to ``print_result`` before, or a kind of it to
+    ``finish``, each by the name that it has in the JSON object.
     """
     parser = _add_parser(commands, name, text, default=False)
-    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, name: result})
+    parser.set_defaults(run=run, on_interrupt=on_interrupt, result_classes={**of_stages, result_name or name: result})
     return parser
 
 

@@ -14,7 +14,7 @@ OF_SHARD = "shards.vectors.VectorSummary"
 def add(commands) -> None:
     """Add the command's parser."""
     text = "which photographs of a folder of shards are matched, in blocks"
-    parser = add_command(commands, "pairs", run, text, GOES_ON, RESULT, vectors=OF_SHARD)
+    parser = add_command(commands, "pairs", run, text, GOES_ON, RESULT, "selection", vectors=OF_SHARD)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_shard(
         parser,

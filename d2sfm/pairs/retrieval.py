@@ -1,12 +1,14 @@
 """Pairs of photographs that look alike, by one global descriptor of each."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 
 from d2sfm.pairs.arrays import nearest, unique_pairs
 
 COLUMNS = 1024
+MANY_IMAGES = 20_000  # of which one processor compares all with each other in seven minutes, in four times that twice
 
 
 def retrieval(
@@ -16,9 +18,14 @@ def retrieval(
 
     image_ids: [N], ascending; descriptors: [N, D] of unit length, float16 or float32, zeros for an image that looks
     like no other; queries: [N] bool, the images that look for others (default: all). Returns [P, 2] uint32, ascending:
-    a pair that either asks for is there once.
+    a pair that either asks for is there once. Of MANY_IMAGES, where faiss is installed, a few in a thousand are others.
     """
-    first, second = nearest(similarities(descriptors), len(image_ids), number)
+    if len(image_ids) >= MANY_IMAGES and find_spec("faiss"):
+        from d2sfm.pairs.reduced import nearest_reduced
+
+        first, second = nearest_reduced(descriptors, number)
+    else:
+        first, second = nearest(similarities(descriptors), len(image_ids), number)
     if queries is not None:
         first, second = first[queries[first]], second[queries[first]]
     return unique_pairs(image_ids[first], image_ids[second])

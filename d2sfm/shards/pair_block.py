@@ -1,10 +1,11 @@
 """A file of pairs of photographs, two names a line with a tab between, and what tells whether it is whole."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from d2sfm.files import replacing
+import numpy as np
+
 from d2sfm.pairs.pair_files import require_writable
 from d2sfm.shards.folder import ShardFolder, read_record
 
@@ -21,18 +22,10 @@ class PairBlock(NamedTuple):
         return {name for pair in self.pairs for name in pair}
 
 
-def write_block(folder: ShardFolder, number: int, pairs: Iterable[tuple[str, str]]) -> str:
-    """Write a block, whole or not at all. Returns its digest, which is for ``pairs.json``."""
-    text = block_text(pairs)
-    with replacing(folder.pairs(number)) as file:
-        file.write(text)
-    return digest(text)
-
-
 def read_block(folder: ShardFolder, number: int) -> PairBlock:
-    """A block that is as it was written. ValueError where it is not, FileNotFoundError where it is missing."""
+    """A block that is as it was written. ValueError where it is not, or missing."""
     path = folder.pairs(number)
-    found = path.read_bytes()
+    found = path.read_bytes() if path.exists() else b""
     if digest(found) != digests(folder)[number]:
         raise ValueError(f"{path} is not as it was written: run d2sfm pairs {folder.path} again, with its options")
     return PairBlock([tuple(line.split("\t")) for line in found.decode().split("\n")[:-1]], digest(found))
@@ -43,11 +36,13 @@ def digests(folder: ShardFolder) -> list[str]:
     return read_record(folder.pair_record)["digests"]
 
 
-def block_text(pairs: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of a block. ValueError where a name can't stand in a line."""
-    pairs = list(pairs)
-    require_writable({name for pair in pairs for name in pair})
-    return "".join(f"{a}\t{b}\n" for a, b in pairs).encode()
+def block_text(pairs: np.ndarray, names: Mapping[int, str]) -> bytes:
+    """The bytes of a block of pairs of image ids, [P, 2]. ValueError where a name can't stand in a line.
+
+    names: by image id.
+    """
+    require_writable(names[image_id] for image_id in np.unique(pairs).tolist())
+    return "".join(f"{names[a]}\t{names[b]}\n" for a, b in pairs.tolist()).encode()
 
 
 def digest(text: bytes) -> str:

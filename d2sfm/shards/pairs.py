@@ -6,7 +6,7 @@ d2sfm pairs shards [--pairs retrieval]
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,19 +24,21 @@ from d2sfm.options import PairKind, PairSelectionOptions
 from d2sfm.pairs.blocks import images_read, pair_blocks
 from d2sfm.pairs.select import select_pairs
 from d2sfm.parts import scratch_folder, sync
+from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.folder import ShardFolder, read_record
 from d2sfm.shards.images import BlockImages
 from d2sfm.shards.import_blocks import import_photographs_of, require_blocks
-from d2sfm.shards.pair_block import block_text, digest, write_block
+from d2sfm.shards.pair_block import block_text, digest
 from d2sfm.shards.share import Share
 from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
 from d2sfm.skipped import Skipped
 
 logger = logging.getLogger(__name__)
 
-# Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine.
-MOST_PAIRS, MOST_BYTES = 1000, 768 << 20
-FEWEST_IMAGES = 16  # of a block, however large their features are
+# Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
+# pairs, blocks for many processes, each with so much to do that its beginning does not count.
+MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 100, 32
+MOST_BYTES, FEWEST_IMAGES = 768 << 20, 16
 
 
 @dataclass(kw_only=True)
@@ -65,21 +67,19 @@ def choose_pairs(
     missing, and where pairs that others options chose are matched already.
     """
     options = options or PairSelectionOptions()
-    asked = _told(options)
-    there = _record_there(folder)
+    asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
     if there and there["options"] != asked and _matched(folder):
         raise RuntimeError(
             f"{folder.path} has pairs of other options that are matched already ({_difference(there['options'], asked)}"
             "): use the same, or remove pairs.json, matching.json and the blocks matches-*.db"
         )
+    if there and there["options"] == asked and not _of_files(options) and _are_whole(folder, there):
+        return _summary(there, already_there=True)
     skipped = make_database(folder)
     with BlockImages(folder) as images:
-        if there and there["options"] == asked and not _of_files(options) and _are_whole(folder, there):
-            return _summary(there, skipped, already_there=True)
-        pairs = select_pairs(images, options, partial(_describe, folder, progress))
-        names = images.image_names()
-    blocks = pair_blocks(pairs, MOST_PAIRS, most_images(folder, len(names)))
-    named = [[(names[a], names[b]) for a, b in block.tolist()] for block in blocks]
+        pairs, names = select_pairs(images, options, partial(_describe, folder, progress)), images.image_names()
+    most_pairs = min(MOST_PAIRS, max(FEWEST_PAIRS, -(-len(pairs) // BLOCKS)))
+    blocks = pair_blocks(pairs, most_pairs, _most_images(folder, len(names)))
     record = {
         "blocks": len(blocks),
         "options": asked,
@@ -87,9 +87,19 @@ def choose_pairs(
         "pairs": len(pairs),
         "images_read": images_read(blocks),
         "fingerprint": folder.photographs.fingerprint,
-        "digests": [digest(block_text(block)) for block in named],
+        "digests": [digest(block_text(block, names)) for block in blocks],
     }
-    return _written(folder, named, record, there, skipped)
+    if there and there["digests"] != record["digests"] and _matched(folder):
+        raise RuntimeError(
+            f"{folder.path} has other pairs that are matched already (a file or model has changed): remove pairs.json, "
+            "matching.json and the blocks matches-*.db to match these"
+        )
+    if already_there := there == record and _are_whole(folder, record):
+        return _summary(record, skipped, already_there)
+    if there != record:
+        folder.pair_record.unlink(missing_ok=True)
+    _write(folder, (block_text(block, names) for block in blocks), record)
+    return _summary(record, skipped)
 
 
 def describe_shard(
@@ -110,7 +120,8 @@ def describe_shard(
 def make_database(folder: ShardFolder) -> Skipped:
     """Make the database of the photographs without their features, unless it is there.
 
-    Returns what COLMAP can't import, by name, of a new one. Raises RuntimeError where blocks of features are missing.
+    Returns what COLMAP can't import of what has features, by name, of a new one. Raises RuntimeError where blocks of
+    features are missing.
     """
     if folder.database.exists():
         return Skipped()
@@ -123,10 +134,14 @@ def make_database(folder: ShardFolder) -> Skipped:
         with replacing_file(folder.database) as part:
             shutil.copyfile(database, part)
             sync(part)
+    for number in range(folder.photographs.blocks):
+        with FeatureBlock(folder.features(number)) as block:
+            for name in block.skipped:  # which extract told
+                del skipped[name]
     return skipped
 
 
-def most_images(folder: ShardFolder, images: int) -> int:
+def _most_images(folder: ShardFolder, images: int) -> int:
     """How many images a block of pairs may have, by the size of their features."""
     stored = sum(folder.features(number).stat().st_size for number in range(folder.photographs.blocks))
     return max(FEWEST_IMAGES, int(MOST_BYTES * images / max(stored, 1)))
@@ -136,35 +151,16 @@ def _describe(folder: ShardFolder, progress: bool, images: BlockImages, image_id
     return read_vectors(folder, images, image_ids, progress)
 
 
-def _written(
-    folder: ShardFolder,
-    blocks: list[list[tuple[str, str]]],
-    record: dict[str, Any],
-    there: Mapping[str, Any] | None,
-    skipped: Skipped,
-) -> PairsSummary:
-    """Write what is not there already: the record last. there: the record that is."""
-    if there and there["digests"] != record["digests"] and _matched(folder):
-        raise RuntimeError(
-            f"{folder.path} has other pairs that are matched already (a file or model has changed): remove pairs.json, "
-            "matching.json and the blocks matches-*.db to match these"
-        )
-    already_there = there == record and _are_whole(folder, there)
-    if not already_there:
-        if there != record:
-            folder.pair_record.unlink(missing_ok=True)
-        for number, block in enumerate(blocks):
-            write_block(folder, number, block)
-        for path in folder.path.glob("pairs-*.txt"):
-            if path not in {folder.pairs(number) for number in range(len(blocks))}:
-                path.unlink()
-        with replacing(folder.pair_record) as file:
-            file.write(json_text(record).encode())
-    return _summary(record, skipped, already_there)
-
-
-def _record_there(folder: ShardFolder) -> dict[str, Any] | None:
-    return read_record(folder.pair_record) if folder.pair_record.exists() else None
+def _write(folder: ShardFolder, texts: Iterable[bytes], record: Mapping[str, Any]) -> None:
+    """Write the blocks in place of those that are there, and the record last."""
+    paths = [folder.pairs(number) for number in range(record["blocks"])]
+    for path, text in zip(paths, texts, strict=True):
+        with replacing(path) as file:
+            file.write(text)
+    for path in set(folder.path.glob("pairs-*.txt")) - set(paths):
+        path.unlink()
+    with replacing(folder.pair_record) as file:
+        file.write(json_text(record).encode())
 
 
 def _are_whole(folder: ShardFolder, record: Mapping[str, Any]) -> bool:
@@ -194,6 +190,6 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name) != now[name])
 
 
-def _summary(record: Mapping[str, Any], skipped: Skipped, already_there: bool) -> PairsSummary:
+def _summary(record: Mapping[str, Any], skipped: Skipped | None = None, already_there: bool = False) -> PairsSummary:
     told = {name: record[name] for name in ("images", "pairs", "blocks", "images_read")}
-    return PairsSummary(**told, already_there=already_there, skipped=skipped)
+    return PairsSummary(**told, already_there=already_there, skipped=skipped or Skipped())

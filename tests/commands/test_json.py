@@ -19,6 +19,7 @@ from support.photograph_folder import write_overlapping
 from support.placed_model import CENTRES, write_given, write_positions
 from support.plane_views import plane_views
 from support.sequences import write_sequence
+from support.shard_folder import write_shard_folder
 
 from d2sfm.cli import main
 from d2sfm.demo.show import DemoResult
@@ -96,6 +97,17 @@ def test_extract_and_match(work, run):
     assert (extracted["extracted"], list(extracted["skipped"])) == (3, ["broken.jpg"])
     found = run("match", "new.db")["results"]["match"]
     assert (found["pairs"], found["skipped"]) == (3, {})
+
+
+@pytest.mark.slow
+def test_shards(tmp_path, run):
+    folder = write_shard_folder(tmp_path / "shards").path
+    alike = ("--pairs", "retrieval", "--num-neighbours", "2")
+    found = run("pairs", folder, "--shard", "1/1", *alike)["results"]
+    assert found == {"vectors": {"images": 9, "blocks": 1, "already_there": 0}}
+    chosen = run("pairs", folder, *alike)["results"]["selection"]
+    assert (chosen["blocks"], chosen["images_read"], chosen["already_there"]) == (1, 9, False)
+    assert run("match", folder, "--shard", "1/1")["results"]["match"]["pairs"] == chosen["pairs"]
 
 
 @pytest.mark.slow
