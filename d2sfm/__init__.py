@@ -9,8 +9,8 @@
     scenes with depth (megadepth_utils) -> training -> weights of the network
 
 Each is a package, the driver in it has the name of the command (``extraction.extract``, ``matching.match``, ...).
-Beside them: formats, exchange, bridge, evaluation, plots, show, report, demo; options and commands. A photograph's
-features, a whole stage:
+Beside them: formats, exchange, bridge, evaluation, plots, show, report, demo, shards; options and commands. A
+photograph's features, a whole stage:
 
     from d2sfm import Extractor, extract_to_database
     features = Extractor().extract("photo.jpg")
@@ -40,6 +40,8 @@ _PUBLIC = {
     "matching.neighbours": "mutual_nearest_neighbours",
     "refinement.refine": "refine_database restore_database",
     "refinement.refine_matches": "refine_matches",
+    "refinement.gather": "gather_shares",
+    "refinement.shares": "align_share",
     "bridge.bridge": "bridge_database unbridge_database",
     "mapping.extend": "extend_model",
     "mapping.reconstruct": "reconstruct",

@@ -8,9 +8,9 @@ import numpy as np
 from d2sfm.database import RefinementStore, exclusive
 from d2sfm.notebook import Displayed
 from d2sfm.options import MapCacheOptions, RefinementOptions
-from d2sfm.refinement.one_round import Run, read_stages
+from d2sfm.refinement.one_round import Alignment, Read, Run, read_stages
 from d2sfm.refinement.pieces import Piece, Pieces, remove_pieces
-from d2sfm.refinement.plan import remove_plan, write_plan
+from d2sfm.refinement.plan import read_plan, remove_plan, write_plan
 from d2sfm.refinement.refine import alignments, begin, finish
 from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.shares import next_stage
@@ -18,6 +18,7 @@ from d2sfm.refinement.stages import TITLES, Stage, Stages
 from d2sfm.refinement.summary import RefinementSummary
 
 NAMED = 5  # of the missing shares that the sentence names
+OF_DATABASE = 0, 0  # in place of a share, for what a run without shares has left in the database
 
 
 @dataclass(kw_only=True)
@@ -73,55 +74,81 @@ def gather_shares(
         verification = begin(run)
         folder.mkdir(parents=True, exist_ok=True)
         for alignment in alignments(run, verification, summary):
-            read = read_stages(run, alignment.new)
-            write_plan(folder, read.stages)
-            if (left := _left(read.stages, folder, of)) is not None:
+            left, read = _look(run, alignment, folder, of)
+            if read is None:
                 return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
             finish(run, alignment, read, verification, summary)
+            remove_pieces(folder)
         remove_plan(folder)
-        remove_pieces(folder)
+        remove_pieces(folder)  # also of a run that was stopped just before that
     return GatherSummary(**about, round=options.rounds, stage=None, missing=[], refinement=summary)
 
 
-def _left(stages: Stages, folder: Path, of: int | None) -> dict | None:
-    """What is missing, for a GatherSummary; where nothing is, None, and the database has all parts then."""
-    pieces, whole = Pieces(folder, stages.fingerprint), []
+def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple[dict, Read | None]:
+    """What is missing, as members of a GatherSummary; or else what ``finish`` is given, for which the database then has
+    all parts."""
+    planned = _planned(run, folder)
+    if planned is not None:
+        taken = _Taken(planned, folder)
+        if left := taken.left(of):
+            return left, None
+    read = read_stages(run, alignment.new)
+    if planned is None or planned.fingerprint != read.stages.fingerprint:
+        write_plan(folder, read.stages)
+        taken = _Taken(read.stages, folder)
+        if left := taken.left(of):
+            return left, None
+    taken.save()
+    return {}, read
 
-    def found(stage: Stage) -> Piece:
-        there = pieces.read(stage)
-        with RefinementStore(stages.database) as store:
-            parts = store.parts(stages.fingerprint, stage.name, stage.columns)
-        stopped = [Piece(stage.labels_of(nodes), values) for nodes, values in parts]
-        joined, of_pieces = (
-            Piece.joined(each, stage.columns) for each in ([*there.values(), *stopped], there.values())
-        )
-        if len(joined.labels) > len(of_pieces.labels):  # a run without shares was stopped: they go on from there
-            pieces.write(stage, 0, 0, Piece.joined(stopped, stage.columns))
-        whole.append((stage, joined, [nodes for nodes, _ in parts]))
-        return joined
 
-    stage = next_stage(stages, found)
-    if stage is not None:
-        missing = np.setdiff1d(stage.labels, found(stage).labels)
-        if len(missing):
-            counts = [of for _, of in pieces.read(stage) if of]
-            of = max(counts, default=None) if of is None else of
-            share = np.zeros(0, int)
-            if of is not None:
-                share = share_of_tracks(stages.collection, stages.tracks, stages.moving, of)
-                share = np.unique(share[stage.tracks.of_node[stage.nodes_of(missing)]])
-            numbers = (share + 1).tolist()
-            return {
-                "stage": stage.title,
-                "keypoints": len(missing),
-                "of": of,
-                "missing": numbers,
-                "is_begun": bool(counts),
-            }
-    with RefinementStore(stages.database) as store:
-        for stage, piece, saved in whole:
-            nodes = stage.nodes_of(piece.labels)
-            is_new = ~np.isin(nodes, np.concatenate([np.zeros(0, np.int64), *saved]))
-            if is_new.any():
-                store.save_part(stages.fingerprint, stage.name, nodes[is_new], piece.values[is_new])
-    return None
+def _planned(run: Run, folder: Path) -> Stages | None:
+    """What tells what is missing without reading the database again; None where the plan is not of what it holds."""
+    try:
+        return read_plan(folder, run.images, run.options, run.cache, run.progress, of=run.database)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+class _Taken:
+    """What shares, and a run without them that was stopped, have found of an alignment."""
+
+    def __init__(self, stages: Stages, folder: Path):
+        self._stages, self._pieces = stages, Pieces(folder, stages.fingerprint)
+        self._found: list[tuple[Stage, Piece]] = []
+
+    def left(self, of: int | None) -> dict:
+        """Members of a GatherSummary that tell what is missing; none where nothing is."""
+        stage = next_stage(self._stages, self._take)
+        missing = np.zeros(0, np.int64) if stage is None else np.setdiff1d(stage.labels, self._take(stage).labels)
+        if not len(missing):
+            return {}
+        counts = [count for _, count in self._pieces.read(stage).keys() - {OF_DATABASE}]
+        of, numbers = max(counts, default=None) if of is None else of, []
+        if of is not None:
+            share = share_of_tracks(self._stages.collection, self._stages.tracks, self._stages.moving, of)
+            numbers = (1 + np.unique(share[stage.tracks.of_node[stage.nodes_of(missing)]])).tolist()
+        counted = {"of": of, "missing": numbers, "is_begun": bool(counts)}
+        return {"stage": stage.title, "keypoints": len(missing), **counted}
+
+    def save(self) -> None:
+        """Keep in the database what it lacks of a whole alignment."""
+        with RefinementStore(self._stages.database) as store:
+            for stage, piece in self._found:
+                left = np.setdiff1d(piece.labels, self._of_database(store, stage).labels)
+                if len(left):
+                    store.save_part(self._stages.fingerprint, stage.name, stage.nodes_of(left), piece.of(left).values)
+
+    def _take(self, stage: Stage) -> Piece:
+        of_shares = Piece.joined(self._pieces.read(stage).values(), stage.columns)
+        with RefinementStore(self._stages.database) as store:
+            of_database = self._of_database(store, stage)
+        piece = Piece.joined([of_shares, of_database], stage.columns)
+        if len(piece.labels) > len(of_shares.labels):  # shares go on from there
+            self._pieces.write(stage, *OF_DATABASE, of_database)
+        self._found.append((stage, piece))
+        return piece
+
+    def _of_database(self, store: RefinementStore, stage: Stage) -> Piece:
+        parts = store.parts(self._stages.fingerprint, stage.name, stage.columns)
+        return Piece.joined([Piece(stage.labels_of(nodes), values) for nodes, values in parts], stage.columns)

@@ -9,6 +9,7 @@ import numpy as np
 
 from d2sfm.files import replacing
 from d2sfm.options import MapCacheOptions, RefinementOptions
+from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.pieces import read_arrays
 from d2sfm.refinement.stages import Stages, of_alignment
@@ -20,14 +21,13 @@ _ARRAYS = ("counts", "xy", "scale", "warps", *Edges._fields, *Tracks._fields, *S
 
 
 def write_plan(folder: Path, stages: Stages) -> None:
-    """Write the plan of an alignment, unless it is there."""
-    if _fingerprint(folder) == stages.fingerprint:
-        return
+    """Write the plan of an alignment. No connection to the database is open."""
     collection = stages.collection
     about = {
         "fingerprint": stages.fingerprint,
         "alignment": of_alignment(asdict(stages.options)),
         "database": str(stages.database.resolve()),
+        "state": _state(stages.database),
         "folder": str(stages.folder.resolve()),
         "images": [{name: getattr(image, name) for name in _OF_IMAGE} for image in collection.images],
     }
@@ -41,12 +41,17 @@ def write_plan(folder: Path, stages: Stages) -> None:
 
 
 def read_plan(
-    folder: Path, images: Path | str | None, options: RefinementOptions, cache: MapCacheOptions, progress: bool
+    folder: Path,
+    images: Path | str | None,
+    options: RefinementOptions,
+    cache: MapCacheOptions,
+    progress: bool,
+    of: Path | None = None,
 ) -> Stages:
     """The stages of the plan in a folder. images: of the photographs (default: where they were for the plan).
 
     Raises FileNotFoundError where there is no plan or no such folder of photographs, ValueError where the plan is
-    damaged or of other options.
+    damaged, of other options, or, with a database ``of``, not of this one as it is.
     """
     path = _path(folder)
     if not path.is_file():
@@ -56,6 +61,8 @@ def read_plan(
     if of_alignment(asdict(options)) != about["alignment"]:
         noted = json.dumps(about["alignment"])
         raise ValueError(f"{path} is of other options ({noted}): give the same ones to all shares, or another folder")
+    if of is not None and [str(of.resolve()), _state(of)] != [about["database"], about["state"]]:
+        raise ValueError(f"{path} is of another database")
     photographs = Path(images or about["folder"])
     if not photographs.is_dir():
         raise FileNotFoundError(f"no folder of photographs {photographs}: give --images")
@@ -99,13 +106,11 @@ def _tuple_of(kind: type, found: dict[str, np.ndarray]):
     return kind(**{name: found[name] for name in kind._fields})
 
 
-def _fingerprint(folder: Path) -> str | None:
-    """Of the plan in a folder; None where there is none that can be used."""
-    try:
-        found = read_arrays(_path(folder), ("about", *_ARRAYS))  # all, as any may be damaged
-    except (FileNotFoundError, ValueError):
-        return None
-    return json.loads(found["about"].tobytes())["fingerprint"]
+def _state(database: Path) -> list[int]:
+    """Sizes and times of the files of a database, which change with what is in it."""
+    files = [Path(f"{database}{suffix}") for suffix in SQLITE_SUFFIXES if suffix != "-shm"]
+    statuses = [file.stat() for file in files if file.exists() and file.stat().st_size]  # those of readers are empty
+    return [value for status in statuses for value in (status.st_size, status.st_mtime_ns)]
 
 
 def _path(folder: Path) -> Path:

@@ -17,10 +17,12 @@ from support.runs import start
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import RefinementOptions
+from d2sfm.refinement import gather as gather_module
 from d2sfm.refinement import pieces as pieces_module
 from d2sfm.refinement import stages as stages_module
 from d2sfm.refinement.gather import gather_shares
 from d2sfm.refinement.grey import GreyAdjustment
+from d2sfm.refinement.one_round import read_stages
 from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.shares import align_share
@@ -95,8 +97,10 @@ def is_as_in_one_process(project, refined):
 
 
 @pytest.mark.parametrize("of", [1, 3, 7])
-def test_any_number_of_shares_ends_as_one_process(project, refined, of):
+def test_any_number_of_shares_ends_as_one_process(project, refined, of, monkeypatch):
     before = rows(project / "db.db", *ALL)
+    read = []
+    monkeypatch.setattr(gather_module, "read_stages", lambda *given: read.append(given) or read_stages(*given))
     for stage in STAGES:
         state = gather(project, of=of)
         assert (state.stage, state.is_begun, state.refinement) == (stage, False, None)
@@ -104,9 +108,10 @@ def test_any_number_of_shares_ends_as_one_process(project, refined, of):
         assert {each.stage for each in summaries} == {stage}
         assert sum(each.aligned for each in summaries) == state.keypoints > 0
         assert rows(project / "db.db", *ALL) == before
+    assert len(read) == 1  # for the plan
     found = gather(project)
     assert is_as_in_one_process(project, refined)
-    assert found.refinement.continued > 0
+    assert (len(read), found.refinement.continued > 0) == (2, True)
     assert list((project / "shares").iterdir()) == []
     assert gather(project).refinement.images == 0
     assert is_as_in_one_process(project, refined)
@@ -198,9 +203,10 @@ def test_shares_go_on_where_one_process_was_stopped_and_the_other_way_round(proj
     assert is_as_in_one_process(project, refined)
 
 
-def test_each_round_takes_a_plan_of_its_own(project, refined):
+def test_each_round_takes_a_plan_of_its_own(project, refined, caplog):
     two = replace(OPTIONS, rounds=2)
     assert finish(project, options=two) == 2 * STAGES
+    assert "aligned anew" not in caplog.text
     refine_database(shutil.copytree(refined, project / "one") / "db.db", project / "photos", options=two)
     assert is_as_in_one_process(project, project / "one")
 
@@ -226,6 +232,17 @@ def test_stages_that_are_left_out_have_no_shares(project, tmp_path):
     assert "all stages are whole" in str(align(project, 1, 2, options))
     assert gather(project, options).refinement.exact is None
     assert is_as_in_one_process(project, one)
+
+
+def test_a_photograph_that_is_back_before_the_end_is_refined_too(project, refined):
+    photograph = project / "photos" / "2.png"
+    photograph.rename(project / "2.png")
+    for stage in STAGES:
+        assert gather(project).stage == stage
+        align(project, 1, 1)
+    (project / "2.png").rename(photograph)
+    assert finish(project) == STAGES
+    assert is_as_in_one_process(project, refined)
 
 
 def test_a_plan_of_other_options_or_none_is_told_and_one_of_other_matches_is_replaced(project, tmp_path):
