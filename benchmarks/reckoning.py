@@ -1,6 +1,6 @@
 """What sets of up to a million photographs take, reckoned from what was measured on small ones.
 
-    python benchmarks/reckoning.py [--images 1000 10000 100000 1000000] [--keypoints 5000] [--pairs 20] [--update docs/cluster.md]
+    python benchmarks/reckoning.py [--images 1000 10000 100000 1000000] [--keypoints 5000] [--pairs 20]
 
 Nothing here is measured: every row is proportional to the numbers below, whose pages say how they were measured, but
 for mapping, which goes on from the largest measured runs as a power of the number of images.

@@ -171,7 +171,7 @@ def test_a_shifted_picture_has_a_plane_and_may_have_no_epipolar_geometry(seed):
     a = generator.uniform(0, 100, (count, 2))
     if generator.uniform() < 0.5:
         a = np.round(a / 4) * 4
-    b = a + [generator.choice([0, 16, 3.3]), 0]
+    b = a + np.array([generator.choice([0, 16, 3.3]), 0])
     b[shifted:] = generator.uniform(0, 100, (count - shifted, 2))
     given = {"max_num_trials": 10_000, "min_inlier_ratio": 0.25, "seed": seed}
     similarities = np.linspace(1, 0.5, count)
