@@ -206,6 +206,15 @@ for half in all first second; do
   d2sfm "wxbs_$half" evaluate pairs "$data/wxbs" --max-edge 0 --max-sum-edges 0 --precision float32 "${chosen[@]}"
 done
 
+# docs/cluster.md, docs/pairs.md
+measure reckoning reckoning --update docs/cluster.md
+measure cluster cluster "$data/lund/images" --max-edge 480 --most 12 --refine
+fresh shards "$results/shards"
+measure shards shards --images 10000 --shares 3 --folder "$results/shards" --descriptors
+measure large_pairs large_pairs "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db"
+measure refinement_shares refinement_shares "$results/herz_jesus_p8/d2.db" --images "$data/herz_jesus_p8/images" \
+  --cache "$results/maps" --shares 3 7
+
 # docs/large.md
 fresh large_map "$results/large.jsonl"
 measure large_map large map --images 100 300 1000 --mappers incremental global --results "$results/large.jsonl"
