@@ -16,6 +16,16 @@ _OF_PAIRS = ("matches", SIMILARITIES)
 RECORD = "block"  # the key of what tells a file's rows from others
 
 
+def is_whole(database: Path) -> bool:
+    """Whether a database is there and was not cut short. It is only read, and nobody may write to it."""
+    try:
+        with Connection(database, is_constant=True) as connection:
+            connection.rows("SELECT NULL FROM images LIMIT 1")
+    except RuntimeError:
+        return False
+    return True
+
+
 def ids_of_images(source: Path, names: Iterable[str]) -> dict[str, int]:
     """Ids of those of the images that a database has, by name. It is only read, and nobody may write to it."""
     with Connection(source, is_constant=True) as connection:

@@ -1,4 +1,4 @@
-"""Which of many photographs look alike, by faiss on principal components: in a tenth of the time, and less for more.
+"""Which of many photographs look alike, by faiss on principal components: in a fifth of the time, and less for more.
 
 The extra ``faiss`` brings it; ``retrieval`` does without for fewer images, or where it is not installed.
 """

@@ -8,7 +8,8 @@ import numpy as np
 from d2sfm.pairs.arrays import nearest, unique_pairs
 
 COLUMNS = 1024
-MANY_IMAGES = 20_000  # of which one processor compares all with each other in seven minutes, in four times that twice
+# One processor compares all of these with each other in seven minutes, twice as many in half an hour.
+MANY_IMAGES = 20_000
 
 
 def retrieval(

@@ -15,7 +15,7 @@ import numpy as np
 
 from d2sfm.database import FeatureStore
 from d2sfm.database.pair_ids import pair_ids
-from d2sfm.database.part_copy import copy_part, ids_of_images, read_record, write_pair_rows
+from d2sfm.database.part_copy import copy_part, ids_of_images, is_whole, read_record, write_pair_rows
 from d2sfm.files import replacing_file
 from d2sfm.matching.settings import settings_of
 from d2sfm.matching.summary import MatchSummary
@@ -84,7 +84,7 @@ def match_block(
     progress: bool = False,
     num_threads: int | None = None,
 ) -> MatchSummary:
-    """Match and verify a block of pairs, unless it is there, with the options that the folder is of.
+    """Match and verify a block of pairs, unless it is there, with the options that ``begin_matching`` recorded.
 
     Only the block's images are read, each once. Raises as ``match_shard``.
     """
@@ -92,6 +92,10 @@ def match_block(
     record = {"of": block.digest, "settings": settings_of(options, verification)}
     if (there := _whole(file, record)) is not None:
         return _summary_of_there(len(block.pairs), there, verification)
+    if not is_whole(folder.database):
+        raise RuntimeError(
+            f"{folder.database} is missing or damaged: run d2sfm pairs {folder.path} again, with its options"
+        )
     ids = ids_of_images(folder.database, block.names)
     if missing := sorted(block.names - ids.keys()):
         raise ValueError(f"{folder.database} lacks {first_of(missing, 'image')} of {folder.pairs(number).name}")

@@ -17,6 +17,7 @@ import numpy as np
 from d2sfm.database import Note
 from d2sfm.database.connection import Connection
 from d2sfm.database.notes import Notes
+from d2sfm.database.part_copy import is_whole
 from d2sfm.files import replacing, replacing_file
 from d2sfm.json_text import json_text
 from d2sfm.notebook import Displayed
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 # Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
 # pairs, blocks for many processes, each with so much to do that its beginning does not count.
-MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 100, 32
+MOST_PAIRS, FEWEST_PAIRS, BLOCKS = 1000, 50, 32
 MOST_BYTES, FEWEST_IMAGES = 768 << 20, 16
 
 
@@ -118,12 +119,12 @@ def describe_shard(
 
 
 def make_database(folder: ShardFolder) -> Skipped:
-    """Make the database of the photographs without their features, unless it is there.
+    """Make the database of the photographs without their features, unless it is there and whole.
 
     Returns what COLMAP can't import of what has features, by name, of a new one. Raises RuntimeError where blocks of
     features are missing.
     """
-    if folder.database.exists():
+    if is_whole(folder.database):
         return Skipped()
     require_blocks(folder)
     with scratch_folder() as scratch:
@@ -164,9 +165,10 @@ def _write(folder: ShardFolder, texts: Iterable[bytes], record: Mapping[str, Any
 
 
 def _are_whole(folder: ShardFolder, record: Mapping[str, Any]) -> bool:
-    """Whether all blocks of pairs are as they were written."""
+    """Whether all blocks of pairs are as they were written, and the database is there that they are of."""
     paths = [folder.pairs(number) for number in range(record["blocks"])]
-    return [path.exists() and digest(path.read_bytes()) for path in paths] == record["digests"]
+    found = [path.exists() and digest(path.read_bytes()) for path in paths]
+    return found == record["digests"] and is_whole(folder.database)
 
 
 def _matched(folder: ShardFolder) -> bool:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from d2sfm.pairs import blocks as blocks_of
 from d2sfm.pairs.arrays import exhaustive, unique_pairs
-from d2sfm.pairs.blocks import images_read, pair_blocks
+from d2sfm.pairs.blocks import images_read, in_common, pair_blocks
 
 
 def nearest_pairs(positions, number=10, far=0.0):
@@ -37,6 +38,14 @@ def test_each_pair_is_in_one_block_and_no_block_has_too_much(pairs):
 def test_images_are_in_few_blocks(pairs, most):
     """Of these pairs in the order of ids each block would have as many images as it may: 20 and more for each image."""
     assert images_read(pair_blocks(pairs, 500, 60)) / 300 < most
+
+
+def test_of_very_many_pairs_no_neighbours_in_common_are_counted(monkeypatch):
+    pairs = exhaustive(range(1, 30))
+    assert (in_common(pairs - 1, 29) == 27).all()
+    monkeypatch.setattr(blocks_of, "MOST_PATHS", 0)
+    assert not in_common(pairs - 1, 29).any()
+    assert np.array_equal(unique_pairs(*np.concatenate(pair_blocks(pairs, 50, 20)).T), pairs)
 
 
 def test_the_order_of_the_pairs_does_not_matter():

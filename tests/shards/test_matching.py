@@ -151,8 +151,8 @@ def test_folders_without_pairs(folder, tmp_path):
         pytest.param(
             lambda folder: folder.features(0).unlink(), FileNotFoundError, "features-0000.h5", marks=pytest.mark.slow
         ),
-        (lambda folder: cut(folder.database), RuntimeError, "photographs.db"),
-        (lambda folder: folder.database.unlink(), RuntimeError, "photographs.db"),
+        (lambda folder: cut(folder.database), RuntimeError, "photographs.db is missing or damaged: run"),
+        (lambda folder: folder.database.unlink(), RuntimeError, "photographs.db is missing or damaged: run"),
         (lambda folder: cut(folder.pair_record), ValueError, "pairs.json is damaged: remove it"),
         (lambda folder: folder.matching_record.write_text("7"), ValueError, "matching.json is damaged: remove it"),
     ],

@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import rows
 from support.photograph_folder import cut
-from support.shard_folder import QUICK, VIEWS, database_of, name_of, write_shard_folder
+from support.shard_folder import QUICK, VIEWS, database_of, name_of, remove_from_block, write_shard_folder
 
 from d2sfm.database import MatchStore
 from d2sfm.options import PairSelectionOptions
@@ -137,14 +138,20 @@ def test_the_same_again_is_nothing_to_do(folder, monkeypatch):
 
 def test_damaged_blocks_are_written_again(folder):
     choose_pairs(folder, RETRIEVAL)
-    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path != folder.database}
+    images = rows(folder.database, "images", "cameras")
     cut(folder.pairs(0))
     with pytest.raises(ValueError, match=r"pairs-0000\.txt is not as it was written: run d2sfm pairs"):
         read_block(folder, 0)
     folder.pairs(1).unlink()
     cut(folder.vocabulary)
+    cut(folder.database)
     assert not choose_pairs(folder, RETRIEVAL).already_there
-    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+    assert rows(folder.database, "images", "cameras") == images
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir() if path != folder.database} == before
+    folder.database.unlink()
+    assert choose_pairs(folder, RETRIEVAL).already_there
+    assert rows(folder.database, "images", "cameras") == images
 
 
 @pytest.mark.slow
@@ -184,3 +191,11 @@ def test_missing_blocks_of_features(folder):
 def test_a_share_of_pairs_that_need_no_global_descriptors(folder):
     with pytest.raises(ValueError, match="--shard makes global descriptors, which these pairs are not chosen by"):
         describe_shard(folder, Share(1, 2), PairSelectionOptions(pairs="exhaustive"))
+
+
+def test_what_extraction_left_out_is_not_told_again(folder):
+    folder.database.unlink()
+    broken = folder.photographs.names[1]
+    remove_from_block(folder, 0, broken)
+    summary = choose_pairs(folder)
+    assert (summary.images, dict(summary.skipped)) == (VIEWS - 1, {})

@@ -20,7 +20,7 @@ from d2sfm.options import (
     PhotographOptions,
     VerificationOptions,
 )
-from d2sfm.shards.feature_block import write_block
+from d2sfm.shards.feature_block import FeatureBlock, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.shards.import_blocks import import_photographs_of, write_features_of
 from d2sfm.skipped import Skipped
@@ -88,6 +88,20 @@ def write_shard_folder(path: Path, views: int = VIEWS) -> ShardFolder:
         write_block(folder.features(block), names, SETTINGS, [parts[name] for name in names], Skipped())
     shutil.rmtree(scratch)
     return folder
+
+
+def remove_from_block(folder: ShardFolder, number: int, name: str) -> None:
+    """Write a block again as one whose photograph of that name could not be read."""
+    names, scratch, parts = folder.photographs.block(number), folder.path.parent / "again", []
+    scratch.mkdir()
+    with FeatureBlock(folder.features(number)) as block:
+        for index, other in enumerate(each for each in names if each != name):
+            of_features, of_blank = scratch / f"{index}.npz", scratch / f"{index}.png"
+            of_blank.write_bytes(block.blank_copy(other))
+            found = block.read(other, SIZE)
+            write_features(of_features, found, descriptor_dtype=DescriptorDtype.FLOAT16, fingerprint=SETTINGS)
+            parts.append((other, of_features, of_blank))
+    write_block(folder.features(number), names, SETTINGS, parts, Skipped({name: "is damaged"}))
 
 
 def database_of(folder: ShardFolder, path: Path) -> Path:
