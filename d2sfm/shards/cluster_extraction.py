@@ -93,10 +93,25 @@ class _Pieces:
         on_maps: None,
     ) -> dict[str, int]:
         """``pipeline.extract_all`` by the workers."""
+        self._folder.mkdir(exist_ok=True)
+        try:
+            return self._extracted(photographs, extractor, store, skipped, mask, progress)
+        finally:
+            with suppress(OSError):  # there are pieces for the next run, or somebody keeps something in it
+                self._folder.rmdir()
+
+    def _extracted(
+        self,
+        photographs: Sequence[Photograph],
+        extractor: Extractor,
+        store: Callable[[], AbstractContextManager[Write]],
+        skipped: Skipped,
+        mask: Masks,
+        progress: bool,
+    ) -> dict[str, int]:
         options = _of_workers(extractor)
         fingerprint = json.dumps(json.loads(extractor.fingerprint) | mask.settings)
         waiting, found = {each.name: replace(each, path=each.path.absolute()) for each in photographs}, {}
-        self._folder.mkdir(exist_ok=True)
         left = Estimate("extract", len(waiting), "photographs", SHORTER)
         with store() as write, Bar(total=len(waiting), desc="extract", unit="image", disable=not progress) as bar:
 
@@ -125,8 +140,6 @@ class _Pieces:
         """What is there of pieces."""
         for file in self._files():
             file.unlink()
-        with suppress(OSError):  # not there, or somebody keeps something in it
-            self._folder.rmdir()
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("piece-*.h5"))

@@ -164,6 +164,23 @@ def test_what_a_cluster_cant_do_is_refused_before_anything_is_done(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["match", "db.db", "--num-workers", "2", "--shard", "1/2"], "--shard is one process's part"),
+        (["refine", "db.db", "--num-workers", "2", "--parts", "there"], "--parts is one process's part"),
+        (["refine", "db.db", "--num-workers", "2", "--restore"], "--restore is done by one process"),
+        (["run", "photographs", "--num-workers", "-1"], "num_workers must be 1 or more, found -1"),
+    ],
+)
+def test_other_commands_refuse_as_much(tmp_path, caplog, monkeypatch, arguments, sentence):
+    monkeypatch.setattr(cluster_module, "find_spec", lambda name: name)
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert sentence in caplog.text
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_dask_one_line_tells_what_to_install(photographs, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(cluster_module, "find_spec", lambda name: None)
     assert main(["extract", str(photographs), "--database", str(tmp_path / "db.db"), "--num-workers", "2"]) == 2

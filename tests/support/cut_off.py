@@ -65,9 +65,9 @@ def cut(switches: Path, made: LocalCluster) -> None:
     """Cut it when the first piece has begun there, and begin a worker here."""
     while not (switches / "slow.begun").exists():
         time.sleep(0.05)
-    (switches / "slow").unlink()
     ip("link", "set", "near", "down")
     made.scale(1)
+    (switches / "slow").unlink()
 
 
 def ip(*words: str) -> None:
