@@ -33,7 +33,7 @@ NOTHING = TurnedFeatures(np.zeros((0, 2), np.float32), np.zeros((0, DESCRIPTOR_S
 def small_extractor(options: ExtractionOptions, edge: int = EDGE_PX) -> Extractor:
     """The network for small pictures: weights, arithmetic and device are those of the options.
 
-    Raises ValueError or FileNotFoundError for weights or a device that can't be had.
+    Raises ValueError or FileNotFoundError for weights or a device that are not available.
     """
     return Extractor(
         replace(
