@@ -93,9 +93,9 @@ class Extractor:
         mask: bool [H, W]; no keypoint (x, y) lies on a pixel (floor(x), floor(y)) of the picture where it is false, nor
         where the alpha of a photograph is 0.
         grey_range: the range from which a 16-bit photograph is stretched (default: its own if it uses little of 16
-        bits, unless options.stretch is none). orientation: of a photograph, in place of EXIF's. Raises ValueError for
-        another shape or dtype, a file that is damaged or not a photograph, or a picture below 8 px on an edge at all
-        scales; FileNotFoundError if the file is missing.
+        bits, unless options.stretch is none). orientation: of a photograph, in place of EXIF's.
+        Raises ValueError for another shape or dtype, a file that is damaged or not a photograph, or a picture below 8
+        px on an edge at all scales; FileNotFoundError if the file is missing.
         """
         if isinstance(image, np.ndarray):
             return self.extract_batch([self.prepare(image, mask)])[0]
