@@ -26,7 +26,7 @@ logger = logging.getLogger("megadepth_utils")
 
 @dataclass
 class Summary:
-    """Scenes by what became of them. failed: with the reason; left_out: number of photographs left out, by scene."""
+    """Scenes by result. failed: with the reason; left_out: number of photographs left out, by scene."""
 
     made: list[str] = field(default_factory=list)
     done_before: list[str] = field(default_factory=list)
