@@ -68,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this command."""
     parser = Parser(
         prog="python -m megadepth_utils.undistort_reconstructions",
-        description="Undistorted pictures and models of MegaDepth's scenes. Scenes that are done are passed over.",
+        description="Undistorted pictures and models of MegaDepth's scenes. Finished scenes are skipped.",
     )
     parser.add_argument(
         "--base-path", type=Path, required=True, metavar="DIR", help=f"folder of MegaDepth, with {SFM} and {DENSE}"

@@ -48,7 +48,7 @@ class PreparationSummary(Displayed):
             (self.already_there, "were there already"),
             (len(self.sources.live_movies), "movies of live photos left out"),
             (len(self.sources.raw_doubles), "raw files beside their photographs left out"),
-            (len(self.sources.others), "other files passed over"),
+            (len(self.sources.others), "other files ignored"),
             (len(self.skipped), "skipped"),
         ):
             text += f", {count} {what}" if count else ""
