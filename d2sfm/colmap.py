@@ -1,4 +1,4 @@
-"""What pycolmap lacks: models that may be damaged are read safely (it takes minutes, or all memory, or notices
+"""Additions to pycolmap: models that may be damaged are read safely (pycolmap takes minutes, or all memory, or notices
 nothing), and its log is silenced."""
 
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def read_model(folder: Path) -> pycolmap.Reconstruction:
 
 @contextmanager
 def quiet_pycolmap() -> Iterator[None]:
-    """Silence pycolmap's log: what matters of it comes back as results and exceptions."""
+    """Silence pycolmap's log: what matters in it is also in results and exceptions."""
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     try:
@@ -62,7 +62,7 @@ def quiet_pycolmap() -> Iterator[None]:
 
 @contextmanager
 def _limited_memory(growth_bytes: int) -> Iterator[None]:
-    """Let the process grow by so much only: of a damaged file, pycolmap takes any number for a length to allocate."""
+    """Limit how much the process may grow: in a damaged file, pycolmap takes any number for a length to allocate."""
     if resource is None or not MEMORY_IN_PAGES.exists():
         yield
         return

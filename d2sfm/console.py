@@ -1,7 +1,6 @@
-"""What a command and its terminal share: exit codes, the log on standard error, the result on standard output.
+"""A command and its terminal: exit codes, the log on standard error, the result on standard output.
 
-Names of files and texts out of them may hold what steers a terminal. All that is printed goes through here, and is
-escaped here.
+Names of files and their texts may hold control characters. All output goes through here, and is escaped here.
 """
 
 import argparse
@@ -32,7 +31,7 @@ def report(log: logging.Logger, name: str, run: Callable[[], int], on_interrupt:
 
 
 def shows_progress(arguments: argparse.Namespace) -> bool:
-    """Where standard error is no terminal, what is shown is a line now and then, see ``progress``."""
+    """If standard error is not a terminal, progress is a line now and then, see ``progress``."""
     return not arguments.quiet and sys.stderr is not None
 
 
@@ -66,7 +65,7 @@ def finish(
 
 
 class Heard(logging.Handler):
-    """Remembers what people are told on standard error."""
+    """Remembers warnings and errors on standard error."""
 
     def __init__(self):
         super().__init__(logging.WARNING)

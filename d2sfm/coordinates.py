@@ -16,9 +16,9 @@ Training cuts crops out of photographs at their own size. Its frame is
 
 and the centre of cell i of the training trunk, pooled 2x2 three times, is crop pixel 8i + 3.5.
 
-A photograph may be stored turned or mirrored, with an EXIF orientation, 1 to 8, that tells how to look at it. *stored*
-is COLMAP's frame of the pixels as they are in the file, *upright* the same rule for the picture as people see it. The
-network and all that looks at pixels work upright; cameras, and keypoints in databases and files, are stored.
+A photograph may be stored turned or mirrored, with an EXIF orientation, 1 to 8, that tells how to view it. *stored* is
+COLMAP's frame of the pixels in the file, *upright* the same rule for the picture as people see it. The network and
+everything that reads pixels work in *upright*; cameras, and keypoints in databases and files, are in *stored*.
 """
 
 import numpy as np
@@ -78,10 +78,10 @@ def input_from_image(xy_in_image: np.ndarray, input_size: Size, image_size: Size
 
 
 def input_from_published_input(xy_in_published: np.ndarray, level_size: Size, input_size: Size) -> np.ndarray:
-    """Where the cells really are that the published code puts at these pixels of the network input, at one level.
+    """True positions of cells that the published code puts at these pixels of the network input, at one level.
 
-    It takes 4i + 1.5 for the centre of cell i and W / W_level for the way from the level to the input. Both have pixel
-    centres at integers. xy_in_published: [N, 2]. Returns [N, 2] float64.
+    It uses 4i + 1.5 for the centre of cell i and W / W_level for the factor from the level to the input. Both have
+    pixel centres at integers. xy_in_published: [N, 2]. Returns [N, 2] float64.
     """
     level, full = np.asarray(level_size, np.float64), np.asarray(input_size, np.float64)
     missing = CELL_CENTRE_PX[Convention.COLMAP] - CELL_CENTRE_PX[Convention.REFERENCE]
@@ -109,7 +109,7 @@ def upright_size(stored_size: Size, orientation: int) -> Size:
 
 
 def stored_from_upright(xy_in_upright: np.ndarray, stored_size: Size, orientation: int) -> np.ndarray:
-    """Pixels of a photograph as it is stored from those of its upright picture, both in COLMAP's frame.
+    """Pixels of a stored photograph from those of its upright picture, both in COLMAP's frame.
 
     xy_in_upright: [N, 2]; stored_size: (width, height) in pixels; orientation: EXIF's, 1 to 8. Returns [N, 2] float64.
     """

@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 
 
 def members(kind: Any) -> dict[str, Any] | None:
-    """Names and annotations of what is told of a class's objects; None if it is none that holds members."""
+    """Names and annotations of the members of a class in its JSON; None for a class without members."""
     if not isinstance(kind, type) or get_args(kind):
         return None
     if hasattr(kind, "IN_JSON"):

@@ -1,7 +1,7 @@
 """python -m megadepth_utils.convert_scene_info: scene info in the layout that the D2-Net authors published, to ours.
 
 The published files are made of pickled dictionaries. Loading one runs whatever code its author put in, so it is done
-here alone, once, and only where the user says so.
+here alone, once, and only on request.
 """
 
 import logging
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _convert(files: list[Path], output: Path, allow_pickle: bool) -> int:
-    """Convert each file; what can't be is told, and the rest goes on."""
+    """Convert each file; failures are logged, and the rest goes on."""
     failed = 0
     for path in files:
         target = output / path.name

@@ -26,7 +26,7 @@ logger = logging.getLogger("megadepth_utils")
 
 @dataclass
 class Summary:
-    """Scenes by what became of them. failed: with the reason; left_out: number of photographs left out, by scene."""
+    """Scenes by result. failed: with the reason; left_out: number of photographs left out, by scene."""
 
     made: list[str] = field(default_factory=list)
     done_before: list[str] = field(default_factory=list)
@@ -68,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of this command."""
     parser = Parser(
         prog="python -m megadepth_utils.undistort_reconstructions",
-        description="Undistorted pictures and models of MegaDepth's scenes. Scenes that are done are passed over.",
+        description="Undistorted pictures and models of MegaDepth's scenes. Finished scenes are skipped.",
     )
     parser.add_argument(
         "--base-path", type=Path, required=True, metavar="DIR", help=f"folder of MegaDepth, with {SFM} and {DENSE}"

@@ -33,7 +33,7 @@ class SceneState(Enum):
 
 @dataclass(frozen=True)
 class Undistorted:
-    """What was made: the number of images, and the reason for each photograph of the model that was left out."""
+    """Results: the number of images, and the reason for each photograph of the model that was left out."""
 
     images: int
     left_out: dict[str, str]
@@ -55,7 +55,7 @@ def scene_state(base_path: Path, scene_id: str) -> SceneState:
 def undistort_scene(base_path: Path, scene_id: str, overwrite: bool = False, num_threads: int = -1) -> Undistorted:
     """Write Undistorted_SfM/<scene>, a dense workspace of COLMAP. num_threads: -1 for all processors.
 
-    What was there is replaced when the new scene is whole, and only with ``overwrite`` if it is more than a leftover.
+    An existing scene is replaced when the new one is complete, and, unless it is a leftover, only with ``overwrite``.
 
     Raises FileNotFoundError for missing inputs, ValueError if a scene is there already, RuntimeError for damaged inputs
     and a full disk.

@@ -47,7 +47,8 @@ def choose_pairs(
     """The pairs to match by D2 features, [P, 2] uint32; extracts the features of their images into the layer.
 
     Verified pairs of their images are added to the requested pairs: D2 keypoints of images that are apart see no points
-    unless the other images share some. Raises as ``read_pairs`` and ``extract``.
+    unless the other images share some.
+    Raises as ``read_pairs`` and ``extract``.
     """
     if options.all_:
         extract(layer, images, images.ids, features)

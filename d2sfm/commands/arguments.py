@@ -1,4 +1,4 @@
-"""The commands' parsers: what all of them have, and arguments from option dataclasses, each written once."""
+"""The commands' parsers: common arguments, and those from option dataclasses, each written once."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ def _add_parser(commands, name: str, text: str, default: Any) -> Parser:
 
 
 def add_main_input(parser, name: str, shown: str, **settings: Any) -> None:
-    """Add an option, given by its name, that is the command's main input: its value does without the option, too.
+    """Add an option, given by its name, that is the command's main input: its value may also stand without the option.
 
     parser: what both are added to, where they exclude each other. settings: of the option, as add_argument takes them.
     """
@@ -77,7 +77,7 @@ def add_main_input(parser, name: str, shown: str, **settings: Any) -> None:
 
 
 class _Given(argparse.Action):
-    """Stores what is given. What is not given leaves the value of the option that stands for the same."""
+    """Stores a given value. Without one, the value of the option stays."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         if values is not None:

@@ -1,4 +1,4 @@
-"""The command ``d2sfm evaluate``, with a command of its own for each kind of what is compared with the truth."""
+"""The command ``d2sfm evaluate``, with a command of its own for each kind of result."""
 
 import argparse
 from pathlib import Path
@@ -50,7 +50,7 @@ def run_localization(arguments: argparse.Namespace) -> int:
 
 
 def _finish(arguments: argparse.Namespace, result) -> int:
-    """Draw what is asked for, and print. result: a ``PoseEvaluation``."""
+    """Draw on request, and print. result: a ``PoseEvaluation``."""
     if arguments.plot is not None:
         from d2sfm.evaluation.localization import WITHIN
         from d2sfm.plots.canvas import save_image

@@ -125,7 +125,7 @@ def _run_model(arguments: argparse.Namespace) -> int:
 
 
 def _serve(view, opens_browser: bool) -> int:
-    """Until Ctrl-C, which is how it ends."""
+    """Serve until Ctrl-C."""
     import webbrowser
 
     from d2sfm.report.view import served

@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _evaluations(
     arguments: argparse.Namespace, pairs: PairOptions, options: TrainingOptions
 ) -> dict[str, Callable[[Path], Mapping[str, float]]]:
-    """What is asked for after each epoch, by name. Training itself knows no evaluation."""
+    """Requested evaluations after each epoch, by name; training itself has none."""
     found = {}
     if arguments.evaluate_hpatches is not None:
         from d2sfm.evaluation.hpatches import accuracy_of_weights

@@ -53,7 +53,8 @@ class RefinementStore(Store):
         """How sure the positions of an image's keypoints are, [N] float32: predicted standard deviations of those that
         grey values made exact, in pixels of the photograph; NaN for all others.
 
-        A reference has the smallest of its track, as the others are exact to it. Raises RuntimeError as ``keypoints``.
+        A reference has the smallest of its track, as the others are exact to it.
+        Raises RuntimeError as ``keypoints``.
         """
         count = len(self.keypoints(image_id))
         rows = SIGMAS in tables(self._connection) and self._connection.rows(
@@ -76,7 +77,8 @@ class RefinementStore(Store):
         continued: keypoints and matches for ``add_continued``, which replace earlier ones. The two-view geometries of
         all pairs go, as they belong to the old positions; matches stay. Parts of unfinished runs go. note: for
         ``notes.refinement``. others_stay: sigmas, continued tracks and geometries go only for the images in positions,
-        which have no continued tracks yet. Raises RuntimeError if an image has another number of keypoints.
+        which have no continued tracks yet.
+        Raises RuntimeError if an image has another number of keypoints.
         """
         create_our_tables(self._connection)
         with self._connection.transaction():

@@ -1,1 +1,1 @@
-"""A scene that the package makes itself, with exact cameras and exact depth, and the newcomer's run on it."""
+"""A scene rendered by the package, with exact cameras and depth, and a first run on it."""

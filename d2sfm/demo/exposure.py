@@ -1,4 +1,4 @@
-"""The camera at night: textures hold linear light in 8 bits, and a picture has exposure, glare, blur and noise."""
+"""The camera at night: textures hold linear light in 8 bits; pictures get exposure, glare, blur and noise."""
 
 import cv2
 import numpy as np

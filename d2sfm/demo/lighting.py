@@ -1,4 +1,4 @@
-"""Sun, sky and shadows, worked out once for a scene and painted into its textures: light is the same in all views."""
+"""Sun, sky and shadows, computed once for a scene and painted into its textures: light is the same in all views."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the demonstration draws: keypoints, matches, and the cameras beside the true ones."""
+"""Pictures of the demonstration: keypoints, matches, and the cameras beside the true ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The newcomer's run: render a town square, reconstruct it from D2 features, compare with the truth.
+"""A first run: render a town square, reconstruct it from D2 features, compare with the truth.
 
 d2sfm demo [--night]
 """
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult(Displayed):
-    """What the run found; ``errors`` is None if nothing could be reconstructed."""
+    """Results of the run; ``errors`` is None if nothing could be reconstructed."""
 
     folder: Path
     reconstruction: ReconstructionResult

@@ -1,1 +1,1 @@
-"""How good results are, against what is known."""
+"""Accuracy of results against known truth."""

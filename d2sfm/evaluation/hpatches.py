@@ -1,4 +1,4 @@
-"""How many matches of pictures of a plane are right, by D2-Net's protocol on HPatches: all mutual nearest neighbours.
+"""Accuracy of matches of pictures of a plane, by D2-Net's protocol on HPatches: all mutual nearest neighbours.
 
 d2sfm evaluate hpatches ROOT
 """
@@ -44,8 +44,8 @@ def evaluate_hpatches(
     """Evaluate features on all sequences in a folder, see ``find_sequences``.
 
     Keypoints in the ``colmap`` convention are moved by half a pixel into the homographies' frame, where pixel centres
-    are integers; those of the ``reference`` convention are taken as they are, as the published evaluation does, and
-    are not refined. Refined are matches that agree with a homography estimated from all; all stay, and count.
+    are integers; those of the ``reference`` convention stay as they are, as in the published evaluation, and are not
+    refined. Only matches that agree with a homography estimated from all are refined; all count.
 
     Raises as ``find_sequences`` and ``Extractor``.
     """
@@ -60,7 +60,7 @@ def evaluate_hpatches(
 def accuracy_of_weights(
     root: Path, preprocessing: Preprocessing, device: str = "auto"
 ) -> Callable[[Path], dict[str, float]]:
-    """What tells the accuracy of matches, not refined, at 3 px and the like, of the weights in a file.
+    """A function that gives the accuracy of unrefined matches, at 3 px and so on, of the weights in a file.
 
     The sequences are read, and their errors raised, at once: see ``find_sequences``.
     """
@@ -149,9 +149,9 @@ def _sift(path: Path) -> tuple[tuple[int, int], np.ndarray, np.ndarray]:
 
 
 def _chosen(sift: Mapping[Setting, Mapping[str, SequenceFigures]]) -> Iterator[Method]:
-    """RootSIFT with all mutual matches, and with the ratio that is best where that is another.
+    """RootSIFT with all mutual matches, and with the best ratio if that is another.
 
-    The best is what has most homographies right here, within 1, 3 and 5 px together: more than one may ask for.
+    The best has most correct homographies on these pairs, within 1, 3 and 5 px together, which favours RootSIFT.
     """
     methods = [Method.of(SIFT, error, ratio, figures) for (ratio, error), figures in sift.items()]
     if methods:

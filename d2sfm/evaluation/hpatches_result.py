@@ -1,4 +1,4 @@
-"""What an evaluation on sequences of pictures of planes gives."""
+"""Results of an evaluation on sequences of pictures of planes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,10 +61,10 @@ class GroupFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """Features that were matched in one way.
+    """Features matched in one way.
 
     ratio: the largest of distances, None if all mutual nearest neighbours are matches; max_error: of the homography
-    that is estimated, of D2 in pixels of the network's input. groups: "i", "v" and "all", those that there are;
+    that is estimated, of D2 in pixels of the network's input. groups: "i", "v" and "all", as far as present;
     sequences: each by name.
     """
 
@@ -88,12 +88,12 @@ class Method:
         )
 
     def homographies(self) -> float:
-        """How many homographies are right, in the mean over the limits."""
+        """Share of correct homographies, in the mean over the limits."""
         return float(np.mean(self.groups[ALL].homography))
 
     @property
     def label(self) -> str:
-        """The name, with the ratio where there is one."""
+        """The name, with the ratio if any."""
         return self.name if self.ratio is None else f"{self.name}, ratio {self.ratio:g}"
 
 
@@ -106,7 +106,7 @@ class HPatchesEvaluation:
 
     @property
     def curves(self) -> dict[str, dict[str, tuple[float, ...]]]:
-        """Accuracy by group, with how many sequences it is of, and method."""
+        """Accuracy by group, with its number of sequences, and method."""
         names = list(self.methods[0].sequences)
         counts = {group: sum(name.startswith(f"{group}_") for name in names) for group in KINDS} | {ALL: len(names)}
         return {
@@ -118,7 +118,7 @@ class HPatchesEvaluation:
 
     @property
     def _groups(self) -> list[str]:
-        """The groups that are shown: where there is one beside that of all, it is the same."""
+        """The groups to show: a single one beside that of all would be the same."""
         groups = list(self.methods[0].groups)
         return groups[:1] if len(groups) == 2 else groups
 

@@ -19,7 +19,7 @@ MOST_ROWS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class PoseEvaluation(Displayed):
-    """Errors of poses. Those of images that have none are infinite (null in JSON); arrays in order of ``names``.
+    """Errors of poses, infinite (null in JSON) for images without one; arrays in order of ``names``.
 
     within: share of all within pairs of an error of the centre (in the truth's unit) and of rotation (degrees), by
     "0.25 m 2 deg" and the like. auc: of pairs of images at ``AUC_DEG``, where a whole model was evaluated.

@@ -1,4 +1,4 @@
-"""What methods gave on hard pairs, as a table and for programs."""
+"""Results of methods on hard pairs, as a table and for programs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ POSES_TOLD = "agree: with the geometry; error: of the relative pose, degrees; AU
 
 @dataclass(frozen=True, kw_only=True)
 class MethodOnPairs:
-    """What a method gave on pairs; tuples are in order of their names.
+    """Results of a method on pairs; tuples are in order of their names.
 
     settings: in words. matches, inliers: how many there are, and how many of them agree with the geometry.
     within: share of the clicked points that are within 1, 2, .. 20 px of the geometry; None if poses were compared.
@@ -38,7 +38,7 @@ class MethodOnPairs:
 
     @property
     def shares(self) -> np.ndarray:
-        """What is right within 1, 2, .. 20 px or degrees of each pair, [P, 20]; a pose is or is not."""
+        """Shares of each pair within 1, 2, .. 20 px or degrees, [P, 20]; 0 or 1 for a pose."""
         return np.array(self.within) if self.within else np.array(self.error_deg)[:, None] <= WITHIN_PX
 
     def columns(self) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""Sets of hard pairs as they are published: with clicked points (WxBS), and with poses (SuperGlue's lists)."""
+"""Published sets of hard pairs: with clicked points (WxBS), and with poses (SuperGlue's lists)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TURNED = (1, 8, 3, 6)  # EXIF's orientations that turn a picture as numpy.rot90 
 
 @dataclass(frozen=True, kw_only=True)
 class HardPair:
-    """Two pictures, and what is true of them.
+    """Two pictures, and the truth about them.
 
     name: of the pair. paths: of both pictures.
     points: [N, 4], x, y of points that belong together, clicked by hand; or else ``intrinsics``, 3x3 matrices of both,

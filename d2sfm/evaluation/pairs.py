@@ -1,6 +1,6 @@
 """D2 and SIFT on pairs of pictures that are hard to match: ``d2sfm evaluate pairs``.
 
-What imports pycolmap is imported where it is asked for: training evaluates, too, and needs no COLMAP.
+Modules that need pycolmap are imported late: training evaluates, too, and needs no COLMAP.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,8 +56,8 @@ class Described(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of a pair: how many matches there are and agree, and the share of clicked points within so many pixels, [20], or
-    else the error of the pose in degrees."""
+    """Of a pair: numbers of matches and of agreeing ones, and the share of clicked points within 1, 2, .. 20 px, [20],
+    or the error of the pose in degrees."""
 
     matches: int
     inliers: int
@@ -87,7 +87,7 @@ def evaluate_pairs(
 def scores_of_weights(
     path: Path | str, preprocessing: Preprocessing, device: str = "auto"
 ) -> Callable[[Path], Mapping[str, float]]:
-    """What tells the scores of the weights in a file on pairs; these are read, and errors raised, at once."""
+    """A function for the scores of the weights in a file on pairs, which are read, and errors raised, at once."""
     pairs, options = read_pairs(Path(path)), PairEvaluationOptions(sift=False)
 
     def of_weights(weights: Path) -> Mapping[str, float]:

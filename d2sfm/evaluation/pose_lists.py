@@ -1,4 +1,4 @@
-"""Poses that are known: of a COLMAP model, or of a list as localization benchmarks have them."""
+"""Known poses: of a COLMAP model, or of a list as in localization benchmarks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath

@@ -1,4 +1,4 @@
-"""Errors of relative poses, and the curve that benchmarks draw of them."""
+"""Errors of relative poses, and the recall curve of benchmarks."""
 
 from collections.abc import Sequence
 

@@ -35,10 +35,10 @@ class PictureSequence:
 def find_sequences(root: Path, only: Sequence[str] = (), leave_out: Sequence[str] = ()) -> list[PictureSequence]:
     """The sequences in a folder, by name; every picture is decoded once.
 
-    only: patterns of names (see ``text.fits``) that are taken (default: all); leave_out: of those that are not.
+    only: patterns of names (see ``text.fits``) to take (default: all); leave_out: patterns of names to leave out.
 
-    Raises FileNotFoundError if the folder is missing, ValueError if it holds no sequence, a pattern is for none, a
-    homography or a picture is missing, or one can't be used.
+    Raises FileNotFoundError if the folder is missing, ValueError if it holds no sequence, a pattern matches none, or a
+    homography or a picture is missing or can't be used.
     """
     root = Path(root)
     if not root.is_dir():

@@ -1,6 +1,6 @@
-"""How right the geometry of two pictures is that matches give: against clicked points, and against a known pose.
+"""Accuracy of the geometry of two pictures from matches: against clicked points, and against a known pose.
 
-Positions have pixel centres at integers, as OpenCV and who clicked have them: half a pixel counts at a limit of 1 px.
+Positions have pixel centres at integers, as in OpenCV and WxBS: half a pixel matters at a limit of 1 px.
 """
 
 from collections.abc import Sequence

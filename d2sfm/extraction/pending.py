@@ -56,7 +56,7 @@ def pending_names(database: Path, names: list[str], fingerprint: str, way_out: s
     differing = sorted(found for found in set(extracted.values()) if clash(found, fingerprint))
     if differing:
         raise RuntimeError(
-            f"{database} holds features with {difference(differing[0], fingerprint)}, asked for is "
+            f"{database} holds features with {difference(differing[0], fingerprint)}, but this run asks for "
             f"{difference(fingerprint, differing[0])}: use the same settings{way_out} or another database"
         )
     return [name for name in names if name not in extracted]

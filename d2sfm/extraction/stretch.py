@@ -81,8 +81,8 @@ def noted_stretch(database: Path, stretch: Stretch, anew: Collection[str] = ()) 
     way = Stretch.FOLDER if isinstance(noted, tuple) else noted
     if way not in (Stretch.NONE, stretch):
         raise RuntimeError(
-            f"{database} holds features with --stretch {way}, asked for is --stretch {stretch}: use the same settings, "
-            "--overwrite to extract all of them again or another database"
+            f"{database} holds features with --stretch {way}, but this run asks for --stretch {stretch}: use the same "
+            "settings, --overwrite to extract all again, or another database"
         )
     return noted
 

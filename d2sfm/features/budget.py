@@ -1,4 +1,4 @@
-"""How many pictures, and how many rows of them, enter the network at a time: by memory, and less where it runs out."""
+"""Numbers of pictures and rows that enter the network at a time: by memory, and fewer if it runs out."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Budget:
-    """What fits in the memory that options give. Sizes are (width, height) in pixels of the levels of a picture.
+    """What fits into the memory of the options. Sizes are (width, height) in pixels of the levels of a picture.
 
     itemsize: bytes of a number of the feature maps.
     """
@@ -56,8 +56,8 @@ class Budget:
     def in_batches(
         self, pictures: list[Prepared], sizes: list[Size], extract: Callable[[list[Prepared]], list[Features]]
     ) -> list[Features]:
-        """What ``extract`` gives of all pictures, a batch at a time. Where a GPU's memory runs out it is asked for less
-        from then on: smaller batches, then lower strips. Raises the error if nothing smaller is left."""
+        """Results of ``extract`` for all pictures, a batch at a time. If a GPU's memory runs out, it gets less from
+        then on: smaller batches, then lower strips. Raises the error if nothing smaller is left."""
         found, waiting = [], list(pictures)
         while waiting:
             batch = waiting[: self._largest_batch]

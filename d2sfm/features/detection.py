@@ -1,7 +1,7 @@
 """Hard detection and the sub-pixel step (paper, section 3.1, and the published extractor); soft scores for training.
 
-A cell is a keypoint where the channel with the highest response there is also at its 3x3 spatial maximum, away from
-edges. Only that one channel of a cell is ever looked at, so hard detection makes no other map of all 512 channels.
+A cell is a keypoint if its channel with the highest response is also at a 3x3 spatial maximum there, away from edges.
+Only that channel of a cell is used, so hard detection makes no other map of all 512 channels.
 """
 
 from typing import NamedTuple
@@ -47,9 +47,9 @@ class Neighbourhood(NamedTuple):
 def detect(features: Tensor, candidates: Tensor) -> Detections:
     """Cells that pass the channel, the 3x3 and the edge test.
 
-    features: [C, H, W], a map or a part of its rows; candidates: [H, W] bool, cells that may be detected. Of a part,
-    candidates need the rows above and below them, where the map has such. Where two channels tie at a cell the
-    lowest counts; of equal neighbours in a channel all stay.
+    features: [C, H, W], a map or a part of its rows; candidates: [H, W] bool, cells that may be detected. In a part,
+    candidates need the rows above and below them, if the map has these. If two channels tie at a cell, the lowest
+    counts; equal neighbours in a channel all stay.
     """
     responses, channels = features.max(dim=0)
     rows, columns = candidates.nonzero(as_tuple=True)
@@ -67,7 +67,7 @@ def detect(features: Tensor, candidates: Tensor) -> Detections:
 def localise(features: Tensor, found: Detections) -> tuple[Tensor, Tensor]:
     """One Newton step on the channel's response at each detection, -H^-1 g.
 
-    Returns (steps [N, 2] float (row, column) in cells, stable [N] bool); a detection is stable where its step is below
+    Returns (steps [N, 2] float (row, column) in cells, stable [N] bool); a detection is stable if its step is below
     half a cell on both axes.
     """
     around = _neighbourhood(features, found)

@@ -41,7 +41,7 @@ class Extractor:
     """The network with its options, loaded once and used for any number of pictures.
 
     descriptor_dtype: type of the descriptors of all features; float16 takes half the memory.
-    Raises ValueError or FileNotFoundError for weights or a device that can't be had.
+    Raises ValueError or FileNotFoundError for weights or a device that are not available.
     """
 
     def __init__(
@@ -90,12 +90,12 @@ class Extractor:
 
         image: uint8 [H, W, 3] RGB, or the path of a photograph, read on COLMAP's pixel grid and turned by its EXIF
         orientation for the network, unless options.orientation is none; keypoints are those of the stored picture.
-        mask: bool [H, W]; no keypoint (x, y) is on a pixel (floor(x), floor(y)) of the picture where it is false, nor
+        mask: bool [H, W]; no keypoint (x, y) lies on a pixel (floor(x), floor(y)) of the picture where it is false, nor
         where the alpha of a photograph is 0.
-        grey_range: from what a photograph of 16 bits is stretched (default: its own range where it uses little of it,
-        unless options.stretch is none). orientation: of a photograph, in place of EXIF's.
-        Raises ValueError for another shape or dtype, a file that is damaged or no photograph, or a picture below 8 px
-        on an edge at all scales; FileNotFoundError if the file is missing.
+        grey_range: the range from which a 16-bit photograph is stretched (default: its own if it uses little of 16
+        bits, unless options.stretch is none). orientation: of a photograph, in place of EXIF's.
+        Raises ValueError for another shape or dtype, a file that is damaged or not a photograph, or a picture below 8
+        px on an edge at all scales; FileNotFoundError if the file is missing.
         """
         if isinstance(image, np.ndarray):
             return self.extract_batch([self.prepare(image, mask)])[0]
@@ -215,7 +215,7 @@ class Extractor:
     def _features(
         self, strips: list[list[StripKeypoints]], levels: list[tuple[float, Size]], size: Size, picture: Prepared
     ) -> Features:
-        """The record of one picture, from the strips of each of its levels; they are let go one by one."""
+        """The record of one picture, from the strips of each of its levels, which are freed one by one."""
         convention, image_size, orientation = self.options.convention, picture.image_size, picture.orientation
         upright = upright_size(image_size, orientation)
         cells, keypoints = [], []

@@ -10,7 +10,7 @@ STRETCH = "stretch"  # the key; left out where nothing was stretched, as in what
 
 
 def settings_of(fingerprint: str) -> dict:
-    """The settings by name. ValueError if the text, as of a file that others wrote, is not a JSON object."""
+    """The settings by name. ValueError if the text, as in a file of others, is not a JSON object."""
     try:
         settings = json.loads(fingerprint)
     except (ValueError, RecursionError):
@@ -24,7 +24,7 @@ def settings_of(fingerprint: str) -> dict:
 def clash(fingerprint: str, other: str) -> bool:
     """Whether features of both are not comparable.
 
-    A stretch that only one of them tells is no difference: the photographs of the other did not need it.
+    A stretch that only one of them has is not a difference: the photographs of the other did not need it.
     """
     if fingerprint == other:
         return False
@@ -44,7 +44,7 @@ def with_stretch(fingerprint: str, stretch: Stretch, grey_range: GreyRange | Non
 
 def stretch_of(fingerprint: str) -> GreyRange | Stretch:
     """The range from which photographs were stretched together, or Stretch.IMAGE, or NONE. Raises as ``settings_of``,
-    and where it is no range."""
+    and if it is not a range."""
     told = settings_of(fingerprint).get(STRETCH, Stretch.NONE)
     if not isinstance(told, list):
         return Stretch(told)

@@ -13,10 +13,11 @@ from d2sfm.options import Convention
 
 
 def in_colmap_frame(features: Features) -> Features:
-    """The features with keypoints where their cells are, and scales in pixels of the photograph; no change of others.
+    """The features with keypoints at the centres of their cells, and scales in pixels of the photograph; others
+    unchanged.
 
-    The scale of a keypoint tells its level, and with it the exact way back to the cell. Descriptors stay: of one scale
-    they are those that d2sfm finds, of several the published code reads coarser levels some pixels aside.
+    The scale of a keypoint gives its level, and thus the exact cell. Descriptors stay: at one scale they are those of
+    d2sfm; at several, the published code reads coarser levels some pixels aside.
     """
     if features.convention is Convention.COLMAP:
         return features

@@ -1,8 +1,8 @@
 """Keypoints of all scales of a picture, computed in strips of rows from the top (paper, section 4.2).
 
 A level adds the coarser level's features to its own before it detects, and leaves out the cells that a coarser level
-detected. Only a few rows of each level are held at a time: the finest level pulls on the coarser ones, and each goes
-down just as far as the next finer one looks.
+detected. Only a few rows of each level are in memory: the finest level requests rows of the coarser ones, which go down
+just as far as needed.
 """
 
 import math
@@ -108,7 +108,7 @@ class LevelPictures:
 
 
 class Level:
-    """One scale of some pictures of one size, computed as far down as it was asked for.
+    """One scale of pictures of one size, computed as far down as requested.
 
     coarser: the next coarser level; convention: see ``coordinates``; strip_px: rows of the level that enter the
     network at a time; descriptor_dtype: type of the descriptors that are kept; on_rows: see ``TrunkStrips``.
@@ -147,7 +147,7 @@ class Level:
             self._advance()
 
     def features(self, begin: int, end: int) -> Tensor:
-        """Rows of the summed map, [B, C, end - begin, w]; those above ``begin`` can't be asked for any more."""
+        """Rows of the summed map, [B, C, end - begin, w]; those above ``begin`` can no longer be requested."""
         while self._end < end:
             self._advance()
         self._asked = begin
@@ -177,7 +177,7 @@ class Level:
             self._detect(self._detected, decided)
 
     def _append(self, features: Tensor) -> None:
-        """Add rows at the bottom, and let go of those that neither detection nor the finer level needs any more."""
+        """Add rows at the bottom, and free those that neither detection nor the finer level needs any more."""
         if self._features is None:
             self._features = features
         else:
@@ -216,7 +216,7 @@ class Level:
         self._detected = end
 
     def _describe(self, features: Tensor, found: Detections) -> StripKeypoints:
-        """Localise detections in the rows that are held of one picture, and sample their descriptors."""
+        """Localise detections in the rows in memory of one picture, and sample their descriptors."""
         steps, stable = localise(features, found)
         refined = found.cells + steps
         in_map = torch.column_stack([refined[:, 0] + self._begin, refined[:, 1]])

@@ -21,7 +21,7 @@ class Features(Displayed):
     descriptors: [N, 512] float32 (or float16 where they were stored so), unit length.
     image_size, input_size: (width, height) of the photograph and of the network input, in pixels, both as the
         photograph is stored.
-    scales: scales of the network input that were asked for, ascending.
+    scales: requested scales of the network input, ascending.
     orientation: EXIF's, 1 to 8: how the photograph was turned before the network. Positions are those of the photograph
         as it is stored.
     grey_range: the values of 16 bits that were black and white to the network; None for all of them, and for 8 bits.

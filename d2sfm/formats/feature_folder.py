@@ -29,12 +29,12 @@ class FeatureFolder(AbstractContextManager):
         return sorted(name.removesuffix(extension) for name in files if name.endswith(extension))
 
     def fingerprint(self, name: str) -> str | None:
-        """The settings that made the features of an image, where d2sfm wrote them. Raises as ``read``."""
+        """The settings that made the features of an image, if d2sfm wrote them. Raises as ``read``."""
         fingerprint = read_fingerprint(self._file(name)) if self.tells_convention(name) else None
         return None if fingerprint is None else colmap_fingerprint(fingerprint)
 
     def tells_convention(self, name: str) -> bool:
-        """Whether the file of an image says what frame its keypoints have. Raises as ``read``."""
+        """Whether the file of an image gives the frame of its keypoints. Raises as ``read``."""
         return tells_convention(self._file(name))
 
     def read(self, name: str, image_size: Size) -> Features:

@@ -1,7 +1,7 @@
-"""HDF5 files that others wrote, read with care: what is damaged, or leads elsewhere, is a ValueError of one line.
+"""HDF5 files of others, read with care: damage, and links to other files, give a ValueError of one line.
 
-A link in such a file may lead into another file, and so may a dataset; its declared shape may be any. h5py follows the
-one and allocates the other without a question.
+A link or a dataset in such a file may lead into another file, and a declared shape may have any size: h5py follows the
+former and allocates the latter without a check.
 """
 
 import os
@@ -48,9 +48,9 @@ class Reader(AbstractContextManager):
 
 @contextmanager
 def created(path: Path | str, size: int) -> Iterator[h5py.File]:
-    """An HDF5 file to write, which takes the place of ``path`` when the block ends, and is thrown away where it fails.
+    """An HDF5 file to write, which replaces ``path`` when the block ends, and is deleted if the block fails.
 
-    size: bytes that it may come to. The disk must have them before: HDF5 ends the process where it is full.
+    size: its largest size in bytes. The disk must have these before: HDF5 ends the process on a full disk.
 
     Raises FileNotFoundError if the folder is missing, RuntimeError if it can't be written.
     """
@@ -78,7 +78,7 @@ def _empty_file() -> bytes:
 
 
 def links(group: h5py.Group) -> list[str]:
-    """Names of what a group holds, without a look at what they lead to. Those that are not UTF-8 are left out.
+    """Names of the members of a group, without opening them. Names that are not UTF-8 are left out.
 
     Raises ValueError if one is longer than any photograph's.
     """
@@ -90,7 +90,7 @@ def links(group: h5py.Group) -> list[str]:
 
 
 def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """What a group holds under a name, with '/' between the names of nested groups; None if it holds nothing.
+    """The member of a group by name, with '/' between the names of nested groups; None if it is missing.
 
     Raises ValueError if a link on the way leads elsewhere (soft and external links), or the file is damaged.
     """
@@ -108,9 +108,9 @@ def member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
 
 
 def groups_with(file: h5py.File, dataset: str) -> list[str]:
-    """Sorted names of the groups that hold a dataset of this name, and of the links that lead elsewhere.
+    """Sorted names of the groups that hold a dataset of this name, and of links to other places.
 
-    Nothing is looked for below such a group. Each group is visited once, however many links lead to it.
+    Groups below such a group are not searched. Each group is visited once, however many links lead to it.
     """
     found, waiting, visited = [], [("", file)], set()
     with _named(file.filename):
@@ -147,7 +147,7 @@ def declared_shape(group: h5py.Group, name: str) -> tuple[int, ...] | None:
 def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: str, most: int) -> np.ndarray:
     """The values of a dataset of a group.
 
-    shape: the expected one, None if any length up to ``most`` will do; kinds: of NumPy's types that will do. Raises
+    shape: the expected one, None for any length up to ``most``; kinds: allowed kinds of NumPy's types. Raises
     ValueError if there is no such dataset, it is of another shape or type, or holds less than it declares.
     """
     path, where = group.file.filename, f"{group.name.lstrip('/')}/{name}"
@@ -204,7 +204,7 @@ def _attribute(owner: h5py.Group | h5py.Dataset, name: str, kinds: str, expected
 
 @contextmanager
 def _named(path: Path | str) -> Iterator[None]:
-    """h5py raises what it likes where a file is damaged: all of it becomes a ValueError that names the file."""
+    """h5py raises many kinds of errors on damaged files: all become a ValueError that names the file."""
     try:
         yield
     except Exception as error:

@@ -11,7 +11,7 @@ A group for each image, called by its name, so that folders are nested groups:
 hloc turns float32 into float16 unless told otherwise, keypoints as well, which are then up to half a pixel off at 1600.
 Its D2-Net leaves the published code's offset in: 2 px of the network's input, see ``coordinates``.
 
-d2sfm writes keypoints in float32, and adds what hloc passes over: ``scales`` [N], the keypoints' in pixels of the
+d2sfm writes keypoints in float32, and adds what hloc ignores: ``scales`` [N], the keypoints' in pixels of the
 photograph, and in an attribute of the group what the frame, the network's input and the settings were.
 """
 
@@ -43,8 +43,8 @@ from d2sfm.options import Convention, ImportOptions
 class HlocFeatures(HlocKeypoints):
     """A file of features to read. FileNotFoundError if it is missing, ValueError if it is not an HDF5 file.
 
-    options: what is taken for granted where the file does not tell. hloc's own files do not tell the scales of
-    keypoints: they are taken for those of one scale, as of its configuration d2net-ss.
+    options: what is assumed if the file does not say. hloc's own files lack the scales of keypoints: these count as of
+    one scale, as in its configuration d2net-ss.
     """
 
     def __init__(self, path: Path | str, options: ImportOptions | None = None):
@@ -52,12 +52,12 @@ class HlocFeatures(HlocKeypoints):
         self._options = options or ImportOptions()
 
     def fingerprint(self, name: str) -> str | None:
-        """The settings that made the features of an image, where d2sfm wrote them."""
+        """The settings that made the features of an image, if d2sfm wrote them."""
         ours = noted_by_d2sfm(self._group(name))
         return None if ours is None else ours["fingerprint"]
 
     def tells_convention(self, name: str) -> bool:
-        """Whether the file says what frame the keypoints of an image have beyond hloc's own: d2sfm's do."""
+        """Whether the file gives the frame of an image's keypoints beyond hloc's own, as d2sfm's files do."""
         return noted_by_d2sfm(self._group(name)) is not None
 
     @np.errstate(invalid="ignore")  # NaN stays NaN, which the caller judges
@@ -115,8 +115,8 @@ class HlocFeatures(HlocKeypoints):
 def write_hloc_features(file: h5py.File, name: str, features: Features, fingerprint: str) -> None:
     """Add the features of an image to a file: keypoints in float32, descriptors as they are.
 
-    The published code's keypoints are brought to where they are, as the layout has a frame of its own. Raises
-    ValueError if the name can't be one of a group, or is there already.
+    The published code's keypoints are moved to their true positions, as the layout has a frame of its own. Raises
+    ValueError if the name can't be that of a group, or exists already.
     """
     if PurePosixPath(name).is_absolute() or not name or {"", ".", ".."} & set(name.split("/")):
         raise ValueError(f"{name!r} can't be the name of a group in an HDF5 file")

@@ -17,7 +17,7 @@ def read_global_descriptors(path: Path | str, names: Iterable[str]) -> np.ndarra
     """Global descriptors of images from an HDF5 file in hloc's layout: <name>/global_descriptor, [D] each.
 
     Returns [N, D] float32 of unit length in the order of the names. Raises FileNotFoundError if the file is missing,
-    ValueError if it is not an HDF5 file, or lacks an image, or holds for one something else than the others have.
+    ValueError if it is not an HDF5 file, or lacks an image, or descriptors differ in shape.
     """
     found, missing = [], []
     with opened(path) as file:

@@ -1,6 +1,6 @@
-"""Keypoints in hloc's HDF5 layout, whatever features they are of; ``hloc_features`` has the layout.
+"""Keypoints of any features in hloc's HDF5 layout, which ``hloc_features`` describes.
 
-Files of other features have other numbers of values, and files of dense matchers keypoints alone, or keypoints and
+Files of other features have descriptors of other lengths; files of dense matchers have only keypoints, or keypoints and
 ``score``. deep-image-matching (3DOM-FBK) calls images by the names of their files without folders, and writes
 ``image_size`` with the height first, in float16 as all else; its dense matchers leave empty arrays of one dimension.
 """
@@ -32,7 +32,7 @@ class HlocKeypoints(Reader):
         self._is_told = False  # that keypoints are float16
 
     def names(self) -> list[str]:
-        """Sorted names of the images with keypoints; those among them that can't be read, ``read`` refuses."""
+        """Sorted names of the images with keypoints, of which ``read`` refuses unreadable ones."""
         return groups_with(self._file, "keypoints")
 
     def descriptor_size(self, name: str) -> int:
@@ -51,11 +51,10 @@ class HlocKeypoints(Reader):
 
     @np.errstate(invalid="ignore")
     def positions(self, name: str, image_size: Size, orientation: int = 1) -> np.ndarray:
-        """Keypoints of an image whatever features they are of: x, y in COLMAP's frame, [N, 2].
+        """Keypoints of an image, of any features: x, y in COLMAP's frame, [N, 2].
 
-        image_size, orientation: as for ``read``. The size may be missing, or have the height first; so where the
-        keypoints lie tells whether the photograph was turned, and only where that does not, the size. Raises ValueError
-        as ``read``.
+        image_size, orientation: as for ``read``. The size may be missing, or have the height first; so the positions of
+        keypoints decide whether the photograph was turned; the size only if they can't. Raises ValueError as ``read``.
         """
         group, image_size = self._group(name), tuple(image_size)
         xy, noted = image_from_hloc(self._keypoints(group, name)), None
@@ -83,7 +82,7 @@ class HlocKeypoints(Reader):
         return group
 
     def _keypoints(self, group: h5py.Group, name: str) -> np.ndarray:
-        """Keypoints as the file has them, [N, 2]. Float16 is told once."""
+        """Keypoints as the file has them, [N, 2]; warns of float16 once."""
         if declared_shape(group, "keypoints") == (0,):
             return np.empty((0, 2))
         keypoints = array(group, "keypoints", (None, 2), FLOATS, MAX_KEYPOINTS)
@@ -102,7 +101,7 @@ class HlocKeypoints(Reader):
 
 
 def turn_of(noted_size: Size, image_size: Size, orientation: int) -> int:
-    """The orientation by which a picture of noted_size was turned. ValueError if sizes do not tell it."""
+    """The orientation by which a picture of noted_size was turned. ValueError if the sizes do not show it."""
     if orientation == 1 or noted_size == image_size != upright_size(image_size, orientation):
         return 1
     if upright_size(image_size, orientation) == image_size:
@@ -113,7 +112,7 @@ def turn_of(noted_size: Size, image_size: Size, orientation: int) -> int:
 
 
 def noted_by_d2sfm(group: h5py.Group) -> dict | None:
-    """What d2sfm added to an image's group. ValueError if it is damaged."""
+    """The entries that d2sfm added to an image's group. ValueError if they are damaged."""
     text = text_attribute(group, OURS)
     if text is None:
         return None

@@ -75,9 +75,9 @@ class HlocMatches(Reader):
             )
 
     def _find(self, by_key: Mapping[str, str]) -> tuple[dict[tuple[str, str], tuple[str, bool]], int]:
-        """Where each pair is and whether its images come in the other order; and the number of unknown pairs.
+        """The place of each pair and whether its images are in the other order; and the number of unknown pairs.
 
-        Of a pair that is there several times the newer layout counts, then the order of ``pairs``, as in hloc.
+        Of several entries of a pair the newer layout counts, then the order of ``pairs``, as in hloc.
         """
         found, unknown = {}, 0
         for is_old, key_a, key_b, key in self._named_pairs(by_key):
@@ -144,7 +144,7 @@ def hloc_matches_size(pair: tuple[str, str], count: int) -> int:
 
 
 def require_distinct(names: Iterable[str]) -> dict[str, str]:
-    """Names by what the layout makes of them. ValueError if it makes the same of two."""
+    """Names by their form in the layout. ValueError if two have the same."""
     by_key: dict[str, str] = {}
     for name in names:
         other = by_key.setdefault(_key(name), name)

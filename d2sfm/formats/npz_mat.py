@@ -1,4 +1,4 @@
-"""Features in files of their own, npz or mat, with the names of the published tool.
+"""Features in npz or mat files, with the array names of the published tool.
 
 ``keypoints`` [N, 4] (x, y, scale, activation), ``descriptors`` [N, 512] and ``scores`` [N], the activations once more;
 beside them what the published tool leaves out: ``convention``, ``image_size``, ``input_size``, ``scales`` and the
@@ -36,7 +36,7 @@ def write_features(
     descriptor_dtype: DescriptorDtype = DescriptorDtype.FLOAT32,
     fingerprint: str | None = None,
 ) -> None:
-    """Write a feature file of exactly this name, in place of one that is there; a killed run leaves no half file.
+    """Write a feature file of exactly this name, replacing an existing one; a killed run leaves no partial file.
 
     fingerprint: the settings that made the features, for ``read_fingerprint``.
 
@@ -70,7 +70,7 @@ def read_features(path: Path) -> Features:
     """Read a file that ``write_features`` wrote; npz and mat are told apart by their content.
 
     Keypoints, scales and float32 descriptors come back bit for bit. Raises FileNotFoundError if the file is missing,
-    ValueError if it is no feature file or lacks a key: those of the published tool don't tell the convention.
+    ValueError if it is not a feature file or lacks a key, as files of the published tool lack the convention.
     """
     arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
     seen_as = _load(path, ("orientation", "grey_range"))
@@ -103,8 +103,8 @@ def read_features(path: Path) -> Features:
 def read_published(path: Path, convention: Convention, image_size: Size, input_size: Size) -> Features:
     """Read a file that the published tool wrote, in the file's order.
 
-    What it does not tell: convention is the frame of its keypoints (the tool's own is ``reference``), the sizes are
-    (width, height) of the photograph and of the network's input in pixels. Raises as ``read_features``.
+    Arguments for what it lacks: convention is the frame of its keypoints (the tool's own is ``reference``), the sizes
+    are (width, height) of the photograph and of the network's input in pixels. Raises as ``read_features``.
     """
     arrays = _load_all(path, PUBLISHED, "no feature file")
     try:
@@ -127,7 +127,7 @@ def read_published(path: Path, convention: Convention, image_size: Size, input_s
 
 
 def tells_convention(path: Path) -> bool:
-    """Whether a feature file says what frame its keypoints have: d2sfm's do. Raises as ``read_features``."""
+    """Whether a feature file gives the frame of its keypoints, as d2sfm's do. Raises as ``read_features``."""
     return "convention" in _load(path, ("convention",))
 
 
@@ -155,7 +155,7 @@ def _save(stream: BinaryIO, arrays: dict, output_type: OutputType) -> None:
 
 
 def _load_all(path: Path, keys: tuple[str, ...], what: str) -> dict[str, np.ndarray]:
-    """All of the keys. ValueError, also where the file lacks one: then it is ``what``."""
+    """All of the keys. ValueError, also if the file lacks one, which then is ``what``."""
     arrays = _load(path, keys)
     missing = [key for key in keys if key not in arrays]
     if missing:
@@ -205,7 +205,7 @@ def _load_mat(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _mat_bytes(stream: BinaryIO) -> tuple[int, int]:
-    """Bytes of a mat file, and what its elements unpack to, up to the first that tells it to be too many."""
+    """Bytes of a mat file, and the unpacked size of its elements, up to the first that makes it too large."""
     stored, unpacked = stream.seek(0, os.SEEK_END), 0
     stream.seek(_MAT_HEADER_BYTES - 2)
     order, place = "<" if stream.read(2) == b"IM" else ">", _MAT_HEADER_BYTES

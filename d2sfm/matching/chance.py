@@ -24,10 +24,10 @@ PLACE = 4  # times the largest error: matches of a plane so close to each other 
 def false_alarms_log10(matches: int, inliers: int, share: float, relation: Relation = Relation.EPIPOLAR) -> float:
     """How many geometries as good as this one random matches have on average, as decimal logarithm.
 
-    share: that of the image within the threshold of where a match should lie, so a random match's probability to agree.
-    The number is that of Moisan and Stival (A probabilistic criterion to detect rigid point matches, IJCV 2004); below
-    1 chance does not explain the pair. It is infinite where no more matches agree than determine a geometry. Inliers
-    that guided matching found are matches, too.
+    share: of the image within the threshold of where a match should lie: a random match's probability to agree. The
+    number is that of Moisan and Stival (A probabilistic criterion to detect rigid point matches, IJCV 2004); below 1
+    chance does not explain the pair. It is infinite if no more matches agree than determine a geometry. Inliers found
+    by guided matching count as matches, too.
     """
     matches, sample = max(matches, inliers), relation.value
     if inliers <= sample:
@@ -49,14 +49,14 @@ def share_near_line(camera: pycolmap.Camera, max_error_px: float) -> float:
 def false_alarms_of_pair(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> float:
     """As ``false_alarms_log10``, of epipolar geometries of two images.
 
-    matches: of the pair, of which so many agree within max_error_px, in pixels of the photographs.
+    matches: of the pair, of which ``inliers`` agree within max_error_px, in pixels of the photographs.
     """
     share = max(share_near_line(camera, max_error_px) for camera in cameras)
     return false_alarms_log10(matches, inliers, share)
 
 
 def chance_explains(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> bool:
-    """Whether random matches of two images would agree as well with some epipolar geometry; see before."""
+    """Whether random matches of two images would agree as well with some epipolar geometry; see above."""
     return false_alarms_of_pair(cameras, matches, inliers, max_error_px) > 0
 
 
@@ -65,9 +65,9 @@ def chance_explains_plane(
 ) -> bool:
     """Whether random matches of two images would agree as well with some homography, both ways.
 
-    xy_a, xy_b: [N, 2], those of the matches that do, in pixels of the photographs. A homography says where a match
-    lies, and not only on which line, so a few are enough. Those close together count once: on a front with windows, a
-    group of them agrees with another window.
+    xy_a, xy_b: [N, 2], of the agreeing matches, in pixels of the photographs. A homography determines where a match
+    lies, not only a line, so a few are enough. Matches close together count once: on a facade with windows, a group of
+    them agrees with another window.
     """
     places = min(len(np.unique(xy // (PLACE * max_error_px), axis=0)) for xy in (xy_a, xy_b))
     share = max(pi * max_error_px**2 / (camera.width * camera.height) for camera in cameras)
@@ -77,9 +77,9 @@ def chance_explains_plane(
 def chance_pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]) -> np.ndarray:
     """Verified pairs that chance explains: their numbers (see ``pair_ids``), [P] int64, ascending.
 
-    Those of d2sfm's own matches are tested when they are verified, so there are such pairs in databases of earlier
-    versions, and where matches or geometries are another tool's. threshold: of verification; factors: resize
-    factors by image id, see ``pair_threshold_px``.
+    Pairs of d2sfm's own matches are tested when they are verified, so such pairs come from earlier versions, or from
+    matches or geometries of another tool. threshold: of verification; factors: resize factors by image id, see
+    ``pair_threshold_px``.
     """
     cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     counts = store.pair_counts()

@@ -1,4 +1,4 @@
-"""How well matches agree with a known relative pose, or with a geometry."""
+"""Errors of matches under a known relative pose or a geometry."""
 
 import numpy as np
 import pycolmap
@@ -14,8 +14,8 @@ def epipolar_errors_px(
     """Errors of pairs of points under a relative pose, in pixels of the photographs, [M] float64.
 
     xy_a, xy_b: [M, 2] in the same. The error is Sampson's, on the plane z = 1 of the cameras, over the mean of both
-    cameras' pixels on it, as COLMAP's verification takes its limit. It is NaN for points that a camera can't see, and
-    for pairs of one place.
+    cameras' pixels on it, as in COLMAP's verification. It is NaN for points that a camera can't see, and for pairs of
+    one place.
     """
     xy_a, xy_b = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (xy_a, xy_b))
     rays = camera_a.cam_from_img(xy_a), camera_b.cam_from_img(xy_b)
@@ -26,8 +26,8 @@ def epipolar_errors_px(
 def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry) -> np.ndarray:
     """Errors of matches, [M, 2], under a two-view geometry, in pixels of the photographs, [M] float64.
 
-    Sampson's under the essential matrix where cameras are calibrated, or else the fundamental one; that of the
-    homography where it is smaller, if the geometry is of a plane or a panorama.
+    Sampson's under the essential matrix for calibrated cameras, else the fundamental one; for a plane or a panorama
+    that of the homography if it is smaller.
     """
     xy_a, xy_b = (view.keypoints[of_image].astype(np.float64) for view, of_image in zip((a, b), matches.T, strict=True))
     if geometry.config == _Kind.CALIBRATED:

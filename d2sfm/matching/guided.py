@@ -1,8 +1,8 @@
-"""Matches that a geometry allows: where it is known how two pictures lie to each other, the match of a keypoint is the
-most similar one in the right place.
+"""Matches that a geometry allows: with a known geometry of two pictures, the match of a keypoint is the most similar
+one in the right place.
 
-Of two pictures that differ much the true one is often the second or the fifth, and so it is on a front of windows, all
-of which look alike.
+In pictures that differ much, the true match is often the second or fifth most similar, as on a facade of similar
+windows.
 """
 
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ PLANES = (_Kind.PLANAR, _Kind.PANORAMIC, _Kind.PLANAR_OR_PANORAMIC)
 
 @dataclass(frozen=True, kw_only=True)
 class Guide:
-    """What a geometry says of the keypoints of two pictures.
+    """What a geometry says about the keypoints of two pictures.
 
-    xy_a, xy_b: [N, 2] and [M, 2] float64, positions for which matrix, [3, 3] from a to b, holds: the fundamental matrix
-    or homography that relation says. max_error_px: that is allowed, in the same pixels.
+    xy_a, xy_b: [N, 2] and [M, 2] float64, positions for which matrix, [3, 3] from a to b, holds: a fundamental matrix
+    or homography, by relation. max_error_px: largest error, in the same pixels.
     """
 
     relation: Relation
@@ -68,8 +68,8 @@ def match_again(
 ) -> GuidedPair:
     """A verified pair with matches that its geometry allows, and the geometry estimated again.
 
-    max_error_px, names: see ``verify``. Earlier matches stay where they share no keypoint with one that agrees. All
-    stays as it was where ``guide`` has none, and where fewer matches than before would agree.
+    max_error_px, names: see ``verify``. Earlier matches stay if they share no keypoint with an agreeing one. Nothing
+    changes without a guide, or if fewer matches than before would agree.
     """
     found = guide(a, b, before.geometry, max_error_px)
     if found is None:
@@ -84,10 +84,10 @@ def match_again(
 
 
 def guide(a: View, b: View, geometry: pycolmap.TwoViewGeometry, max_error_px: float) -> Guide | None:
-    """What a verified geometry says of all keypoints of two images.
+    """What a verified geometry says about all keypoints of two images.
 
-    None without a geometry, and for cameras in whose pictures it does not hold within so many pixels: panoramas, most
-    fisheyes and lenses of strong distortion, see ``prosac.without_distortion``.
+    None without a geometry, and for cameras for which it does not hold within the error: panoramas, most fisheyes and
+    lenses of strong distortion, see ``prosac.without_distortion``.
     """
     flat = [without_distortion(view.camera, view.keypoints, max_error_px) for view in (a, b)]
     if not len(geometry.inlier_matches) or any(xy is None for xy in flat):
@@ -113,7 +113,7 @@ def _codes(matches: np.ndarray) -> np.ndarray:
 def _joined(
     matches: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Matches with their similarities, and those of the others that share no keypoint with them, ascending in a."""
+    """Matches with their similarities, and the other matches that share no keypoint with them, ascending in a."""
     free = ~np.any([np.isin(of_others, own) for of_others, own in zip(others[0].T, matches[0].T, strict=True)], axis=0)
     joined, similarities = (np.concatenate([own, each[free]]) for own, each in zip(matches, others, strict=True))
     order = np.argsort(joined[:, 0])
@@ -124,15 +124,15 @@ def _joined(
 def guided_matches(
     descriptors_a: torch.Tensor, descriptors_b: torch.Tensor, guide: Guide, *, block_rows: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of descriptors that are each other's nearest of those that a geometry allows.
+    """Pairs of descriptors that are each other's nearest among those that a geometry allows.
 
     descriptors_a: [N, D], descriptors_b: [M, D], float16 or float32 on one device, rows of unit length; N and M may be
-    0, and below the number of positions, of which the first ones are theirs. block_rows: as of
+    0, and below the number of positions, whose first rows belong to them. block_rows: as of
     ``mutual_nearest_neighbours``.
 
     Only the ``NEIGHBOURS`` most similar ones of each descriptor count, on either side. All mutual nearest neighbours
-    that the geometry allows are in the result: it costs no match that agreed before.
-    Returns [K, 2] uint32, indices into a and b, ascending in a, and their cosine similarities, [K] float16.
+    that the geometry allows are in the result, so no match that agreed before is lost. Returns [K, 2] uint32, indices
+    into a and b, ascending in a, and their cosine similarities, [K] float16.
     """
     if not len(descriptors_a) or not len(descriptors_b):
         return np.zeros((0, 2), np.uint32), np.zeros(0, np.float16)
@@ -148,7 +148,7 @@ def guided_matches(
 
 
 def _nearest_few(a: torch.Tensor, b: torch.Tensor, neighbours: int, block_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs in which one is among so many nearest of the other: [P, 2] int64, each once, and similarities [P]."""
+    """Pairs with one among the ``NEIGHBOURS`` nearest of the other: [P, 2] int64, each once, and similarities [P]."""
     found = []  # rows of a, rows of b and similarities
     rows_of_b = torch.zeros((len(b), 0), dtype=torch.int64, device=b.device)
     values_of_b = torch.zeros((len(b), 0), device=b.device)

@@ -1,4 +1,4 @@
-"""What matching reads of images, kept for the pairs to come in a bounded amount of memory."""
+"""Image data for matching, kept for later pairs in bounded memory."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,7 +11,7 @@ from d2sfm.matching.verification import View
 
 
 class MatchingInputs:
-    """Descriptors, keypoints and cameras by image_id, read when they are first asked for."""
+    """Descriptors, keypoints and cameras by image_id, read at first use."""
 
     def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
         # Not a method of this object: a ring of references would hold the memory until the garbage collector comes by.
@@ -20,8 +20,8 @@ class MatchingInputs:
     def descriptors(self, image_id: int) -> torch.Tensor:
         """Descriptors on the device as they are stored, [N, 512] float16 or float32.
 
-        Keypoints of continued tracks have none. Raises RuntimeError if they are not D2-Net's, or not as many as there
-        are other keypoints.
+        Keypoints of continued tracks have none. Raises RuntimeError if they are not D2-Net's, or differ in number from
+        the other keypoints.
         """
         return self._held["descriptors", image_id]
 

@@ -30,13 +30,13 @@ def mutual_nearest_neighbours(
 
     descriptors_a: [N, D], descriptors_b: [M, D], float16 or float32, rows of unit length; N and M may be 0. They are
         compared in float32 on options.device: similarities that differ by its rounding (1e-6) may fall either way.
-    block_rows: rows of a whose similarities are held at a time (default: by device); the result does not depend on it
-        but for rounding.
+    block_rows: rows of a whose similarities are in memory at a time (default: by device); it changes the result only by
+        rounding.
 
-    Where several descriptors are equally near, the one with the lowest index is the neighbour, in both directions.
-    options.ratio keeps a match where the distance d = sqrt(2 - 2 cos) to the neighbour is below ratio times the
-    distance to the second nearest, from both sides (a tie is never kept; a set of one descriptor has no second nearest
-    and lets every match pass); max_distance and min_similarity are limits that are themselves allowed.
+    Of equally near descriptors, the one with the lowest index is the neighbour, in both directions. options.ratio keeps
+    a match if the distance d = sqrt(2 - 2 cos) to the neighbour is below ratio times the distance to the second
+    nearest, from both sides (a tie is never kept; a set of one descriptor has no second nearest and lets every match
+    pass); max_distance and min_similarity are limits that are themselves allowed.
 
     Returns [K, 2] uint32, indices into a and b, ascending in a. Raises ValueError if shapes do not fit or block_rows is
     below 1.

@@ -1,7 +1,7 @@
 """Matches that one fundamental matrix or one homography agrees with, by OpenCV's RANSAC.
 
-Samples are drawn from the most similar matches first (PROSAC), which among D2's finds the true ones in a fraction of
-the trials. What it finds is where pycolmap's estimation begins, see ``verification``.
+Samples are drawn from the most similar matches first (PROSAC), which for D2 finds the true ones in a fraction of the
+trials. Pycolmap's estimation starts from the result, see ``verification``.
 """
 
 import math
@@ -13,7 +13,7 @@ import pycolmap
 
 
 class Relation(Enum):
-    """What two pictures have in common, by the number of matches that determine it."""
+    """Relations between two pictures, by the number of matches that determine them."""
 
     EPIPOLAR = 7
     PLANE = 4
@@ -39,14 +39,14 @@ def agreeing_with_one(
     min_inlier_ratio: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Which matches agree with the relation that most agree with, [K] bool, all False where there is none; and its
-    matrix, [3, 3] float64 from a to b, or None.
+    """Which matches agree with the relation of most agreeing matches, [K] bool, all False without one; and its matrix,
+    [3, 3] float64 from a to b, or None.
 
     xy_a, xy_b: [K, 2], positions of the matches in both pictures, in pixels and without distortion; K above 7.
-    similarities: [K], of descriptors; of equal ones the earlier is tried first. They are compared as float16, as which
-    databases keep them, so that a later run sorts as the first one did.
-    max_num_trials and min_inlier_ratio: see ``VerificationOptions``. seed: from 0, below 2**31. The result depends on
-    nothing else, neither on numbers of threads nor on what OpenCV did before.
+    similarities: [K], of descriptors; of equal ones the earlier is tried first. They are compared as float16, as in
+    databases, so that a later run sorts as the first one did. max_num_trials and min_inlier_ratio: see
+    ``VerificationOptions``. seed: from 0, below 2**31. The result depends on nothing else, neither on numbers of
+    threads nor on what OpenCV did before.
     """
     order = np.argsort(-np.asarray(similarities).astype(np.float16), kind="stable")
     a, b = (np.ascontiguousarray(xy[order], np.float64) for xy in (xy_a, xy_b))
@@ -74,16 +74,16 @@ def agreeing_with_one(
 
 
 def _trials(relation: Relation, most: int, ratio: float) -> int:
-    """How many it takes for a sample of true matches, where so large a share is true."""
+    """Number of trials for a sample of true matches, at this share of true ones."""
     chance = ratio**relation.value
     planned = math.log(1 - CONFIDENCE) / math.log1p(-chance) if chance < 1 else 1
     return math.ceil(min(most * SHARE_OF_TRIALS[relation], planned))
 
 
 def plane_errors(a: np.ndarray, b: np.ndarray, b_from_a: np.ndarray) -> np.ndarray:
-    """How far a homography puts points, [K, 2] float64 each, from where they are, in the picture where it is more: [K].
+    """The larger of both transfer errors of points, [K, 2] float64 each, under a homography: [K].
 
-    It is infinite where the homography has no inverse.
+    It is infinite if the homography has no inverse.
     """
     if np.linalg.matrix_rank(b_from_a) < 3:
         return np.full(len(a), np.inf)
@@ -95,12 +95,12 @@ def plane_errors(a: np.ndarray, b: np.ndarray, b_from_a: np.ndarray) -> np.ndarr
 
 
 def without_distortion(camera: pycolmap.Camera, xy: np.ndarray, max_error_px: float) -> np.ndarray | None:
-    """Positions in the picture that the camera would take with a lens without distortion, [K, 2] float64, in pixels.
+    """Undistorted positions, in the picture of the camera with a lens without distortion, [K, 2] float64, in pixels.
 
-    xy: [K, 2], in pixels of the photograph. None if that picture is none, or is much unlike the photograph in scale, so
-    that no error in pixels means the same in both: panoramas, most fisheyes, strong distortion. Also where the
-    distortion is more than estimated and the focal length that it depends on is not known. It follows from the camera's
-    parameters, whatever its model: a fisheye of long focal length has hardly any distortion.
+    xy: [K, 2], in pixels of the photograph. None if no such picture exists, or its scale differs much from the
+    photograph's, so that errors in pixels are not comparable: panoramas, most fisheyes, strong distortion. Also None if
+    distortion is not negligible and the focal length, on which it depends, is not known. This depends on the camera's
+    parameters, not its model: a fisheye of long focal length has hardly any distortion.
     """
     if not len(camera.focal_length_idxs()):  # a panorama; asking for its focal length ends the process
         return None
@@ -123,7 +123,7 @@ def without_distortion(camera: pycolmap.Camera, xy: np.ndarray, max_error_px: fl
 
 
 def _flat(camera: pycolmap.Camera, xy: np.ndarray) -> np.ndarray:
-    """Where a pinhole camera of the same focal length and principal point sees what the camera sees at xy, [K, 2]."""
+    """Positions, [K, 2], of points at xy in a pinhole camera of the same focal length and principal point."""
     focal = camera.focal_length_x, camera.focal_length_y
     centre = camera.principal_point_x, camera.principal_point_y
     return camera.cam_from_img(np.asarray(xy, np.float64)) * focal + centre

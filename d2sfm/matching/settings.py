@@ -1,4 +1,4 @@
-"""Settings of matching and verification that later runs and stages go by."""
+"""Settings of matching and verification for later runs and stages."""
 
 import json
 import logging
@@ -24,8 +24,8 @@ LATER_STAGES = ("grey", "continue_")  # of refinement, of which earlier versions
 
 
 class Threshold(NamedTuple):
-    """Largest epipolar error of inliers: in pixels of the network input, and of the photographs, of which the smaller
-    counts. The second is none but where refined keypoints are so exact, see ``refinement.exactness``."""
+    """Largest epipolar error of inliers: in pixels of the network input, and of the photographs; the smaller one
+    counts. The second is infinite unless refined keypoints are that exact, see ``refinement.exactness``."""
 
     max_error: float
     max_error_px: float = inf
@@ -46,15 +46,14 @@ class Threshold(NamedTuple):
 
 
 class Thresholds(NamedTuple):
-    """What verification allows pairs of a database in which only some images have refined keypoints: those of the
-    others, which came later, are pixels off."""
+    """Thresholds of verification if only some images have refined keypoints: those of later images are pixels off."""
 
     common: Threshold
     of_new: Threshold  # of pairs with an image of these, by image id
     new: frozenset[int] = frozenset()
 
     def of_pair(self, pair: Iterable[int]) -> Threshold:
-        """That of both images. The smaller one of refined keypoints counts where both are refined."""
+        """The threshold for both images: the smaller one of refined keypoints if both are refined."""
         return self.common if self.new.isdisjoint(pair) else self.of_new
 
 
@@ -73,7 +72,7 @@ def typical_factor(factors: Iterable[float]) -> float:
 
 
 def allowed_error(features: FeatureStore) -> Threshold:
-    """What the last verification allowed; refinement verifies again, with its own.
+    """The threshold of the last verification; refinement verifies again, with its own.
 
     Where verified pairs have images that came later, and are not refined yet, that of these: it is the larger one. That
     of COLMAP where it was COLMAP's, of keypoints of others; what d2sfm bridge adds is within its own, which is about
@@ -86,7 +85,7 @@ def allowed_error(features: FeatureStore) -> Threshold:
 
 
 def thresholds_of(features: FeatureStore, verification: VerificationOptions) -> Thresholds:
-    """What verification allows: refinement's where the keypoints of both images are refined, or else that of the
+    """The threshold of verification: refinement's if the keypoints of both images are refined, else that of the
     options."""
     given, note = {"max_error": verification.max_error}, features.notes.refinement()
     return Thresholds(_noted(given | note), _noted(given), frozenset(features.later().values()))
@@ -98,7 +97,7 @@ def _noted(note: Mapping) -> Threshold:
 
 
 def thresholds_told(features: FeatureStore, verification: VerificationOptions | None) -> Thresholds | None:
-    """``thresholds_of``, with a word in the log where keypoints are refined; None without verification."""
+    """``thresholds_of``, with a line in the log if keypoints are refined; None without verification."""
     if verification is None:
         return None
     thresholds = thresholds_of(features, verification)
@@ -116,7 +115,7 @@ def thresholds_told(features: FeatureStore, verification: VerificationOptions | 
 
 
 def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
-    """Of databases that are merged, let notes of refinement that mean the same be the same.
+    """Make notes of refinement of databases to be merged equal if they mean the same.
 
     Those of earlier versions say nothing of stages that were not there, and were left out. Where databases were found
     exact to different pixels of their photographs, that is forgotten: ``d2sfm refine`` finds it for the whole, where
@@ -134,7 +133,7 @@ def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:
 
 
 def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
-    """The same of notes of matching: those of earlier versions say nothing of what there was not."""
+    """The same for notes of matching: those of earlier versions lack later settings."""
     noted = {
         path: json_object(path, Note.MATCH, each[Note.MATCH]) for path, each in notes.items() if Note.MATCH in each
     }
@@ -151,9 +150,9 @@ def settings_of(options: MatchingOptions, verification: VerificationOptions | No
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:
-    """Keep the settings of the first run with the pairs, and say in words how this run's differ from them.
+    """Keep the settings of the first run with the pairs, and return in words how this run's differ.
 
-    The words are empty where nothing differs, or there are no pairs yet.
+    Empty if nothing differs, or without pairs.
     """
     noted = features.notes.match_settings() if features.has_pairs() else {}
     noted = noted and EARLIER | noted

@@ -1,4 +1,4 @@
-"""What a run of matching says at its end."""
+"""The summary of a run of matching."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from d2sfm.skipped import Skipped
 
 @dataclass(kw_only=True)
 class MatchSummary(Displayed):
-    """What a run of ``match_database`` did. Its seconds are those of all threads together."""
+    """Results of ``match_database``. Its seconds are those of all threads together."""
 
     pairs: int  # asked for
     already_there: int  # of these, passed over

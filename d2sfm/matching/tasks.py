@@ -1,4 +1,4 @@
-"""Matching and verification of one pair after the other, in threads."""
+"""Matching and verification of pairs, in threads."""
 
 import time
 from collections import deque
@@ -21,11 +21,11 @@ PAIRS_IN_FLIGHT = 4  # for each thread: a slow pair does not hold up the others,
 
 @dataclass(frozen=True, kw_only=True)
 class PairTask:
-    """What is to be done for one pair, with all that it needs of the database.
+    """Work for one pair, with its data from the database.
 
-    pair: image ids. descriptors: of both images, to be matched; or else ``matches`` that are there already, [M, 2],
-    and their ``similarities`` where these are known, [M].
-    views: camera and keypoints of both images where they are to be verified. names: of the images; max_error_px: see
+    pair: image ids. descriptors: of both images, to be matched; or else existing ``matches``, [M, 2], and their
+    ``similarities``, [M], if known.
+    views: camera and keypoints of both images, if they are to be verified. names: of the images; max_error_px: see
     ``verify``.
     """
 
@@ -40,7 +40,7 @@ class PairTask:
 
 @dataclass(frozen=True, kw_only=True)
 class PairResult:
-    """Matches of a pair, [M, 2] uint32, its geometry where it was verified, and the seconds that both took.
+    """Matches of a pair, [M, 2] uint32, its geometry if it was verified, and the seconds of both.
 
     similarities: of the matches, [M] float16; None if they are not known. refused: see ``Verification``. is_matched:
     whether the matches are new, and not those of the task.

@@ -1,4 +1,4 @@
-"""Pairs that are matched again over several runs, and what stopped ones have left, in words for who uses the pairs."""
+"""Pairs that are matched again over several runs, and messages about what stopped runs have left."""
 
 import logging
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def begin_overwriting(database: Path, asked: np.ndarray, settings: dict, overwrite: bool) -> np.ndarray | None:
-    """Numbers of the pairs that are still to be made again, by this run or a stopped one of its settings; None if
+    """Numbers of the pairs that are still to be matched again, by this run or a stopped one of its settings; None if
     neither overwrites."""
     if overwrite:
         begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
@@ -36,7 +36,7 @@ def end_overwriting(database: Path, settings: Mapping, *, is_of_all: bool) -> No
 
 
 def warn_of_pairs_anew(database: Path) -> None:
-    """Say how many pairs are still to be matched again, and what to run."""
+    """Log how many pairs are still to be matched again, and the command."""
     left = pairs_anew(database)
     if left is None or not len(left.pending):
         return
@@ -52,7 +52,7 @@ def warn_of_pairs_anew(database: Path) -> None:
 
 
 def warn_of_unfinished(database: Path, part_of: str | None) -> None:
-    """Say the same, and how many pairs with matches have no geometry, and so no part in something (None: they have)."""
+    """Log the same, and how many pairs have matches but no geometry, so that something lacks them (None: nothing)."""
     warn_of_pairs_anew(database)
     if part_of is None:
         return

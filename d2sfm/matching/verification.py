@@ -1,9 +1,9 @@
 """Two-view geometry of a pair of images.
 
-Where the similarities of its matches are known it takes three steps. OpenCV's RANSAC samples from the most similar
-matches first, and finds those that agree with one fundamental matrix ten times as fast as COLMAP's. The test of chance
-ends hopeless pairs. COLMAP's RANSAC then has matches that are true as a rule, and few trials to make: it knows of
-cameras, and rotations that are of a fundamental matrix alone are twice as wrong where these are known.
+With known similarities of the matches it takes three steps. OpenCV's RANSAC samples from the most similar matches
+first, and finds those that agree with one fundamental matrix ten times as fast as COLMAP's. The test of chance ends
+hopeless pairs. COLMAP's RANSAC then gets mostly true matches and needs few trials: it uses the cameras, and for known
+cameras rotations from a fundamental matrix alone are twice as wrong.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ FUNDAMENTAL = (_Kind.UNCALIBRATED, _Kind.PLANAR, _Kind.PANORAMIC, _Kind.PLANAR_O
 
 
 class View(NamedTuple):
-    """What verification needs of an image: its camera, and x, y of its keypoints, [N, 2] float32 in COLMAP's frame."""
+    """Data of an image for verification: its camera, and x, y of its keypoints, [N, 2] float32 in COLMAP's frame."""
 
     camera: pycolmap.Camera
     keypoints: np.ndarray
@@ -38,7 +38,7 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """The geometry of a pair, and why it has none, in plain English: empty where it has one or just too few matches."""
+    """The geometry of a pair, or why it has none, in words; empty with a geometry, or simply too few matches."""
 
     geometry: pycolmap.TwoViewGeometry
     refused: str = ""
@@ -54,19 +54,19 @@ def verify(
     max_error_px: float | None = None,
     names: tuple[str, str] = ("", ""),
 ) -> Verification:
-    """The epipolar geometry or homography that most matches agree with, and the matches that do.
+    """The epipolar geometry or homography with most agreeing matches, and these matches.
 
     matches: [K, 2], indices of keypoints of a and b; K may be 0.
     similarities: [K], of the descriptors of each match; None if they are not known.
     max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
     names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
-    The geometry is of type DEGENERATE without inlier matches where fewer than options.min_num_inliers matches agree
-    (or are given), and where chance explains how many do. Its relative pose is left open: both mappers of pycolmap
-    compute it for the pairs that they need. Without similarities COLMAP's RANSAC has all matches, and nothing is
-    refused: mapping tests such pairs, see ``chance.chance_pairs``. It also has all matches of panoramas and lenses of
-    strong distortion, see ``prosac.without_distortion``; chance is tested then.
-    Raises ValueError if shapes do not fit, or a match names a keypoint that is not there.
+    The geometry is of type DEGENERATE without inlier matches if fewer than options.min_num_inliers matches agree (or
+    are given), or chance explains their number. Its relative pose is left open: both mappers of pycolmap compute it for
+    the pairs that they need. Without similarities COLMAP's RANSAC has all matches, and nothing is refused: mapping
+    tests such pairs, see ``chance.chance_pairs``. It also has all matches of panoramas and lenses of strong distortion,
+    see ``prosac.without_distortion``; chance is tested then.
+    Raises ValueError if shapes do not fit, or a match refers to a missing keypoint.
     """
     keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (a.keypoints, b.keypoints, matches))
     for array in (keypoints_a, keypoints_b):
@@ -122,7 +122,7 @@ class _Pair:
     seed: int
 
     def tested(self, similarities: np.ndarray) -> Verification:
-        """The geometry by the three steps, or without the first where positions say little."""
+        """The geometry by the three steps, or without the first for cameras without undistorted positions."""
         flat = [
             without_distortion(camera, xy, self.max_error_px)
             for camera, xy in zip(self.cameras, self._positions(), strict=True)
@@ -207,7 +207,7 @@ def require_matches(matches: np.ndarray, count_a: int, count_b: int) -> None:
 def pair_seed(seed: int, name_a: str, name_b: str) -> int:
     """Seed of RANSAC for a pair of images: the first 31 bits of SHA-256 of "seed, name of a, name of b" (NUL between).
 
-    It depends on nothing else, so a pair's geometry is the same in whatever company and order it is verified.
+    It depends on nothing else, so a pair's geometry does not depend on other pairs or their order.
     """
     digest = hashlib.sha256("\0".join((str(seed), name_a, name_b)).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -14,8 +14,8 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 def resolve_device(name: str) -> torch.device:
     """The torch device that a name stands for.
 
-    name: "auto" (the current CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N". Raises ValueError
-    for any other name, for CUDA without a CUDA device, and for an N that does not exist.
+    name: "auto" (the current CUDA device if there is one, else the CPU), "cpu", "cuda" or "cuda:N".
+    Raises ValueError for any other name, for CUDA without a CUDA device, and for an N that does not exist.
     """
     kind, colon, index = name.partition(":")
     if name == "auto":

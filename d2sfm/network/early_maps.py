@@ -48,7 +48,7 @@ class MapRecorder:
         self._filled = dict.fromkeys(self._maps, 0)
 
     def on_rows(self, name: str, rows: Tensor) -> None:
-        """Take the next rows of a layer, [B, C, h, w]; those of other layers are passed over."""
+        """Take the next rows of a layer, [B, C, h, w]; those of other layers are ignored."""
         if name in self._maps:
             begin = self._filled[name]
             self._filled[name] += rows.shape[2]

@@ -25,10 +25,10 @@ logger = logging.getLogger(__name__)
 class MapCache:
     """Maps by photograph, as .npy files that are mapped into memory rather than read.
 
-    limit_bytes: of all files in the folder together. What does not fit is not kept, nor what can't be written: a cache
-    that drops its oldest maps would be empty of those that a pass over all photographs asks for next. weights and
-    preprocessing decide the maps, so those of others are not found; of precisions, float32 serves for any. A photograph
-    has maps of one kind: others, and those from before it was changed, go when new ones are kept.
+    limit_bytes: of all files in the folder together. Maps that do not fit or can't be written are not kept: a cache
+    that drops its oldest maps would always lack those that a pass over all photographs needs next. Maps of other
+    weights or preprocessing are not found; those in float32 serve any precision. A photograph has maps of one kind: new
+    ones replace others, and those from before it changed.
 
     Raises OSError if the folder can't be made.
     """
@@ -105,7 +105,7 @@ class MapCache:
     def _path(
         self, photograph: Path, input_size: Size, orientation: int, grey_range: GreyRange | None, precision: torch.dtype
     ) -> Path:
-        """A changed photograph is another one."""
+        """A key that changes with the photograph."""
         status = photograph.stat()
         key = [status.st_size, status.st_mtime_ns, list(map(int, input_size)), str(precision), *self._kind]
         key += [orientation] if orientation != 1 else []  # as in what earlier versions wrote
@@ -123,7 +123,7 @@ class MapCache:
 
 
 def _prefix(photograph: Path) -> str:
-    """What the names of a photograph's maps begin with."""
+    """The prefix of the names of a photograph's maps."""
     return f"{_short_hash(str(photograph.resolve()))}-"
 
 

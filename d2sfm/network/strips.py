@@ -2,7 +2,7 @@
 
 Tiles that overlap by the receptive field compute their margins twice. Here every layer keeps the last few rows of its
 input until the next strip comes: nothing is computed twice, and the map is that of the whole picture to rounding,
-wherever it was cut. Strips that fit the processor's cache are also faster than whole maps.
+wherever it is cut. Strips that fit the processor's cache are also faster than whole maps.
 """
 
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def strip_px(sizes: list[Size], itemsize: int, limit_bytes: float) -> int:
     """Most rows of a strip, a multiple of 4, with which a pyramid of levels of these sizes stays within a limit.
 
     sizes: (width, height) of the levels in pixels; itemsize: bytes of a value in the network. At least 8 rows;
-    whether that is within the limit is told by ``memory_bytes``.
+    ``memory_bytes`` tells whether that is within the limit.
     """
     fixed = memory_bytes(sizes, 0, itemsize)
     rows = (limit_bytes - fixed) / (memory_bytes(sizes, 1, itemsize) - fixed)

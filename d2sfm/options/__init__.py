@@ -1,4 +1,4 @@
-"""The options of each stage, with their defaults, units and reasons. The command line is made from them.
+"""The options of each stage, with their defaults, units and reasons. The command line is built from them.
 
 Light on purpose: nothing here imports torch or pycolmap, so ``d2sfm --help`` answers at once.
 """

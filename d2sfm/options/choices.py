@@ -1,4 +1,4 @@
-"""What options choose from. Each choice is also taken as the plain string."""
+"""Choices of options. Each may also be given as a plain string."""
 
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ class Convention(StrEnum):
 
 
 class Orientation(StrEnum):
-    """By what photographs are turned before the network; keypoints always belong to the stored pixels."""
+    """How photographs are turned before the network; keypoints always belong to the stored pixels."""
 
     EXIF = "exif"  # the orientation in their EXIF data
     AUTO = "auto"  # that, and what the pictures themselves tell, in steps of 90 degrees
@@ -26,7 +26,7 @@ class Orientation(StrEnum):
 
 
 class Stretch(StrEnum):
-    """From what range photographs of 16 bits that use little of it are brought to the network's 8 bits."""
+    """From what range 16-bit photographs that use little of it are stretched to the network's 8 bits."""
 
     FOLDER = "folder"  # one that all of them share, so that a grey is the same in each
     IMAGE = "image"  # each from its own
@@ -120,7 +120,7 @@ class RefineCameras(StrEnum):
 
 
 class Layout(StrEnum):
-    """What reads photographs without distortion."""
+    """Programs that read photographs without distortion."""
 
     COLMAP = "colmap"
     GAUSSIANS = "3dgs"
@@ -136,7 +136,7 @@ class ExportFormat(StrEnum):
 
 
 class Cloud(StrEnum):
-    """How the points of a model are written for programs of surveyors."""
+    """File formats of a model's points for surveying programs."""
 
     NONE = "none"
     LAS = "las"

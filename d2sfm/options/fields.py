@@ -1,4 +1,4 @@
-"""What the options of all stages share: their base, their fields, and checks."""
+"""Common to the options of all stages: their base, their fields, and checks."""
 
 from dataclasses import MISSING, field, fields
 from enum import Enum
@@ -29,7 +29,7 @@ class Options:
         self._check()
 
     def _check(self) -> None:
-        """Raise ValueError if a value can't be, or values contradict each other."""
+        """Raise ValueError if a value is invalid, or values contradict each other."""
 
     def _require_above_zero(self, *names: str) -> None:
         for name in names:
@@ -74,7 +74,7 @@ def _converted(name: str, annotation: Any, value: Any) -> Any:
 
 
 def option(default=MISSING, *, help: str, metavar: str | None = None):
-    """A dataclass field that also carries what the command line says of it."""
+    """A dataclass field with its text for the command line."""
     return field(default=default, metadata={"help": help, "metavar": metavar})
 
 
@@ -84,7 +84,7 @@ def device_option():
 
 
 def mirror_option():
-    """Where else to fetch weights from; it decides nothing about features."""
+    """Where else to fetch weights from; it does not affect features."""
     return option(
         (),
         metavar="URL",

@@ -8,7 +8,7 @@ from d2sfm.options.fields import Options, check_mirror, check_seed, device_optio
 
 @dataclass(frozen=True, kw_only=True)
 class LocalizationOptions(Options):
-    """How a query is placed. Of its features, all that is not said here is as the map's features were made."""
+    """How a query is placed. Other settings of its features are those of the map's features."""
 
     TITLE = "poses of queries"
 

@@ -1,4 +1,4 @@
-"""Options of what is left out of photographs."""
+"""Options of masks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from d2sfm.options.fields import Options, option
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(Options):
-    """What is out of photographs: black pixels of masks in COLMAP's layout."""
+    """Pixels left out of photographs: black ones of masks in COLMAP's layout."""
 
     TITLE = "masks"
 

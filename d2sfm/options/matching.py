@@ -7,7 +7,7 @@ from d2sfm.options.fields import Options, check_seed, device_option, option
 
 @dataclass(frozen=True, kw_only=True)
 class MatchingOptions(Options):
-    """Mutual nearest neighbours, and the optional limits on them (all off: D2 descriptors suffer from each)."""
+    """Mutual nearest neighbours, and optional limits on them (all off: each makes D2's matches worse)."""
 
     TITLE = "limits of mutual nearest neighbours (all off: each makes D2's matches worse)"
 

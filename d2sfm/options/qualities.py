@@ -1,4 +1,4 @@
-"""What the qualities of ``d2sfm run`` stand for: options of its stages, where they are not the stages' own defaults.
+"""The qualities of ``d2sfm run``: options of its stages that differ from the stages' own defaults.
 
 The longest edge decides: all of a stage's work grows with the pixels, and poses hardly gain by them. Sums of edges are
 in the proportion of extraction's own limits. ``docs/run.md`` has what was measured.

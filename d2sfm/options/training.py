@@ -12,7 +12,7 @@ VALIDATION_SEED = 42
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions(Options):
-    """Which training pairs are drawn, and how they are cut out."""
+    """Which training pairs are drawn, and how they are cropped."""
 
     TITLE = "which training pairs are drawn and cropped"
 

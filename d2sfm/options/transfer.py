@@ -8,7 +8,7 @@ from d2sfm.options.fields import Options, check_extension, option
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Options):
-    """What is written for other tools."""
+    """Files to write for other tools."""
 
     TITLE = "what to write for other tools"
 
@@ -34,7 +34,7 @@ class ExportOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(Options):
-    """What feature files leave out, and how features are stored."""
+    """Facts that feature files lack, and how features are stored."""
 
     TITLE = "what feature files do not say, and how features are stored"
 

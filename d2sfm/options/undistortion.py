@@ -8,7 +8,7 @@ from d2sfm.options.fields import Options, option
 
 @dataclass(frozen=True, kw_only=True)
 class UndistortionOptions(Options):
-    """Photographs without distortion, for what reads them next."""
+    """Photographs without distortion, for other programs."""
 
     TITLE = "photographs without distortion"
 

@@ -1,6 +1,6 @@
 """Turns of photographs, found from their pictures: ``d2sfm extract --orientation auto``.
 
-Each picture is looked at in its four turns, at a size at which that costs little.
+Each picture is tried in its four turns, at a small size.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ Loader = Callable[[str], np.ndarray | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Turns:
-    """What was found of some photographs, by name.
+    """The orientations found, by name.
 
-    orientation: 1, 6, 3 or 8, EXIF's number that makes upright what was looked at; 1 where that is not sure.
-    margin: by how many matches a photograph's neighbours agree more on that than on the next of the four.
-    unsure: names of those whose neighbours are not clear about it, or that have none.
+    orientation: 1, 6, 3 or 8, EXIF's number that turns the given picture upright; 1 if that is uncertain.
+    margin: by how many matches a photograph's neighbours prefer it to the next best of the four.
+    unsure: names of photographs whose neighbours do not agree clearly, or that have none.
     """
 
     orientation: dict[str, int]
@@ -59,15 +59,15 @@ def find_turns(
     progress: bool = False,
     num_threads: int | None = None,
 ) -> Turns:
-    """By how many quarters each photograph is to be turned so that all of them stand upright, or at least alike.
+    """The orientation of each photograph that makes all stand upright, or at least alike.
 
-    load: gives a photograph as it is looked at now, uint8 [H, W, 3] RGB at any size, or None for one that can't be read
-        and so is unsure; called once for each name, in order.
+    load: gives a photograph as it is viewed now, uint8 [H, W, 3] RGB at any size, or None for one that can't be read
+        and is thus unsure; called once for each name, in order.
     options: weights, arithmetic and device count. known: names that stay as they are; the others follow them.
-    near: pairs of photographs that are likely to show the same (default: those that look alike).
+    near: pairs of photographs that probably show the same (default: similar ones).
     num_threads: default one for each processor; the result does not depend on it.
 
-    Of photographs that hang together with no known one, most stay as they are. Takes about a megabyte of memory for
+    In a group of connected photographs without a known one, most stay as they are. Takes about a megabyte of memory for
     each. Raises what load raises, and ValueError for a picture of another shape or dtype, or a name in known or near
     that is not among the names.
     """

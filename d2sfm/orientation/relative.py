@@ -35,7 +35,7 @@ class _Descriptors:
 
 
 def likely_pairs(features: Sequence[Turned], num_neighbours: int) -> np.ndarray:
-    """Pairs of each picture with those that look most like it in the best of their turns.
+    """Pairs of each picture with the most similar ones in the best of their turns.
 
     Returns indices of pictures, [P, 2] uint32, ascending. The same features give the same pairs on any number of
     processors.

@@ -1,4 +1,5 @@
-"""From the relative turns of pairs to the turn of each picture: what agrees most is joined, then votes correct it.
+"""From the relative turns of pairs to the turn of each picture: groups that agree most are joined, then votes correct
+them.
 
 Turns are numbers of quarters, 0 to 3, clockwise.
 """
@@ -20,8 +21,8 @@ SURE_MARGIN = 10
 class Solution:
     """Turns of N pictures that make them fit each other, each [N].
 
-    quarters: int64, by how many the picture is to be turned, 0 where it is not sure; margin: int64, inliers by which
-    its neighbours agree more on that turn than on the next; sure: bool.
+    quarters: int64, the turn of each picture, 0 if uncertain; margin: int64, inliers by which its neighbours prefer
+    that turn to the next best; sure: bool.
     """
 
     quarters: np.ndarray
@@ -35,8 +36,8 @@ def solve(pairs: np.ndarray, inliers: np.ndarray, fixed: np.ndarray) -> Solution
     pairs: [P, 2] indices of pictures, each pair once; inliers: [P, 4], of the first as it is with the second turned
     by 0 to 3 quarters; fixed: [N] bool, pictures that stay as they are.
 
-    Pictures that hang together have one turn in common that pairs do not tell: the fixed ones among them tell it, else
-    it is the one that leaves most pictures as they are, and of several the one of the fewest quarters.
+    Pairs leave open a common turn of connected pictures: fixed pictures decide it, else it is the turn that leaves most
+    pictures as they are, of several the one with the fewest quarters.
     """
     evidence = _evidence(pairs, inliers, len(fixed))
     groups = _Groups(evidence, fixed)

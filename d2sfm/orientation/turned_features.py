@@ -1,4 +1,4 @@
-"""Features of a small picture in its four quarter turns: the network does not know a thing that lies on its side."""
+"""Features of a small picture in its four quarter turns: the network is not invariant to rotation."""
 
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ NOTHING = TurnedFeatures(np.zeros((0, 2), np.float32), np.zeros((0, DESCRIPTOR_S
 def small_extractor(options: ExtractionOptions, edge: int = EDGE_PX) -> Extractor:
     """The network for small pictures: weights, arithmetic and device are those of the options.
 
-    Raises ValueError or FileNotFoundError for weights or a device that can't be had.
+    Raises ValueError or FileNotFoundError for weights or a device that are not available.
     """
     return Extractor(
         replace(
@@ -53,8 +53,8 @@ def small_extractor(options: ExtractionOptions, edge: int = EDGE_PX) -> Extracto
 def features_in_turns(extractor: Extractor, picture: np.ndarray | None) -> list[TurnedFeatures]:
     """Features of a picture, uint8 [H, W, 3] RGB of any size, turned clockwise by 0, 1, 2 and 3 quarters.
 
-    There are none where there is not a picture, and of one that is below 8 px on an edge when it is small. Raises
-    ValueError for another shape or dtype.
+    There are none without a picture, or if an edge is below 8 px at the small size.
+    Raises ValueError for another shape or dtype.
     """
     if picture is None:
         return [NOTHING] * len(TURNS)

@@ -20,7 +20,7 @@ def exhaustive(image_ids: Iterable[int]) -> np.ndarray:
 
 
 def unique_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The pairs of first[k] and second[k], [K] each, in whatever order: each once, ascending, [P, 2] uint32."""
+    """The pairs of first[k] and second[k], [K] each, in either order: each once, ascending, [P, 2] uint32."""
     return image_pairs(np.unique(pair_ids(first, second)))
 
 

@@ -31,7 +31,7 @@ def by_poses(image_ids: np.ndarray, images: list[pycolmap.Image], number: int, m
     """Pairs of each image with the ``number`` nearest ones that look the same way, lower ids first at a tie.
 
     images: those of the model, with poses, in the order of image_ids, [N] ascending; max_angle_deg: largest angle
-    between viewing directions, whatever way up the cameras are held. Returns [P, 2] uint32, ascending.
+    between viewing directions, for any roll of the cameras. Returns [P, 2] uint32, ascending.
     """
     positions = np.array([image.projection_center() for image in images]).reshape(-1, 3)
     directions = np.array([image.viewing_direction() for image in images]).reshape(-1, 3)

@@ -1,6 +1,6 @@
 """Pairs of images in text files, two names a line: COLMAP's and hloc's layout.
 
-Both split a line at its space, and find no pair where a tab stands. Names that hold spaces are theirs in no layout.
+Both split a line at its space, and find no pair in a line with a tab. Neither can hold names with spaces.
 """
 
 import logging
@@ -26,8 +26,8 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
     """Pairs of image ids from a text file (UTF-8) with two image names a line.
 
     A tab stands between the names; without a tab, a space does, if exactly one way to split the line gives two names
-    of ids_by_name. Where no way does, spaces around the names are dropped. Blank lines and lines that start with # are
-    passed over.
+    of ids_by_name. If no way does, spaces around the names are dropped. Blank lines and lines that start with # are
+    ignored.
 
     Returns pairs (i, j) with i < j, each once, in the order in which the file first names them, [P, 2] uint32.
     Raises FileNotFoundError if the file is missing, ValueError (with file and line) for a file that is not text, a line
@@ -72,7 +72,7 @@ def read_candidates(path: Path | str, queries: Collection[str], images: Collecti
 def write_pairs(path: Path | str, pairs: np.ndarray, names: Mapping[int, str]) -> None:
     """Write pairs of image ids, [P, 2], as lines that ``read_pairs`` reads, in their order.
 
-    A space stands between the names, as COLMAP and hloc read them; a tab, with a warning, where one holds white space.
+    A space stands between the names, as COLMAP and hloc expect; a tab, with a warning, if one holds white space.
     names: by image id. Raises ValueError if a name can't stand in such a line, FileNotFoundError if the folder is
     missing.
     """
@@ -100,7 +100,7 @@ def require_pairs_file(path: Path | str) -> None:
 
 
 def require_writable(names: Iterable[str]) -> None:
-    """Find out before long work whether names can stand in a pairs file. ValueError if one can't."""
+    """Check before long work whether names can stand in a pairs file. ValueError if one can't."""
     for name in names:
         if not name.strip() or set(name) & set("\t\n\r\0"):
             raise ValueError(

@@ -66,7 +66,7 @@ def _width(key: Key | Ramp, size: float) -> float:
 
 
 def _mark_px(key: Key | Ramp, size: float) -> float:
-    """Room for what is not text, with the space around it."""
+    """Room for anything but text, with the space around it."""
     if isinstance(key, Ramp):
         return 7.8 * size
     return key.length_px + 0.5 * size if key.length_px else 0.0 if key.colour is None else 1.2 * size

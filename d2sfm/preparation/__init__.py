@@ -1,1 +1,1 @@
-"""Photographs that COLMAP reads, out of what phones and cameras leave: HEIC, camera raw, videos and the like."""
+"""Photographs that COLMAP reads, made from files of phones and cameras: HEIC, camera raw, videos and so on."""

@@ -1,11 +1,11 @@
-"""Libraries that not everybody needs, and that are installed on demand."""
+"""Optional libraries, installed on demand."""
 
 from importlib import import_module
 from types import ModuleType
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """The module of an extra of d2sfm. ValueError that tells how to install it where it is missing."""
+    """The module of an extra of d2sfm. ValueError, with the command that installs it, if it is missing."""
     try:
         return import_module(module)
     except ImportError as error:

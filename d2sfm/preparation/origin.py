@@ -1,4 +1,4 @@
-"""What tells whether a file was made of another one: only then a second run may pass it over."""
+"""Whether a file was made from another one: only then may a second run skip it."""
 
 import hashlib
 from pathlib import Path
@@ -25,7 +25,7 @@ def read(path: Path, most_bytes: int = -1) -> bytes:
 
 
 def not_of(target: Path) -> ValueError:
-    """What to say where something else is in the place of what is to be made of a file."""
+    """The message if the target of a file exists and was not made from it."""
     return ValueError(
         f"would become {printable(str(target))}, which exists and is of another file: give another --output"
     )

@@ -1,4 +1,4 @@
-"""Photographs for COLMAP out of what phones and cameras leave.
+"""Photographs for COLMAP from files of phones and cameras.
 
 d2sfm prepare DCIM --output photos
 """
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class PreparationSummary(Displayed):
-    """What a run did. ``skipped`` holds the reason for each file that could not be used, ``remarks`` what is wrong with
-    videos of which frames were taken, all the same."""
+    """Results of a run. ``skipped`` holds the reason for each file that could not be used, ``remarks`` errors of videos
+    from which frames were taken nevertheless."""
 
     output: Path
     copied: int = 0
@@ -48,7 +48,7 @@ class PreparationSummary(Displayed):
             (self.already_there, "were there already"),
             (len(self.sources.live_movies), "movies of live photos left out"),
             (len(self.sources.raw_doubles), "raw files beside their photographs left out"),
-            (len(self.sources.others), "other files passed over"),
+            (len(self.sources.others), "other files ignored"),
             (len(self.skipped), "skipped"),
         ):
             text += f", {count} {what}" if count else ""
@@ -64,10 +64,10 @@ def prepare(
 ) -> PreparationSummary:
     """Make a folder of photographs that COLMAP reads, of files and folders of photographs, camera raw and videos.
 
-    What COLMAP reads is copied as it is. Other formats become JPEG or PNG, ``a.heic`` becomes ``a.heic.jpg``; camera
-    raw is developed; of a video, ``a.mov`` becomes a folder of frames. Names are those below each source. EXIF is kept,
-    and pixels and orientation belong together. What is there already is passed over and never overwritten, where it
-    was made of the same file; else the file is skipped.
+    Files that COLMAP reads are copied. Other formats become JPEG or PNG, ``a.heic`` becomes ``a.heic.jpg``; camera raw
+    is developed; of a video, ``a.mov`` becomes a folder of frames. Names are those below each source. EXIF is kept, and
+    its orientation fits the pixels. Existing results of the same file are kept; if another file has the name, the
+    source is skipped. Nothing is overwritten.
 
     Raises FileNotFoundError or ValueError for sources that are missing, hold nothing to prepare, clash or lie in the
     output, OSError if the output can't be written.

@@ -32,7 +32,7 @@ def decode(path: Path) -> Picture:
 
 
 def _exif(content: bytes) -> ExifParts:
-    """What the file tells in its own way: LibRaw reads it, too, but has no words for most, and mixes up hemispheres."""
+    """Metadata from the file itself: LibRaw drops most of it, and mixes up hemispheres."""
     if content[:2] in _TIFF_STARTS:  # DNG and most makers' own, some of which change the number in the third byte
         return exif_parts(_tiff(_TIFF_STARTS[content[:2]] + content[4:]))
     if content[4:12] == b"ftypcrx ":  # CR3: a box with a TIFF for each part

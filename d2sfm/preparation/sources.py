@@ -1,4 +1,4 @@
-"""Which files are prepared, by the names that they get, and what becomes of them."""
+"""Which files are prepared, by their new names, and how."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,8 +28,8 @@ class Sources:
 def find_sources(sources: Iterable[Path], output: Path) -> Sources:
     """The files of ``sources``, files or folders, those below a folder by their names relative to it.
 
-    Raises FileNotFoundError if the file is missing or folder, ValueError if two would get one name, and where a folder
-    is, or is in, the output.
+    Raises FileNotFoundError if a file or folder is missing, ValueError if two would get the same name, or a folder is,
+    or lies in, the output.
     """
     files: dict[str, Path] = {}
     for source in sources:

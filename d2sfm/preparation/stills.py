@@ -1,4 +1,4 @@
-"""Photographs that are pictures of some format: copied where COLMAP reads them, and else decoded by Pillow."""
+"""Photographs that are pictures of some format: copied if COLMAP reads them, else decoded by Pillow."""
 
 import filecmp
 import os

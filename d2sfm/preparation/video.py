@@ -34,7 +34,7 @@ _ORIENTATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TakenFrames:
-    """What was taken of a video: how many frames, whether by an earlier run, and what is wrong with it, if anything."""
+    """Frames taken from a video: their number, whether by an earlier run, and errors of the video, if any."""
 
     frames: int
     were_there: bool
@@ -69,7 +69,7 @@ def take_frames(source: Path, folder: Path, options: PreparationOptions) -> Take
 
 
 def _earlier(folder: Path, wanted: dict[str, str]) -> TakenFrames:
-    """What an earlier run left, where it is what is wanted."""
+    """The frames of an earlier run with the same options."""
     if not (folder / RECORD).is_file():
         raise not_of(folder)
     record = json.loads((folder / RECORD).read_text(encoding="utf-8"))

@@ -27,8 +27,8 @@ MapsOf = Callable[[int], FeatureMaps]  # of the image of that number
 class Adjustment:
     """Aligns the nodes of tracks with their references.
 
-    maps_of: feature maps of an image, by its number in the collection. They are asked for picture by picture. slots:
-    those of the schedule whose parts are worked off. folder: where patches may wait on disk, see ``PatchStore``.
+    maps_of: feature maps of an image, by its number in the collection, requested picture by picture. slots: those of
+    the schedule for these parts. folder: where patches may be stored on disk, see ``PatchStore``.
     """
 
     def __init__(self, collection: Collection, tracks: Tracks, maps_of: MapsOf, slots: int, folder: Path | None = None):
@@ -46,7 +46,7 @@ class Adjustment:
         """Positions of the nodes of a part, [M, 2] in pixels of their inputs. Parts build on those before them.
 
         Nodes that would move more than 12 px (times the reference's scale) on an axis stay where they are. on_nodes is
-        told after each visit of a picture how many were aligned.
+        called after each visit of a picture with the number of aligned ones.
         """
         moved = [np.zeros((0, 2))]
         for visit in part.visits:

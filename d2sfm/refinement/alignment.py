@@ -1,4 +1,4 @@
-"""Where a patch of one map lies in another: a search over whole steps, then a parabola on each axis."""
+"""The position of a patch of one map in another: a search over whole steps, then a parabola on each axis."""
 
 from typing import NamedTuple
 

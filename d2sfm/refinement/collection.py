@@ -1,4 +1,4 @@
-"""What refinement reads of a database: keypoints of all images numbered through, and their verified matches."""
+"""Data for refinement from a database: keypoints of all images, numbered consecutively, and their verified matches."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

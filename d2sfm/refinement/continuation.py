@@ -1,8 +1,7 @@
 """Where tracks go on in images that see their point but have no keypoint there: predicted from exact keypoints.
 
-Around each exact observation of a track, other tracks lie that both of two images see exactly. Where these say with one
-voice how the surroundings are mapped, the track's place in the other image is known to a pixel or two, which is where
-the alignment of grey values begins.
+Around each exact observation of a track, other tracks lie that both of two images see exactly. If these agree on a
+local map, the track's place in the other image is known to a pixel or two, where the alignment of grey values starts.
 """
 
 from dataclasses import replace

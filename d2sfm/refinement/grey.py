@@ -104,7 +104,7 @@ class GreyAdjustment:
         """Positions of the nodes of a part and how sure they are, [M, 3]: x, y in pixels of their inputs, predicted
         standard deviation in pixels of the photograph. Nodes that are not accepted stay, and have NaN there.
 
-        on_nodes is told after each visit of a picture how many were aligned.
+        on_nodes is called after each visit of a picture with the number of aligned ones.
         """
         found = [np.zeros((0, 3))]
         for visit in part.visits:

@@ -1,4 +1,4 @@
-"""A page for one picture, which needs no other file and no network, and asks for none."""
+"""A page for one picture, which needs no other file and no network."""
 
 from collections.abc import Mapping, Sequence
 

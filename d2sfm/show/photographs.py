@@ -27,7 +27,7 @@ class View(NamedTuple):
     orientation: int
 
     def place(self, xy: np.ndarray) -> np.ndarray:
-        """Positions in the picture of those in the photograph as it is stored, [N, 2], both in COLMAP's frame."""
+        """Positions in the picture from those in the stored photograph, [N, 2], both in COLMAP's frame."""
         xy = np.asarray(xy, np.float64).reshape(-1, 2)
         return upright_from_stored(xy, self.size, self.orientation) * self.factors
 
@@ -53,8 +53,8 @@ class Photographs:
     def upright(self, name: str, size: Size | None = None) -> tuple[np.ndarray, int]:
         """[H, W, 3] uint8 RGB, and the EXIF orientation by which it was turned.
 
-        size: (width, height) that it should have as it is stored. Raises FileNotFoundError, or ValueError with the name
-        for what can't be read.
+        size: its expected (width, height) as stored. Raises FileNotFoundError, or ValueError with the name if it can't
+        be read.
         """
         path = self.folder / name
         if not path.exists():

@@ -19,11 +19,11 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """What was found, and how to draw it.
+    """The facts of a picture, and how to draw it.
 
-    name: for a file, without a suffix. title: a line in plain words. facts: what else is to say, by label. table: rows
-    of cells, the first one their titles; may be empty. is_photograph: whether most of it is one, so that pages hold it
-    with less exact pixels. draw: the pixels, [H, W, 3] uint8 RGB, for a theme.
+    name: for a file, without a suffix. title: a line in plain words. facts: further texts, by label. table: rows of
+    cells, the first one their titles; may be empty. is_photograph: whether most of it is a photograph, so that pages
+    hold it compressed with loss. draw: the pixels, [H, W, 3] uint8 RGB, for a theme.
     """
 
     name: str

@@ -12,7 +12,7 @@ LONGEST_NAME = 120  # characters of a file's name that is made of images' names
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What was drawn, and where it is."""
+    """What was drawn, and its path."""
 
     output: Path
     title: str
@@ -34,6 +34,6 @@ def write_picture(picture: Picture, output: Path | None, *, light: bool = False)
 
 
 def _file_name(name: str) -> str:
-    """In the current folder, whatever images are called."""
+    """A path in the current folder, for any image name."""
     plain = "".join("_" if letter in '/\\:*?"<>|' else letter for letter in printable(name))
     return f"{plain[:LONGEST_NAME]}.png"

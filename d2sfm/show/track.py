@@ -1,4 +1,4 @@
-"""What the images that see a point have around their keypoints, before and after refinement.
+"""Patches around a point's keypoints in its images, before and after refinement.
 
 d2sfm show track 1234 --model sparse/0
 """
@@ -74,7 +74,7 @@ def _images(point: pycolmap.Point3D) -> set[int]:
 
 
 class _Keypoint(NamedTuple):
-    """An observation: positions [2] in pixels of the photograph as it is stored, before refinement where it had one;
+    """An observation: positions [2] in pixels of the stored photograph, now and before refinement, if it was refined;
     factor: pixels of the photograph for one of the network's input."""
 
     image: pycolmap.Image
@@ -112,7 +112,7 @@ def _keypoints(model: pycolmap.Reconstruction, point: int, database: Path) -> li
 
 @contextmanager
 def _own_part(database: Path) -> Iterator[tuple[Path, Mapping[str, int]]]:
-    """The database with what d2sfm made of its keypoints, and which is the first of these in each image, by name."""
+    """The database with d2sfm's keypoints, and the index of the first of these in each image, by name."""
     with BridgeStore(database) as store:
         first = {name: image.first for name, image in store.images().items()}
     if not first:

@@ -17,7 +17,7 @@ _LONGEST_SHOWN = 200  # characters of an error
 
 @dataclass
 class RunState:
-    """Where a run is: what a checkpoint holds beside the network and the optimiser."""
+    """The progress of a run: what a checkpoint holds beside the network and the optimiser."""
 
     epoch: int = 1  # the one that is under way, counted from 1
     steps_in_epoch: int = 0  # those that are done
@@ -31,9 +31,9 @@ class RunState:
 
 
 class Checkpoints:
-    """The checkpoints of a run in its output folder. The process that leads writes them, each at once or not at all.
+    """The checkpoints of a run in its output folder, each written whole or not at all by the leading process.
 
-    settings: what must be the same when the run goes on.
+    settings: must be the same when the run continues.
     """
 
     def __init__(self, folder: Path, trainer: Trainer, settings: Mapping[str, str]):
@@ -45,7 +45,7 @@ class Checkpoints:
         return self.folder / name
 
     def save_run(self, state: RunState) -> None:
-        """Write all that the run needs to go on."""
+        """Write everything that the run needs to continue."""
         training = {
             "optimiser": self.trainer.optimiser.state_dict(),
             "scaler": self.trainer.scaler.state_dict(),
@@ -57,7 +57,7 @@ class Checkpoints:
     def restore(self) -> RunState | None:
         """Bring the trainer to the last checkpoint; None if there is none.
 
-        Raises ValueError if the file is no checkpoint of a run or a damaged one, or of one with other settings.
+        Raises ValueError if the file is not a checkpoint of a run, is damaged, or of a run with other settings.
         """
         path = self.folder / LAST
         if not path.exists():
@@ -90,7 +90,7 @@ class Checkpoints:
 
 
 def _shown(value: str | None) -> str:
-    """A setting in a message: 117 names of scenes would hide what is said."""
+    """A setting in a message, shortened: 117 names of scenes would hide the rest."""
     if value is None:
         return "none"
     names = value.split()
@@ -98,7 +98,7 @@ def _shown(value: str | None) -> str:
 
 
 def _training_in(path: Path) -> Mapping[str, Any]:
-    """What ``save_run`` wrote beside the weights."""
+    """The state that ``save_run`` wrote beside the weights."""
     checkpoint = unpickled(path)
     training = checkpoint.get("training") if isinstance(checkpoint, Mapping) else None
     if not isinstance(training, Mapping) or not isinstance(training.get("settings"), Mapping):
@@ -107,7 +107,7 @@ def _training_in(path: Path) -> Mapping[str, Any]:
 
 
 def _weights(trainer: Trainer) -> dict[str, Any]:
-    """What ``load_weights`` reads. Contiguous copies on the CPU: the trunk's own tensors have the channels last."""
+    """Weights for ``load_weights``: contiguous copies on the CPU, as the trunk's tensors have the channels last."""
     state = d2net_state(trainer.trunk.state_dict())
     model = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     return {"model": model, "preprocessing": str(trainer.preprocessing)}

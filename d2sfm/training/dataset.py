@@ -1,4 +1,4 @@
-"""From a drawn pair to what the network is trained on: two crops, and which of their cells show the same place."""
+"""From a drawn pair to training data: two crops, and which of their cells show the same place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class TrainingPair:
 
 @dataclass(frozen=True)
 class SkippedPair:
-    """A pair that can't be trained on, and why: the kind of reason, and the file where one is ``broken``."""
+    """A pair that can't be trained on: the kind of reason, and the file if it is ``broken``."""
 
     name: str
     reason: str
@@ -53,7 +53,7 @@ class Batch:
     skipped: list[SkippedPair]
 
     def pin_memory(self) -> "Batch":
-        """The batch in page-locked memory, which DataLoader asks for where it feeds a GPU."""
+        """The batch in page-locked memory, which DataLoader requests for a GPU."""
         return replace(self, crops=self.crops.pin_memory(), cells=[cells.pin_memory() for cells in self.cells])
 
 
@@ -126,7 +126,7 @@ def read_rgb(path: Path) -> np.ndarray:
 
 
 def collate(items: list[TrainingPair | SkippedPair]) -> Batch:
-    """A batch of what the dataset gave; it may be empty."""
+    """A batch of the dataset's pairs; it may be empty."""
     pairs = [item for item in items if isinstance(item, TrainingPair)]
     found = [pair.correspondences for pair in pairs]
     crops = [torch.from_numpy(pair.crops[side]) for side in (0, 1) for pair in pairs]

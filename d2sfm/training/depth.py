@@ -29,11 +29,11 @@ def read_depth_crop(path: Path, image_size: Size, corner: tuple[int, int], size:
     """Depth along the camera's axis of a square crop, [size, size] float32, 0 where unknown.
 
     image_size: (width, height) of the photograph, whose frame the crop is in; corner: (row, column) of its first
-    pixel. A map of another size is resampled: what has no depth on all four sides becomes unknown, and what lies
-    beyond the centres of its outermost pixels takes their depth. In COLMAP's maps negative depth is unknown, too.
+    pixel. A map of another size is resampled: a pixel without depth on all four sides becomes unknown, and pixels
+    beyond the centres of its outermost ones take their depth. In COLMAP's maps negative depth is unknown, too.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that holds no depth map, one of a shape that is not
-    the photograph's, and for negative depth in MegaDepth's maps.
+    Raises FileNotFoundError for a missing file, ValueError for a file without a depth map, a shape that differs from
+    the photograph's, and negative depth in MegaDepth's maps.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no depth map at {path}")

@@ -24,7 +24,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and logs."""
         return self.rank == 0
 
     def sum(self, values: list[float], device: torch.device) -> list[float]:

@@ -28,8 +28,8 @@ def draw_epoch(
 ) -> list[Draw]:
     """The pairs of an epoch: as many of each scene, drawn with replacement, all scenes shuffled together.
 
-    A scene without eligible pairs gives none, nor does a pair that has no such point against what the scene's matrices
-    say. The same arguments give the same list.
+    A scene without eligible pairs gives none, nor does a pair without such a point, which the scene's matrices
+    contradict. The same arguments give the same list.
     """
     generator = np.random.default_rng([seed, epoch])
     draws = []

@@ -29,7 +29,7 @@ Evaluation = Callable[[Path], Mapping[str, float]]  # from the file of an epoch'
 class Epochs:
     """The loop over epochs of one process.
 
-    evaluations: by name, what the process that leads calls after each epoch.
+    evaluations: by name, functions that the leading process calls after each epoch.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Epochs:
             self.validation_draws = draw_epoch(validation.usable, count, limit, VALIDATION_SEED, epoch=0)
 
     def run(self, state: RunState | None) -> None:
-        """Go on from a checkpoint's state, or begin where it is None.
+        """Continue from a checkpoint's state, or begin if it is None.
 
-        Afterwards ``state`` is that of the end, ``skips`` what all processes skipped in training, and
-        ``validation_skips`` what they skipped in the last validation.
+        Afterwards ``state`` is the final one, ``skips`` the pairs that all processes skipped in training, and
+        ``validation_skips`` those of the last validation.
         """
         if state:
             self.state = state
@@ -100,7 +100,7 @@ class Epochs:
             raise RuntimeError(f"all {state.sums.skipped} pairs of epoch {state.epoch} were skipped: {reasons}")
 
     def _end_epoch(self) -> None:
-        """Validate, keep what is worth keeping, and move the state on: a checkpoint holds whole epochs or steps."""
+        """Validate, keep the best weights, and advance the state: a checkpoint holds whole epochs or steps."""
         done = self.state
         self.state = replace(
             done, epoch=done.epoch + 1, steps_in_epoch=0, sums=Sums(), seconds=0.0, training_loss=done.sums.mean_loss

@@ -1,4 +1,4 @@
-"""What a run leaves for people to look at: tables of losses, lines of the log, and pictures."""
+"""Output of a run for people: tables of losses, lines of the log, and pictures."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 class Journal(AbstractContextManager):
-    """Writes into the output folder in the process that leads, and does nothing in the others.
+    """Writes into the output folder in the leading process, and does nothing in the others.
 
-    resume_step: the step of the checkpoint that a run goes on from; None begins anew.
+    resume_step: the step of the checkpoint from which a run continues; None starts again.
     """
 
     def __init__(self, output: Path, options: TrainingOptions, leads: bool, resume_step: int | None):
@@ -34,7 +34,7 @@ class Journal(AbstractContextManager):
             self.record.close()
 
     def step(self, trainer: Trainer, state: RunState, batches: Sequence[Batch], sums: Sums, seconds: float) -> None:
-        """Note a step of the optimiser; every now and then also in the log, and as a picture of its first pair."""
+        """Record a step of the optimiser; now and then also in the log, and as a picture of its first pair."""
         if not self.record:
             return
         self.record.step(

@@ -14,8 +14,8 @@ from d2sfm.training.draws import Draw
 def steps_of(draws: Sequence[Draw], batch_size: int, accumulate: int, processes: Processes) -> list[list[list[Draw]]]:
     """An epoch's draws dealt out: for each step of the optimiser this process's ``accumulate`` batches.
 
-    Which pairs make a step depends only on how many there are in one, over all batches and processes. Batches of the
-    last step may be short or empty.
+    Which pairs make a step depends only on their number in a step, over all batches and processes. Batches of the last
+    step may be short or empty.
     """
     in_pass = batch_size * processes.count
     steps = []

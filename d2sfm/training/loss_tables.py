@@ -1,4 +1,4 @@
-"""The record of a training run: losses and figures as CSV files, and for TensorBoard where that is installed.
+"""The record of a training run: losses and figures as CSV files, and for TensorBoard if it is installed.
 
 Light on purpose: torch is only imported for TensorBoard.
 """
@@ -59,14 +59,14 @@ class EvaluationRow:
 
 
 class LossRecord(AbstractContextManager):
-    """Writes ``steps.csv``, ``epochs.csv``, and ``evaluations.csv`` where there are any, in a folder, a row at a time,
-    each on its way to disk at once.
+    """Writes ``steps.csv``, ``epochs.csv`` and, with evaluations, ``evaluations.csv`` in a folder, a row at a time,
+    each to the disk at once.
 
-    folder: created where missing. resume_step: None begins anew and replaces what an earlier run left; k goes on after
-    step k, and rows of later steps, that a killed run wrote after its last checkpoint, are dropped, as is a last line
-    that was torn. tensorboard: whether to write event files in ``folder/tensorboard`` too, where it is installed.
+    folder: created if missing. resume_step: None starts again and replaces the files of an earlier run; k continues
+    after step k, and rows of later steps, which a killed run wrote after its last checkpoint, are dropped, as is an
+    incomplete last line. tensorboard: whether to also write event files in ``folder/tensorboard``, if it is installed.
 
-    Raises ValueError for a negative resume_step, and for a file that isn't such a record.
+    Raises ValueError for a negative resume_step, and for a file that is not such a record.
     """
 
     def __init__(self, folder: Path | str, resume_step: int | None = None, tensorboard: bool = True):
@@ -111,7 +111,7 @@ class LossRecord(AbstractContextManager):
         self._plot("loss/validation", row.validation_loss, row.step)
 
     def evaluation(self, epoch: int, step: int, name: str, figures: Mapping[str, float]) -> None:
-        """Write the figures of an evaluation into ``evaluations.csv``, a row each, in place of those of that epoch."""
+        """Write the figures of an evaluation into ``evaluations.csv``, a row each, replacing those of that epoch."""
         kept = [row for row in self.evaluations() if row.epoch < epoch or row.evaluation != name]
         common = {"epoch": epoch, "step": step, "evaluation": name}
         self._evaluations.begin([*kept, *(EvaluationRow(**common, figure=key, value=figures[key]) for key in figures)])
@@ -191,7 +191,7 @@ class _Table(Generic[Row]):
         return [row for row in rows if up_to is None or row.step <= up_to]
 
     def begin(self, rows: list[Row]) -> None:
-        """Put these rows in place of all others, at once, and open the file for more."""
+        """Replace all rows by these in one step, and open the file for more."""
         self.close()
         with replacing_file(self.path) as part, part.open("w") as stream:
             csv.writer(stream, lineterminator="\n").writerows([self._columns, *map(_numbers, rows)])

@@ -1,4 +1,4 @@
-"""What training needs to know of a scene: cameras, points, and how far images see the same."""
+"""Data of a scene for training: cameras, points, and the overlap of images."""
 
 from dataclasses import dataclass, fields
 

@@ -24,7 +24,7 @@ _PUBLISHED_KEYS = (
 
 
 def write_scene_info(path: Path, info: SceneInfo) -> None:
-    """Write a scene, in place of one that is there; its folder is created, and a killed run leaves no half file."""
+    """Write a scene, replacing an existing one; its folder is created, and a killed run leaves no partial file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, sync=True) as stream:
@@ -33,11 +33,11 @@ def write_scene_info(path: Path, info: SceneInfo) -> None:
 
 
 def read_scene_info(path: Path, *, allow_pickle: bool = False) -> SceneInfo:
-    """Read a scene. allow_pickle: also take the published layout, which can run any code that its author hid in it.
+    """Read a scene. allow_pickle: also read the published layout, which can run any code that its author put into it.
 
     Nothing is unpickled without allow_pickle. The published layout doesn't name images without depth: their names are
-    empty. Raises FileNotFoundError if the file is missing, ValueError if it is damaged, is no scene, or has the
-    published layout and allow_pickle is not given.
+    empty. Raises FileNotFoundError if the file is missing, ValueError if it is damaged, is not scene info, or has the
+    published layout without allow_pickle.
     """
     path = Path(path)
     if not path.is_file():
@@ -90,7 +90,7 @@ def _load(stream: BinaryIO, keys: tuple[str, ...], allow_pickle: bool) -> dict[s
 
 
 def _from_published(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Our arrays from those of the published layout; the depths that it leaves out become NaN."""
+    """Our arrays from those of the published layout; missing depths become NaN."""
     image_paths, depth_paths = (_texts(arrays[key]) for key in ("image_paths", "depth_paths"))
     without = depth_paths == ""
     angles = arrays["angles"].astype(np.float64)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 
 def read_scene_list(path: Path | str) -> list[str]:
-    """Names of scenes from a text file with one in a line, in its order; blank lines and lines with # are passed over.
+    """Names of scenes from a text file with one in a line, in its order; blank lines and lines with # are ignored.
 
     Raises FileNotFoundError if the file is missing, ValueError if it is not such a list: no scene, a scene twice, or a
-    name that is no plain folder name.
+    name that is not a plain folder name.
     """
     path = Path(path)
     if not path.is_file():

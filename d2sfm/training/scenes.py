@@ -1,4 +1,4 @@
-"""The scenes of a run: which of those asked for can be trained on, and which of their pairs."""
+"""The scenes of a run: which of the requested ones can be trained on, and which of their pairs."""
 
 import logging
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class TrainingScene:
 class Scenes:
     """Scenes with pairs to draw, and the reason for each that was left out, by its name.
 
-    root: the dataset that the scenes' paths are relative to; options: which of their pairs are drawn, and how cut out.
+    root: the dataset that the scenes' paths are relative to; options: which of their pairs are drawn and cropped.
     """
 
     root: Path
@@ -51,7 +51,7 @@ def load_scenes(folder: Path, names: Sequence[str], root: Path, options: PairOpt
     """Read the scene info ``folder/<name>.npz`` of each scene.
 
     root: the dataset that the scenes' photographs belong to. A scene that is missing, damaged, of another dataset, or
-    has no pair within the options' limits, is left out, and the log says so.
+    has no pair within the options' limits, is left out, with a line in the log.
 
     Raises FileNotFoundError if a folder is missing, ValueError if no scene is left.
     """
@@ -111,7 +111,7 @@ def _tell_left_out(folder: Path, left_out: dict[str, str], total: int) -> None:
 
 
 def _nothing_usable(folder: Path, left_out: dict[str, str]) -> str:
-    """One line for the most frequent slips: a wrong folder, and scenes that are not the paper's."""
+    """One line for the most frequent mistakes: a wrong folder, and scenes that are not the paper's."""
     there = sorted(path.stem for path in folder.glob("*.npz"))
     name, reason = next(iter(left_out.items()))
     message = f"no pair to draw from {len(left_out)} scenes; {name}: {reason}"

@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 
 
 class SkipReport:
-    """Which pairs could not be used: how many for each reason, and what is wrong with broken files.
+    """Unusable pairs: their number by reason, and the errors of broken files.
 
-    told: what the log has said of broken files already, shared by the reports of a run.
+    told: broken files that the log has already named, shared by the reports of a run.
     """
 
     IN_JSON: ClassVar = {"reasons": dict[str, int]}
@@ -25,7 +25,7 @@ class SkipReport:
 
     @classmethod
     def together(cls, reports: Iterable["SkipReport"]) -> "SkipReport":
-        """What several reports say in one."""
+        """Several reports in one."""
         everything = cls()
         for report in reports:
             everything.reasons += report.reasons
@@ -33,7 +33,7 @@ class SkipReport:
         return everything
 
     def note(self, batches: Sequence[Batch]) -> None:
-        """Count what the batches leave out; a broken file is told at once, for it may be worth stopping the run."""
+        """Count what the batches leave out; a broken file is logged at once, as it may be worth stopping the run."""
         for pair in (pair for batch in batches for pair in batch.skipped):
             self.reasons[pair.reason] += 1
             if pair.broken:

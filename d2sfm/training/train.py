@@ -1,4 +1,4 @@
-"""A training run from start to end: what it needs is read and checked, then the epochs run."""
+"""A training run from start to end: inputs are read and checked, then the epochs run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ BROKEN = "broken_files.txt"
 
 @dataclass(frozen=True)
 class TrainingSummary(Displayed):
-    """What a run reached; printing it tells the user."""
+    """The results of a run, as text for users."""
 
     output: Path
     preprocessing: Preprocessing  # that the weights now belong to
@@ -81,14 +81,14 @@ def train(
 
     dataset_path: root that the scenes' photographs and depth maps are relative to; scene_info_path: folder with a
     ``<scene>.npz`` for each; output: folder for checkpoints, ``steps.csv``, ``epochs.csv``, ``losses.png``, pictures,
-    and a list of broken files; valid_scenes are used where the options ask for validation; resume: continue from the
-    last checkpoint in the output, or start if it has none; evaluations: by name, what tells figures of the weights in a
-    file, called after each epoch and noted in ``evaluations.csv``. Under ``torchrun`` every process calls this, and the
-    first one evaluates and writes.
+    and a list of broken files; valid_scenes are used if the options ask for validation; resume: continue from the last
+    checkpoint in the output, or start if it has none; evaluations: by name, functions that give figures for the weights
+    in a file, called after each epoch and recorded in ``evaluations.csv``. Under ``torchrun`` every process calls this,
+    and the first one evaluates and writes.
 
     Raises FileNotFoundError for missing folders or weights; ValueError for options that contradict each other or the
-    checkpoint, an output that holds another run, and where no pair can be drawn; RuntimeError if all pairs of an epoch
-    are skipped, or a loss is not finite.
+    checkpoint, an output that holds another run, and if no pair can be drawn; RuntimeError if all pairs of an epoch are
+    skipped, or a loss is not finite.
     """
     pairs, options, output = pairs or PairOptions(), options or TrainingOptions(), Path(output)
     _claim(output, resume)
@@ -151,7 +151,7 @@ def _summary(output: Path, epochs: Epochs) -> TrainingSummary:
 def _settings(
     weights: str, scenes: Scenes, validation: Scenes | None, options: TrainingOptions, processes: Processes
 ) -> dict[str, str]:
-    """What decides the numbers of a run, and so must not change when it goes on; as text, to be told."""
+    """What decides the numbers of a run and must not change when it continues, as text for messages."""
     names = {"training scenes": scenes, **({"validation scenes": validation} if validation else {})}
     return {
         **{key: " ".join(scene.path.stem for scene in each.usable) for key, each in names.items()},

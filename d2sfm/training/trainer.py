@@ -19,7 +19,7 @@ from d2sfm.training.training_trunk import TrainingTrunk
 
 
 class Sums(NamedTuple):
-    """Loss summed over pairs that were not skipped, and how many were and were not."""
+    """Loss summed over used pairs, and the numbers of used and skipped ones."""
 
     loss: float = 0.0
     pairs: int = 0
@@ -31,7 +31,7 @@ class Sums(NamedTuple):
 
     @property
     def mean_loss(self) -> float:
-        """Loss of a pair, NaN where all were skipped."""
+        """Mean loss of a pair, NaN if all were skipped."""
         return self.loss / self.pairs if self.pairs else float("nan")
 
 
@@ -61,12 +61,12 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=options.precision == TrainingPrecision.FLOAT16)
 
     def step(self, batches: Sequence[Batch]) -> Sums:
-        """One step of the optimiser on all pairs of the batches, of every process; none where all were skipped.
+        """One step of the optimiser on all pairs of the batches, of every process; none if all were skipped.
 
         The gradient is the mean over the pairs that were not skipped: sums and counts are reduced over batches and
         processes, not means. Returns the sums over all processes. Raises RuntimeError if a loss or the gradient is not
-        finite; the weights are then as they were before. In float16 a gradient that overflows is no error: the step is
-        passed over and the next one scaled down, until the scale falls below 1.
+        finite; the weights are then as they were before. In float16 a gradient that overflows is not an error: the step
+        is skipped and the next one scaled down, until the scale falls below 1.
         """
         loss = 0.0
         for number, batch in enumerate(batches, start=1):
@@ -126,9 +126,9 @@ class Trainer:
             return model(pictures).float()
 
     def _take_part(self) -> None:
-        """A backward pass that adds nothing, for the other processes wait for this one's gradient.
+        """A backward pass that adds nothing, as the other processes wait for this one's gradient.
 
-        Its loss of 0 is scaled, too: without a loss the scaler has no scale to take out of the others' gradient.
+        Its loss of 0 is scaled, too: without a loss the scaler could not unscale the others' gradient.
         """
         nothing = self._shared(torch.zeros(1, 3, 8, 8, device=self.device)).sum() * 0
         self.scaler.scale(nothing).backward()

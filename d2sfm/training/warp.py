@@ -49,7 +49,7 @@ class DepthTolerance:
 
 
 class Warped(NamedTuple):
-    """Positions that survive, [n, 2] (row, column) in crop pixels, and which of those asked for they are, [n]."""
+    """Positions that survive, [n, 2] (row, column) in crop pixels, and their indices among the given ones, [n]."""
 
     kept: np.ndarray
     in_crop1: np.ndarray
@@ -68,8 +68,8 @@ class Correspondences(NamedTuple):
 def warp(positions: np.ndarray, view1: View, view2: View, tolerance: DepthTolerance) -> Warped:
     """Carry crop pixels of view 1 into view 2.
 
-    positions: [N, 2] (row, column), crop pixels of view 1. One survives where the depth of view 1 is known around it,
-    where it falls into view 2 and the depth there is known around it, and where both depths agree.
+    positions: [N, 2] (row, column), crop pixels of view 1. One survives if the depth of view 1 is known around it, if
+    it falls into view 2 with known depth around it, and if both depths agree.
     """
     depth1 = interpolate_depth(view1.depth, positions)
     kept = np.flatnonzero(depth1 > 0)
@@ -108,7 +108,7 @@ def interpolate_depth(depth: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def where_known(depth: np.ndarray, interpolate: Callable[[Tensor], Tensor]) -> np.ndarray:
-    """What a bilinear sampler makes of a depth map, 0 where depth that is not above 0 has a share in it.
+    """Bilinear samples of a depth map, 0 where a depth that is not above 0 contributes.
 
     depth: [h, w]; interpolate: takes [2, h, w] float64 and returns [2, ...]. Returns [...] float64.
     """

@@ -100,7 +100,7 @@ class RunResult(Displayed):
 
     def _sentence(self) -> str:
         if (model := _best(self.extension, self.reconstruction)) is None:
-            return f"run: no model of {self.total} photographs; what is done is in {self.output}"
+            return f"run: no model of {self.total} photographs; finished work is in {self.output}"
         paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
         arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
         text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}; look at it with "

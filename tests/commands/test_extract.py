@@ -92,8 +92,8 @@ def test_overwriting(photographs, tmp_path, capsys):
     assert features.input_size[0] == 100
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith(
-        "holds features with max_edge 100, asked for is max_edge 80: use the same settings, --overwrite to extract all "
-        "of them again or another database"
+        "holds features with max_edge 100, but this run asks for max_edge 80: use the same settings, --overwrite to "
+        "extract all again, or another database"
     )
     code, features, settings = extract(photographs, database, "--max-edge", "80", "--overwrite")
     assert (code, features.input_size[0], settings["max_edge"]) == (0, 80, 80)

@@ -45,7 +45,7 @@ def test_a_phones_folder_is_used_or_named_whole_and_extracted(phone, capsys):
     said = capsys.readouterr()
     assert said.out == (
         "prepare: 3 photographs copied, 2 converted, 3 frames of 1 videos in photos, 1 movies of live photos left out, "
-        "2 other files passed over, 1 skipped\n"
+        "2 other files ignored, 1 skipped\n"
     )
     assert said.err.splitlines() == [
         "left out, movies of live photos, whose stills are taken: 100APPLE/IMG_1.MOV",

@@ -114,7 +114,7 @@ def test_the_command_hands_the_night_on(night_result, monkeypatch, capsys):
 
 def test_a_demonstration_takes_no_other_folder(tmp_path):
     (tmp_path / "images").mkdir()
-    with pytest.raises(ValueError, match="something else"):
+    with pytest.raises(ValueError, match="files of another program"):
         show_square(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"mine\.txt"):

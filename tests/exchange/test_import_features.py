@@ -171,10 +171,10 @@ def test_features_of_different_kinds_are_not_mixed(tmp_path, photographs, from_h
 
     database, moved = tmp_path / "db.db", ImportOptions(convention=Convention.REFERENCE)
     import_features(database, photographs, from_hloc)
-    message = "holds features with convention colmap, asked for is convention colmap, moved from reference"
+    message = "holds features with convention colmap, but this run asks for convention colmap, moved from reference"
     refuse(lambda: import_features(database, photographs, from_hloc, options=moved), message)
     shutil.copy(from_hloc, tmp_path / "other.h5")
-    message = "holds features with extractor another, imported from feats-d2net-ss.h5, asked for is extractor another"
+    message = "imported from feats-d2net-ss.h5, but this run asks for extractor another"
     refuse(lambda: import_features(database, photographs, tmp_path / "other.h5"), message)
     refuse(lambda: extract_to_database(database, photographs), "holds features with extractor another, imported from")
 

@@ -79,7 +79,7 @@ def test_a_database_goes_on_in_its_own_precision_and_is_overwritten_in_the_proce
 
     assert precision_of(True, only=["a.jpg"]) == "bfloat16"
     assert precision_of(False) == "bfloat16"
-    with pytest.raises(RuntimeError, match="precision bfloat16, asked for is precision float32"):
+    with pytest.raises(RuntimeError, match="precision bfloat16, but this run asks for precision float32"):
         precision_of(True, replace(SMALL, precision="float32"))
     assert precision_of(False, overwrite=True) == "float32"
     assert precision_of(True) == "float32"

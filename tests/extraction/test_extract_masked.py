@@ -64,14 +64,14 @@ def test_masked_features_other_masks_and_borders_are_not_mixed(tmp_path, photogr
     one = MaskOptions(camera_mask=tmp_path / "one.png")
     extract_to_database(database, photographs, options=SMALL, masks=MaskOptions(masks=masks))
     assert extract_to_database(database, photographs, options=SMALL, masks=MaskOptions(masks=masks)).already_there == 1
-    with pytest.raises(RuntimeError, match="features with masks True, asked for is masks None:"):
+    with pytest.raises(RuntimeError, match="features with masks True, but this run asks for masks None:"):
         extract_to_database(database, photographs, options=SMALL)
     with pytest.raises(
-        RuntimeError, match=r"with masks True, camera_mask None, asked for is camera_mask \w+, masks None:"
+        RuntimeError, match=r"with masks True, camera_mask None, but this run asks for camera_mask \w+, masks None:"
     ):
         extract_to_database(database, photographs, options=SMALL, masks=one)
     bordered = ExtractionOptions(max_edge=96, border=3)
-    with pytest.raises(RuntimeError, match="features with border None, asked for is border 3:"):
+    with pytest.raises(RuntimeError, match="features with border None, but this run asks for border 3:"):
         extract_to_database(database, photographs, options=bordered, masks=MaskOptions(masks=masks))
 
 

@@ -57,7 +57,11 @@ def matched(tmp_path, photographs, written):
 
 @pytest.mark.slow
 def test_overwritten_features_are_those_of_a_new_database(tmp_path, photographs, matched):
-    with pytest.raises(RuntimeError, match=r"max_edge 96, asked for is max_edge 64: .* --overwrite to extract all"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"max_edge 96, but this run asks for max_edge 64: .* --overwrite to extract "
+        "all",
+    ):
         extract_to_database(matched, photographs, options=SMALLER)
     assert extract_to_database(matched, photographs, options=SMALLER, overwrite=True).extracted == 3
     extract_to_database(tmp_path / "new.db", photographs, options=SMALLER)
@@ -108,7 +112,7 @@ def test_a_stopped_overwriting_run_may_go_on_without_the_option(photographs, mat
         stop_at(patched, "b c.png")
         with pytest.raises(KeyboardInterrupt):
             extract_to_database(matched, photographs, options=SMALLER, overwrite=True)
-    with pytest.raises(RuntimeError, match=r"max_edge 64, asked for is max_edge 96"):
+    with pytest.raises(RuntimeError, match=r"max_edge 64, but this run asks for max_edge 96"):
         extract_to_database(matched, photographs, options=SMALL)
     assert extract_to_database(matched, photographs, options=SMALLER).extracted == 2
     assert extract_to_database(matched, photographs, options=SMALLER, overwrite=True).extracted == 3

@@ -30,7 +30,7 @@ def test_pending_are_those_without_features(database, photographs):
     assert pending_names(database, NAMES, FINGERPRINT) == NAMES
     write_some_features(database, FINGERPRINT, "b.jpg")
     assert pending_names(database, NAMES, FINGERPRINT) == ["a.jpg", "sub/a.jpg", "sub/b.jpg"]
-    with pytest.raises(RuntimeError, match=r"with max_edge 96, asked for is max_edge 64"):
+    with pytest.raises(RuntimeError, match=r"with max_edge 96, but this run asks for max_edge 64"):
         pending_names(database, NAMES, FINGERPRINT.replace("96", "64"))
 
 

@@ -110,7 +110,9 @@ def test_a_later_run_keeps_the_range_and_names_what_is_clipped(tmp_path, photogr
     save(photographs, d=thermal(6))
     before = stretches(database)
     for other in ("image", "none"):
-        refused = pytest.raises(RuntimeError, match=f"with --stretch folder, asked for is --stretch {other}: use")
+        refused = pytest.raises(
+            RuntimeError, match=f"with --stretch folder, but this run asks for --stretch {other}: use"
+        )
         with refused:
             extract_to_database(database, photographs, options=options(other))
         with refused:

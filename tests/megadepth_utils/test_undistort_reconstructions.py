@@ -150,7 +150,7 @@ def test_bad_arguments(root, capsys, arguments, message):
 def test_no_megadepth(root, capsys, missing):
     shutil.rmtree(root / missing)
     assert run(root) == 2
-    assert f"no such folder: {root / missing}" in capsys.readouterr().err
+    assert f"no folder {root / missing}" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_refused(pair):
     with pytest.raises(ValueError, match="shape"):
         refine_matches(views.pictures[0], a, views.pictures[1], b, matches[:, :1])
     for number in (-1, len(in_a)):
-        with pytest.raises(ValueError, match=f"name keypoints {number} to {number} of {len(in_a)}"):
+        with pytest.raises(ValueError, match=f"keypoints {number} to {number}, but there are {len(in_a)}"):
             refine_matches(views.pictures[0], a, views.pictures[1], b, np.array([[0, number]]))
     with pytest.raises(ValueError, match="its features are of"):
         refine_matches(views.pictures[0][1:], a, views.pictures[1], b, matches)

@@ -33,8 +33,8 @@ def of_code() -> dict[str, str]:
         functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
         for call in ast.walk(tree):
             if isinstance(call, ast.Call) and call.args and _ends(call, path, ending):
-                texts = _texts(call.args[-1], constants, functions)
-                for text in filter(_says_something, texts):
+                texts = list(filter(_says_something, _texts(call.args[-1], constants, functions)))
+                for text in texts or _of_tables(tree, constants):
                     found.setdefault(text, path)
     return found
 
@@ -72,6 +72,15 @@ def _texts(node: ast.expr, constants: dict[str, ast.expr], functions: dict[str, 
             yield from chain.from_iterable(_texts(each, constants, functions) for each in values)
         case _:
             yield re.sub(r"\.{3,}", "...", _text(node))
+
+
+def _of_tables(tree: ast.Module, constants: dict[str, ast.expr]) -> Iterator[str]:
+    """What a module says by its tables of words, to follow the name of a file."""
+    for table in tree.body:
+        if isinstance(table, ast.Assign) and isinstance(table.value, ast.Dict):
+            given = (each.args[-1] if isinstance(each, ast.Call) else each for each in table.value.values)
+            words = (constants.get(_name(each), each) for each in given)
+            yield from (f"... {text}" for text in map(_text, words) if _says_something(text))
 
 
 def _text(node: ast.expr) -> str:

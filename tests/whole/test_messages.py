@@ -24,6 +24,7 @@ def test_the_page_lists_each_message_once_and_no_other(code):
         ("no database ...: d2sfm extract --images DIR --database ... makes one", "d2sfm/database/file.py"),  # in pieces
         ("has no list of scales: extract or import it again", "d2sfm/database/rows.py"),  # of a kind of our own
         ("... is not an option of this command: here that is ...", "d2sfm/parser.py"),  # from a function
+        ("... can't be read: the disk is damaged", "d2sfm/database/patience.py"),  # by a table
         ("no pair to draw from ... scenes; ...: ...", "d2sfm/training/scenes.py"),  # from a name in a function
     ],
 )

@@ -1,1 +1,1 @@
-"""Weights of the trunk: the bundled ones, published ones that are fetched, and checkpoints in files."""
+"""Weights of the trunk: bundled ones, published ones to fetch, and checkpoints in files."""

@@ -1,6 +1,7 @@
-"""The weights that the authors of D2-Net publish: fetched at first use into the user's cache, and compared ever after.
+"""The weights published by the authors of D2-Net: fetched at first use into the user's cache, and compared at each
+later use.
 
-A file gets its name when it is whole and was read as weights. One process fetches, others wait for it.
+A file gets its name after it was read completely as weights. One process fetches, others wait for it.
 """
 
 import hashlib
@@ -37,11 +38,11 @@ logger = logging.getLogger(__name__)
 
 
 class _Failed(Exception):
-    """No address gives the file; with the reason of each, one line."""
+    """No address gives the file; the message has the reason of each in one line."""
 
 
 class _StaysEncrypted(HTTPRedirectHandler):
-    """Plain http is for who asks for it: whoever sits on the line could send other weights."""
+    """Plain http only on request: an attacker on the line could send other weights."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if req.type == "https" and not newurl.startswith("https:"):
@@ -56,14 +57,14 @@ def cache_folder() -> Path:
 
 
 def published_file(name: str, mirror: Sequence[str], check: Callable[[Path], object]) -> Path:
-    """The published checkpoint of this name in the cache; fetched where it is not there.
+    """The published checkpoint of this name in the cache; fetched if it is missing.
 
     mirror: addresses of folders that hold ``<name>.pth``, tried in their order before the authors' site. check: raises
-    ValueError, which names the file, where a file holds no weights.
+    ValueError, which names the file, if it holds no weights.
 
-    Size and SHA-256 are recorded beside a file, ``<name>.pth.json``, when it is used first, and compared later.
-    Raises FileNotFoundError if the file is missing and can't be fetched, with what to fetch by hand and where to put
-    it; ValueError if the file in the cache holds no weights or is not the one that was recorded.
+    Size and SHA-256 are recorded beside a file, in ``<name>.pth.json``, at its first use, and compared later. Raises
+    FileNotFoundError if the file is missing and can't be fetched, with what to fetch by hand and where to put it;
+    ValueError if the file in the cache holds no weights or differs from the record.
     """
     path = cache_folder() / f"{name}.pth"
     if not path.is_file():
@@ -86,7 +87,7 @@ def published_file(name: str, mirror: Sequence[str], check: Callable[[Path], obj
 
 
 def _locked(path: Path) -> AcquireReturnProxy:
-    """A block in which no other process fetches the file. Its lock file stays, for others may wait for it."""
+    """A block in which no other process fetches the file. Its lock file stays, as others may wait for it."""
     lock = FileLock(f"{path}.lock")
     try:
         return lock.acquire(blocking=False)
@@ -132,7 +133,7 @@ def _download(url: str, path: Path) -> None:
 def _pieces(url: str) -> Iterator[bytes]:
     """A file over HTTP, through the proxy that the environment names. Raises URLError, HTTPException and ValueError.
 
-    With a bar for those who are told other things, too: not with --quiet, nor in a log file.
+    With a bar if information is logged: not with --quiet, nor in a log file.
     """
     size, hidden = 0, None if logger.isEnabledFor(logging.INFO) else True
     request = Request(url, headers={"User-Agent": f"d2sfm/{d2sfm.__version__}"})
@@ -212,6 +213,6 @@ def _recorded(record: Path) -> dict[str, Any] | None:
 
 
 def _difference(found: dict[str, Any], known: dict[str, Any] | None) -> str:
-    """What is not as it was at the first use, if that is known; empty where all is."""
+    """What differs from the first use, if that is known; empty if nothing does."""
     changed = [key for key in found if known is not None and known.get(key) != found[key]]
     return f"{changed[0]} {found[changed[0]]}, but had {known.get(changed[0])} at its first use" if changed else ""

@@ -53,11 +53,11 @@ def load_weights(
     name_or_path: ``d2_ots`` (bundled: off-the-shelf VGG16 of Simonyan and Zisserman), ``d2_tf`` or
     ``d2_tf_no_phototourism`` (fetched at first use, see ``download``), a D2-Net checkpoint
     (``{"model": {"dense_feature_extraction.model.0.weight": ...}}``) or the state dict of a VGG16 of torchvision's.
-    preprocessing is only compared with what the weights expect, and a warning says where it differs: checkpoints of
-    d2sfm's training name theirs, torchvision's ImageNet classifier wants ``torch``, and its weights for features are
-    those of ``d2_ots`` for RGB, of which conv1_1 is returned for BGR. mirror: addresses of folders to fetch from.
+    preprocessing is only compared with what the weights expect, with a warning if it differs: checkpoints of d2sfm's
+    training name theirs, torchvision's ImageNet classifier wants ``torch``, and its weights for features are those of
+    ``d2_ots`` for RGB, of which conv1_1 is returned for BGR. mirror: addresses of folders to fetch from.
 
-    Raises FileNotFoundError for a missing file and one that can't be fetched, ValueError for one that holds no such
+    Raises FileNotFoundError for a missing file and one that can't be fetched, ValueError for a file without such
     weights.
     """
     name = str(name_or_path)
@@ -87,14 +87,14 @@ def digest(weights: Mapping[str, Tensor], last: str = CONVOLUTIONS[-1][0]) -> st
 
 
 class _Checkpoint(NamedTuple):
-    """What ``load_weights`` makes use of in a file."""
+    """The entries of a file that ``load_weights`` uses."""
 
     weights: dict[str, Tensor]
     preprocessing: Preprocessing | None  # that they were trained with, if that is known
 
 
 class _Unused:
-    """In place of what is in a checkpoint besides tensors and plain values: takes what the file gives it, keeps none.
+    """Stands for objects in a checkpoint other than tensors and plain values: accepts any state and keeps none.
 
     Objects of NumPy, too, would set their state from the file, and that can crash the process.
     """
@@ -117,7 +117,7 @@ _UNUSED_GLOBALS = [
 
 
 def _read(path: Path) -> _Checkpoint:
-    """Raises ValueError of one line, which begins with the path, where the file holds no weights."""
+    """Raises ValueError of one line, which begins with the path, if the file holds no weights."""
     checkpoint = unpickled(path)
     state = _state_dict(checkpoint, path)
     named = checkpoint.get("preprocessing")
@@ -135,7 +135,7 @@ def _read(path: Path) -> _Checkpoint:
 def unpickled(path: Path) -> object:
     """What a checkpoint holds, its tensors on the CPU. Never runs code from the file.
 
-    Raises ValueError of one line, which begins with the path, where it is no checkpoint or a damaged one.
+    Raises ValueError of one line, which begins with the path, if it is not a checkpoint or is damaged.
     """
     if damage := _damage(path):
         raise ValueError(f"{path} is damaged: {damage}; take another copy of it")
@@ -151,7 +151,7 @@ def unpickled(path: Path) -> object:
 
 
 def _damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's archive, which has check sums that ``torch.load`` doesn't compare.
+    """The error in a checkpoint's archive, whose check sums ``torch.load`` does not compare.
 
     Those from before PyTorch 1.6 are not archives and have none.
     """
@@ -192,7 +192,7 @@ def _state_dict(checkpoint: object, path: Path) -> dict[str, Tensor]:
 
 
 def _convolutions(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
-    """Copies, which share nothing with each other or the file. Takes what it uses out of ``state``."""
+    """Copies, which share no memory with each other or the file. Removes the used entries from ``state``."""
     weights = {}
     for name, channels_in, channels_out in CONVOLUTIONS:
         for kind, shape in (("weight", (channels_out, channels_in, 3, 3)), ("bias", (channels_out,))):

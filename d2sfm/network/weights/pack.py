@@ -1,7 +1,7 @@
 """Make the bundled weights: ``python -m d2sfm.network.weights.pack d2_ots.pth``.
 
 Rounds a D2-Net checkpoint to float16 and keeps its published layout, so that the package's loader and the published
-code both read the result. Half the size is what lets the weights travel inside the package.
+code both read the result. At half the size, the weights can be part of the package.
 """
 
 import argparse
