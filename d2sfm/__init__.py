@@ -47,6 +47,7 @@ _PUBLIC = {
     "shards.pairs": "choose_pairs",
     "shards.matching": "match_shard",
     "shards.assemble": "assemble",
+    "shards.cluster": "cluster",
     "bridge.bridge": "bridge_database unbridge_database",
     "mapping.extend": "extend_model",
     "mapping.reconstruct": "reconstruct",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from support.feature_database import say_verified
 from support.helpers import textured_picture
 from support.narrow_network import use_narrow_network
 from support.pages import PAGES, python_blocks
@@ -11,6 +12,8 @@ from support.small_map import camera, make_small_map
 
 from d2sfm import Pose
 from d2sfm.database import create_database, import_photographs
+from d2sfm.extraction.extract import extract_to_database
+from d2sfm.matching.match import match_database
 
 BLOCKS = {str(page): blocks for page, text in PAGES.items() if (blocks := python_blocks(text))}
 NOT_RUN = 0  # blocks that are marked so, with the reason
@@ -61,8 +64,21 @@ def test_the_page_of_localization(folder, narrow_weights, monkeypatch, capsys):
     assert "Rigid3d" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_the_page_of_refinement(folder, narrow_weights, monkeypatch):
+    use_narrow_network(monkeypatch, narrow_weights)
+    (folder / "photos").mkdir()
+    whole = textured_picture(3, (136, 96))
+    for index in range(2):
+        cv2.imwrite(str(folder / "photos" / f"{index}.png"), whole[:, 8 * index : 8 * index + 128])
+    extract_to_database(Path("db.db"), folder / "photos")
+    match_database("db.db", verification=None)
+    say_verified(Path("db.db"), step=1)
+    assert run_blocks("docs/refinement.md")["state"].refinement.tracks > 0
+
+
 def test_every_page_with_python_has_its_test():
-    tested = {"README.md", "docs/library.md", "docs/localization.md"}
+    tested = {"README.md", "docs/library.md", "docs/localization.md", "docs/refinement.md"}
     assert {page for page, blocks in BLOCKS.items() if any(not block.not_run for block in blocks)} == tested
 
 
