@@ -67,7 +67,10 @@ def add(commands) -> None:
     )
     add_shard(parser, "write the blocks of this share of the photographs to --output, of --shard 1/N to N/N")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="with --shard: folder of all shards, in place of --database"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="with --shard: folder of all shards, in place of --database (default: none)",
     )
     add_cluster(parser)
     add_multiscale(parser)

@@ -25,7 +25,7 @@ def begin(
     if overwrite:
         pending = names_to_overwrite(database, names, fingerprint, only)
     else:
-        pending = pending_names(database, names, fingerprint, ", --overwrite to extract all of them again")
+        pending = pending_names(database, names, fingerprint, ", --overwrite to extract all again,")
     note_folder(database, images)
     if overwrite:
         begin_overwriting(database, names, _run(fingerprint, only))

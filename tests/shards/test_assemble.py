@@ -1,14 +1,12 @@
 """One database of blocks: whole or not there, equal to that of one process, and a stopped run goes on."""
 
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 from support.database_contents import dump
-from support.photograph_folder import SMALL, write_overlapping
+from support.photograph_folder import SMALL, cut, write_overlapping
 
-from d2sfm.database.pair_rows import COLUMNS
+from d2sfm.cli import main
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import VerificationOptions
@@ -16,6 +14,8 @@ from d2sfm.shards import assemble as assembling
 from d2sfm.shards.assemble import assemble
 from d2sfm.shards.features import extract_shard
 from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.matching import match_shard
+from d2sfm.shards.pairs import choose_pairs
 from d2sfm.shards.share import Share
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -35,23 +35,11 @@ def one(tmp_path, overlapping):
 
 @pytest.fixture
 def shards(tmp_path, overlapping, one):
-    """Shards of which the pairs were taken out of the database of one process, two in one block and one in the next."""
+    """The same in shards, with one block of pairs."""
     extract_shard(tmp_path / "shards", overlapping, Share(1, 1), options=SMALL)
     folder = ShardFolder(tmp_path / "shards")
-    with closing(sqlite3.connect(one)) as connection:
-        [(settings,)] = connection.execute("SELECT value FROM d2sfm_settings WHERE key = 'match'")
-        ids = [pair_id for (pair_id,) in connection.execute("SELECT pair_id FROM matches ORDER BY 1")]
-        assert len(ids) == 3
-        for number, some in enumerate((ids[:2], ids[2:])):
-            connection.execute("ATTACH DATABASE ? AS block", (str(folder.matches(number)),))
-            for table, names in COLUMNS.items():
-                marks = ", ".join(map(str, some))
-                sql = f"SELECT {', '.join(names)} FROM main.{table} WHERE pair_id IN ({marks})"
-                connection.execute(f"CREATE TABLE block.{table} AS {sql}")
-            connection.commit()
-            connection.execute("DETACH DATABASE block")
-    folder.matching_record.write_text(settings)
-    folder.pair_record.write_text(json.dumps({"blocks": 2}))
+    choose_pairs(folder)
+    match_shard(folder.path, Share(1, 1), verification=VerificationOptions())
     return folder
 
 
@@ -104,8 +92,8 @@ def test_what_a_run_with_other_options_left_is_not_gone_on_with(tmp_path, shards
 
 @pytest.mark.slow
 def test_what_is_missing_is_named(tmp_path, shards):
-    shards.matches(1).unlink()
-    with pytest.raises(RuntimeError, match=r"lacks 1 block \(matches-0001.db\) of 2 with matches: run d2sfm match"):
+    cut(shards.matches(0))
+    with pytest.raises(RuntimeError, match=r"lacks 1 block \(matches-0000.db\) of 1 with matches: run d2sfm match"):
         assemble(shards.path, tmp_path / "db.db")
     shards.features(0).unlink()
     with pytest.raises(RuntimeError, match=r"lacks 1 block \(features-0000.h5\) of 2, or they are damaged"):
@@ -126,3 +114,14 @@ def test_a_network_folder_is_told(tmp_path, shards, monkeypatch, caplog):
     monkeypatch.setattr(assembling, "network_file_system", lambda path: "nfs4")
     assemble(shards.path, tmp_path / "db.db")
     assert "is on a network folder (nfs4), where SQLite is slow" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", ["--quiet", "--verbose"])
+def test_the_command(tmp_path, shards, capsys, noise):
+    given = ["assemble", str(shards.path), "--database", str(tmp_path / "db.db")]
+    assert main([*given, noise, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["results"]["assemble"]
+    assert (found["images"], found["pairs"]) == (3, 3)
+    assert main(given) == 2
+    assert "exists already: give the assembled database another name" in capsys.readouterr().err
