@@ -67,6 +67,7 @@ _PUBLIC = {
     "workflow.reconstruct_photographs": "reconstruct_photographs",
     "training.train": "train",
     "formats.npz_mat": "read_features write_features",
+    "exchange.export": "export_database",
     "exchange.extract_to_files": "extract_to_files",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}

@@ -7,8 +7,7 @@ The folder ``exported`` gets ``features.h5``, ``matches.h5`` and ``pairs.txt``, 
 import argparse
 from pathlib import Path
 
-from d2sfm import PairSelectionOptions, VerificationOptions, extract_to_database, match_database
-from d2sfm.exchange.export import export_database
+from d2sfm import PairSelectionOptions, VerificationOptions, export_database, extract_to_database, match_database
 
 
 def main() -> None:
