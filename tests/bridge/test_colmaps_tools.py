@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pycolmap
 import pytest
 from support.runs import PROCESSES
@@ -25,6 +26,21 @@ def match(database, _):
 def match_guided(database, _):
     options = threads(pycolmap.FeatureMatchingOptions, guided_matching=True)
     pycolmap.match_exhaustive(database, options, device=CPU)
+
+
+def match_by_vocabulary(database, folder):
+    """By words that are made of the database's own descriptors: of so few images, all pairs are chosen."""
+    with open_pycolmap(database) as colmap:
+        found = [colmap.read_descriptors(image.image_id) for image in colmap.read_all_images()]
+    described = np.concatenate([each.data for each in found]).astype(np.float32)
+    index = pycolmap.VisualIndex.create(described.shape[1], 64)
+    words = threads(pycolmap.VisualIndex.BuildOptions, num_visual_words=64, num_iterations=10, num_rounds=1)
+    index.build(words, pycolmap.FeatureDescriptorsFloat(pycolmap.FeatureExtractorType.SIFT, described))
+    index.prepare()
+    index.write(folder.with_name("words.bin"))
+    pairing = threads(pycolmap.VocabTreePairingOptions, vocab_tree_path=folder.with_name("words.bin"))
+    options = threads(pycolmap.FeatureMatchingOptions)
+    pycolmap.match_vocabtree(database, options, pairing, device=CPU)
 
 
 def verify(database, _):
@@ -62,7 +78,7 @@ def database(bridged, tmp_path):
     return shutil.copy(bridged[0], tmp_path / "db.db")
 
 
-@pytest.mark.parametrize("tool", [match, match_guided])
+@pytest.mark.parametrize("tool", [match, match_guided, match_by_vocabulary])
 def test_matching_finds_what_it_finds_without_d2_keypoints(scene, database, tmp_path, tool):
     alone = shutil.copy(scene.database, tmp_path / "alone.db")
     for path in (database, alone):
