@@ -3,7 +3,6 @@
 d2sfm extract --shard 2/7 --images photos --output shards
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -153,6 +152,11 @@ def make_extractor(photographs: Photographs, *, device: str = "auto", mirror: tu
     return Extractor(options, photographs.descriptor_dtype)
 
 
+def settled(extractor: Extractor) -> ExtractionOptions:
+    """An extractor's options, with the precision that auto came to."""
+    return replace(extractor.options, precision=Precision(str(extractor.precision).removeprefix("torch.")))
+
+
 def add(total: ExtractionSummary, block: ExtractionSummary) -> None:
     """Count a block in."""
     total.extracted += block.extracted
@@ -175,7 +179,7 @@ def _planned(
     """What a folder of shards is to be of, and what extracts its features."""
     options, cameras = options or ExtractionOptions(), _absolute(cameras or CameraOptions())
     masks, limits = _absolute(masks or MaskOptions()), limits or PhotographOptions()
-    dtype = (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16
+    dtype = (storage or StorageOptions()).in_database
     if options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for a database or files, not for shards")
     if options.orientation is Orientation.AUTO:
@@ -193,13 +197,11 @@ def _planned(
         with suppress(FileNotFoundError):  # the first process decides for all
             options = replace(options, precision=ShardFolder(output).photographs.extraction.precision)
     extractor = Extractor(options, dtype)
-    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks_of.settings)
-    options = replace(options, precision=Precision(str(extractor.precision).removeprefix("torch.")))
     planned = Photographs(
         images=images,
         names=tuple(names),
-        fingerprint=fingerprint,
-        extraction=options,
+        fingerprint=masks_of.noted_in(extractor.fingerprint),
+        extraction=settled(extractor),
         descriptor_dtype=dtype,
         cameras=cameras,
         masks=masks,
