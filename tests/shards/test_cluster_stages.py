@@ -148,3 +148,21 @@ def test_a_run_gives_its_long_stages_to_the_cluster(project, tmp_path):
     assert (tmp_path / "run" / "run.toml").read_bytes() == (alone / "run.toml").read_bytes()
     tables = ("keypoints", "descriptors", "matches", "two_view_geometries")
     assert rows(tmp_path / "run" / "db.db", *tables) == rows(alone / "db.db", *tables)
+
+
+def test_a_database_is_in_use_while_workers_align(project, tmp_path):
+    database = copy(project, "matched.db", tmp_path)
+    say_verified(database, step=1)
+    with pytest.raises(RuntimeError, match="is in use by another run"):
+        refine_on_cluster(Matching(database), database, options=REFINEMENT)
+
+
+class Matching(Here):
+    """Somebody matches while workers work."""
+
+    def __init__(self, database):
+        super().__init__()
+        self.database = database
+
+    def run(self, function, calls):
+        match_database(self.database, **GIVEN)
