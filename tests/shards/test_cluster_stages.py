@@ -11,7 +11,7 @@ from support.feature_database import say_verified
 from support.helpers import textured_picture
 from support.photograph_folder import cut
 
-from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import MatchingOptions, RefinementOptions, VerificationOptions
@@ -123,6 +123,21 @@ def test_blocks_of_other_features_are_not_taken_in(project, tmp_path):
     match_on_cluster(Here(), database, **GIVEN)
     assert rows(database, *PAIRS) == rows(alone, *PAIRS)
     assert left_beside(database) == ["db.db"]
+
+
+def test_blocks_within_another_threshold_are_not_taken_in(project, tmp_path):
+    database, killed, here = copy(project, "extracted.db", tmp_path), Here(is_killed=True), Here()
+    with FeatureStore(database) as store:
+        placed = {image.image_id: store.read(name).keypoints[:, :2] for name, image in store.images().items()}
+    with RefinementStore(database) as store:
+        store.replace(placed, {"max_error": 2.0})
+    with pytest.raises(KeyboardInterrupt):
+        match_on_cluster(killed, database, **GIVEN)
+    with FeatureStore(database) as store:
+        store.notes.note_refinement({"max_error": 0.1})
+    match_on_cluster(here, database, **GIVEN)
+    before, after = ({file for _, (_, _, file, *_) in each.done} for each in (killed, here))
+    assert before.isdisjoint(after)
 
 
 def test_pairs_are_matched_anew_and_others_only_verified(project, tmp_path):
