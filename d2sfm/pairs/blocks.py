@@ -18,7 +18,7 @@ MOST_PATHS = 100_000_000  # over three images, that are counted in any case
 
 
 def pair_blocks(pairs: np.ndarray, most_pairs: int, most_images: int) -> list[np.ndarray]:
-    """The pairs, [P, 2] of image ids, in blocks of at most so many pairs and images, 2 or more; [., 2] each.
+    """The pairs, [P, 2] of image ids, in blocks of at most ``most_pairs`` and ``most_images`` (2 or more); [., 2] each.
 
     The same pairs give the same blocks.
     """

@@ -70,7 +70,7 @@ class Pieces:
                 try:
                     found[int(named["number"]), int(named["of"])] = self._read_one(path, stage)
                 except ValueError as error:
-                    logger.warning("%s: what it held is aligned anew", error)
+                    logger.warning("%s: what it held is aligned again", error)
         return found
 
     def write(self, stage: Stage, number: int, of: int, piece: Piece) -> None:

@@ -50,8 +50,8 @@ def align_share(
 ) -> ShareSummary:
     """Align the keypoints that are the share's of the stage that is next, and write what is found into the folder.
 
-    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on, of so
-    many. images: folder of the photographs (default: where they were for the plan). options: those of
+    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on; of: how
+    many there are. images: folder of the photographs (default: where they were for the plan). options: those of
     ``gather_shares``, but for the device.
 
     What is there is not done again. Raises FileNotFoundError where the plan or the photographs are missing, ValueError

@@ -2,7 +2,7 @@
 
 The client does all that is the database's: it imports photographs with their cameras, cuts those that have no features
 into pieces, and writes the features of each as it comes. A piece is a block of features in a folder beside the
-database, which goes once it is written; those that a killed client has left are taken in first.
+database, which goes once it is written; pieces that a killed client has left are taken in first.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Keypoints of a database refined by the workers of a cluster, stage by stage, a share of the tracks for each.
 
 The client makes the plan, takes in what the shares have found, from a folder beside the database, and verifies the
-pairs. The folder goes at the end; with that of a killed client the next one goes on.
+pairs. The folder goes at the end; from that of a killed client the next one continues.
 """
 
 from contextlib import suppress

@@ -65,7 +65,7 @@ def choose_pairs(
     """Write the pairs that the options choose, in blocks, as ``pairs.select`` chooses them of a database.
 
     Raises FileNotFoundError and ValueError as ``select_pairs``; RuntimeError as this one, where blocks of features are
-    missing, and where pairs that others options chose are matched already.
+    missing, and where pairs that other options chose are matched already.
     """
     options = options or PairSelectionOptions()
     asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
