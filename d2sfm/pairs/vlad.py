@@ -30,17 +30,13 @@ def global_descriptors(images: DescribedImages, image_ids: Sequence[int], words:
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
     vectors on any number of processors. Raises RuntimeError where descriptors are not D2-Net's.
     """
-    return described(images, image_ids, make_vocabulary(images, image_ids, words))
-
-
-def described(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
-    """The same for words that are there, [K, 512]."""
+    vocabulary = make_vocabulary(images, image_ids, words)
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
     return vectors(images, image_ids, vocabulary)
 
 
 def vectors(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
-    """``described``, without a word in the log."""
+    """``global_descriptors`` for words that are there, [K, 512]."""
     found = np.zeros((len(image_ids), vocabulary.size), np.float16)
     if not len(vocabulary):
         return found
