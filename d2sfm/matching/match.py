@@ -56,7 +56,7 @@ def match_database(
     keypoints of both are refined.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device and for guided matching
-    without verification, and RuntimeError where the database is none or in use, has fewer than two images with
+    without verification, and RuntimeError if the file is no database or in use, has fewer than two images with
     features, has descriptors that are not D2-Net's, or lacks what the pairs are chosen by.
     """
     database, options = Path(database), options or MatchingOptions()

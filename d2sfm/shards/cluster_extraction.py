@@ -168,7 +168,7 @@ def extract_piece(
     """Write a block of the features of photographs, unless it is there: what a worker does.
 
     of_extractor, fingerprint: of the features, without and with masks; largest: megapixels of a mask. Raises as
-    ``make_extractor``, RuntimeError where this worker's features would be others.
+    ``Extractor``, RuntimeError if this worker's features would be others.
     """
     names = [each.name for each in photographs]
     if is_whole(file, names, fingerprint):

@@ -72,25 +72,24 @@ def extract_shard(
     folder = ShardFolder.begin(output, photographs)
     summary = ExtractionSummary()
     for number in share.blocks(photographs.blocks):
-        add(summary, extract_block(folder, number, extractor, images=Path(images), progress=progress))
+        add(summary, extract_block(folder, number, extractor, Path(images), progress=progress))
     summary.seconds = time.perf_counter() - started
     return summary
 
 
 def extract_block(
-    folder: ShardFolder, number: int, extractor: Extractor, *, images: Path | None = None, progress: bool = False
+    folder: ShardFolder, number: int, extractor: Extractor, images: Path, *, progress: bool = False
 ) -> ExtractionSummary:
     """Write a block of features, unless it is there.
 
-    extractor: of the folder's options, see ``make_extractor``. images: where the photographs are (default: where the
-    folder was begun).
+    extractor: of the folder's options. images: where the photographs are.
     """
     started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
     names, skipped = list(photographs.block(number)), Skipped()
     if is_whole(file, names, photographs.fingerprint):
         with FeatureBlock(file) as block:
             return ExtractionSummary(already_there=len(names) - len(block.skipped), skipped=block.skipped)
-    images, options, largest = images or photographs.images, photographs.extraction, photographs.limits.max_megapixels
+    options, largest = photographs.extraction, photographs.limits.max_megapixels
     masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
     masks.warn_of_lacking(names)
     found = read_headers(images, names, skipped, partial(_check_size, extractor), largest)
@@ -144,12 +143,6 @@ def extract_to_file(
                     parts.append((photograph.name, files[photograph.name], blank))
         write_block(file, tuple(names), fingerprint, parts, skipped)
     return {name: counts[name] for name, *_ in parts}
-
-
-def make_extractor(photographs: Photographs, *, device: str = "auto", mirror: tuple[str, ...] = ()) -> Extractor:
-    """What extracts the features of a folder. device, mirror: those of this machine."""
-    options = replace(photographs.extraction, device=device, mirror=mirror)
-    return Extractor(options, photographs.descriptor_dtype)
 
 
 def settled(extractor: Extractor) -> ExtractionOptions:
