@@ -63,7 +63,7 @@ def halved(ranks: np.ndarray, count: int) -> np.ndarray:
 
 
 def in_common(ranks: np.ndarray, count: int) -> np.ndarray:
-    """How many neighbours the images of each pair have in common, [P]; 0 where there are so many pairs that counting
+    """How many neighbours the images of each pair have in common, [P]; 0 if there are so many pairs that counting
     is not worth its time."""
     graph = _graph(ranks, count)
     if (np.bincount(ranks.ravel(), minlength=count).astype(float) ** 2).sum() > max(MOST_PATHS, count**2):

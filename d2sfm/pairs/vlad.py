@@ -28,7 +28,7 @@ def global_descriptors(images: DescribedImages, image_ids: Sequence[int], words:
     for 10000 images), less where k-means sees fewer descriptors than words.
 
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
-    vectors on any number of processors. Raises RuntimeError where descriptors are not D2-Net's.
+    vectors on any number of processors. Raises RuntimeError if descriptors are not D2-Net's.
     """
     vocabulary = make_vocabulary(images, image_ids, words)
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
@@ -90,5 +90,5 @@ def make_vocabulary(images: DescribedImages, image_ids: Sequence[int], words: in
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors, [..., D], with length 1, or 0 where that is what they have (or next to it)."""
+    """The vectors, [..., D], with length 1, or 0 if that is what they have (or next to it)."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

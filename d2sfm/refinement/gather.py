@@ -28,9 +28,9 @@ class GatherSummary(Displayed):
     database: Path
     folder: Path
     round: int
-    stage: str | None  # that is next; None where all is refined
+    stage: str | None  # that is next; None if all is refined
     keypoints: int = 0  # of this stage that are missing
-    of: int | None = None  # how many shares there are; None where nothing tells so far
+    of: int | None = None  # how many shares there are; None if nothing tells so far
     missing: list[int]  # numbers of the shares that lack keypoints; empty where it is not known how many there are
     is_begun: bool = False  # whether there are pieces of this stage
     refinement: RefinementSummary | None = None  # where all is refined
@@ -107,7 +107,7 @@ def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple
 
 
 def _planned(run: Run, folder: Path) -> Stages | None:
-    """What tells what is missing without reading the database again; None where the plan is not of what it holds."""
+    """What tells what is missing without reading the database again; None if the plan is not of what it holds."""
     try:
         return read_plan(folder, run.images, run.options, run.cache, run.progress, of=run.database)
     except (FileNotFoundError, ValueError):

@@ -96,7 +96,7 @@ def remove_pieces(folder: Path) -> None:
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of an npz file. FileNotFoundError where it is missing, ValueError where it is damaged or lacks one."""
+    """Arrays of an npz file. FileNotFoundError if it is missing, ValueError if it is damaged or lacks one."""
     with path.open("rb") as stream:
         try:
             with np.load(stream, allow_pickle=False) as archive:

@@ -50,7 +50,7 @@ def read_plan(
 ) -> Stages:
     """The stages of the plan in a folder. images: of the photographs (default: where they were for the plan).
 
-    Raises FileNotFoundError where there is no plan or no such folder of photographs, ValueError where the plan is
+    Raises FileNotFoundError if there is no plan or no such folder of photographs, ValueError if the plan is
     damaged, of other options, or, with a database ``of``, not of this one as it is.
     """
     path = _path(folder)

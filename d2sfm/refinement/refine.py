@@ -64,7 +64,7 @@ def refine_database(
 
 
 def begin(run: Run, overwrite: bool = False) -> VerificationOptions:
-    """How pairs are verified afterwards. Raises RuntimeError where the database can't be refined."""
+    """How pairs are verified afterwards. Raises RuntimeError if the database can't be refined."""
     require_not_bridged(run.database, "refine")
     require_own_features(run.database, "refine")
     noted = VerificationOptions(**_noted_verification(run.database))

@@ -87,7 +87,7 @@ class Stages:
     scratch: Path  # a folder where patches may wait
 
     def by_features(self) -> np.ndarray:
-        """[N, 2] pixels of the inputs. Raises ValueError where a photograph can't be used."""
+        """[N, 2] pixels of the inputs. Raises ValueError if a photograph can't be used."""
         return self.after_features(self._finished(self.features()))
 
     def by_grey_values(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,7 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
     descriptors: whether these are written, too, which ``match`` and ``refine`` read, and mapping does not. A folder
     without pairs gives a database without pairs. Blocks are read one after the other, and a stopped run goes on.
 
-    Raises FileNotFoundError where there is no such folder, RuntimeError where blocks are missing or damaged, or the
+    Raises FileNotFoundError if there is no such folder, RuntimeError if blocks are missing or damaged, or the
     database is there already.
     """
     started, folder, database = time.perf_counter(), ShardFolder(shards), Path(database)

@@ -65,7 +65,7 @@ def extract_shard(
     over, so a stopped run goes on. The summary is of the photographs of the share.
 
     Raises FileNotFoundError or ValueError for a folder that is missing, for wrong options, and for those that look at
-    all photographs at once; RuntimeError where the folder was begun with other photographs or options.
+    all photographs at once; RuntimeError if the folder was begun with other photographs or options.
     """
     started = time.perf_counter()
     photographs, extractor = _planned(Path(output), Path(images), only, options, cameras, storage, masks, limits)
