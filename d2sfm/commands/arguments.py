@@ -127,7 +127,7 @@ def add_cluster(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def asked_cluster(arguments: argparse.Namespace) -> "Iterator[Cluster | None]":
-    """The cluster that --num-workers or --scheduler asks for; None where neither is given."""
+    """The cluster that --num-workers or --scheduler asks for; None if neither is given."""
     if not is_clustered(arguments):
         yield None
         return

@@ -57,7 +57,7 @@ def add(commands) -> None:
     )
     parser.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
     parser.add_argument(
-        "--overwrite", action="store_true", help="align all keypoints anew, from the original ones, also refined ones"
+        "--overwrite", action="store_true", help="align all keypoints again, also refined ones, from the original ones"
     )
     parser.add_argument(
         "--parts",
@@ -121,7 +121,7 @@ def _check_shards(arguments: argparse.Namespace) -> None:
     for flag in ("restore", "overwrite"):
         if arguments.parts is not None and getattr(arguments, flag):
             raise ValueError(
-                f"--{flag} does not go with --parts: d2sfm refine --restore, and then --parts, aligns anew"
+                f"--{flag} does not go with --parts: d2sfm refine --restore, and then --parts, aligns all again"
             )
 
 

@@ -38,7 +38,7 @@ def copy_part(source: Path, copy: Path, image_ids: Iterable[int], matched: Itera
     """Write to a new database the images of these ids with their cameras and features, and our notes.
 
     matched: numbers of pairs (see ``pair_ids``) whose matches, without geometries, are written, too. The source is
-    only read, without locks: nobody may write to it meanwhile. Raises RuntimeError where it can't be read.
+    only read, without locks: nobody may write to it meanwhile. Raises RuntimeError if it can't be read.
     """
     with open_pycolmap(copy):
         pass
@@ -87,7 +87,7 @@ def write_pair_rows(database: Path, file: Path, pairs: np.ndarray, record: dict[
 
 
 def read_record(file: Path) -> dict[str, Any] | None:
-    """The record of such a file; None where there is none, or it was cut short. The file is only read."""
+    """The record of such a file; None if there is none, or it was cut short. The file is only read."""
     if not file.is_file():
         return None
     try:

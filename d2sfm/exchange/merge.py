@@ -26,7 +26,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 # What says nothing of a merged database.
-OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.IMAGES_BESIDE}
+OF_ONE_FILE = {Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.REFINING_ANEW, Note.IMAGES_BESIDE}
 
 
 def merge_databases(sources: Sequence[Path], output: Path, images: Path | None = None) -> int:
@@ -38,7 +38,7 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
     refinement and of pairs to be matched anew is left out, the latter with a warning. images: the folder of all
     photographs (default: the one that the databases have noted).
 
-    The sources stay as they are. Raises FileNotFoundError where one, or the output's folder, is missing; RuntimeError
+    The sources stay as they are. Raises FileNotFoundError if one, or the output's folder, is missing; RuntimeError
     where the output exists, a source is no database or in use, or they contradict each other: an image of the same
     name with another camera or other features, features of other settings, keypoints refined otherwise, another folder
     of photographs; where an image of several databases is in one that d2sfm has bridged.
@@ -98,7 +98,7 @@ class _Content:
 
 
 def _contents(sources: Sequence[Path]) -> list[_Content]:
-    """What the sources hold. RuntimeError where images or features of them contradict each other."""
+    """What the sources hold. RuntimeError if images or features of them contradict each other."""
     contents = [_Content(path) for path in sources]
     notes = {content.path: content.notes for content in contents}
     note_refinement_alike(notes)
@@ -124,7 +124,7 @@ def _contents(sources: Sequence[Path]) -> list[_Content]:
 
 
 def _require_same_images(contents: Sequence[_Content]) -> None:
-    """Raise RuntimeError where images that several databases have are not the same, or can't be made one."""
+    """Raise RuntimeError if images that several databases have are not the same, or can't be made one."""
     for number, content in enumerate(contents):
         left = set(content.names)  # an image is compared with the first database that has it
         for first in contents[:number]:
@@ -140,7 +140,7 @@ def _require_same_images(contents: Sequence[_Content]) -> None:
 
 
 def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
-    """Notes of the whole. RuntimeError where those of two sources contradict each other."""
+    """Notes of the whole. RuntimeError if those of two sources contradict each other."""
     common: dict[str, tuple[str, Path]] = {}
     if images is not None:
         images = Path(images)

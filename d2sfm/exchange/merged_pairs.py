@@ -40,15 +40,14 @@ def add_pairs(connection: Connection, new_image_id: Callable[[str], str], source
         try:
             turned = turned_rows(others) if is_turned else others
             alike = {name for name in COLUMNS if own.get(name) == turned.get(name)}
-            if is_turned and own:  # by rounding, a geometry turned twice is not that of before
+            if is_turned and own:  # by rounding, a geometry turned twice is not the one it was
                 alike |= {name for name, row in turned_rows(own).items() if row == others.get(name)}
         except ValueError as error:
             names = connection.rows(
                 "SELECT name FROM other.images WHERE image_id IN (?, ?) ORDER BY image_id", divmod(other_id, MAX_IMAGES)
             )
-            raise RuntimeError(
-                f"{source}: the pair {' - '.join(name for (name,) in names)} has a row that is not whole: match it anew"
-            ) from error
+            pair = " - ".join(name for (name,) in names)
+            raise RuntimeError(f"{source}: the pair {pair} has a row that is not whole: match it again") from error
         for name, row in _taken(own, turned, alike).items():
             marks = ", ".join("?" * len(COLUMNS[name]))
             connection.rows(

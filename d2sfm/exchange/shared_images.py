@@ -31,7 +31,7 @@ _FRAMES = (
 
 
 def require_same(first: Path, other: Path) -> None:
-    """Raise RuntimeError where images that two databases both have differ: in cameras or, to the bit, in features.
+    """Raise RuntimeError if images that two databases both have differ: in cameras or, to the bit, in features.
 
     What one of them lacks is no difference: descriptors may be in the other alone.
     """
@@ -63,7 +63,7 @@ def find_shared(connection: Connection, source: Path) -> None:
 
     Images are known by name, their cameras, rigs and frames by the images. Where a camera has several in the main one,
     that of the smallest id counts. In a transaction of the caller. source: what messages call the other database.
-    RuntimeError where rigs or frames of shared images are not alike.
+    RuntimeError if rigs or frames of shared images are not alike.
     """
     images = f"SELECT two.image_id, one.image_id FROM {_BOTH}"
     cameras = f"SELECT two.camera_id, min(one.camera_id) FROM {_BOTH} GROUP BY two.camera_id"

@@ -3,7 +3,6 @@
 d2sfm extract --database db.db --images photos
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +30,6 @@ from d2sfm.network.map_cache import MapCache
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import (
     CameraOptions,
-    DescriptorDtype,
     ExtractionOptions,
     MapCacheOptions,
     MaskOptions,
@@ -80,7 +78,7 @@ def extract_to_database(
     names = _require_inputs(images, only, options, cameras, masks, cache)
     with exclusive(database):
         extractor = _extractor(going_on(database, options, set(names) if overwrite else ()), storage)
-        options, fingerprint = extractor.options, json.dumps(json.loads(extractor.fingerprint) | masks.settings)
+        options, fingerprint = extractor.options, masks.noted_in(extractor.fingerprint)
         open_database(database, cameras)
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
         pending = begin(database, images, names, fingerprint, overwrite, only)
@@ -133,7 +131,7 @@ def extract_images(
 
 
 def _extractor(options: ExtractionOptions, storage: StorageOptions | None) -> Extractor:
-    return Extractor(options, (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16)
+    return Extractor(options, (storage or StorageOptions()).in_database)
 
 
 def _check_size(extractor: Extractor, photograph: Photograph) -> None:

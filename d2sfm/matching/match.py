@@ -49,14 +49,14 @@ def match_database(
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
     by: what does the work, see ``work.do_work``.
 
-    Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` makes
-    them anew. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
+    Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
+    them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
     Each pair is written whole, so a stopped run goes on where it was. Images that have no features yet are left out
     with a warning. max_error is times the larger resize factor of a pair's images, and refinement's where the
     keypoints of both are refined.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device and for guided matching
-    without verification, and RuntimeError where the database is none or in use, has fewer than two images with
+    without verification, and RuntimeError if the file is no database or in use, has fewer than two images with
     features, has descriptors that are not D2-Net's, or lacks what the pairs are chosen by.
     """
     database, options = Path(database), options or MatchingOptions()
@@ -108,7 +108,7 @@ def match_pairs(
 def _warn(store: MatchStore, work: Work, differing: str, overwrites: bool) -> None:
     """Of pairs that are made otherwise than others. differing: how the noted settings differ from those of this run."""
     if differing and not overwrites and len(work.todo) < len(work.asked):
-        logger.warning("pairs that are there already were made with %s: --overwrite makes them anew", differing)
+        logger.warning("pairs that are there already were made with %s: --overwrite matches them again", differing)
     if differing and overwrites and work.others:
         logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
     without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())

@@ -55,7 +55,7 @@ def match_some(
     """Match and verify pairs of image ids, [P, 2], as far as they are not; those that have matches keep them.
 
     Within the noted threshold of refined keypoints, or of those of extraction within that of the options. verification,
-    num_threads: as for ``match_database``. The caller keeps other runs away. Raises RuntimeError where the file can't
+    num_threads: as for ``match_database``. The caller keeps other runs away. Raises RuntimeError if the file can't
     be written.
     """
     with FeatureStore(database) as features:

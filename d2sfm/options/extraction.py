@@ -110,6 +110,11 @@ class StorageOptions(Options):
     )
 
     @property
+    def in_database(self) -> DescriptorDtype:
+        """The type of descriptors in a database, and in what becomes one."""
+        return self.descriptor_dtype or DescriptorDtype.FLOAT16
+
+    @property
     def is_of_files(self) -> bool:
         """Whether an option of files is given."""
         return self.output_type is not None or self.output_extension is not None

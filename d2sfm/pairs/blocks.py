@@ -18,7 +18,7 @@ MOST_PATHS = 100_000_000  # over three images, that are counted in any case
 
 
 def pair_blocks(pairs: np.ndarray, most_pairs: int, most_images: int) -> list[np.ndarray]:
-    """The pairs, [P, 2] of image ids, in blocks of at most so many pairs and images, 2 or more; [., 2] each.
+    """The pairs, [P, 2] of image ids, in blocks of at most ``most_pairs`` and ``most_images`` (2 or more); [., 2] each.
 
     The same pairs give the same blocks.
     """
@@ -63,7 +63,7 @@ def halved(ranks: np.ndarray, count: int) -> np.ndarray:
 
 
 def in_common(ranks: np.ndarray, count: int) -> np.ndarray:
-    """How many neighbours the images of each pair have in common, [P]; 0 where there are so many pairs that counting
+    """How many neighbours the images of each pair have in common, [P]; 0 if there are so many pairs that counting
     is not worth its time."""
     graph = _graph(ranks, count)
     if (np.bincount(ranks.ravel(), minlength=count).astype(float) ** 2).sum() > max(MOST_PATHS, count**2):

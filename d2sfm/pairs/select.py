@@ -29,7 +29,7 @@ def select_pairs(
 
     describe: makes global descriptors where the options name no file of these.
     Images without features are left out with a warning. Raises FileNotFoundError for a missing file or model,
-    ValueError for a bad pairs file or file of global descriptors, and RuntimeError where the database has fewer than
+    ValueError for a bad pairs file or file of global descriptors, and RuntimeError if the database has fewer than
     two images with features, or nothing of what the kind of pairs goes by, or no pair is chosen.
     """
     names = store.image_names()
@@ -158,7 +158,7 @@ class _Selection:
 
 
 def _with_features(store: PairImages, image_ids: Collection[int]) -> np.ndarray:
-    """Those of the images that have features, ascending. RuntimeError where fewer than two have."""
+    """Those of the images that have features, ascending. RuntimeError if fewer than two have."""
     usable = [image_id for image_id in sorted(image_ids) if store.has_features(image_id)]
     missing = sorted(set(image_ids) - set(usable))
     if len(usable) < 2:

@@ -28,19 +28,15 @@ def global_descriptors(images: DescribedImages, image_ids: Sequence[int], words:
     for 10000 images), less where k-means sees fewer descriptors than words.
 
     Descriptors are read one image at a time. An image without any keypoint has zeros. The same database gives the same
-    vectors on any number of processors. Raises RuntimeError where descriptors are not D2-Net's.
+    vectors on any number of processors. Raises RuntimeError if descriptors are not D2-Net's.
     """
-    return described(images, image_ids, make_vocabulary(images, image_ids, words))
-
-
-def described(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
-    """The same for words that are there, [K, 512]."""
+    vocabulary = make_vocabulary(images, image_ids, words)
     logger.info("global descriptors of %d images from those of their keypoints", len(image_ids))
     return vectors(images, image_ids, vocabulary)
 
 
 def vectors(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
-    """``described``, without a word in the log."""
+    """``global_descriptors`` for words that are there, [K, 512]."""
     found = np.zeros((len(image_ids), vocabulary.size), np.float16)
     if not len(vocabulary):
         return found
@@ -94,5 +90,5 @@ def make_vocabulary(images: DescribedImages, image_ids: Sequence[int], words: in
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    """The vectors, [..., D], with length 1, or 0 where that is what they have (or next to it)."""
+    """The vectors, [..., D], with length 1, or 0 if that is what they have (or next to it)."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -4,6 +4,7 @@ The mask of ``sub/a.jpg`` is ``sub/a.jpg.png`` below the folder of masks or else
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +58,10 @@ class Masks:
             size = np.array(self._shared.shape, "<i8").tobytes()
             settings["camera_mask"] = hashlib.sha256(size + np.packbits(self._shared).tobytes()).hexdigest()[:16]
         return settings
+
+    def noted_in(self, fingerprint: str) -> str:
+        """A fingerprint of features, with what masks decide of them."""
+        return json.dumps(json.loads(fingerprint) | self.settings)
 
     def check(self, images: Path, names: list[str]) -> None:
         """Raise ValueError if no photograph of the folder has a mask, or masks would count as photographs."""

@@ -28,9 +28,9 @@ class GatherSummary(Displayed):
     database: Path
     folder: Path
     round: int
-    stage: str | None  # that is next; None where all is refined
+    stage: str | None  # that is next; None if all is refined
     keypoints: int = 0  # of this stage that are missing
-    of: int | None = None  # how many shares there are; None where nothing tells so far
+    of: int | None = None  # how many shares there are; None if nothing tells so far
     missing: list[int]  # numbers of the shares that lack keypoints; empty where it is not known how many there are
     is_begun: bool = False  # whether there are pieces of this stage
     refinement: RefinementSummary | None = None  # where all is refined
@@ -66,22 +66,26 @@ def gather_shares(
     when all is refined. of: how many shares there are (default: as many as those that are there). Else as
     ``refine_database``. Each round, and images that came after the others were refined, take plans of their own.
     """
-    database, folder, options = Path(database), Path(folder), options or RefinementOptions()
-    cache = cache or MapCacheOptions()
-    run = Run(database=database, images=images, options=options, cache=cache, progress=progress)
-    summary, about = RefinementSummary(), {"database": database, "folder": folder}
+    options, cache = options or RefinementOptions(), cache or MapCacheOptions()
+    run = Run(database=Path(database), images=images, options=options, cache=cache, progress=progress)
     with exclusive(database):
-        verification = begin(run)
-        folder.mkdir(parents=True, exist_ok=True)
-        for alignment in alignments(run, verification, summary):
-            left, read = _look(run, alignment, folder, of)
-            if read is None:
-                return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
-            finish(run, alignment, read, verification, summary)
-            remove_pieces(folder)
-        remove_plan(folder)
-        remove_pieces(folder)  # also of a run that was stopped just before that
-    return GatherSummary(**about, round=options.rounds, stage=None, missing=[], refinement=summary)
+        return gather(run, Path(folder), of)
+
+
+def gather(run: Run, folder: Path, of: int | None) -> GatherSummary:
+    """``gather_shares`` where the caller keeps other runs away (``exclusive``)."""
+    summary, about = RefinementSummary(), {"database": run.database, "folder": folder}
+    verification = begin(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    for alignment in alignments(run, verification, summary):
+        left, read = _look(run, alignment, folder, of)
+        if read is None:
+            return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
+        finish(run, alignment, read, verification, summary)
+        remove_pieces(folder)
+    remove_plan(folder)
+    remove_pieces(folder)  # also of a run that was stopped just before that
+    return GatherSummary(**about, round=run.options.rounds, stage=None, missing=[], refinement=summary)
 
 
 def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple[dict, Read | None]:
@@ -103,7 +107,7 @@ def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple
 
 
 def _planned(run: Run, folder: Path) -> Stages | None:
-    """What tells what is missing without reading the database again; None where the plan is not of what it holds."""
+    """What tells what is missing without reading the database again; None if the plan is not of what it holds."""
     try:
         return read_plan(folder, run.images, run.options, run.cache, run.progress, of=run.database)
     except (FileNotFoundError, ValueError):

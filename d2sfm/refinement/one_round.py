@@ -101,7 +101,7 @@ def _write(
 def read_stages(run: Run, new: frozenset[int] = frozenset()) -> Read:
     """What the database holds of the photographs.
 
-    new: as of ``Alignment``. Raises ValueError where photographs that are looked at can't be used.
+    new: as of ``Alignment``. Raises ValueError if photographs that are looked at can't be used.
     """
     started = time.perf_counter()
     with FeatureStore(run.database) as features:

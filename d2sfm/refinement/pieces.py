@@ -70,7 +70,7 @@ class Pieces:
                 try:
                     found[int(named["number"]), int(named["of"])] = self._read_one(path, stage)
                 except ValueError as error:
-                    logger.warning("%s: what it held is aligned anew", error)
+                    logger.warning("%s: what it held is aligned again", error)
         return found
 
     def write(self, stage: Stage, number: int, of: int, piece: Piece) -> None:
@@ -96,7 +96,7 @@ def remove_pieces(folder: Path) -> None:
 
 
 def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Arrays of an npz file. FileNotFoundError where it is missing, ValueError where it is damaged or lacks one."""
+    """Arrays of an npz file. FileNotFoundError if it is missing, ValueError if it is damaged or lacks one."""
     with path.open("rb") as stream:
         try:
             with np.load(stream, allow_pickle=False) as archive:

@@ -50,7 +50,7 @@ def read_plan(
 ) -> Stages:
     """The stages of the plan in a folder. images: of the photographs (default: where they were for the plan).
 
-    Raises FileNotFoundError where there is no plan or no such folder of photographs, ValueError where the plan is
+    Raises FileNotFoundError if there is no plan or no such folder of photographs, ValueError if the plan is
     damaged, of other options, or, with a database ``of``, not of this one as it is.
     """
     path = _path(folder)
@@ -60,7 +60,7 @@ def read_plan(
     about = json.loads(found["about"].tobytes())
     if of_alignment(asdict(options)) != about["alignment"]:
         noted = json.dumps(about["alignment"])
-        raise ValueError(f"{path} is of other options ({noted}): give the same ones to all shares, or another folder")
+        raise ValueError(f"{path} has other options ({noted}): give all shares the same ones, or another folder")
     if of is not None and [str(of.resolve()), _state(of)] != [about["database"], about["state"]]:
         raise ValueError(f"{path} is of another database")
     photographs = Path(images or about["folder"])
@@ -78,7 +78,7 @@ def read_plan(
         scratch=Path(tempfile.gettempdir()),
     )
     if stages.fingerprint != about["fingerprint"]:
-        raise ValueError(f"{path} is of another version of d2sfm: d2sfm refine --parts {folder} makes it anew")
+        raise ValueError(f"{path} is of another version of d2sfm: d2sfm refine --parts {folder} makes a new one")
     return stages
 
 

@@ -45,10 +45,10 @@ def refine_database(
     or all pairs where max_error or seed are others; rounds that are left are made.
 
     Of images that came after that, and have verified pairs, keypoints are aligned once with the tracks that are there;
-    all others, and pairs of others, stay to the bit. overwrite: restores all, and aligns all anew; a stopped run goes
-    on.
+    all others, and pairs of others, stay to the bit. overwrite: restores all, and aligns all again; a stopped run
+    continues.
 
-    Raises FileNotFoundError where the database or the folder is missing, RuntimeError where the database is none or in
+    Raises FileNotFoundError if the database or the folder is missing, RuntimeError if the file is no database or in
     use, holds keypoints of others only, no verified pairs or was refined otherwise, and ValueError for photographs that
     can't be read any more.
     """
@@ -64,7 +64,7 @@ def refine_database(
 
 
 def begin(run: Run, overwrite: bool = False) -> VerificationOptions:
-    """How pairs are verified afterwards. Raises RuntimeError where the database can't be refined."""
+    """How pairs are verified afterwards. Raises RuntimeError if the database can't be refined."""
     require_not_bridged(run.database, "refine")
     require_own_features(run.database, "refine")
     noted = VerificationOptions(**_noted_verification(run.database))
@@ -155,7 +155,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     if of_alignment(note) != of_alignment(asdict(options)) or done > options.rounds:
         raise RuntimeError(
             f"{database} was refined before, with other options ({json.dumps(note)}): "
-            "d2sfm refine --overwrite aligns all anew, or go on without refining"
+            "d2sfm refine --overwrite aligns all again, or continue without refining"
         )
     expected = _note(options, done)
     if options.max_error is None:  # found by a run before
@@ -167,7 +167,7 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
 
 
 def _note(options: RefinementOptions, rounds: int) -> dict:
-    """The options that decide positions and geometries after so many rounds."""
+    """The options that decide positions and geometries after a number of rounds."""
     max_error = MAX_ERROR if options.max_error is None else options.max_error
     return of_alignment(asdict(options)) | {"max_error": max_error, "seed": options.seed, "rounds": rounds}
 

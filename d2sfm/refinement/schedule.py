@@ -135,7 +135,7 @@ class _Sweeps:
 
 
 def share_of_tracks(collection: Collection, tracks: Tracks, nodes: np.ndarray, of: int) -> np.ndarray:
-    """Which of so many shares each track belongs to, [T] from 0.
+    """Which of ``of`` shares each track belongs to, [T] from 0.
 
     A track goes with the image of its reference. Shares are runs of the images in their order, so that few maps are
     computed for two shares, with about as many of the nodes that are aligned in each.

@@ -21,7 +21,7 @@ class ShareSummary(Displayed):
 
     number: int
     of: int
-    stage: str | None  # that was next; None where all are whole
+    stage: str | None  # that was next; None if all are whole
     aligned: int = 0  # keypoints
     already_there: int = 0
     seconds: float = 0.0
@@ -50,11 +50,11 @@ def align_share(
 ) -> ShareSummary:
     """Align the keypoints that are the share's of the stage that is next, and write what is found into the folder.
 
-    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on, of so
-    many. images: folder of the photographs (default: where they were for the plan). options: those of
+    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on; of: how
+    many there are. images: folder of the photographs (default: where they were for the plan). options: those of
     ``gather_shares``, but for the device.
 
-    What is there is not done again. Raises FileNotFoundError where the plan or the photographs are missing, ValueError
+    What is there is not done again. Raises FileNotFoundError if the plan or the photographs are missing, ValueError
     where the plan is damaged or of other options, or a photograph can't be used.
     """
     started = time.perf_counter()
@@ -84,7 +84,7 @@ def align_share(
 
 def next_stage(stages: Stages, found: Callable[[Stage], Piece], chosen: np.ndarray | None = None) -> Stage | None:
     """The first stage that is not whole, of the chosen tracks ([T] bool, default: all), or the last one, though it may
-    be; None where others are left out and the last one is whole.
+    be; None if others are left out and the last one is whole.
 
     found: what there is of a stage.
     """

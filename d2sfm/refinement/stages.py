@@ -39,7 +39,7 @@ class Stage(NamedTuple):
     tracks: Tracks
     asked: np.ndarray  # [M] nodes
     labels: np.ndarray  # [M] int64 ascending, which are the same of all tracks and of some, as nodes may not be
-    begin: Callable[[np.ndarray, int], Adjustment | GreyAdjustment]  # for these nodes, with so many slots
+    begin: Callable[[np.ndarray, int], Adjustment | GreyAdjustment]  # for these nodes, with this number of slots
 
     def nodes_of(self, labels: np.ndarray) -> np.ndarray:
         """The nodes that labels of this stage are of."""
@@ -87,7 +87,7 @@ class Stages:
     scratch: Path  # a folder where patches may wait
 
     def by_features(self) -> np.ndarray:
-        """[N, 2] pixels of the inputs. Raises ValueError where a photograph can't be used."""
+        """[N, 2] pixels of the inputs. Raises ValueError if a photograph can't be used."""
         return self.after_features(self._finished(self.features()))
 
     def by_grey_values(self, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

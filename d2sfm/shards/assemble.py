@@ -5,18 +5,20 @@ d2sfm assemble shards --database db.db
 
 import json
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, MatchStore, Note, exclusive
-from d2sfm.database.file import copy_whole, put_in_place
-from d2sfm.database.pair_blocks import add_pair_rows
+from d2sfm.database.file import put_in_place, unfinished
+from d2sfm.database.part_copy import is_whole
 from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.progress import Bar
 from d2sfm.shards.folder import ShardFolder, read_record
 from d2sfm.shards.import_blocks import import_photographs_of, require_blocks, write_features_of
 from d2sfm.shards.matching import matched_blocks
+from d2sfm.shards.pair_block import digests
 from d2sfm.system import network_file_system
 from d2sfm.text import first_of
 
@@ -44,13 +46,13 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
     descriptors: whether these are written, too, which ``match`` and ``refine`` read, and mapping does not. A folder
     without pairs gives a database without pairs. Blocks are read one after the other, and a stopped run goes on.
 
-    Raises FileNotFoundError where there is no such folder, RuntimeError where blocks are missing or damaged, or the
+    Raises FileNotFoundError if there is no such folder, RuntimeError if blocks are missing or damaged, or the
     database is there already.
     """
     started, folder, database = time.perf_counter(), ShardFolder(shards), Path(database)
-    if database.exists() and database.stat().st_size:
-        raise RuntimeError(f"{database} exists already: give the assembled database another name")
     with exclusive(database):
+        if database.exists() and database.stat().st_size:
+            raise RuntimeError(f"{database} exists already: give the assembled database another name")
         _require_whole(folder)
         if (kind := network_file_system(database)) is not None:
             logger.warning(
@@ -81,23 +83,26 @@ def _require_whole(folder: ShardFolder) -> None:
 
 
 def _begun(folder: ShardFolder, database: Path, descriptors: bool) -> Path:
-    """The database in the making, with its photographs: that of a stopped run of the same folder, or a new one."""
+    """The database in the making, with its photographs: that of a stopped run of the same blocks, or a new one."""
     part = database.with_name(f".{database.name}.unfinished")
-    told = json.dumps([str(folder.path.resolve()), descriptors, folder.photographs.fingerprint])
+    pairs = [digests(folder), read_record(folder.matching_record)] if folder.pair_blocks else []
+    told = json.dumps([str(folder.path.resolve()), descriptors, folder.photographs.fingerprint, *pairs])
     if part.exists():
         with FeatureStore(part) as store:
             if store.notes.read(Note.ASSEMBLING) == told:
-                logger.info("a stopped run goes on")
+                logger.info("continuing a stopped run")
                 return part
     for suffix in SQLITE_SUFFIXES:
         Path(f"{part}{suffix}").unlink(missing_ok=True)
-    if folder.database.exists():
-        copy_whole(folder.database, part, database)
-    else:
-        import_photographs_of(folder, part)
-    with FeatureStore(part) as store:
-        store.notes.note_images_folder(folder.photographs.images)
-        store.notes.write(Note.ASSEMBLING, told)
+    with unfinished(part) as beginning:
+        if is_whole(folder.database):
+            shutil.copyfile(folder.database, beginning)  # its folder may be one of a network, without SQLite's locks
+        else:
+            import_photographs_of(folder, beginning)
+        with FeatureStore(beginning) as store:
+            store.notes.note_images_folder(folder.photographs.images)
+            store.notes.write(Note.ASSEMBLING, told)
+        put_in_place(beginning, part)
     return part
 
 
@@ -105,10 +110,10 @@ def _add_pairs(folder: ShardFolder, part: Path, progress: bool) -> tuple[int, in
     """Rows of all pairs, with a note of how they were made. Returns how many there are, and how many are verified."""
     if not folder.pair_blocks:
         return 0, 0
-    for number in Bar(range(folder.pair_blocks), desc="assemble pairs", unit="block", disable=not progress):
-        add_pair_rows(part, folder.matches(number))
+    with MatchStore(part) as store:
+        for number in Bar(range(folder.pair_blocks), desc="assemble pairs", unit="block", disable=not progress):
+            store.take_in(folder.matches(number))
+        counts = store.pair_counts()
     with FeatureStore(part) as store:
         store.notes.note_match_settings(read_record(folder.matching_record))
-    with MatchStore(part) as store:
-        counts = store.pair_counts()
     return len(counts), int((counts["inliers"] > 0).sum())

@@ -57,7 +57,7 @@ class Cluster:
         return max(1, len(self._client.nthreads()))
 
     def piece(self, count: int, most: int) -> int:
-        """How many of so many items make a piece of work: at most ``most``, and some pieces for each worker."""
+        """How many of ``count`` items make a piece of work: at most ``most``, and some pieces for each worker."""
         return max(1, min(most, math.ceil(count / (PIECES_A_WORKER * self.workers))))
 
     def run(self, function: Callable, calls: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
@@ -67,7 +67,7 @@ class Cluster:
         lost: its files have to be whole or absent. What it logs is logged here, what it raises is raised here, and
         what is left then is given up.
 
-        Raises RuntimeError where one worker after the other died of a call, or the scheduler is gone.
+        Raises RuntimeError if one worker after the other died of a call, or the scheduler is gone.
         """
         from distributed import KilledWorker, as_completed
 
@@ -86,8 +86,8 @@ class Cluster:
                 yield outcome.number, outcome.result
         except KilledWorker as error:
             raise RuntimeError(
-                f"workers died one after the other of the same piece of work ({error.task}): of too little memory as "
-                "a rule; fewer --num-workers leave more to each"
+                f"workers died one after the other of the same piece of work ({error.task}), as a rule of too little "
+                "memory: fewer --num-workers leave more to each"
             ) from error
         except (ImportError, CancelledError) as error:
             raise RuntimeError(_lost(error)) from error
@@ -103,8 +103,8 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
     with this process. Scheduler, workers and dashboard listen on 127.0.0.1 alone. How to reach another scheduler by
     TLS is told by Dask's own configuration.
 
-    It begins when it is first asked for anything. Raises ValueError where Dask is missing, or the number is none, and
-    then OSError where there is no such scheduler.
+    It begins when it is first asked for anything. Raises ValueError if Dask is missing or the number is below 1, and
+    then OSError if there is no such scheduler.
     """
     if find_spec("distributed") is None:
         raise ValueError('--num-workers and --scheduler need Dask: pip install "d2sfm[cluster]"')
@@ -200,5 +200,5 @@ def _tell(outcome: Outcome, told: set[str]) -> None:
 
 def _lost(error: Exception) -> str:
     if isinstance(error, ImportError):
-        return f"a worker has not what this command has ({error}): install the same d2sfm there"
-    return "the scheduler is gone, or gave the work up; the same command goes on from there"
+        return f"a worker lacks what this command has ({error}): install the same d2sfm there"
+    return "the scheduler is gone, or gave the work up: run the same command again to continue"

@@ -2,11 +2,10 @@
 
 The client does all that is the database's: it imports photographs with their cameras, cuts those that have no features
 into pieces, and writes the features of each as it comes. A piece is a block of features in a folder beside the
-database, which goes once it is written; those that a killed client has left are taken in first.
+database, which goes once it is written; pieces that a killed client has left are taken in first.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
@@ -27,7 +26,6 @@ from d2sfm.options import (
     MapCacheOptions,
     MaskOptions,
     PhotographOptions,
-    Precision,
     StorageOptions,
 )
 from d2sfm.photographs.masks import Masks
@@ -35,7 +33,7 @@ from d2sfm.photographs.photograph import Photograph
 from d2sfm.progress import Bar
 from d2sfm.shards.cluster import Cluster
 from d2sfm.shards.feature_block import FeatureBlock, is_whole
-from d2sfm.shards.features import extract_to_file
+from d2sfm.shards.features import extract_to_file, settled
 from d2sfm.skipped import Skipped
 
 MOST_PHOTOGRAPHS = 16  # of a piece: what is done again where a worker is lost
@@ -63,10 +61,8 @@ def extract_on_cluster(
         raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
     if options is not None and options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for one process, not for a cluster")
-    dtype = (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16
-    pieces = _Pieces(cluster, Path(f"{database}.shards"), dtype, masks or MaskOptions(), limits or PhotographOptions())
-    if overwrite:
-        pieces.remove()  # of another state of the photographs, maybe
+    folder, dtype = Path(f"{database}.shards"), (storage or StorageOptions()).in_database
+    pieces = _Pieces(cluster, folder, dtype, masks or MaskOptions(), limits or PhotographOptions(), overwrite)
     given |= {"options": options, "storage": storage, "masks": masks, "limits": limits, "overwrite": overwrite}
     return extract_to_database(database, images, by=pieces.extract, **given)
 
@@ -75,11 +71,17 @@ class _Pieces:
     """Blocks of features in a folder, which goes at the end."""
 
     def __init__(
-        self, cluster: Cluster, folder: Path, dtype: DescriptorDtype, masks: MaskOptions, limits: PhotographOptions
+        self,
+        cluster: Cluster,
+        folder: Path,
+        dtype: DescriptorDtype,
+        masks: MaskOptions,
+        limits: PhotographOptions,
+        overwrite: bool,
     ):
         paths = {name: value.absolute() for name, value in vars(masks).items() if isinstance(value, Path)}
         self._cluster, self._folder, self._dtype = cluster, folder.absolute(), dtype
-        self._masks, self._largest = replace(masks, **paths), limits.max_megapixels
+        self._masks, self._largest, self._overwrite = replace(masks, **paths), limits.max_megapixels, overwrite
 
     def extract(
         self,
@@ -94,6 +96,8 @@ class _Pieces:
     ) -> dict[str, int]:
         """``pipeline.extract_all`` by the workers."""
         self._folder.mkdir(exist_ok=True)
+        if self._overwrite:
+            self._remove()  # of another state of the photographs, maybe
         try:
             return self._extracted(photographs, extractor, store, skipped, mask, progress)
         finally:
@@ -110,21 +114,23 @@ class _Pieces:
         progress: bool,
     ) -> dict[str, int]:
         options = _of_workers(extractor)
-        fingerprint = json.dumps(json.loads(extractor.fingerprint) | mask.settings)
+        fingerprint = mask.noted_in(extractor.fingerprint)
         waiting, found = {each.name: replace(each, path=each.path.absolute()) for each in photographs}, {}
         left = Estimate("extract", len(waiting), "photographs", SHORTER)
         with store() as write, Bar(total=len(waiting), desc="extract", unit="image", disable=not progress) as bar:
 
-            def take_in(file: Path) -> None:
+            def take_in(file: Path, is_new: bool) -> None:
                 before = len(waiting)
-                found.update(_taken_in(file, waiting, fingerprint, write, skipped))
+                try:
+                    _take_in(file, waiting, fingerprint, write, found, skipped, is_new)
+                finally:
+                    bar.update(before - len(waiting))
+                    left.update(before - len(waiting))
                 file.unlink()
-                bar.update(before - len(waiting))
-                left.update(before - len(waiting))
 
             for file in self._files():
                 with suppress(ValueError):  # damaged, or of photographs that were others
-                    take_in(file)
+                    take_in(file, is_new=False)
             todo = list(waiting.values())
             size = self._cluster.piece(len(todo), MOST_PHOTOGRAPHS) if todo else 1
             pieces = [tuple(todo[start : start + size]) for start in range(0, len(todo), size)]
@@ -132,12 +138,12 @@ class _Pieces:
             fixed = options, extractor.fingerprint, fingerprint, self._dtype, self._masks, self._largest
             calls = [(*each, *fixed) for each in zip(files, pieces, strict=True)]
             for number, _ in self._cluster.run(extract_piece, calls):
-                take_in(files[number])
-        self.remove()
+                take_in(files[number], is_new=True)
+        self._remove()
         return {each.name: found[each.name] for each in photographs if each.name in found}
 
-    def remove(self) -> None:
-        """What is there of pieces."""
+    def _remove(self) -> None:
+        """Remove the pieces that are there."""
         for file in self._files():
             file.unlink()
 
@@ -162,7 +168,7 @@ def extract_piece(
     """Write a block of the features of photographs, unless it is there: what a worker does.
 
     of_extractor, fingerprint: of the features, without and with masks; largest: megapixels of a mask. Raises as
-    ``make_extractor``, RuntimeError where this worker's features would be others.
+    ``Extractor``, RuntimeError if this worker's features would be others.
     """
     names = [each.name for each in photographs]
     if is_whole(file, names, fingerprint):
@@ -186,23 +192,24 @@ def _masks(masks: MaskOptions, largest: float) -> Masks:
 
 def _of_workers(extractor: Extractor) -> ExtractionOptions:
     """The client's options as they are for workers: what auto came to, and a file of weights by its whole path."""
-    options = extractor.options
-    weights = Path(options.weights)
-    return replace(
-        options,
-        precision=Precision(str(extractor.precision).removeprefix("torch.")),
-        weights=str(weights.absolute()) if weights.is_file() else options.weights,
-    )
+    options, weights = settled(extractor), Path(extractor.options.weights)
+    return replace(options, weights=str(weights.absolute())) if weights.is_file() else options
 
 
-def _taken_in(
-    file: Path, waiting: dict[str, Photograph], fingerprint: str, write: Write, skipped: Skipped
-) -> dict[str, int]:
-    """Write the features of a piece, and take its photographs from those that wait. Returns numbers of keypoints.
+def _take_in(
+    file: Path,
+    waiting: dict[str, Photograph],
+    fingerprint: str,
+    write: Write,
+    found: dict[str, int],
+    skipped: Skipped,
+    is_new: bool,
+) -> None:
+    """Write the features of a piece, and take its photographs from those that wait. found: gets numbers of keypoints.
 
-    Of a piece of before, those are passed over that do not wait, or are seen otherwise by now.
+    Of an earlier run's piece (not is_new) those are passed over that do not wait, or are seen otherwise by now; what it
+    could not use is tried again.
     """
-    found = {}
     with FeatureBlock(file) as block:
         for name in block.names() if block.settings == fingerprint else ():
             photograph = waiting.get(name)
@@ -214,7 +221,6 @@ def _taken_in(
                     write(name, features)
                     found[name] = len(features)
                 del waiting[name]
-        for name in block.skipped.keys() & waiting.keys():
+        for name in block.skipped.keys() & waiting.keys() if is_new else ():
             skipped[name] = block.skipped[name]
             del waiting[name]
-    return found

@@ -62,7 +62,8 @@ class _Pieces:
         matched = np.sort(pair_ids(*work.todo[work.has_matches].T))
         blocks = pair_blocks(work.todo, self._cluster.piece(len(work.todo), MOST_PAIRS), MOST_IMAGES)
         states = store.states(np.unique(work.todo).tolist())
-        settings = json.dumps(settings_of(work.options, work.verification), sort_keys=True)
+        thresholds = work.thresholds and [*work.thresholds[:2], sorted(work.thresholds.new)]
+        settings = json.dumps([settings_of(work.options, work.verification), thresholds], sort_keys=True)
         kept = [among(block, matched) for block in blocks]
         files = [self._file(*each, states, settings) for each in zip(blocks, kept, strict=True)]
         path = store.path.absolute()
@@ -78,7 +79,7 @@ class _Pieces:
             file.unlink()
 
     def _file(self, block: np.ndarray, kept: np.ndarray, states: dict[int, bytes], settings: str) -> Path:
-        """Called by all that decides what is in it."""
+        """Named by all that decides what is in it."""
         digest = hashlib.sha256(settings.encode())
         digest.update(block.astype("<u4").tobytes() + kept.tobytes())
         for image_id in np.unique(block).tolist():

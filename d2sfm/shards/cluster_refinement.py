@@ -1,7 +1,7 @@
 """Keypoints of a database refined by the workers of a cluster, stage by stage, a share of the tracks for each.
 
 The client makes the plan, takes in what the shares have found, from a folder beside the database, and verifies the
-pairs. The folder goes at the end; with that of a killed client the next one goes on.
+pairs. The folder goes at the end; from that of a killed client the next one continues.
 """
 
 from contextlib import suppress
@@ -11,7 +11,7 @@ from pathlib import Path
 from d2sfm.database import exclusive
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.progress import Bar
-from d2sfm.refinement.gather import gather_shares
+from d2sfm.refinement.gather import gather
 from d2sfm.refinement.one_round import Run
 from d2sfm.refinement.refine import begin
 from d2sfm.refinement.shares import ShareSummary, align_share
@@ -37,22 +37,25 @@ def refine_on_cluster(
     cache, options, folder = cache or MapCacheOptions(), options or RefinementOptions(), Path(f"{database}.parts")
     if cache.cache is not None:
         raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
-    given, folder = {"options": options, "cache": cache}, folder.absolute()
-    if overwrite:
-        with exclusive(database):
-            begin(Run(database=Path(database), images=images, progress=progress, **given), overwrite=True)
-    photographs = None if images is None else Path(images).absolute()
-    while True:
-        found = gather_shares(database, folder, images, of=cluster.workers, progress=progress, **given)
-        if found.refinement is not None:
-            break
-        of_worker = replace(cache, cache_limit=cache.limit_bytes / 1e9 / cluster.workers_here)
-        calls = [(folder, number, found.of, photographs, options, of_worker) for number in found.missing]
-        with Bar(total=found.keypoints, desc=f"refine: {found.stage}", unit="keypoint", disable=not progress) as bar:
+    run = Run(database=Path(database), images=images, options=options, cache=cache, progress=progress)
+    with exclusive(database):
+        if overwrite:
+            begin(run, overwrite=True)
+        refinement = _refined(cluster, run, folder.absolute())
+        with suppress(OSError):  # somebody keeps something in it
+            folder.rmdir()
+    return refinement
+
+
+def _refined(cluster: Cluster, run: Run, folder: Path) -> RefinementSummary:
+    images = None if run.images is None else Path(run.images).absolute()
+    cache = replace(run.cache, cache_limit=run.cache.limit_bytes / 1e9 / cluster.workers_here)
+    while (found := gather(run, folder, cluster.workers)).refinement is None:
+        calls = [(folder, number, found.of, images, run.options, cache) for number in found.missing]
+        bar = Bar(total=found.keypoints, desc=f"refine: {found.stage}", unit="keypoint", disable=not run.progress)
+        with bar:
             for _, share in cluster.run(align_piece, calls):
                 bar.update(share.aligned)
-    with suppress(OSError):  # somebody keeps something in it
-        folder.rmdir()
     return found.refinement
 
 

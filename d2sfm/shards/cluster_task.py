@@ -1,4 +1,4 @@
-"""What a worker does of a call, whatever the function is."""
+"""What a worker does for a call of any function."""
 
 import logging
 import pickle

@@ -23,7 +23,7 @@ _MOST_BYTES = 1 << 30  # of a blank copy, or a record
 
 
 class FeatureBlock(HlocFeatures):
-    """A block to read. FileNotFoundError where there is none, ValueError where it is damaged."""
+    """A block to read. FileNotFoundError if there is none, ValueError if it is damaged."""
 
     def __init__(self, path: Path | str):
         super().__init__(path)
@@ -35,7 +35,7 @@ class FeatureBlock(HlocFeatures):
             raise ValueError(f"{path} is damaged, or not a block of features: {error}") from error
 
     def blank_copy(self, name: str) -> bytes:
-        """The blank copy of a photograph. ValueError where the block has none."""
+        """The blank copy of a photograph. ValueError if the block has none."""
         return array(self._group(name), BLANK_COPY, (None,), "u", _MOST_BYTES).tobytes()
 
 
@@ -58,7 +58,7 @@ def write_block(
     """Write a block, whole or not at all.
 
     parts: of each photograph its name, a file of its features (see ``formats.npz_mat``) and its blank copy, or None for
-    a block from which nothing is imported. Raises RuntimeError where the disk is full or read-only.
+    a block from which nothing is imported. Raises RuntimeError if the disk is full or read-only.
     """
     parts, record = list(parts), {"names": names, "fingerprint": fingerprint, "skipped": skipped}
     text = json.dumps(record).encode()

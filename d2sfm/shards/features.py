@@ -3,7 +3,6 @@
 d2sfm extract --shard 2/7 --images photos --output shards
 """
 
-import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -66,32 +65,31 @@ def extract_shard(
     over, so a stopped run goes on. The summary is of the photographs of the share.
 
     Raises FileNotFoundError or ValueError for a folder that is missing, for wrong options, and for those that look at
-    all photographs at once; RuntimeError where the folder was begun with other photographs or options.
+    all photographs at once; RuntimeError if the folder was begun with other photographs or options.
     """
     started = time.perf_counter()
     photographs, extractor = _planned(Path(output), Path(images), only, options, cameras, storage, masks, limits)
     folder = ShardFolder.begin(output, photographs)
     summary = ExtractionSummary()
     for number in share.blocks(photographs.blocks):
-        add(summary, extract_block(folder, number, extractor, images=Path(images), progress=progress))
+        add(summary, extract_block(folder, number, extractor, Path(images), progress=progress))
     summary.seconds = time.perf_counter() - started
     return summary
 
 
 def extract_block(
-    folder: ShardFolder, number: int, extractor: Extractor, *, images: Path | None = None, progress: bool = False
+    folder: ShardFolder, number: int, extractor: Extractor, images: Path, *, progress: bool = False
 ) -> ExtractionSummary:
     """Write a block of features, unless it is there.
 
-    extractor: of the folder's options, see ``make_extractor``. images: where the photographs are (default: where the
-    folder was begun).
+    extractor: of the folder's options. images: where the photographs are.
     """
     started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
     names, skipped = list(photographs.block(number)), Skipped()
     if is_whole(file, names, photographs.fingerprint):
         with FeatureBlock(file) as block:
             return ExtractionSummary(already_there=len(names) - len(block.skipped), skipped=block.skipped)
-    images, options, largest = images or photographs.images, photographs.extraction, photographs.limits.max_megapixels
+    options, largest = photographs.extraction, photographs.limits.max_megapixels
     masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
     masks.warn_of_lacking(names)
     found = read_headers(images, names, skipped, partial(_check_size, extractor), largest)
@@ -147,10 +145,9 @@ def extract_to_file(
     return {name: counts[name] for name, *_ in parts}
 
 
-def make_extractor(photographs: Photographs, *, device: str = "auto", mirror: tuple[str, ...] = ()) -> Extractor:
-    """What extracts the features of a folder. device, mirror: those of this machine."""
-    options = replace(photographs.extraction, device=device, mirror=mirror)
-    return Extractor(options, photographs.descriptor_dtype)
+def settled(extractor: Extractor) -> ExtractionOptions:
+    """An extractor's options, with the precision that auto came to."""
+    return replace(extractor.options, precision=Precision(str(extractor.precision).removeprefix("torch.")))
 
 
 def add(total: ExtractionSummary, block: ExtractionSummary) -> None:
@@ -175,7 +172,7 @@ def _planned(
     """What a folder of shards is to be of, and what extracts its features."""
     options, cameras = options or ExtractionOptions(), _absolute(cameras or CameraOptions())
     masks, limits = _absolute(masks or MaskOptions()), limits or PhotographOptions()
-    dtype = (storage or StorageOptions()).descriptor_dtype or DescriptorDtype.FLOAT16
+    dtype = (storage or StorageOptions()).in_database
     if options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for a database or files, not for shards")
     if options.orientation is Orientation.AUTO:
@@ -193,13 +190,11 @@ def _planned(
         with suppress(FileNotFoundError):  # the first process decides for all
             options = replace(options, precision=ShardFolder(output).photographs.extraction.precision)
     extractor = Extractor(options, dtype)
-    fingerprint = json.dumps(json.loads(extractor.fingerprint) | masks_of.settings)
-    options = replace(options, precision=Precision(str(extractor.precision).removeprefix("torch.")))
     planned = Photographs(
         images=images,
         names=tuple(names),
-        fingerprint=fingerprint,
-        extraction=options,
+        fingerprint=masks_of.noted_in(extractor.fingerprint),
+        extraction=settled(extractor),
         descriptor_dtype=dtype,
         cameras=cameras,
         masks=masks,

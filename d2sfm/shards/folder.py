@@ -58,7 +58,7 @@ class Photographs:
 
 
 class ShardFolder:
-    """The folder with its pieces. FileNotFoundError where there is none that ``begin`` made, ValueError where its
+    """The folder with its pieces. FileNotFoundError if there is none that ``begin`` made, ValueError if its
     record can't be read."""
 
     def __init__(self, path: Path | str):
@@ -72,7 +72,7 @@ class ShardFolder:
     def begin(cls, path: Path | str, photographs: Photographs) -> "ShardFolder":
         """The folder of these photographs, made if it is not there.
 
-        Raises RuntimeError where it is of others, or of other options.
+        Raises RuntimeError if it is of others, or of other options.
         """
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ class ShardFolder:
 
     @property
     def pair_blocks(self) -> int:
-        """How many blocks of pairs there are; 0 where pairs were not chosen yet."""
+        """How many blocks of pairs there are; 0 if pairs were not chosen yet."""
         return read_record(self.pair_record)["blocks"] if self.pair_record.exists() else 0
 
     @property
@@ -192,7 +192,7 @@ def place_first(part: Path, path: Path) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record that ``write_first`` wrote. ValueError where it is damaged."""
+    """A record that ``write_first`` wrote. ValueError if it is damaged."""
     try:
         found = json.loads(path.read_text(encoding="ascii"))
     except ValueError as error:

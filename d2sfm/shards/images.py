@@ -18,7 +18,7 @@ from d2sfm.shards.folder import ShardFolder
 class BlockImages(AbstractContextManager):
     """What choosing pairs needs to know (``pairs.images.PairImages``), by the ids of ``folder.database``.
 
-    Raises FileNotFoundError where a block of features is missing, ValueError where one is damaged.
+    Raises FileNotFoundError if a block of features is missing, ValueError if one is damaged.
     """
 
     def __init__(self, folder: ShardFolder):

@@ -48,8 +48,8 @@ def match_shard(
     The arguments are those of ``match_database``, and the same for all shares. Blocks that are there are passed over,
     so a stopped run goes on. The summary is of the pairs of the share.
 
-    Raises FileNotFoundError where there is no such folder, ValueError for wrong options and damaged blocks,
-    RuntimeError where pairs are not chosen yet, or were matched with other options.
+    Raises FileNotFoundError if there is no such folder, ValueError for wrong options and damaged blocks,
+    RuntimeError if pairs are not chosen yet, or were matched with other options.
     """
     folder, options = ShardFolder(path), options or MatchingOptions()
     begin_matching(folder, options, verification)
@@ -61,7 +61,7 @@ def match_shard(
 
 
 def begin_matching(folder: ShardFolder, options: MatchingOptions, verification: VerificationOptions | None) -> None:
-    """Record with which options the pairs of a folder are matched, or raise RuntimeError where others were used."""
+    """Record with which options the pairs of a folder are matched, or raise RuntimeError if others were used."""
     check_options(options, verification)
     if not folder.pair_blocks:
         raise RuntimeError(f"{folder.path} has no pairs yet: run d2sfm pairs {folder.path}")

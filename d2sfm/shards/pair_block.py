@@ -23,7 +23,7 @@ class PairBlock(NamedTuple):
 
 
 def read_block(folder: ShardFolder, number: int) -> PairBlock:
-    """A block that is as it was written. ValueError where it is not, or missing."""
+    """A block that is as it was written. ValueError if it is not, or missing."""
     path = folder.pairs(number)
     found = path.read_bytes() if path.exists() else b""
     if digest(found) != digests(folder)[number]:
@@ -37,7 +37,7 @@ def digests(folder: ShardFolder) -> list[str]:
 
 
 def block_text(pairs: np.ndarray, names: Mapping[int, str]) -> bytes:
-    """The bytes of a block of pairs of image ids, [P, 2]. ValueError where a name can't stand in a line.
+    """The bytes of a block of pairs of image ids, [P, 2]. ValueError if a name can't stand in a line.
 
     names: by image id.
     """

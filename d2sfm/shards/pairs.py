@@ -65,7 +65,7 @@ def choose_pairs(
     """Write the pairs that the options choose, in blocks, as ``pairs.select`` chooses them of a database.
 
     Raises FileNotFoundError and ValueError as ``select_pairs``; RuntimeError as this one, where blocks of features are
-    missing, and where pairs that others options chose are matched already.
+    missing, and where pairs that other options chose are matched already.
     """
     options = options or PairSelectionOptions()
     asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
@@ -108,7 +108,7 @@ def describe_shard(
 ) -> VectorSummary:
     """Make the global descriptors of a share of the blocks, so that ``choose_pairs`` finds them.
 
-    Raises ValueError where the options choose pairs without them, RuntimeError where blocks of features are missing.
+    Raises ValueError if the options choose pairs without them, RuntimeError if blocks of features are missing.
     """
     options = options or PairSelectionOptions()
     if options.kind in (None, PairKind.EXHAUSTIVE) or options.global_descriptors is not None:
@@ -121,7 +121,7 @@ def describe_shard(
 def make_database(folder: ShardFolder) -> Skipped:
     """Make the database of the photographs without their features, unless it is there and whole.
 
-    Returns what COLMAP can't import of what has features, by name, of a new one. Raises RuntimeError where blocks of
+    Returns what COLMAP can't import of what has features, by name, of a new one. Raises RuntimeError if blocks of
     features are missing.
     """
     if is_whole(folder.database):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Share(NamedTuple):
-    """The share with this number, from 1 on, of so many."""
+    """A share: its number, from 1 on, and how many there are."""
 
     number: int
     of: int

@@ -78,7 +78,7 @@ def _vocabulary(folder: ShardFolder, images: BlockImages) -> np.ndarray:
 
 
 def _load(path: Path, shape: tuple[int, int] | None) -> np.ndarray | None:
-    """The array of a file; None where there is none, it was cut short or has another shape."""
+    """The array of a file; None if there is none, it was cut short or has another shape."""
     try:
         found = np.load(path, allow_pickle=False)
     except (FileNotFoundError, EOFError, ValueError):

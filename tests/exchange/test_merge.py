@@ -21,6 +21,7 @@ from support.old_database import write_old_copy
 from d2sfm.database import (
     FeatureStore,
     MatchStore,
+    Note,
     RefinementStore,
     begin_overwriting,
     cameras_given,
@@ -276,12 +277,15 @@ def test_refined_keypoints_and_their_originals(tmp_path, parts):
     originals = {path: content(path)[0] for path in parts}
     for path in parts:
         refine(path, {"seed": 1})
+        with RefinementStore(path) as store:
+            store.notes.write(Note.REFINING_ANEW, f"options of a stopped run on {path.name}")
     merge_databases(parts, tmp_path / "merged.db")
     images, _ = content(tmp_path / "merged.db")
     assert sum(image["is_refined"] for image in images.values()) == 3
     with RefinementStore(tmp_path / "merged.db") as store:
         assert store.parts("unfinished", "stage", 2) == []
         assert store.notes.refinement() == {"seed": 1}
+        assert store.notes.read(Note.REFINING_ANEW) is None
         assert all((store.sigmas(image_id) == 0.125).all() for image_id in store.refined())
         assert store.restore() == 3
     images, _ = content(tmp_path / "merged.db")

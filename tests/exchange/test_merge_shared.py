@@ -327,7 +327,7 @@ def test_rows_that_are_not_whole_are_not_turned(tmp_path, two):
         write_pair(store, NAMES[:2])
     execute(two[1], "UPDATE matches SET data = x'00'")
     with pytest.raises(
-        RuntimeError, match=r"b\.db: the pair b\.png - ä\.png has a row that is not whole: match it anew"
+        RuntimeError, match=r"b\.db: the pair b\.png - ä\.png has a row that is not whole: match it again"
     ):
         merge_databases(two, tmp_path / "merged.db")
 

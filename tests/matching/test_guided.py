@@ -223,7 +223,7 @@ def test_of_a_database(tmp_path, caplog):
     before = len(inliers(path))
     with caplog.at_level(logging.WARNING):
         match_database(path, options=GUIDED, verification=VERIFICATION)
-    assert "guided False (now True): --overwrite makes them anew" in caplog.text
+    assert "guided False (now True): --overwrite matches them again" in caplog.text
     assert len(inliers(path)) == before
     match_database(path, options=GUIDED, verification=VERIFICATION, overwrite=True)
     assert len(inliers(path)) > 1.3 * before

@@ -167,7 +167,7 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
             run(database, verification=tighter, overwrite=True)
     assert noted(database) == first
     run(database, verification=VerificationOptions(max_error=2.0, max_num_trials=500))
-    assert f"were made with max_error {first} (now 2.0): --overwrite makes them anew" in caplog.text
+    assert f"were made with max_error {first} (now 2.0): --overwrite matches them again" in caplog.text
     caplog.clear()
     run(database, verification=tighter, overwrite=True)
     assert noted(database) == 1.0

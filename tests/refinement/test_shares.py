@@ -206,7 +206,7 @@ def test_shares_go_on_where_one_process_was_stopped_and_the_other_way_round(proj
 def test_each_round_takes_a_plan_of_its_own(project, refined, caplog):
     two = replace(OPTIONS, rounds=2)
     assert finish(project, options=two) == 2 * STAGES
-    assert "aligned anew" not in caplog.text
+    assert "aligned again" not in caplog.text
     refine_database(shutil.copytree(refined, project / "one") / "db.db", project / "photos", options=two)
     assert is_as_in_one_process(project, project / "one")
 
@@ -249,7 +249,7 @@ def test_a_plan_of_other_options_or_none_is_told_and_one_of_other_matches_is_rep
     with pytest.raises(FileNotFoundError, match=r"no plan .*plan\.npz: d2sfm refine --database FILE --parts .* makes"):
         align(project, 1, 2)
     gather(project)
-    with pytest.raises(ValueError, match=r"plan\.npz is of other options .*: give the same ones to all shares"):
+    with pytest.raises(ValueError, match=r"plan\.npz has other options .*: give all shares the same ones"):
         align(project, 1, 2, replace(OPTIONS, grey=False))
     with pytest.raises(FileNotFoundError, match=r"no folder of photographs .*nowhere: give --images"):
         align_share(project / "shares", 1, 2, project / "nowhere", options=OPTIONS)

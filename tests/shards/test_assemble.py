@@ -7,9 +7,10 @@ from support.database_contents import dump
 from support.photograph_folder import SMALL, cut, write_overlapping
 
 from d2sfm.cli import main
+from d2sfm.database import file
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
-from d2sfm.options import VerificationOptions
+from d2sfm.options import PairSelectionOptions, VerificationOptions
 from d2sfm.shards import assemble as assembling
 from d2sfm.shards.assemble import assemble
 from d2sfm.shards.features import extract_shard
@@ -67,11 +68,33 @@ def stop(*_, **__):
     raise InterruptedError
 
 
+def stop_at(name):
+    """What stops when a database gets its name."""
+
+    def put_in_place(part, path):
+        return stop() if path.name == name else file.put_in_place(part, path)
+
+    return put_in_place
+
+
+def cut_short(source, copy):
+    copy.write_bytes(source.read_bytes()[:5000])
+    stop()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("broken", ["write_features_of", "add_pair_rows", "put_in_place"])
-def test_a_stopped_run_leaves_no_database_and_goes_on(tmp_path, shards, one, monkeypatch, broken):
+@pytest.mark.parametrize(
+    ("broken", "breaks"),
+    [
+        ("shutil.copyfile", cut_short),
+        ("write_features_of", stop),
+        ("MatchStore.take_in", stop),
+        ("put_in_place", stop_at("db.db")),
+    ],
+)
+def test_a_stopped_run_leaves_no_database_and_goes_on(tmp_path, shards, one, monkeypatch, broken, breaks):
     with monkeypatch.context() as patch:
-        patch.setattr(assembling, broken, stop)
+        patch.setattr(f"{assembling.__name__}.{broken}", breaks)
         with pytest.raises(InterruptedError):
             assemble(shards.path, tmp_path / "db.db", descriptors=True)
     assert not (tmp_path / "db.db").exists()
@@ -83,11 +106,25 @@ def test_a_stopped_run_leaves_no_database_and_goes_on(tmp_path, shards, one, mon
 @pytest.mark.slow
 def test_what_a_run_with_other_options_left_is_not_gone_on_with(tmp_path, shards, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(assembling, "put_in_place", stop)
+        patch.setattr(assembling, "put_in_place", stop_at("db.db"))
         with pytest.raises(InterruptedError):
             assemble(shards.path, tmp_path / "db.db", descriptors=True)
     assemble(shards.path, tmp_path / "db.db")
     assert 'INSERT INTO "descriptors"' not in dump(tmp_path / "db.db")
+
+
+@pytest.mark.slow
+def test_pairs_that_were_chosen_before_are_not_in_the_database(tmp_path, shards, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(assembling, "put_in_place", stop_at("db.db"))
+        with pytest.raises(InterruptedError):
+            assemble(shards.path, tmp_path / "db.db")
+    for path in (shards.matches(0), shards.matching_record):
+        path.unlink()
+    (tmp_path / "one pair.txt").write_text(" ".join(shards.photographs.names[:2]))
+    choose_pairs(shards, PairSelectionOptions(pairs=str(tmp_path / "one pair.txt")))
+    match_shard(shards.path, Share(1, 1), verification=VerificationOptions())
+    assert assemble(shards.path, tmp_path / "db.db").pairs == 1
 
 
 @pytest.mark.slow

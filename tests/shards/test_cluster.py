@@ -19,6 +19,7 @@ from support.photograph_folder import SMALL, TINY, cut, read_all
 from support.runs import start
 
 from d2sfm.cli import main
+from d2sfm.database import exclusive
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.shards import cluster as cluster_module
 from d2sfm.shards.cluster_extraction import extract_on_cluster
@@ -118,14 +119,37 @@ def test_pieces_that_were_left_are_taken_in_unless_they_are_cut_short(photograph
     pieces = sorted(photographs.parent.glob("pieces.db.shards/*"))
     assert len(pieces) == COUNT // 2 + 1  # with the damaged photograph
     with FeatureBlock(pieces[0]) as block:
-        lost = block.names()
+        lost = block.of
     cut(pieces[0])
     here = Here()
     summary = extract_on_cluster(here, database, photographs, options=SMALL)
-    assert extracted_by(here) == [lost]
-    assert summary.extracted == COUNT
+    assert sorted(name for names in extracted_by(here) for name in names) == sorted({*lost, "damaged.png"})
+    assert (summary.extracted, list(summary.skipped)) == (COUNT, ["damaged.png"])
     assert rows(database, *FEATURES) == rows(in_one_process, *FEATURES)
     assert sorted(path.name for path in photographs.parent.glob("pieces.db*")) == ["pieces.db"]
+
+
+@pytest.mark.slow
+def test_a_photograph_that_was_mended_is_extracted(photographs, tmp_path):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("0.png", "damaged.png"):
+        shutil.copy(photographs / name, folder)
+    with pytest.raises(KeyboardInterrupt):
+        extract_on_cluster(Here(is_killed=True), tmp_path / "db.db", folder, options=TINY)
+    shutil.copy(photographs / "0.png", folder / "damaged.png")
+    here = Here()
+    assert extract_on_cluster(here, tmp_path / "db.db", folder, options=TINY).extracted == 2
+    assert extracted_by(here) == [["damaged.png"]]
+
+
+def test_a_database_in_use_keeps_its_pieces(photographs, tmp_path):
+    piece = tmp_path / "db.db.shards" / "piece-0.h5"
+    piece.parent.mkdir()
+    piece.touch()
+    with exclusive(tmp_path / "db.db"), pytest.raises(RuntimeError, match="is in use by another run"):
+        extract_on_cluster(Here(), tmp_path / "db.db", photographs, options=TINY, overwrite=True)
+    assert piece.exists()
 
 
 def extracted_by(here):

@@ -11,7 +11,7 @@ from support.feature_database import say_verified
 from support.helpers import textured_picture
 from support.photograph_folder import cut
 
-from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import MatchingOptions, RefinementOptions, VerificationOptions
@@ -125,6 +125,21 @@ def test_blocks_of_other_features_are_not_taken_in(project, tmp_path):
     assert left_beside(database) == ["db.db"]
 
 
+def test_blocks_within_another_threshold_are_not_taken_in(project, tmp_path):
+    database, killed, here = copy(project, "extracted.db", tmp_path), Here(is_killed=True), Here()
+    with FeatureStore(database) as store:
+        placed = {image.image_id: store.read(name).keypoints[:, :2] for name, image in store.images().items()}
+    with RefinementStore(database) as store:
+        store.replace(placed, {"max_error": 2.0})
+    with pytest.raises(KeyboardInterrupt):
+        match_on_cluster(killed, database, **GIVEN)
+    with FeatureStore(database) as store:
+        store.notes.note_refinement({"max_error": 0.1})
+    match_on_cluster(here, database, **GIVEN)
+    before, after = ({file for _, (_, _, file, *_) in each.done} for each in (killed, here))
+    assert before.isdisjoint(after)
+
+
 def test_pairs_are_matched_anew_and_others_only_verified(project, tmp_path):
     database = copy(project, "matched.db", tmp_path)
     other = VerificationOptions(seed=5)
@@ -148,3 +163,21 @@ def test_a_run_gives_its_long_stages_to_the_cluster(project, tmp_path):
     assert (tmp_path / "run" / "run.toml").read_bytes() == (alone / "run.toml").read_bytes()
     tables = ("keypoints", "descriptors", "matches", "two_view_geometries")
     assert rows(tmp_path / "run" / "db.db", *tables) == rows(alone / "db.db", *tables)
+
+
+def test_a_database_is_in_use_while_workers_align(project, tmp_path):
+    database = copy(project, "matched.db", tmp_path)
+    say_verified(database, step=1)
+    with pytest.raises(RuntimeError, match="is in use by another run"):
+        refine_on_cluster(Matching(database), database, options=REFINEMENT)
+
+
+class Matching(Here):
+    """Somebody matches while workers work."""
+
+    def __init__(self, database):
+        super().__init__()
+        self.database = database
+
+    def run(self, function, calls):
+        match_database(self.database, **GIVEN)

@@ -73,7 +73,7 @@ def test_an_interrupted_run_says_so_and_keeps_what_is_done(photographs, tmp_path
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == EXIT_INTERRUPTED
-    assert "goes on from there" in error
+    assert "run the same command again to continue" in error
     with FeatureStore(tmp_path / "db.db") as store:
         done = list(store.extracted())
         assert 0 < len(done) < 40
