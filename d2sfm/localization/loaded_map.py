@@ -14,7 +14,7 @@ from d2sfm.features.fingerprints import clash, difference
 from d2sfm.features.record import Features
 from d2sfm.lru import LruCache
 from d2sfm.options import Convention
-from d2sfm.pairs.vlad import described, make_vocabulary, vlad
+from d2sfm.pairs.vlad import make_vocabulary, vectors, vlad
 from d2sfm.refinement.collection import ImageKeypoints
 from d2sfm.text import first_of
 
@@ -111,7 +111,7 @@ class LoadedMap:
                 if counts.get(image_id) != self._images[name].num_points2D():
                     raise self._others(name)
             self._vocabulary = make_vocabulary(store, chosen)
-            self._described = described(store, chosen, self._vocabulary)
+            self._described = vectors(store, chosen, self._vocabulary)
 
     def _load(self, name: str) -> MapImage:
         image = self._images[name]
