@@ -26,7 +26,7 @@ from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.database.tables import FEATURES, columns
 from d2sfm.features.record import Features
-from d2sfm.matching import match as matching
+from d2sfm.matching import work as matching
 from d2sfm.matching.match import match_database
 from d2sfm.options import Convention, MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import in_tiles

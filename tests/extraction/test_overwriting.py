@@ -178,7 +178,7 @@ def test_a_photograph_that_was_replaced_is_mentioned_and_extracted_again_with_a_
 ):
     cv2.imwrite(str(photographs / "b c.png"), textured_picture(7, (64, 80)))
     assert extract_to_database(matched, photographs, options=SMALL).extracted == 0
-    assert "--overwrite extracts again: 1 photograph (b c.png)" in caplog.text
+    assert "of another size than when extracted (--overwrite extracts again): 1 photograph (b c.png)" in caplog.text
     summary = extract_to_database(matched, photographs, options=SMALL, overwrite=True)
     assert (summary.extracted, summary.skipped) == (3, {})
     extract_to_database(tmp_path / "new.db", photographs, options=SMALL)

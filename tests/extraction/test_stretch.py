@@ -105,7 +105,7 @@ def test_a_later_run_keeps_the_range_and_names_what_is_clipped(tmp_path, photogr
     save(photographs, c=thermal(4), hot=thermal(5, 29200))
     assert extract_to_database(database, photographs, options=options()).extracted == 2
     assert set(stretches(database)[0].values()) == {common}
-    assert f"range of {common[0]}..{common[1]} from which photographs are stretched" in caplog.text
+    assert f"range {common[0]}..{common[1]} from which photographs are stretched" in caplog.text
     assert "1 photograph (hot.png)" in caplog.text
     save(photographs, d=thermal(6))
     before = stretches(database)

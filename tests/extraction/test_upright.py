@@ -123,7 +123,7 @@ def test_a_database_of_before_goes_on_and_names_its_turned_photographs(tmp_path,
     assert {features.orientation for features in read_all(database).values()} == {1}
     (tmp_path / "8.png").rename(folder / "8.png")
     assert extract_to_database(database, folder, options=OPTIONS).extracted == 1
-    assert "match upright ones badly: 6 photographs (2.png the first): --overwrite extracts again" in caplog.text
+    assert "match upright ones badly: 6 photographs (2.png the first) (--overwrite extracts again; " in caplog.text
     found = read_all(database)
     assert all(np.array_equal(found[name].keypoints, keypoints) for name, keypoints in before.items())
     assert {name: features.orientation for name, features in found.items()} == dict.fromkeys(before, 1) | {"8.png": 8}

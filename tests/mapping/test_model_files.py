@@ -85,7 +85,7 @@ def test_points_take_the_colours_that_colmap_gives_them_and_damage_is_told(tmp_p
     for image in images[1:]:
         (tmp_path / image.name).write_bytes(b"no picture")
     colour([model], tmp_path)
-    assert f"2 photographs ({images[1].name} the first) of 3 not in {tmp_path}, damaged or of" in caplog.text
+    assert f"2 photographs ({images[1].name} the first) of 3 missing in {tmp_path}, damaged or of" in caplog.text
     first = load_photograph(tmp_path / images[0].name)
     for point in model.points3D.values():
         [xy] = [images[0].point2D(e.point2D_idx).xy for e in point.track.elements if e.image_id == images[0].image_id]

@@ -194,7 +194,7 @@ def test_data_is_replaced_on_request_only(root, target, kind):
     state = SceneState.DONE if kind == "done" else SceneState.FOREIGN
     assert scene_state(root, "0000") is state
     before = target.stat().st_ino
-    with pytest.raises(ValueError, match="0000 is there already"):
+    with pytest.raises(ValueError, match="0000 exists already"):
         undistort_scene(root, "0000")
     assert target.stat().st_ino == before
     undistort_scene(root, "0000", overwrite=True)
