@@ -128,8 +128,8 @@ def test_a_new_photograph_is_matched_within_the_threshold_of_unrefined_keypoints
     match_database(project / "db.db", verification=VerificationOptions(max_error=7.0))
     assert asked == {(1, 2): 2.0} | {(old, NEW): 7.0 for old in range(1, NEW)}
     assert (
-        "2 px of the network input, as d2sfm refine does, and within 7 px of the network input with 1 image (4.png) "
-        in caplog.text
+        "2 px of the network input, as d2sfm refine does, and within 7 px of the network input for pairs with 1 image "
+        "(4.png) added later" in caplog.text
     )
     assert "d2sfm refine aligns keypoints across the 4 pairs of new images" in caplog.text
     assert "1 pairs are new since the keypoints of both images were refined" in caplog.text
