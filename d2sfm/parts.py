@@ -5,12 +5,15 @@ it that ends with the process. Whoever writes in that folder next removes the pa
 """
 
 import errno
+import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +23,10 @@ from filelock import FileLock, Timeout
 SQLITE_SUFFIXES = ("", "-wal", "-shm", "-journal")  # of what SQLite keeps beside a database
 LONGEST_NAME = 100  # bytes of a name that a part takes over; file systems allow 255, some that encrypt 143
 
-_LOCK_NAME = re.compile(r"(\..+\.[0-9a-f]{16})\.lock", re.DOTALL)
+# The first half of a token tells the computer: in a network folder, locks of others may not be seen.
+_HERE = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
+_OF_OTHERS_S = 86_400.0  # after which a part of another computer, with a free lock, is one of a killed run
+_LOCK_NAME = re.compile(r"(\..+\.([0-9a-f]{8})[0-9a-f]{8})\.lock", re.DOTALL)
 _tidied: set[Path] = set()  # folders where this process has looked for parts of killed runs
 
 
@@ -60,7 +66,7 @@ def _named(path: Path, *others: Path) -> Iterator[None]:
 def part_path(path: Path) -> Path:
     """A name beside the file for its next version, unlike that of any other process, thread or machine."""
     name = os.fsencode(path.name)[:LONGEST_NAME].decode(errors="ignore")
-    return path.with_name(f".{name}.{secrets.token_hex(8)}.part")
+    return path.with_name(f".{name}.{_HERE}{secrets.token_hex(4)}.part")
 
 
 @contextmanager
@@ -145,9 +151,13 @@ def _remove_parts_of_killed_runs(folder: Path) -> None:
         if found := _LOCK_NAME.fullmatch(name):
             # Timeout: its writer lives. OSError: it has just ended, or the folder is read-only.
             with suppress(OSError, Timeout):
-                if _is_ours(folder / name):
+                if _is_ours(folder / name) and (found[2] == _HERE or _is_old(folder / name)):
                     with locked(folder / name, blocking=False):
                         _remove(folder / f"{found[1]}.part")
+
+
+def _is_old(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime > _OF_OTHERS_S
 
 
 def _is_ours(path: Path) -> bool:

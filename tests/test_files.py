@@ -4,6 +4,7 @@ import threading
 import pytest
 
 from d2sfm.files import replacing, replacing_file, replacing_folder
+from d2sfm.parts import part_path
 
 
 @pytest.mark.parametrize("sync", [False, True])
@@ -49,7 +50,7 @@ def test_writers_that_open_files_themselves_get_a_name(tmp_path):
 
 
 def test_a_folder_gets_its_name_when_all_is_in_it(tmp_path):
-    killed = tmp_path / ".a.mp4.0123456789abcdef.part"
+    killed = part_path(tmp_path / "a.mp4")
     killed.mkdir()
     killed.with_suffix(".lock").touch()
     with replacing_folder(tmp_path / "a.mp4") as part:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_parts_of_killed_runs_go_and_those_of_living_ones_stay(tmp_path, kind):
             stream.write(b"new")
         assert living.read_bytes() == b"at work"
     assert sorted(os.listdir(tmp_path)) == sorted([*strangers, "a.bin"])
+
+
+def test_parts_of_another_computer_stay_for_a_day(tmp_path):
+    lock, part = (tmp_path / f".a.bin.{'0' * 16}.{kind}" for kind in ("lock", "part"))
+    lock.touch()
+    part.write_bytes(b"at work, with a lock that is not seen here")
+    for age_s, stays in ((0, True), (80_000, True), (90_000, False)):
+        os.utime(lock, (lock.stat().st_atime, time.time() - age_s))
+        parts._tidied.clear()
+        with replacing(tmp_path / "b.bin") as stream:
+            stream.write(b"new")
+        assert part.exists() == lock.exists() == stays
 
 
 def write_half_of_scratch():
