@@ -44,6 +44,7 @@ def begun(switches, count):
     forkserver.ensure_running()  # with all imported, see there, so that workers begin at once
     settings = {"preload": [str(switches / "preload.py")], "multiprocessing-method": PROCESSES.get_start_method()}
     settings = {f"distributed.worker.{name}": value for name, value in settings.items()}
+    settings["distributed.nanny.environ"] = {FOLDER: str(switches)}  # what they begin from may be older than that
     with dask.config.set(settings), cluster(count) as workers:
         yield workers
 

@@ -36,7 +36,8 @@ def begin_client(folder: Path) -> None:
     """Make a process the client of workers that begin so."""
     import dask
 
-    dask.config.set({"distributed.worker.preload": [str(folder / "preload.py")]})
+    workers = {"worker.preload": [str(folder / "preload.py")], "nanny.environ": {FOLDER: str(folder)}}
+    dask.config.set({f"distributed.{name}": value for name, value in workers.items()})
     begin_with_narrow_network(folder / "narrow.pth")
 
 
