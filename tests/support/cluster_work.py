@@ -2,7 +2,7 @@
 
 ``PRELOAD`` is what Dask runs in each worker at its start: the narrow network, and pieces of work that break on request,
 by files in a folder, whose path is in the environment: where there is ``kill``, one worker dies in the middle of a
-piece; where there is ``slow``, each piece takes a second more.
+piece; where there is ``slow``, each piece takes a second more; where there is ``held``, it waits until that is gone.
 """
 
 import logging
@@ -51,6 +51,9 @@ def breaking(function):
         if (folder / "slow").exists():
             (folder / "slow").with_suffix(".begun").touch()
             time.sleep(1)
+        while (folder / "held").exists():
+            (folder / "held").with_suffix(".begun").touch()
+            time.sleep(0.05)
         return function(*arguments, **settings)
 
     return broken

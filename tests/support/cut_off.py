@@ -37,7 +37,7 @@ def main(switches: Path, photographs: Path, database: Path) -> None:
     """Extract, and cut the connection when the first piece has begun."""
     logging.basicConfig(format="%(message)s")
     begin_client(switches)
-    (switches / "slow").touch()
+    (switches / "held").touch()
     there = subprocess.Popen(["unshare", "--net", "sh", "-c", WORKER], stdin=subprocess.PIPE, text=True)
     try:
         link(there.pid)
@@ -63,11 +63,11 @@ def link(process: int) -> None:
 
 def cut(switches: Path, made: LocalCluster) -> None:
     """Cut it when the first piece has begun there, and begin a worker here."""
-    while not (switches / "slow.begun").exists():
+    while not (switches / "held.begun").exists():
         time.sleep(0.05)
     ip("link", "set", "near", "down")
     made.scale(1)
-    (switches / "slow").unlink()
+    (switches / "held").unlink()
 
 
 def ip(*words: str) -> None:
