@@ -79,4 +79,4 @@ def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
     page, reason = report_all(tmp_path / "photos", tmp_path / "db.db", tmp_path, progress=False)
     assert page is None
     assert reason == {"report": "nothing to report: found neither a model nor a database with photographs"}
-    assert "no report: there is nothing to report" in caplog.text
+    assert "no report: nothing to report" in caplog.text
