@@ -95,6 +95,9 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "image_deleter": "remove",
     "image_registrator": "localize",
     "model_comparer": "evaluate poses",
+    "model_analyzer": "report",
+    "image_undistorter": "undistort",
+    "rig_configurator": "extract --rig-config",
     "extract_features.py": "extract",
     "train.py": "train",
     "extract_features": "extract",
@@ -103,6 +106,7 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "pairs_from_retrieval": "match --pairs retrieval",
     "pairs_from_covisibility": "match --pairs covisibility",
     "pairs_from_poses": "match --pairs poses",
+    "reconstruction": "reconstruct",
     "triangulation": "triangulate",
     "localize_sfm": "localize",
 }
