@@ -41,6 +41,7 @@ from d2sfm.database.tables import OUR_PAIR_TABLES, OUR_TABLES, PAIR_TABLES, PAIR
 from d2sfm.exchange.merge import merge_databases
 from d2sfm.exchange.merged_rows import RENUMBERED
 from d2sfm.options import CameraMode, CameraOptions
+from d2sfm.parts import part_path
 
 FINGERPRINT = json.dumps({"extractor": "d2sfm", "max_edge": 80})
 SIZE = (80, 60)
@@ -181,10 +182,11 @@ def test_each_databases_content_is_in_the_whole(tmp_path, parts):
 
 
 def test_what_a_killed_merge_left_goes(tmp_path, parts):
-    folder, token = tmp_path / "merged", "0123456789abcdef"
+    folder = tmp_path / "merged"
     folder.mkdir()
-    for suffix in ("lock", "part", "part-wal"):
-        (folder / f".merged.db.{token}.{suffix}").touch()
+    part = part_path(folder / "merged.db")
+    for suffix in (".lock", ".part", ".part-wal"):
+        part.with_suffix(suffix).touch()
     (folder / ".merged.db.part").touch()  # somebody else's
     merge_databases(parts, folder / "merged.db")
     assert [name for name in os.listdir(folder) if name.startswith(".")] == [".merged.db.part"]

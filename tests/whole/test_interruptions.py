@@ -242,6 +242,7 @@ def gate(tmp_path):
     return tmp_path / "gate"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_refinement_with_what_is_done(matched, database, gate, tmp_path):
     whole = shutil.copy(matched, tmp_path / "whole.db")
     shutil.copy(matched, database)
@@ -268,6 +269,7 @@ def test_a_second_run_is_told_so_and_the_first_loses_nothing(photographs, extrac
     assert contents(database) == contents(matched)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_extraction_with_one_line_and_what_is_done(photographs, extracted, database, tmp_path):
     extract = [*EXTRACT, photographs, "--database", database]
     line = error_of(extract, tmp_path, partial(limit_files, 3_000_000))
