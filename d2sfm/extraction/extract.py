@@ -13,6 +13,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore, end_overwriting, exclusive
 from d2sfm.extraction.folder import (
     check_cameras,
+    check_size,
     feature_writer,
     import_folder,
     open_database,
@@ -83,7 +84,7 @@ def extract_to_database(
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
         pending = begin(database, images, names, fingerprint, overwrite, only)
         masks.warn_of_lacking(pending)
-        photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest)
+        photographs = read_headers(images, pending, skipped, partial(check_size, extractor), largest)
         _warn_of_missing(database, images, names, only)
         known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
         photographs = stretched(photographs, options.stretch, noted_stretch(database, options.stretch), known)
@@ -121,7 +122,7 @@ def extract_images(
     pending = pending_names(database, list(names), fingerprint, way_out)
     with FeatureStore(database) as store:
         sizes = {name: (image.width, image.height) for name, image in store.images().items()}
-    photographs = read_headers(images, pending, skipped, partial(_check_size, extractor), largest, sizes)
+    photographs = read_headers(images, pending, skipped, partial(check_size, extractor), largest, sizes)
     known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
     photographs = stretched(photographs, options.stretch, noted_stretch(database, options.stretch), known)
     photographs = turned(photographs, options, known, progress)
@@ -132,10 +133,6 @@ def extract_images(
 
 def _extractor(options: ExtractionOptions, storage: StorageOptions | None) -> Extractor:
     return Extractor(options, (storage or StorageOptions()).in_database)
-
-
-def _check_size(extractor: Extractor, photograph: Photograph) -> None:
-    extractor.check_size(photograph.upright_size)
 
 
 def _require_inputs(

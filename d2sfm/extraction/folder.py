@@ -24,6 +24,7 @@ from d2sfm.database import (
     remove_photographs,
     require_camera,
 )
+from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
 from d2sfm.options import CameraMode, CameraOptions, Stretch
@@ -35,6 +36,11 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 _SHARED_MODES = (CameraMode.SINGLE, CameraMode.PER_FOLDER)
+
+
+def check_size(extractor: Extractor, photograph: Photograph) -> None:
+    """Raise ValueError if the network can't take a photograph of this size."""
+    extractor.check_size(photograph.upright_size)
 
 
 def check_cameras(cameras: CameraOptions, names: list[str]) -> None:

@@ -62,10 +62,9 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
                 kind,
             )
         part = _begun(folder, database, descriptors)
-        write_features_of(folder, part, descriptors=descriptors, progress=progress)
+        images = write_features_of(folder, part, descriptors=descriptors, progress=progress)
         pairs, verified = _add_pairs(folder, part, progress)
         with FeatureStore(part) as store:
-            images = len(store.images())
             store.notes.remove(Note.ASSEMBLING)
         put_in_place(part, database)
     seconds = time.perf_counter() - started

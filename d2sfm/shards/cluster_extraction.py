@@ -6,8 +6,8 @@ database, which goes once it is written; pieces that a killed client has left ar
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -95,29 +95,12 @@ class _Pieces:
         on_maps: None,
     ) -> dict[str, int]:
         """``pipeline.extract_all`` by the workers."""
-        self._folder.mkdir(exist_ok=True)
-        if self._overwrite:
-            self._remove()  # of another state of the photographs, maybe
-        try:
-            return self._extracted(photographs, extractor, store, skipped, mask, progress)
-        finally:
-            with suppress(OSError):  # there are pieces for the next run, or somebody keeps something in it
-                self._folder.rmdir()
-
-    def _extracted(
-        self,
-        photographs: Sequence[Photograph],
-        extractor: Extractor,
-        store: Callable[[], AbstractContextManager[Write]],
-        skipped: Skipped,
-        mask: Masks,
-        progress: bool,
-    ) -> dict[str, int]:
         options = _of_workers(extractor)
         fingerprint = mask.noted_in(extractor.fingerprint)
         waiting, found = {each.name: replace(each, path=each.path.absolute()) for each in photographs}, {}
         left = Estimate("extract", len(waiting), "photographs", SHORTER)
-        with store() as write, Bar(total=len(waiting), desc="extract", unit="image", disable=not progress) as bar:
+        bar = Bar(total=len(waiting), desc="extract", unit="image", disable=not progress)
+        with self._in_folder(), store() as write, bar:
 
             def take_in(file: Path, is_new: bool) -> None:
                 before = len(waiting)
@@ -139,8 +122,20 @@ class _Pieces:
             calls = [(*each, *fixed) for each in zip(files, pieces, strict=True)]
             for number, _ in self._cluster.run(extract_piece, calls):
                 take_in(files[number], is_new=True)
-        self._remove()
+            self._remove()
         return {each.name: found[each.name] for each in photographs if each.name in found}
+
+    @contextmanager
+    def _in_folder(self) -> Iterator[None]:
+        """The folder is there within the block, and goes at its end unless pieces are left."""
+        self._folder.mkdir(exist_ok=True)
+        if self._overwrite:
+            self._remove()  # of another state of the photographs, maybe
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # there are pieces for the next run, or somebody keeps something in it
+                self._folder.rmdir()
 
     def _remove(self) -> None:
         """Remove the pieces that are there."""

@@ -3,7 +3,6 @@
 d2sfm extract --shard 2/7 --images photos --output shards
 """
 
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from d2sfm.extraction.folder import check_cameras
+from d2sfm.extraction.folder import check_cameras, check_size
 from d2sfm.extraction.pipeline import extract_all
 from d2sfm.extraction.stretch import stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -42,8 +41,6 @@ from d2sfm.shards.feature_block import FeatureBlock, is_whole, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
-
-logger = logging.getLogger(__name__)
 
 
 def extract_shard(
@@ -92,7 +89,7 @@ def extract_block(
     options, largest = photographs.extraction, photographs.limits.max_megapixels
     masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
     masks.warn_of_lacking(names)
-    found = read_headers(images, names, skipped, partial(_check_size, extractor), largest)
+    found = read_headers(images, names, skipped, partial(check_size, extractor), largest)
     found = _stretched(found, options.stretch)
     found = turned(found, options, [])
     counts = extract_to_file(
@@ -207,10 +204,6 @@ def _absolute(options: CameraOptions | MaskOptions) -> CameraOptions | MaskOptio
     """Options with whole paths, as other processes may have another current folder."""
     paths = {name: value.resolve() for name, value in vars(options).items() if isinstance(value, Path)}
     return replace(options, **paths)
-
-
-def _check_size(extractor: Extractor, photograph: Photograph) -> None:
-    extractor.check_size(photograph.upright_size)
 
 
 def _stretched(photographs: list[Photograph], stretch: Stretch) -> list[Photograph]:

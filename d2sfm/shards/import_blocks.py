@@ -1,6 +1,5 @@
 """Blocks of features into COLMAP's database: first the photographs with their cameras, then keypoints."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -13,8 +12,6 @@ from d2sfm.shards.feature_block import FeatureBlock, is_whole
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
-
-logger = logging.getLogger(__name__)
 
 
 def require_blocks(folder: ShardFolder) -> None:
@@ -57,7 +54,7 @@ def import_photographs_of(folder: ShardFolder, database: Path) -> Skipped:
 def write_features_of(folder: ShardFolder, database: Path, *, descriptors: bool = True, progress: bool = False) -> int:
     """Features of all blocks to the images that a database has of them; those that are there stay.
 
-    descriptors: whether these are written, too. Returns the number of photographs with features.
+    descriptors: whether these are written, too. Returns the number of images of the database.
     """
     with FeatureStore(database) as store:
         images, there = store.images(), store.extracted().keys() if descriptors else store.written()

@@ -16,7 +16,7 @@ from d2sfm.shards.cluster_matching import match_on_cluster
 from d2sfm.shards.cluster_refinement import refine_on_cluster
 
 
-class Doers(NamedTuple):
+class StageFunctions(NamedTuple):
     """What is called for ``extract_to_database``, ``match_database`` and ``refine_database``, with their arguments."""
 
     extract: Callable[..., ExtractionSummary]
@@ -24,8 +24,10 @@ class Doers(NamedTuple):
     refine: Callable[..., RefinementSummary]
 
 
-def doers(cluster: Cluster | None) -> Doers:
-    """Those of a cluster, or where there is none these functions themselves."""
+def stage_functions(cluster: Cluster | None) -> StageFunctions:
+    """Those of a cluster, or without one these functions themselves."""
     if cluster is None:
-        return Doers(extract_to_database, match_database, refine_database)
-    return Doers(*(partial(each, cluster) for each in (extract_on_cluster, match_on_cluster, refine_on_cluster)))
+        return StageFunctions(extract_to_database, match_database, refine_database)
+    return StageFunctions(
+        *(partial(each, cluster) for each in (extract_on_cluster, match_on_cluster, refine_on_cluster))
+    )

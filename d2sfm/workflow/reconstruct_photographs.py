@@ -42,7 +42,7 @@ from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.afterwards import georeference_first, report_all, undistort_first
-from d2sfm.workflow.by_cluster import doers
+from d2sfm.workflow.by_cluster import stage_functions
 from d2sfm.workflow.grown import extended, names_of, remove_gone
 from d2sfm.workflow.inputs import require_inputs, require_two
 from d2sfm.workflow.output import DATABASE, MODELS, begin_output
@@ -191,7 +191,7 @@ def reconstruct_photographs(
 def _extracted(
     database: Path, photographs: Path, values: RunValues, progress: bool, cluster: Cluster | None
 ) -> ExtractionSummary:
-    summary = doers(cluster).extract(
+    summary = stage_functions(cluster).extract(
         database,
         photographs,
         options=values.of("extract", ExtractionOptions),
@@ -217,7 +217,7 @@ def _matched_and_refined(
     if later or not is_refined:  # else there is what a stopped run has left: rounds, and pairs to verify
         with times.of("match"):
             matching = _told(
-                doers(cluster).match(
+                stage_functions(cluster).match(
                     database,
                     options=values.of("match", MatchingOptions),
                     verification=values.of("match", VerificationOptions),
@@ -225,7 +225,7 @@ def _matched_and_refined(
                     progress=progress,
                 )
             )
-    refine = doers(cluster).refine
+    refine = stage_functions(cluster).refine
     refine = refine if is_refined else partial(refine_first, by=refine)
     with times.of("refine"):
         return matching, _told(refine(database, photographs, **refining))
