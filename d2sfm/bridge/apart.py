@@ -1,6 +1,5 @@
 """Which photographs of a database are not connected by verified pairs."""
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from d2sfm.database import BridgeStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.settings import EXTRACTORS_PX
-
-logger = logging.getLogger(__name__)
 
 
 def verified_pairs(database: Path) -> np.ndarray:

@@ -3,7 +3,6 @@
 d2sfm remove blurred.jpg --database db.db --model sparse/0
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_
 from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.text import first_of
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

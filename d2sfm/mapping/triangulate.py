@@ -3,7 +3,6 @@
 d2sfm triangulate --reference model --database db.db --output triangulated
 """
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -33,8 +32,6 @@ from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
 from d2sfm.progress import Bar
 from d2sfm.system import require_room
-
-logger = logging.getLogger(__name__)
 
 _NamedErrors = Callable[[], AbstractContextManager[None]]
 

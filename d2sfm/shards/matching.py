@@ -4,7 +4,6 @@ d2sfm match --shard 2/7 shards
 """
 
 import hashlib
-import logging
 import shutil
 from collections.abc import Iterable
 from itertools import groupby
@@ -30,8 +29,6 @@ from d2sfm.shards.pair_block import digests, read_block
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
-
-logger = logging.getLogger(__name__)
 
 
 def match_shard(

@@ -4,7 +4,6 @@ d2sfm pairs shards [--pairs retrieval]
 """
 
 import json
-import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,8 +32,6 @@ from d2sfm.shards.pair_block import block_text, digest
 from d2sfm.shards.share import Share
 from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
 from d2sfm.skipped import Skipped
-
-logger = logging.getLogger(__name__)
 
 # Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
 # pairs, blocks for many processes, each with so much to do that its beginning does not count.
