@@ -12,9 +12,10 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -93,6 +94,17 @@ class Cluster:
             raise RuntimeError(_lost(error)) from error
         finally:
             self._client.cancel(futures)
+
+
+@contextmanager
+def pieces_folder(folder: Path) -> Iterator[None]:
+    """The folder of pieces of work is there within the block, and goes at its end unless something is left in it."""
+    folder.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # there are pieces for the next run, or somebody keeps something in it
+            folder.rmdir()
 
 
 @contextmanager

@@ -6,8 +6,8 @@ database, which goes once it is written; pieces that a killed client has left ar
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from d2sfm.options import (
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.progress import Bar
-from d2sfm.shards.cluster import Cluster
+from d2sfm.shards.cluster import Cluster, pieces_folder
 from d2sfm.shards.feature_block import FeatureBlock, is_whole
 from d2sfm.shards.features import extract_to_file, settled
 from d2sfm.skipped import Skipped
@@ -100,7 +100,9 @@ class _Pieces:
         waiting, found = {each.name: replace(each, path=each.path.absolute()) for each in photographs}, {}
         left = Estimate("extract", len(waiting), "photographs", SHORTER)
         bar = Bar(total=len(waiting), desc="extract", unit="image", disable=not progress)
-        with self._in_folder(), store() as write, bar:
+        with pieces_folder(self._folder), store() as write, bar:
+            if self._overwrite:
+                self._remove()  # of another state of the photographs, maybe
 
             def take_in(file: Path, is_new: bool) -> None:
                 before = len(waiting)
@@ -124,18 +126,6 @@ class _Pieces:
                 take_in(files[number], is_new=True)
             self._remove()
         return {each.name: found[each.name] for each in photographs if each.name in found}
-
-    @contextmanager
-    def _in_folder(self) -> Iterator[None]:
-        """The folder is there within the block, and goes at its end unless pieces are left."""
-        self._folder.mkdir(exist_ok=True)
-        if self._overwrite:
-            self._remove()  # of another state of the photographs, maybe
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # there are pieces for the next run, or somebody keeps something in it
-                self._folder.rmdir()
 
     def _remove(self) -> None:
         """Remove the pieces that are there."""

@@ -7,7 +7,6 @@ client has left are not made again.
 
 import hashlib
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.pairs.arrays import among
 from d2sfm.pairs.blocks import pair_blocks
 from d2sfm.progress import Bar
-from d2sfm.shards.cluster import Cluster
+from d2sfm.shards.cluster import Cluster, pieces_folder
 from d2sfm.shards.matching import add, match_block_of_database
 
 MOST_PAIRS, MOST_IMAGES = 500, 128  # of a block: what is done again where a worker is lost, and what it reads
@@ -50,9 +49,9 @@ class _Pieces:
         """``work.do_work`` by the workers, whatever the number of threads."""
         summary = MatchSummary(pairs=0, already_there=0, verified=None if work.verification is None else 0)
         if len(work.todo):
-            self._folder.mkdir(exist_ok=True)
-            self._do(store, work, summary, progress)
-            self._remove()
+            with pieces_folder(self._folder):
+                self._do(store, work, summary, progress)
+                self._remove()
         summary.already_there += len(work.asked) - len(work.todo)
         summary.pairs = len(work.asked)
         return summary
@@ -89,8 +88,6 @@ class _Pieces:
     def _remove(self) -> None:
         for file in self._folder.glob("matches-*.db"):
             file.unlink()
-        with suppress(OSError):  # somebody keeps something in it
-            self._folder.rmdir()
 
 
 def match_piece(

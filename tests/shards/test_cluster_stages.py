@@ -112,6 +112,17 @@ class TimesOf(Here):
         return found
 
 
+def test_a_cluster_that_is_not_there_leaves_nothing_behind(project, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("timed out")
+
+    monkeypatch.setattr(Here, "run", refuse)
+    database = copy(project, "extracted.db", tmp_path)
+    with pytest.raises(OSError, match="timed out"):
+        match_on_cluster(Here(), database, **GIVEN)
+    assert left_beside(database) == ["db.db"]
+
+
 def test_blocks_of_other_features_are_not_taken_in(project, tmp_path):
     database = copy(project, "extracted.db", tmp_path)
     with pytest.raises(KeyboardInterrupt):
