@@ -24,7 +24,7 @@ from d2sfm.options import ExtractionOptions, VerificationOptions
 from d2sfm.photographs.reading import require_photographs
 from d2sfm.shards.cluster import cluster
 from d2sfm.text import aligned
-from d2sfm.workflow.by_cluster import Doers, doers
+from d2sfm.workflow.by_cluster import StageFunctions, stage_functions
 
 TABLES = ("cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries")
 STAGES = ("begin", "extract", "match", "refine")
@@ -50,11 +50,11 @@ def main() -> None:
             shutil.copy(arguments.photographs / name, photographs)
         for number in range(arguments.repeat):
             databases = [Path(folder, f"{kind}{number}.db") for kind in ("alone", "several")]
-            do(doers(None), databases[0], photographs, arguments, alone)
+            do(stage_functions(None), databases[0], photographs, arguments, alone)
             with cluster(arguments.num_workers) as workers:
                 with timed(several, "begin"):
                     list(workers.run(begin, [()] * arguments.num_workers))
-                do(doers(workers), databases[1], photographs, arguments, several)
+                do(stage_functions(workers), databases[1], photographs, arguments, several)
             are_same = contents(databases[0]) == contents(databases[1])
             print(f"run {number + 1}: the databases are {'the same' if are_same else 'NOT the same'}", flush=True)
     rows = [[name, *(f"{found[stage] / arguments.repeat:.1f}" for stage in STAGES)] for name, found in spent.items()]
@@ -64,7 +64,7 @@ def main() -> None:
     print(f"without the beginning: {100 * (work[1] / work[0] - 1):+.1f} %")
 
 
-def do(by: Doers, database: Path, photographs: Path, arguments: argparse.Namespace, spent: Counter) -> None:
+def do(by: StageFunctions, database: Path, photographs: Path, arguments: argparse.Namespace, spent: Counter) -> None:
     """All stages."""
     with timed(spent, "extract"):
         by.extract(database, photographs, options=ExtractionOptions(max_edge=arguments.max_edge))
