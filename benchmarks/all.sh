@@ -153,11 +153,8 @@ measure matching_200 matching --sizes --images 200
 measure verification verification "$data" --seeds 0 --update docs/verification.md
 
 # docs/growth.md
-for new in "5" "2 7" "1 4 6 9"; do
-  # shellcheck disable=SC2086 # numbers, a word each
-  measure "growth_${new// /_}" growth "$results/fountain_p11/d2.db" "$data/fountain_p11/ground_truth" --new $new \
-    --precision float32 --images "$data/fountain_p11/images" --cache "$results/maps"
-done
+measure growth growth "$results/fountain_p11/d2.db" "$data/fountain_p11/ground_truth" --new 5 --new 2 7 --new 1 4 6 9 \
+  --precision float32 --images "$data/fountain_p11/images" --cache "$results/maps" --update docs/growth.md
 measure extension_fountain_p11 extension "$results/fountain_p11/refined.db" "$data/fountain_p11/ground_truth" \
   --parts 5 3 3 --update docs/growth.md
 d2sfm estimated_extract extract --database "$results/fountain_estimated.db" --images "$data/fountain_p11/images" \

@@ -1,11 +1,12 @@
 """Photographs refined after the others against all refined at once: how exact, in how much time.
 
-    python benchmarks/growth.py DATABASE TRUTH --new NUMBER ... [--images DIR] [--precision P] [--cache DIR]
+    python benchmarks/growth.py DATABASE TRUTH --new NUMBER ... [--new ...] [--images DIR] [--precision P] [--cache DIR]
 
 DATABASE holds features of d2sfm, and stays as it is; NUMBER: the photographs that come later, by their place in the
 order of names, from 0; TRUTH is a COLMAP model of the same photographs without distortion. Prints, of the new
-photographs, Sampson errors in pixels of the photographs: of their keypoints against the references of their tracks,
-and of verified matches, with the CPU seconds of each stage (run it with OMP_NUM_THREADS=1).
+photographs, Sampson errors in pixels of the photographs, and which share of them is below half a pixel: of their
+keypoints against the references of their tracks, and of verified matches; with the CPU seconds of each stage (run it
+with OMP_NUM_THREADS=1), in which maps of a cache count as far as they are not there. Once for each --new.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 from observations import errors_px
+from pages import add_update, update
 
 from d2sfm.database import FeatureStore, MatchStore, working_copy
 from d2sfm.database.connection import Connection
@@ -31,7 +33,18 @@ from d2sfm.refinement.one_round import Run, read_stages
 from d2sfm.refinement.refine import refine_database
 from d2sfm.text import aligned
 
-BELOW_PX = (0.25, 0.5, 1.0)
+BELOW_PX = 0.5
+HEADER = (
+    "new",
+    "pairs",
+    "match, CPU s",
+    "refine, CPU s",
+    "keypoints < .5 px",
+    "of",
+    "median, px",
+    "matches < .5 px",
+    "of matches",
+)
 
 
 class Result(NamedTuple):
@@ -43,24 +56,47 @@ class Result(NamedTuple):
     match_s: float
     refine_s: float
 
+    def cells(self) -> tuple[str, ...]:
+        """Of the table."""
+        return (
+            str(self.pairs),
+            f"{self.match_s:.1f}",
+            f"{self.refine_s:.1f}",
+            f"{np.mean(self.observations < BELOW_PX):.3f}",
+            str(len(self.observations)),
+            f"{np.median(self.observations):.3f}",
+            f"{np.mean(self.matches < BELOW_PX):.3f}",
+            str(len(self.matches)),
+        )
+
 
 def main() -> None:
     """Refine both ways, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("database", type=Path)
     parser.add_argument("truth", type=Path)
-    parser.add_argument("--new", type=int, nargs="+", required=True)
+    parser.add_argument("--new", type=int, nargs="+", required=True, action="append")
     parser.add_argument("--images", type=Path)
     parser.add_argument("--precision", type=Precision, default=Precision.AUTO)
     parser.add_argument("--cache", type=Path)
+    add_update(parser)
     arguments = parser.parse_args()
     truth = pycolmap.Reconstruction(arguments.truth)
+    rows = [HEADER]
+    for new in arguments.new:
+        rows += both_ways(arguments, new, truth)
+    print(aligned(rows))
+    update(arguments.update, rows)
+
+
+def both_ways(arguments: argparse.Namespace, numbers: list[int], truth: pycolmap.Reconstruction) -> list[tuple]:
+    """A row for these photographs after the others, and one for all at once."""
     with tempfile.TemporaryDirectory() as scratch:
         together, grown = Path(scratch) / "together.db", Path(scratch) / "grown.db"
         working_copy(arguments.database, together)
         with FeatureStore(together) as store:
             settings = store.extracted()
-            new = {name: store.read(name) for number, name in enumerate(settings) if number in arguments.new}
+            new = {name: store.read(name) for number, name in enumerate(settings) if number in numbers}
         shutil.copy(together, grown)
         with Connection(grown) as connection, connection.transaction():
             for (image_id,) in connection.rows("SELECT image_id FROM images"):
@@ -72,8 +108,8 @@ def main() -> None:
         with FeatureStore(grown) as store:
             for name, features in new.items():
                 store.write(name, features, settings[name])
-        results = {path.stem: refined(path, arguments, truth, set(new)) for path in (grown, together)}
-    show(results)
+        ways = ((f"{len(new)} of {len(settings)}", grown), (f"{len(settings)} at once", together))
+        return [(label, *refined(path, arguments, truth, set(new)).cells()) for label, path in ways]
 
 
 def given(arguments: argparse.Namespace) -> dict:
@@ -121,19 +157,6 @@ def match_errors_px(database: Path, truth: pycolmap.Reconstruction, new: set[str
             b_from_a = posed[b].cam_from_world() * posed[a].cam_from_world().inverse()
             errors.append(epipolar_errors_px(posed[a].camera, xy[0], posed[b].camera, xy[1], b_from_a))
     return np.concatenate(errors)
-
-
-def show(results: dict[str, Result]) -> None:
-    """Both tables."""
-    for kind in ("observations", "matches"):
-        rows = [[kind, "count", "median", *(f"< {px:g}" for px in BELOW_PX)]]
-        for name, result in results.items():
-            errors = getattr(result, kind)
-            shares = [f"{np.mean(errors < px):.3f}" for px in BELOW_PX]
-            rows.append([name, str(len(errors)), f"{np.median(errors):.3f}", *shares])
-        print(aligned(rows))
-    for name, result in results.items():
-        print(f"{name}: {result.pairs} pairs matched in {result.match_s:.1f} CPU s, refined in {result.refine_s:.1f}")
 
 
 if __name__ == "__main__":

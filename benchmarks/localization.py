@@ -28,6 +28,7 @@ import numpy as np
 import pycolmap
 import torch
 from exactness import known_camera
+from pages import add_update, update
 
 from d2sfm.database import FeatureStore
 from d2sfm.evaluation.poses import pose_errors
@@ -55,6 +56,22 @@ SETS = ("herz_jesus_p8", "fountain_p11", "sacre_coeur")
 KNOWN = SETS[:2]  # whose photographs are all of one camera
 CACHE_GB = 200.0
 TIMED = 8  # queries of a set
+HEADER = (
+    "",
+    "seed",
+    "placed",
+    "rotation, deg",
+    "worst, deg",
+    "centre, mm",
+    "worst, mm",
+    "centre, % of extent",
+    "worst, %",
+    "focal length, worst, %",
+    "fewest that agree",
+    "foreign placed",
+    "most that agree",
+    "query / extraction",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +185,9 @@ def timed(task: Task) -> dict[str, float]:
     return medians | {"ratio": medians["localize_s"] / medians["extract_s"]}
 
 
-def table(rows: Sequence[dict], extents: dict[str, float], times: dict[str, dict[str, float]]) -> str:
-    """A line for each set and seed, and one for all seeds of a set."""
-    header = ("", "seed", "accepted", "rotation deg", "worst", "centre mm", "worst", "% of extent", "worst")
-    lines = [(*header, "fewest inliers", "foreign accepted", "most inliers", "query / extraction")]
+def table(rows: Sequence[dict], extents: dict[str, float], times: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
+    """The header, a row for each set and seed, and one for all seeds of a set."""
+    lines = [HEADER]
     for name in dict.fromkeys(row["set"] for row in rows):
         of_set = [row for row in rows if row["set"] == name]
         seeds = sorted({row["seed"] for row in of_set})
@@ -183,11 +199,13 @@ def table(rows: Sequence[dict], extents: dict[str, float], times: dict[str, dict
             cells = [f"{sum(row['accepted'] for row in members)} of {len(members)}"]
             for key, unit, digits in (("rotation_deg", 1, 3), ("centre", 1e3, 1), ("centre", 100 / extents[name], 2)):
                 cells += [f"{unit * measure(errors[key]):.{digits}f}" for measure in (np.median, np.max)]
+            focal = [abs(row["focal_error"]) for row in members if "focal_error" in row]
+            cells += [f"{100 * max(focal):.2f}" if focal and name not in KNOWN else ""]
             cells += [str(min(row["inliers"] for row in members))]
             cells += [f"{sum(each['accepted'] for each in foreign)} of {len(foreign)}"]
             cells += [str(max((each["inliers"] for each in foreign), default=0))]
             lines.append((name, label, *cells, f"{times[name]['ratio']:.2f}" if name in times else "-"))
-    return aligned(lines)
+    return lines
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -204,6 +222,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--no-times", dest="times", action="store_false", help="leave out the times of queries")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder to keep databases and results in")
     parser.add_argument("--output", type=Path, default=Path("localization.json"))
+    add_update(parser)
     return parser.parse_args()
 
 
@@ -240,7 +259,9 @@ def main() -> None:
         extents = {name: extent(task.truth) for name, task in first.items()}
     rows.sort(key=lambda row: (arguments.sets.index(row["set"]), row["seed"], row["query"]))
     print(f"{settings['precision']}, {settings['max_edge']} px")
-    print(table(rows, extents, times))
+    lines = table(rows, extents, times)
+    print(aligned(lines))
+    update(arguments.update, lines)
     found = {"settings": settings, "extents": extents, "times": times, "queries": rows}
     arguments.output.write_text(json.dumps(found, indent=1))
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 SUMMARIES = ("median", "all")  # in the column "seed": rows over all of them
-KEPT = ("--work", "--database", "--databases", "--keep", "--cache")  # options with a folder, which change no figure
+KEPT = ("--work", "--database", "--databases", "--keep", "--cache", "--output", "--processes")  # which change no figure
 _MARKED = re.compile(r"^<!-- table: ([^\n]+) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
 
 Rows = Sequence[Sequence[str]]  # of a table, the header first
