@@ -6,7 +6,7 @@ verification and mapping), and medians over the seeds: images of the first model
 largest over the images, degrees), centre errors (the same, in the truth's unit), and CPU seconds of each stage.
 
 --keep DIR keeps features (NAME_SIZE.db) and early feature maps; what is there is not computed again, and its seconds
-are not known, a dash. Maps are kept from the first seed, so only its seconds of refinement count.
+are not known, a dash. Maps are kept from the first seed, whose seconds of refinement stand for all in the medians.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import numpy as np
 import pycolmap
 from exactness import known_camera
 from gps import distances_m
+from pages import add_update, update
 
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.extraction.extract import extract_to_database
@@ -43,6 +44,7 @@ from d2sfm.text import aligned
 STAGES = ("extract", "match", "refine", "map")
 ERRORS = ("rotation", "max", "centre", "max centre")
 COLUMNS = ("images", "points", *ERRORS, *STAGES)
+HEADER = ("longest edge, px", "rounds", "seed", *COLUMNS)
 SUM_OF_EDGES = 1.75  # over the longest edge, as 2800 px are over 1600
 
 
@@ -96,11 +98,16 @@ def runs(folder: Path, keep: Path, edge: int, rounds: int, arguments: argparse.N
             yield {"images": size.images, "points": size.points} | errors(database, model, truth) | seconds
 
 
-def row(label: str, found: dict[str, float]) -> tuple[str, ...]:
+def row(edge: int, rounds: int, seed: int | str, found: dict[str, float]) -> tuple[str, ...]:
     """Cells of the table."""
     numbers = [found.get(column, math.nan) for column in COLUMNS]
     formats = ("g", "g", ".3f", ".3f", ".4f", ".4f", ".0f", ".0f", ".0f", ".0f")
-    return (label, *(f"{n:{f}}" if math.isfinite(n) else "-" for n, f in zip(numbers, formats, strict=True)))
+    return (
+        str(edge),
+        str(rounds),
+        str(seed),
+        *(f"{n:{f}}" if math.isfinite(n) else "-" for n, f in zip(numbers, formats, strict=True)),
+    )
 
 
 def main() -> None:
@@ -114,8 +121,9 @@ def main() -> None:
     parser.add_argument("--known-cameras", action="store_true", help="give the ground truth's camera to the import")
     parser.add_argument("--time-budget", type=float, default=ReconstructionOptions.time_budget)
     parser.add_argument("--keep", type=Path, help="folder of features and maps (default: removed at the end)")
+    add_update(parser)
     arguments = parser.parse_args()
-    rows = [("", *COLUMNS)]
+    rows = [HEADER]
     with tempfile.TemporaryDirectory() as scratch:
         keep = arguments.keep or Path(scratch)
         keep.mkdir(parents=True, exist_ok=True)
@@ -126,13 +134,14 @@ def main() -> None:
                     arguments.seeds, runs(arguments.folder, keep, edge, rounds, arguments), strict=True
                 ):
                     found.append(numbers)
-                    rows.append(row(f"{edge}, {rounds} rounds, seed {seed}", numbers))
+                    rows.append(row(edge, rounds, seed, numbers))
                     print("  ".join(rows[-1]), flush=True)
                 values = np.array([[each.get(column, math.nan) for column in COLUMNS] for each in found], dtype=float)
-                rows.append(
-                    row(f"{edge}, {rounds} rounds, median", dict(zip(COLUMNS, np.median(values, axis=0), strict=True)))
-                )
+                medians = dict(zip(COLUMNS, np.median(values, axis=0), strict=True))
+                medians["refine"] = found[0]["refine"]
+                rows.append(row(edge, rounds, "median", medians))
     print(aligned(rows))
+    update(arguments.update, rows)
 
 
 if __name__ == "__main__":
