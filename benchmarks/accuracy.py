@@ -13,7 +13,8 @@ starts are cautious with refined keypoints and every second one is with others. 
 within the pixels of the photographs that refined keypoints were.
 
 --work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
-which then stands for all seeds: its pairs are verified again with each.
+which then stands for all seeds: its pairs are verified again with each. Early feature maps are kept from the first seed
+on, so only that one's seconds of refinement count.
 """
 
 import argparse
@@ -42,6 +43,7 @@ from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
+    MapCacheOptions,
     Precision,
     ReconstructionOptions,
     RefinementOptions,
@@ -54,6 +56,7 @@ from d2sfm.text import aligned
 
 METHODS = ("sift", "d2", "refined")
 THRESHOLDS_DEG = (1, 3, 5, 10)
+CACHE_GB = 200.0
 LOSS_PX = 0.25  # scale of the loss in adjustments of halves: less than a match is off
 FORMATS = {"images": ".10g", "points": ".10g", "seen by 3+": ".10g", "track": ".2f", "error px": ".2f"}
 FORMATS |= {"rotation deg": ".3f", "max deg": ".3f", "centre": ".4f", "max": ".4f"}
@@ -117,7 +120,7 @@ def d2_runs(
     options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision)
     folder, shared = arguments.work or scratch, {}
     matched, aligned_before = folder / "d2.db", folder / "refined.db"
-    is_aligned = aligned_before.exists()
+    is_aligned, maps = aligned_before.exists(), MapCacheOptions(cache=folder / "maps", cache_limit=CACHE_GB)
     needs_matches = "d2" in arguments.methods or not is_aligned
     if needs_matches and not matched.exists():
         with timed(shared, "extract"):
@@ -135,7 +138,7 @@ def d2_runs(
         if "refined" in arguments.methods:
             shutil.copy(aligned_before if is_aligned else verified, refined)
             with timed(costs, "refine"):
-                refine_database(refined, images, options=aligned_alike(refined, seed))
+                refine_database(refined, images, options=aligned_alike(refined, seed), cache=maps)
             with FeatureStore(refined) as store:
                 factors = store.resize_factors().values()
                 limits_px[seed] = allowed_error(store).in_photographs(typical_factor(factors))
