@@ -178,21 +178,21 @@ fresh night "$results/night"
 measure night night "$results/night" --picture "$results/night_square.png" --update docs/night.md
 
 # docs/orientation.md, docs/undistort.md, docs/report.md
-measure orientation orientation "$data/fountain_p11/images" "$data/sacre_coeur/images" "$data/lund/images" --draws 10
-measure orientation_strips orientation "$data/brighton_beach/images" --draws 10 --strips
-for set in "${known[@]}"; do
-  measure "turned_$set" turned "$data/$set" --max-edge 480 --seeds 0 1 2
-done
-for layout in colmap 3dgs nerfstudio; do
-  measure "undistort_$layout" undistort "$data/fountain_p11" --megapixels 24 --count 4 --layout "$layout"
-done
-measure undistort_small undistort "$data/fountain_p11" --count 4
+measure orientation orientation "$data/fountain_p11/images" "$data/sacre_coeur/images" "$data/lund/images" --draws 10 \
+  --update docs/orientation.md
+measure orientation_strips orientation "$data/brighton_beach/images" --draws 10 --strips --update docs/orientation.md
+measure turned turned "$data/herz_jesus_p8" "$data/fountain_p11" --max-edge 480 --seeds 0 1 2 --update docs/orientation.md
+measure undistort undistort "$data/fountain_p11" --megapixels 24 --count 4 --layouts colmap 3dgs nerfstudio \
+  --update docs/undistort.md
+measure undistort_small undistort "$data/fountain_p11" --count 4 --update docs/undistort.md
 measure report report --page "$results/report.html"
 
 # docs/localization.md, docs/evaluation.md
 fresh localization "$results/localization"
-measure localization localization "$data" --max-edge 1024 --precision float32 --work "$results/localization" \
-  --output "$results/localization.json"
+measure localization localization "$data" --seeds 3 --foreign 2 --precision float32 --no-times --max-edge 800 \
+  --work "$results/localization" --output "$results/localization.json" --update docs/localization.md
+measure localization_times localization "$data" --sets herz_jesus_p8 --queries 3 --precision float32 --max-edge 1024 \
+  --work "$results/localization_times" --output "$results/localization_times.json"
 measure localization_gps localization_gps "$data/lund/images" --max-edge 1024
 measure large_localization large_localization "$results/refined_sacre_coeur.db" "$results/model_sacre_coeur/0" \
   --images 1000 --queries 4

@@ -1,11 +1,11 @@
-"""Photographs that are stored turned beside upright ones: ``python benchmarks/turned.py FOLDER [OPTIONS]``.
+"""Photographs that are stored turned beside upright ones: ``python benchmarks/turned.py FOLDER ... [OPTIONS]``.
 
-FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model with PINHOLE cameras). Every second photograph is
+Each FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model with PINHOLE cameras). Every second photograph is
 stored turned, without loss, with the EXIF orientation that makes it upright, and so is its camera. Prints for the set
 as it is, and for each set of orientations: inliers of pairs of which one is turned, also as a share of those of the
 set as it is; the share of refined matches within half a pixel of the network's input of their true epipolar line;
-images and median errors of poses of each seed. A mirrored picture (2, 4, 5, 7) is none of a pinhole camera, so it is
-not mapped.
+images and median errors of poses of each seed, centres in a thousandth of the truth's unit. A mirrored picture
+(2, 4, 5, 7) is none of a pinhole camera, so it is not mapped.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+from pages import add_update, update
 from PIL import ExifTags, Image
 
 from d2sfm.coordinates import stored_array, stored_from_upright, upright_from_stored, upright_size
@@ -31,6 +32,17 @@ from d2sfm.photographs.reading import load_photograph
 from d2sfm.refinement.refine import refine_database
 from d2sfm.text import aligned
 
+HEADER = (
+    "set",
+    "orientations",
+    "seed",
+    "unlike inliers",
+    "inliers",
+    "within .5 px",
+    "images",
+    "rotation, deg",
+    "centre, mm",
+)
 MIRRORED = {2, 4, 5, 7}
 NEAR_PX = 0.5  # of the network's input
 
@@ -149,7 +161,10 @@ def turned_truth(stored: StoredSet) -> pycolmap.Reconstruction:
 
 
 def rows_of(label: str, stored: StoredSet, scratch: Path, arguments: argparse.Namespace, upright: dict) -> list[tuple]:
-    """A row of the table for each seed. upright: inliers by seed of the set as it is, which its own rows enter."""
+    """A row of the table for each seed, without the name of the set.
+
+    upright: inliers by seed of the set as it is, which its own rows enter.
+    """
     database, rows = scratch / f"{label}.db", []
     prepared(stored, database, arguments.max_edge)
     for seed in arguments.seeds:
@@ -173,19 +188,27 @@ def rows_of(label: str, stored: StoredSet, scratch: Path, arguments: argparse.Na
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--max-edge", type=int, default=800)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--orientations", nargs="+", default=["3,6,8", "2,4,5,7"], help="sets, each with commas")
+    add_update(parser)
     arguments = parser.parse_args()
-    heads = ("set", "seed", "unlike inliers", "share", "within .5 px", "images", "rotation deg", "centre / 1000")
+    rows = [HEADER]
+    for folder in arguments.folders:
+        rows += rows_of_set(folder, arguments)
+        print(aligned(rows), flush=True)
+    update(arguments.update, rows)
+
+
+def rows_of_set(folder: Path, arguments: argparse.Namespace) -> list[tuple]:
+    """The rows of the set as it is, and of each set of orientations."""
     rows, upright = [], {}
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
+    with tempfile.TemporaryDirectory() as scratch:
         for label, text in [("as it is", "1"), *((each, each) for each in arguments.orientations)]:
-            stored = write_set(arguments.folder, scratch / f"photographs {label}", tuple(map(int, text.split(","))))
-            rows += rows_of(label, stored, scratch, arguments, upright)
-            print(aligned([heads, *rows]), flush=True)
+            stored = write_set(folder, Path(scratch, f"photographs {label}"), tuple(map(int, text.split(","))))
+            rows += rows_of(label, stored, Path(scratch), arguments, upright)
+    return [(folder.name, *row) for row in rows]
 
 
 if __name__ == "__main__":

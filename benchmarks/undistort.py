@@ -1,4 +1,6 @@
-"""Time, memory and disk of undistortion: ``python benchmarks/undistort.py FOLDER [--megapixels MP] [--layout LAYOUT]``.
+"""Time, memory and disk of undistortion.
+
+    python benchmarks/undistort.py FOLDER [--megapixels MP] [--layouts LAYOUT ...] [--threads N]
 
 FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model of cameras without distortion). They get a mild one, so
 that every pixel is resampled. ``d2sfm undistort`` runs on one photograph and on some: the difference is what one more
@@ -14,12 +16,15 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 from child import d2sfm
+from pages import add_update, update
 from PIL import Image
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.options import Layout
+from d2sfm.text import aligned
 
 RADIAL = -0.05
+HEADER = ("layout", "threads", "megapixels", "s a photograph", "MB on disk", "peak, MB", "COLMAP, s")
 
 
 def write_scene(folder: Path, source: Path, count: int, megapixels: float | None) -> float:
@@ -68,23 +73,29 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=5, help="photographs")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--layout", type=Layout, default=Layout.COLMAP)
+    parser.add_argument("--layouts", type=Layout, nargs="+", default=[Layout.COLMAP])
+    add_update(parser)
     arguments = parser.parse_args()
+    rows = [HEADER, *(row(layout, arguments) for layout in arguments.layouts)]
+    print(aligned(rows))
+    update(arguments.update, rows)
+
+
+def row(layout: Layout, arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Of the table, for one layout."""
     runs = []
     with tempfile.TemporaryDirectory() as scratch:
         for count in (1, arguments.count):
             scene, output = Path(scratch, f"scene{count}"), Path(scratch, f"output{count}")
             megapixels = write_scene(scene, arguments.folder, count, arguments.megapixels)
-            options = ["--layout", arguments.layout, "--num-threads", arguments.threads, "--output", output]
+            options = ["--layout", layout, "--num-threads", arguments.threads, "--output", output]
             runs.append(d2sfm("undistort", scene / "model", "--images", scene / "images", *options))
         sizes = [path.stat().st_size for path in (output / "images").rglob("*.*")]
         colmap_s = by_colmap(scene, Path(scratch, "colmap")) / len(sizes)
     one, all_ = runs
-    print(f"{len(sizes)} photographs of {megapixels:.1f} megapixels, {arguments.layout}, {arguments.threads} thread(s)")
-    print(
-        f"{(all_.cpu_seconds - one.cpu_seconds) / (len(sizes) - 1):.2f} s and {sum(sizes) / len(sizes) / 1e6:.2f} MB a "
-        f"photograph (COLMAP's own undistortion {colmap_s:.2f} s); peak {all_.peak_bytes / 1e6:.0f} MB"
-    )
+    one_more_s = (all_.cpu_seconds - one.cpu_seconds) / (len(sizes) - 1)
+    measured = (f"{megapixels:.1f}", f"{one_more_s:.2f}", f"{sum(sizes) / len(sizes) / 1e6:.1f}")
+    return (layout, str(arguments.threads), *measured, f"{all_.peak_bytes / 1e6:.0f}", f"{colmap_s:.2f}")
 
 
 if __name__ == "__main__":
