@@ -52,7 +52,7 @@ def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]
             _parts(given, pairs),
             _without_depth(pairs_shown) if pairs_shown else "",
             _few(list(store.keypoint_counts().values()), verified["inliers"]),
-            _focal_lengths(store, pairs_shown, models) if pairs_shown else "",
+            _focal_lengths(store, given, pairs_shown, models) if pairs_shown else "",
         ]
     return tuple(cause for cause in found if cause)
 
@@ -123,8 +123,12 @@ def _few(keypoints: list[int], inliers: np.ndarray) -> str:
     return ""
 
 
-def _focal_lengths(store: MatchStore, pairs: Sequence[_Pair], models: Sequence[pycolmap.Reconstruction]) -> str:
-    what_to_try = "try extract --camera-mode single if one camera took all, or --camera-params if you know them"
+def _focal_lengths(
+    store: MatchStore, given: MappingInput, pairs: Sequence[_Pair], models: Sequence[pycolmap.Reconstruction]
+) -> str:
+    what_to_try = "try extract --camera-params with those that you know"
+    if len({store.camera(image_id).camera_id for image_id in given.names}) > 1:
+        what_to_try = "try extract --camera-mode single if one camera took all, or --camera-params if you know them"
     if np.mean([pair.is_uncalibrated for pair in pairs]) >= MOST:
         return f"matches do not agree with the focal lengths that EXIF or --camera-params gave; {what_to_try}"
     images = [model.images[image_id] for model in models[:1] for image_id in model.reg_image_ids()]

@@ -15,11 +15,12 @@ from d2sfm.options import Mapper
 FOCAL_PX, SIZE = 900.0, (1000, 800)
 
 
-def seen(folder, centres, turns_deg=0.0, *, focal_px=FOCAL_PX, keypoints=240, matches=240, apart=()):
+def seen(folder, centres, turns_deg=0.0, *, focal_px=FOCAL_PX, keypoints=240, matches=240, apart=(), cameras=1):
     """A database of cameras that look along z at points 4 to 12 m away, all pairs verified; what mapping is given.
 
     centres: in metres; turns_deg: about the axis y, of each. focal_px: that the database says, as EXIF's. matches:
-    verified ones of a pair. apart: so many of the last images are joined with each other only.
+    verified ones of a pair. apart: so many of the last images are joined with each other only. cameras: how many there
+    are, equal ones, which took the images by turns.
     """
     random = np.random.default_rng(0)
     points = random.uniform([-2, -1.5, 4], [2, 1.5, 12], (keypoints, 3))
@@ -27,12 +28,12 @@ def seen(folder, centres, turns_deg=0.0, *, focal_px=FOCAL_PX, keypoints=240, ma
     with pycolmap.Database.open(database) as colmap:
         camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=SIZE[0], height=SIZE[1], params=[focal_px, 500, 400])
         camera.has_prior_focal_length = True
-        camera_id = colmap.write_camera(camera)
+        camera_ids = [colmap.write_camera(camera) for _ in range(cameras)]
         for number, turn_deg in enumerate(np.broadcast_to(turns_deg, len(centres))):
             rotation = Rotation.from_euler("y", turn_deg, degrees=True)
             in_camera = rotation.apply(points - centres[number])
             xy = FOCAL_PX * in_camera[:, :2] / in_camera[:, 2:] + [500, 400] + random.normal(0, 0.5, (keypoints, 2))
-            image = pycolmap.Image(name=f"{number}.jpg", camera_id=camera_id)
+            image = pycolmap.Image(name=f"{number}.jpg", camera_id=camera_ids[number % cameras])
             image_id = colmap.write_image(image)
             colmap.write_keypoints(image_id, xy.astype(np.float32))
             names[image_id] = image.name
@@ -111,6 +112,10 @@ def test_a_focal_length_that_is_far_off(tmp_path):
     assert likely_causes(seen(tmp_path / "right", centres, turns_deg), []) == ()
     [cause] = likely_causes(seen(tmp_path, centres, turns_deg, focal_px=FOCAL_PX / 4), [])
     assert cause.startswith("matches do not agree with the focal lengths that EXIF or --camera-params gave")
+    assert "--camera-mode single" not in cause
+    (tmp_path / "several").mkdir()
+    [cause] = likely_causes(seen(tmp_path / "several", centres, turns_deg, focal_px=FOCAL_PX / 4, cameras=4), [])
+    assert "--camera-mode single if one camera took all" in cause
 
 
 def test_a_focal_length_that_the_model_changed_much(tmp_path):
