@@ -166,6 +166,16 @@ measure extension_estimated extension "$results/fountain_estimated.db" "$data/fo
 measure extension_sacre_coeur extension "$results/refined_sacre_coeur.db" "$data/sacre_coeur/ground_truth" \
   --parts 8 2 --update docs/growth.md
 
+d2sfm lund_extract extract --database "$results/lund_1024.db" --images "$data/lund/images" --max-edge 1024 \
+  --camera-mode single --precision float32
+run lund_copied cp "$results/lund_1024.db" "$results/features_lund_1024.db"
+d2sfm lund_match match --database "$results/lund_1024.db"
+d2sfm lund_refine refine --database "$results/lund_1024.db" --cache "$results/maps"
+d2sfm lund_joint reconstruct --database "$results/lund_1024.db" --output "$results/lund_joint" --num-threads 1
+measure extension_lund extension "$results/lund_1024.db" "$results/lund_joint/0" --parts 20 9 --update docs/growth.md
+measure growth_lund growth "$results/features_lund_1024.db" "$results/lund_joint/0" --new 13 14 --precision float32 \
+  --images "$data/lund/images" --cache "$results/maps" --update docs/growth.md
+
 # docs/bridge.md, docs/night.md
 fresh bridge "$results/six"
 measure bridge bridge "$data/herz_jesus_p8" --photographs 6 --max-edge 768 --work "$results/six" --update docs/bridge.md
