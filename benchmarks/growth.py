@@ -3,8 +3,8 @@
     python benchmarks/growth.py DATABASE TRUTH --new NUMBER ... [--new ...] [--images DIR] [--precision P] [--cache DIR]
 
 DATABASE holds features of d2sfm, and stays as it is; NUMBER: the photographs that come later, by their place in the
-order of names, from 0; TRUTH is a COLMAP model of the same photographs without distortion. Prints, of the new
-photographs, Sampson errors in pixels of the photographs, and which share of them is below half a pixel: of their
+order of names, from 0; TRUTH is a COLMAP model without distortion of these photographs, or of some, and what the others
+have does not count. Prints, of the new photographs, Sampson errors in pixels of the photographs, and which share of them is below half a pixel: of their
 keypoints against the references of their tracks, and of verified matches; with the CPU seconds of each stage (run it
 with OMP_NUM_THREADS=1), in which maps of a cache count as far as they are not there. Once for each --new.
 """
@@ -130,8 +130,12 @@ def refined(database: Path, arguments: argparse.Namespace, truth: pycolmap.Recon
     with FeatureStore(database) as store:
         xy = {image.name: image.xy for image in read_images(store, continued=True)}
     xy = np.concatenate([xy[image.name][: len(image.xy)] for image in collection.images])
-    is_new = np.array([image.name in new for image in collection.images])
-    observations = errors_px(collection, tracks, nodes[is_new[collection.image_of_node[nodes]]], xy, truth)
+    posed = {image.name for image in truth.images.values()}
+    is_new, is_posed = (np.array([image.name in names for image in collection.images]) for names in (new, posed))
+    references = tracks.reference[tracks.of_node[nodes]]
+    of_nodes, of_references = (collection.image_of_node[each] for each in (nodes, references))
+    counted = nodes[is_new[of_nodes] & is_posed[of_nodes] & is_posed[of_references]]
+    observations = errors_px(collection, tracks, counted, xy, truth)
     return Result(
         observations, match_errors_px(database, truth, new), matching.pairs - matching.already_there, match_s, refine_s
     )
@@ -148,7 +152,7 @@ def match_errors_px(database: Path, truth: pycolmap.Reconstruction, new: set[str
     posed, errors = {image.name: image for image in truth.images.values()}, [np.zeros(0)]
     with MatchStore(database) as store:
         ids = store.image_ids()
-        pairs = [(a, b) for a in ids for b in ids if ids[a] < ids[b] and {a, b} & new]
+        pairs = [(a, b) for a in ids for b in ids if ids[a] < ids[b] and {a, b} & new and {a, b} <= posed.keys()]
         for a, b in pairs:
             matches = store.inlier_matches(ids[a], ids[b])
             xy = [
