@@ -4,9 +4,10 @@
 
 DATABASE holds features of d2sfm, and stays as it is; NUMBER: the photographs that come later, by their place in the
 order of names, from 0; TRUTH is a COLMAP model without distortion of these photographs, or of some, and what the others
-have does not count. Prints, of the new photographs, Sampson errors in pixels of the photographs, and which share of them is below half a pixel: of their
-keypoints against the references of their tracks, and of verified matches; with the CPU seconds of each stage (run it
-with OMP_NUM_THREADS=1), in which maps of a cache count as far as they are not there. Once for each --new.
+have does not count. Prints, of the new photographs, Sampson errors in pixels of the photographs, and which share of
+them is below half a pixel: of their keypoints against the references of their tracks, and of verified matches; with the
+CPU seconds of each stage (run it with OMP_NUM_THREADS=1), in which maps of a cache count as far as they are not there.
+Once for each --new.
 """
 
 import argparse
