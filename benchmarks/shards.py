@@ -37,7 +37,7 @@ from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, Extraction
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import read_pairs, write_pairs
 from d2sfm.photographs.blank_copies import write_blank_copy
-from d2sfm.shards.feature_block import is_whole, write_block
+from d2sfm.shards.feature_block import names_in_block, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import aligned
@@ -146,7 +146,7 @@ def write_shards(path: Path, images: int, features: int) -> ShardFolder:
         write_blank_copy(picture, blank)
         for number in range(photographs.blocks):
             names, parts = photographs.block(number), []
-            if is_whole(folder.features(number), names, FINGERPRINT):
+            if names_in_block(folder.features(number), names, FINGERPRINT) is not None:
                 continue
             for name in names:
                 part = of_features.with_name(f"{name}.npz")

@@ -32,7 +32,7 @@ from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.progress import Bar
 from d2sfm.shards.cluster import Cluster, pieces_folder
-from d2sfm.shards.feature_block import FeatureBlock, is_whole
+from d2sfm.shards.feature_block import FeatureBlock, names_in_block
 from d2sfm.shards.features import extract_to_file, settled
 from d2sfm.skipped import Skipped
 
@@ -156,7 +156,7 @@ def extract_piece(
     ``Extractor``, RuntimeError if this worker's features would be others.
     """
     names = [each.name for each in photographs]
-    if is_whole(file, names, fingerprint):
+    if names_in_block(file, names, fingerprint) is not None:
         return
     extractor = _extractor(options, dtype)
     if extractor.fingerprint != of_extractor:

@@ -4,7 +4,7 @@ d2sfm extract --shard 2/7 --images photos --output shards
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,7 @@ from d2sfm.photographs.blank_copies import write_blank_copy
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import chosen_photographs, require_photographs
-from d2sfm.shards.feature_block import FeatureBlock, is_whole, write_block
+from d2sfm.shards.feature_block import names_in_block, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
@@ -77,19 +77,21 @@ def extract_shard(
 def extract_block(
     folder: ShardFolder, number: int, extractor: Extractor, images: Path, *, progress: bool = False
 ) -> ExtractionSummary:
-    """Write a block of features, unless it is there.
+    """Write a block of features, unless it is there; photographs that it lacks, as they could not be used, are tried
+    again.
 
     extractor: of the folder's options. images: where the photographs are.
     """
     started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
     names, skipped = list(photographs.block(number)), Skipped()
-    if is_whole(file, names, photographs.fingerprint):
-        with FeatureBlock(file) as block:
-            return ExtractionSummary(already_there=len(names) - len(block.skipped), skipped=block.skipped)
+    there = names_in_block(file, names, photographs.fingerprint)
+    todo = [name for name in names if there is None or name not in there]
+    if not todo:
+        return ExtractionSummary(already_there=len(names))
     options, largest = photographs.extraction, photographs.limits.max_megapixels
     masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
-    masks.warn_of_lacking(names)
-    found = read_headers(images, names, skipped, partial(check_size, extractor), largest)
+    masks.warn_of_lacking(todo)
+    found = read_headers(images, todo, skipped, partial(check_size, extractor), largest)
     found = _stretched(found, options.stretch)
     found = turned(found, options, [])
     counts = extract_to_file(
@@ -102,9 +104,10 @@ def extract_block(
         skipped,
         mask=masks,
         with_blanks=True,
+        kept=there or (),
         progress=progress,
     )
-    return ExtractionSummary.of(names, len(names), counts, skipped, started)
+    return ExtractionSummary.of(names, len(todo), counts, skipped, started)
 
 
 def extract_to_file(
@@ -118,12 +121,14 @@ def extract_to_file(
     *,
     mask: Masks,
     with_blanks: bool,
+    kept: Collection[str] = (),
     progress: bool = False,
 ) -> dict[str, int]:
     """Write a block of features, and return the numbers of keypoints by name.
 
     names: all of the block, ``photographs`` those of them that can be used, as far as is known. skipped: gets the
-    others, and is written, too. with_blanks: whether COLMAP is to import cameras from the block.
+    others, and is written, too. with_blanks: whether COLMAP is to import cameras from the block. kept: names that the
+    file has features of, which stay; then it is left as it is where no others come.
     """
     stretch = extractor.options.stretch
     with scratch_folder() as scratch:
@@ -138,7 +143,8 @@ def extract_to_file(
                     if blank:
                         write_blank_copy(photograph.path, blank)
                     parts.append((photograph.name, files[photograph.name], blank))
-        write_block(file, tuple(names), fingerprint, parts, skipped)
+        if parts or not kept:
+            write_block(file, tuple(names), fingerprint, parts, skipped, kept)
     return {name: counts[name] for name, *_ in parts}
 
 

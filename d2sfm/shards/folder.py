@@ -143,6 +143,11 @@ class ShardFolder:
         return self.path / f"matches-{number:04}.db"
 
     @property
+    def is_matched(self) -> bool:
+        """Whether there are matches of any block."""
+        return any(self.path.glob("matches-*.db"))
+
+    @property
     def _record(self) -> Path:
         return self.path / "shards.json"
 
