@@ -33,7 +33,7 @@ from PIL import Image
 from d2sfm.database import MatchStore
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import write_features
-from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, ExtractionOptions, MaskOptions, PhotographOptions
+from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, ExtractionOptions, PhotographOptions
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import read_pairs, write_pairs
 from d2sfm.photographs.blank_copies import write_blank_copy
@@ -135,7 +135,6 @@ def write_shards(path: Path, images: int, features: int) -> ShardFolder:
             camera_model="PINHOLE",
             camera_params=f"{FOCAL_PX},{FOCAL_PX},{SIZE_PX[0] / 2},{SIZE_PX[1] / 2}",
         ),
-        masks=MaskOptions(),
         limits=PhotographOptions(),
     )
     folder = ShardFolder.begin(path, photographs)

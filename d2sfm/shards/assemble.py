@@ -16,10 +16,11 @@ from d2sfm.database.file import put_in_place, unfinished
 from d2sfm.database.part_copy import is_whole
 from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.progress import Bar
-from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.import_blocks import import_photographs_of, lacks_late, names_in_blocks, write_features_of
 from d2sfm.shards.matching import matched_blocks
 from d2sfm.shards.pair_block import digest, digest_of_ids
+from d2sfm.shards.records import read_record
 from d2sfm.system import network_file_system
 from d2sfm.text import first_of
 

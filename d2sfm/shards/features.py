@@ -65,22 +65,24 @@ def extract_shard(
     all photographs at once; RuntimeError if the folder was begun with other photographs or options.
     """
     started = time.perf_counter()
-    photographs, extractor = _planned(Path(output), Path(images), only, options, cameras, storage, masks, limits)
-    folder = ShardFolder.begin(output, photographs)
+    output, images, masks, limits = Path(output), Path(images), masks or MaskOptions(), limits or PhotographOptions()
+    mask = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
+    photographs, extractor = _planned(output, images, only, options, cameras, storage, mask, limits)
+    folder = ShardFolder.begin(output, photographs, mask.sizes(photographs.names))
     summary = ExtractionSummary()
     for number in share.blocks(photographs.blocks):
-        add(summary, extract_block(folder, number, extractor, Path(images), progress=progress))
+        add(summary, extract_block(folder, number, extractor, images, mask, progress=progress))
     summary.seconds = time.perf_counter() - started
     return summary
 
 
 def extract_block(
-    folder: ShardFolder, number: int, extractor: Extractor, images: Path, *, progress: bool = False
+    folder: ShardFolder, number: int, extractor: Extractor, images: Path, mask: Masks, *, progress: bool = False
 ) -> ExtractionSummary:
     """Write a block of features, unless it is there; photographs that it lacks, as they could not be used, are tried
     again.
 
-    extractor: of the folder's options. images: where the photographs are.
+    extractor: of the folder's options. images: where the photographs are; mask: theirs.
     """
     started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
     names, skipped = list(photographs.block(number)), Skipped()
@@ -89,8 +91,7 @@ def extract_block(
     if not todo:
         return ExtractionSummary(already_there=len(names))
     options, largest = photographs.extraction, photographs.limits.max_megapixels
-    masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
-    masks.warn_of_lacking(todo)
+    mask.warn_of_lacking(todo)
     found = read_headers(images, todo, skipped, partial(check_size, extractor), largest)
     found = _stretched(found, options.stretch)
     found = turned(found, options, [])
@@ -102,7 +103,7 @@ def extract_block(
         photographs.fingerprint,
         photographs.descriptor_dtype,
         skipped,
-        mask=masks,
+        mask=mask,
         with_blanks=True,
         kept=there or (),
         progress=progress,
@@ -169,12 +170,11 @@ def _planned(
     options: ExtractionOptions | None,
     cameras: CameraOptions | None,
     storage: StorageOptions | None,
-    masks: MaskOptions | None,
-    limits: PhotographOptions | None,
+    mask: Masks,
+    limits: PhotographOptions,
 ) -> tuple[Photographs, Extractor]:
     """What a folder of shards is to be of, and what extracts its features."""
-    options, cameras = options or ExtractionOptions(), _absolute(cameras or CameraOptions())
-    masks, limits = _absolute(masks or MaskOptions()), limits or PhotographOptions()
+    options, cameras = options or ExtractionOptions(), cameras or CameraOptions()
     dtype = (storage or StorageOptions()).in_database
     if options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for a database or files, not for shards")
@@ -187,8 +187,7 @@ def _planned(
         raise ValueError("--existing-camera is of a database, and there is none yet: give --camera-params")
     names = chosen_photographs(images, require_photographs(images), only)
     check_cameras(cameras, names)
-    masks_of = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
-    masks_of.check(images, names)
+    mask.check(images, names)
     if options.precision is Precision.AUTO:
         with suppress(FileNotFoundError):  # the first process decides for all
             options = replace(options, precision=ShardFolder(output).photographs.extraction.precision)
@@ -196,20 +195,13 @@ def _planned(
     planned = Photographs(
         images=images,
         names=tuple(names),
-        fingerprint=masks_of.noted_in(extractor.fingerprint),
+        fingerprint=mask.noted_in(extractor.fingerprint),
         extraction=settled(extractor),
         descriptor_dtype=dtype,
         cameras=cameras,
-        masks=masks,
         limits=limits,
     )
     return planned, extractor
-
-
-def _absolute(options: CameraOptions | MaskOptions) -> CameraOptions | MaskOptions:
-    """Options with whole paths, as other processes may have another current folder."""
-    paths = {name: value.resolve() for name, value in vars(options).items() if isinstance(value, Path)}
-    return replace(options, **paths)
 
 
 def _stretched(photographs: list[Photograph], stretch: Stretch) -> list[Photograph]:

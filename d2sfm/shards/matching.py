@@ -21,10 +21,9 @@ from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.work import check_options, match_some
 from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.parts import scratch_folder, sync
-from d2sfm.shards import folder as shards
+from d2sfm.shards import records
 from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.folder import ShardFolder
-from d2sfm.shards.images import block_of
 from d2sfm.shards.pair_block import digests, read_block
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
@@ -62,14 +61,9 @@ def begin_matching(folder: ShardFolder, options: MatchingOptions, verification: 
     check_options(options, verification)
     if not folder.pair_blocks:
         raise RuntimeError(f"{folder.path} has no pairs yet: run d2sfm pairs {folder.path}")
-    shards.write_first(folder.matching_record, settings := settings_of(options, verification))
-    there = shards.read_record(folder.matching_record)
-    for name in sorted(there.keys() | settings.keys()):
-        if there.get(name) != settings.get(name):
-            raise RuntimeError(
-                f"{folder.path} was begun with {_told(name, there)}, asked for is {_told(name, settings)}: use the "
-                f"same, or remove {folder.matching_record.name} and the blocks matches-*.db"
-            )
+    records.write_first(folder.matching_record, settings := settings_of(options, verification))
+    way_out = f"use the same, or remove {folder.matching_record.name} and the blocks matches-*.db"
+    records.require_same(folder.path, records.read_record(folder.matching_record), settings, way_out)
 
 
 def match_block(
@@ -138,7 +132,7 @@ def match_block_of_database(
 
 def matched_blocks(folder: ShardFolder) -> list[bool]:
     """Of each block of pairs, whether its matches are there, whole and of these pairs and the recorded options."""
-    settings = shards.read_record(folder.matching_record) if folder.matching_record.exists() else {}
+    settings = records.read_record(folder.matching_record) if folder.matching_record.exists() else {}
     return [
         _whole(folder.matches(number), {"of": of, "settings": settings}) is not None
         for number, of in enumerate(digests(folder) if folder.pair_blocks else ())
@@ -169,7 +163,7 @@ def _write_features(folder: ShardFolder, database: Path, names: Iterable[str]) -
     """Features of images into a database that has them."""
     with FeatureStore(database) as store:
         images = store.images()
-        for number, of_block in groupby(sorted(names), lambda name: block_of(folder, name)):
+        for number, of_block in groupby(sorted(names), folder.photographs.block_of):
             with FeatureBlock(folder.features(number)) as block:
                 for name in of_block:
                     features = block.read(name, (images[name].width, images[name].height))
@@ -183,7 +177,3 @@ def _write_rows(database: Path, pairs: np.ndarray, file: Path, record: dict[str,
     with replacing_file(file) as part:
         shutil.copyfile(rows, part)
         sync(part)
-
-
-def _told(name: str, settings: dict[str, Any]) -> str:
-    return f"{name} {settings[name]}" if name in settings else f"no {name}"

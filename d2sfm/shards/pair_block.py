@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.pairs.pair_files import require_writable
-from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.records import read_record
 
 
 class PairBlock(NamedTuple):

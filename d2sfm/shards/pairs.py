@@ -24,10 +24,11 @@ from d2sfm.options import PairKind, PairSelectionOptions
 from d2sfm.pairs.blocks import images_read, pair_blocks
 from d2sfm.pairs.select import select_pairs
 from d2sfm.parts import scratch_folder, sync
-from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.images import BlockImages
 from d2sfm.shards.import_blocks import import_photographs_of, lacks_late, names_in_blocks
 from d2sfm.shards.pair_block import block_text, digest, digest_of_ids
+from d2sfm.shards.records import read_record
 from d2sfm.shards.share import Share
 from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
 from d2sfm.skipped import Skipped

@@ -83,8 +83,9 @@ def test_options_span_all_shards(tmp_path, many, given):
 def test_cameras_of_a_file_span_all_shards(tmp_path, many):
     (tmp_path / "cameras.toml").write_text('["sub"]\nmode = "single"\n')
     given = {"cameras": CameraOptions(cameras=tmp_path / "cameras.toml")}
-    folder = extract_all(tmp_path / "shards", many, 2, **given)
-    assert dump(database_of(folder, tmp_path / "db.db")) == dump(in_one_process(many, tmp_path / "one.db", **given))
+    folder, one = extract_all(tmp_path / "shards", many, 2, **given), in_one_process(many, tmp_path / "one.db", **given)
+    (tmp_path / "cameras.toml").unlink()
+    assert dump(database_of(folder, tmp_path / "db.db")) == dump(one)
 
 
 @pytest.mark.slow
@@ -94,6 +95,9 @@ def test_masks_are_used(tmp_path, many):
     (tmp_path / "masks" / "sub").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "masks" / "sub" / "b.jpg.png"), mask)
     given = {"masks": MaskOptions(masks=tmp_path / "masks")}
+    extract_shard(tmp_path / "shards", many, Share(1, 2), options=SMALL, **given)
+    (tmp_path / "masks").rename(tmp_path / "mounted elsewhere")
+    given = {"masks": MaskOptions(masks=tmp_path / "mounted elsewhere")}
     folder = extract_all(tmp_path / "shards", many, 2, **given)
     assert dump(database_of(folder, tmp_path / "db.db")) == dump(in_one_process(many, tmp_path / "one.db", **given))
 
