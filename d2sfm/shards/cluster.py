@@ -44,9 +44,21 @@ logger = logging.getLogger(__name__)
 class Cluster:
     """Workers that a client of Dask reaches, from when they are first needed. Made by ``cluster``."""
 
-    def __init__(self, connect: Callable[[], Any], workers_here: int):
-        self._connect = connect
-        self.workers_here = workers_here  # that have the memory of this machine among them; 1 where they are elsewhere
+    def __init__(self, connect: Callable[[], Any], num_workers: int | None):
+        self._connect, self._num_workers = connect, num_workers  # on this machine; None where they are elsewhere
+
+    @property
+    def workers_here(self) -> int:
+        """Number of workers that have the memory of this machine among them; 1 where they are elsewhere."""
+        return self._num_workers or 1
+
+    def require_device(self, device: str) -> None:
+        """Raise ValueError for one GPU of several, of which a worker on this machine sees its own alone."""
+        if self._num_workers is not None and device.startswith("cuda:"):
+            raise ValueError(
+                f"each of --num-workers has a GPU of its own, asked for is {device}: give --device cuda, and "
+                "CUDA_VISIBLE_DEVICES for some of the GPUs alone"
+            )
 
     @cached_property
     def _client(self) -> Any:
@@ -123,7 +135,8 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
     if scheduler is None and (num_workers is None or num_workers < 1):
         raise ValueError(f"num_workers must be 1 or more, found {num_workers}")
     with ExitStack() as stack:
-        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)), num_workers or 1)
+        here = num_workers if scheduler is None else None
+        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)), here)
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def extract_on_cluster(
     """
     if cache not in (None, MapCacheOptions()):
         raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
+    cluster.require_device((options or ExtractionOptions()).device)
     if options is not None and options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for one process, not for a cluster")
     folder, dtype = Path(f"{database}.shards"), (storage or StorageOptions()).in_database

@@ -35,6 +35,7 @@ def match_on_cluster(cluster: Cluster, database: Path | str, **given: Any) -> Ma
 
     Raises as that does, and as ``Cluster.run``.
     """
+    cluster.require_device((given.get("options") or MatchingOptions()).device)
     pieces = _Pieces(cluster, Path(f"{database}.shards").absolute())
     return match_database(database, by=pieces.match, **given)
 

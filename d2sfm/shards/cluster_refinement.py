@@ -37,6 +37,7 @@ def refine_on_cluster(
     cache, options, folder = cache or MapCacheOptions(), options or RefinementOptions(), Path(f"{database}.parts")
     if cache.cache is not None:
         raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
+    cluster.require_device(options.device)
     run = Run(database=Path(database), images=images, options=options, cache=cache, progress=progress)
     with exclusive(database):
         if overwrite:
