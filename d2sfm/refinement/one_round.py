@@ -62,8 +62,9 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
     if run.options.grey:
         positions, sigmas = stages.by_grey_values(positions)
         summary.exact = int(np.isfinite(sigmas[stages.moving]).sum())
-        summary.grey_s += time.perf_counter() - by_features
     _write(run, alignment.note, read, positions, sigmas, summary)
+    if run.options.grey:
+        summary.grey_s += time.perf_counter() - by_features
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
     summary.images, summary.tracks = len(new or stages.collection.images), len(np.unique(reference))
     summary.moved = len(moves)
