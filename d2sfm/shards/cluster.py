@@ -143,8 +143,7 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
 def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client
 
-    _silence()
-    with ExitStack() as stack:
+    with _silence(), ExitStack() as stack:
         if scheduler is None:
             client = stack.enter_context(Client(stack.enter_context(_local(num_workers)), set_as_default=False))
         else:
@@ -158,11 +157,22 @@ def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
         yield client
 
 
-def _silence() -> None:
-    """Keep back Dask's own log in this process: what went wrong is told here, in a line, and the rest comes late."""
-    for name, log in logging.root.manager.loggerDict.items():
-        for handler in getattr(log, "handlers", ()) if name.partition(".")[0] == "distributed" else ():
-            handler.setLevel(logging.CRITICAL + 1)
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back Dask's own log meanwhile: what went wrong is told here, in a line, and the rest comes late."""
+
+    def keep_back(record: logging.LogRecord) -> bool:
+        return False
+
+    logs = [log for name, log in logging.root.manager.loggerDict.items() if name.partition(".")[0] == "distributed"]
+    handlers = [handler for log in logs for handler in getattr(log, "handlers", ())]
+    for handler in handlers:
+        handler.addFilter(keep_back)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(keep_back)
 
 
 @contextmanager

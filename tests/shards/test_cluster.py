@@ -1,5 +1,6 @@
 """A cluster of Dask does what one process does, whatever ends of it; here without one, or with two workers."""
 
+import io
 import logging
 import os
 import shutil
@@ -244,6 +245,16 @@ def test_without_dask_one_line_tells_what_to_install(photographs, tmp_path, capl
 def test_an_address_that_anybody_may_listen_to_is_told(caplog, address, is_told):
     cluster_module._warn_of_open(address)
     assert ("Dask runs whatever a client sends" in caplog.text) == is_told
+
+
+def test_dasks_own_log_is_kept_back_while_a_cluster_is_there_alone():
+    log, handler = logging.getLogger("distributed.somewhere"), logging.StreamHandler(io.StringIO())
+    log.addHandler(handler)
+    with cluster_module._silence(), cluster_module._silence():
+        log.error("within")
+    log.error("after")
+    log.removeHandler(handler)
+    assert handler.stream.getvalue() == "after\n"
 
 
 def test_what_ends_a_task_comes_back_as_it_is_or_as_its_text():
