@@ -66,10 +66,8 @@ def gather_shares(
     when all is refined. of: how many shares there are (default: as many as those that are there). Else as
     ``refine_database``. Each round, and images that came after the others were refined, take plans of their own.
     """
-    options, cache = options or RefinementOptions(), cache or MapCacheOptions()
-    run = Run(database=Path(database), images=images, options=options, cache=cache, progress=progress)
     with exclusive(database):
-        return gather(run, Path(folder), of)
+        return gather(Run.of(database, images, options, cache, progress), Path(folder), of)
 
 
 def gather(run: Run, folder: Path, of: int | None) -> GatherSummary:

@@ -26,13 +26,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What ``refine_database`` was given."""
+    """What ``refine_database`` was given, but for what it does with earlier work."""
 
     database: Path
     images: Path | str | None
     options: RefinementOptions
     cache: MapCacheOptions
     progress: bool
+
+    @classmethod
+    def of(
+        cls,
+        database: Path | str,
+        images: Path | str | None,
+        options: RefinementOptions | None = None,
+        cache: MapCacheOptions | None = None,
+        progress: bool = False,
+    ) -> "Run":
+        """With the default options in place of None."""
+        options, cache = options or RefinementOptions(), cache or MapCacheOptions()
+        return cls(database=Path(database), images=images, options=options, cache=cache, progress=progress)
 
 
 class Alignment(NamedTuple):

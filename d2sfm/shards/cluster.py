@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import torch
 
 from d2sfm.parts import scratch_folder
-from d2sfm.shards.cluster_task import Call, Outcome, perform
+from d2sfm.shards.cluster_worker import Call, Outcome, perform
 
 PIECES_A_WORKER = 4  # at the least, so that none waits long for the last one
 CONNECT_S = 30

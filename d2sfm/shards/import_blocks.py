@@ -2,15 +2,17 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from d2sfm.database import FeatureStore, Note
 from d2sfm.database.connection import Connection
 from d2sfm.database.notes import Notes
-from d2sfm.database.part_copy import ids_of_images
+from d2sfm.database.part_copy import ids_of_images, is_whole
 from d2sfm.extraction.folder import import_folder, open_database
-from d2sfm.parts import scratch_folder
+from d2sfm.files import replacing_file
+from d2sfm.parts import scratch_folder, sync
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.progress import Bar
 from d2sfm.shards.feature_block import FeatureBlock, names_in_block
@@ -53,6 +55,31 @@ def lacks_late(folder: ShardFolder, names: Sequence[str]) -> bool:
             first_of(late, "photograph"),
         )
     return bool(late)
+
+
+def make_database(folder: ShardFolder) -> Skipped:
+    """Make the database of the photographs without their features, unless it is there and whole.
+
+    Where features of others came since, it is made anew, and what was made after it goes, but for matches: those keep
+    them out, with a warning. Returns what COLMAP can't import of what has features, by name, of a new one. Raises
+    RuntimeError if blocks of features are missing.
+    """
+    names = names_in_blocks(folder)
+    if is_whole(folder.database):
+        if not lacks_late(folder, names) or folder.is_matched:
+            return Skipped()
+        for path in (folder.pair_record, folder.vocabulary, *folder.path.glob("vlad-*.npy")):
+            path.unlink(missing_ok=True)
+    with scratch_folder() as scratch:
+        skipped = import_photographs_of(folder, database := scratch / folder.database.name)
+        with Connection(database) as connection:
+            Notes(connection).write(Note.NOT_IMPORTED, json.dumps(skipped))
+            Notes(connection).remove(Note.IMAGES_BESIDE)  # as it lies to the scratch folder
+            connection.rows("PRAGMA journal_mode = DELETE")  # it is only read from now on
+        with replacing_file(folder.database) as part:
+            shutil.copyfile(database, part)
+            sync(part)
+    return skipped
 
 
 def import_photographs_of(folder: ShardFolder, database: Path) -> Skipped:

@@ -4,7 +4,6 @@ d2sfm pairs shards [--pairs retrieval]
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -13,20 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from d2sfm.database import Note
-from d2sfm.database.connection import Connection
-from d2sfm.database.notes import Notes
 from d2sfm.database.part_copy import ids_of_images, is_whole
-from d2sfm.files import replacing, replacing_file
+from d2sfm.files import replacing
 from d2sfm.json_text import json_text
 from d2sfm.notebook import Displayed
 from d2sfm.options import PairKind, PairSelectionOptions
 from d2sfm.pairs.blocks import images_read, pair_blocks
 from d2sfm.pairs.select import select_pairs
-from d2sfm.parts import scratch_folder, sync
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.images import BlockImages
-from d2sfm.shards.import_blocks import import_photographs_of, lacks_late, names_in_blocks
+from d2sfm.shards.import_blocks import make_database
 from d2sfm.shards.pair_block import block_text, digest, digest_of_ids
 from d2sfm.shards.records import read_record
 from d2sfm.shards.share import Share
@@ -115,31 +110,6 @@ def describe_shard(
     make_database(folder)
     with BlockImages(folder) as images:
         return make_vectors(folder, images, share, progress=progress)
-
-
-def make_database(folder: ShardFolder) -> Skipped:
-    """Make the database of the photographs without their features, unless it is there and whole.
-
-    Where features of others came since, it is made anew, and what was made after it goes, but for matches: those keep
-    them out, with a warning. Returns what COLMAP can't import of what has features, by name, of a new one. Raises
-    RuntimeError if blocks of features are missing.
-    """
-    names = names_in_blocks(folder)
-    if is_whole(folder.database):
-        if not lacks_late(folder, names) or folder.is_matched:
-            return Skipped()
-        for path in (folder.pair_record, folder.vocabulary, *folder.path.glob("vlad-*.npy")):
-            path.unlink(missing_ok=True)
-    with scratch_folder() as scratch:
-        skipped = import_photographs_of(folder, database := scratch / folder.database.name)
-        with Connection(database) as connection:
-            Notes(connection).write(Note.NOT_IMPORTED, json.dumps(skipped))
-            Notes(connection).remove(Note.IMAGES_BESIDE)  # as it lies to the scratch folder
-            connection.rows("PRAGMA journal_mode = DELETE")  # it is only read from now on
-        with replacing_file(folder.database) as part:
-            shutil.copyfile(database, part)
-            sync(part)
-    return skipped
 
 
 def _most_images(folder: ShardFolder, images: int) -> int:

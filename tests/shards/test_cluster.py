@@ -24,7 +24,7 @@ from d2sfm.database import exclusive
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.shards import cluster as cluster_module
 from d2sfm.shards.cluster_extraction import extract_on_cluster
-from d2sfm.shards.cluster_task import Call, perform
+from d2sfm.shards.cluster_worker import Call, perform
 from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
 

@@ -20,9 +20,10 @@ from d2sfm.shards import import_blocks
 from d2sfm.shards import pairs as choosing
 from d2sfm.shards.assemble import assemble
 from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.import_blocks import make_database
 from d2sfm.shards.matching import match_shard
 from d2sfm.shards.pair_block import read_block
-from d2sfm.shards.pairs import choose_pairs, describe_shard, make_database
+from d2sfm.shards.pairs import choose_pairs, describe_shard
 from d2sfm.shards.records import read_record
 from d2sfm.shards.share import Share
 
