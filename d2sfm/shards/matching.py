@@ -3,7 +3,6 @@
 d2sfm match --shard 2/7 shards
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterable
 from itertools import groupby
@@ -24,7 +23,7 @@ from d2sfm.parts import scratch_folder, sync
 from d2sfm.shards import records
 from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.folder import ShardFolder
-from d2sfm.shards.pair_block import digests, read_block
+from d2sfm.shards.pair_block import digest, digests, read_block
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -119,8 +118,7 @@ def match_block_of_database(
     """
     numbers = pair_ids(*pairs.T)
     kept = numbers[:0] if has_matches is None else numbers[has_matches]
-    of = [hashlib.blake2b(np.ascontiguousarray(each).tobytes(), digest_size=8).hexdigest() for each in (numbers, kept)]
-    record = {"of": of, "settings": settings_of(options, verification)}
+    record = {"of": [digest(numbers.tobytes()), digest(kept.tobytes())], "settings": settings_of(options, verification)}
     if (there := _whole(file, record)) is not None:
         return _summary_of_there(len(pairs), there, verification)
     with scratch_folder() as scratch:

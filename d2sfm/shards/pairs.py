@@ -23,7 +23,7 @@ from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.images import BlockImages
 from d2sfm.shards.import_blocks import make_database
 from d2sfm.shards.pair_block import block_text, digest, digest_of_ids
-from d2sfm.shards.records import read_record
+from d2sfm.shards.records import read_record, require_same
 from d2sfm.shards.share import Share
 from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
 from d2sfm.skipped import Skipped
@@ -62,11 +62,9 @@ def choose_pairs(
     options = options or PairSelectionOptions()
     skipped = make_database(folder)
     asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
-    if there and there["options"] != asked and folder.is_matched:
-        raise RuntimeError(
-            f"{folder.path} has pairs of other options that are matched already ({_difference(there['options'], asked)}"
-            "): use the same, or remove pairs.json, matching.json and the blocks matches-*.db"
-        )
+    if there and folder.is_matched:
+        way_out = "use the same, or remove pairs.json, matching.json and the blocks matches-*.db"
+        require_same(folder.path, there["options"], asked, way_out)
     if there and there["options"] == asked and not _of_files(options) and _are_whole(folder, there):
         return _summary(there, skipped, already_there=True)
     with BlockImages(folder) as images:
@@ -153,10 +151,6 @@ def _told(options: PairSelectionOptions) -> dict[str, Any]:
     told = asdict(options) | {"pairs": options.kind or Path(options.pairs)}
     told = {name: value.resolve() if isinstance(value, Path) else value for name, value in told.items()}
     return json.loads(json_text(told))
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name) != now[name])
 
 
 def _summary(record: Mapping[str, Any], skipped: Skipped | None = None, already_there: bool = False) -> PairsSummary:

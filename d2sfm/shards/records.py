@@ -42,7 +42,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any], way_out: str) -> None:
     """Raise RuntimeError that names the first setting in which a folder's record differs from what is asked for."""
-    for name in sorted(before.keys() | now.keys()):
+    for name in dict.fromkeys([*now, *before]):
         one, other = before.get(name), now.get(name)
         if isinstance(one, dict) and isinstance(other, dict):
             require_same(path, one, other, way_out)
