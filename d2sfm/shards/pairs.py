@@ -147,9 +147,10 @@ def _of_files(options: PairSelectionOptions) -> bool:
 
 
 def _told(options: PairSelectionOptions) -> dict[str, Any]:
-    """The options as the record has them."""
+    """The options as the record has them, files by their names: machines may see them at different paths, and other
+    content gives other pairs."""
     told = asdict(options) | {"pairs": options.kind or Path(options.pairs)}
-    told = {name: value.resolve() if isinstance(value, Path) else value for name, value in told.items()}
+    told = {name: value.name if isinstance(value, Path) else value for name, value in told.items()}
     return json.loads(json_text(told))
 
 

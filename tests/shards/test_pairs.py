@@ -175,9 +175,12 @@ def test_other_options_after_matching_are_refused(tmp_path, folder):
     choose_pairs(folder, options)
     match_shard(folder.path, Share(1, 9), verification=QUICK)
     before = read_record(folder.pair_record)
-    with pytest.raises(RuntimeError, match=r"was begun with pairs /.*txt, asked for is pairs retrieval: use"):
+    with pytest.raises(RuntimeError, match=r"was begun with pairs pairs.txt, asked for is pairs retrieval: use"):
         choose_pairs(folder, RETRIEVAL)
     assert choose_pairs(folder, options).already_there
+    (tmp_path / "elsewhere").mkdir()
+    there = shutil.copy(tmp_path / "pairs.txt", tmp_path / "elsewhere")
+    assert choose_pairs(folder, PairSelectionOptions(pairs=str(there))).already_there
     with (tmp_path / "pairs.txt").open("a") as file:
         file.write(f"{name_of(0)}\t{name_of(1)}\n")
     with pytest.raises(RuntimeError, match="other pairs that are matched already"):
