@@ -33,11 +33,11 @@ from PIL import Image
 from d2sfm.database import MatchStore
 from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import write_features
-from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, ExtractionOptions, MaskOptions, PhotographOptions
+from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, ExtractionOptions, PhotographOptions
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import read_pairs, write_pairs
 from d2sfm.photographs.blank_copies import write_blank_copy
-from d2sfm.shards.feature_block import is_whole, write_block
+from d2sfm.shards.feature_block import names_in_block, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import aligned
@@ -135,7 +135,6 @@ def write_shards(path: Path, images: int, features: int) -> ShardFolder:
             camera_model="PINHOLE",
             camera_params=f"{FOCAL_PX},{FOCAL_PX},{SIZE_PX[0] / 2},{SIZE_PX[1] / 2}",
         ),
-        masks=MaskOptions(),
         limits=PhotographOptions(),
     )
     folder = ShardFolder.begin(path, photographs)
@@ -146,7 +145,7 @@ def write_shards(path: Path, images: int, features: int) -> ShardFolder:
         write_blank_copy(picture, blank)
         for number in range(photographs.blocks):
             names, parts = photographs.block(number), []
-            if is_whole(folder.features(number), names, FINGERPRINT):
+            if names_in_block(folder.features(number), names, FINGERPRINT) is not None:
                 continue
             for name in names:
                 part = of_features.with_name(f"{name}.npz")

@@ -23,6 +23,7 @@ def add_pairs(connection: Connection, new_image_id: Callable[[str], str], source
     lacking come from the other. In a transaction of the caller. new_image_id: SQL of what an image of the other is
     called here, from SQL of its id there; source: what messages call the other database.
     """
+    # Cameras in rows of geometries keep their ids: COLMAP reads their parameters alone, and merges them as they are.
     here, there = tables(connection), tables(connection, "other")
     _number_pairs(connection, new_image_id, [name for name in OF_PAIRS if name in there])
     for name in OF_PAIRS:

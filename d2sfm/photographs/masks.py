@@ -81,6 +81,11 @@ class Masks:
         """The photographs that have no mask of their own; none without a folder of masks."""
         return [] if self.folder is None else [name for name in names if self.path(name) is None]
 
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of the files of those photographs that have a mask of their own: what tells masks from others where
+        reading all of them would take too long."""
+        return {name: path.stat().st_size for name in names if (path := self.path(name)) is not None}
+
     def has(self, name: str) -> bool:
         """Whether a photograph has a mask, of its own or the shared one."""
         return self._shared is not None or self.path(name) is not None

@@ -14,7 +14,7 @@ from d2sfm.refinement.plan import read_plan, remove_plan, write_plan
 from d2sfm.refinement.refine import alignments, begin, finish
 from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.shares import next_stage
-from d2sfm.refinement.stages import TITLES, Stage, Stages
+from d2sfm.refinement.stages import FEATURES, TITLES, Stage, Stages
 from d2sfm.refinement.summary import RefinementSummary
 
 NAMED = 5  # of the missing shares that the sentence names
@@ -66,10 +66,8 @@ def gather_shares(
     when all is refined. of: how many shares there are (default: as many as those that are there). Else as
     ``refine_database``. Each round, and images that came after the others were refined, take plans of their own.
     """
-    options, cache = options or RefinementOptions(), cache or MapCacheOptions()
-    run = Run(database=Path(database), images=images, options=options, cache=cache, progress=progress)
     with exclusive(database):
-        return gather(run, Path(folder), of)
+        return gather(Run.of(database, images, options, cache, progress), Path(folder), of)
 
 
 def gather(run: Run, folder: Path, of: int | None) -> GatherSummary:
@@ -78,32 +76,33 @@ def gather(run: Run, folder: Path, of: int | None) -> GatherSummary:
     verification = begin(run)
     folder.mkdir(parents=True, exist_ok=True)
     for alignment in alignments(run, verification, summary):
-        left, read = _look(run, alignment, folder, of)
+        left, read, seconds = _look(run, alignment, folder, of)
         if read is None:
             return GatherSummary(**about, round=alignment.note.get("rounds", 1), **left)
         finish(run, alignment, read, verification, summary)
+        summary.alignment_s += seconds.pop(FEATURES)
+        summary.grey_s += sum(seconds.values())
         remove_pieces(folder)
     remove_plan(folder)
     remove_pieces(folder)  # also of a run that was stopped just before that
     return GatherSummary(**about, round=run.options.rounds, stage=None, missing=[], refinement=summary)
 
 
-def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple[dict, Read | None]:
+def _look(run: Run, alignment: Alignment, folder: Path, of: int | None) -> tuple[dict, Read | None, dict[str, float]]:
     """What is missing, as members of a GatherSummary; or else what ``finish`` is given, for which the database then has
-    all parts."""
+    all parts. The last are seconds that shares have worked, by stage."""
     planned = _planned(run, folder)
     if planned is not None:
         taken = _Taken(planned, folder)
         if left := taken.left(of):
-            return left, None
+            return left, None, {}
     read = read_stages(run, alignment.new)
     if planned is None or planned.fingerprint != read.stages.fingerprint:
         write_plan(folder, read.stages)
         taken = _Taken(read.stages, folder)
         if left := taken.left(of):
-            return left, None
-    taken.save()
-    return {}, read
+            return left, None, {}
+    return {}, read, taken.save()
 
 
 def _planned(run: Run, folder: Path) -> Stages | None:
@@ -135,13 +134,14 @@ class _Taken:
         counted = {"of": of, "missing": numbers, "is_begun": bool(counts)}
         return {"stage": stage.title, "keypoints": len(missing), **counted}
 
-    def save(self) -> None:
-        """Keep in the database what it lacks of a whole alignment."""
+    def save(self) -> dict[str, float]:
+        """Keep in the database what it lacks of a whole alignment. Returns seconds of shares by stage."""
         with RefinementStore(self._stages.database) as store:
             for stage, piece in self._found:
                 left = np.setdiff1d(piece.labels, self._of_database(store, stage).labels)
                 if len(left):
                     store.save_part(self._stages.fingerprint, stage.name, stage.nodes_of(left), piece.of(left).values)
+        return {stage.title: piece.seconds for stage, piece in self._found}
 
     def _take(self, stage: Stage) -> Piece:
         of_shares = Piece.joined(self._pieces.read(stage).values(), stage.columns)

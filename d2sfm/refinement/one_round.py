@@ -26,13 +26,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What ``refine_database`` was given."""
+    """What ``refine_database`` was given, but for what it does with earlier work."""
 
     database: Path
     images: Path | str | None
     options: RefinementOptions
     cache: MapCacheOptions
     progress: bool
+
+    @classmethod
+    def of(
+        cls,
+        database: Path | str,
+        images: Path | str | None,
+        options: RefinementOptions | None = None,
+        cache: MapCacheOptions | None = None,
+        progress: bool = False,
+    ) -> "Run":
+        """With the default options in place of None."""
+        options, cache = options or RefinementOptions(), cache or MapCacheOptions()
+        return cls(database=Path(database), images=images, options=options, cache=cache, progress=progress)
 
 
 class Alignment(NamedTuple):
@@ -62,8 +75,9 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
     if run.options.grey:
         positions, sigmas = stages.by_grey_values(positions)
         summary.exact = int(np.isfinite(sigmas[stages.moving]).sum())
-        summary.grey_s += time.perf_counter() - by_features
     _write(run, alignment.note, read, positions, sigmas, summary)
+    if run.options.grey:
+        summary.grey_s += time.perf_counter() - by_features
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
     summary.images, summary.tracks = len(new or stages.collection.images), len(np.unique(reference))
     summary.moved = len(moves)

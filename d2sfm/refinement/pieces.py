@@ -28,6 +28,7 @@ class Piece(NamedTuple):
 
     labels: np.ndarray  # [P] int64 ascending
     values: np.ndarray  # [P, columns] float64
+    seconds: float = 0.0  # that finding them took
 
     @classmethod
     def joined(cls, pieces: "Iterable[Piece]", columns: int) -> "Piece":
@@ -36,7 +37,7 @@ class Piece(NamedTuple):
         labels = np.concatenate([np.zeros(0, np.int64), *(piece.labels for piece in pieces)])
         values = np.concatenate([np.zeros((0, columns)), *(piece.values for piece in pieces)])
         labels, first = np.unique(labels, return_index=True)
-        return cls(labels, values[first])
+        return cls(labels, values[first], sum(piece.seconds for piece in pieces))
 
     def of(self, labels: np.ndarray) -> "Piece":
         """What it has of these."""
@@ -82,7 +83,7 @@ class Pieces:
         found = read_arrays(path, ("fingerprint", "stage", *Piece._fields))
         if (found["fingerprint"], found["stage"]) != (self._fingerprint, stage.name):
             raise ValueError(f"{path} is of other matches or options")
-        piece = Piece(found["labels"], found["values"])
+        piece = Piece(found["labels"], found["values"], float(found["seconds"]))
         if piece.values.shape != (len(piece.labels), stage.columns):
             raise ValueError(f"{path} is damaged: it has {piece.values.shape} values of {len(piece.labels)} keypoints")
         return piece

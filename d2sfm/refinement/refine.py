@@ -52,10 +52,7 @@ def refine_database(
     use, holds keypoints of others only, no verified pairs or was refined otherwise, and ValueError for photographs that
     can't be read any more.
     """
-    database, options = Path(database), options or RefinementOptions()
-    cache = cache or MapCacheOptions()
-    run = Run(database=database, images=images, options=options, cache=cache, progress=progress)
-    summary = RefinementSummary()
+    run, summary = Run.of(database, images, options, cache, progress), RefinementSummary()
     with exclusive(database):
         verification = begin(run, overwrite)
         for alignment in alignments(run, verification, summary):

@@ -75,8 +75,8 @@ def align_share(
     if found:
         nodes, values = (np.concatenate(column) for column in zip(*found, strict=True))
         own = [there[number, of]] if (number, of) in there else []
-        piece = Piece.joined([*own, Piece(stage.labels_of(nodes), values)], stage.columns)
-        pieces.write(stage, number, of, piece)
+        new = Piece(stage.labels_of(nodes), values, time.perf_counter() - started)
+        pieces.write(stage, number, of, Piece.joined([*own, new], stage.columns))
         summary.aligned = len(nodes)
     summary.seconds = time.perf_counter() - started
     return summary

@@ -19,8 +19,8 @@ class RefinementSummary(Displayed):
     continued: int = 0  # keypoints added to images where a track had none
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
     pairs: int = 0
-    alignment_s: float = 0.0  # of all rounds, as the next two
-    grey_s: float = 0.0
+    alignment_s: float = 0.0  # of all rounds, with those of all shares or workers together, as the next two
+    grey_s: float = 0.0  # with what was added
     verification_s: float = 0.0
     threshold: Threshold | None = None  # within which they agree
     skipped: int = 0  # images and pairs that could not be verified, as their rows can't be used

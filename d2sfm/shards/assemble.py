@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from d2sfm.database.file import put_in_place, unfinished
 from d2sfm.database.part_copy import is_whole
 from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.progress import Bar
-from d2sfm.shards.folder import ShardFolder, read_record
-from d2sfm.shards.import_blocks import import_photographs_of, require_blocks, write_features_of
+from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.import_blocks import import_photographs_of, lacks_late, names_in_blocks, write_features_of
 from d2sfm.shards.matching import matched_blocks
-from d2sfm.shards.pair_block import digests
+from d2sfm.shards.pair_block import digest, digest_of_ids
+from d2sfm.shards.records import read_record
 from d2sfm.system import network_file_system
 from d2sfm.text import first_of
 
@@ -53,7 +55,7 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
     with exclusive(database):
         if database.exists() and database.stat().st_size:
             raise RuntimeError(f"{database} exists already: give the assembled database another name")
-        _require_whole(folder)
+        names = _require_whole(folder)
         if (kind := network_file_system(database)) is not None:
             logger.warning(
                 "%s is on a network folder (%s), where SQLite is slow and may lose what it writes: give --database on "
@@ -61,7 +63,7 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
                 database,
                 kind,
             )
-        part = _begun(folder, database, descriptors)
+        part = _begun(folder, database, descriptors, names)
         images = write_features_of(folder, part, descriptors=descriptors, progress=progress)
         pairs, verified = _add_pairs(folder, part, progress)
         with FeatureStore(part) as store:
@@ -71,21 +73,26 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
     return AssemblySummary(database=database, images=images, pairs=pairs, verified=verified, seconds=seconds)
 
 
-def _require_whole(folder: ShardFolder) -> None:
-    require_blocks(folder)
+def _require_whole(folder: ShardFolder) -> list[str]:
+    """Names of the photographs that have features. RuntimeError if blocks are missing."""
+    names = names_in_blocks(folder)
     missing = [folder.matches(number).name for number, is_there in enumerate(matched_blocks(folder)) if not is_there]
     if missing:
         raise RuntimeError(
             f"{folder.path} lacks {first_of(missing, 'block')} of {folder.pair_blocks} with matches: run "
             f"d2sfm match --shard J/M {folder.path} again, with the same options"
         )
+    if is_whole(folder.database):
+        lacks_late(folder, names)
+    return names
 
 
-def _begun(folder: ShardFolder, database: Path, descriptors: bool) -> Path:
+def _begun(folder: ShardFolder, database: Path, descriptors: bool, names: Sequence[str]) -> Path:
     """The database in the making, with its photographs: that of a stopped run of the same blocks, or a new one."""
     part = database.with_name(f".{database.name}.unfinished")
-    pairs = [digests(folder), read_record(folder.matching_record)] if folder.pair_blocks else []
-    told = json.dumps([str(folder.path.resolve()), descriptors, folder.photographs.fingerprint, *pairs])
+    pairs = [read_record(folder.pair_record), read_record(folder.matching_record)] if folder.pair_blocks else []
+    asked = [str(folder.path.resolve()), descriptors, folder.photographs.fingerprint, names, *pairs]
+    told = digest(json.dumps(asked).encode())
     if part.exists():
         with FeatureStore(part) as store:
             if store.notes.read(Note.ASSEMBLING) == told:
@@ -99,8 +106,12 @@ def _begun(folder: ShardFolder, database: Path, descriptors: bool) -> Path:
         else:
             import_photographs_of(folder, beginning)
         with FeatureStore(beginning) as store:
+            store.notes.remove(Note.NOT_IMPORTED)
             store.notes.note_images_folder(folder.photographs.images)
             store.notes.write(Note.ASSEMBLING, told)
+            ids = digest_of_ids({name: image.image_id for name, image in store.images().items()})
+        if pairs and pairs[0].get("ids") != ids:
+            raise RuntimeError(f"{folder.path} has pairs of other photographs: run d2sfm pairs {folder.path} again")
         put_in_place(beginning, part)
     return part
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import torch
 
 from d2sfm.parts import scratch_folder
-from d2sfm.shards.cluster_task import Call, Outcome, perform
+from d2sfm.shards.cluster_worker import Call, Outcome, perform
 
 PIECES_A_WORKER = 4  # at the least, so that none waits long for the last one
 CONNECT_S = 30
@@ -44,9 +44,21 @@ logger = logging.getLogger(__name__)
 class Cluster:
     """Workers that a client of Dask reaches, from when they are first needed. Made by ``cluster``."""
 
-    def __init__(self, connect: Callable[[], Any], workers_here: int):
-        self._connect = connect
-        self.workers_here = workers_here  # that have the memory of this machine among them; 1 where they are elsewhere
+    def __init__(self, connect: Callable[[], Any], num_workers: int | None):
+        self._connect, self._num_workers = connect, num_workers  # on this machine; None where they are elsewhere
+
+    @property
+    def workers_here(self) -> int:
+        """Number of workers that have the memory of this machine among them; 1 where they are elsewhere."""
+        return self._num_workers or 1
+
+    def require_device(self, device: str) -> None:
+        """Raise ValueError for one GPU of several, of which a worker on this machine sees its own alone."""
+        if self._num_workers is not None and device.startswith("cuda:"):
+            raise ValueError(
+                f"each of --num-workers has a GPU of its own, asked for is {device}: give --device cuda, and "
+                "CUDA_VISIBLE_DEVICES for some of the GPUs alone"
+            )
 
     @cached_property
     def _client(self) -> Any:
@@ -123,15 +135,15 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
     if scheduler is None and (num_workers is None or num_workers < 1):
         raise ValueError(f"num_workers must be 1 or more, found {num_workers}")
     with ExitStack() as stack:
-        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)), num_workers or 1)
+        here = num_workers if scheduler is None else None
+        yield Cluster(lambda: stack.enter_context(_connected(num_workers, scheduler)), here)
 
 
 @contextmanager
 def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client
 
-    _silence()
-    with ExitStack() as stack:
+    with _silence(), ExitStack() as stack:
         if scheduler is None:
             client = stack.enter_context(Client(stack.enter_context(_local(num_workers)), set_as_default=False))
         else:
@@ -145,11 +157,22 @@ def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
         yield client
 
 
-def _silence() -> None:
-    """Keep back Dask's own log in this process: what went wrong is told here, in a line, and the rest comes late."""
-    for name, log in logging.root.manager.loggerDict.items():
-        for handler in getattr(log, "handlers", ()) if name.partition(".")[0] == "distributed" else ():
-            handler.setLevel(logging.CRITICAL + 1)
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back Dask's own log meanwhile: what went wrong is told here, in a line, and the rest comes late."""
+
+    def keep_back(record: logging.LogRecord) -> bool:
+        return False
+
+    logs = [log for name, log in logging.root.manager.loggerDict.items() if name.partition(".")[0] == "distributed"]
+    handlers = [handler for log in logs for handler in getattr(log, "handlers", ())]
+    for handler in handlers:
+        handler.addFilter(keep_back)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(keep_back)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ database, which goes once it is written; pieces that a killed client has left ar
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.progress import Bar
 from d2sfm.shards.cluster import Cluster, pieces_folder
-from d2sfm.shards.feature_block import FeatureBlock, is_whole
+from d2sfm.shards.feature_block import FeatureBlock, names_in_block
 from d2sfm.shards.features import extract_to_file, settled
 from d2sfm.skipped import Skipped
 
@@ -59,29 +59,32 @@ def extract_on_cluster(
     """
     if cache not in (None, MapCacheOptions()):
         raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
+    cluster.require_device((options or ExtractionOptions()).device)
     if options is not None and options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for one process, not for a cluster")
-    folder, dtype = Path(f"{database}.shards"), (storage or StorageOptions()).in_database
-    pieces = _Pieces(cluster, folder, dtype, masks or MaskOptions(), limits or PhotographOptions(), overwrite)
+    paths = {name: path.absolute() for name, path in vars(masks or MaskOptions()).items() if path is not None}
+    pieces = _FeaturePieces(
+        cluster=cluster,
+        folder=Path(f"{database}.shards").absolute(),
+        dtype=(storage or StorageOptions()).in_database,
+        masks=MaskOptions(**paths),
+        largest=(limits or PhotographOptions()).max_megapixels,
+        overwrite=overwrite,
+    )
     given |= {"options": options, "storage": storage, "masks": masks, "limits": limits, "overwrite": overwrite}
     return extract_to_database(database, images, by=pieces.extract, **given)
 
 
-class _Pieces:
+@dataclass(frozen=True, kw_only=True)
+class _FeaturePieces:
     """Blocks of features in a folder, which goes at the end."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        folder: Path,
-        dtype: DescriptorDtype,
-        masks: MaskOptions,
-        limits: PhotographOptions,
-        overwrite: bool,
-    ):
-        paths = {name: value.absolute() for name, value in vars(masks).items() if isinstance(value, Path)}
-        self._cluster, self._folder, self._dtype = cluster, folder.absolute(), dtype
-        self._masks, self._largest, self._overwrite = replace(masks, **paths), limits.max_megapixels, overwrite
+    cluster: Cluster
+    folder: Path
+    dtype: DescriptorDtype
+    masks: MaskOptions  # with whole paths
+    largest: float  # megapixels of a mask
+    overwrite: bool
 
     def extract(
         self,
@@ -100,8 +103,8 @@ class _Pieces:
         waiting, found = {each.name: replace(each, path=each.path.absolute()) for each in photographs}, {}
         left = Estimate("extract", len(waiting), "photographs", SHORTER)
         bar = Bar(total=len(waiting), desc="extract", unit="image", disable=not progress)
-        with pieces_folder(self._folder), store() as write, bar:
-            if self._overwrite:
+        with pieces_folder(self.folder), store() as write, bar:
+            if self.overwrite:
                 self._remove()  # of another state of the photographs, maybe
 
             def take_in(file: Path, is_new: bool) -> None:
@@ -117,12 +120,12 @@ class _Pieces:
                 with suppress(ValueError):  # damaged, or of photographs that were others
                     take_in(file, is_new=False)
             todo = list(waiting.values())
-            size = self._cluster.piece(len(todo), MOST_PHOTOGRAPHS) if todo else 1
+            size = self.cluster.piece(len(todo), MOST_PHOTOGRAPHS) if todo else 1
             pieces = [tuple(todo[start : start + size]) for start in range(0, len(todo), size)]
             files = [self._file(piece, fingerprint) for piece in pieces]
-            fixed = options, extractor.fingerprint, fingerprint, self._dtype, self._masks, self._largest
+            fixed = options, extractor.fingerprint, fingerprint, self.dtype, self.masks, self.largest
             calls = [(*each, *fixed) for each in zip(files, pieces, strict=True)]
-            for number, _ in self._cluster.run(extract_piece, calls):
+            for number, _ in self.cluster.run(extract_piece, calls):
                 take_in(files[number], is_new=True)
             self._remove()
         return {each.name: found[each.name] for each in photographs if each.name in found}
@@ -133,11 +136,11 @@ class _Pieces:
             file.unlink()
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("piece-*.h5"))
+        return sorted(self.folder.glob("piece-*.h5"))
 
     def _file(self, photographs: tuple[Photograph, ...], fingerprint: str) -> Path:
         digest = hashlib.sha256(repr((photographs, fingerprint)).encode(errors="surrogateescape"))
-        return self._folder / f"piece-{digest.hexdigest()[:16]}.h5"
+        return self.folder / f"piece-{digest.hexdigest()[:16]}.h5"
 
 
 def extract_piece(
@@ -156,7 +159,7 @@ def extract_piece(
     ``Extractor``, RuntimeError if this worker's features would be others.
     """
     names = [each.name for each in photographs]
-    if is_whole(file, names, fingerprint):
+    if names_in_block(file, names, fingerprint) is not None:
         return
     extractor = _extractor(options, dtype)
     if extractor.fingerprint != of_extractor:

@@ -7,6 +7,7 @@ client has left are not made again.
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,59 +36,58 @@ def match_on_cluster(cluster: Cluster, database: Path | str, **given: Any) -> Ma
 
     Raises as that does, and as ``Cluster.run``.
     """
-    pieces = _Pieces(cluster, Path(f"{database}.shards").absolute())
-    return match_database(database, by=pieces.match, **given)
+    cluster.require_device((given.get("options") or MatchingOptions()).device)
+    folder = Path(f"{database}.shards").absolute()
+    return match_database(database, by=partial(_do_work, cluster, folder), **given)
 
 
-class _Pieces:
-    """Files of rows of pairs in a folder, which goes at the end."""
+def _do_work(
+    cluster: Cluster, folder: Path, store: MatchStore, work: Work, num_threads: int | None, progress: bool
+) -> MatchSummary:
+    """``work.do_work`` by the workers, whatever the number of threads, by pieces in a folder, which goes at the end."""
+    summary = MatchSummary(pairs=0, already_there=0, verified=None if work.verification is None else 0)
+    if len(work.todo):
+        with pieces_folder(folder):
+            _match(cluster, folder, store, work, summary, progress)
+            for file in folder.glob("matches-*.db"):
+                file.unlink()
+    summary.already_there += len(work.asked) - len(work.todo)
+    summary.pairs = len(work.asked)
+    return summary
 
-    def __init__(self, cluster: Cluster, folder: Path):
-        self._cluster, self._folder = cluster, folder
 
-    def match(self, store: MatchStore, work: Work, num_threads: int | None, progress: bool) -> MatchSummary:
-        """``work.do_work`` by the workers, whatever the number of threads."""
-        summary = MatchSummary(pairs=0, already_there=0, verified=None if work.verification is None else 0)
-        if len(work.todo):
-            with pieces_folder(self._folder):
-                self._do(store, work, summary, progress)
-                self._remove()
-        summary.already_there += len(work.asked) - len(work.todo)
-        summary.pairs = len(work.asked)
-        return summary
+def _match(
+    cluster: Cluster, folder: Path, store: MatchStore, work: Work, summary: MatchSummary, progress: bool
+) -> None:
+    """What is to be done, block by block, into the database when all blocks are there."""
+    store.settle()
+    matched = np.sort(pair_ids(*work.todo[work.has_matches].T))
+    blocks = pair_blocks(work.todo, cluster.piece(len(work.todo), MOST_PAIRS), MOST_IMAGES)
+    states = store.states(np.unique(work.todo).tolist())
+    thresholds = work.thresholds and [*work.thresholds[:2], sorted(work.thresholds.new)]
+    settings = json.dumps([settings_of(work.options, work.verification), thresholds], sort_keys=True)
+    kept = [among(block, matched) for block in blocks]
+    files = [_file(folder, *each, states, settings) for each in zip(blocks, kept, strict=True)]
+    path = store.path.absolute()
+    calls = [(path, *each, work.options, work.verification) for each in zip(blocks, files, kept, strict=True)]
+    left = Estimate("match", len(work.todo), "pairs", SHORTER)
+    with Bar(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar:
+        for number, found in cluster.run(match_piece, calls):
+            add(summary, found)
+            bar.update(len(blocks[number]))
+            left.update(len(blocks[number]))
+    for file in files:
+        store.take_in(file)
+        file.unlink()
 
-    def _do(self, store: MatchStore, work: Work, summary: MatchSummary, progress: bool) -> None:
-        store.settle()
-        matched = np.sort(pair_ids(*work.todo[work.has_matches].T))
-        blocks = pair_blocks(work.todo, self._cluster.piece(len(work.todo), MOST_PAIRS), MOST_IMAGES)
-        states = store.states(np.unique(work.todo).tolist())
-        thresholds = work.thresholds and [*work.thresholds[:2], sorted(work.thresholds.new)]
-        settings = json.dumps([settings_of(work.options, work.verification), thresholds], sort_keys=True)
-        kept = [among(block, matched) for block in blocks]
-        files = [self._file(*each, states, settings) for each in zip(blocks, kept, strict=True)]
-        path = store.path.absolute()
-        calls = [(path, *each, work.options, work.verification) for each in zip(blocks, files, kept, strict=True)]
-        left = Estimate("match", len(work.todo), "pairs", SHORTER)
-        with Bar(total=len(work.todo), desc="match", unit="pair", disable=not progress) as bar:
-            for number, found in self._cluster.run(match_piece, calls):
-                add(summary, found)
-                bar.update(len(blocks[number]))
-                left.update(len(blocks[number]))
-        for file in files:
-            store.take_in(file)
-            file.unlink()
 
-    def _file(self, block: np.ndarray, kept: np.ndarray, states: dict[int, bytes], settings: str) -> Path:
-        """Named by all that decides what is in it."""
-        digest = hashlib.sha256(settings.encode())
-        digest.update(block.astype("<u4").tobytes() + kept.tobytes())
-        for image_id in np.unique(block).tolist():
-            digest.update(states[image_id])
-        return self._folder / f"matches-{digest.hexdigest()[:16]}.db"
-
-    def _remove(self) -> None:
-        for file in self._folder.glob("matches-*.db"):
-            file.unlink()
+def _file(folder: Path, block: np.ndarray, kept: np.ndarray, states: dict[int, bytes], settings: str) -> Path:
+    """Named by all that decides what is in it."""
+    digest = hashlib.sha256(settings.encode())
+    digest.update(block.astype("<u4").tobytes() + kept.tobytes())
+    for image_id in np.unique(block).tolist():
+        digest.update(states[image_id])
+    return folder / f"matches-{digest.hexdigest()[:16]}.db"
 
 
 def match_piece(

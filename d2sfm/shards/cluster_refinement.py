@@ -7,6 +7,7 @@ pairs. The folder goes at the end; from that of a killed client the next one con
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from d2sfm.database import exclusive
 from d2sfm.options import MapCacheOptions, RefinementOptions
@@ -20,24 +21,17 @@ from d2sfm.shards.cluster import Cluster
 
 
 def refine_on_cluster(
-    cluster: Cluster,
-    database: Path | str,
-    images: Path | str | None = None,
-    *,
-    options: RefinementOptions | None = None,
-    cache: MapCacheOptions | None = None,
-    overwrite: bool = False,
-    progress: bool = False,
+    cluster: Cluster, database: Path | str, images: Path | str | None = None, *, overwrite: bool = False, **given: Any
 ) -> RefinementSummary:
     """``refine_database`` with the same arguments and the same result. The workers have to see the photographs and the
     database's folder at the same paths.
 
     Raises as that does, ValueError for a folder of maps, and as ``Cluster.run``.
     """
-    cache, options, folder = cache or MapCacheOptions(), options or RefinementOptions(), Path(f"{database}.parts")
-    if cache.cache is not None:
+    run, folder = Run.of(database, images, **given), Path(f"{database}.parts")
+    if run.cache.cache is not None:
         raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
-    run = Run(database=Path(database), images=images, options=options, cache=cache, progress=progress)
+    cluster.require_device(run.options.device)
     with exclusive(database):
         if overwrite:
             begin(run, overwrite=True)

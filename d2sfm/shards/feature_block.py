@@ -7,9 +7,11 @@ block is of, and why photographs of it are left out.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from d2sfm.formats.hdf5 import FILE_BYTES, array, created, member
@@ -34,18 +36,24 @@ class FeatureBlock(HlocFeatures):
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged, or not a block of features: {error}") from error
 
+    def copy_to(self, file: h5py.File, name: str) -> None:
+        """Add all that the block has of a photograph to another file."""
+        self._file.copy(self._group(name), file, name)
+
     def blank_copy(self, name: str) -> bytes:
         """The blank copy of a photograph. ValueError if the block has none."""
         return array(self._group(name), BLANK_COPY, (None,), "u", _MOST_BYTES).tobytes()
 
 
-def is_whole(path: Path, names: Iterable[str], fingerprint: str) -> bool:
-    """Whether a file is the block of these photographs, with features of these settings."""
+def names_in_block(path: Path, names: Iterable[str], fingerprint: str) -> list[str] | None:
+    """Those of the photographs that a block has features of; None if the file is not the block of these photographs,
+    with features of these settings."""
     try:
         with FeatureBlock(path) as block:
-            return (block.of, block.settings) == (tuple(names), fingerprint)
+            is_theirs = (block.of, block.settings) == (tuple(names), fingerprint)
+            return [name for name in block.of if name not in block.skipped] if is_theirs else None
     except (FileNotFoundError, ValueError):
-        return False
+        return None
 
 
 def write_block(
@@ -54,16 +62,20 @@ def write_block(
     fingerprint: str,
     parts: Iterable[tuple[str, Path, Path | None]],
     skipped: Skipped,
+    kept: Collection[str] = (),
 ) -> None:
     """Write a block, whole or not at all.
 
     parts: of each photograph its name, a file of its features (see ``formats.npz_mat``) and its blank copy, or None for
-    a block from which nothing is imported. Raises RuntimeError if the disk is full or read-only.
+    a block from which nothing is imported. kept: names of others, whose features are those of the block that is there.
+    Raises RuntimeError if the disk is full or read-only.
     """
     parts, record = list(parts), {"names": names, "fingerprint": fingerprint, "skipped": skipped}
     text = json.dumps(record).encode()
-    size = FILE_BYTES + len(text) + sum(_size(*part) for part in parts)
-    with created(path, size) as file:
+    size = FILE_BYTES + len(text) + sum(_size(*part) for part in parts) + (path.stat().st_size if kept else 0)
+    with created(path, size) as file, FeatureBlock(path) if kept else nullcontext() as there:
+        for name in kept:
+            there.copy_to(file, name)
         for name, of_features, of_blank in parts:
             write_hloc_features(file, name, read_features(of_features), read_fingerprint(of_features))
             if of_blank:

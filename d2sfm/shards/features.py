@@ -4,7 +4,7 @@ d2sfm extract --shard 2/7 --images photos --output shards
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,7 @@ from d2sfm.photographs.blank_copies import write_blank_copy
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import chosen_photographs, require_photographs
-from d2sfm.shards.feature_block import FeatureBlock, is_whole, write_block
+from d2sfm.shards.feature_block import names_in_block, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
@@ -65,31 +65,34 @@ def extract_shard(
     all photographs at once; RuntimeError if the folder was begun with other photographs or options.
     """
     started = time.perf_counter()
-    photographs, extractor = _planned(Path(output), Path(images), only, options, cameras, storage, masks, limits)
-    folder = ShardFolder.begin(output, photographs)
+    output, images, masks, limits = Path(output), Path(images), masks or MaskOptions(), limits or PhotographOptions()
+    mask = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
+    photographs, extractor = _planned(output, images, only, options, cameras, storage, mask, limits)
+    folder = ShardFolder.begin(output, photographs, mask.sizes(photographs.names))
     summary = ExtractionSummary()
     for number in share.blocks(photographs.blocks):
-        add(summary, extract_block(folder, number, extractor, Path(images), progress=progress))
+        add(summary, extract_block(folder, number, extractor, images, mask, progress=progress))
     summary.seconds = time.perf_counter() - started
     return summary
 
 
 def extract_block(
-    folder: ShardFolder, number: int, extractor: Extractor, images: Path, *, progress: bool = False
+    folder: ShardFolder, number: int, extractor: Extractor, images: Path, mask: Masks, *, progress: bool = False
 ) -> ExtractionSummary:
-    """Write a block of features, unless it is there.
+    """Write a block of features, unless it is there; photographs that it lacks, as they could not be used, are tried
+    again.
 
-    extractor: of the folder's options. images: where the photographs are.
+    extractor: of the folder's options. images: where the photographs are; mask: theirs.
     """
     started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
     names, skipped = list(photographs.block(number)), Skipped()
-    if is_whole(file, names, photographs.fingerprint):
-        with FeatureBlock(file) as block:
-            return ExtractionSummary(already_there=len(names) - len(block.skipped), skipped=block.skipped)
+    there = names_in_block(file, names, photographs.fingerprint)
+    todo = [name for name in names if there is None or name not in there]
+    if not todo:
+        return ExtractionSummary(already_there=len(names))
     options, largest = photographs.extraction, photographs.limits.max_megapixels
-    masks = Masks(photographs.masks.masks, photographs.masks.camera_mask, largest)
-    masks.warn_of_lacking(names)
-    found = read_headers(images, names, skipped, partial(check_size, extractor), largest)
+    mask.warn_of_lacking(todo)
+    found = read_headers(images, todo, skipped, partial(check_size, extractor), largest)
     found = _stretched(found, options.stretch)
     found = turned(found, options, [])
     counts = extract_to_file(
@@ -100,11 +103,12 @@ def extract_block(
         photographs.fingerprint,
         photographs.descriptor_dtype,
         skipped,
-        mask=masks,
+        mask=mask,
         with_blanks=True,
+        kept=there or (),
         progress=progress,
     )
-    return ExtractionSummary.of(names, len(names), counts, skipped, started)
+    return ExtractionSummary.of(names, len(todo), counts, skipped, started)
 
 
 def extract_to_file(
@@ -118,12 +122,14 @@ def extract_to_file(
     *,
     mask: Masks,
     with_blanks: bool,
+    kept: Collection[str] = (),
     progress: bool = False,
 ) -> dict[str, int]:
     """Write a block of features, and return the numbers of keypoints by name.
 
     names: all of the block, ``photographs`` those of them that can be used, as far as is known. skipped: gets the
-    others, and is written, too. with_blanks: whether COLMAP is to import cameras from the block.
+    others, and is written, too. with_blanks: whether COLMAP is to import cameras from the block. kept: names that the
+    file has features of, which stay; then it is left as it is where no others come.
     """
     stretch = extractor.options.stretch
     with scratch_folder() as scratch:
@@ -138,7 +144,8 @@ def extract_to_file(
                     if blank:
                         write_blank_copy(photograph.path, blank)
                     parts.append((photograph.name, files[photograph.name], blank))
-        write_block(file, tuple(names), fingerprint, parts, skipped)
+        if parts or not kept:
+            write_block(file, tuple(names), fingerprint, parts, skipped, kept)
     return {name: counts[name] for name, *_ in parts}
 
 
@@ -163,12 +170,11 @@ def _planned(
     options: ExtractionOptions | None,
     cameras: CameraOptions | None,
     storage: StorageOptions | None,
-    masks: MaskOptions | None,
-    limits: PhotographOptions | None,
+    mask: Masks,
+    limits: PhotographOptions,
 ) -> tuple[Photographs, Extractor]:
     """What a folder of shards is to be of, and what extracts its features."""
-    options, cameras = options or ExtractionOptions(), _absolute(cameras or CameraOptions())
-    masks, limits = _absolute(masks or MaskOptions()), limits or PhotographOptions()
+    options, cameras = options or ExtractionOptions(), cameras or CameraOptions()
     dtype = (storage or StorageOptions()).in_database
     if options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for a database or files, not for shards")
@@ -181,8 +187,7 @@ def _planned(
         raise ValueError("--existing-camera is of a database, and there is none yet: give --camera-params")
     names = chosen_photographs(images, require_photographs(images), only)
     check_cameras(cameras, names)
-    masks_of = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
-    masks_of.check(images, names)
+    mask.check(images, names)
     if options.precision is Precision.AUTO:
         with suppress(FileNotFoundError):  # the first process decides for all
             options = replace(options, precision=ShardFolder(output).photographs.extraction.precision)
@@ -190,20 +195,13 @@ def _planned(
     planned = Photographs(
         images=images,
         names=tuple(names),
-        fingerprint=masks_of.noted_in(extractor.fingerprint),
+        fingerprint=mask.noted_in(extractor.fingerprint),
         extraction=settled(extractor),
         descriptor_dtype=dtype,
         cameras=cameras,
-        masks=masks,
         limits=limits,
     )
     return planned, extractor
-
-
-def _absolute(options: CameraOptions | MaskOptions) -> CameraOptions | MaskOptions:
-    """Options with whole paths, as other processes may have another current folder."""
-    paths = {name: value.resolve() for name, value in vars(options).items() if isinstance(value, Path)}
-    return replace(options, **paths)
 
 
 def _stretched(photographs: list[Photograph], stretch: Stretch) -> list[Photograph]:

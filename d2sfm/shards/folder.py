@@ -1,6 +1,9 @@
 """The folder that all machines share: what its pieces are of, what they are called, and which are there.
 
     shards.json         photographs and options, written by the first process
+    cameras.toml        copy of the file of cameras, if there is one, by the first process
+    rigs.json           copy of the rig configuration, the same
+    masks.json          sizes of the masks by photograph, the same
     features-0000.h5    features of 64 photographs each, in the order of names
     photographs.db      COLMAP's database of the photographs without their features
     vocabulary.npy      words of all photographs
@@ -15,6 +18,8 @@ Blocks do not depend on the number of shards, so a stopped run may go on with an
 
 import json
 import os
+import shutil
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,19 +28,23 @@ from typing import Any
 
 from d2sfm.features.fingerprints import clash, difference
 from d2sfm.json_text import json_text
-from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, MaskOptions, PhotographOptions
+from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, PhotographOptions
 from d2sfm.parts import part_of
+from d2sfm.shards.records import place_first, read_record, require_same, write_first
 from d2sfm.text import first_of
 
 BLOCK_PHOTOGRAPHS = 64
-_OF_ONE_MACHINE = ("device", "mirror", "tile_size", "memory_limit")  # options that change no feature
+# Options that change no feature; for the file of weights the fingerprint has its content.
+_OF_ONE_MACHINE = ("device", "mirror", "tile_size", "memory_limit", "weights")
+_COPIES = {"cameras": "cameras.toml", "rig_config": "rigs.json"}  # of files that options of cameras name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Photographs:
     """What the pieces of a folder are of: photographs, and all options that decide what import and extraction make.
 
-    images: their folder; names: sorted. fingerprint: of the features.
+    images: their folder; names: sorted. fingerprint: of the features. cameras: with the files that they name, or a
+    folder's copies of these.
     """
 
     images: Path
@@ -44,12 +53,15 @@ class Photographs:
     extraction: ExtractionOptions
     descriptor_dtype: DescriptorDtype
     cameras: CameraOptions
-    masks: MaskOptions
     limits: PhotographOptions
 
     def block(self, number: int) -> tuple[str, ...]:
         """Names of the photographs of a block."""
         return self.names[BLOCK_PHOTOGRAPHS * number : BLOCK_PHOTOGRAPHS * (number + 1)]
+
+    def block_of(self, name: str) -> int:
+        """The number of the block that a photograph belongs to."""
+        return bisect_left(self.names, name) // BLOCK_PHOTOGRAPHS
 
     @property
     def blocks(self) -> int:
@@ -69,18 +81,22 @@ class ShardFolder:
             )
 
     @classmethod
-    def begin(cls, path: Path | str, photographs: Photographs) -> "ShardFolder":
+    def begin(cls, path: Path | str, photographs: Photographs, masks: Mapping[str, int] | None = None) -> "ShardFolder":
         """The folder of these photographs, made if it is not there.
 
-        Raises RuntimeError if it is of others, or of other options.
+        masks: bytes of the masks by photograph. Machines may see the same files at different paths: these are compared
+        by what is in them, masks by their sizes. Raises RuntimeError if the folder is of others, or of other options.
         """
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         images = photographs.images.resolve()
-        folders = {"images": images, "images_beside": os.path.relpath(images, path.resolve())}
-        write_first(path / "shards.json", folders | _settings(photographs) | {"names": photographs.names})
+        record = {"images": images, "images_beside": os.path.relpath(images, path.resolve())}
+        record |= {"fingerprint": photographs.fingerprint, **_settings(photographs), "names": photographs.names}
+        write_first(path / "shards.json", record)
         folder = cls(path)
         folder._require_same(photographs)
+        folder._require_same_cameras(photographs.cameras)
+        folder._require_same_masks(masks or {})
         return folder
 
     @cached_property
@@ -94,8 +110,7 @@ class ShardFolder:
                 fingerprint=found["fingerprint"],
                 extraction=ExtractionOptions(**found["extraction"]),
                 descriptor_dtype=DescriptorDtype(found["descriptor_dtype"]),
-                cameras=CameraOptions(**found["cameras"]),
-                masks=MaskOptions(**found["masks"]),
+                cameras=CameraOptions(**found["cameras"] | self._copies(found["cameras"])),
                 limits=PhotographOptions(**found["limits"]),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -143,6 +158,11 @@ class ShardFolder:
         return self.path / f"matches-{number:04}.db"
 
     @property
+    def is_matched(self) -> bool:
+        """Whether there are matches of any block."""
+        return any(self.path.glob("matches-*.db"))
+
+    @property
     def _record(self) -> Path:
         return self.path / "shards.json"
 
@@ -164,53 +184,46 @@ class ShardFolder:
                 f"{self.path} was begun with {difference(there.fingerprint, photographs.fingerprint)}, asked for is "
                 f"{difference(photographs.fingerprint, there.fingerprint)}: {way_out}"
             )
-        before, now = _settings(there), _settings(photographs)
-        for name in before:
-            if before[name] != now[name]:
+        require_same(self.path, _settings(there), _settings(photographs), way_out)
+
+    def _copies(self, cameras: Mapping[str, Any]) -> dict[str, Path]:
+        """The copies of files that options of cameras name, by option."""
+        return {name: self.path / copy for name, copy in _COPIES.items() if cameras[name] is not None}
+
+    def _require_same_cameras(self, cameras: CameraOptions) -> None:
+        for name, copy in self._copies(vars(cameras)).items():
+            file = getattr(cameras, name)
+            if not copy.exists():
+                with part_of(copy) as part:
+                    place_first(shutil.copyfile(file, part), copy)
+            if copy.read_bytes() != file.read_bytes():
                 raise RuntimeError(
-                    f"{self.path} was begun with {name} {before[name]}, asked for is {now[name]}: {way_out}"
+                    f"{file} is not the file that {self.path} was begun with: use the same, or remove {copy.name} and "
+                    f"{self.database.name} there to take it"
                 )
 
-
-def write_first(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record unless it is there already; of several processes at once, one does."""
-    if path.exists():
-        return
-    with part_of(path) as part:
-        part.write_text(json_text(record), encoding="ascii")
-        place_first(part, path)
-
-
-def place_first(part: Path, path: Path) -> None:
-    """Give a whole file the name ``path`` unless there is one of it already."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links: of two that come at the same moment the later one stays
-        part.replace(path)
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A record that ``write_first`` wrote. ValueError if it is damaged."""
-    try:
-        found = json.loads(path.read_text(encoding="ascii"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: remove it and all that was made after it") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} is damaged: remove it and all that was made after it")
-    return found
+    def _require_same_masks(self, masks: Mapping[str, int]) -> None:
+        if not masks:  # as the fingerprint tells of all shares
+            return
+        masks = json.loads(json_text(masks))
+        write_first(record := self.path / "masks.json", masks)
+        before = read_record(record)
+        if others := sorted(name for name in before.keys() | masks.keys() if before.get(name) != masks.get(name)):
+            raise RuntimeError(
+                f"{self.path} was begun with another mask, or none, of {first_of(others, 'photograph')}: use the same, "
+                f"or remove {record.name} there, and the blocks features-*.h5 that are to be made with these"
+            )
 
 
 def _settings(photographs: Photographs) -> dict[str, Any]:
-    """What decides features and cameras, as the record has it."""
+    """What else decides features and cameras, as the record has it."""
     extraction = {k: v for k, v in asdict(photographs.extraction).items() if k not in _OF_ONE_MACHINE}
+    cameras = asdict(photographs.cameras)
+    cameras |= {name: copy for name, copy in _COPIES.items() if cameras[name] is not None}
     settings = {
-        "fingerprint": photographs.fingerprint,
         "extraction": extraction,
         "descriptor_dtype": photographs.descriptor_dtype,
-        "cameras": asdict(photographs.cameras),
-        "masks": asdict(photographs.masks),
+        "cameras": cameras,
         "limits": asdict(photographs.limits),
     }
     return json.loads(json_text(settings))

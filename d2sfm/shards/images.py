@@ -1,7 +1,6 @@
 """The images of a folder of shards: ids and positions of its database, features of its blocks."""
 
 import shutil
-from bisect import bisect_left
 from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
@@ -10,7 +9,6 @@ import pycolmap
 from d2sfm.database import MatchStore
 from d2sfm.database.rows import check_descriptors
 from d2sfm.parts import scratch_folder
-from d2sfm.shards import folder as shards
 from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.folder import ShardFolder
 
@@ -44,7 +42,7 @@ class BlockImages(AbstractContextManager):
 
     def descriptors(self, image_id: int) -> np.ndarray:
         name = self._names[image_id]
-        number = block_of(self._folder, name)
+        number = self._folder.photographs.block_of(name)
         if number != self._number:
             self._stack.close()
             self._block = self._stack.enter_context(FeatureBlock(self._folder.features(number)))
@@ -55,8 +53,3 @@ class BlockImages(AbstractContextManager):
 
     def __exit__(self, *exception) -> None:
         self._stack.close()
-
-
-def block_of(folder: ShardFolder, name: str) -> int:
-    """The number of the block of features that a photograph belongs to."""
-    return bisect_left(folder.photographs.names, name) // shards.BLOCK_PHOTOGRAPHS

@@ -1,44 +1,97 @@
 """Blocks of features into COLMAP's database: first the photographs with their cameras, then keypoints."""
 
-from collections.abc import Iterator
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from d2sfm.database import FeatureStore
+from d2sfm.database import FeatureStore, Note
+from d2sfm.database.connection import Connection
+from d2sfm.database.notes import Notes
+from d2sfm.database.part_copy import ids_of_images, is_whole
 from d2sfm.extraction.folder import import_folder, open_database
-from d2sfm.parts import scratch_folder
+from d2sfm.files import replacing_file
+from d2sfm.parts import scratch_folder, sync
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.progress import Bar
-from d2sfm.shards.feature_block import FeatureBlock, is_whole
+from d2sfm.shards.feature_block import FeatureBlock, names_in_block
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 
+logger = logging.getLogger(__name__)
 
-def require_blocks(folder: ShardFolder) -> None:
-    """RuntimeError that says which blocks of features are missing, and what makes them."""
-    photographs = folder.photographs
-    missing = [
-        folder.features(number).name
-        for number in range(photographs.blocks)
-        if not is_whole(folder.features(number), photographs.block(number), photographs.fingerprint)
-    ]
+
+def names_in_blocks(folder: ShardFolder) -> list[str]:
+    """Names of the photographs that have features. RuntimeError that says which blocks are missing, and what makes
+    them."""
+    photographs, names, missing = folder.photographs, [], []
+    for number in range(photographs.blocks):
+        file = folder.features(number)
+        of_block = names_in_block(file, photographs.block(number), photographs.fingerprint)
+        names += of_block or ()
+        missing += [file.name] if of_block is None else []
     if missing:
         raise RuntimeError(
             f"{folder.path} lacks {first_of(missing, 'block')} of {photographs.blocks}, or they are damaged: run "
             f"d2sfm extract --shard I/N --output {folder.path} again, with the same options"
         )
+    return names
+
+
+def lacks_late(folder: ShardFolder, names: Sequence[str]) -> bool:
+    """Whether some of the photographs that have features came after the folder's database was made, and are not in it;
+    with a warning where pairs are matched already, which keeps them out."""
+    with Connection(folder.database, is_constant=True) as connection:
+        noted = Notes(connection).read(Note.NOT_IMPORTED)
+    known = ids_of_images(folder.database, names).keys() | json.loads(noted or "{}").keys()
+    late = [name for name in names if name not in known]
+    if late and folder.is_matched:
+        logger.warning(
+            "%s has features of %s, which came after the pairs and stay out: to take them in, remove the blocks "
+            "matches-*.db, and run d2sfm pairs and d2sfm match again",
+            folder.path,
+            first_of(late, "photograph"),
+        )
+    return bool(late)
+
+
+def make_database(folder: ShardFolder) -> Skipped:
+    """Make the database of the photographs without their features, unless it is there and whole.
+
+    Where features of others came since, it is made anew, and what was made after it goes, but for matches: those keep
+    them out, with a warning. Returns what COLMAP can't import of what has features, by name, of a new one. Raises
+    RuntimeError if blocks of features are missing.
+    """
+    names = names_in_blocks(folder)
+    if is_whole(folder.database):
+        if not lacks_late(folder, names) or folder.is_matched:
+            return Skipped()
+        for path in (folder.pair_record, folder.vocabulary, *folder.path.glob("vlad-*.npy")):
+            path.unlink(missing_ok=True)
+    with scratch_folder() as scratch:
+        skipped = import_photographs_of(folder, database := scratch / folder.database.name)
+        with Connection(database) as connection:
+            Notes(connection).write(Note.NOT_IMPORTED, json.dumps(skipped))
+            Notes(connection).remove(Note.IMAGES_BESIDE)  # as it lies to the scratch folder
+            connection.rows("PRAGMA journal_mode = DELETE")  # it is only read from now on
+        with replacing_file(folder.database) as part:
+            shutil.copyfile(database, part)
+            sync(part)
+    return skipped
 
 
 def import_photographs_of(folder: ShardFolder, database: Path) -> Skipped:
     """Cameras, images, rigs and GPS positions of all blocks into a database, as ``d2sfm extract`` imports a folder.
 
-    COLMAP reads blank copies, so the photographs themselves are not needed. Returns what is left out, by name.
+    COLMAP reads blank copies, so the photographs themselves are not needed. Returns what has features, but can't be
+    imported, by name.
     """
     photographs, skipped, names = folder.photographs, Skipped(), []
     open_database(database, photographs.cameras)
     with scratch_folder() as scratch:
         for block in _blocks(folder):
-            skipped.update(block.skipped)
             for name in block.names():
                 names.append(name)
                 copy = scratch / PurePosixPath(name)

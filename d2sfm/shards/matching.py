@@ -3,7 +3,6 @@
 d2sfm match --shard 2/7 shards
 """
 
-import hashlib
 import shutil
 from collections.abc import Iterable
 from itertools import groupby
@@ -21,11 +20,10 @@ from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.work import check_options, match_some
 from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.parts import scratch_folder, sync
-from d2sfm.shards import folder as shards
+from d2sfm.shards import records
 from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.folder import ShardFolder
-from d2sfm.shards.images import block_of
-from d2sfm.shards.pair_block import digests, read_block
+from d2sfm.shards.pair_block import digest, digests, read_block
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -62,14 +60,9 @@ def begin_matching(folder: ShardFolder, options: MatchingOptions, verification: 
     check_options(options, verification)
     if not folder.pair_blocks:
         raise RuntimeError(f"{folder.path} has no pairs yet: run d2sfm pairs {folder.path}")
-    shards.write_first(folder.matching_record, settings := settings_of(options, verification))
-    there = shards.read_record(folder.matching_record)
-    for name in sorted(there.keys() | settings.keys()):
-        if there.get(name) != settings.get(name):
-            raise RuntimeError(
-                f"{folder.path} was begun with {_told(name, there)}, asked for is {_told(name, settings)}: use the "
-                f"same, or remove {folder.matching_record.name} and the blocks matches-*.db"
-            )
+    records.write_first(folder.matching_record, settings := settings_of(options, verification))
+    way_out = f"use the same, or remove {folder.matching_record.name} and the blocks matches-*.db"
+    records.require_same(folder.path, records.read_record(folder.matching_record), settings, way_out)
 
 
 def match_block(
@@ -125,8 +118,7 @@ def match_block_of_database(
     """
     numbers = pair_ids(*pairs.T)
     kept = numbers[:0] if has_matches is None else numbers[has_matches]
-    of = [hashlib.blake2b(np.ascontiguousarray(each).tobytes(), digest_size=8).hexdigest() for each in (numbers, kept)]
-    record = {"of": of, "settings": settings_of(options, verification)}
+    record = {"of": [digest(numbers.tobytes()), digest(kept.tobytes())], "settings": settings_of(options, verification)}
     if (there := _whole(file, record)) is not None:
         return _summary_of_there(len(pairs), there, verification)
     with scratch_folder() as scratch:
@@ -138,7 +130,7 @@ def match_block_of_database(
 
 def matched_blocks(folder: ShardFolder) -> list[bool]:
     """Of each block of pairs, whether its matches are there, whole and of these pairs and the recorded options."""
-    settings = shards.read_record(folder.matching_record) if folder.matching_record.exists() else {}
+    settings = records.read_record(folder.matching_record) if folder.matching_record.exists() else {}
     return [
         _whole(folder.matches(number), {"of": of, "settings": settings}) is not None
         for number, of in enumerate(digests(folder) if folder.pair_blocks else ())
@@ -169,7 +161,7 @@ def _write_features(folder: ShardFolder, database: Path, names: Iterable[str]) -
     """Features of images into a database that has them."""
     with FeatureStore(database) as store:
         images = store.images()
-        for number, of_block in groupby(sorted(names), lambda name: block_of(folder, name)):
+        for number, of_block in groupby(sorted(names), folder.photographs.block_of):
             with FeatureBlock(folder.features(number)) as block:
                 for name in of_block:
                     features = block.read(name, (images[name].width, images[name].height))
@@ -183,7 +175,3 @@ def _write_rows(database: Path, pairs: np.ndarray, file: Path, record: dict[str,
     with replacing_file(file) as part:
         shutil.copyfile(rows, part)
         sync(part)
-
-
-def _told(name: str, settings: dict[str, Any]) -> str:
-    return f"{name} {settings[name]}" if name in settings else f"no {name}"

@@ -1,13 +1,15 @@
 """A file of pairs of photographs, two names a line with a tab between, and what tells whether it is whole."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from d2sfm.pairs.pair_files import require_writable
-from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.records import read_record
 
 
 class PairBlock(NamedTuple):
@@ -43,6 +45,11 @@ def block_text(pairs: np.ndarray, names: Mapping[int, str]) -> bytes:
     """
     require_writable(names[image_id] for image_id in np.unique(pairs).tolist())
     return "".join(f"{names[a]}\t{names[b]}\n" for a, b in pairs.tolist()).encode()
+
+
+def digest_of_ids(ids: Mapping[str, int]) -> str:
+    """What tells ids of images by name, by which files of matches know them, from others."""
+    return digest(json.dumps(sorted(ids.items())).encode())
 
 
 def digest(text: bytes) -> str:

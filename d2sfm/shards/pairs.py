@@ -4,7 +4,6 @@ d2sfm pairs shards [--pairs retrieval]
 """
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -13,22 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from d2sfm.database import Note
-from d2sfm.database.connection import Connection
-from d2sfm.database.notes import Notes
-from d2sfm.database.part_copy import is_whole
-from d2sfm.files import replacing, replacing_file
+from d2sfm.database.part_copy import ids_of_images, is_whole
+from d2sfm.files import replacing
 from d2sfm.json_text import json_text
 from d2sfm.notebook import Displayed
 from d2sfm.options import PairKind, PairSelectionOptions
 from d2sfm.pairs.blocks import images_read, pair_blocks
 from d2sfm.pairs.select import select_pairs
-from d2sfm.parts import scratch_folder, sync
-from d2sfm.shards.feature_block import FeatureBlock
-from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.images import BlockImages
-from d2sfm.shards.import_blocks import import_photographs_of, require_blocks
-from d2sfm.shards.pair_block import block_text, digest
+from d2sfm.shards.import_blocks import make_database
+from d2sfm.shards.pair_block import block_text, digest, digest_of_ids
+from d2sfm.shards.records import read_record, require_same
 from d2sfm.shards.share import Share
 from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
 from d2sfm.skipped import Skipped
@@ -65,17 +60,16 @@ def choose_pairs(
     missing, and where pairs that other options chose are matched already.
     """
     options = options or PairSelectionOptions()
-    asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
-    if there and there["options"] != asked and _matched(folder):
-        raise RuntimeError(
-            f"{folder.path} has pairs of other options that are matched already ({_difference(there['options'], asked)}"
-            "): use the same, or remove pairs.json, matching.json and the blocks matches-*.db"
-        )
-    if there and there["options"] == asked and not _of_files(options) and _are_whole(folder, there):
-        return _summary(there, already_there=True)
     skipped = make_database(folder)
+    asked, there = _told(options), read_record(folder.pair_record) if folder.pair_record.exists() else None
+    if there and folder.is_matched:
+        way_out = "use the same, or remove pairs.json, matching.json and the blocks matches-*.db"
+        require_same(folder.path, there["options"], asked, way_out)
+    if there and there["options"] == asked and not _of_files(options) and _are_whole(folder, there):
+        return _summary(there, skipped, already_there=True)
     with BlockImages(folder) as images:
         pairs, names = select_pairs(images, options, partial(_describe, folder, progress)), images.image_names()
+        ids = digest_of_ids(images.image_ids())
     most_pairs = min(MOST_PAIRS, max(FEWEST_PAIRS, -(-len(pairs) // BLOCKS)))
     blocks = pair_blocks(pairs, most_pairs, _most_images(folder, len(names)))
     record = {
@@ -85,12 +79,13 @@ def choose_pairs(
         "pairs": len(pairs),
         "images_read": images_read(blocks),
         "fingerprint": folder.photographs.fingerprint,
+        "ids": ids,
         "digests": [digest(block_text(block, names)) for block in blocks],
     }
-    if there and there["digests"] != record["digests"] and _matched(folder):
+    if there and folder.is_matched and any(there.get(key) != record[key] for key in ("ids", "digests")):
         raise RuntimeError(
-            f"{folder.path} has other pairs that are matched already (a file or model has changed): remove pairs.json, "
-            "matching.json and the blocks matches-*.db to match these"
+            f"{folder.path} has other pairs that are matched already (a file, a model or photographs have changed): "
+            "remove pairs.json, matching.json and the blocks matches-*.db to match these"
         )
     if already_there := there == record and _are_whole(folder, record):
         return _summary(record, skipped, already_there)
@@ -113,30 +108,6 @@ def describe_shard(
     make_database(folder)
     with BlockImages(folder) as images:
         return make_vectors(folder, images, share, progress=progress)
-
-
-def make_database(folder: ShardFolder) -> Skipped:
-    """Make the database of the photographs without their features, unless it is there and whole.
-
-    Returns what COLMAP can't import of what has features, by name, of a new one. Raises RuntimeError if blocks of
-    features are missing.
-    """
-    if is_whole(folder.database):
-        return Skipped()
-    require_blocks(folder)
-    with scratch_folder() as scratch:
-        skipped = import_photographs_of(folder, database := scratch / folder.database.name)
-        with Connection(database) as connection:
-            Notes(connection).remove(Note.IMAGES_BESIDE)  # as it lies to the scratch folder
-            connection.rows("PRAGMA journal_mode = DELETE")  # it is only read from now on
-        with replacing_file(folder.database) as part:
-            shutil.copyfile(database, part)
-            sync(part)
-    for number in range(folder.photographs.blocks):
-        with FeatureBlock(folder.features(number)) as block:
-            for name in block.skipped:  # which extract told
-                del skipped[name]
-    return skipped
 
 
 def _most_images(folder: ShardFolder, images: int) -> int:
@@ -165,12 +136,9 @@ def _are_whole(folder: ShardFolder, record: Mapping[str, Any]) -> bool:
     """Whether all blocks of pairs are as they were written, and the database is there that they are of."""
     paths = [folder.pairs(number) for number in range(record["blocks"])]
     found = [path.exists() and digest(path.read_bytes()) for path in paths]
-    return found == record["digests"] and is_whole(folder.database)
-
-
-def _matched(folder: ShardFolder) -> bool:
-    """Whether there are matches of any block."""
-    return any(folder.path.glob("matches-*.db"))
+    if found != record["digests"] or not is_whole(folder.database):
+        return False
+    return digest_of_ids(ids_of_images(folder.database, folder.photographs.names)) == record.get("ids")
 
 
 def _of_files(options: PairSelectionOptions) -> bool:
@@ -179,14 +147,11 @@ def _of_files(options: PairSelectionOptions) -> bool:
 
 
 def _told(options: PairSelectionOptions) -> dict[str, Any]:
-    """The options as the record has them."""
+    """The options as the record has them, files by their names: machines may see them at different paths, and other
+    content gives other pairs."""
     told = asdict(options) | {"pairs": options.kind or Path(options.pairs)}
-    told = {name: value.resolve() if isinstance(value, Path) else value for name, value in told.items()}
+    told = {name: value.name if isinstance(value, Path) else value for name, value in told.items()}
     return json.loads(json_text(told))
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {before[name]}, now {now[name]}" for name in now if before.get(name) != now[name])
 
 
 def _summary(record: Mapping[str, Any], skipped: Skipped | None = None, already_there: bool = False) -> PairsSummary:

@@ -11,8 +11,9 @@ from d2sfm.notebook import Displayed
 from d2sfm.pairs.vlad import make_vocabulary, vectors
 from d2sfm.parts import part_of
 from d2sfm.progress import Bar
-from d2sfm.shards.folder import ShardFolder, place_first
+from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.images import BlockImages
+from d2sfm.shards.records import place_first
 from d2sfm.shards.share import Share
 
 

@@ -149,6 +149,9 @@ def reconstruct_photographs(
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
     require_inputs(values)
+    for stage, kind in (("extract", ExtractionOptions), ("match", MatchingOptions), ("refine", RefinementOptions)):
+        if cluster is not None:
+            cluster.require_device(values.of(stage, kind).device)
     begin_output(photographs, output, values)
     database = output / DATABASE
     removed = remove_gone(database, photographs, output / MODELS)

@@ -299,14 +299,37 @@ def test_positions_that_differ_are_told(tmp_path, two, caplog):
     assert f"1 images have other positions in {two[1]} than before it: those before it are kept" in caplog.text
 
 
+def take_two_at_one_time(path):
+    """The first two cameras of a database are one rig, and their images one frame."""
+    execute(path, "INSERT INTO rig_sensors SELECT 1, 2, ref_sensor_type, NULL FROM rigs WHERE rig_id = 2")
+    execute(path, "DELETE FROM rigs WHERE rig_id = 2")
+    execute(path, "UPDATE frame_data SET frame_id = 1 WHERE frame_id = 2")
+    execute(path, "DELETE FROM frames WHERE frame_id = 2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("are_shared", [True, False])
+def test_rigs_that_one_database_alone_has(tmp_path, two, order, are_shared):
+    """As a database of older versions has none: all images get what mapping asks for."""
+    take_two_at_one_time(two[1])
+    for table in ("frame_data", "frames", "rig_sensors", "rigs"):
+        execute(two[0], f"DELETE FROM {table}")
+    if not are_shared:
+        execute(two[0], "UPDATE images SET name = 'alone/' || name")
+    merge_databases(two[::order], tmp_path / "merged.db")
+    with open_pycolmap(tmp_path / "merged.db") as colmap:
+        images, frames = colmap.read_all_images(), {frame.frame_id: frame for frame in colmap.read_all_frames()}
+        rigs = {rig.rig_id: {sensor.id for sensor in rig.sensor_ids()} for rig in colmap.read_all_rigs()}
+    assert sorted(len(sensors) for sensors in rigs.values()) == ([1, 2] if are_shared else [1, 1, 1, 1, 2])
+    members = sorted(data.id for frame in frames.values() for data in frame.image_ids)
+    assert members == sorted(image.image_id for image in images)
+    assert all(image.camera_id in rigs[frames[image.frame_id].rig_id] for image in images)
+
+
 def test_frames_of_several_images(tmp_path, two):
     """Two cameras that take pictures at one time are one rig in both, or it is refused."""
-    with closing(sqlite3.connect(two[1])) as connection:  # ids are 3, 2, 1 of the first one's
-        rig = "INSERT INTO rig_sensors SELECT 1, 2, ref_sensor_type, NULL FROM rigs WHERE rig_id = 2"
-        for sql in (rig, "DELETE FROM rigs WHERE rig_id = 2", "UPDATE frame_data SET frame_id = 1 WHERE frame_id = 2"):
-            connection.execute(sql)
-        connection.execute("DELETE FROM frames WHERE frame_id = 2")
-        connection.commit()
+    take_two_at_one_time(two[1])  # ids are 3, 2, 1 of the first one's
     with pytest.raises(RuntimeError, match=r"^rigs of images that are in .*b\.db and in a database before it"):
         merge_databases(two, tmp_path / "merged.db")
     shutil.copy(two[1], two[0])

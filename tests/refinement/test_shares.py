@@ -109,7 +109,16 @@ def test_any_number_of_shares_ends_as_one_process(project, refined, of, monkeypa
         assert sum(each.aligned for each in summaries) == state.keypoints > 0
         assert rows(project / "db.db", *ALL) == before
     assert len(read) == 1  # for the plan
+    pieces = sorted(path for path in (project / "shares").iterdir() if path.name != "plan.npz")
+    for path in pieces:
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        assert 0 < arrays["seconds"] < 100
+        np.savez(path, **arrays | {"seconds": 1000.0})
     found = gather(project)
+    of_features = sum(path.name.startswith("features") for path in pieces)
+    assert found.refinement.alignment_s // 1000 == of_features > 0
+    assert found.refinement.grey_s // 1000 == len(pieces) - of_features > 0
     assert is_as_in_one_process(project, refined)
     assert (len(read), found.refinement.continued > 0) == (2, True)
     assert list((project / "shares").iterdir()) == []

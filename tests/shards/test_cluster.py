@@ -1,5 +1,6 @@
 """A cluster of Dask does what one process does, whatever ends of it; here without one, or with two workers."""
 
+import io
 import logging
 import os
 import shutil
@@ -23,8 +24,9 @@ from d2sfm.database import exclusive
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.shards import cluster as cluster_module
 from d2sfm.shards.cluster_extraction import extract_on_cluster
-from d2sfm.shards.cluster_task import Call, perform
+from d2sfm.shards.cluster_worker import Call, perform
 from d2sfm.shards.feature_block import FeatureBlock
+from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
 
 pytestmark = pytest.mark.usefixtures("narrow_network", "one_thread")
 
@@ -173,6 +175,7 @@ def test_pieces_of_other_options_are_extracted_anew(photographs, tmp_path):
         (["--num-workers", "0"], "num_workers must be 1 or more, found 0"),
         (["--num-workers", "2", "--cache", "maps"], "--cache is of one machine"),
         (["--num-workers", "2", "--convention", "reference"], "--convention reference is for one process"),
+        (["--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
         (["--num-workers", "2", "--output-type", "npz"], "go with --images and a database, not with files"),
         (["--num-workers", "2", "--shard", "1/2", "--output", "there"], "--shard is one process's part"),
     ],
@@ -194,6 +197,8 @@ def test_what_a_cluster_cant_do_is_refused_before_anything_is_done(
         (["match", "db.db", "--num-workers", "2", "--shard", "1/2"], "--shard is one process's part"),
         (["refine", "db.db", "--num-workers", "2", "--parts", "there"], "--parts is one process's part"),
         (["refine", "db.db", "--num-workers", "2", "--restore"], "--restore is done by one process"),
+        (["match", "db.db", "--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
+        (["refine", "db.db", "--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
         (["run", "photographs", "--num-workers", "-1"], "num_workers must be 1 or more, found -1"),
     ],
 )
@@ -203,6 +208,20 @@ def test_other_commands_refuse_as_much(tmp_path, caplog, monkeypatch, arguments,
     assert main(arguments) == 2
     assert sentence in caplog.text
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_with_one_gpu_of_several_is_refused_before_anything_is_done(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_module, "find_spec", lambda name: name)
+    monkeypatch.setattr(cluster_module, "_connected", lambda *_: pytest.fail("a cluster was begun"))
+    for given in ({"refine": {"device": "cuda:1"}}, {"match": {"device": "cuda:0"}}):
+        with (
+            cluster_module.cluster(2) as workers,
+            pytest.raises(ValueError, match="has a GPU of its own, asked for is"),
+        ):
+            reconstruct_photographs(photographs, tmp_path / "model", config=given, cluster=workers)
+    assert not list(tmp_path.iterdir())
+    with cluster_module.cluster(scheduler="tls://head:8786") as workers:
+        workers.require_device("cuda:1")
 
 
 def test_without_dask_one_line_tells_what_to_install(photographs, tmp_path, caplog, monkeypatch):
@@ -226,6 +245,16 @@ def test_without_dask_one_line_tells_what_to_install(photographs, tmp_path, capl
 def test_an_address_that_anybody_may_listen_to_is_told(caplog, address, is_told):
     cluster_module._warn_of_open(address)
     assert ("Dask runs whatever a client sends" in caplog.text) == is_told
+
+
+def test_dasks_own_log_is_kept_back_while_a_cluster_is_there_alone():
+    log, handler = logging.getLogger("distributed.somewhere"), logging.StreamHandler(io.StringIO())
+    log.addHandler(handler)
+    with cluster_module._silence(), cluster_module._silence():
+        log.error("within")
+    log.error("after")
+    log.removeHandler(handler)
+    assert handler.stream.getvalue() == "after\n"
 
 
 def test_what_ends_a_task_comes_back_as_it_is_or_as_its_text():

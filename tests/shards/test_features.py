@@ -17,7 +17,7 @@ from d2sfm.shards import features
 from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.features import extract_shard
 from d2sfm.shards.folder import ShardFolder
-from d2sfm.shards.import_blocks import import_photographs_of, require_blocks, write_features_of
+from d2sfm.shards.import_blocks import import_photographs_of, names_in_blocks, write_features_of
 from d2sfm.shards.share import Share
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -30,7 +30,7 @@ def extract_all(output, photographs, of=1, **given):
 
 
 def database_of(folder, path, **given):
-    require_blocks(folder)
+    names_in_blocks(folder)
     import_photographs_of(folder, path)
     write_features_of(folder, path, **given)
     return path
@@ -83,8 +83,9 @@ def test_options_span_all_shards(tmp_path, many, given):
 def test_cameras_of_a_file_span_all_shards(tmp_path, many):
     (tmp_path / "cameras.toml").write_text('["sub"]\nmode = "single"\n')
     given = {"cameras": CameraOptions(cameras=tmp_path / "cameras.toml")}
-    folder = extract_all(tmp_path / "shards", many, 2, **given)
-    assert dump(database_of(folder, tmp_path / "db.db")) == dump(in_one_process(many, tmp_path / "one.db", **given))
+    folder, one = extract_all(tmp_path / "shards", many, 2, **given), in_one_process(many, tmp_path / "one.db", **given)
+    (tmp_path / "cameras.toml").unlink()
+    assert dump(database_of(folder, tmp_path / "db.db")) == dump(one)
 
 
 @pytest.mark.slow
@@ -94,6 +95,9 @@ def test_masks_are_used(tmp_path, many):
     (tmp_path / "masks" / "sub").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "masks" / "sub" / "b.jpg.png"), mask)
     given = {"masks": MaskOptions(masks=tmp_path / "masks")}
+    extract_shard(tmp_path / "shards", many, Share(1, 2), options=SMALL, **given)
+    (tmp_path / "masks").rename(tmp_path / "mounted elsewhere")
+    given = {"masks": MaskOptions(masks=tmp_path / "mounted elsewhere")}
     folder = extract_all(tmp_path / "shards", many, 2, **given)
     assert dump(database_of(folder, tmp_path / "db.db")) == dump(in_one_process(many, tmp_path / "one.db", **given))
 
@@ -108,10 +112,27 @@ def test_broken_photographs_are_named_and_left_out(tmp_path, many):
     again = extract_shard(tmp_path / "shards", many, Share(1, 1), options=SMALL)
     assert (again.extracted, again.already_there, again.skipped) == (0, 6, summary.skipped)
     folder = ShardFolder(tmp_path / "shards")
-    assert import_photographs_of(folder, tmp_path / "db.db") == summary.skipped
+    assert import_photographs_of(folder, tmp_path / "db.db") == {}
     write_features_of(folder, tmp_path / "db.db")
     found, one = dump(tmp_path / "db.db"), dump(in_one_process(many, tmp_path / "one.db"))
     assert found.count('INSERT INTO "keypoints"') == one.count('INSERT INTO "keypoints"') == 6
+
+
+@pytest.mark.slow
+def test_a_photograph_that_was_mended_joins_its_block(tmp_path, many):
+    whole = (many / "sub.jpg").read_bytes()
+    for name in ("sub.jpg", "sub/b.jpg"):
+        cut(many / name)
+    folder = extract_all(tmp_path / "shards", many)
+    before = [folder.features(number).read_bytes() for number in range(4)]
+    extract_all(tmp_path / "shards", many, 2)
+    assert [folder.features(number).read_bytes() for number in range(4)] == before
+    (many / "sub.jpg").write_bytes(whole)
+    summary = extract_shard(tmp_path / "shards", many, Share(1, 1), options=SMALL)
+    assert (summary.extracted, summary.already_there, list(summary.skipped)) == (1, 5, ["sub/b.jpg"])
+    assert sum(folder.features(number).read_bytes() != before[number] for number in range(4)) == 1
+    (many / "sub/b.jpg").unlink()
+    assert dump(database_of(folder, tmp_path / "db.db")) == dump(in_one_process(many, tmp_path / "one.db"))
 
 
 def test_only_what_is_missing_or_damaged_is_made_again(tmp_path, many, monkeypatch):
@@ -121,7 +142,7 @@ def test_only_what_is_missing_or_damaged_is_made_again(tmp_path, many, monkeypat
     cut(folder.features(1))
     shutil.copy(folder.features(3), folder.features(2))
     with pytest.raises(RuntimeError, match=r"lacks 3 blocks \(features-0000.h5 the first\) of 4, or they are damaged"):
-        require_blocks(folder)
+        names_in_blocks(folder)
     made, real = [], features.write_block
     monkeypatch.setattr(features, "write_block", lambda path, *given: made.append(path.name) or real(path, *given))
     extract_all(tmp_path / "shards", many, 2)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, MaskOptions, PhotographOptions
-from d2sfm.shards.folder import Photographs, ShardFolder, read_record, write_first
+from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, PhotographOptions
+from d2sfm.shards.folder import Photographs, ShardFolder
+from d2sfm.shards.records import read_record, write_first
 
 MADE = Photographs(
     images=Path("photographs"),
@@ -17,7 +18,6 @@ MADE = Photographs(
     extraction=ExtractionOptions(max_edge=96),
     descriptor_dtype=DescriptorDtype.FLOAT16,
     cameras=CameraOptions(camera_mode="single"),
-    masks=MaskOptions(camera_mask=Path("mask.png")),
     limits=PhotographOptions(),
 )
 
@@ -38,10 +38,15 @@ def test_blocks_are_runs_of_names():
     [
         ({"names": ("a.jpg", "c.jpg")}, r"begun with 3 photographs, found 2; not in both: 3 photographs \(b.jpg the"),
         ({"fingerprint": '{"max_edge": 64}'}, "begun with max_edge 96, asked for is max_edge 64"),
-        ({"cameras": CameraOptions()}, "begun with cameras"),
-        ({"descriptor_dtype": DescriptorDtype.FLOAT32}, "begun with descriptor_dtype float16, asked for is float32"),
-        ({"masks": MaskOptions()}, "begun with masks"),
-        ({"extraction": ExtractionOptions(max_edge=96, stretch="image")}, "begun with extraction"),
+        ({"cameras": CameraOptions()}, "begun with camera_mode single, asked for is camera_mode auto"),
+        (
+            {"descriptor_dtype": DescriptorDtype.FLOAT32},
+            "with descriptor_dtype float16, asked for is descriptor_dtype float32",
+        ),
+        (
+            {"extraction": ExtractionOptions(max_edge=96, stretch="image")},
+            "begun with stretch folder, asked for is stretch image",
+        ),
     ],
 )
 def test_another_beginning_is_refused(tmp_path, change, told):
@@ -53,8 +58,35 @@ def test_another_beginning_is_refused(tmp_path, change, told):
 
 def test_options_of_one_machine_do_not_count(tmp_path):
     ShardFolder.begin(tmp_path, MADE)
-    elsewhere = replace(MADE.extraction, device="cpu", tile_size=32, memory_limit=1.0)
+    elsewhere = replace(MADE.extraction, device="cpu", tile_size=32, memory_limit=1.0, weights="/mnt/weights.pth")
     ShardFolder.begin(tmp_path, replace(MADE, extraction=elsewhere))
+
+
+@pytest.mark.parametrize(("option", "copy"), [("cameras", "cameras.toml"), ("rig_config", "rigs.json")])
+def test_files_of_cameras_are_compared_by_content_and_a_copy_serves_all(tmp_path, option, copy):
+    one, other, folder = tmp_path / "one" / "file", tmp_path / "other" / "file", tmp_path / "shards"
+    for file in (one, other):
+        file.parent.mkdir()
+        file.write_text("as given")
+    made = [replace(MADE, cameras=CameraOptions(**{option: file})) for file in (one, other)]
+    ShardFolder.begin(folder, made[0])
+    assert getattr(ShardFolder.begin(folder, made[1]).photographs.cameras, option) == folder / copy
+    other.write_text("otherwise")
+    with pytest.raises(RuntimeError, match=rf"is not the file that .* was begun with: use the same, or remove {copy}"):
+        ShardFolder.begin(folder, made[1])
+    with pytest.raises(RuntimeError, match=rf"begun with {option} {copy}, asked for is no {option}"):
+        ShardFolder.begin(folder, replace(MADE, cameras=CameraOptions()))
+    (folder / copy).unlink()
+    ShardFolder.begin(folder, made[1])
+    assert (folder / copy).read_text() == "otherwise"
+
+
+def test_masks_are_compared_by_their_sizes(tmp_path):
+    ShardFolder.begin(tmp_path, MADE, {"a.jpg": 70, "b.jpg": 71})
+    ShardFolder.begin(tmp_path, MADE, {"b.jpg": 71, "a.jpg": 70})
+    for others, of in (({"a.jpg": 70, "b.jpg": 72}, "b.jpg"), ({"b.jpg": 71}, "a.jpg")):
+        with pytest.raises(RuntimeError, match=rf"another mask, or none, of 1 photograph \({of}\): use the same"):
+            ShardFolder.begin(tmp_path, MADE, others)
 
 
 def test_of_many_processes_that_begin_at_once_one_decides(tmp_path):

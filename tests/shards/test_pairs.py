@@ -1,5 +1,6 @@
 """Pairs of a folder of shards: those of one process, whatever chooses them, in blocks that are whole or absent."""
 
+import re
 import shutil
 
 import h5py
@@ -15,11 +16,15 @@ from d2sfm.options import PairSelectionOptions
 from d2sfm.pairs.arrays import union
 from d2sfm.pairs.select import select_pairs
 from d2sfm.shards import folder as shards
+from d2sfm.shards import import_blocks
 from d2sfm.shards import pairs as choosing
-from d2sfm.shards.folder import ShardFolder, read_record
+from d2sfm.shards.assemble import assemble
+from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.import_blocks import make_database
 from d2sfm.shards.matching import match_shard
 from d2sfm.shards.pair_block import read_block
-from d2sfm.shards.pairs import choose_pairs, describe_shard, make_database
+from d2sfm.shards.pairs import choose_pairs, describe_shard
+from d2sfm.shards.records import read_record
 from d2sfm.shards.share import Share
 
 RETRIEVAL = PairSelectionOptions(pairs="retrieval", num_neighbours=2)
@@ -170,9 +175,12 @@ def test_other_options_after_matching_are_refused(tmp_path, folder):
     choose_pairs(folder, options)
     match_shard(folder.path, Share(1, 9), verification=QUICK)
     before = read_record(folder.pair_record)
-    with pytest.raises(RuntimeError, match=r"other options that are matched already \(pairs /.*txt, now retrieval"):
+    with pytest.raises(RuntimeError, match=r"was begun with pairs pairs.txt, asked for is pairs retrieval: use"):
         choose_pairs(folder, RETRIEVAL)
     assert choose_pairs(folder, options).already_there
+    (tmp_path / "elsewhere").mkdir()
+    there = shutil.copy(tmp_path / "pairs.txt", tmp_path / "elsewhere")
+    assert choose_pairs(folder, PairSelectionOptions(pairs=str(there))).already_there
     with (tmp_path / "pairs.txt").open("a") as file:
         file.write(f"{name_of(0)}\t{name_of(1)}\n")
     with pytest.raises(RuntimeError, match="other pairs that are matched already"):
@@ -199,3 +207,56 @@ def test_what_extraction_left_out_is_not_told_again(folder):
     remove_from_block(folder, 0, broken)
     summary = choose_pairs(folder)
     assert (summary.images, dict(summary.skipped)) == (VIEWS - 1, {})
+
+
+@pytest.mark.slow
+def test_a_photograph_that_extraction_took_in_later_is_paired_too(folder):
+    folder.database.unlink()
+    whole = folder.features(0).read_bytes()
+    remove_from_block(folder, 0, folder.photographs.names[1])
+    assert choose_pairs(folder, RETRIEVAL).images == VIEWS - 1
+    folder.features(0).write_bytes(whole)
+    assert choose_pairs(folder, RETRIEVAL).images == VIEWS
+    assert np.array_equal(chosen(folder), by_one_process(folder, RETRIEVAL))
+    assert choose_pairs(folder, RETRIEVAL).already_there
+
+
+@pytest.mark.slow
+def test_a_photograph_that_came_after_matching_stays_out_with_a_word_and_a_cure(folder, tmp_path, caplog):
+    folder.database.unlink()
+    late, whole = folder.photographs.names[1], folder.features(0).read_bytes()
+    remove_from_block(folder, 0, late)
+    choose_pairs(folder)
+    match_shard(folder.path, Share(1, 1), verification=QUICK)
+    assert assemble(folder.path, tmp_path / "before.db").images == VIEWS - 1
+    assert "came after" not in caplog.text
+    folder.features(0).write_bytes(whole)
+    word = rf"has features of 1 photograph \({late}\), which came after the pairs and stay out: to take them in, remove"
+    for number, run in enumerate((lambda: choose_pairs(folder), lambda: assemble(folder.path, tmp_path / "with.db"))):
+        assert run().images == VIEWS - 1
+        assert len(re.findall(word, caplog.text)) == number + 1
+    folder.database.unlink()
+    with pytest.raises(RuntimeError, match="has pairs of other photographs: run d2sfm pairs"):
+        assemble(folder.path, tmp_path / "without.db")
+    with pytest.raises(RuntimeError, match="has other pairs that are matched already"):
+        choose_pairs(folder)
+    for path in folder.path.glob("matches-*.db"):
+        path.unlink()
+    assert choose_pairs(folder).images == VIEWS
+
+
+@pytest.mark.slow
+def test_what_can_not_be_imported_is_not_looked_for_again(folder, monkeypatch):
+    folder.database.unlink()
+    refused = folder.photographs.names[1]
+    real = import_blocks.import_folder
+
+    def without_one(database, images, photographs, cameras, skipped):
+        skipped[refused] = "COLMAP can't import it"
+        return real(database, images, [each for each in photographs if each.name != refused], cameras, skipped)
+
+    monkeypatch.setattr(import_blocks, "import_folder", without_one)
+    assert list(choose_pairs(folder).skipped) == [refused]
+    made = folder.database.stat().st_mtime_ns
+    assert choose_pairs(folder).already_there
+    assert folder.database.stat().st_mtime_ns == made

@@ -79,6 +79,9 @@ class Here:
     def __init__(self, is_killed=False):
         self.is_killed, self.done = is_killed, []
 
+    def require_device(self, device):
+        assert device in ("auto", "cpu")
+
     def piece(self, count, most):
         return 2
 

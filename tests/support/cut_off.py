@@ -7,6 +7,8 @@ one, on this side, comes then. SWITCHES: see ``support.cluster_work``.
 """
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,9 +29,10 @@ read python scheduler preload
 ip link set lo up
 ip addr add {THERE}/24 dev far
 ip link set far up
-exec "$python" -m distributed.cli.dask_worker "$scheduler" --host {THERE} --nthreads 1 --no-nanny --no-dashboard \\
+"$python" -m distributed.cli.dask_worker "$scheduler" --host {THERE} --nthreads 1 --no-nanny --no-dashboard \\
     --preload "$preload" --local-directory "${{TMPDIR:-/tmp}}"
-"""
+read wait
+"""  # the last line keeps that network, and so this end of the cable, where the worker gives up early
 GIVEN_UP = {"distributed.comm.timeouts.tcp": "12s", "distributed.scheduler.worker-ttl": "10s"}
 
 
@@ -38,7 +41,9 @@ def main(switches: Path, photographs: Path, database: Path) -> None:
     logging.basicConfig(format="%(message)s")
     begin_client(switches)
     (switches / "held").touch()
-    there = subprocess.Popen(["unshare", "--net", "sh", "-c", WORKER], stdin=subprocess.PIPE, text=True)
+    there = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", WORKER], stdin=subprocess.PIPE, text=True, process_group=0
+    )
     try:
         link(there.pid)
         with (
@@ -50,7 +55,7 @@ def main(switches: Path, photographs: Path, database: Path) -> None:
             threading.Thread(target=cut, args=(switches, made), daemon=True).start()
             extract_on_cluster(workers, database, photographs, options=SMALL)
     finally:
-        there.kill()
+        os.killpg(there.pid, signal.SIGKILL)
 
 
 def link(process: int) -> None:

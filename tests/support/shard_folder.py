@@ -16,7 +16,6 @@ from d2sfm.options import (
     Convention,
     DescriptorDtype,
     ExtractionOptions,
-    MaskOptions,
     PhotographOptions,
     VerificationOptions,
 )
@@ -66,7 +65,6 @@ def write_shard_folder(path: Path, views: int = VIEWS) -> ShardFolder:
         extraction=ExtractionOptions(),
         descriptor_dtype=DescriptorDtype.FLOAT16,
         cameras=CameraOptions(),
-        masks=MaskOptions(),
         limits=PhotographOptions(),
     )
     folder, scratch = ShardFolder.begin(path, photographs), path.parent / "scratch"
