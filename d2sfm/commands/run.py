@@ -29,6 +29,12 @@ def add(commands) -> None:
         metavar="DIR",
         help="folder of the database, the models and the options, outside of PHOTOS (default: PHOTOS-model here)",
     )
+    _add_values(parser)
+    add_cluster(parser)
+
+
+def _add_values(parser: argparse.ArgumentParser) -> None:
+    """Add what decides the options of the stages, see ``values.run_values``."""
     parser.add_argument(
         "--quality",
         type=ChoiceOf(Quality),
@@ -68,7 +74,6 @@ def add(commands) -> None:
         help="also georeference the first model by GPS positions, in DIR/georeferenced (default: that of --config, "
         "else not)",
     )
-    add_cluster(parser)
 
 
 def _in_a_file(flag: str) -> str | None:

@@ -69,10 +69,7 @@ def match_database(
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
             later, factors = set(features.later().values()), features.resize_factors()
-        with MatchStore(database) as store:
-            asked = select_pairs(store, pairs or PairSelectionOptions())
-            if write_pairs_to is not None:
-                write_pairs(write_pairs_to, asked, store.image_names())
+        asked = _selected(database, pairs or PairSelectionOptions(), write_pairs_to)
         settings = settings_of(options, verification)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
@@ -86,6 +83,15 @@ def match_database(
         if anew is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
         return summary
+
+
+def _selected(database: Path, options: PairSelectionOptions, write_to: Path | str | None) -> np.ndarray:
+    """``select_pairs``, written on request."""
+    with MatchStore(database) as store:
+        pairs = select_pairs(store, options)
+        if write_to is not None:
+            write_pairs(write_to, pairs, store.image_names())
+    return pairs
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
