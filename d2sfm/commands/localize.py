@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         pairs=arguments.pairs,
         options=options,
         cache=cache,
-        masks=Masks(masks.masks, masks.camera_mask),
+        masks=Masks.of(masks),
         files=files,
         progress=shows_progress(arguments),
     )

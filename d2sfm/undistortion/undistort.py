@@ -102,8 +102,7 @@ class Undistortion:
             raise ValueError(f"{self.output} lies inside of the photographs {images}: give an --output outside of it")
         self.model = read_model(Path(model))
         self.max_megapixels = (limits or PhotographOptions()).max_megapixels
-        masks = masks or MaskOptions()
-        self.masks = Masks(masks.masks, masks.camera_mask, self.max_megapixels)
+        self.masks = Masks.of(masks, self.max_megapixels)
         names = [image.name for image in posed_images(self.model)]
         if names:
             self.masks.check(self.images, names)
