@@ -111,7 +111,7 @@ def arguments_given() -> argparse.Namespace:
     parser.add_argument(
         "--work",
         type=Path,
-        help="folder that keeps databases, and goes on from them, but for bridged.db, the first seed's",
+        help="folder that keeps databases, and continues from them, but for bridged.db, the first seed's",
     )
     add_update(parser)
     return parser.parse_args()

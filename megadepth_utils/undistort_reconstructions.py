@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         logger,
         "undistort_reconstructions",
         lambda: _run_command(arguments),
-        on_interrupt="finished scenes are kept, the same command goes on from there",
+        on_interrupt="finished scenes are kept, the same command continues from there",
     )
 
 
@@ -89,7 +89,7 @@ def undistort_reconstructions(
 ) -> Summary:
     """Undistort scenes (default: all) of MegaDepth below ``base_path``.
 
-    Failed scenes, and scenes of which photographs were left out, are logged in a line each, and the others go on.
+    Failed scenes, and scenes of which photographs were left out, are logged in a line each, and the others continue.
 
     Raises FileNotFoundError if there is no MegaDepth, ValueError for a scene that it does not have.
     """

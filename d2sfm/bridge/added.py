@@ -42,7 +42,7 @@ def added_pairs(
                 if inliers:
                     found = added.behind(pair, matches, inliers)
                 else:
-                    found = added.anew(pair, matches, limit_px, verification)
+                    found = added.to_unverified(pair, matches, limit_px, verification)
             except UnusableRow as error:
                 warn_once(f"left as it is: {error}")
                 continue
@@ -88,7 +88,7 @@ class _Added:
         added = np.concatenate([across, found])
         return BridgedPair(pair, np.concatenate([_without(across, own), found]), added, None) if len(added) else None
 
-    def anew(
+    def to_unverified(
         self, pair: tuple[int, int], matches: int, limit_px: float, options: VerificationOptions
     ) -> BridgedPair | None:
         """To a pair with ``matches`` matches of the extractor and no geometry. limit_px: of D2's errors."""

@@ -1,4 +1,4 @@
-"""The unfinished layer: a file beside the database, from which a stopped run goes on."""
+"""The unfinished layer: a file beside the database, from which a stopped run continues."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # it imports torch
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
-GOES_ON = "finished work is saved; run the same command again to continue"
+CAN_CONTINUE = "finished work is saved; run the same command again to continue"
 NOT_A_SHARE = "--shard is one process's part of the work: leave out --num-workers and --scheduler"
 NO_MODELS = "no models were written"
 _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}

@@ -4,7 +4,14 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_images, add_main_database, add_options, parse_options
+from d2sfm.commands.arguments import (
+    CAN_CONTINUE,
+    add_command,
+    add_images,
+    add_main_database,
+    add_options,
+    parse_options,
+)
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import BridgeOptions, ExtractionOptions, MapCacheOptions
 
@@ -25,7 +32,7 @@ class UnbridgedSummary:
 def add(commands) -> None:
     """Add the command's parser."""
     text = "connect photographs that another extractor has left apart, by D2 features in its database"
-    parser = add_command(commands, "bridge", run, text, GOES_ON, RESULT, restore=RESTORATION)
+    parser = add_command(commands, "bridge", run, text, CAN_CONTINUE, RESULT, restore=RESTORATION)
     add_main_database(parser)
     add_images(parser)
     parser.add_argument(

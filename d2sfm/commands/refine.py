@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d2sfm.commands.arguments import (
-    GOES_ON,
+    CAN_CONTINUE,
     NOT_A_SHARE,
     add_cluster,
     add_command,
@@ -41,7 +41,7 @@ def add(commands) -> None:
         "refine",
         run,
         "keypoints of verified matches, exact to a fraction of a pixel",
-        GOES_ON,
+        CAN_CONTINUE,
         RESULT,
         restore=RESTORATION,
         share=SHARE,

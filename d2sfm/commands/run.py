@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_cluster, add_command, add_main_input, asked_cluster
+from d2sfm.commands.arguments import CAN_CONTINUE, ChoiceOf, add_cluster, add_command, add_main_input, asked_cluster
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, Layout, Quality, ReconstructionOptions
 
@@ -13,7 +13,7 @@ RESULT = "workflow.reconstruct_photographs.RunResult"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "run", run, "a model from a folder of photographs: all stages in order", GOES_ON, RESULT
+        commands, "run", run, "a model from a folder of photographs: all stages in order", CAN_CONTINUE, RESULT
     )
     parser.elsewhere = _in_a_file
     add_main_input(

@@ -69,7 +69,7 @@ def extract_to_files(
 
     fits, largest = extractor.check_size, (limits or PhotographOptions()).max_megapixels
     photographs = read_headers(folder, names, unusable, lambda photograph: fits(photograph.size), largest)
-    photographs = stretched(photographs, stretch)  # by all of the list, as a range that is new makes features anew
+    photographs = stretched(photographs, stretch)  # by all of the list, as a new range asks for new features
     wanted = dict.fromkeys(names, fingerprint) | {each.name: fingerprint_of(each) for each in photographs}
     pending = [name for name in names if overwrite or not _has_features(target(name), wanted[name])]
     skipped = Skipped({name: unusable[name] for name in pending if name in unusable})

@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.extraction.pending import begin, going_on, pending_names
+from d2sfm.extraction.pending import begin, in_their_precision, pending_names
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -77,7 +77,7 @@ def extract_to_database(
     masks = Masks.of(masks, largest)
     names = _require_inputs(images, only, options, cameras, masks, cache)
     with exclusive(database):
-        extractor = _extractor(going_on(database, options, set(names) if overwrite else ()), storage)
+        extractor = _extractor(in_their_precision(database, options, set(names) if overwrite else ()), storage)
         options, fingerprint = extractor.options, masks.noted_in(extractor.fingerprint)
         open_database(database, cameras)
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
@@ -114,7 +114,7 @@ def extract_images(
     caller keeps other runs away (``exclusive``). Raises RuntimeError if the database holds features of other settings.
     """
     skipped, largest = Skipped(), PhotographOptions().max_megapixels
-    extractor = _extractor(going_on(database, options, ()), None)
+    extractor = _extractor(in_their_precision(database, options, ()), None)
     options, fingerprint = extractor.options, extractor.fingerprint
     pending = pending_names(database, list(names), fingerprint, way_out)
     with FeatureStore(database) as store:

@@ -86,7 +86,7 @@ class Growth:
         """Give images that could not be placed the poses that they have in another model, cam_from_world by image id.
 
         That model is aligned by the images that both have; if they agree on no similarity, nothing is done. ``place``
-        then goes on with the images that have a pose. Returns the number of images that agree.
+        then continues with the images that have a pose. Returns the number of images that agree.
         """
         common = [image_id for image_id in poses if self.model.images[image_id].has_pose]
         found, agreeing = similarity_of_most(

@@ -27,7 +27,7 @@ def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore
 def join_others(
     growth: Growth, others: Mapping[Path, pycolmap.Reconstruction], on_image: Callable[[int], object]
 ) -> dict[str, str]:
-    """Give images that could not be placed the poses of these models, then go on placing.
+    """Give images that could not be placed the poses of these models, then continue placing.
 
     Returns the folders of models that can't be joined, each with the reason, worded to follow its name.
     """

@@ -96,7 +96,7 @@ class Outcome:
 class StoppingRule:
     """When no further start is made.
 
-    With estimated focal lengths there are options.min_starts or more. Starts go on while the best model leaves
+    With estimated focal lengths there are options.min_starts or more. Starts continue while the best model leaves
     connected images without support, to options.max_starts or the end of the time budget. If all cameras are known,
     they end when four in a row gain nothing.
 

@@ -70,8 +70,8 @@ def undistort(
 
     model: folder of a binary or text model; images: of the photographs, which the model's names are relative to;
     output: gets ``images``, the files of the layout and ``undistorted.json``. It appears when it is complete; a stopped
-    run goes on. A result of another model, other photographs or options stays, unless ``overwrite`` replaces it; files
-    of others are never replaced.
+    run continues. A result of another model, other photographs or options stays, unless ``overwrite`` replaces it;
+    files of others are never replaced.
 
     Raises FileNotFoundError for missing folders, ValueError if the output holds something else or masks can't be used,
     RuntimeError for a damaged model, if no photograph can be used, or if the disk is full.

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     """Make the output with the values of this run, or check that it was made with the same ones.
 
-    Values of stages without results in it may differ, so a run goes on after a correction. Raises ValueError for an
+    Values of stages without results in it may differ, so a run continues after a correction. Raises ValueError for an
     output inside the photographs or of another kind, RuntimeError for other values.
     """
     noted = output / CONFIG
