@@ -112,7 +112,7 @@ def mapped(database: Path, truth: Path, mapper: Mapper, threads: int) -> Row:
     """One run of a mapper, compared with the truth."""
 
     cpu, clock = time.process_time(), time.perf_counter()
-    given, _ = read_input(database, ReconstructionOptions(mapper=mapper, num_threads=threads))
+    given = read_input(database, ReconstructionOptions(mapper=mapper, num_threads=threads))
     models = map_once(given, Trial(seed=0), lambda images: None)
     cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

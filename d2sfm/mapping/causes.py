@@ -12,6 +12,7 @@ import pycolmap
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.one_run import MappingInput
@@ -127,7 +128,7 @@ def _focal_lengths(store: MatchStore, pairs: Sequence[_Pair], models: Sequence[p
     what_to_try = "try extract --camera-mode single if one camera took all, or --camera-params if you know them"
     if np.mean([pair.is_uncalibrated for pair in pairs]) >= MOST:
         return f"matches do not agree with the focal lengths that EXIF or --camera-params gave; {what_to_try}"
-    images = [model.images[image_id] for model in models[:1] for image_id in model.reg_image_ids()]
+    images = [image for model in models[:1] for image in posed_images(model)]
     off = []
     for image in images:
         began, found = store.camera(image.image_id).mean_focal_length(), image.camera.mean_focal_length()

@@ -112,7 +112,7 @@ def extend_model(
             require_elsewhere(output, folder)
         known, others = read_model(model), {folder: read_model(folder) for folder in join}
         warn_of_unfinished(database, "the model")
-        given, _ = read_input(database, options)
+        given = read_input(database, options)
         grown = _Extension(known, model, others, given, options, adjust).grown(progress)
         _finish(grown, known, database, images)
         folder = _written(grown, model, output, options)

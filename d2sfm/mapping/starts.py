@@ -9,6 +9,7 @@ from itertools import count
 
 import pycolmap
 
+from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
@@ -234,7 +235,7 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int)
         seconds=time.perf_counter() - started,
     )
     outcome.starts.append(start)
-    cameras = {released.images[image_id].camera_id for image_id in released.reg_image_ids()} if released else ()
+    cameras = {image.camera_id for image in posed_images(released)} if released else ()
     if released and is_worth_it(start.best, kept.best, len(cameras)):
         outcome.kept, outcome.models = start, [released, *outcome.models[1:]]
 

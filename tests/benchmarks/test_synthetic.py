@@ -78,7 +78,7 @@ def test_the_seed_decides(synthetic, tmp_path):
 @pytest.mark.parametrize("is_estimated", [False, True])
 def test_mapping_takes_it_and_finds_the_wrong_pairs(synthetic, tmp_path, is_estimated):
     truth = written(synthetic, tmp_path / "db.db", is_estimated=is_estimated)
-    given, _ = read_input(tmp_path / "db.db", ReconstructionOptions())
+    given = read_input(tmp_path / "db.db", ReconstructionOptions())
     assert given.is_estimated is is_estimated
     assert given.connected == 40
     assert len(given.left_out)

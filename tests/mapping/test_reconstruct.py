@@ -11,7 +11,7 @@ import pycolmap
 import pytest
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore, mark_cameras_given
+from d2sfm.database import FeatureStore, MatchStore, mark_cameras_given
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping import reconstruct as module
 from d2sfm.mapping import starts
@@ -175,8 +175,8 @@ def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path)
 
 
 def test_all_processors_map_by_default(database):
-    assert read_input(database, ReconstructionOptions())[0].num_threads == -1
-    assert read_input(database, mapping_options())[0].num_threads == 1
+    assert read_input(database, ReconstructionOptions()).num_threads == -1
+    assert read_input(database, mapping_options()).num_threads == 1
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path
 
 def test_the_threshold_is_that_of_the_last_verification(database):
     def max_error_px():
-        return read_input(database, mapping_options())[0].max_error_px
+        return read_input(database, mapping_options()).max_error_px
 
     assert max_error_px() == 4  # COLMAP's, which has verified these keypoints
     with FeatureStore(database) as store:
@@ -226,10 +226,11 @@ def test_pairs_that_chance_explains_are_left_out(database):
         colmap.write_matches(first, last, np.indices(counts).reshape(2, -1).T[:5000].astype(np.uint32))
         geometry.inlier_matches = geometry.inlier_matches[:few]
         colmap.write_two_view_geometry(first, last, geometry)
-    given, pairs = read_input(database, mapping_options())
+    given = read_input(database, mapping_options())
     assert given.left_out.tolist() == [pycolmap.image_pair_to_pair_id(first, last)]
     assert given.unusable == 0
-    assert few in [inliers for *_, inliers in pairs]
+    with MatchStore(database) as store:
+        assert few in [inliers for *_, inliers in store.pairs_table()]
 
 
 @pytest.mark.slow
