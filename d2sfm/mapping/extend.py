@@ -203,9 +203,7 @@ class _Extension:
         }
         constant = frozenset(held if self.adjust else held | set(self.known.cameras))
         return Growth(
-            found.model,
-            found.old,
-            found.longer,
+            found,
             pairs,
             replace(given, constant_cameras=constant, constant_rigs=rigs),
             seed=self.options.seed,

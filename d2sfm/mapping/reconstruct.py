@@ -200,7 +200,7 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
 
 
 def _pairs(database: Path) -> tuple[tuple[str, str, int, int], ...]:
-    """As ``ReconstructionResult`` has them."""
+    """Names, matches and inliers of all pairs, most inliers first."""
     with MatchStore(database) as store:
         return tuple(sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2])))
 

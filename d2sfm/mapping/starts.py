@@ -117,7 +117,7 @@ class StoppingRule:
         return self.whole_seconds_left()
 
     def whole_seconds_left(self, at_least: float = 1.0) -> int:
-        """Of the time budget, for pycolmap, to which 0 is no limit."""
+        """The seconds that the time budget leaves, for pycolmap, to which 0 is no limit."""
         return math.ceil(min(max(self._seconds_left(), at_least), MOST_SECONDS))
 
     def ends(self, outcome: Outcome, runs: int, pairs: int) -> bool:

@@ -24,7 +24,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder for the model")
     if noted.exists():
-        _go_on(output, values)
+        _continue(output, values)
         return
     for name in (DATABASE, MODELS):  # other files may be there, and stay
         if (output / name).exists():
@@ -33,7 +33,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     values.write(noted)
 
 
-def _go_on(output: Path, values: RunValues) -> None:
+def _continue(output: Path, values: RunValues) -> None:
     noted = output / CONFIG
     before = run_values(config=noted)
     if difference := values.difference(before, _begun(output)):

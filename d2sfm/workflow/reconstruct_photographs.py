@@ -171,7 +171,7 @@ def _result_of(stages: Stages) -> RunResult:
 
 
 def _names(database: Path, skipped: Skipped) -> set[str]:
-    """Of all photographs."""
+    """The names of all photographs, those that can't be used among them."""
     with FeatureStore(database) as features:
         return {*features.images(), *skipped}
 

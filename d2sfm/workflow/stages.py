@@ -46,13 +46,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Stages:
-    """Of a run of these photographs into this output, to be called in their order."""
+    """A run of these photographs into this output: a method for each stage, to be called in this order."""
 
     photographs: Path
     output: Path
     values: RunValues
     times: Times
-    functions: StageFunctions  # of the long ones
+    functions: StageFunctions  # what does the long work
     progress: bool
 
     @property
@@ -65,6 +65,7 @@ class Stages:
         return self.output / MODELS
 
     def extract(self) -> ExtractionSummary:
+        """What ``extract_to_database`` did."""
         of_extraction = partial(self.values.of, "extract")
         with self.times.of("extract"):
             summary = self.functions.extract(
