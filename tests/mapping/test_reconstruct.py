@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import dump
 from support.helpers import textured_picture
 
 from d2sfm.database import FeatureStore, MatchStore, mark_cameras_given
@@ -48,26 +49,20 @@ def database(scene, tmp_path):
     return shutil.copy(scene[0], tmp_path / "db.db")
 
 
-def contents(database):
-    """All rows of all tables: opening the file alone changes its header."""
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
-
-
 def camera_params(model):
     return {camera_id: camera.params.tolist() for camera_id, camera in model.cameras.items()}
 
 
 @pytest.mark.parametrize("mapper", list(Mapper))
 def test_cameras_and_points_are_recovered_and_the_database_is_not_changed(scene, database, tmp_path, mapper):
-    before = contents(database)
+    before = dump(database)
     result = reconstruct(database, tmp_path / "sparse", options=mapping_options(mapper=mapper, **ONE_START))
     assert [folder.name for folder in result.models] == ["0"]
     assert result.statistics[0].images == result.statistics[0].supported == 7
     errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), scene[1])
     assert errors.rotation_deg.max() < 0.5
     assert errors.centre.max() < 0.1
-    assert contents(database) == before
+    assert dump(database) == before
     assert str(result.models[0]) in str(result)
     assert "7 of 7" in str(result)
 
