@@ -12,7 +12,7 @@ follow each method's own threshold of verification (COLMAP's for SIFT), and wher
 starts are cautious with refined keypoints and every second one is with others. SIFT comes a second time, verified
 within the pixels of the photographs that refined keypoints were.
 
---work DIR keeps sift.db and d2.db (features and matches) and continues from those that are there, and from refined.db,
+--work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
 which then stands for all seeds: its pairs are verified again with each.
 """
 
