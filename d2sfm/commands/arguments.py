@@ -94,6 +94,26 @@ def add_main_database(parser: argparse.ArgumentParser) -> None:
     add_main_input(parser.add_mutually_exclusive_group(), "database", "DATABASE", **_DATABASE)
 
 
+def add_copy(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add --output for a command that changes the database. verb: what it does with it."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"leave the database as it is and {verb} a copy of it, in this file (default: none)",
+    )
+
+
+def database_or_copy(arguments: argparse.Namespace) -> Path:
+    """The database that is to be changed: the copy at --output, which is made here, if that is given."""
+    if arguments.output is None:
+        return arguments.database
+    from d2sfm.database import working_copy
+
+    working_copy(arguments.database, arguments.output)
+    return arguments.output
+
+
 def add_images(parser: argparse.ArgumentParser, text: str = "folder of the photographs") -> None:
     """Add --images, where extract noted them. text: what they are for."""
     parser.add_argument("--images", type=Path, metavar="DIR", help=f"{text} (default: the one that extract recorded)")
