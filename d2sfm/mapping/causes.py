@@ -12,7 +12,6 @@ import pycolmap
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.one_run import MappingInput
@@ -27,7 +26,7 @@ FOCAL_LENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0)  # times the camera's: that of a photo
 FAR_OFF = 1.5  # a focal length over the one that it began with
 
 
-class _Evidence(NamedTuple):
+class _Pair(NamedTuple):
     """What a verified pair shows."""
 
     is_turned: bool
@@ -47,13 +46,13 @@ def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]
         if not len(verified):
             return (_nothing_verified(given, counts),)
         pairs = image_pairs(verified["pair_id"])
-        looked_at = _pairs_to_look_at(pairs, verified["inliers"], registered)
-        evidence = [_evidence_of(store, given, pair) for pair in looked_at if _have_focal_lengths(store, pair)]
+        looked_at = _looked_at(pairs, verified["inliers"], registered)
+        pairs_shown = [_shown(store, given, pair) for pair in looked_at if _have_focal_lengths(store, pair)]
         found = [
-            _unconnected(given, pairs),
-            _without_depth(evidence) if evidence else "",
-            _few_keypoints_or_matches(list(store.keypoint_counts().values()), verified["inliers"]),
-            _wrong_focal_lengths(store, evidence, models) if evidence else "",
+            _parts(given, pairs),
+            _without_depth(pairs_shown) if pairs_shown else "",
+            _few(list(store.keypoint_counts().values()), verified["inliers"]),
+            _focal_lengths(store, pairs_shown, models) if pairs_shown else "",
         ]
     return tuple(cause for cause in found if cause)
 
@@ -68,14 +67,14 @@ def _nothing_verified(given: MappingInput, counts: np.ndarray) -> str:
     )
 
 
-def _pairs_to_look_at(pairs: np.ndarray, inliers: np.ndarray, registered: Collection[int]) -> list[tuple[int, int]]:
+def _looked_at(pairs: np.ndarray, inliers: np.ndarray, registered: Collection[int]) -> list[tuple[int, int]]:
     """The pairs with the most inliers, of images that the model lacks if it lacks any."""
     lacking = ~np.isin(pairs, list(registered)).all(axis=1)
     among = np.flatnonzero(lacking) if lacking.any() else np.arange(len(pairs))
     return list(map(tuple, pairs[among[np.argsort(-inliers[among], kind="stable")][:LOOKED_AT]].tolist()))
 
 
-def _unconnected(given: MappingInput, pairs: np.ndarray) -> str:
+def _parts(given: MappingInput, pairs: np.ndarray) -> str:
     """Groups of images that no pair connects."""
     ids = np.unique(pairs)
     a, b = np.searchsorted(ids, pairs).T
@@ -95,7 +94,7 @@ def _and_others(group: list[str]) -> str:
     return printable(group[0]) + (f" and {len(group) - 1} more" if len(group) > 1 else "")
 
 
-def _without_depth(pairs: Sequence[_Evidence]) -> str:
+def _without_depth(pairs: Sequence[_Pair]) -> str:
     if np.mean([pair.is_turned for pair in pairs]) >= MOST:
         return (
             "the camera only rotated or stood still, which shows no depth; try photographs taken from several places, "
@@ -110,7 +109,7 @@ def _without_depth(pairs: Sequence[_Evidence]) -> str:
     )
 
 
-def _few_keypoints_or_matches(keypoints: list[int], inliers: np.ndarray) -> str:
+def _few(keypoints: list[int], inliers: np.ndarray) -> str:
     if (per_image := float(np.median(keypoints))) < FEW_KEYPOINTS:
         return (
             f"images have few keypoints, {per_image:.0f} in the median; try a larger extract --max-edge, and "
@@ -124,13 +123,11 @@ def _few_keypoints_or_matches(keypoints: list[int], inliers: np.ndarray) -> str:
     return ""
 
 
-def _wrong_focal_lengths(
-    store: MatchStore, pairs: Sequence[_Evidence], models: Sequence[pycolmap.Reconstruction]
-) -> str:
+def _focal_lengths(store: MatchStore, pairs: Sequence[_Pair], models: Sequence[pycolmap.Reconstruction]) -> str:
     what_to_try = "try extract --camera-mode single if one camera took all, or --camera-params if you know them"
     if np.mean([pair.is_uncalibrated for pair in pairs]) >= MOST:
         return f"matches do not agree with the focal lengths that EXIF or --camera-params gave; {what_to_try}"
-    images = [image for model in models[:1] for image in posed_images(model)]
+    images = [model.images[image_id] for model in models[:1] for image_id in model.reg_image_ids()]
     off = []
     for image in images:
         began, found = store.camera(image.image_id).mean_focal_length(), image.camera.mean_focal_length()
@@ -146,7 +143,7 @@ def _have_focal_lengths(store: MatchStore, pair: tuple[int, int]) -> bool:
     return all(len(store.camera(image_id).focal_length_idxs()) for image_id in pair)
 
 
-def _evidence_of(store: MatchStore, given: MappingInput, pair: tuple[int, int]) -> _Evidence:
+def _shown(store: MatchStore, given: MappingInput, pair: tuple[int, int]) -> _Pair:
     cameras = [store.camera(image_id) for image_id in pair]
     matches = store.inlier_matches(*pair)
     xy = [store.keypoints(image_id)[matches[:, side]].astype(float) for side, image_id in enumerate(pair)]
@@ -157,7 +154,7 @@ def _evidence_of(store: MatchStore, given: MappingInput, pair: tuple[int, int]) 
     geometry = pycolmap.estimate_calibrated_two_view_geometry(*views, same, settings)
     has_pose = pycolmap.estimate_two_view_geometry_pose(*views, geometry)
     is_known = all(camera.has_prior_focal_length for camera in cameras)
-    return _Evidence(
+    return _Pair(
         is_turned=_is_turned(cameras, xy, given.max_error_px / 2, not is_known),
         is_uncalibrated=is_known and geometry.config == pycolmap.TwoViewGeometryConfiguration.UNCALIBRATED,
         angle_deg=float(np.rad2deg(geometry.tri_angle)) if has_pose else np.inf,
