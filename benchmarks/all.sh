@@ -4,7 +4,7 @@
 # DATA holds the sets of photographs, each with images/ and, but for brighton_beach and lund, ground_truth/; beside them
 # mini_megadepth, oxford_affine, webcam and wxbs. The folders golden and weights (with d2_ots.pth) lie beside DATA.
 # RESULTS gets databases, and of each run the log NAME.log, with an empty NAME.done beside it where it went well. The
-# same command goes on with what is not done. A run that fails does not stop the others; it is named at the end.
+# same command continues with what is not done. A run that fails does not stop the others; it is named at the end.
 # Tables that README and docs mark are written there, so that `git diff` shows which figures changed. It takes many
 # hours. --list prints what would be run. PYTHON is the interpreter (python).
 set -uo pipefail

@@ -97,8 +97,8 @@ def row(folder: Path | None, truth: pycolmap.Reconstruction, apart: list[str]) -
     return [*numbers, *both]
 
 
-def main() -> None:
-    """The command line."""
+def arguments_given() -> argparse.Namespace:
+    """Those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photographs", type=int, help="the first by name (default: all)")
@@ -111,10 +111,15 @@ def main() -> None:
     parser.add_argument(
         "--work",
         type=Path,
-        help="folder that keeps databases, and goes on from them, but for bridged.db, the first seed's",
+        help="folder that keeps databases, and continues from them, but for bridged.db, the first seed's",
     )
     add_update(parser)
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """The command line."""
+    arguments = arguments_given()
     with tempfile.TemporaryDirectory() as scratch:
         work = arguments.work or Path(scratch)
         work.mkdir(exist_ok=True)

@@ -7,8 +7,8 @@
 its own, and appends a row for each to the results. ``show`` prints the rows of one or more such files: seconds of
 processor time and of the clock from the reading of the database to the adjusted model, and the peak of resident
 memory; images of the model and the rotation errors of their poses (median and largest, degrees). With --to, rows are
-added that go on through the last two measured ones, seconds as a power of the number of images and memory in proportion
-to what is added; they are marked with ~, in the plot by hollow circles. For matching see ``large_matching.py``.
+added that continue the last two measured ones, seconds as a power of the number of images and memory in proportion to
+what is added; they are marked with ~, in the plot by hollow circles. For matching see ``large_matching.py``.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def mapped(database: Path, truth: Path, mapper: Mapper, threads: int) -> Row:
     """One run of a mapper, compared with the truth."""
 
     cpu, clock = time.process_time(), time.perf_counter()
-    given, _ = read_input(database, ReconstructionOptions(mapper=mapper, num_threads=threads))
+    given = read_input(database, ReconstructionOptions(mapper=mapper, num_threads=threads))
     models = map_once(given, Trial(seed=0), lambda images: None)
     cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -8,7 +8,7 @@ are localized in the first map of each set and seed, where none should be accept
 loaded map is compared with that of its extraction, both warm, in this process alone.
 
 Prints a row for each set and seed, and writes all numbers to --output. Maps are made in --processes worker processes of
-one thread each, which share the device. --work DIR keeps databases and results, and goes on from those that are there.
+one thread each, which share the device. --work DIR keeps databases and results, and continues from those it finds.
 """
 
 import argparse

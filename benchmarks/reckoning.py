@@ -3,7 +3,7 @@
     python benchmarks/reckoning.py [--images 1000 10000 100000 1000000] [--keypoints 5000] [--pairs 20]
 
 Nothing here is measured: every row is proportional to the numbers below, whose pages say how they were measured, but
-for mapping, which goes on from the largest measured runs as a power of the number of images.
+for mapping, which continues from the largest measured runs as a power of the number of images.
 """
 
 import argparse

@@ -104,7 +104,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     options = ReconstructionOptions(
         seed=seed, mapper=arguments.mapper, min_starts=arguments.starts, max_starts=arguments.starts, num_threads=1
     )
-    given, _ = read_input(arguments.database, options)
+    given = read_input(arguments.database, options)
     observed = observed_keypoints(arguments.database, given)
     with MatchStore(arguments.database) as store:
         limits = incremental_options(given, Trial(seed=0)).mapper

@@ -49,6 +49,11 @@ def read_model(folder: Path) -> pycolmap.Reconstruction:
     return model
 
 
+def posed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """The images that have a pose."""
+    return [model.images[image_id] for image_id in model.reg_image_ids()]
+
+
 @contextmanager
 def quiet_pycolmap() -> Iterator[None]:
     """Silence pycolmap's log: what matters in it is also in results and exceptions."""

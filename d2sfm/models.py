@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import posed_images
 from d2sfm.parts import sync
 from d2sfm.system import require_room
 
@@ -154,7 +155,7 @@ def _ids(model: pycolmap.Reconstruction) -> dict[str, set[int]]:
 
 def _binary_sizes(model: pycolmap.Reconstruction) -> list[int]:
     """Bytes of the files of ``_AFTER``, or a few more."""
-    images = [model.images[image_id] for image_id in model.reg_image_ids()]
+    images = posed_images(model)
     return [
         8 + sum(24 + 8 * len(camera.params) for camera in model.cameras.values()),
         8 + sum(73 + len(image.name.encode()) + 24 * image.num_points2D() for image in images),
@@ -167,8 +168,9 @@ def _binary_sizes(model: pycolmap.Reconstruction) -> list[int]:
 def _require_lines(folder: Path, model: pycolmap.Reconstruction) -> None:
     """Raise ValueError if a text file lacks lines: then it lacks the end of the last one, too."""
     lines = {kind: len(ids) for kind, ids in _ids(model).items()}
-    names = (model.images[image_id].name for image_id in model.reg_image_ids())
-    lines["images"] += sum(1 + name.count("\n") for name in names)  # the second one of an image is of its points
+    lines["images"] += sum(
+        1 + image.name.count("\n") for image in posed_images(model)
+    )  # the second one of an image is of its points
     for kind, expected in lines.items():
         path, comments = folder / f"{kind}.txt", 0
         with path.open("rb") as stream:

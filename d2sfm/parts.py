@@ -81,7 +81,7 @@ def put_in_place(entries: Path, old: Sequence[Path], name: str) -> None:
     """Move all that a folder holds into the folder it is in, in place of ``old`` there; the folder goes.
 
     Old ones are put aside, the new ones moved in, the old ones removed last. A kill loses neither: it leaves folders
-    called ``.<name>.<state>``, with which ``finish_putting`` goes on, and has to before the next one is put in place.
+    called ``.<name>.<state>``, with which ``finish_putting`` continues, and has to before the next one is put in place.
     """
     parent = entries.parent
     whole, _, aside = _states(parent, name)

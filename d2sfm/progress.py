@@ -32,10 +32,12 @@ class Bar(tqdm):
         """What is done, how fast, and how long the rest takes: "extract: 30 of 90 images, 1.5 a second, 00:40 left"."""
         told = self.format_dict
         rate = told["rate"] or self.n / max(told["elapsed"], 1e-9)
-        n, total = (tqdm.format_sizeof(each) if self.unit_scale else f"{each:,}" for each in (self.n, self.total or 0))
+        numbers = self.n, self.total or 0
+        n, total = (tqdm.format_sizeof(each) if self.unit_scale else f"{each:,}" for each in numbers)
+        speed = tqdm.format_sizeof(rate) if self.unit_scale else f"{rate:.3g}"
         done = f"{n} of {total} {self.unit}" if self.total else f"{n} {self.unit}"
         left = f", {tqdm.format_interval((self.total - self.n) / rate)} left" if self.total and rate else ""
-        return f"{self.desc.removesuffix(': ')}: {done}{'' if self.unit_scale else 's'}, {rate:.3g} a second{left}"
+        return f"{self.desc.removesuffix(': ')}: {done}{'' if self.unit_scale else 's'}, {speed} a second{left}"
 
 
 def _is_watched() -> bool:

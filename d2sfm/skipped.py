@@ -1,4 +1,4 @@
-"""What can't be used, by name, each with its reason: the work goes on without it."""
+"""What can't be used, by name, each with its reason: the work continues without it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -26,6 +26,7 @@ ALSO_CALLED = {
     "default-random-seed": ("seed",),
     "random-seed": ("seed",),
     "match-list-path": ("pairs",),
+    "image-names-path": ("image-list",),
     "imagereader.camera-model": ("camera-model",),
     "imagereader.camera-params": ("camera-params",),
     "imagereader.existing-camera-id": ("existing-camera",),

@@ -23,7 +23,7 @@ def printable_lines(text: str) -> str:
 
 
 def first_line(error: object) -> str:
-    """The first line of an exception's text, which may go on for programmers; its kind where it has none."""
+    """The first line of an exception's text, which may continue for programmers; its kind where it has none."""
     return str(error).strip().split("\n")[0] or type(error).__name__
 
 

@@ -1,7 +1,7 @@
 """A model of the photographs in a folder, stage by stage: ``python examples/model_of_a_folder.py photos model``.
 
 The folder ``model`` gets the COLMAP database ``db.db`` and the models ``sparse/0``, ``1``, ..., best first. What each
-stage did is printed. A run that was stopped goes on with the same command.
+stage did is printed. A run that was stopped continues with the same command.
 """
 
 import argparse

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _convert(files: list[Path], output: Path, allow_pickle: bool) -> int:
-    """Convert each file; failures are logged, and the rest goes on."""
+    """Convert each file; failures are logged, and the rest continues."""
     failed = 0
     for path in files:
         target = output / path.name

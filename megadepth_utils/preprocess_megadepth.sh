@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # preprocess_megadepth.sh MEGADEPTH OUTPUT: scene info of every scene of MEGADEPTH/Undistorted_SfM.
-# Scenes whose OUTPUT/<scene>.npz is there are skipped, so that a stopped run goes on; remove the file to redo a scene.
+# Scenes whose OUTPUT/<scene>.npz is there are skipped, so that a stopped run continues; remove the file to redo a scene.
 # Exit code: 0 done, 1 some scenes failed (they are listed), 2 bad arguments, 130 interrupted.
 set -u
 
@@ -13,7 +13,7 @@ output=$2
 python=${PYTHON:-python}
 
 stop() {
-    echo "interrupted: the same command goes on from here" >&2
+    echo "interrupted: the same command continues from here" >&2
     exit 130
 }
 trap stop INT

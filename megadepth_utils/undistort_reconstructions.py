@@ -13,10 +13,9 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, report, show
 from d2sfm.parser import Parser
+from d2sfm.progress import Bar
 from d2sfm.text import first_line
 from d2sfm.undistortion.output import MARKER
 from megadepth_utils.undistortion import DENSE, SFM, UNDISTORTED, SceneState, discard_work, scene_state, undistort_scene
@@ -48,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         logger,
         "undistort_reconstructions",
         lambda: _run_command(arguments),
-        on_interrupt="finished scenes are kept, the same command goes on from there",
+        on_interrupt="finished scenes are kept, the same command continues from there",
     )
 
 
@@ -89,7 +88,7 @@ def undistort_reconstructions(
 ) -> Summary:
     """Undistort scenes (default: all) of MegaDepth below ``base_path``.
 
-    Failed scenes, and scenes of which photographs were left out, are logged in a line each, and the others go on.
+    Failed scenes, and scenes of which photographs were left out, are logged in a line each, and the others continue.
 
     Raises FileNotFoundError if there is no MegaDepth, ValueError for a scene that it does not have.
     """
@@ -97,7 +96,7 @@ def undistort_reconstructions(
         raise ValueError(f"num_threads must be 1 or more, or -1 for all, found {num_threads}")
     chosen = _choose(Path(base_path), scenes)
     summary = Summary()
-    for scene_id in tqdm(chosen, desc="undistorting", unit="scene", disable=not progress):
+    for scene_id in Bar(chosen, desc="undistorting", unit="scene", disable=not progress):
         discard_work(base_path, scene_id)
         state = scene_state(base_path, scene_id)
         if state is SceneState.DONE and not overwrite:

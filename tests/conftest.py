@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def square():
     from support.town_square import town_square
 
     return town_square()
+
+
+@pytest.fixture(scope="session")
+def made_shown_scene(tmp_path_factory):
+    from support.shown_scene import write_shown_scene
+
+    return write_shown_scene(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture
+def shown_scene(made_shown_scene, tmp_path, monkeypatch):
+    """The current folder has photographs, db.db and sparse/0, of which pictures show something; the test may change
+    them."""
+    shutil.copytree(made_shown_scene, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,13 @@ def test_where_nobody_watches_a_line_tells_now_and_then(clock, said, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_bytes_are_told_in_their_own_sizes(clock, said):
+    with Bar(total=30_000_000, desc="d2_tf.pth", unit="B", unit_scale=True) as bar:
+        clock.now += 40
+        bar.update(12_000_000)
+    assert said() == ["d2_tf.pth: 12.0M of 30.0M B, 300k a second, 01:00 left"]
+
+
 def test_what_is_soon_done_says_nothing(clock, said, capsys):
     for _ in Bar(range(20), desc="match", unit="pair"):
         clock.now += 1

@@ -26,8 +26,8 @@ def added_pairs(
 ) -> Iterator[BridgedPair]:
     """What a layer adds to the pairs of a database that were matched by D2 features.
 
-    own_counts: of the extractor's keypoints, by image_id. A pair verified by these keeps its geometry, and additions
-    come behind its inliers. Others are verified again, with both kinds of matches.
+    own_counts: how many keypoints of the extractor each image has, by image_id. A pair verified by these keeps its
+    geometry, and additions come behind its inliers. Others are verified again, with both kinds of matches.
     """
     with BridgeStore(database) as store:
         own_rows = store.own_rows("matches"), store.own_rows("two_view_geometries")
@@ -42,7 +42,7 @@ def added_pairs(
                 if inliers:
                     found = added.behind(pair, matches, inliers)
                 else:
-                    found = added.anew(pair, matches, limit_px, verification)
+                    found = added.to_unverified(pair, matches, limit_px, verification)
             except UnusableRow as error:
                 warn_once(f"left as it is: {error}")
                 continue
@@ -73,7 +73,7 @@ class _Image:
 
 
 class _Added:
-    """Pairs of a database and of its layer."""
+    """What the layer adds to pairs of a database, pair by pair."""
 
     def __init__(self, own: MatchStore, d2: MatchStore, own_counts: Mapping[int, int], factors: Mapping[int, float]):
         self._own, self._d2, self._own_counts, self._factors = own, d2, own_counts, factors
@@ -81,17 +81,20 @@ class _Added:
         self._images = LruCache(self._read, DESCRIPTOR_CACHE_BYTES)
 
     def behind(self, pair: tuple[int, int], matches: int, inliers: int) -> BridgedPair | None:
-        """To a pair that has ``matches`` matches and ``inliers`` inliers of the extractor."""
+        """What is added to a pair that has ``matches`` matches and ``inliers`` inliers of the extractor."""
         found = self._d2.inlier_matches(*pair) + self._first(pair)
         own = self._own.matches(*pair)[:matches]
         across = self._across(pair, found, self._own.inlier_matches(*pair)[:inliers])
         added = np.concatenate([across, found])
         return BridgedPair(pair, np.concatenate([_without(across, own), found]), added, None) if len(added) else None
 
-    def anew(
+    def to_unverified(
         self, pair: tuple[int, int], matches: int, limit_px: float, options: VerificationOptions
     ) -> BridgedPair | None:
-        """To a pair with ``matches`` matches of the extractor and no geometry. limit_px: of D2's errors."""
+        """What is added to a pair with ``matches`` matches of the extractor and no geometry.
+
+        limit_px: the largest error of D2's inliers.
+        """
         if not matches and not len(self._d2.inlier_matches(*pair)):
             return None
         views = tuple(self._images[image_id].view for image_id in pair)

@@ -79,7 +79,7 @@ def bridge_database(
 
     images: the folder of the photographs (default: the one that was noted). Existing keypoints, matches and geometries
     stay valid; ``unbridge_database`` removes what was added. All enters the database in one transaction. A stopped run
-    goes on, and a later run adds to an earlier one.
+    continues, and a later run adds to an earlier one.
 
     Raises FileNotFoundError if the database, the folder or a file is missing, RuntimeError if the file is not a COLMAP
     database or is in use, holds d2sfm features, or D2 features of other settings, ValueError for photographs that can
@@ -136,7 +136,7 @@ def _require_foreign(database: Path) -> None:
     with FeatureStore(database) as store:
         if store.extracted():
             raise RuntimeError(
-                f"{database} already holds features of d2sfm: go on with d2sfm match and d2sfm reconstruct (d2sfm "
+                f"{database} already holds features of d2sfm: continue with d2sfm match and d2sfm reconstruct (d2sfm "
                 "bridge is for databases of other extractors)"
             )
         if not store.images():

@@ -17,7 +17,7 @@ class TwoKinds:
     """A pair with matches of the extractor's keypoints and of D2's, [M, 2] each.
 
     views: with the extractor's keypoints, and D2's behind them; first: number of the extractor's in each image.
-    similarities: of D2's matches, [M]; limit_px: of their errors.
+    similarities: of D2's matches, [M]; limit_px: the largest error of their inliers.
     """
 
     views: tuple[View, View]

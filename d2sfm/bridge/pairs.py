@@ -37,7 +37,7 @@ class Images:
     verified: np.ndarray
 
 
-# Features of images of these ids into a layer; returns those that have some.
+# Extracts features of the images of these ids into a layer; returns the ids of those that have some then.
 Extract = Callable[[Path, Images, np.ndarray, ExtractionOptions], np.ndarray]
 
 
@@ -72,7 +72,7 @@ def _of_file(images: Images, path: Path) -> np.ndarray:
 def _of_apart(
     database: Path, images: Images, options: BridgeOptions, features: ExtractionOptions, extract: Extract
 ) -> np.ndarray:
-    """Each image that is apart with the most similar ones, or with all if there are no more."""
+    """Pairs of each image that is apart with the most similar images, or with all where there are few."""
     names = [images.names[image_id] for image_id in images.apart.tolist()]
     logger.info("apart: %s of %d", first_of(names, "image"), len(images.ids))
     if len(images.ids) <= options.num_neighbours + 1:

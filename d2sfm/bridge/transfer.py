@@ -69,7 +69,7 @@ def _are_on_line(places: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 
 def _cosine(descriptors_a: np.ndarray, descriptors_b: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of the descriptors of these keypoints, less the mean of all of both images, [K]."""
+    """Cosines between the descriptors of these keypoints, less the mean of all descriptors of both images, [K]."""
     of_a, of_b = np.asarray(descriptors_a, float), np.asarray(descriptors_b, float)
     mean = np.concatenate([of_a, of_b]).mean(axis=0)
     of_a, of_b = of_a[a] - mean, of_b[b] - mean

@@ -1,4 +1,4 @@
-"""The unfinished layer: a file beside the database, from which a stopped run goes on."""
+"""The unfinished layer: a file beside the database, from which a stopped run continues."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,22 +9,22 @@ from d2sfm.parts import SQLITE_SUFFIXES
 
 
 def layer_file(database: Path) -> Path:
-    """Of the D2 features that the database will get."""
+    """The file of the D2 features that the database will get."""
     return database.with_name(f"{database.name}.bridge")
 
 
 def small_file(database: Path) -> Path:
-    """Of features of all photographs, small ones, that tell which look alike."""
+    """The file of features of all photographs at a small size, which tell which look alike."""
     return database.with_name(f"{database.name}.bridge-small")
 
 
 def begin_layer(database: Path) -> Path:
-    """The layer, with what the database or a stopped run has of it. Raises as ``add_images``."""
+    """The layer, with those D2 features that the database has or a stopped run has made. Raises as ``add_images``."""
     return _begin(database, layer_file(database), write_layer)
 
 
 def begin_small(database: Path) -> Path:
-    """Of small photographs, with what a stopped run has. Raises as ``add_images``."""
+    """The features of small photographs, with those that a stopped run has made. Raises as ``add_images``."""
     return _begin(database, small_file(database), write_empty_layer)
 
 

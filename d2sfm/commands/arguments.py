@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # it imports torch
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 DATABASE = Path("db.db")
-GOES_ON = "finished work is saved; run the same command again to continue"
+CAN_CONTINUE = "finished work is saved; run the same command again to continue"
 NOT_A_SHARE = "--shard is one process's part of the work: leave out --num-workers and --scheduler"
 NO_MODELS = "no models were written"
 _DATABASE = {"default": DATABASE, "metavar": "FILE", "help": f"COLMAP database (default: {DATABASE})"}
@@ -92,6 +92,26 @@ def add_database(parser: argparse.ArgumentParser) -> None:
 def add_main_database(parser: argparse.ArgumentParser) -> None:
     """Add --database as the main input."""
     add_main_input(parser.add_mutually_exclusive_group(), "database", "DATABASE", **_DATABASE)
+
+
+def add_copy(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add --output for a command that changes the database. verb: what it does with it."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"leave the database as it is and {verb} a copy of it, in this file (default: none)",
+    )
+
+
+def database_or_copy(arguments: argparse.Namespace) -> Path:
+    """The database that is to be changed: the copy at --output, which is made here, if that is given."""
+    if arguments.output is None:
+        return arguments.database
+    from d2sfm.database import working_copy
+
+    working_copy(arguments.database, arguments.output)
+    return arguments.output
 
 
 def add_images(parser: argparse.ArgumentParser, text: str = "folder of the photographs") -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database
+from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_database
 from d2sfm.console import finish, shows_progress
 
 RESULT = "shards.assemble.AssemblySummary"
@@ -11,7 +11,7 @@ RESULT = "shards.assemble.AssemblySummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "assemble", run, "one database of the shards of many machines", GOES_ON, RESULT)
+    parser = add_command(commands, "assemble", run, "one database of the shards of many machines", CAN_CONTINUE, RESULT)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_database(parser)
     parser.add_argument(

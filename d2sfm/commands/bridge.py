@@ -2,9 +2,17 @@
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_images, add_main_database, add_options, parse_options
+from d2sfm.commands.arguments import (
+    CAN_CONTINUE,
+    add_command,
+    add_copy,
+    add_images,
+    add_main_database,
+    add_options,
+    database_or_copy,
+    parse_options,
+)
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import BridgeOptions, ExtractionOptions, MapCacheOptions
 
@@ -25,15 +33,10 @@ class UnbridgedSummary:
 def add(commands) -> None:
     """Add the command's parser."""
     text = "connect photographs that another extractor has left apart, by D2 features in its database"
-    parser = add_command(commands, "bridge", run, text, GOES_ON, RESULT, restore=RESTORATION)
+    parser = add_command(commands, "bridge", run, text, CAN_CONTINUE, RESULT, restore=RESTORATION)
     add_main_database(parser)
     add_images(parser)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="bridge a copy of the database, written to this file (default: none)",
-    )
+    add_copy(parser, "bridge")
     parser.add_argument(
         "--restore", action="store_true", help="remove what was added: all rows are as they were before"
     )
@@ -46,12 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.restore and (arguments.images or (options, features, cache) != tuple(kind() for kind in OPTIONS)):
         raise ValueError("--restore needs neither photographs nor other options")
     from d2sfm.bridge.bridge import bridge_database, unbridge_database
-    from d2sfm.database import working_copy
 
-    database = arguments.database
-    if arguments.output:
-        working_copy(database, arguments.output)
-        database = arguments.output
+    database = database_or_copy(arguments)
     if arguments.restore:
         return finish(arguments, UnbridgedSummary(images=unbridge_database(database)))
     given = {"options": options, "features": features, "cache": cache, "progress": shows_progress(arguments)}

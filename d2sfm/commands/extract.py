@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from d2sfm.commands.arguments import (
+    CAN_CONTINUE,
     DATABASE,
-    GOES_ON,
     NOT_A_SHARE,
     add_cluster,
     add_command,
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "extract", run, "features of photographs, into a COLMAP database or files", GOES_ON, RESULT
+        commands, "extract", run, "features of photographs, into a COLMAP database or files", CAN_CONTINUE, RESULT
     )
     add_database(parser)
     source = parser.add_mutually_exclusive_group(required=True)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from d2sfm.commands.arguments import (
-    GOES_ON,
+    CAN_CONTINUE,
     add_command,
     add_database,
     add_main_input,
@@ -21,7 +21,7 @@ RESULT = "exchange.import_features.ImportSummary"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "import", run, "import features and matches of files into a COLMAP database", GOES_ON, RESULT
+        commands, "import", run, "import features and matches of files into a COLMAP database", CAN_CONTINUE, RESULT
     )
     add_database(parser)
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of the photographs")

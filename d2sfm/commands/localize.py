@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_database, add_images, add_options, parse_options
+from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_database, add_images, add_options, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import LocalizationOptions, MapCacheOptions, MaskOptions
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "localize", run, "poses of photographs in an existing model", GOES_ON, RESULT)
+    parser = add_command(commands, "localize", run, "poses of photographs in an existing model", CAN_CONTINUE, RESULT)
     parser.add_argument(
         "queries", nargs="+", type=Path, metavar="QUERIES", help="folder of photographs, photographs, or a list of them"
     )
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         pairs=arguments.pairs,
         options=options,
         cache=cache,
-        masks=Masks(masks.masks, masks.camera_mask),
+        masks=Masks.of(masks),
         files=files,
         progress=shows_progress(arguments),
     )

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from d2sfm.commands.arguments import (
+    CAN_CONTINUE,
     DATABASE,
-    GOES_ON,
     NOT_A_SHARE,
     add_cluster,
     add_command,
@@ -26,7 +26,9 @@ RESULT = "matching.summary.MatchSummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "match", run, "mutual nearest neighbours of image pairs, verified", GOES_ON, RESULT)
+    parser = add_command(
+        commands, "match", run, "mutual nearest neighbours of image pairs, verified", CAN_CONTINUE, RESULT
+    )
     add_main_database(parser)
     parser.add_argument(
         "--write-pairs",

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_options, add_shard, parse_options
+from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_options, add_shard, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import PairSelectionOptions
 
@@ -14,7 +14,7 @@ OF_SHARD = "shards.vectors.VectorSummary"
 def add(commands) -> None:
     """Add the command's parser."""
     text = "which photographs of a folder of shards are matched, in blocks"
-    parser = add_command(commands, "pairs", run, text, GOES_ON, RESULT, "selection", vectors=OF_SHARD)
+    parser = add_command(commands, "pairs", run, text, CAN_CONTINUE, RESULT, "selection", vectors=OF_SHARD)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_shard(
         parser,

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_options, add_output, parse_options
+from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_options, add_output, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import PreparationOptions
 
@@ -17,7 +17,7 @@ def add(commands) -> None:
         "prepare",
         run,
         "make photographs that COLMAP reads from files and videos of phones and cameras",
-        GOES_ON,
+        CAN_CONTINUE,
         RESULT,
     )
     parser.add_argument(

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d2sfm.commands.arguments import (
-    GOES_ON,
+    CAN_CONTINUE,
     NOT_A_SHARE,
     add_cluster,
     add_command,
+    add_copy,
     add_images,
     add_main_database,
     add_options,
     add_shard,
     asked_cluster,
+    database_or_copy,
     is_clustered,
     parse_options,
 )
@@ -41,7 +43,7 @@ def add(commands) -> None:
         "refine",
         run,
         "keypoints of verified matches, exact to a fraction of a pixel",
-        GOES_ON,
+        CAN_CONTINUE,
         RESULT,
         restore=RESTORATION,
         share=SHARE,
@@ -49,12 +51,7 @@ def add(commands) -> None:
     )
     add_main_database(parser)
     add_images(parser)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="leave the database as it is and refine a copy of it, in this file (default: none)",
-    )
+    add_copy(parser, "refine")
     parser.add_argument("--restore", action="store_true", help="put the original keypoints back and verify their pairs")
     parser.add_argument(
         "--overwrite", action="store_true", help="align all keypoints again, also refined ones, from the original ones"
@@ -84,12 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         from d2sfm.refinement.shares import align_share
 
         return finish(arguments, align_share(arguments.parts, *arguments.shard, arguments.images, **given))
-    from d2sfm.database import working_copy
-
-    database = arguments.database
-    if arguments.output:
-        working_copy(database, arguments.output)
-        database = arguments.output
+    database = database_or_copy(arguments)
     if arguments.parts is not None:
         return _gather(arguments, database, given)
     from d2sfm.refinement.refine import refine_database, restore_database

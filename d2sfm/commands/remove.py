@@ -17,6 +17,9 @@ def add(commands) -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="images, as the database names them")
     parser.add_argument(
+        "--image-list", type=Path, metavar="FILE", help="text file with such names, one a line (default: none)"
+    )
+    parser.add_argument(
         "--missing", action="store_true", help="images whose photographs no longer exist, instead of names"
     )
     parser.add_argument("--dry-run", action="store_true", help="only list them")
@@ -34,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     summary = remove_images(
         arguments.database,
         arguments.names,
+        image_list=arguments.image_list,
         missing=arguments.missing,
         images=arguments.images,
         model=arguments.model,

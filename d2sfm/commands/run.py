@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, ChoiceOf, add_cluster, add_command, add_main_input, asked_cluster
+from d2sfm.commands.arguments import CAN_CONTINUE, ChoiceOf, add_cluster, add_command, add_main_input, asked_cluster
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, Layout, Quality, ReconstructionOptions
 
@@ -13,7 +13,7 @@ RESULT = "workflow.reconstruct_photographs.RunResult"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "run", run, "a model from a folder of photographs: all stages in order", GOES_ON, RESULT
+        commands, "run", run, "a model from a folder of photographs: all stages in order", CAN_CONTINUE, RESULT
     )
     parser.elsewhere = _in_a_file
     add_main_input(
@@ -29,6 +29,12 @@ def add(commands) -> None:
         metavar="DIR",
         help="folder of the database, the models and the options, outside of PHOTOS (default: PHOTOS-model here)",
     )
+    _add_values(parser)
+    add_cluster(parser)
+
+
+def _add_values(parser: argparse.ArgumentParser) -> None:
+    """Add what decides the options of the stages, see ``values.run_values``."""
     parser.add_argument(
         "--quality",
         type=ChoiceOf(Quality),
@@ -68,7 +74,6 @@ def add(commands) -> None:
         help="also georeference the first model by GPS positions, in DIR/georeferenced (default: that of --config, "
         "else not)",
     )
-    add_cluster(parser)
 
 
 def _in_a_file(flag: str) -> str | None:

@@ -12,7 +12,7 @@ from d2sfm.console import finish, shows_progress
 from d2sfm.options import PairOptions, TrainingOptions
 from d2sfm.training.scene_lists import read_scene_list
 
-ON_INTERRUPT = "the same command with --resume goes on from the last checkpoint, if there is one yet"
+ON_INTERRUPT = "the same command with --resume continues from the last checkpoint, if there is one yet"
 RESULT = "training.train.TrainingSummary"
 
 

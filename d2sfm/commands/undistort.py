@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import GOES_ON, add_command, add_options, add_output, parse_options
+from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_options, add_output, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import MaskOptions, PhotographOptions, UndistortionOptions
 
@@ -14,7 +14,7 @@ RESULT = "undistortion.undistort.UndistortionSummary"
 def add(commands) -> None:
     """Add the command's parser."""
     text = "undistorted photographs and model, for other programs"
-    parser = add_command(commands, "undistort", run, text, GOES_ON, RESULT)
+    parser = add_command(commands, "undistort", run, text, CAN_CONTINUE, RESULT)
     parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a COLMAP model, of any program")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of its photographs")
     add_output(parser, "undistorted", "folder to write")

@@ -10,7 +10,12 @@ from d2sfm.database.lock import exclusive
 from d2sfm.database.match_store import MatchStore
 from d2sfm.database.notes import Note
 from d2sfm.database.overwriting import begin_overwriting, end_overwriting, outdated_images, stopped_overwriting
-from d2sfm.database.pair_overwriting import PairsAnew, begin_overwriting_pairs, end_overwriting_pairs, pairs_anew
+from d2sfm.database.pair_overwriting import (
+    PairsToOverwrite,
+    begin_overwriting_pairs,
+    end_overwriting_pairs,
+    pairs_to_overwrite,
+)
 from d2sfm.database.photograph_import import by_camera_group, estimated_cameras, import_photographs, remove_photographs
 from d2sfm.database.refinement_store import RefinementStore
 from d2sfm.database.rigs import apply_rig_config, read_frames, read_rigs

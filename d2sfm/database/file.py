@@ -66,9 +66,9 @@ def opened_database(path: Path) -> Connection:
 def working_copy(source: Path, target: Path) -> None:
     """A whole copy of a database in a new file, with what another connection has not yet written into the source.
 
-    An earlier copy of the same file stays as it is, so that work on it goes on. Raises FileNotFoundError if the source
-    or the target's folder is missing, RuntimeError if the target is another file or lacks matches that the source got
-    since, or the source is not a COLMAP database or in use.
+    An earlier copy of the same file stays as it is, so that work on it continues. Raises FileNotFoundError if the
+    source or the target's folder is missing, RuntimeError if the target is another file or lacks matches that the
+    source got since, or the source is not a COLMAP database or in use.
     """
     require_database(source)
     source, target = Path(source), Path(target)

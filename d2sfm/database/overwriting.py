@@ -16,7 +16,7 @@ from d2sfm.database.tables import FEATURES, OUTDATED, create_our_tables, tables
 def begin_overwriting(path: Path, names: Iterable[str], run: str) -> None:
     """Note in one transaction that the features of these images are to be written again.
 
-    run: what identifies it, with its fingerprint. A stopped run goes on: images that it has written are not noted
+    run: what identifies it, with its fingerprint. A stopped run continues: images that it has written are not noted
     again. Raises as ``FeatureStore``.
     """
     with Connection(path) as connection:

@@ -17,7 +17,7 @@ from d2sfm.database.rows import json_object
 from d2sfm.database.tables import PAIRS_ANEW, create_our_tables, tables
 
 
-class PairsAnew(NamedTuple):
+class PairsToOverwrite(NamedTuple):
     """What a stopped run has left.
 
     settings: of the new matches. pending: numbers (see ``pair_ids``) of the pairs that still have their old matches,
@@ -31,7 +31,8 @@ class PairsAnew(NamedTuple):
 def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> None:
     """Note in one transaction that the pairs of these numbers are to be matched again.
 
-    A stopped run of the same settings goes on: pairs that it has written are not noted again. Raises as any ``Store``.
+    A stopped run of the same settings continues: pairs that it has written are not noted again. Raises as any
+    ``Store``.
     """
     noted = json.dumps(settings, sort_keys=True)
     with Connection(path) as connection:
@@ -44,7 +45,7 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
             connection.run_many(f"INSERT OR IGNORE INTO {PAIRS_ANEW} (pair_id, is_written) VALUES (?, FALSE)", values)
 
 
-def pairs_anew(path: Path) -> PairsAnew | None:
+def pairs_to_overwrite(path: Path) -> PairsToOverwrite | None:
     """What an unfinished run has left; None if there is none. Raises as ``require_database``."""
     require_database(path)
     with Connection(path) as connection:
@@ -53,7 +54,7 @@ def pairs_anew(path: Path) -> PairsAnew | None:
             return None
         sql = f"SELECT pair_id FROM {PAIRS_ANEW} JOIN matches USING (pair_id) WHERE NOT is_written ORDER BY pair_id"
         settings = json_object(path, Note.MATCHING_ANEW, noted)
-        return PairsAnew(settings, connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+        return PairsToOverwrite(settings, connection.table(sql, [("pair_id", np.int64)])["pair_id"])
 
 
 def end_overwriting_pairs(path: Path) -> None:

@@ -160,7 +160,7 @@ def _import_group(
     path: Path, images_dir: Path, names: list[str], mode: CameraMode, reader: pycolmap.ImageReaderOptions
 ) -> None:
     # COLMAP's own mode for folders gives a picture the camera of another folder where names of folders and files
-    # mix ("a.jpg", "sub/b.jpg", "z.jpg"), and starts anew in a second run: each folder is a group with one camera.
+    # mix ("a.jpg", "sub/b.jpg", "z.jpg"), and starts again in a second run: each folder is a group with one camera.
     theirs = {CameraMode.AUTO: pycolmap.CameraMode.AUTO, CameraMode.PER_IMAGE: pycolmap.CameraMode.PER_IMAGE}
     with scratch_folder() as folder:
         for name in names:

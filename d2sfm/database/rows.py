@@ -1,7 +1,7 @@
 """Rows that others wrote, checked where they are read.
 
 Errors that concern the whole database are refused when it is opened: ``require_sane``. An error of one image or one
-pair is an ``UnusableRow``, and work goes on with the others.
+pair is an ``UnusableRow``, and work continues with the others.
 """
 
 import json

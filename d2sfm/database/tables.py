@@ -19,8 +19,8 @@ OUR_PAIR_TABLES = (SIMILARITIES, REFUSED)
 ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
 # Values of 16 bits that are black and white to the network, NULL for all; earlier versions have no columns.
 GREY_RANGE = ("grey_low", "grey_high")
-# How many keypoints at the end came from tracks that go on there: they have no descriptors or scores. Earlier versions
-# made none and have no column.
+# How many keypoints at the end came from tracks that continue there: they have no descriptors or scores. Earlier
+# versions made none and have no column.
 CONTINUED = "continued"
 OUTDATED = ""  # in place of the fingerprint of features that are to be written again
 

@@ -145,7 +145,7 @@ def _surface(quad: Quad, matrix: np.ndarray, x: np.ndarray, y: np.ndarray, sampl
 
 
 def bilinear(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Colours [N, 3] float32 of a texture at u, v [N], 0..1 from edge to edge; its outermost texels go on beyond."""
+    """Colours [N, 3] float32 of a texture at u, v [N], 0..1 from edge to edge; its outermost texels repeat beyond."""
     height, width = texture.shape[:2]
     x, y = (u * width - 0.5).clip(0, width - 1), (v * height - 0.5).clip(0, height - 1)
     left, top = x.astype(np.int64), y.astype(np.int64)

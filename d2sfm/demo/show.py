@@ -116,4 +116,4 @@ def _prepare(output: Path) -> None:
             raise ValueError(f"{output} holds files of another program: give another --output")
         shutil.rmtree(output)
     output.mkdir(parents=True)
-    (output / MARKER).write_text("made by d2sfm demo, which makes the folder anew when it runs again\n")
+    (output / MARKER).write_text("made by d2sfm demo, which replaces the folder when it runs again\n")

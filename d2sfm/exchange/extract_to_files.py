@@ -20,7 +20,7 @@ from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_fingerprint, write_features
 from d2sfm.options import DescriptorDtype, ExtractionOptions, OutputType, PhotographOptions, Precision, StorageOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
-from d2sfm.photographs.reading import chosen_photographs, require_photographs
+from d2sfm.photographs.reading import chosen_photographs, read_image_list, require_photographs
 from d2sfm.skipped import Skipped
 
 EXTENSION = ".d2-net"  # the published tool's, which a feature file adds to its photograph's name
@@ -69,7 +69,7 @@ def extract_to_files(
 
     fits, largest = extractor.check_size, (limits or PhotographOptions()).max_megapixels
     photographs = read_headers(folder, names, unusable, lambda photograph: fits(photograph.size), largest)
-    photographs = stretched(photographs, stretch)  # by all of the list, as a range that is new makes features anew
+    photographs = stretched(photographs, stretch)  # by all of the list, as a new range asks for new features
     wanted = dict.fromkeys(names, fingerprint) | {each.name: fingerprint_of(each) for each in photographs}
     pending = [name for name in names if overwrite or not _has_features(target(name), wanted[name])]
     skipped = Skipped({name: unusable[name] for name in pending if name in unusable})
@@ -97,19 +97,3 @@ def _has_features(target: Path, fingerprint: str) -> bool:
         return target.exists() and read_fingerprint(target) == fingerprint
     except OSError:  # writing will tell why
         return False
-
-
-def read_image_list(path: Path) -> list[str]:
-    """The paths in a text file, one a line, in order and each once; blank lines are ignored."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image list at {path}")
-    try:
-        # Not splitlines: names may hold what Unicode counts as line ends. utf-8-sig: editors put a mark in front.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not a text file") from error
-    photographs = list(dict.fromkeys(line for line in lines if line.strip()))
-    if not photographs:
-        raise ValueError(f"{path} names no photographs")
-    return photographs

@@ -10,6 +10,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
 from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.photographs.photograph import missing_photographs
+from d2sfm.photographs.reading import read_image_list
 from d2sfm.text import first_of
 
 
@@ -34,6 +35,7 @@ def remove_images(
     database: Path | str,
     names: Sequence[str] = (),
     *,
+    image_list: Path | str | None = None,
     missing: bool = False,
     images: Path | str | None = None,
     model: Path | str | None = None,
@@ -41,17 +43,19 @@ def remove_images(
 ) -> RemovalSummary:
     """Remove images from a database: features, pairs, frames, GPS position, cameras that no other image has.
 
-    names: as the database has them; or missing: those whose photographs are not in the folder ``images`` (default: the
-    one that extraction recorded). model: folder of a COLMAP model, from which they are removed with the points that
-    fewer than two other images see. dry_run: change nothing. All else stays as it is.
+    names: as the database has them; image_list: text file with more of them, one a line. Or missing: those whose
+    photographs are not in the folder ``images`` (default: the one that extraction recorded). model: folder of a COLMAP
+    model, from which they are removed with the points that fewer than two other images see. dry_run: change nothing.
+    All else stays as it is.
 
-    Raises FileNotFoundError if the database, the model or the folder is missing, ValueError if a name is not in the
-    database, or no names are given, RuntimeError if more than half of the photographs are missing, or the database is
+    Raises FileNotFoundError if the database, the model, the list or the folder is missing, ValueError if a name is not
+    in the database, or none is given, RuntimeError if more than half of the photographs are missing, or the database is
     in use.
     """
-    database, names = Path(database), list(dict.fromkeys(names))
+    listed = [] if image_list is None else read_image_list(image_list)
+    database, names = Path(database), list(dict.fromkeys([*names, *listed]))
     if bool(names) == missing:
-        raise ValueError("expected names of images or --missing")
+        raise ValueError("expected names of images, --image-list or --missing, which goes with neither")
     require_database(database)
     with exclusive(database):
         with FeatureStore(database) as store:

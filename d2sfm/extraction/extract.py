@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.extraction.pending import begin, going_on, pending_names
+from d2sfm.extraction.pending import begin, in_their_precision, pending_names
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -34,7 +34,6 @@ from d2sfm.options import (
     ExtractionOptions,
     MapCacheOptions,
     MaskOptions,
-    Orientation,
     PhotographOptions,
     StorageOptions,
 )
@@ -75,10 +74,10 @@ def extract_to_database(
     started, skipped = time.perf_counter(), Skipped()
     images, options, cameras = Path(images), options or ExtractionOptions(), cameras or CameraOptions()
     cache, largest = cache or MapCacheOptions(), (limits or PhotographOptions()).max_megapixels
-    masks = Masks(masks.masks, masks.camera_mask, largest) if masks else Masks()
+    masks = Masks.of(masks, largest)
     names = _require_inputs(images, only, options, cameras, masks, cache)
     with exclusive(database):
-        extractor = _extractor(going_on(database, options, set(names) if overwrite else ()), storage)
+        extractor = _extractor(in_their_precision(database, options, set(names) if overwrite else ()), storage)
         options, fingerprint = extractor.options, masks.noted_in(extractor.fingerprint)
         open_database(database, cameras)
         noted_stretch(database, options.stretch, set(names) if overwrite else ())  # raises where they don't agree
@@ -86,9 +85,7 @@ def extract_to_database(
         masks.warn_of_lacking(pending)
         photographs = read_headers(images, pending, skipped, partial(check_size, extractor), largest)
         _warn_of_missing(database, images, names, only)
-        known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
-        photographs = stretched(photographs, options.stretch, noted_stretch(database, options.stretch), known)
-        photographs = turned(photographs, options, known, progress)
+        photographs = _as_seen(database, images, photographs, sorted(set(names) - set(pending)), options, progress)
         if overwrite:
             photographs = remove_replaced(database, photographs, skipped)
         photographs = _imported(database, images, photographs, cameras, skipped, is_all=len(pending) == len(names))
@@ -117,15 +114,13 @@ def extract_images(
     caller keeps other runs away (``exclusive``). Raises RuntimeError if the database holds features of other settings.
     """
     skipped, largest = Skipped(), PhotographOptions().max_megapixels
-    extractor = _extractor(going_on(database, options, ()), None)
+    extractor = _extractor(in_their_precision(database, options, ()), None)
     options, fingerprint = extractor.options, extractor.fingerprint
     pending = pending_names(database, list(names), fingerprint, way_out)
     with FeatureStore(database) as store:
         sizes = {name: (image.width, image.height) for name, image in store.images().items()}
     photographs = read_headers(images, pending, skipped, partial(check_size, extractor), largest, sizes)
-    known = _extracted(database, images, sorted(set(names) - set(pending)), options.orientation)
-    photographs = stretched(photographs, options.stretch, noted_stretch(database, options.stretch), known)
-    photographs = turned(photographs, options, known, progress)
+    photographs = _as_seen(database, images, photographs, sorted(set(names) - set(pending)), options, progress)
     keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, options.stretch)
     extract_all(photographs, extractor, store, skipped, on_maps=keep, progress=progress)
     return skipped
@@ -178,14 +173,24 @@ def _imported(
     return photographs
 
 
-def _extracted(database: Path, images: Path, names: list[str], way: Orientation) -> list[Photograph]:
-    """The photographs that have features, in the orientation they were extracted in; warns if they changed or it would
-    differ now."""
-    there = read_headers(images, names, Skipped())  # of one that can't be read by now the features are there
-    warn_of_replaced(database, there)
-    known = as_extracted(database, there)
-    warn_of_turned(known, there, way)
-    return known
+def _as_seen(
+    database: Path,
+    images: Path,
+    photographs: list[Photograph],
+    there: list[str],
+    options: ExtractionOptions,
+    progress: bool,
+) -> list[Photograph]:
+    """The photographs as the network is to see them: range of grey values and orientation.
+
+    there: names of others, which have features; warns if they changed, or their orientation would differ now.
+    """
+    extracted = read_headers(images, there, Skipped())  # of one that can't be read by now the features are there
+    warn_of_replaced(database, extracted)
+    known = as_extracted(database, extracted)
+    warn_of_turned(known, extracted, options.orientation)
+    stretch = options.stretch
+    return turned(stretched(photographs, stretch, noted_stretch(database, stretch), known), options, known, progress)
 
 
 def _map_keeper(extractor: Extractor, kept: MapCacheOptions) -> OnMaps | None:

@@ -19,7 +19,7 @@ def begin(
     """Note that a run on photographs of the folder ``images`` begins. Returns the names to extract.
 
     overwrite: whether existing features no longer count. only: the patterns that chose the names; a stopped run with
-    ``overwrite`` goes on with the same ones. Raises as ``pending_names``, ``names_to_overwrite`` and ``note_folder``;
+    ``overwrite`` continues with the same ones. Raises as ``pending_names``, ``names_to_overwrite`` and ``note_folder``;
     then nothing has changed.
     """
     if overwrite:
@@ -32,17 +32,17 @@ def begin(
     return pending
 
 
-def going_on(database: Path, options: ExtractionOptions, anew: Collection[str]) -> ExtractionOptions:
+def in_their_precision(database: Path, options: ExtractionOptions, replaced: Collection[str]) -> ExtractionOptions:
     """The options, with auto replaced by the precision of the existing features.
 
-    So a database goes on in one precision on any machine. anew: names whose features are to be replaced, which do not
-    count.
+    So a database keeps one precision on any machine. replaced: names whose features are to be written again, which do
+    not count.
     """
     database = Path(database)
     if options.precision is not Precision.AUTO or not database.exists() or not database.stat().st_size:
         return options
     with FeatureStore(database) as store:
-        settings = [settings_of(found) for name, found in store.extracted().items() if name not in anew]
+        settings = [settings_of(found) for name, found in store.extracted().items() if name not in replaced]
     there = {found["precision"] for found in settings if found.get("precision") in list(Precision)}
     return replace(options, precision=there.pop()) if len(there) == 1 else options
 

@@ -68,14 +68,14 @@ def stretched(
     return [replace(photograph, grey_range=used.get(photograph.name)) for photograph in photographs]
 
 
-def noted_stretch(database: Path, stretch: Stretch, anew: Collection[str] = ()) -> Noted:
+def noted_stretch(database: Path, stretch: Stretch, replaced: Collection[str] = ()) -> Noted:
     """How photographs of a database that have features were stretched; NONE if none was.
 
-    anew: names of those whose features do not count, as they are to be written again. Raises RuntimeError if the others
-    were stretched in another way than ``stretch``.
+    replaced: names of those whose features do not count, as they are to be written again. Raises RuntimeError if the
+    others were stretched in another way than ``stretch``.
     """
     with FeatureStore(database) as store:
-        fingerprints = {found for name, found in store.extracted().items() if name not in anew}
+        fingerprints = {found for name, found in store.extracted().items() if name not in replaced}
     found = {stretch_of(fingerprint) for fingerprint in fingerprints} - {Stretch.NONE}
     noted = next(iter(found), Stretch.NONE)  # features of different ones are not mixed
     way = Stretch.FOLDER if isinstance(noted, tuple) else noted

@@ -80,11 +80,11 @@ class Budget:
     def _ask_for_less(self, pictures: int, sizes: list[Size]) -> bool:
         if pictures > 1:
             self._largest_batch = pictures // 2
-            logger.warning("out of GPU memory with %d pictures at a time: going on with %d", pictures, pictures // 2)
+            logger.warning("out of GPU memory with %d pictures at a time: continuing with %d", pictures, pictures // 2)
             return True
         before = min(self.strip_px(sizes, 1), max(height for _, height in sizes))
         if before <= MIN_STRIP_PX:
             return False
         self._tile_size = max(MIN_STRIP_PX, before // 2)
-        logger.warning("out of GPU memory with %d rows at a time: going on with %d", before, self._tile_size)
+        logger.warning("out of GPU memory with %d rows at a time: continuing with %d", before, self._tile_size)
         return True

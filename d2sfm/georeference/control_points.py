@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import posed_images
 from d2sfm.coordinates import stored_from_upright
 from d2sfm.georeference.positions import GEOGRAPHIC, NAME, Positions, coordinates, images_meant
 from d2sfm.georeference.tables import Row, read_table
@@ -81,7 +82,7 @@ def _take_click(clicks: Clicks, row: Row) -> None:
 
 def of_model(clicks: Clicks, model: pycolmap.Reconstruction) -> Clicks:
     """Those in images with a pose, by the model's names. RuntimeError if the model has none of these images."""
-    names = [model.images[image_id].name for image_id in model.reg_image_ids()]
+    names = [image.name for image in posed_images(model)]
     given = {name for of_point in clicks.pixels.values() for name in of_point}
     meant = images_meant(given, names)
     if not meant:
@@ -117,7 +118,7 @@ def stored_clicks(clicks: Clicks, model: pycolmap.Reconstruction, turned: Mappin
 def triangulated(clicks: Clicks, model: pycolmap.Reconstruction) -> dict[str, np.ndarray]:
     """Positions of the points in the model, [3] float64 by id. Clicks far off the others, and points on which fewer
     than two photographs of the model agree, are left out with a warning."""
-    images = {model.images[image_id].name: model.images[image_id] for image_id in model.reg_image_ids()}
+    images = {image.name: image for image in posed_images(model)}
     found, unseen = {}, []
     for point, of_point in clicks.pixels.items():
         place = _triangulated(point, [images[name] for name in of_point], np.array(list(of_point.values())))

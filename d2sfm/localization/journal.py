@@ -1,4 +1,4 @@
-"""Results of a run so far, query by query, so that a stopped run goes on.
+"""Results of a run so far, query by query, so that a stopped run continues.
 
 A line of JSON for the run, then one for each query. A line that a kill has cut is ignored.
 """

@@ -108,28 +108,19 @@ def extend_model(
     options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
     with exclusive(database):
         finish_model(model)
-        is_in_place = output.resolve() == model.resolve()
-        for folder in [] if is_in_place else [model, *join]:
+        for folder in [model, *join] if output.resolve() != model.resolve() else []:
             require_elsewhere(output, folder)
         known, others = read_model(model), {folder: read_model(folder) for folder in join}
         warn_of_unfinished(database, "the model")
-        given, _ = read_input(database, options)
-        grown = _grown(known, model, others, given, options, adjust, progress)
-        new_points = len(set(grown.model.points3D) - set(known.points3D))
-        if grown.placed or new_points:
-            colour([grown.model], photographs_folder(database, images))
-        (align if grown.is_adjusted else put_back)(grown.model, known)
-        grown.model.update_point_3d_errors()
-        folder = model
-        if not is_in_place:
-            [folder] = write_models([grown.model], output, text=options.text, ply=options.ply)
-        elif grown.placed or new_points:
-            replace_model(grown.model, model, text=options.text, ply=options.ply)
+        given = read_input(database, options)
+        grown = _Extension(known, model, others, given, options, adjust).grown(progress)
+        _finish(grown, known, database, images)
+        folder = _written(grown, model, output, options)
     return ExtensionResult(
         model=folder,
         statistics=statistics(grown.model, given.pixel_factor),
         added=tuple(sorted(grown.model.images[image_id].name for image_id in grown.placed)),
-        new_points=new_points,
+        new_points=grown.new_points,
         not_placed=grown.not_placed,
         only_in_model=grown.only_in_model,
         is_adjusted=grown.is_adjusted,
@@ -145,84 +136,97 @@ class _Grown(NamedTuple):
 
     model: pycolmap.Reconstruction
     placed: list[int]
+    new_points: int
     not_placed: Mapping[str, str]
     only_in_model: tuple[str, ...]
     is_adjusted: bool
     not_joined: Mapping[str, str]
 
-
-def _grown(
-    known: pycolmap.Reconstruction,
-    called: Path,
-    others: Mapping[Path, pycolmap.Reconstruction],
-    given: MappingInput,
-    options: ReconstructionOptions,
-    adjust: bool,
-    progress: bool,
-) -> _Grown:
-    rigs, frames = read_rigs(given.database), read_frames(given.database)
-    with MatchStore(given.database) as store:
-        found = _transcribed(known, store, given, rigs, frames, called, others)
-        growth = _growth(found, known, store, given, options, adjust)
-        with Bar(total=len(given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
-            growth.place(bar.update)
-            not_joined = join_others(growth, others, bar.update)
-        placed, reasons = growth.placed, why_not(store, given.left_out, growth)
-    is_adjusted = adjust and bool(placed) and growth.adjust_all()
-    if adjust and placed and not is_adjusted:
-        logger.warning("the adjustment made images lose their points: poses, cameras and points stay as they were")
-    return _Grown(growth.finish(), placed, reasons, found.only_in_model, is_adjusted, not_joined)
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything was added."""
+        return bool(self.placed or self.new_points)
 
 
-def _transcribed(
-    known: pycolmap.Reconstruction,
-    store: MatchStore,
-    given: MappingInput,
-    rigs: Mapping[int, pycolmap.Rig],
-    frames: list[list[int]],
-    model: Path,
-    others: Mapping[Path, pycolmap.Reconstruction],
-) -> Transcription:
-    keypoints = {image_id: store.keypoints(image_id) for image_id in given.names if has_usable(store, image_id)}
-    found = transcribed(known, store, keypoints, rigs, frames, model, cameras_of(others, store))
-    if found.only_in_model:
-        missing = first_of(found.only_in_model, "image")
-        logger.warning("%s of %s not in %s: these stay in the model unchanged", missing, model, store.path)
-    return found
+@dataclass(frozen=True)
+class _Extension:
+    """A model, what it is extended by, and how."""
+
+    known: pycolmap.Reconstruction
+    folder: Path  # of this model
+    others: Mapping[Path, pycolmap.Reconstruction]  # to be joined, by folder
+    given: MappingInput
+    options: ReconstructionOptions
+    adjust: bool
+
+    def grown(self, progress: bool) -> _Grown:
+        rigs, frames = read_rigs(self.given.database), read_frames(self.given.database)
+        with MatchStore(self.given.database) as store:
+            found = self._transcribed(store, rigs, frames)
+            growth = self._growth(found, store)
+            with Bar(total=len(self.given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
+                growth.place(bar.update)
+                not_joined = join_others(growth, self.others, bar.update)
+            placed, reasons = growth.placed, why_not(store, self.given.left_out, growth)
+        is_adjusted = self.adjust and bool(placed) and growth.adjust_all()
+        if self.adjust and placed and not is_adjusted:
+            logger.warning("the adjustment made images lose their points: poses, cameras and points stay as they were")
+        model = growth.finish()
+        new_points = len(set(model.points3D) - set(self.known.points3D))
+        return _Grown(model, placed, new_points, reasons, found.only_in_model, is_adjusted, not_joined)
+
+    def _transcribed(
+        self, store: MatchStore, rigs: Mapping[int, pycolmap.Rig], frames: list[list[int]]
+    ) -> Transcription:
+        keypoints = {
+            image_id: store.keypoints(image_id) for image_id in self.given.names if has_usable(store, image_id)
+        }
+        cameras = cameras_of(self.others, store)
+        found = transcribed(self.known, store, keypoints, rigs, frames, self.folder, cameras)
+        if found.only_in_model:
+            missing = first_of(found.only_in_model, "image")
+            logger.warning("%s of %s not in %s: these stay in the model unchanged", missing, self.folder, store.path)
+        return found
+
+    def _growth(self, found: Transcription, store: MatchStore) -> Growth:
+        given, pairs = self.given, {}
+        for pair_id in np.setdiff1d(store.done_pairs(verified=True), given.left_out):
+            a, b = image_pairs([pair_id])[0].tolist()
+            pairs[a, b] = store.inlier_matches(a, b)
+        there = [image_id for image_id in given.names if image_id in found.model.images]
+        of_given = [image_id for image_id in there if store.camera(image_id).camera_id in given.constant_cameras]
+        held = {found.model.images[image_id].camera_id for image_id in of_given}
+        rigs = {
+            rig_id: rig
+            for rig_id, rig in found.model.rigs.items()
+            if rig.num_sensors() > 1 and not (self.adjust and self.options.refine_rigs)
+        }
+        constant = frozenset(held if self.adjust else held | set(self.known.cameras))
+        return Growth(
+            found,
+            pairs,
+            replace(given, constant_cameras=constant, constant_rigs=rigs),
+            seed=self.options.seed,
+            refines_distortion=_has_distortion(self.known),
+        )
 
 
-def _growth(
-    found: Transcription,
-    known: pycolmap.Reconstruction,
-    store: MatchStore,
-    given: MappingInput,
-    options: ReconstructionOptions,
-    adjust: bool,
-) -> Growth:
-    pairs = {}
-    for pair_id in np.setdiff1d(store.done_pairs(verified=True), given.left_out):
-        a, b = image_pairs([pair_id])[0].tolist()
-        pairs[a, b] = store.inlier_matches(a, b)
-    there = [image_id for image_id in given.names if image_id in found.model.images]
-    of_given = [image_id for image_id in there if store.camera(image_id).camera_id in given.constant_cameras]
-    held = {found.model.images[image_id].camera_id for image_id in of_given}
-    rigs = {
-        rig_id: rig
-        for rig_id, rig in found.model.rigs.items()
-        if rig.num_sensors() > 1 and not (adjust and options.refine_rigs)
-    }
-    of_model = replace(
-        given, constant_cameras=frozenset(held if adjust else held | set(known.cameras)), constant_rigs=rigs
-    )
-    return Growth(
-        found.model,
-        found.old,
-        found.longer,
-        pairs,
-        of_model,
-        seed=options.seed,
-        refines_distortion=_has_distortion(known),
-    )
+def _finish(grown: _Grown, known: pycolmap.Reconstruction, database: Path, images: Path | str | None) -> None:
+    """Give the model colours, the world frame of the known one, and the errors of its points."""
+    if grown.is_changed:
+        colour([grown.model], photographs_folder(database, images))
+    (align if grown.is_adjusted else put_back)(grown.model, known)  # this one also takes back old points' colours
+    grown.model.update_point_3d_errors()
+
+
+def _written(grown: _Grown, model: Path, output: Path, options: ReconstructionOptions) -> Path:
+    """The folder of the result: ``output``/0, or that of the model itself, which is replaced if anything was added."""
+    if output.resolve() != model.resolve():
+        [folder] = write_models([grown.model], output, text=options.text, ply=options.ply)
+        return folder
+    if grown.is_changed:
+        replace_model(grown.model, model, text=options.text, ply=options.ply)
+    return model
 
 
 def _has_distortion(known: pycolmap.Reconstruction) -> bool:

@@ -9,6 +9,7 @@ from d2sfm.colmap import quiet_pycolmap
 from d2sfm.mapping.old_frame import similarity_of_most
 from d2sfm.mapping.one_run import MappingInput, Trial, adjust_robustly, incremental_options, robust_options
 from d2sfm.mapping.quality import statistics
+from d2sfm.mapping.transcription import Transcription
 
 ROUNDS = 3  # of completing tracks and adjusting, at the end; each looks for images that can be placed now
 ADJUSTMENTS = 2  # of old and new; a third one changes nothing
@@ -18,30 +19,29 @@ GROWN = 1.1  # new images over those of the last adjustment of all of them, for 
 class Growth:
     """A model in which new images are placed.
 
-    model: all images, those without a pose to be placed; changed in place. old: ids of images whose poses stay; longer:
-    of these, those whose keypoints are triangulated first, see ``Transcription``. pairs: verified matches by image ids.
+    transcription: its model has all images, those without a pose to be placed, and is changed in place; poses of its
+    old images stay, and keypoints of the longer ones are triangulated first. pairs: verified matches by image ids.
     given: ids are of the model. refines_distortion: whether the distortion of free cameras is refined.
     """
 
     def __init__(
         self,
-        model: pycolmap.Reconstruction,
-        old: Collection[int],
-        longer: Collection[int],
+        transcription: Transcription,
         pairs: Mapping[tuple[int, int], np.ndarray],
         given: MappingInput,
         *,
         seed: int,
         refines_distortion: bool,
     ):
-        self.model, self._given, self._refines_distortion = model, given, refines_distortion
+        self.model, self._given, self._refines_distortion = transcription.model, given, refines_distortion
         self._options = incremental_options(given, Trial(seed=seed, is_cautious=not refines_distortion))
-        self._old_frames = {model.images[image_id].frame_id for image_id in old}
-        self._old_points, self._old = set(model.points3D), set(old)
-        self._old_places = {image_id: set(model.images[image_id].get_observation_point2D_idxs()) for image_id in longer}
-        self._old_cameras = {model.images[image_id].camera_id for image_id in old}
-        self._mapper = pycolmap.IncrementalMapper(_cache(model, pairs, self._options.min_num_matches))
-        self._mapper.begin_reconstruction(model)
+        images, self._old, longer = self.model.images, transcription.old, transcription.longer
+        self._old_frames = {images[image_id].frame_id for image_id in self._old}
+        self._old_points = set(self.model.points3D)
+        self._old_places = {image_id: set(images[image_id].get_observation_point2D_idxs()) for image_id in longer}
+        self._old_cameras = {images[image_id].camera_id for image_id in self._old}
+        self._mapper = pycolmap.IncrementalMapper(_cache(self.model, pairs, self._options.min_num_matches))
+        self._mapper.begin_reconstruction(self.model)
 
     def visible_points(self, image_id: int) -> int:
         """Number of points of the model to which an image's matches lead."""
@@ -86,7 +86,7 @@ class Growth:
         """Give images that could not be placed the poses that they have in another model, cam_from_world by image id.
 
         That model is aligned by the images that both have; if they agree on no similarity, nothing is done. ``place``
-        then goes on with the images that have a pose. Returns the number of images that agree.
+        then continues with the images that have a pose. Returns the number of images that agree.
         """
         common = [image_id for image_id in poses if self.model.images[image_id].has_pose]
         found, agreeing = similarity_of_most(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pycolmap
 
+from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.mapping.growth import Growth
 from d2sfm.mapping.in_common import require_same_size
@@ -17,7 +18,7 @@ def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore
     """
     ids, cameras = store.image_ids(), {}
     for folder, other in others.items():
-        for image in _posed(other):
+        for image in posed_images(other):
             if image.name in ids:
                 require_same_size(store, ids[image.name], image, folder)
                 cameras.setdefault(image.name, image.camera)
@@ -27,13 +28,13 @@ def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore
 def join_others(
     growth: Growth, others: Mapping[Path, pycolmap.Reconstruction], on_image: Callable[[int], object]
 ) -> dict[str, str]:
-    """Give images that could not be placed the poses of these models, then go on placing.
+    """Give images that could not be placed the poses of these models, then continue placing.
 
     Returns the folders of models that can't be joined, each with the reason, worded to follow its name.
     """
     reasons, ids = {}, {image.name: image_id for image_id, image in growth.model.images.items()}
     for folder, other in others.items():
-        poses = {ids[image.name]: image.cam_from_world() for image in _posed(other) if image.name in ids}
+        poses = {ids[image.name]: image.cam_from_world() for image in posed_images(other) if image.name in ids}
         common = sum(growth.model.images[image_id].has_pose for image_id in poses)
         if common == len(poses) > 0:
             continue
@@ -47,7 +48,3 @@ def join_others(
         else:
             reasons[str(folder)] = f"has {common} images in common with the model, but no two agree on its place"
     return reasons
-
-
-def _posed(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    return [model.images[image_id] for image_id in model.reg_image_ids()]

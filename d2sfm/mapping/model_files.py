@@ -9,6 +9,7 @@ import numpy as np
 import pycolmap
 from scipy.ndimage import map_coordinates
 
+from d2sfm.colmap import posed_images
 from d2sfm.database import BridgeStore
 from d2sfm.models import MODEL_FILES, PLY_NAME, write_model
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
@@ -37,7 +38,7 @@ def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
     """Give points the mean colour of their keypoints in the photographs; without a folder they stay black."""
     if images is None:
         return
-    names = {model.images[image_id].name for model in models for image_id in model.reg_image_ids()}
+    names = {image.name for model in models for image in posed_images(model)}
     unread = sorted(set().union(*(_colour(model, images) for model in models)))
     if unread:
         logger.warning(
@@ -55,7 +56,7 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
     """
     ids, unread = np.array(sorted(model.points3D), np.int64), set()
     sums, counts = np.zeros((len(ids), 3)), np.zeros((len(ids), 1))
-    for image in (model.images[image_id] for image_id in model.reg_image_ids()):
+    for image in posed_images(model):
         observed = image.get_observation_points2D()
         try:
             pixels = load_photograph(folder / image.name, (image.camera.width, image.camera.height))
@@ -96,8 +97,8 @@ def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: b
 
 
 def numbered(output: Path) -> list[Path]:
-    """The folders of models in ``output``, those of this or an earlier run."""
-    return sorted(path for path in output.glob("*") if path.name.isdecimal())
+    """The folders of models in ``output``, those of this or an earlier run, by number."""
+    return sorted((path for path in output.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name))
 
 
 def require_replaceable(output: Path) -> None:

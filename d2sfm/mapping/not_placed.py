@@ -26,12 +26,12 @@ class Placing(Protocol):
         """Number of points of the model to which an image's matches lead."""
 
 
-def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[str, str]:
+def why_not(store: MatchStore, left_out: np.ndarray, placing: Placing) -> dict[str, str]:
     """By name, sorted, for images of the database that the model lacks: the reason, worded to follow the name.
 
-    left_out: numbers of pairs that mapping ignores; growth: after placing all that can be placed.
+    left_out: numbers of pairs that mapping ignores; placing: after placing all that can be placed.
     """
-    names, there = store.image_names(), growth.there
+    names, there = store.image_names(), placing.there
     counts, refusals = store.pair_counts(), store.refusals()
     pairs = image_pairs(counts["pair_id"])
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)
@@ -48,14 +48,14 @@ def why_not(store: MatchStore, left_out: np.ndarray, growth: Placing) -> dict[st
                 "agrees with no image of the model by more matches than chance explains "
                 f"({at_best(counts[own], refusals, names, image_id)}): it shows another place or shares too little"
             )
-        elif (seen := growth.visible_points(image_id)) < growth.needed:
+        elif (seen := placing.visible_points(image_id)) < placing.needed:
             reasons[name] = (
-                f"has matches with {seen} points of the model, expected {growth.needed}: add photographs between it "
+                f"has matches with {seen} points of the model, expected {placing.needed}: add photographs between it "
                 "and those of the model"
             )
         else:
             reasons[name] = (
-                f"has matches with {seen} points of the model, but no pose agrees with {growth.needed} of them"
+                f"has matches with {seen} points of the model, but no pose agrees with {placing.needed} of them"
             )
     return reasons
 

@@ -13,7 +13,7 @@ from d2sfm.models import write_model
 from d2sfm.options import Mapper
 from d2sfm.parts import scratch_folder
 
-# Of refined keypoints, of which there are fewer than of SIFT's, and which are as exact. COLMAP's 30 and 1.5.
+# For refined keypoints, as there are fewer of them than of SIFT's, and they are as exact. COLMAP has 30 and 1.5.
 MIN_INLIERS, MIN_ANGLE_DEG = 20, 0.7
 # Adjustments of the whole model are most of a large set's time. They come where it grew by this share (COLMAP's: 0.1)
 # and end where a step changes their cost by less than that share (0): the same poses in 0.7 of the time of 100 images.
@@ -163,7 +163,7 @@ def adjust_robustly(
 
 
 def robust_options(given: MappingInput, refine_distortion: bool) -> pycolmap.BundleAdjustmentOptions:
-    """Of bundle adjustment with Cauchy's loss, see ``adjust_robustly``."""
+    """Options of bundle adjustment with Cauchy's loss, see ``adjust_robustly``."""
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_extra_params = refine_distortion

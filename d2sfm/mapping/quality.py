@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import posed_images
 from d2sfm.text import aligned
 
 MIN_SUPPORT = 30  # triangulated points that an image needs before its pose can be relied on
@@ -33,7 +34,7 @@ def statistics(reconstruction: pycolmap.Reconstruction, pixel_factor: float = 1.
 
     pixel_factor: pixels of the photographs for one of the network input, for the weights of ``agreement`` alone.
     """
-    registered = [reconstruction.images[image_id] for image_id in reconstruction.reg_image_ids()]
+    registered = posed_images(reconstruction)
     lengths = [point.track.length() for point in reconstruction.points3D.values()]
     return ModelStatistics(
         images=len(registered),
@@ -72,7 +73,7 @@ def uneven_focal_lengths(model: pycolmap.Reconstruction) -> list[pycolmap.Camera
 
     The two drift apart if they are free and the photographs do not determine them. A panorama has none.
     """
-    used = {model.images[image_id].camera_id for image_id in model.reg_image_ids()}
+    used = {image.camera_id for image in posed_images(model)}
     cameras = [model.cameras[camera_id] for camera_id in sorted(used)]
     return [
         camera

@@ -123,7 +123,7 @@ def reconstruct(
     with exclusive(database):
         require_replaceable(output)
         warn_of_unfinished(database, "the model")
-        given, pairs = read_input(database, options)
+        given = read_input(database, options)
         outcome = best_of_starts(given, options, progress=progress)
         models = outcome.models
         if models:
@@ -133,6 +133,7 @@ def reconstruct(
         earlier = () if models else tuple(numbered(output))
         has_most = bool(models) and 2 * models[0].num_reg_images() > len(given.names)
         causes = () if has_most else likely_causes(given, models)
+        pairs = _pairs(database)
     result = ReconstructionResult(
         models=folders,
         statistics=tuple(statistics(model, given.pixel_factor) for model in models),
@@ -162,10 +163,8 @@ def _warn_of_uneven_cameras(model: pycolmap.Reconstruction) -> None:
         )
 
 
-def read_input(
-    database: Path, options: ReconstructionOptions
-) -> tuple[MappingInput, tuple[tuple[str, str, int, int], ...]]:
-    """What mapping needs of the database, and its pairs as ``ReconstructionResult`` has them."""
+def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
+    """What mapping needs of the database. Raises RuntimeError as ``reconstruct``."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         factor = typical_factor(factors.values())
@@ -175,7 +174,6 @@ def read_input(
         names = store.image_names()
         if not len(store.done_pairs(verified=True)):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
-        pairs = sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2]))
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
         by_chance, counts = chance_pairs(store, threshold, factors), store.pair_counts()
     for reason in dict.fromkeys(unusable.values()):
@@ -183,7 +181,7 @@ def read_input(
     left_out = np.union1d(by_chance, np.array(list(unusable), np.int64))
     verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
-    given = MappingInput(
+    return MappingInput(
         database=database,
         mapper=options.mapper,
         pixel_factor=threshold.pixel_factor(factor),
@@ -199,7 +197,12 @@ def read_input(
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )
-    return given, tuple(pairs)
+
+
+def _pairs(database: Path) -> tuple[tuple[str, str, int, int], ...]:
+    """Names, matches and inliers of all pairs, most inliers first."""
+    with MatchStore(database) as store:
+        return tuple(sorted(store.pairs_table(), key=lambda pair: (-pair[3], pair[:2])))
 
 
 def _constant_cameras(options: ReconstructionOptions, given: set[int], cameras: set[int]) -> set[int]:

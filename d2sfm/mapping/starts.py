@@ -9,6 +9,7 @@ from itertools import count
 
 import pycolmap
 
+from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
@@ -96,7 +97,7 @@ class Outcome:
 class StoppingRule:
     """When no further start is made.
 
-    With estimated focal lengths there are options.min_starts or more. Starts go on while the best model leaves
+    With estimated focal lengths there are options.min_starts or more. Starts continue while the best model leaves
     connected images without support, to options.max_starts or the end of the time budget. If all cameras are known,
     they end when four in a row gain nothing.
 
@@ -116,7 +117,7 @@ class StoppingRule:
         return self.whole_seconds_left()
 
     def whole_seconds_left(self, at_least: float = 1.0) -> int:
-        """Of the time budget, for pycolmap, to which 0 is no limit."""
+        """The seconds that the time budget leaves, for pycolmap, to which 0 is no limit."""
         return math.ceil(min(max(self._seconds_left(), at_least), MOST_SECONDS))
 
     def ends(self, outcome: Outcome, runs: int, pairs: int) -> bool:
@@ -234,7 +235,7 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int)
         seconds=time.perf_counter() - started,
     )
     outcome.starts.append(start)
-    cameras = {released.images[image_id].camera_id for image_id in released.reg_image_ids()} if released else ()
+    cameras = {image.camera_id for image in posed_images(released)} if released else ()
     if released and is_worth_it(start.best, kept.best, len(cameras)):
         outcome.kept, outcome.models = start, [released, *outcome.models[1:]]
 

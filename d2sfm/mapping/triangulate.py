@@ -123,7 +123,7 @@ class _Limits(NamedTuple):
     factors: Mapping[int, float]
 
     def pixel_factor(self, model: pycolmap.Reconstruction) -> float:
-        """As in mapping."""
+        """Pixels of the photographs for one of the network input, see ``MappingInput``."""
         found = [self.factors[image_id] for image_id in model.images if image_id in self.factors]
         return self.threshold.pixel_factor(typical_factor(found))
 

@@ -51,7 +51,7 @@ def match_database(
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
-    Each pair is written whole, so a stopped run goes on where it was. Images that have no features yet are left out
+    Each pair is written whole, so a stopped run continues where it was. Images that have no features yet are left out
     with a warning. max_error is times the larger resize factor of a pair's images, and refinement's where the
     keypoints of both are refined.
 
@@ -69,23 +69,29 @@ def match_database(
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
             later, factors = set(features.later().values()), features.resize_factors()
-        with MatchStore(database) as store:
-            asked = select_pairs(store, pairs or PairSelectionOptions())
-            if write_pairs_to is not None:
-                write_pairs(write_pairs_to, asked, store.image_names())
+        asked = _selected(database, pairs or PairSelectionOptions(), write_pairs_to)
         settings = settings_of(options, verification)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
-        anew = begin_overwriting(database, asked, settings, overwrite)
+        left = begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
-            work = work_of(store, asked, options, verification, thresholds, factors, NO_PAIRS if anew is None else anew)
-            _warn(store, work, differing, anew is not None)
+            work = work_of(store, asked, options, verification, thresholds, factors, NO_PAIRS if left is None else left)
+            _warn(store, work, differing, left is not None)
             if is_refined:
                 _tell_of_new(work, later)
             summary = by(store, work, num_threads, progress)
-        if anew is not None:
+        if left is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
         return summary
+
+
+def _selected(database: Path, options: PairSelectionOptions, write_to: Path | str | None) -> np.ndarray:
+    """``select_pairs``, written on request."""
+    with MatchStore(database) as store:
+        pairs = select_pairs(store, options)
+        if write_to is not None:
+            write_pairs(write_to, pairs, store.image_names())
+    return pairs
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:

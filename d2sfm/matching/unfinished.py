@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2sfm.database import FeatureStore, MatchStore, begin_overwriting_pairs, end_overwriting_pairs, pairs_anew
+from d2sfm.database import FeatureStore, MatchStore, begin_overwriting_pairs, end_overwriting_pairs, pairs_to_overwrite
 from d2sfm.database.pair_ids import pair_ids
 
 logger = logging.getLogger(__name__)
@@ -17,17 +17,17 @@ def begin_overwriting(database: Path, asked: np.ndarray, settings: dict, overwri
     neither overwrites."""
     if overwrite:
         begin_overwriting_pairs(database, pair_ids(*asked.T), settings)
-    anew = pairs_anew(database)
-    if anew is None or anew.settings == settings:
-        return None if anew is None else anew.pending
-    warn_of_pairs_anew(database)
+    left = pairs_to_overwrite(database)
+    if left is None or left.settings == settings:
+        return None if left is None else left.pending
+    warn_of_pairs_to_overwrite(database)
     return None
 
 
 def end_overwriting(database: Path, settings: Mapping, *, is_of_all: bool) -> None:
-    """After a run that overwrote, or went on with one that was stopped. is_of_all: it was asked for all pairs."""
-    if len(pairs_anew(database).pending):
-        warn_of_pairs_anew(database)  # of pairs that this run was not asked for
+    """After a run that overwrote, or continued with one that was stopped. is_of_all: it was asked for all pairs."""
+    if len(pairs_to_overwrite(database).pending):
+        warn_of_pairs_to_overwrite(database)  # of pairs that this run was not asked for
         return
     if is_of_all:  # only now, as a stopped run leaves pairs of the settings that are noted
         with FeatureStore(database) as features:
@@ -35,9 +35,9 @@ def end_overwriting(database: Path, settings: Mapping, *, is_of_all: bool) -> No
     end_overwriting_pairs(database)
 
 
-def warn_of_pairs_anew(database: Path) -> None:
+def warn_of_pairs_to_overwrite(database: Path) -> None:
     """Log how many pairs are still to be matched again, and the command."""
-    left = pairs_anew(database)
+    left = pairs_to_overwrite(database)
     if left is None or not len(left.pending):
         return
     with FeatureStore(database) as features:
@@ -53,7 +53,7 @@ def warn_of_pairs_anew(database: Path) -> None:
 
 def warn_of_unfinished(database: Path, part_of: str | None) -> None:
     """Log the same, and how many pairs have matches but no geometry, so that something lacks them (None: nothing)."""
-    warn_of_pairs_anew(database)
+    warn_of_pairs_to_overwrite(database)
     if part_of is None:
         return
     with FeatureStore(database) as features:

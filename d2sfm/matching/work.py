@@ -80,12 +80,12 @@ def work_of(
     verification: VerificationOptions | None,
     thresholds: Thresholds | None,
     factors: Mapping[int, float],
-    anew: np.ndarray = NO_PAIRS,
+    overwritten: np.ndarray = NO_PAIRS,
 ) -> Work:
-    """anew: numbers of the pairs that count as not matched."""
+    """overwritten: numbers of the pairs that count as not matched."""
     there = store.done_pairs(verified=False)
     done = there if verification is None else store.done_pairs(verified=True)
-    todo = in_tiles(asked[~among(asked, done) | among(asked, anew)])
+    todo = in_tiles(asked[~among(asked, done) | among(asked, overwritten)])
     return Work(
         options=options,
         verification=verification,
@@ -93,7 +93,7 @@ def work_of(
         factors=factors,
         asked=asked,
         todo=todo,
-        has_matches=among(todo, there) & ~among(todo, anew),
+        has_matches=among(todo, there) & ~among(todo, overwritten),
         is_new=~among(todo, there),
         others=len(there) - np.count_nonzero(among(asked, there)),
     )

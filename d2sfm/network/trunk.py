@@ -24,7 +24,7 @@ CONVOLUTIONS = tuple(convolution for block in BLOCKS for convolution in block)
 CHANNELS = {name: channels_out for name, _, channels_out in CONVOLUTIONS}
 
 # On a CPU, compiled kernels are cached for the last 1024 shapes of convolutions, in a folder of mixed sizes some 9 MB
-# for each size. Those of a strip at three scales are enough: making one anew costs a millisecond.
+# for each size. Those of a strip at three scales are enough: making another costs a millisecond.
 for variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
     os.environ.setdefault(variable, "48")
 

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import posed_images, read_model
 from d2sfm.formats.hloc_global import read_global_descriptors
 from d2sfm.options import EXHAUSTIVE_LIMIT, PairKind, PairSelectionOptions
 from d2sfm.pairs.arrays import exhaustive, union
@@ -135,7 +135,7 @@ class _Selection:
     def _images_of_model(self) -> tuple[np.ndarray, list]:
         """Which images the model has with poses, [N] bool, and its records of these in their order."""
         self._model = model = read_model(self._options.model)  # kept: its records are part of it
-        images = {image.name: image for image in map(model.image, model.reg_image_ids())}
+        images = {image.name: image for image in posed_images(model)}
         known = np.array([name in images for name in self._names])
         if not known.any():
             raise RuntimeError(f"{self._options.model} has none of the {len(known)} images of {self._store.path}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.coordinates import Size, stored_array, upright_size
-from d2sfm.options import PhotographOptions
+from d2sfm.options import MaskOptions, PhotographOptions
 from d2sfm.photographs.headers import decoded, named_damage, read_size
 from d2sfm.text import first_of
 
@@ -46,6 +46,11 @@ class Masks:
                 self._shared = read_mask(Path(camera_mask))
             except ValueError as error:
                 raise ValueError(f"the mask {camera_mask} {error}") from error
+
+    @classmethod
+    def of(cls, options: MaskOptions | None, max_megapixels: float = PhotographOptions.max_megapixels) -> "Masks":
+        """Those that the options name; none without options. Raises as the class."""
+        return cls(options.masks, options.camera_mask, max_megapixels) if options else cls()
 
     @property
     def settings(self) -> dict:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from d2sfm.coordinates import Size
+from d2sfm.files import read_text
 from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
 from d2sfm.text import first_of, fits, is_among
@@ -54,6 +55,21 @@ def chosen_photographs(folder: Path, names: list[str], only: Sequence[str]) -> l
         if not any(fits(name, pattern) for name in names):
             raise ValueError(f"none of the {len(names)} photographs below {folder} matches {pattern!r} of --only")
     return [name for name in names if is_among(only, name)]
+
+
+def read_image_list(path: Path | str) -> list[str]:
+    """The names or paths in a text file, one a line, in order and each once; blank lines are ignored.
+
+    Raises FileNotFoundError if it is missing, ValueError if it is not text, or names nothing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image list at {path}")
+    lines = read_text(path).split("\n")  # not splitlines: names may hold what Unicode counts as line ends
+    names = list(dict.fromkeys(line for line in lines if line.strip()))
+    if not names:
+        raise ValueError(f"{path} names no photographs")
+    return names
 
 
 def list_files(folder: Path) -> list[str]:

@@ -32,7 +32,7 @@ class Observation(NamedTuple):
 def cut_patch(image: np.ndarray, xy: np.ndarray, side_px: float) -> np.ndarray:
     """A square of a photograph around a position (image frame), enlarged: [PATCH_PX, PATCH_PX, 3] uint8 RGB.
 
-    Beyond the photograph, its edge goes on.
+    Beyond the photograph, its edge is repeated.
     """
     zoom = PATCH_PX / side_px
     to_patch = np.array([[zoom, 0, PATCH_PX / 2 - zoom * xy[0]], [0, zoom, PATCH_PX / 2 - zoom * xy[1]]])

@@ -161,7 +161,7 @@ def read_collection(images: list[ImageKeypoints], store: MatchStore, around: Ite
         try:
             matches = store.inlier_matches(a, b).astype(np.int64)
             counts = [len(images[index[each]].xy) for each in (a, b)]
-            matches = matches[(matches < counts).all(axis=1)]  # else tracks are continued anew
+            matches = matches[(matches < counts).all(axis=1)]  # else tracks are continued again
             if not len(matches):
                 continue
             of_a, of_b = matches.T

@@ -1,4 +1,4 @@
-"""Where tracks go on in images that see their point but have no keypoint there: predicted from exact keypoints.
+"""Where tracks continue in images that see their point but have no keypoint there: predicted from exact keypoints.
 
 Around each exact observation of a track, other tracks lie that both of two images see exactly. If these agree on a
 local map, the track's place in the other image is known to a pixel or two, where the alignment of grey values starts.

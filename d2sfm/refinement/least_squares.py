@@ -45,7 +45,7 @@ class Alignment(NamedTuple):
 def sample(squares: Tensor, centres: Tensor, bases: Tensor, side: int) -> Tensor:
     """Samples of squares of grey values on a grid of points each, [N, side * side] float32, rows first.
 
-    squares: [N, S, S] float32; beyond them their border goes on. centres: [N, 2] (x, y) and bases: [N, 2, 2], see
+    squares: [N, S, S] float32; beyond them their border is repeated. centres: [N, 2] (x, y) and bases: [N, 2, 2], see
     ``Alignment``.
     """
     count, edge, _ = squares.shape

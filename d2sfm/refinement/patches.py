@@ -9,7 +9,7 @@ def sample_patches(cells: Tensor, centres: Tensor, bases: Tensor, side: int) -> 
     """Square patches of a map, [N, side * side, C] in the map's type, rows first.
 
     cells: [H, W, C]; centres: [N, 2] (x, y) in cells; bases: [N, 2, 2], the offset in cells of one step to the right
-    (first column) and of one step down (second column) in the patch. Beyond the map its border goes on.
+    (first column) and of one step down (second column) in the patch. Beyond the map its border is repeated.
     """
     height, width, channels = cells.shape
     steps = torch.arange(side, device=cells.device, dtype=torch.float32) - (side - 1) / 2

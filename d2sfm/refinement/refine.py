@@ -40,9 +40,9 @@ def refine_database(
     images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
     maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
 
-    The original keypoints stay in the database, see ``restore_database``. Work goes on where a stopped run was, as long
-    as matches and options are the same. Where the keypoints are refined already, pairs without geometry are verified,
-    or all pairs where max_error or seed are others; rounds that are left are made.
+    The original keypoints stay in the database, see ``restore_database``. Work continues where a stopped run was, as
+    long as matches and options are the same. Where the keypoints are refined already, pairs without geometry are
+    verified, or all pairs where max_error or seed are others; rounds that are left are made.
 
     Of images that came after that, and have verified pairs, keypoints are aligned once with the tracks that are there;
     all others, and pairs of others, stay to the bit. overwrite: restores all, and aligns all again; a stopped run

@@ -145,7 +145,7 @@ class Stages:
         return positions, sigmas
 
     def continuation(self, xy: np.ndarray, sigmas: np.ndarray, chosen: np.ndarray | None = None) -> "Continuation":
-        """Where tracks go on, from positions and how sure they are."""
+        """Where tracks continue, from positions and how sure they are."""
         collection, (tracks, _) = self.collection, self._of(chosen)
         is_in_track = self.tracks.of_node >= 0
         exact = np.flatnonzero((sigmas < OF_PREDICTED.largest_sigma_px) & is_in_track)

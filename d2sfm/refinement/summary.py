@@ -33,7 +33,7 @@ class RefinementSummary(Displayed):
         if self.exact is not None:
             text += f", {self.exact} of them exact by grey values in {self.grey_s:.1f} s"
         if self.continued:
-            text += f", {self.continued} added where these tracks go on"
+            text += f", {self.continued} added where these tracks continue"
         if self.staying is not None:
             times = 1 + self.staying / max(self.moved, 1)
             text += (

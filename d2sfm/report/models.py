@@ -10,6 +10,7 @@ import pycolmap
 
 from d2sfm.colmap import model_files, read_model
 from d2sfm.georeference.writers import TRANSFORM
+from d2sfm.mapping.model_files import numbered
 from d2sfm.mapping.quality import ModelStatistics, statistics
 from d2sfm.plots.cameras import level_axes
 from d2sfm.report.georeferenced import Place, read_place
@@ -86,10 +87,7 @@ def read_models(folders: Mapping[str, Path]) -> list[Model]:
 
 
 def _numbered(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    found = [each for each in folder.iterdir() if each.name.isdecimal() and model_files(each)]
-    return {each.name: each for each in sorted(found, key=lambda each: int(each.name))}
+    return {each.name: each for each in numbered(folder) if model_files(each)}
 
 
 def beside(path: Path | None, name: Path) -> Path | None:

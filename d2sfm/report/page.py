@@ -10,6 +10,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from d2sfm.plots.palette import DARK_PAGE, LIGHT_PAGE, style_variables
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.photographs import Photograph
 from d2sfm.report.pictures import Picture
@@ -17,6 +18,10 @@ from d2sfm.report.pictures import Picture
 VIEWER = ("three.bundle.js", "points.js", "viewer.js")
 VIEW = (*VIEWER, "page.js")
 REPORT = (*VIEWER, "matrix.js", "page.js")
+
+_COLOURS = f""":root {{ color-scheme: light dark; {style_variables(LIGHT_PAGE)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {style_variables(DARK_PAGE)} }} }}
+"""
 
 
 class Script(NamedTuple):
@@ -31,7 +36,7 @@ def render(template: str, scripts: Sequence[str], **values: object) -> str:
     return (
         _environment()
         .get_template(template)
-        .render(style=Markup(static("style.css")), scripts=[_script(name) for name in scripts], **values)
+        .render(style=Markup(_COLOURS + static("style.css")), scripts=[_script(name) for name in scripts], **values)
     )
 
 

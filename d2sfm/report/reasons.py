@@ -24,7 +24,7 @@ def mapping_input(database: Path) -> MappingInput | None:
     with MatchStore(database) as store:
         if not len(store.done_pairs(verified=True)):
             return None
-    return read_input(database, _ANY)[0]
+    return read_input(database, _ANY)
 
 
 def reasons(database: Path, given: MappingInput | None, model: Model | None) -> dict[str, str]:

@@ -175,7 +175,7 @@ def _extractor(options: ExtractionOptions, dtype: DescriptorDtype) -> Extractor:
 
 @lru_cache(maxsize=1)
 def _masks(masks: MaskOptions, largest: float) -> Masks:
-    return Masks(masks.masks, masks.camera_mask, largest)
+    return Masks.of(masks, largest)
 
 
 def _of_workers(extractor: Extractor) -> ExtractionOptions:

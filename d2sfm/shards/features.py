@@ -66,7 +66,7 @@ def extract_shard(
     """
     started = time.perf_counter()
     output, images, masks, limits = Path(output), Path(images), masks or MaskOptions(), limits or PhotographOptions()
-    mask = Masks(masks.masks, masks.camera_mask, limits.max_megapixels)
+    mask = Masks.of(masks, limits.max_megapixels)
     photographs, extractor = _planned(output, images, only, options, cameras, storage, mask, limits)
     folder = ShardFolder.begin(output, photographs, mask.sizes(photographs.names))
     summary = ExtractionSummary()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from d2sfm.plots.palette import DARK, LIGHT, RECOVERED, Theme, ink
+from d2sfm.plots.palette import DARK, LIGHT, RECOVERED, ink, style_variables
 from d2sfm.text import printable
 
 _PAGE = """\
@@ -61,11 +61,7 @@ def page(title: str, facts: Mapping[str, str], dark: str, light: str, table: Seq
         dark=dark,
         light=light,
         table=[[printable(cell) for cell in row] for row in table],
-        dark_colours=_colours(DARK),
-        light_colours=_colours(LIGHT),
+        dark_colours=style_variables(DARK),
+        light_colours=style_variables(LIGHT),
         accent=ink(RECOVERED),
     )
-
-
-def _colours(theme: Theme) -> str:
-    return "; ".join(f"--{name}: {ink(colour)}" for name, colour in theme._asdict().items())

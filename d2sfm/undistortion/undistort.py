@@ -25,7 +25,7 @@ from d2sfm.undistortion.layouts import foreign_files, write_layout
 from d2sfm.undistortion.model import undistorted_model
 from d2sfm.undistortion.output import MARKER, fingerprint, finish, read_marker, recover, unfinished
 from d2sfm.undistortion.pictures import Shot, write_picture
-from d2sfm.undistortion.shots import make_shots, posed_images
+from d2sfm.undistortion.shots import images_by_name, make_shots
 
 NAMES_SHOWN = 20  # of photographs without a pose
 
@@ -70,8 +70,8 @@ def undistort(
 
     model: folder of a binary or text model; images: of the photographs, which the model's names are relative to;
     output: gets ``images``, the files of the layout and ``undistorted.json``. It appears when it is complete; a stopped
-    run goes on. A result of another model, other photographs or options stays, unless ``overwrite`` replaces it; files
-    of others are never replaced.
+    run continues. A result of another model, other photographs or options stays, unless ``overwrite`` replaces it;
+    files of others are never replaced.
 
     Raises FileNotFoundError for missing folders, ValueError if the output holds something else or masks can't be used,
     RuntimeError for a damaged model, if no photograph can be used, or if the disk is full.
@@ -102,9 +102,8 @@ class Undistortion:
             raise ValueError(f"{self.output} lies inside of the photographs {images}: give an --output outside of it")
         self.model = read_model(Path(model))
         self.max_megapixels = (limits or PhotographOptions()).max_megapixels
-        masks = masks or MaskOptions()
-        self.masks = Masks(masks.masks, masks.camera_mask, self.max_megapixels)
-        names = [image.name for image in posed_images(self.model)]
+        self.masks = Masks.of(masks, self.max_megapixels)
+        names = [image.name for image in images_by_name(self.model)]
         if names:
             self.masks.check(self.images, names)
             self.masks.warn_of_lacking(names)

@@ -17,7 +17,7 @@ from d2sfm.shards.cluster_refinement import refine_on_cluster
 
 
 class StageFunctions(NamedTuple):
-    """What is called for ``extract_to_database``, ``match_database`` and ``refine_database``, with their arguments."""
+    """Functions with the arguments of ``extract_to_database``, ``match_database`` and ``refine_database``."""
 
     extract: Callable[..., ExtractionSummary]
     match: Callable[..., MatchSummary]
@@ -25,7 +25,7 @@ class StageFunctions(NamedTuple):
 
 
 def stage_functions(cluster: Cluster | None) -> StageFunctions:
-    """Those of a cluster, or without one these functions themselves."""
+    """What does the work on a cluster; without one, in this process."""
     if cluster is None:
         return StageFunctions(extract_to_database, match_database, refine_database)
     return StageFunctions(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pycolmap
 
-from d2sfm.colmap import model_files, read_model
+from d2sfm.colmap import model_files, posed_images, read_model
 from d2sfm.database import FeatureStore, exclusive, remove_photographs
 from d2sfm.mapping.extend import ExtensionResult, extend_model
 from d2sfm.mapping.model_files import finish_model, numbered
@@ -56,10 +56,10 @@ def extended(
 
 def names_of(model: pycolmap.Reconstruction) -> set[str]:
     """Names of the images that have a pose."""
-    return {model.images[image_id].name for image_id in model.reg_image_ids()}
+    return {image.name for image in posed_images(model)}
 
 
 def _models(folder: Path) -> list[Path]:
     """Best first, with those that a killed run has left behind."""
     finish_model(folder / "0")
-    return sorted((path for path in numbered(folder) if model_files(path)), key=lambda path: int(path.name))
+    return [path for path in numbered(folder) if model_files(path)]

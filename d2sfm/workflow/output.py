@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     """Make the output with the values of this run, or check that it was made with the same ones.
 
-    Values of stages without results in it may differ, so a run goes on after a correction. Raises ValueError for an
+    Values of stages without results in it may differ, so a run continues after a correction. Raises ValueError for an
     output inside the photographs or of another kind, RuntimeError for other values.
     """
     noted = output / CONFIG
@@ -24,7 +24,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder for the model")
     if noted.exists():
-        _go_on(output, values)
+        _continue(output, values)
         return
     for name in (DATABASE, MODELS):  # other files may be there, and stay
         if (output / name).exists():
@@ -33,7 +33,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     values.write(noted)
 
 
-def _go_on(output: Path, values: RunValues) -> None:
+def _continue(output: Path, values: RunValues) -> None:
     noted = output / CONFIG
     before = run_values(config=noted)
     if difference := values.difference(before, _begun(output)):

@@ -3,37 +3,20 @@
 d2sfm run photos
 """
 
-import logging
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
 from d2sfm.extraction.summary import ExtractionSummary
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.mapping.extend import ExtensionResult
-from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
+from d2sfm.mapping.reconstruct import ReconstructionResult
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.notebook import Displayed
-from d2sfm.options import (
-    CameraOptions,
-    ExtractionOptions,
-    Layout,
-    MapCacheOptions,
-    MaskOptions,
-    MatchingOptions,
-    PairSelectionOptions,
-    PhotographOptions,
-    Quality,
-    ReconstructionOptions,
-    RefinementOptions,
-    StorageOptions,
-    VerificationOptions,
-)
+from d2sfm.options import ExtractionOptions, Layout, MatchingOptions, Quality, RefinementOptions
 from d2sfm.photographs.reading import require_photographs
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.report.report import ReportResult
@@ -41,18 +24,13 @@ from d2sfm.shards.cluster import Cluster
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
-from d2sfm.workflow.afterwards import georeference_first, report_all, undistort_first
 from d2sfm.workflow.by_cluster import stage_functions
-from d2sfm.workflow.grown import extended, names_of, remove_gone
+from d2sfm.workflow.grown import names_of, remove_gone
 from d2sfm.workflow.inputs import require_inputs, require_two
-from d2sfm.workflow.output import DATABASE, MODELS, begin_output
-from d2sfm.workflow.refine_first import refine_first
+from d2sfm.workflow.output import DATABASE, begin_output
+from d2sfm.workflow.stages import Stages
 from d2sfm.workflow.times import Times
-from d2sfm.workflow.values import ONLY, RunValues, run_values
-
-Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
-
-logger = logging.getLogger(__name__)
+from d2sfm.workflow.values import run_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,29 +131,33 @@ def reconstruct_photographs(
         if cluster is not None:
             cluster.require_device(values.of(stage, kind).device)
     begin_output(photographs, output, values)
-    database = output / DATABASE
-    removed = remove_gone(database, photographs, output / MODELS)
-    times = Times(output, values)
-    with times.of("extract"):
-        extraction = _extracted(database, photographs, values, progress, cluster)
-    require_two(database, photographs, extraction.skipped)
-    matching, refinement = _matched_and_refined(database, photographs, values, times, progress, cluster)
-    options = values.of("reconstruct", ReconstructionOptions)
-    settings = {"images": photographs, "options": options, "progress": progress}
-    with times.of("reconstruct"):
-        extension = extended(database, output / MODELS, **settings)
-        reconstruction = None if extension else reconstruct(database, output / MODELS, **settings)
-    model = _best(extension, reconstruction)
-    with times.listed("georeference"):
-        placed, not_done = georeference_first(model, database, output, values)
-    with times.listed("report"):
-        report, no_report = report_all(photographs, database, output, progress)
-    with times.listed("undistort"):
-        undistorted = undistort_first(placed.output if placed else model, photographs, output, values, progress)
-    names = _names(database, extraction.skipped)
-    return RunResult(
+    stages = Stages(
         photographs=photographs,
         output=output,
+        values=values,
+        times=Times(output, values),
+        functions=stage_functions(cluster),
+        progress=progress,
+    )
+    return _result_of(stages)
+
+
+def _result_of(stages: Stages) -> RunResult:
+    """The result of all stages, done one after the other."""
+    removed = remove_gone(stages.database, stages.photographs, stages.models)
+    extraction = stages.extract()
+    require_two(stages.database, stages.photographs, extraction.skipped)
+    matching = stages.match()
+    refinement = stages.refine()
+    extension, reconstruction = stages.reconstruct()
+    model = _best(extension, reconstruction)
+    placed, not_done = stages.georeference(model)
+    report, no_report = stages.report()
+    undistorted = stages.undistort(placed.output if placed else model)
+    names = _names(stages.database, extraction.skipped)
+    return RunResult(
+        photographs=stages.photographs,
+        output=stages.output,
         extraction=extraction,
         matching=matching,
         refinement=refinement,
@@ -191,60 +173,10 @@ def reconstruct_photographs(
     )
 
 
-def _extracted(
-    database: Path, photographs: Path, values: RunValues, progress: bool, cluster: Cluster | None
-) -> ExtractionSummary:
-    summary = stage_functions(cluster).extract(
-        database,
-        photographs,
-        options=values.of("extract", ExtractionOptions),
-        cameras=values.of("extract", CameraOptions),
-        storage=values.of("extract", StorageOptions),
-        masks=values.of("extract", MaskOptions),
-        cache=values.of("extract", MapCacheOptions),
-        limits=values.of("extract", PhotographOptions),
-        only=values.stages["extract"][ONLY],
-        progress=progress,
-    )
-    return _told(summary)
-
-
-def _matched_and_refined(
-    database: Path, photographs: Path, values: RunValues, times: Times, progress: bool, cluster: Cluster | None
-) -> tuple[MatchSummary | None, RefinementSummary | None]:
-    with FeatureStore(database) as features:
-        is_refined, later = bool(features.notes.refinement()), features.later()
-    options, cache = values.of("refine", RefinementOptions), values.of("refine", MapCacheOptions)
-    refining = {"options": options, "cache": cache, "progress": progress}
-    matching = None
-    if later or not is_refined:  # else there is what a stopped run has left: rounds, and pairs to verify
-        with times.of("match"):
-            matching = _told(
-                stage_functions(cluster).match(
-                    database,
-                    options=values.of("match", MatchingOptions),
-                    verification=values.of("match", VerificationOptions),
-                    pairs=values.of("match", PairSelectionOptions),
-                    progress=progress,
-                )
-            )
-    refine = stage_functions(cluster).refine
-    refine = refine if is_refined else partial(refine_first, by=refine)
-    with times.of("refine"):
-        return matching, _told(refine(database, photographs, **refining))
-
-
 def _names(database: Path, skipped: Skipped) -> set[str]:
-    """Of all photographs."""
+    """The names of all photographs, those that can't be used among them."""
     with FeatureStore(database) as features:
         return {*features.images(), *skipped}
-
-
-def _told(summary: Summary) -> Summary:
-    """The summary of a stage, written to the log."""
-    if summary is not None:
-        logger.info("%s", summary)
-    return summary
 
 
 def _best(extension: ExtensionResult | None, reconstruction: ReconstructionResult | None) -> Path | None:

@@ -58,7 +58,7 @@ def refine_first(
 
 
 def _noted(note: Mapping[str, Any]) -> RefinementOptions:
-    """The options of the run that noted it."""
+    """The options of the run of refinement that wrote this note."""
     given = note | of_alignment(note)
     if given.get("max_error") == MAX_ERROR:  # the default, with which pixels of the photograph are found
         given["max_error"] = None

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class Times:
-    """Of a run with these values into a folder."""
+    """How long each stage of a run took; these values and this folder are the run's."""
 
     def __init__(self, output: Path, values: RunValues):
         self._path, self._stages = output / TIMES, _stages(values)

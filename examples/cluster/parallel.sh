@@ -17,7 +17,7 @@ export OMP_NUM_THREADS
 mkdir -p "$work"
 shards=$work/shards database=$work/database.db parts=$work/parts
 
-# Exit code 1 says that some photographs or pairs are left out, each named: the others go on.
+# Exit code 1 says that some photographs or pairs are left out, each named: the others continue.
 alone() { # COMMAND ARGUMENT...
     d2sfm "$@" || [ $? -eq 1 ]
 }

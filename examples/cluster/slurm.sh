@@ -21,7 +21,7 @@ if [ "$1" = --job ]; then # what SLURM starts: --job SHARES NEEDED COMMAND ARGUM
     [ -z "$needed" ] || [ -e "$needed" ] || exit 0 # all is done
     OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
     export OMP_NUM_THREADS
-    # Exit code 1 says that some photographs or pairs are left out, each named: the others go on.
+    # Exit code 1 says that some photographs or pairs are left out, each named: the others continue.
     d2sfm "$command" ${SLURM_ARRAY_TASK_ID:+--shard "$SLURM_ARRAY_TASK_ID/$shares"} "$@" || [ $? -eq 1 ]
     exit
 fi

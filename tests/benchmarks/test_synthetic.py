@@ -1,13 +1,12 @@
 """The generator of large databases, at small size."""
 
 import runpy
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import dump
 
 from d2sfm.database import MatchStore
 from d2sfm.mapping.reconstruct import read_input
@@ -23,11 +22,6 @@ def synthetic():
 
 def written(synthetic, path, **settings):
     return synthetic["write_synthetic"](path, synthetic["Settings"](images=40, points=40, **settings))
-
-
-def contents(path):
-    with closing(sqlite3.connect(path)) as connection:
-        return list(connection.iterdump())
 
 
 def share_near_epipolar_lines(store, truth, pair, most_px=4):
@@ -71,14 +65,14 @@ def test_points_are_seen_by_three_to_ten_of_images_that_lie_together(synthetic):
 def test_the_seed_decides(synthetic, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         written(synthetic, tmp_path / f"{name}.db", seed=seed)
-    assert contents(tmp_path / "a.db") == contents(tmp_path / "b.db")
-    assert contents(tmp_path / "a.db") != contents(tmp_path / "c.db")
+    assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")
+    assert dump(tmp_path / "a.db") != dump(tmp_path / "c.db")
 
 
 @pytest.mark.parametrize("is_estimated", [False, True])
 def test_mapping_takes_it_and_finds_the_wrong_pairs(synthetic, tmp_path, is_estimated):
     truth = written(synthetic, tmp_path / "db.db", is_estimated=is_estimated)
-    given, _ = read_input(tmp_path / "db.db", ReconstructionOptions())
+    given = read_input(tmp_path / "db.db", ReconstructionOptions())
     assert given.is_estimated is is_estimated
     assert given.connected == 40
     assert len(given.left_out)

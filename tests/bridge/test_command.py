@@ -43,7 +43,7 @@ def test_what_is_wrong_is_told_in_a_line(foreign, tmp_path, capsys, options, sai
 def test_a_database_of_d2sfm_needs_no_bridge(tmp_path, capsys):
     database = write_feature_database(tmp_path / "db.db", {"0.png": descriptors_of_place(0, 0)})
     assert run(database, "--images", tmp_path) == 2
-    assert "go on with d2sfm match and d2sfm reconstruct" in capsys.readouterr().err
+    assert "continue with d2sfm match and d2sfm reconstruct" in capsys.readouterr().err
 
 
 def test_restored_from_a_copy(foreign, tmp_path, capsys):

@@ -33,6 +33,18 @@ def test_by_name_and_by_what_is_missing(database, tmp_path, capsys):
     assert names(database) == ["sub/a.png"]
 
 
+def test_names_of_a_file(database, tmp_path, capsys):
+    (tmp_path / "names.txt").write_text("a.png\n\nsub/a.png\n")
+    listed = ["remove", "--image-list", "names.txt"]
+    assert main([*listed, "--missing"]) == 2
+    assert main(["remove", "--image-list", "none.txt"]) == 2
+    assert names(database) == NAMES
+    assert main([*listed, "a.png", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "a.png\nsub/a.png\nremove: would take out 2 images, 1 stay\n"
+    assert main(["remove", "--image_names_path", "names.txt"]) == 0
+    assert names(database) == ["b c.png"]
+
+
 def test_out_of_a_model_too(database, tmp_path, capsys):
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 3, 9
@@ -53,6 +65,6 @@ def test_no_names_and_unknown_ones(database, capsys):
     assert main(["remove"]) == 2
     assert main(["remove", "x.png", "--verbose"]) == 2
     error = capsys.readouterr().err
-    assert "expected names of images or --missing" in error
+    assert "expected names of images, --image-list or --missing, which goes with neither" in error
     assert "db.db has no image of that name: 1 name (x.png)" in error
     assert names(database) == NAMES

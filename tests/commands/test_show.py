@@ -6,7 +6,6 @@ from pathlib import Path
 
 import cv2
 import pytest
-from support.shown_scene import write_shown_scene
 
 from d2sfm.cli import main
 from d2sfm.show.shown import Shown
@@ -18,18 +17,6 @@ class View:
     """Of no model."""
 
     models = ()
-
-
-@pytest.fixture(scope="module")
-def made_scene(tmp_path_factory):
-    return write_shown_scene(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def scene(made_scene, tmp_path, monkeypatch):
-    shutil.copytree(made_scene, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.slow
@@ -44,13 +31,13 @@ def scene(made_scene, tmp_path, monkeypatch):
         (["model", "sparse/0", "--output", "here.png"], "here.png"),
     ],
 )
-def test_each_kind_writes_a_picture_here_and_tells_its_name(scene, capsys, arguments, file):
+def test_each_kind_writes_a_picture_here_and_tells_its_name(shown_scene, capsys, arguments, file):
     assert main(["show", *arguments]) == 0
     assert capsys.readouterr().out.endswith(f"; in {file}\n")
     assert cv2.imread(file).shape[1] > 200
 
 
-def test_results_for_programs(scene, capsys):
+def test_results_for_programs(shown_scene, capsys):
     assert main(["show", "pairs", "--json", "--output", "sub.png"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["command"] == "show"
@@ -76,13 +63,13 @@ def test_results_for_programs(scene, capsys):
         (["model", "--light"], "--light is for .png"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(scene, capsys, arguments, message):
+def test_what_is_wrong_is_told_in_a_line(shown_scene, capsys, arguments, message):
     assert main(["show", *arguments]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(f"error: d2sfm show: {message}")
     assert captured.err.count("\n") == 1
-    assert not list(scene.glob("*.png"))
+    assert not list(shown_scene.glob("*.png"))
 
 
 @pytest.mark.parametrize(
@@ -146,14 +133,14 @@ def test_a_model_is_drawn_by_all_options(monkeypatch, capsys, noise):
 
 
 @pytest.mark.slow
-def test_a_model_is_a_page_that_turns(scene, capsys):
+def test_a_model_is_a_page_that_turns(shown_scene, capsys):
     assert main(["show", "model"]) == 0
     assert capsys.readouterr().out == "show: model 0: 3 images; in model.html\n"
-    assert "three" in (scene / "model.html").read_text()
+    assert "three" in (shown_scene / "model.html").read_text()
 
 
 @pytest.mark.slow
-def test_serving_ends_with_ctrl_c(scene, capsys, monkeypatch):
+def test_serving_ends_with_ctrl_c(shown_scene, capsys, monkeypatch):
     """Without a display no browser is asked for; the address and the way to it from elsewhere are told."""
 
     def interrupted(server):
@@ -167,19 +154,19 @@ def test_serving_ends_with_ctrl_c(scene, capsys, monkeypatch):
     at, elsewhere = capsys.readouterr().err.splitlines()
     port = at.partition("127.0.0.1:")[2].partition("/")[0]
     assert f"ssh -L {port}:127.0.0.1:{port} " in elsewhere
-    assert not (scene / "model.html").exists()
+    assert not (shown_scene / "model.html").exists()
 
 
 @pytest.mark.slow
-def test_photographs_that_no_database_knows_are_extracted_and_matched(scene, capsys, narrow_network):
-    (scene / "db.db").unlink()
+def test_photographs_that_no_database_knows_are_extracted_and_matched(shown_scene, capsys, narrow_network):
+    (shown_scene / "db.db").unlink()
     settings = ["--max-edge", "150", "--quiet"]
     shutil.copy("photographs/a.png", "photographs/copy.png")
     files = ["photographs/a.png", "photographs/copy.png"]
     assert main(["show", "matches", *files, *settings, "--output", "m.png"]) == 0
     assert main(["show", "keypoints", files[0], *settings, "--output", "k.png"]) == 0
     assert cv2.imread("m.png").shape[1] == 2 * 1000 + 8
-    (scene / "photographs/a.png").write_bytes(b"no picture")
+    (shown_scene / "photographs/a.png").write_bytes(b"no picture")
     assert main(["show", "keypoints", files[0], *settings]) == 2
     assert "error: d2sfm show: photographs/a.png can't be used: " in capsys.readouterr().err
-    assert not (scene / "db.db").exists()
+    assert not (shown_scene / "db.db").exists()

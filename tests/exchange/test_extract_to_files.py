@@ -8,7 +8,7 @@ import pytest
 from support.photograph_folder import SMALL, write_photograph_folder
 
 from d2sfm.cli import main
-from d2sfm.exchange.extract_to_files import extract_to_files, read_image_list
+from d2sfm.exchange.extract_to_files import extract_to_files
 from d2sfm.features.extractor import Extractor
 from d2sfm.formats.npz_mat import read_features, read_fingerprint
 from d2sfm.network import device
@@ -105,11 +105,6 @@ def test_what_goes_with_a_database_is_refused_for_files(tmp_path, photographs, m
     assert message in capsys.readouterr().err
 
 
-def test_lists_of_other_editors_are_read(tmp_path):
-    (tmp_path / "list.txt").write_bytes("\ufeffa b.jpg\r\n\u00fc\u2028.jpg\r\n".encode())
-    assert read_image_list(tmp_path / "list.txt") == ["a b.jpg", "\u00fc\u2028.jpg"]
-
-
 def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
     whole = (photographs / "a.jpg").read_bytes()
     (photographs / "cut.jpg").write_bytes(whole[: len(whole) // 2])
@@ -121,19 +116,11 @@ def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
     assert not (photographs / "cut.jpg.x").exists()
 
 
-def test_lists_that_are_none(tmp_path):
+def test_neither_or_both_of_a_list_and_a_folder(tmp_path):
     some = {"image_list": tmp_path / "none.txt"}
     for given in ({}, {**some, "images": tmp_path}, {**some, "only": ["a"]}):
         with pytest.raises(ValueError, match="expected either image_list or images"):
             extract_to_files(**given)
-    with pytest.raises(FileNotFoundError):
-        read_image_list(tmp_path / "none.txt")
-    (tmp_path / "empty.txt").write_text("\n \n")
-    with pytest.raises(ValueError, match="names no photographs"):
-        read_image_list(tmp_path / "empty.txt")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="not a text file"):
-        read_image_list(tmp_path / "binary.txt")
 
 
 def test_files_of_the_same_settings_are_overwritten_on_request(tmp_path, photographs):

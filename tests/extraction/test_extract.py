@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.database_contents import require_whole
 from support.helpers import save_plain_weights, textured_picture
-from support.photograph_folder import SMALL, TINY, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, TINY, read_all
 
 from d2sfm.database import FeatureStore, ForeignStore
 from d2sfm.extraction import extract
@@ -23,11 +23,6 @@ from d2sfm.options import DescriptorDtype, ExtractionOptions, MapCacheOptions, S
 from d2sfm.photographs.reading import load_photograph
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
-
-
-@pytest.fixture
-def photographs(tmp_path):
-    return write_photograph_folder(tmp_path / "photographs")
 
 
 def test_a_folder_becomes_a_database_with_features(tmp_path, photographs):

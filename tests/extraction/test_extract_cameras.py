@@ -6,7 +6,7 @@ import cv2
 import pycolmap
 import pytest
 from support.helpers import textured_picture
-from support.photograph_folder import SMALL, TINY, cut, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, TINY, cut, read_all
 
 from d2sfm.database import cameras_given, create_database, import_photographs
 from d2sfm.database.connection import open_pycolmap
@@ -18,11 +18,6 @@ from d2sfm.photographs.photograph import Photograph
 from d2sfm.skipped import Skipped
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
-
-
-@pytest.fixture
-def photographs(tmp_path):
-    return write_photograph_folder(tmp_path / "photographs")
 
 
 def test_camera_options_that_come_too_late_are_mentioned(tmp_path, photographs, caplog):

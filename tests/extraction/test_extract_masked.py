@@ -3,17 +3,12 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.photograph_folder import SMALL, read_all, write_photograph_folder
+from support.photograph_folder import SMALL, read_all
 
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.options import ExtractionOptions, MaskOptions
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
-
-
-@pytest.fixture
-def photographs(tmp_path):
-    return write_photograph_folder(tmp_path / "photographs")
 
 
 def save_mask(folder, name, mask):

@@ -26,11 +26,6 @@ from d2sfm.options import ExtractionOptions, MatchingOptions, VerificationOption
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
 
-@pytest.fixture
-def photographs(tmp_path):
-    return write_photograph_folder(tmp_path / "photographs")
-
-
 SMALLER = ExtractionOptions(max_edge=64)
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.two_sizes import NAMES, imported, write_some_features, write_two_sizes
 
 from d2sfm.database import begin_overwriting, create_database
-from d2sfm.extraction.pending import going_on, names_to_overwrite, note_folder, pending_names
+from d2sfm.extraction.pending import in_their_precision, names_to_overwrite, note_folder, pending_names
 from d2sfm.options import Convention, ExtractionOptions, Precision
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -37,13 +37,13 @@ def test_pending_are_those_without_features(database, photographs):
 def test_auto_is_the_precision_of_the_features_that_stay(database, photographs, tmp_path):
     auto, half = ExtractionOptions(), json.dumps({"extractor": "d2sfm", "precision": "bfloat16"})
     imported(database, photographs)
-    assert going_on(tmp_path / "missing.db", auto, ()) == going_on(database, auto, ()) == auto
+    assert in_their_precision(tmp_path / "missing.db", auto, ()) == in_their_precision(database, auto, ()) == auto
     assert auto.precision is Precision.AUTO
     write_some_features(database, half, "a.jpg")
-    assert going_on(str(database), auto, ()).precision is Precision.BFLOAT16
-    assert going_on(database, auto, {"a.jpg"}) == auto
+    assert in_their_precision(str(database), auto, ()).precision is Precision.BFLOAT16
+    assert in_their_precision(database, auto, {"a.jpg"}) == auto
     for told in (ExtractionOptions(precision="float32"), ExtractionOptions(convention=Convention.REFERENCE)):
-        assert going_on(database, told, ()).precision is Precision.FLOAT32
+        assert in_their_precision(database, told, ()).precision is Precision.FLOAT32
 
 
 def test_to_be_overwritten_are_all_or_what_a_stopped_run_left(database, photographs):

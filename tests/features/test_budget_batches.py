@@ -39,9 +39,9 @@ def test_where_gpu_memory_runs_out_smaller_batches_and_strips_are_tried(monkeypa
     monkeypatch.setattr(TrunkStrips, "push", with_little_memory)
     for found, features in zip(extractor.extract_batch(pictures), expected, strict=True):
         assert_equal_to_rounding(found, features)
-    assert "with 3 pictures at a time: going on with 1" in caplog.text
-    assert "with 64 rows at a time: going on with 32" in caplog.text
-    assert "with 32 rows at a time: going on with 16" in caplog.text
+    assert "with 3 pictures at a time: continuing with 1" in caplog.text
+    assert "with 64 rows at a time: continuing with 32" in caplog.text
+    assert "with 32 rows at a time: continuing with 16" in caplog.text
     caplog.clear()
     extractor.extract_batch(pictures)
     assert not caplog.text  # what was learned is kept

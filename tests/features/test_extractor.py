@@ -5,23 +5,13 @@ import pytest
 import torch
 from PIL import Image
 from scipy.spatial import cKDTree
-from support.helpers import gaussian_blobs, save_plain_weights, textured_picture
+from support.helpers import gaussian_blobs, save_plain_weights
 
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.pyramid import level_sizes
 from d2sfm.options import Convention, DescriptorDtype, ExtractionOptions, Precision
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
-
-
-@pytest.fixture(scope="module")
-def textured():
-    return textured_picture(5, (120, 88))
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor()
 
 
 def test_features_are_ordered_bounded_and_of_unit_length(extractor, textured):

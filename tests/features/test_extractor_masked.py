@@ -3,22 +3,11 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.helpers import textured_picture
 
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import ExtractionOptions
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
-
-
-@pytest.fixture(scope="module")
-def textured():
-    return textured_picture(5, (120, 88))
-
-
-@pytest.fixture(scope="module")
-def extractor():
-    return Extractor()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pycolmap
 import pytest
-from support.bridged_scene import NEW, OLD, BridgedScene, all_pairs, bridged, names, require_kept
+from support.bridged_scene import NEW, OLD, all_pairs, bridged, names, require_kept
 
 from d2sfm.colmap import read_model
 from d2sfm.evaluation.poses import compare_with_truth
@@ -26,79 +26,70 @@ extend = partial(extend_model, options=OPTIONS)
 ELSEWHERE = pycolmap.Sim3d(2.5, pycolmap.Rotation3d(np.array([0.3, -1.0, 2.0])), np.array([4.0, -7, 1]))
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory):
-    return BridgedScene(tmp_path_factory.mktemp("scene"), 11)
-
-
 @pytest.fixture
-def old(scene, tmp_path):
-    return scene.model(tmp_path / "old" / "0", OLD)
-
-
-@pytest.fixture
-def database(scene, tmp_path):
+def database(bridged_scene, tmp_path):
     across = [(a, b) for a in OLD for b in NEW[:2]]
-    return bridged(scene, tmp_path / "db.db", [NEW[:2], *all_pairs(NEW[2:])], across)
+    return bridged(bridged_scene, tmp_path / "db.db", [NEW[:2], *all_pairs(NEW[2:])], across)
 
 
 @pytest.fixture
-def other(scene, tmp_path):
-    return scene.model(tmp_path / "old" / "1", NEW, ELSEWHERE)
+def other(bridged_scene, tmp_path):
+    return bridged_scene.model(tmp_path / "old" / "1", NEW, ELSEWHERE)
 
 
-def test_images_get_the_poses_of_another_model(scene, database, old, other, tmp_path):
+def test_images_get_the_poses_of_another_model(bridged_scene, database, old, other, tmp_path):
     alone = extend(database, old, tmp_path / "alone")
-    assert (alone.added, tuple(alone.not_placed)) == (names(scene, NEW[:2]), names(scene, NEW[2:]))
+    assert (alone.added, tuple(alone.not_placed)) == (names(bridged_scene, NEW[:2]), names(bridged_scene, NEW[2:]))
     result = extend(database, old, tmp_path / "new", join=[other])
-    assert (result.added, result.not_placed, result.not_joined) == (names(scene, NEW), {}, {})
+    assert (result.added, result.not_placed, result.not_joined) == (names(bridged_scene, NEW), {}, {})
     assert result.is_whole
     new = read_model(result.model)
     require_kept(read_model(old), new)
-    errors = compare_with_truth(new, scene.truth)
+    errors = compare_with_truth(new, bridged_scene.truth)
     assert errors.rotation_deg.max() < 0.5
-    assert min(new.find_image_with_name(name).num_points3D for name in names(scene, NEW)) >= 30
+    assert min(new.find_image_with_name(name).num_points3D for name in names(bridged_scene, NEW)) >= 30
 
 
-def test_adjusted_all_move(scene, database, old, other, tmp_path):
+def test_adjusted_all_move(bridged_scene, database, old, other, tmp_path):
     result = extend(database, old, tmp_path / "new", join=[other], adjust=True)
-    assert (result.added, result.is_adjusted) == (names(scene, NEW), True)
-    assert compare_with_truth(read_model(result.model), scene.truth).rotation_deg.max() < 0.5
+    assert (result.added, result.is_adjusted) == (names(bridged_scene, NEW), True)
+    assert compare_with_truth(read_model(result.model), bridged_scene.truth).rotation_deg.max() < 0.5
 
 
 @pytest.mark.parametrize("common", [0, 1])
-def test_too_few_images_in_common_are_told(scene, old, other, tmp_path, common):
+def test_too_few_images_in_common_are_told(bridged_scene, old, other, tmp_path, common):
     across = [(a, b) for a in OLD for b in NEW[:common]]
-    database = bridged(scene, tmp_path / "db.db", all_pairs(NEW[common:]), across)
+    database = bridged(bridged_scene, tmp_path / "db.db", all_pairs(NEW[common:]), across)
     result = extend(database, old, tmp_path / "new", join=[other])
-    assert (result.added, result.is_whole) == (names(scene, NEW[:common]), False)
+    assert (result.added, result.is_whole) == (names(bridged_scene, NEW[:common]), False)
     told = f"not joined: {other} has {common} of its 6 images in common with the extended model, expected "
     assert f"{told}two: match its images with those of the model" in str(result)
 
 
-def test_poses_that_disagree_are_told(scene, database, old, other, tmp_path):
+def test_poses_that_disagree_are_told(bridged_scene, database, old, other, tmp_path):
     wrong = read_model(other)
     turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0, 0.2, 0])), np.zeros(3))
-    frame = wrong.frames[wrong.find_image_with_name(scene.names[NEW[0] - 1]).frame_id]
+    frame = wrong.frames[wrong.find_image_with_name(bridged_scene.names[NEW[0] - 1]).frame_id]
     frame.rig_from_world = turn * frame.rig_from_world
     wrong.write_binary(other)
     result = extend(database, old, tmp_path / "new", join=[other])
-    assert (result.added, result.is_whole) == (names(scene, NEW[:2]), False)
+    assert (result.added, result.is_whole) == (names(bridged_scene, NEW[:2]), False)
     assert f"not joined: {other} has 2 images in common with the model, but no two agree" in str(result)
 
 
-def test_of_three_in_common_one_may_be_wrong(scene, old, other, tmp_path):
+def test_of_three_in_common_one_may_be_wrong(bridged_scene, old, other, tmp_path):
     wrong = read_model(other)
-    wrong.frames[wrong.find_image_with_name(scene.names[NEW[1] - 1]).frame_id].rig_from_world = pycolmap.Rigid3d()
+    frame = wrong.frames[wrong.find_image_with_name(bridged_scene.names[NEW[1] - 1]).frame_id]
+    frame.rig_from_world = pycolmap.Rigid3d()
     wrong.write_binary(other)
     across = [(a, b) for a in OLD for b in NEW[:3]]
-    database = bridged(scene, tmp_path / "db.db", all_pairs(NEW[:3]) + all_pairs(NEW[3:]), across)
+    database = bridged(bridged_scene, tmp_path / "db.db", all_pairs(NEW[:3]) + all_pairs(NEW[3:]), across)
     result = extend(database, old, tmp_path / "new", join=[other])
-    assert (result.added, result.not_joined) == (names(scene, NEW), {})
-    assert compare_with_truth(read_model(result.model), scene.truth).rotation_deg.max() < 0.5
+    assert (result.added, result.not_joined) == (names(bridged_scene, NEW), {})
+    assert compare_with_truth(read_model(result.model), bridged_scene.truth).rotation_deg.max() < 0.5
 
 
-def test_cameras_that_the_model_lacks_are_those_of_the_joined_one(scene, database, old, other, tmp_path):
+def test_cameras_that_the_model_lacks_are_those_of_the_joined_one(bridged_scene, database, old, other, tmp_path):
     with closing(sqlite3.connect(database)) as connection, connection:
         for table in ("frame_data", "frames", "rig_sensors", "rigs"):
             connection.execute(f"DELETE FROM {table}")
@@ -110,13 +101,13 @@ def test_cameras_that_the_model_lacks_are_those_of_the_joined_one(scene, databas
         connection.execute("UPDATE images SET camera_id = 2 WHERE image_id > 5")
     held = replace(OPTIONS, refine_cameras=RefineCameras.NO)
     result = extend_model(database, old, tmp_path / "new", join=[other], options=held)
-    assert result.added == names(scene, NEW)
+    assert result.added == names(bridged_scene, NEW)
     new = read_model(result.model)
-    assert new.cameras[2].params.tolist() == scene.truth.cameras[1].params.tolist()
-    assert compare_with_truth(new, scene.truth).rotation_deg.max() < 0.5
+    assert new.cameras[2].params.tolist() == bridged_scene.truth.cameras[1].params.tolist()
+    assert compare_with_truth(new, bridged_scene.truth).rotation_deg.max() < 0.5
 
 
-def test_photographs_of_other_sizes_are_refused(scene, database, old, other, tmp_path):
+def test_photographs_of_other_sizes_are_refused(bridged_scene, database, old, other, tmp_path):
     wrong = read_model(other)
     wrong.cameras[1].width += 1
     wrong.write_binary(other)
@@ -124,9 +115,9 @@ def test_photographs_of_other_sizes_are_refused(scene, database, old, other, tmp
         extend(database, old, tmp_path / "new", join=[other])
 
 
-def test_a_model_that_would_be_replaced_is_refused(scene, database, old, other, tmp_path):
+def test_a_model_that_would_be_replaced_is_refused(bridged_scene, database, old, other, tmp_path):
     shutil.copytree(other, tmp_path / "new" / "0")
     with pytest.raises(RuntimeError, match="which this run would replace: give another --output"):
         extend(database, old, tmp_path / "new", join=[tmp_path / "new" / "0"])
-    assert extend(database, old, old, join=[other]).added == names(scene, NEW)  # beside it, it stays
+    assert extend(database, old, old, join=[other]).added == names(bridged_scene, NEW)  # beside it, it stays
     assert read_model(other).num_reg_images() == 6

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import dump
 from support.helpers import textured_picture
 
-from d2sfm.database import FeatureStore, mark_cameras_given
+from d2sfm.database import FeatureStore, MatchStore, mark_cameras_given
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping import reconstruct as module
 from d2sfm.mapping import starts
@@ -48,26 +49,20 @@ def database(scene, tmp_path):
     return shutil.copy(scene[0], tmp_path / "db.db")
 
 
-def contents(database):
-    """All rows of all tables: opening the file alone changes its header."""
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
-
-
 def camera_params(model):
     return {camera_id: camera.params.tolist() for camera_id, camera in model.cameras.items()}
 
 
 @pytest.mark.parametrize("mapper", list(Mapper))
 def test_cameras_and_points_are_recovered_and_the_database_is_not_changed(scene, database, tmp_path, mapper):
-    before = contents(database)
+    before = dump(database)
     result = reconstruct(database, tmp_path / "sparse", options=mapping_options(mapper=mapper, **ONE_START))
     assert [folder.name for folder in result.models] == ["0"]
     assert result.statistics[0].images == result.statistics[0].supported == 7
     errors = compare_with_truth(pycolmap.Reconstruction(result.models[0]), scene[1])
     assert errors.rotation_deg.max() < 0.5
     assert errors.centre.max() < 0.1
-    assert contents(database) == before
+    assert dump(database) == before
     assert str(result.models[0]) in str(result)
     assert "7 of 7" in str(result)
 
@@ -175,8 +170,8 @@ def test_a_spent_time_budget_ends_the_starts_after_the_first(database, tmp_path)
 
 
 def test_all_processors_map_by_default(database):
-    assert read_input(database, ReconstructionOptions())[0].num_threads == -1
-    assert read_input(database, mapping_options())[0].num_threads == 1
+    assert read_input(database, ReconstructionOptions()).num_threads == -1
+    assert read_input(database, mapping_options()).num_threads == 1
 
 
 @pytest.mark.slow
@@ -190,7 +185,7 @@ def test_the_same_seed_gives_the_same_model_of_several_starts(database, tmp_path
 
 def test_the_threshold_is_that_of_the_last_verification(database):
     def max_error_px():
-        return read_input(database, mapping_options())[0].max_error_px
+        return read_input(database, mapping_options()).max_error_px
 
     assert max_error_px() == 4  # COLMAP's, which has verified these keypoints
     with FeatureStore(database) as store:
@@ -226,10 +221,11 @@ def test_pairs_that_chance_explains_are_left_out(database):
         colmap.write_matches(first, last, np.indices(counts).reshape(2, -1).T[:5000].astype(np.uint32))
         geometry.inlier_matches = geometry.inlier_matches[:few]
         colmap.write_two_view_geometry(first, last, geometry)
-    given, pairs = read_input(database, mapping_options())
+    given = read_input(database, mapping_options())
     assert given.left_out.tolist() == [pycolmap.image_pair_to_pair_id(first, last)]
     assert given.unusable == 0
-    assert few in [inliers for *_, inliers in pairs]
+    with MatchStore(database) as store:
+        assert few in [inliers for *_, inliers in store.pairs_table()]
 
 
 @pytest.mark.slow

@@ -204,7 +204,7 @@ def test_a_stopped_first_start_is_told(two_places, tmp_path, monkeypatch, caplog
 def test_the_time_budget_stops_the_first_start(tmp_path):
     program = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/synthetic.py"), run_name="imported")
     program["write_synthetic"](tmp_path / "db.db", program["Settings"](images=80, points=40))
-    given, _ = read_input(tmp_path / "db.db", mapping_options())
+    given = read_input(tmp_path / "db.db", mapping_options())
     started = time.perf_counter()
     outcome = best_of_starts(given, mapping_options(time_budget=1))
     assert 1 <= time.perf_counter() - started < 20

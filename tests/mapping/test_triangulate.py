@@ -1,12 +1,11 @@
 import logging
 import shutil
-import sqlite3
-from contextlib import closing
 
 import cv2
 import numpy as np
 import pycolmap
 import pytest
+from support.database_contents import dump
 from support.helpers import textured_picture
 
 from d2sfm.cli import main
@@ -43,11 +42,6 @@ def database(scene, tmp_path):
     return shutil.copy(scene[0], tmp_path / "db.db")
 
 
-def contents(database):
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
-
-
 def poses(model):
     return {image.name: image.cam_from_world().matrix().tobytes() for image in model.images.values() if image.has_pose}
 
@@ -60,13 +54,13 @@ def intrinsics(model):
 
 
 def test_points_are_found_and_cameras_and_the_database_stay_to_the_last_bit(scene, database, tmp_path):
-    before, truth = contents(database), pycolmap.Reconstruction(scene[1])
+    before, truth = dump(database), pycolmap.Reconstruction(scene[1])
     result = triangulate(database, scene[1], tmp_path / "out")
     found = pycolmap.Reconstruction(result.model)
     assert result.model == tmp_path / "out" / "0"
     assert poses(found) == poses(truth)
     assert intrinsics(found) == intrinsics(truth)
-    assert contents(database) == before
+    assert dump(database) == before
     assert result.images == result.statistics.images == IMAGES
     assert found.num_points3D() == result.statistics.points > 0.9 * POINTS
     true_points = np.array([point.xyz for point in truth.points3D.values()])

@@ -15,7 +15,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from support.database_contents import done_pairs
 
-from d2sfm.database import FeatureStore, MatchStore, exclusive, pairs_anew
+from d2sfm.database import FeatureStore, MatchStore, exclusive, pairs_to_overwrite
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, REFUSED, SIMILARITIES
@@ -382,7 +382,7 @@ def test_a_stopped_run_that_overwrites_goes_on(half_overwritten, make_database, 
     assert caplog.messages == []
     assert rows(half_overwritten) == rows(expected)
     assert noted(half_overwritten) == 1.0
-    assert pairs_anew(half_overwritten) is None
+    assert pairs_to_overwrite(half_overwritten) is None
     for _ in range(2):  # once through, each is another run
         assert run(half_overwritten, verification=TIGHTER, overwrite=True).already_there == 0
 
@@ -402,7 +402,7 @@ def names_of(path, numbers):
 
 
 def test_some_of_the_pairs_that_are_to_be_matched_anew(half_overwritten, tmp_path, caplog):
-    [last] = names_of(half_overwritten, pairs_anew(half_overwritten).pending[-1:])
+    [last] = names_of(half_overwritten, pairs_to_overwrite(half_overwritten).pending[-1:])
     (tmp_path / "pairs.txt").write_text("\t".join(last))
     one = PairSelectionOptions(pairs=str(tmp_path / "pairs.txt"))
     assert run(half_overwritten, verification=TIGHTER, overwrite=True, pairs=one).already_there == 0
@@ -411,7 +411,7 @@ def test_some_of_the_pairs_that_are_to_be_matched_anew(half_overwritten, tmp_pat
 
 
 def test_pairs_that_were_matched_anew_and_lost_since_are_matched_again(half_overwritten):
-    pending = pairs_anew(half_overwritten).pending
+    pending = pairs_to_overwrite(half_overwritten).pending
     with MatchStore(half_overwritten) as store:
         anew = np.setdiff1d(store.done_pairs(verified=True), pending)
     name, _ = names_of(half_overwritten, anew)[0]

@@ -123,7 +123,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_nothing_half_done(root, 
     monkeypatch.setattr(command, "undistort_scene", interrupted_at_the_second)
     assert run(root) == 130
     assert [path.name for path in (root / "Undistorted_SfM").iterdir()] == ["0000"]
-    assert "the same command goes on from there" in capsys.readouterr().err
+    assert "the same command continues from there" in capsys.readouterr().err
     monkeypatch.undo()
     assert run(root) == 0
     assert capsys.readouterr().out == "scenes: 2 undistorted, 1 done before\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from d2sfm.photographs.reading import list_photographs
+from d2sfm.photographs.reading import list_photographs, read_image_list
 
 
 def test_photographs_are_told_by_suffix_below_the_folder(tmp_path):
@@ -90,3 +90,19 @@ def test_a_subfolder_that_cannot_be_read_is_logged(tmp_path, monkeypatch, caplog
         assert list_photographs(tmp_path) == ["a.jpg"]
     assert "Permission denied" in caplog.text
     assert "locked" in caplog.text
+
+
+def test_lists_of_other_editors_are_read(tmp_path):
+    (tmp_path / "list.txt").write_bytes("\ufeffa b.jpg\r\n\u00fc\u2028.jpg\r\n".encode())
+    assert read_image_list(tmp_path / "list.txt") == ["a b.jpg", "\u00fc\u2028.jpg"]
+
+
+def test_lists_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_image_list(tmp_path / "none.txt")
+    (tmp_path / "empty.txt").write_text("\n \n")
+    with pytest.raises(ValueError, match="names no photographs"):
+        read_image_list(tmp_path / "empty.txt")
+    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="not a text file"):
+        read_image_list(tmp_path / "binary.txt")

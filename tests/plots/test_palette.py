@@ -39,11 +39,23 @@ def test_colours_of_a_picture_are_told_apart_by_anybody(seen):
             assert np.linalg.norm(one - other) > 30, (first, second)
 
 
+def contrast(text, background):
+    """Of two colours, as guidelines for web pages compute it."""
+    low, high = sorted(
+        np.array([0.2126, 0.7152, 0.0722]) @ (np.array(colour) / 255) ** 2.2 for colour in (text, background)
+    )
+    return (high + 0.05) / (low + 0.05)
+
+
 @pytest.mark.parametrize("theme", [palette.DARK, palette.LIGHT])
 def test_text_is_read_on_its_background(theme):
     """The contrast that guidelines for web pages ask for, 7 to 1."""
-    text, background = (
-        np.array([0.2126, 0.7152, 0.0722]) @ (np.array(colour) / 255) ** 2.2
-        for colour in (theme.text, theme.background)
-    )
-    assert (max(text, background) + 0.05) / (min(text, background) + 0.05) > 7
+    assert contrast(theme.text, theme.background) > 7
+
+
+@pytest.mark.parametrize("theme", [palette.DARK_PAGE, palette.LIGHT_PAGE])
+def test_text_of_a_report_is_read_on_all_that_is_behind_it(theme):
+    """7 to 1, and the 4.5 that the guidelines ask at least for words that stand out or stay in the background."""
+    for behind in (theme.bg, theme.panel, theme.stage, theme.mark):
+        assert contrast(theme.ink, behind) > 7
+        assert min(contrast(colour, behind) for colour in (theme.quiet, theme.accent, theme.warm, theme.good)) > 4.5

@@ -138,13 +138,13 @@ def test_matching_and_mapping_go_by_the_limit_that_was_found(tmp_path, caplog):
     wide = inliers(database)
     with FeatureStore(database) as store:
         assert allowed_error(store) == Threshold(MAX_ERROR)  # as earlier versions noted it
-    given, _ = read_input(database, ReconstructionOptions())
+    given = read_input(database, ReconstructionOptions())
     assert (given.pixel_factor, given.max_error_px) == (FACTOR, MAX_ERROR * FACTOR)
     with RefinementStore(database) as store:
         store.verify_otherwise({"max_error": MAX_ERROR, "max_error_px": EXACT_PX})
     match_database(database, verification=VerificationOptions(max_error=4.0, max_num_trials=500))
     assert "within 2 px of the network input and 1 px of the photograph, as d2sfm refine does" in caplog.text
     assert 50 < inliers(database) < 0.8 * wide
-    given, _ = read_input(database, ReconstructionOptions())
+    given = read_input(database, ReconstructionOptions())
     assert (given.pixel_factor, given.max_error_px) == (1.0, EXACT_PX)
     assert exact_limit_px(database, FEW_TRIALS) is None  # once is enough

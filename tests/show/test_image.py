@@ -7,8 +7,8 @@ from d2sfm.colmap import read_model
 from d2sfm.show.image import show_image, sight
 
 
-def test_residuals_go_from_keypoints_to_where_points_are_projected(scene):
-    model = read_model(scene / "sparse/0")
+def test_residuals_go_from_keypoints_to_where_points_are_projected(shown_scene):
+    model = read_model(shown_scene / "sparse/0")
     seen = sight(model, model.images[1])
     assert seen.points == list(range(1, POINTS + 1))
     np.testing.assert_allclose(seen.xy, keypoints(0)[:POINTS], atol=1e-5)
@@ -18,7 +18,7 @@ def test_residuals_go_from_keypoints_to_where_points_are_projected(scene):
 
 
 @pytest.mark.slow
-def test_the_worst_are_told_first(scene):
+def test_the_worst_are_told_first(shown_scene):
     found = show_image("a.png")
     assert found.title == "a.png: 12 of 15 keypoints see a point, 0.00 px off (median)"
     assert found.facts["largest residual"] == "1.00 px"
@@ -27,32 +27,32 @@ def test_the_worst_are_told_first(scene):
 
 
 @pytest.mark.slow
-def test_images_are_named_as_people_name_them(scene):
+def test_images_are_named_as_people_name_them(shown_scene):
     assert show_image("photographs/b c.png").title.startswith("b c.png: ")
     with pytest.raises(ValueError, match=r"sparse/0 has no image b_c.png: did you mean b c.png?"):
         show_image("b_c.png")
 
 
 @pytest.mark.slow
-def test_photographs_of_another_size_and_missing_ones_are_named(scene):
+def test_photographs_of_another_size_and_missing_ones_are_named(shown_scene):
     cv2.imwrite("photographs/sub/a.png", np.zeros((20, 30, 3), np.uint8))
     with pytest.raises(ValueError, match=r"sub/a.png is 30 x 20 px"):
         show_image("sub/a.png")
-    (scene / "photographs/b c.png").unlink()
+    (shown_scene / "photographs/b c.png").unlink()
     with pytest.raises(FileNotFoundError, match=r"no photograph .*b c.png \(--images tells where they are\)"):
         show_image("b c.png")
-    (scene / "db.db").unlink()
+    (shown_scene / "db.db").unlink()
     with pytest.raises(FileNotFoundError, match=r"no db.db to find the photographs by: give --images"):
         show_image("a.png")
-    assert show_image("a.png", images=scene / "photographs").pixels().ndim == 3
+    assert show_image("a.png", images=shown_scene / "photographs").pixels().ndim == 3
 
 
 @pytest.mark.slow
-def test_an_image_that_sees_nothing(scene):
-    model = read_model(scene / "sparse/0")
+def test_an_image_that_sees_nothing(shown_scene):
+    model = read_model(shown_scene / "sparse/0")
     for point in list(model.points3D):
         model.delete_point3D(point)
-    model.write_binary(scene / "sparse/0")
+    model.write_binary(shown_scene / "sparse/0")
     found = show_image("a.png")
     assert found.title == "a.png: 0 of 15 keypoints see a point"
     assert not found.table

@@ -5,7 +5,7 @@ from support.feature_database import write_feature_database
 from d2sfm.show.pairs import show_pairs
 
 
-def test_pairs_are_told_with_the_reason_of_those_that_are_not_verified(scene):
+def test_pairs_are_told_with_the_reason_of_those_that_are_not_verified(shown_scene):
     found = show_pairs()
     assert found.title == "1 of 2 matched pairs verified, 3 images"
     assert found.table[1:] == [

@@ -67,12 +67,11 @@ def test_both_kinds_load_as_weights_in_the_published_layout(tmp_path):
         assert all(tensor.is_contiguous() for tensor in stored.values())
 
 
-def test_the_preprocessing_travels_with_the_weights(tmp_path, caplog):
+def test_the_preprocessing_travels_with_the_weights(tmp_path):
     make(tmp_path, preprocessing=Preprocessing.TORCH).save_weights("weights.pth")
     load_weights(tmp_path / "weights.pth", Preprocessing.TORCH)
-    assert caplog.text == ""
-    load_weights(tmp_path / "weights.pth", Preprocessing.CAFFE)
-    assert "was trained with --preprocessing torch, not caffe" in caplog.text
+    with pytest.raises(ValueError, match="was trained with --preprocessing torch, not caffe: use it with --prep"):
+        load_weights(tmp_path / "weights.pth", Preprocessing.CAFFE)
 
 
 def test_long_lists_are_told_in_short(tmp_path):

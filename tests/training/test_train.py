@@ -16,21 +16,6 @@ from d2sfm.training.trainer import Sums, Trainer
 pytestmark = pytest.mark.usefixtures("one_thread", "narrow_training")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp("dataset")
-    for name in ("0000", "0001"):
-        write_plane_scene(root, name)
-    return root
-
-
-@pytest.fixture(scope="module")
-def one_epoch(root, tmp_path_factory, one_thread):
-    output = tmp_path_factory.mktemp("one epoch") / "out"
-    run(root, output, pairs=FEW_PAIRS, num_epochs=1)
-    return output
-
-
 @pytest.mark.slow
 def test_a_run_leaves_checkpoints_tables_and_pictures(root, tmp_path):
     output = tmp_path / "out"

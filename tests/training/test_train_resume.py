@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from support.helpers import write_plane_scene
 from support.training_runs import FEW_PAIRS, assert_same_weights, rows, run
 
 from d2sfm.options import PairOptions
@@ -17,14 +16,6 @@ pytestmark = pytest.mark.usefixtures("one_thread", "narrow_training")
 # Four steps in an epoch.
 FOUR_PAIRS = PairOptions(image_size=112, pairs_per_scene=2)
 RESUMABLE = {"use_validation": True, "checkpoint_interval": 2, "pairs": FOUR_PAIRS}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    root = tmp_path_factory.mktemp("dataset")
-    for name in ("0000", "0001"):
-        write_plane_scene(root, name)
-    return root
 
 
 def stop_after(monkeypatch, steps: int) -> None:
@@ -44,14 +35,6 @@ def stop_after(monkeypatch, steps: int) -> None:
 def unbroken(root, tmp_path_factory, one_thread):
     output = tmp_path_factory.mktemp("unbroken") / "out"
     run(root, output, **RESUMABLE)
-    return output
-
-
-@pytest.fixture(scope="module")
-def one_epoch(root, tmp_path_factory, one_thread):
-    """A run that no test goes on with."""
-    output = tmp_path_factory.mktemp("one epoch") / "out"
-    run(root, output, pairs=FEW_PAIRS, num_epochs=1)
     return output
 
 

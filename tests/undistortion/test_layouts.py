@@ -8,20 +8,13 @@ import numpy as np
 import pycolmap
 import pytest
 from PIL import Image
-from support.dotted_scene import CAMERAS, dot_errors, points, write_dotted_scene
+from support.dotted_scene import CAMERAS, dot_errors, points
 
 from d2sfm.models import PLY_VERTEX
 from d2sfm.options import MaskOptions, UndistortionOptions
 from d2sfm.undistortion.undistort import undistort
 from megadepth_utils.preprocess_scene import preprocess_scene
 from megadepth_utils.scene_files import workspace_files
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("dots")
-    write_dotted_scene(folder)
-    return folder
 
 
 @pytest.fixture

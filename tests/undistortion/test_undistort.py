@@ -13,13 +13,6 @@ from d2sfm.undistortion.output import MARKER
 from d2sfm.undistortion.undistort import undistort
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("dots")
-    write_dotted_scene(folder)
-    return folder
-
-
 @pytest.fixture
 def few(tmp_path) -> Path:
     write_dotted_scene(tmp_path, FEW)

@@ -45,7 +45,7 @@ def saved(content, **options):
 
 
 GOOD = [
-    saved({"model": state(D2NET_PREFIX), "preprocessing": "torch"}),
+    saved({"model": state(D2NET_PREFIX), "preprocessing": "caffe"}),
     saved(state(TORCHVISION_PREFIX)),
     saved({"model": state(D2NET_PREFIX)}, _use_new_zipfile_serialization=False),
 ]

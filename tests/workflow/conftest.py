@@ -2,6 +2,8 @@
 
 import pytest
 
+from d2sfm.workflow.stages import Stages
+
 
 @pytest.fixture
 def with_report():
@@ -12,4 +14,4 @@ def with_report():
 def without_report(request, monkeypatch):
     """The others do without: it takes longer than all stages on these few small pictures."""
     if "with_report" not in request.fixturenames:
-        monkeypatch.setattr("d2sfm.workflow.reconstruct_photographs.report_all", lambda *_: (None, {}))
+        monkeypatch.setattr(Stages, "report", lambda _: (None, {}))

@@ -21,10 +21,10 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
-from tqdm import tqdm
 
 import d2sfm
 from d2sfm.files import replacing
+from d2sfm.progress import Bar
 from d2sfm.text import one_line, printable
 
 SITE = "https://dusmanu.com/files/d2-net"
@@ -133,14 +133,14 @@ def _download(url: str, path: Path) -> None:
 def _pieces(url: str) -> Iterator[bytes]:
     """A file over HTTP, through the proxy that the environment names. Raises URLError, HTTPException and ValueError.
 
-    With a bar if information is logged: not with --quiet, nor in a log file.
+    With a bar if information is logged: not with --quiet.
     """
-    size, hidden = 0, None if logger.isEnabledFor(logging.INFO) else True
+    size, hidden = 0, not logger.isEnabledFor(logging.INFO)
     request = Request(url, headers={"User-Agent": f"d2sfm/{d2sfm.__version__}"})
     try:
         with (
             build_opener(_StaysEncrypted).open(request, timeout=TIMEOUT_S) as answer,
-            tqdm(total=answer.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=hidden) as bar,
+            Bar(total=answer.length, desc=url.rpartition("/")[2], unit="B", unit_scale=True, disable=hidden) as bar,
         ):
             while piece := answer.read1(PIECE_BYTES):
                 size += len(piece)

@@ -53,12 +53,13 @@ def load_weights(
     name_or_path: ``d2_ots`` (bundled: off-the-shelf VGG16 of Simonyan and Zisserman), ``d2_tf`` or
     ``d2_tf_no_phototourism`` (fetched at first use, see ``download``), a D2-Net checkpoint
     (``{"model": {"dense_feature_extraction.model.0.weight": ...}}``) or the state dict of a VGG16 of torchvision's.
-    preprocessing is only compared with what the weights expect, with a warning if it differs: checkpoints of d2sfm's
-    training name theirs, torchvision's ImageNet classifier wants ``torch``, and its weights for features are those of
-    ``d2_ots`` for RGB, of which conv1_1 is returned for BGR. mirror: addresses of folders to fetch from.
+    preprocessing is only compared with what the weights expect: checkpoints of d2sfm's and the published training name
+    theirs; torchvision's, which name none, are known by their filters, with a warning if it differs: its ImageNet
+    classifier wants ``torch``, and its weights for features are those of ``d2_ots`` for RGB, of which conv1_1 is
+    returned for BGR. mirror: addresses of folders to fetch from.
 
     Raises FileNotFoundError for a missing file and one that can't be fetched, ValueError for a file without such
-    weights.
+    weights, and for one that names another preprocessing.
     """
     name = str(name_or_path)
     path = published_file(name, mirror, _read) if name in PUBLISHED_WEIGHTS else BUNDLED.get(name, Path(name))
@@ -67,8 +68,14 @@ def load_weights(
         listed = f"{', '.join(named)}{did_you_mean(Path(name).stem, named)}"
         raise FileNotFoundError(f"no weights at {one_line(path)}; weights with a name are: {listed}")
     checkpoint = _read(path)
-    if checkpoint.preprocessing not in (None, preprocessing):
-        logger.warning("%s was trained with --preprocessing %s, not %s", path, checkpoint.preprocessing, preprocessing)
+    expected = checkpoint.preprocessing
+    if expected not in (None, preprocessing):
+        if checkpoint.names_it:
+            raise ValueError(
+                f"{path} was trained with --preprocessing {expected}, not {preprocessing}: use it with --preprocessing "
+                f"{expected}"
+            )
+        logger.warning("%s was trained with --preprocessing %s, not %s", path, expected, preprocessing)
     return checkpoint.weights
 
 
@@ -91,6 +98,7 @@ class _Checkpoint(NamedTuple):
 
     weights: dict[str, Tensor]
     preprocessing: Preprocessing | None  # that they were trained with, if that is known
+    names_it: bool  # whether the file says so, and it is not a guess
 
 
 class _Unused:
@@ -109,10 +117,20 @@ class _Unused:
         pass
 
 
+class _Arguments:
+    """Stands for the arguments of the published trainer, of which it keeps one."""
+
+    preprocessing: object = None
+
+    def __setstate__(self, state):
+        if isinstance(state, Mapping):
+            self.preprocessing = state.get("preprocessing")
+
+
 # What the published trainer writes: its arguments, and losses as NumPy scalars, of NumPy 1 or 2.
-_UNUSED_GLOBALS = [
-    (_Unused, name)
-    for name in ("argparse.Namespace", "numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+_GLOBALS = [
+    (_Arguments, "argparse.Namespace"),
+    *((_Unused, f"numpy.{name}") for name in ("dtype", "core.multiarray.scalar", "_core.multiarray.scalar")),
 ]
 
 
@@ -120,16 +138,17 @@ def _read(path: Path) -> _Checkpoint:
     """Raises ValueError of one line, which begins with the path, if the file holds no weights."""
     checkpoint = unpickled(path)
     state = _state_dict(checkpoint, path)
-    named = checkpoint.get("preprocessing")
-    expected = Preprocessing(named) if isinstance(named, str) and named in list(Preprocessing) else None
+    arguments = checkpoint.get("args")
+    of_published = arguments.preprocessing if isinstance(arguments, _Arguments) else None
+    named = next((each for each in Preprocessing if each in (checkpoint.get("preprocessing"), of_published)), None)
     if not any(key.startswith(TORCHVISION_PREFIX) for key in state):
-        return _Checkpoint(_convolutions(state, D2NET_PREFIX, path), expected)
+        return _Checkpoint(_convolutions(state, D2NET_PREFIX, path), named, names_it=named is not None)
     weights = _convolutions(state, TORCHVISION_PREFIX, path)
     for_bgr, for_rgb = _distances(weights["conv1_1.weight"])
     if for_rgb < SAME_FILTERS:
         weights["conv1_1.weight"] = weights["conv1_1.weight"].flip(1)
     found = Preprocessing.CAFFE if min(for_bgr, for_rgb) < SAME_FILTERS else Preprocessing.TORCH
-    return _Checkpoint(weights, expected or found)
+    return _Checkpoint(weights, named or found, names_it=named is not None)
 
 
 def unpickled(path: Path) -> object:
@@ -139,7 +158,7 @@ def unpickled(path: Path) -> object:
     """
     if damage := _damage(path):
         raise ValueError(f"{path} is damaged: {damage}; take another copy of it")
-    with torch.serialization.safe_globals(_UNUSED_GLOBALS):
+    with torch.serialization.safe_globals(_GLOBALS):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:

@@ -70,6 +70,15 @@ def test_checkpoints_of_the_published_trainer_load(tmp_path, published_layout):
     assert digest(load_weights(save(tmp_path, checkpoint))) == digest(load_weights("d2_ots"))
 
 
+def test_the_preprocessing_of_the_published_trainer_counts(tmp_path, published_layout):
+    path = save(tmp_path, {"args": argparse.Namespace(preprocessing="torch"), "model": published_layout})
+    assert digest(load_weights(path, Preprocessing.TORCH)) == digest(load_weights("d2_ots"))
+    with pytest.raises(
+        ValueError, match="trained with --preprocessing torch, not caffe: use it with --preprocessing torch"
+    ):
+        load_weights(path)
+
+
 def warnings_of(path, caplog):
     """The names of the preprocessings that loading warns of."""
     warned = []

@@ -12,7 +12,10 @@ from support.small_scene import write_small_scene
 from d2sfm.cli import main
 from d2sfm.colmap import read_model
 from d2sfm.database import MatchStore, create_database
-from d2sfm.workflow.afterwards import report_all
+from d2sfm.workflow.by_cluster import stage_functions
+from d2sfm.workflow.stages import Stages
+from d2sfm.workflow.times import Times
+from d2sfm.workflow.values import run_values
 
 pytestmark = [pytest.mark.usefixtures("narrow_network"), pytest.mark.slow]
 
@@ -76,7 +79,16 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
 def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
     create_database(tmp_path / "db.db")
     (tmp_path / "run.toml").write_text("")
-    page, reason = report_all(tmp_path / "photos", tmp_path / "db.db", tmp_path, progress=False)
+    values = run_values()
+    stages = Stages(
+        photographs=tmp_path / "photos",
+        output=tmp_path,
+        values=values,
+        times=Times(tmp_path, values),
+        functions=stage_functions(None),
+        progress=False,
+    )
+    page, reason = stages.report()
     assert page is None
     assert reason == {"report": "nothing to report: found neither a model nor a database with photographs"}
     assert "no report: nothing to report" in caplog.text

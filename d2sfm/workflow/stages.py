@@ -1,0 +1,165 @@
+"""The stages of a run, each with its options, its time, and a line in the log."""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from d2sfm.database import FeatureStore
+from d2sfm.extraction.summary import ExtractionSummary
+from d2sfm.georeference.georeference import georeference_model
+from d2sfm.georeference.result import GeoreferenceResult
+from d2sfm.mapping.extend import ExtensionResult
+from d2sfm.mapping.reconstruct import ReconstructionResult, reconstruct
+from d2sfm.matching.summary import MatchSummary
+from d2sfm.options import (
+    CameraOptions,
+    ExtractionOptions,
+    GeoreferenceOptions,
+    MapCacheOptions,
+    MaskOptions,
+    MatchingOptions,
+    PairSelectionOptions,
+    PhotographOptions,
+    ReconstructionOptions,
+    RefinementOptions,
+    StorageOptions,
+    UndistortionOptions,
+    VerificationOptions,
+)
+from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.report.report import ReportResult, write_report
+from d2sfm.text import first_line
+from d2sfm.undistortion.undistort import UndistortionSummary, undistort
+from d2sfm.workflow.by_cluster import StageFunctions
+from d2sfm.workflow.grown import extended
+from d2sfm.workflow.output import DATABASE, GEOREFERENCED, MODELS, REPORT
+from d2sfm.workflow.refine_first import refine_first
+from d2sfm.workflow.times import Times
+from d2sfm.workflow.values import ENABLED, ONLY, RunValues
+
+Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """A run of these photographs into this output: a method for each stage, to be called in this order."""
+
+    photographs: Path
+    output: Path
+    values: RunValues
+    times: Times
+    functions: StageFunctions  # what does the long work
+    progress: bool
+
+    @property
+    def database(self) -> Path:
+        return self.output / DATABASE
+
+    @property
+    def models(self) -> Path:
+        """The folder of all models."""
+        return self.output / MODELS
+
+    def extract(self) -> ExtractionSummary:
+        """What ``extract_to_database`` did."""
+        of_extraction = partial(self.values.of, "extract")
+        with self.times.of("extract"):
+            summary = self.functions.extract(
+                self.database,
+                self.photographs,
+                options=of_extraction(ExtractionOptions),
+                cameras=of_extraction(CameraOptions),
+                storage=of_extraction(StorageOptions),
+                masks=of_extraction(MaskOptions),
+                cache=of_extraction(MapCacheOptions),
+                limits=of_extraction(PhotographOptions),
+                only=self.values.stages["extract"][ONLY],
+                progress=self.progress,
+            )
+        return _told(summary)
+
+    def match(self) -> MatchSummary | None:
+        """None if keypoints are refined and no photograph is new."""
+        with FeatureStore(self.database) as features:
+            if features.notes.refinement() and not features.later():
+                return None  # what a stopped run has left is refinement's: rounds, and pairs to verify
+        with self.times.of("match"):
+            summary = self.functions.match(
+                self.database,
+                options=self.values.of("match", MatchingOptions),
+                verification=self.values.of("match", VerificationOptions),
+                pairs=self.values.of("match", PairSelectionOptions),
+                progress=self.progress,
+            )
+        return _told(summary)
+
+    def refine(self) -> RefinementSummary | None:
+        """None if it can't be done, see ``refine_first``."""
+        with FeatureStore(self.database) as features:
+            is_refined = bool(features.notes.refinement())
+        refine = self.functions.refine if is_refined else partial(refine_first, by=self.functions.refine)
+        options, cache = self.values.of("refine", RefinementOptions), self.values.of("refine", MapCacheOptions)
+        with self.times.of("refine"):
+            return _told(refine(self.database, self.photographs, options=options, cache=cache, progress=self.progress))
+
+    def reconstruct(self) -> tuple[ExtensionResult | None, ReconstructionResult | None]:
+        """One of both: the first model of an earlier run is extended, or all photographs are mapped."""
+        options = self.values.of("reconstruct", ReconstructionOptions)
+        settings = {"images": self.photographs, "options": options, "progress": self.progress}
+        with self.times.of("reconstruct"):
+            extension = extended(self.database, self.models, **settings)
+            return extension, None if extension else reconstruct(self.database, self.models, **settings)
+
+    def georeference(self, model: Path | None) -> tuple[GeoreferenceResult | None, dict[str, str]]:
+        """The georeferenced first model, in a folder of the output.
+
+        None if it is not requested, without a model, or if it fails, with the reason in words by the stage's name, and
+        in the log: the hours before are not lost for that.
+        """
+        with self.times.listed("georeference"):
+            if model is None or not self.values.stages["georeference"][ENABLED]:
+                return None, {}
+            settings = {"database": self.database, "options": self.values.of("georeference", GeoreferenceOptions)}
+            try:
+                return georeference_model(model, self.output / GEOREFERENCED, **settings), {}
+            except (ValueError, RuntimeError) as error:
+                logger.warning("not georeferenced: %s", first_line(error))
+                return None, {"georeference": first_line(error)}
+
+    def report(self) -> tuple[ReportResult | None, dict[str, str]]:
+        """The page about all models, in the output; None if it can't be written, as in ``georeference``."""
+        settings = {"database": self.database, "images": self.photographs, "progress": self.progress}
+        with self.times.listed("report"):
+            try:
+                return write_report(self.output, self.output / REPORT, **settings), {}
+            except (ValueError, RuntimeError, OSError) as error:
+                logger.warning("no report: %s", first_line(error))
+                return None, {"report": first_line(error)}
+
+    def undistort(self, model: Path | None) -> UndistortionSummary | None:
+        """The undistorted photographs of the first model, in a folder of the output, if a layout is requested."""
+        options = self.values.of("undistort", UndistortionOptions)
+        with self.times.listed("undistort"):
+            if model is None or options.layout is None:
+                return None
+            return undistort(
+                model,
+                self.photographs,
+                self.output / options.layout,
+                options=options,
+                masks=self.values.of("extract", MaskOptions),
+                limits=self.values.of("extract", PhotographOptions),
+                overwrite=True,
+                progress=self.progress,
+            )
+
+
+def _told(summary: Summary) -> Summary:
+    """The summary of a stage, written to the log."""
+    if summary is not None:
+        logger.info("%s", summary)
+    return summary
