@@ -144,6 +144,6 @@ def write_published_sets() -> None:
     shutil.copytree("ROOT", "hpatches-sequences-release")
     for name in code("docs/evaluation.md", "d2sfm evaluate hpatches hpatches-").split("--leave-out")[1].split():
         shutil.copytree("ROOT/v_wall", Path("hpatches-sequences-release", name))
-    write_list(write_hard_pairs(Path("DIR"), ("A/near", "B/last"))).rename("pairs.txt")
+    write_list(write_hard_pairs(Path("DIR"), ("A/near",))).rename("pairs.txt")
     for root in ("ROOT", "wxbs"):
         shutil.copytree("DIR", root, dirs_exist_ok=True)

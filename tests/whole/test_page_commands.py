@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.page_steps import BEFORE
+from support.page_steps import BEFORE, begin
 from support.page_workspace import make_workspace, shorten_training
 from support.pages import PAGES, Command, commands
 
@@ -80,6 +80,7 @@ def test_the_page(page, copied, capsys):
 @pytest.mark.slow
 def test_a_filter_finds_its_number_in_json(copied, capsys):
     [(line, members)] = re.findall(r"^    (d2sfm .*--json.*) \| jq \.([\w.]+)$", PAGES[Path("docs/commands.md")], re.M)
+    begin(database="extracted.db")()
     capsys.readouterr()
     assert run(Command(line, "", "")) == 0
     found = json.loads(capsys.readouterr().out)
