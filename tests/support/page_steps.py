@@ -134,6 +134,13 @@ def two_databases() -> None:
         go_on(f"remove {without} --database {path}")()
 
 
+def more_photographs() -> None:
+    """Those that are to be removed again, one of them by a list."""
+    write_textured("photos/blurred.jpg", "photos/sub/dark.jpg", "photos/sub/other.jpg")
+    Path("names.txt").write_text("sub/other.jpg\n")
+    go_on("extract --images photos")()
+
+
 def take_away() -> None:
     for name in ("blurred.jpg", "sub/dark.jpg", LATE):
         Path("photos", name).unlink()
@@ -165,10 +172,7 @@ TRAIN = "d2sfm train --dataset-path MEGADEPTH --scene-info-path SCENE_INFO"
 
 BEFORE = {
     "docs/photographs.md": {"": begin()},
-    "docs/pairs.md": {
-        "": begin(database="extracted.db"),
-        "d2sfm match --pairs spatial": begin(database="extracted.db"),
-    },
+    "docs/pairs.md": dict.fromkeys(("", "d2sfm match --pairs spatial"), begin(database="extracted.db")),
     "docs/masks.md": {"": begin(write_masks)},
     "docs/refinement.md": {"": begin(database="matched.db")},
     "docs/mapping.md": {"": true_model("model", *MAPPED)},
@@ -225,9 +229,7 @@ BEFORE = {
         "d2sfm assemble shards --database db.db --descriptors": other_shares("match shards"),
     },
     "docs/collections.md": {
-        "": in_turn(
-            partial(write_textured, "photos/blurred.jpg", "photos/sub/dark.jpg"), go_on("extract --images photos")
-        ),
+        "": more_photographs,
         "d2sfm remove --missing --dry-run": take_away,
         "d2sfm extract --images photos --cameras cameras.toml": begin(
             go_on("extract photos --camera-mode per-image"), write_several_cameras
