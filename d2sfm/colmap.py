@@ -1,10 +1,11 @@
 """Additions to pycolmap: models that may be damaged are read safely (pycolmap takes minutes, or all memory, or notices
-nothing), and its log is silenced."""
+nothing), its log is silenced, and similarities are found of points in any plane."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 
 try:
@@ -63,6 +64,16 @@ def quiet_pycolmap() -> Iterator[None]:
         yield
     finally:
         pycolmap.logging.minloglevel = level
+
+
+def off_plane(points: np.ndarray) -> pycolmap.Sim3d:
+    """A shift after which points, [N, 3], N >= 3, do not lie in one plane with the origin.
+
+    pycolmap finds no similarity or rigid transform of points that do, such as cameras of one height that is 0.
+    """
+    middle = points.mean(axis=0)
+    _, extent, axes = np.linalg.svd(points - middle, full_matrices=False)
+    return pycolmap.Sim3d(1, pycolmap.Rotation3d(), extent[0] * axes[2] - middle)
 
 
 @contextmanager

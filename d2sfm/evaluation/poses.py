@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import off_plane
 from d2sfm.evaluation.relative_poses import angular_errors, area_under_curve
 
 NO_BASELINE = 1e-4  # of the truth's longest baseline; the direction of a shorter one is noise of the truth
@@ -30,7 +31,7 @@ def compare_with_truth(
 ) -> PoseErrors:
     """Rotation and centre errors of the images that both have, by name.
 
-    The alignment is pycolmap's robust one over projection centres: RANSAC with centres within max_centre_error (in
+    The alignment is COLMAP's robust one over projection centres: RANSAC with centres within max_centre_error (in
     the truth's unit; default: a twentieth of the extent of its centres), so a few images that are far off do not pull
     the others along; their own errors are reported all the same.
 
@@ -43,10 +44,14 @@ def compare_with_truth(
     images = {image.name: image for image in model.images.values() if image.has_pose and image.name in centres}
     if len(images) < 3:
         raise RuntimeError(f"{len(images)} images have a pose in both models, expected 3 or more for an alignment")
-    truth_from_model = pycolmap.align_reconstructions_via_proj_centers(model, truth, max_centre_error)
+    names = tuple(sorted(images))
+    truth_from_model = _aligned(
+        np.array([images[name].projection_center() for name in names]),
+        np.array([centres[name] for name in names]),
+        max_centre_error,
+    )
     if truth_from_model is None:
         raise RuntimeError("the model can't be aligned with the true one: their camera centres do not agree")
-    names = tuple(sorted(images))
     truths = {image.name: image for image in truth.images.values()}
     aligned_poses = [truth_from_model.transform_camera_world(images[name].cam_from_world()) for name in names]
     true_poses = [truths[name].cam_from_world() for name in names]
@@ -58,6 +63,14 @@ def compare_with_truth(
         centre_in_truth=np.array([_centre(pose) for pose in aligned_poses]),
         truth_from_model=truth_from_model,
     )
+
+
+def _aligned(centres: np.ndarray, truths: np.ndarray, max_error: float) -> pycolmap.Sim3d | None:
+    """The similarity that takes centres, [N, 3], to the true ones, robustly; None if no three agree."""
+    shift, there = off_plane(centres), off_plane(truths)
+    options = pycolmap.RANSACOptions(max_error=max_error, random_seed=0)
+    found = pycolmap.estimate_sim3d_robust(centres + shift.translation, truths + there.translation, options)
+    return found and there.inverse() * found["tgt_from_src"] * shift
 
 
 def pose_errors(poses: Sequence[pycolmap.Rigid3d], truths: Sequence[pycolmap.Rigid3d]) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,13 @@ def fundamental_matrix(xy_a: np.ndarray, xy_b: np.ndarray, max_error_px: float) 
     if len(xy_a) < LEAST["fundamental"]:
         return _nothing(xy_a)
     a, b = (np.ascontiguousarray(xy, np.float64) for xy in (xy_a, xy_b))
-    matrix, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, max_error_px, CONFIDENCE, MAX_NUM_TRIALS)
+    try:
+        matrix, mask = cv2.findFundamentalMat(a, b, cv2.USAC_MAGSAC, max_error_px, CONFIDENCE, MAX_NUM_TRIALS)
+    except cv2.error as error:
+        # OpenCV's local optimisation fails on its own result where few matches of one plane determine no matrix.
+        if "!model.empty()" not in error.err:
+            raise
+        return _nothing(xy_a)
     return _nothing(xy_a) if matrix is None else Estimate(matrix, mask.ravel() > 0)
 
 

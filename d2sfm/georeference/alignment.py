@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import off_plane
 from d2sfm.georeference.down import AGREEING, PARALLEL, Down, upright_rotation
 
 LEAST = 3
@@ -74,6 +75,8 @@ def transformed(similarity: pycolmap.Sim3d, points: np.ndarray) -> np.ndarray:
 def _robust(
     points: np.ndarray, positions: np.ndarray, max_error_m: float, seed: int, scale: float | None
 ) -> Alignment | None:
+    shift, there = off_plane(points), off_plane(positions)
+    points, positions = points + shift.translation, positions + there.translation
     options = pycolmap.RANSACOptions(max_error=max_error_m, random_seed=seed, max_num_trials=MAX_TRIALS)
     if scale is None:
         found = pycolmap.estimate_sim3d_robust(points, positions, options)
@@ -87,7 +90,8 @@ def _robust(
         return rigid and pycolmap.Sim3d(scale, rigid.rotation, rigid.translation)
 
     used = np.zeros(0, bool) if found is None else np.asarray(found["inlier_mask"], bool)
-    return _of_all_inliers(fit, used, points, positions, max_error_m, BY_POSITIONS)
+    found = _of_all_inliers(fit, used, points, positions, max_error_m, BY_POSITIONS)
+    return found and found._replace(world_from_model=there.inverse() * found.world_from_model * shift)
 
 
 def _upright(

@@ -25,6 +25,14 @@ def test_a_moved_copy_of_the_truth_has_no_errors():
     assert errors.truth_from_model.scale == pytest.approx(0.5)
 
 
+def test_cameras_in_a_plane_with_the_origin_are_aligned():
+    truth = synthetic()
+    for number, image_id in enumerate(truth.reg_image_ids()):
+        place = pycolmap.Rigid3d(pycolmap.Rotation3d(), [number, number % 3, 0])
+        truth.frame(truth.image(image_id).frame_id).rig_from_world = place
+    assert compare_with_truth(moved(truth), truth).centre.max() < 1e-6
+
+
 def disturb(model, image_id, turn_deg=0.0, shift=(0.0, 0.0, 0.0)):
     """Turn an image about its own centre and shift its centre, in the model's unit."""
     frame = model.frame(model.image(image_id).frame_id)

@@ -68,6 +68,16 @@ def test_too_few_matches_give_nothing(count):
     assert pose_error_deg(xy[:4], xy[:4], (K, K), estimate, POSE) == np.inf
 
 
+def test_matches_that_opencv_fails_at_give_nothing():
+    random = np.random.default_rng(286)  # one draw of some thousand
+    a = random.uniform(0, 100, (12, 2))
+    b = a - 3
+    b[8:] = random.uniform(0, 100, (4, 2))
+    estimate = fundamental_matrix(a, b + random.normal(0, 0.5, b.shape), 4.0)
+    assert estimate.matrix is None or estimate.matrix.shape == (3, 3)
+    assert estimate.inliers.shape == (12,)
+
+
 def test_the_pose_is_found_and_its_error_is_what_was_made():
     xy_a, xy_b, _, _ = two_views(200, 200, 0, noise_px=0.1)
     estimate = essential_matrix(xy_a, xy_b, (K, K), 1.0)

@@ -38,6 +38,14 @@ def test_exact_positions_give_the_exact_transform(seed, knows_scale):
     assert found.up_by == "positions"
 
 
+@pytest.mark.parametrize("knows_scale", [False, True])
+def test_positions_of_height_0_give_the_exact_transform(knows_scale):
+    points, positions, truth = placed(0)
+    positions[:, 2] = 0
+    points = np.array([truth.inverse() * each for each in positions])
+    same(align(points, positions, 1.0, 0, scale=truth.scale if knows_scale else None).world_from_model, truth)
+
+
 @given(seeds)
 def test_wrong_positions_are_left_out(seed):
     points, positions, truth = placed(seed)

@@ -1,6 +1,7 @@
 """The pages of the project, and the code on them."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,29 +10,69 @@ PAGES = {
     path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 }
 _INDENTED = r"(?:^    .*\n(?:^\n(?=    ))*)+"
-_FENCED = r"^```python\n(?P<fenced>(?:.*\n)*?)```$"
+_FENCED = r"^```(?P<language>\w*)\n(?P<fenced>(?:.*\n)*?)```$"
 _BLOCK = re.compile(
     rf"(?:^<!-- not-run: (?P<reason>.+) -->\n\n?)?(?:{_FENCED}|(?P<indented>{_INDENTED}))", re.MULTILINE
 )
 
 
-class Python(NamedTuple):
-    """A block of Python on a page, and why it is not run, "" where it is."""
+class Block(NamedTuple):
+    """Code on a page, the language that its fence names, and why it is not run, "" where it is."""
 
     code: str
     not_run: str
+    language: str = ""
 
 
-def indented_blocks(text: str) -> list[str]:
-    """The blocks of code that are set in by four columns, as they stand."""
-    return re.findall(_INDENTED, text, flags=re.MULTILINE)
+class Command(NamedTuple):
+    """A command of d2sfm on a page, without what a shell makes of the rest of its line.
+
+    said: what the page says that it prints, "" where it does not. not_run: as of its block.
+    """
+
+    line: str
+    said: str
+    not_run: str
+
+    @property
+    def plain(self) -> str:
+        """Without a comment."""
+        return self.line.partition(" #")[0].strip()
+
+    @property
+    def arguments(self) -> list[str]:
+        """Without the program."""
+        return shlex.split(self.line, comments=True)[1:]
 
 
-def python_blocks(text: str) -> list[Python]:
-    """The Python on a page: fenced as such, or set in and with an import. ``<!-- not-run: REASON -->`` may precede."""
+def blocks(text: str) -> list[Block]:
+    """All code on a page: fenced, or set in by four columns. ``<!-- not-run: REASON -->`` may precede."""
+    return [
+        Block(
+            match["fenced"] or re.sub(r"^    ", "", match["indented"] or "", flags=re.MULTILINE),
+            match["reason"] or "",
+            match["language"] or "",
+        )
+        for match in _BLOCK.finditer(text)
+    ]
+
+
+def python_blocks(text: str) -> list[Block]:
+    """The Python on a page: fenced as such, or set in and with an import."""
+    imports = re.compile(r"^(from|import) ", re.MULTILINE)
+    return [
+        block
+        for block in blocks(text)
+        if block.language == "python" or (not block.language and imports.search(block.code))
+    ]
+
+
+def commands(text: str) -> list[Command]:
+    """The commands of d2sfm on a page, in its order; a prompt ``$`` precedes those whose output follows."""
     found = []
-    for match in _BLOCK.finditer(text):
-        code = match["fenced"] or re.sub(r"^    ", "", match["indented"] or "", flags=re.MULTILINE)
-        if match["fenced"] or re.search(r"^(from|import) ", code, re.MULTILINE):
-            found.append(Python(code, match["reason"] or ""))
+    for block in blocks(text):
+        for line, said in re.findall(r"^(?:\$ )?(.*)\n((?:(?<=\n)error: .*\n)*)", block.code, re.MULTILINE):
+            for part in re.split(r"&&|\|+", line):
+                if part.strip().startswith("d2sfm "):
+                    found.append(Command(part.strip(), said.strip(), block.not_run))
     return found

@@ -116,8 +116,8 @@ g()
 ```
 """
     assert python_blocks(text) == [
-        ("from a import b\nb()\n\nc()\n", ""),
-        ("import d\n\nd2sfm run photos\n", "needs a GPU"),
-        ("e()\n", ""),
-        ("f()\n\ng()\n", "takes a day"),
+        ("from a import b\nb()\n\nc()\n", "", ""),
+        ("import d\n\nd2sfm run photos\n", "needs a GPU", ""),
+        ("e()\n", "", "python"),
+        ("f()\n\ng()\n", "takes a day", "python"),
     ]

@@ -1,26 +1,14 @@
 import re
-import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.pages import PAGES, ROOT, indented_blocks
+from support.pages import PAGES, ROOT
 
 import d2sfm
-from d2sfm.cli import make_parser
 
 TEXT = "\n".join(PAGES.values())
 README = PAGES[Path("README.md")]
-# Each part of a line, and without what a shell makes of it.
-COMMANDS = sorted(
-    {
-        part.strip()
-        for text in PAGES.values()
-        for line in "".join(indented_blocks(text)).splitlines()
-        for part in re.split(r"&&|\|", line)
-        if part.strip().startswith("d2sfm ")
-    }
-)
 MODULES = sorted(set(re.findall(r"python -m (megadepth_utils\.\w+)", TEXT)))
 LINKS = sorted(
     {(str(page), target) for page, text in PAGES.items() for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text)}
@@ -36,13 +24,6 @@ def anchors(text: str) -> set[str]:
 
 def test_the_landing_page_stays_short():
     assert len(README.splitlines()) <= 150
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_are_taken(command):
-    arguments = shlex.split(command, comments=True)[1:]
-    if not arguments[0].startswith("--print"):
-        assert make_parser().parse_args(arguments).command == arguments[0]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
