@@ -92,7 +92,8 @@ for set in "${known[@]}"; do
   done
   measure "observations_$set" observations "$results/$set/d2.db" "$data/$set/ground_truth" --precision float32 \
     --update docs/refinement.md
-  measure "frontier_$set" frontier "$data/$set" --known-cameras --max-edge 640 1024 --precision float32
+  measure "frontier_$set" frontier "$data/$set" --known-cameras --max-edge 640 1024 --precision float32 \
+    --update docs/run.md
 done
 measure accuracy_brighton_beach accuracy "$data/brighton_beach" --update docs/results.md
 measure accuracy_sacre_coeur accuracy "$data/sacre_coeur" --max-edge 1024 --methods sift refined \
