@@ -32,7 +32,7 @@ def test_pairs_by_what_looks_alike_and_their_matches(folder, capsys):
     assert main(["pairs", "shards", *alike]) == 0
     assert capsys.readouterr().out.endswith(", as they were already\n")
     assert main(["pairs", "shards"]) == 2
-    assert "(pairs retrieval, now auto, num_neighbours 1, now 20): use the same" in capsys.readouterr().err
+    assert "begun with pairs retrieval, asked for is pairs auto: use the same" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
