@@ -114,23 +114,10 @@ measure retrieval retrieval "$results/lund.db" "$results/brighton_beach.db" "$re
   --update docs/results.md
 measure retrieval_dense retrieval "$results/lund.db" "$results/brighton_beach.db" --neighbours 10 --dense
 measure gps_lund gps "$results/refined_lund.db" "$results/model_lund/0"
-fewer() { # SET REFINED|PLAIN PAIRS NEIGHBOURS
-  local name=${1}_${2}_${3}_$4
-  run "copied_$name" cp "$results/features_$1.db" "$results/$name.db"
-  d2sfm "matched_$name" match --database "$results/$name.db" --pairs "$3" --num-neighbours "$4"
-  if [ "$2" = refined ]; then
-    d2sfm "model_$name" reconstruct --database "$results/$name.db" --output "$results/model_$name"
-  else
-    d2sfm "model_$name" reconstruct --database "$results/$name.db" --output "$results/model_$name" --no-refine
-  fi
-  measure "gps_$name" gps "$results/$name.db" "$results/model_$name/0"
-}
-fewer brighton_beach plain retrieval 7
-fewer brighton_beach plain spatial 6
-fewer lund refined retrieval 10
-fewer lund refined spatial 10
-fewer lund plain spatial 10
-fewer lund refined spatial 12
+measure fewer_lund fewer_pairs "$results/features_lund.db" --ways exhaustive retrieval:10 spatial:10 spatial:10+plain \
+  spatial:12 sift --update docs/results.md
+measure fewer_brighton_beach fewer_pairs "$results/features_brighton_beach.db" --ways exhaustive+plain \
+  retrieval:7+plain spatial:6+plain sift --update docs/results.md
 for metres in 1 3 10 30 100; do
   for set in lund brighton_beach; do
     d2sfm "georeference_${set}_$metres" georeference "$results/model_$set/0" --database "$results/refined_$set.db" \
