@@ -37,7 +37,18 @@ from d2sfm.options import (
 from d2sfm.refinement.refine import refine_database
 from d2sfm.text import aligned
 
-HEADER = ("database", "pairs by", "seed", "pairs", "images", "points", "track", "error px", "GPS, median m", "largest m")
+HEADER = (
+    "database",
+    "pairs by",
+    "seed",
+    "pairs",
+    "images",
+    "points",
+    "track",
+    "error px",
+    "GPS, median m",
+    "largest m",
+)
 FORMATS = (".10g", ".10g", ".10g", ".2f", ".2f", ".1f", ".1f")
 PLAIN, SIFT = "+plain", "sift"
 
