@@ -116,12 +116,11 @@ measure fewer_lund fewer_pairs "$results/features_lund.db" --ways exhaustive ret
   spatial:12 sift --update docs/results.md
 measure fewer_brighton_beach fewer_pairs "$results/features_brighton_beach.db" --ways exhaustive+plain \
   retrieval:7+plain spatial:6+plain sift --update docs/results.md
-for metres in 1 3 10 30 100; do
-  for set in lund brighton_beach; do
-    d2sfm "georeference_${set}_$metres" georeference "$results/model_$set/0" --database "$results/refined_$set.db" \
-      --max-error-m "$metres" --output "$results/georeferenced_${set}_$metres"
-  done
+for set in lund brighton_beach; do
+  measure "georeference_$set" georeference gps "$results/refined_$set.db" "$results/model_$set/0" \
+    --max-error-m 1 3 10 30 100 --update docs/georeference.md
 done
+measure georeference_demo georeference demo "$results/demo" --update docs/georeference.md
 
 # docs/performance.md
 measure speed speed "$data/sacre_coeur/images" --precision float32 bfloat16 --update docs/performance.md
