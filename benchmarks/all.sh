@@ -124,6 +124,9 @@ measure georeference_demo georeference demo "$results/demo" --update docs/georef
 
 # docs/performance.md
 measure speed speed "$data/sacre_coeur/images" --precision float32 bfloat16 --update docs/performance.md
+# Fails where there is no GPU.
+measure speed_gpu speed "$data/fountain_p11/images" --device cuda --precision float32 bfloat16 float16 \
+  --update docs/performance.md
 measure speed_multiscale speed "$data/sacre_coeur/images" --photographs 3 --multiscale --update docs/performance.md
 for precision in float32 bfloat16; do
   measure "scaling_$precision" scaling "$data/sacre_coeur/images" --counts 10 --max-edge 1600 --precision "$precision"

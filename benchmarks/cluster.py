@@ -29,6 +29,7 @@ from d2sfm.workflow.by_cluster import StageFunctions, stage_functions
 
 TABLES = ("cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries")
 STAGES = ("begin", "extract", "match", "refine")
+HEADER = ("CPU s", *STAGES)
 UNTIL_ALL_BEGAN_S = 3
 
 
@@ -61,7 +62,7 @@ def main() -> None:
             print(f"run {number + 1}: the databases are {'the same' if are_same else 'NOT the same'}", flush=True)
     rows = [[name, *(f"{found[stage] / arguments.repeat:.1f}" for stage in STAGES)] for name, found in spent.items()]
     more = [f"{100 * (several[stage] / alone[stage] - 1):+.1f} %" if alone[stage] else "" for stage in STAGES]
-    rows = [["CPU s", *STAGES], *rows, ["more", *more]]
+    rows = [HEADER, *rows, ["more", *more]]
     print(aligned(rows))
     update(arguments.update, rows)
     work = [sum(found[stage] for stage in STAGES[1:]) for found in (alone, several)]

@@ -28,6 +28,7 @@ from d2sfm.parts import scratch_folder
 from d2sfm.shards.pairs import MOST_BYTES, MOST_PAIRS
 from d2sfm.text import aligned
 
+HEADER = ("images", "neighbours anywhere", "pairs", "blocks", "reads of a photograph", "CPU s")
 NEIGHBOURS = 20
 CUT_OUTS, SHARES, FEWEST_KEYPOINTS = 64, (0.35, 0.7), 40  # of a photograph; of its edges
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--image-mb", type=float, default=5.1, help="features of an image (default: 5.1, as of 5000)")
     add_update(parser)
     arguments = parser.parse_args()
-    rows = [("images", "neighbours anywhere", "pairs", "blocks", "reads of a photograph", "CPU s")]
+    rows = [HEADER]
     for place, where in (("street", "along a street"), ("town", "all over a town")):
         for far in (0, 10, 30):
             rows.append(

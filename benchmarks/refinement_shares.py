@@ -21,6 +21,8 @@ from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.shares import align_share
 from d2sfm.text import aligned
 
+HEADER = ("shares", "command without --shard, s", "shares together, s", "in all, s", "same")
+
 
 def main() -> None:
     """Refine copies, and print the table."""
@@ -34,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(1)
     options = RefinementOptions(device="cpu", precision=Precision.FLOAT32)
     given = {"options": options, "cache": MapCacheOptions(cache=arguments.cache)}
-    rows = [["shares", "command without --shard, s", "shares together, s", "in all, s", "same"]]
+    rows = [HEADER]
     with tempfile.TemporaryDirectory() as scratch:
         one = Path(scratch) / "one.db"
         working_copy(arguments.database, one)
