@@ -75,8 +75,8 @@ done
 
 # README, docs/results.md, docs/performance.md, docs/refinement.md, docs/mapping.md, docs/run.md: poses
 for set in "${known[@]}"; do
-  more=()
-  [ "$set" = herz_jesus_p8 ] && more=(README.md docs/refinement.md)
+  more=(docs/refinement.md)
+  [ "$set" = herz_jesus_p8 ] && more+=(README.md)
   fresh "accuracy_$set" "$results/full/$set"
   measure "accuracy_$set" accuracy "$data/$set" --known-cameras --seeds 0 1 2 3 4 --work "$results/full/$set" \
     --update docs/results.md "${more[@]}"
