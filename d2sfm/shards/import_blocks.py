@@ -15,7 +15,7 @@ from d2sfm.files import replacing_file
 from d2sfm.parts import scratch_folder, sync
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.progress import Bar
-from d2sfm.shards.feature_block import FeatureBlock, names_in_block
+from d2sfm.shards.feature_block import BlockFile, FeatureBlock, names_in_block
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -29,7 +29,7 @@ def names_in_blocks(folder: ShardFolder) -> list[str]:
     photographs, names, missing = folder.photographs, [], []
     for number in range(photographs.blocks):
         file = folder.features(number)
-        of_block = names_in_block(file, photographs.block(number), photographs.fingerprint)
+        of_block = names_in_block(BlockFile(file, photographs.block(number), photographs.fingerprint))
         names += of_block or ()
         missing += [file.name] if of_block is None else []
     if missing:
