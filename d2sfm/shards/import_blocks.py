@@ -40,21 +40,23 @@ def names_in_blocks(folder: ShardFolder) -> list[str]:
     return names
 
 
-def lacks_late(folder: ShardFolder, names: Sequence[str]) -> bool:
-    """Whether some of the photographs that have features came after the folder's database was made, and are not in it;
-    with a warning where pairs are matched already, which keeps them out."""
+def late_photographs(folder: ShardFolder, names: Sequence[str]) -> list[str]:
+    """Those of the photographs with features that came after the folder's database was made, and are not in it."""
     with Connection(folder.database, is_constant=True) as connection:
         noted = Notes(connection).read(Note.NOT_IMPORTED)
     known = ids_of_images(folder.database, names).keys() | json.loads(noted or "{}").keys()
-    late = [name for name in names if name not in known]
-    if late and folder.is_matched:
+    return [name for name in names if name not in known]
+
+
+def warn_of_late(folder: ShardFolder, late: Sequence[str]) -> None:
+    """Warn of photographs, if any, that came after the pairs, which are matched."""
+    if late:
         logger.warning(
             "%s has features of %s, which came after the pairs and stay out: to take them in, remove the blocks "
             "matches-*.db, and run d2sfm pairs and d2sfm match again",
             folder.path,
             first_of(late, "photograph"),
         )
-    return bool(late)
 
 
 def make_database(folder: ShardFolder) -> Skipped:
@@ -66,7 +68,10 @@ def make_database(folder: ShardFolder) -> Skipped:
     """
     names = names_in_blocks(folder)
     if is_whole(folder.database):
-        if not lacks_late(folder, names) or folder.is_matched:
+        late = late_photographs(folder, names)
+        if folder.is_matched:
+            warn_of_late(folder, late)
+        if folder.is_matched or not late:
             return Skipped()
         for path in (folder.pair_record, folder.vocabulary, *folder.path.glob("vlad-*.npy")):
             path.unlink(missing_ok=True)
