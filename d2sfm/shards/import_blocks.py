@@ -62,9 +62,9 @@ def warn_of_late(folder: ShardFolder, late: Sequence[str]) -> None:
 def make_database(folder: ShardFolder) -> Skipped:
     """Make the database of the photographs without their features, unless it is there and whole.
 
-    Where features of others came since, it is made anew, and what was made after it goes, but for matches: those keep
-    them out, with a warning. Returns what COLMAP can't import of what has features, by name, of a new one. Raises
-    RuntimeError if blocks of features are missing.
+    Where features of others came since, it is made again, and what was made after it goes; where pairs are matched
+    already, these photographs stay out, with a warning. Returns what COLMAP can't import of what has features, by name,
+    of a new one. Raises RuntimeError if blocks of features are missing.
     """
     names = names_in_blocks(folder)
     if is_whole(folder.database):
