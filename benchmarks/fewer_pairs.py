@@ -91,13 +91,17 @@ def way(text: str) -> str:
     raise argparse.ArgumentTypeError(f"a way is exhaustive, retrieval:N, spatial:N or {SIFT}, found {text!r}")
 
 
+def selection(text: str) -> PairSelectionOptions:
+    """The pairs of a way."""
+    kind, _, number = text.removesuffix(PLAIN).partition(":")
+    return PairSelectionOptions(pairs=kind, **({"num_neighbours": int(number)} if number else {}))
+
+
 def prepare(text: str, given: Path, matched: Path) -> None:
     """Write the database of a way, with matches and without geometries."""
     if text != SIFT:
         working_copy(given, matched)
-        kind, _, number = text.removesuffix(PLAIN).partition(":")
-        chosen = {"num_neighbours": int(number)} if number else {}
-        match_database(matched, verification=None, pairs=PairSelectionOptions(pairs=kind, **chosen))
+        match_database(matched, verification=None, pairs=selection(text))
         return
     with FeatureStore(given) as store:
         images, cameras = store.notes.images_folder(), {image.camera_id for image in store.images().values()}
@@ -112,7 +116,7 @@ def verified(text: str, matched: Path, seed: int, maps: MapCacheOptions) -> Path
     if text == SIFT:
         verify_sift(database, seed)
         return database
-    match_database(database, verification=VerificationOptions(seed=seed))
+    match_database(database, verification=VerificationOptions(seed=seed), pairs=selection(text))
     if not text.endswith(PLAIN):
         refine_database(database, options=RefinementOptions(seed=seed), cache=maps)
     return database
