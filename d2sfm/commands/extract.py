@@ -140,7 +140,7 @@ def _finish(arguments: argparse.Namespace, summary: "ExtractionSummary") -> int:
     for name in summary.without_keypoints[:NAMES_SHOWN]:
         logger.warning("%s has no keypoints", name)
     if len(summary.without_keypoints) > NAMES_SHOWN:
-        logger.warning("%d more have no keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
+        logger.warning("%d more without keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
     return finish(arguments, summary, skipped=summary.skipped)
 
 

@@ -21,6 +21,7 @@ from d2sfm.commands.arguments import (
 )
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, MapCacheOptions, RefinementOptions
+from d2sfm.text import counted
 
 RESULT, RESTORATION = "refinement.summary.RefinementSummary", "commands.refine.RestorationSummary"
 SHARE, PARTS = "refinement.shares.ShareSummary", "refinement.gather.GatherSummary"
@@ -33,7 +34,7 @@ class RestorationSummary:
     images: int  # whose original keypoints are back
 
     def __str__(self) -> str:
-        return f"refine: original keypoints of {self.images} images restored"
+        return f"refine: original keypoints of {counted(self.images, 'image')} restored"
 
 
 def add(commands) -> None:

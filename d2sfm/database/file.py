@@ -13,6 +13,7 @@ from d2sfm.database.notes import Note, Notes
 from d2sfm.database.tables import COLMAP_TABLES, tables
 from d2sfm.parts import SQLITE_SUFFIXES, part_of, sync
 from d2sfm.system import require_room
+from d2sfm.text import counted
 
 
 def create_database(path: Path) -> None:
@@ -82,8 +83,8 @@ def working_copy(source: Path, target: Path) -> None:
             later = len(_matched(connection) - there)
         if later:
             raise RuntimeError(
-                f"{target} was copied from {source} before {later} of its pairs were matched: delete it, or give the "
-                "copy another name"
+                f"{target} was copied from {source} before {counted(later, 'pair')} of it got matches: delete it, or "
+                "give the copy another name"
             )
         return
     if not target.parent.is_dir():

@@ -7,7 +7,7 @@ import numpy as np
 from d2sfm.georeference.alignment import Alignment, align, residuals
 from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, ground_scale, middle
 from d2sfm.georeference.positions import Positions
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 SAME_M = 0.01  # positions within it are one
 FAR_M = 100_000.0  # of positions of one scene, more is a mistake of coordinates
@@ -27,7 +27,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
             "--up to make the model upright only"
         )
     if len(names) < least:
-        count = f"{len(names)} position{'' if len(names) == 1 else 's'}"
+        count = counted(len(names), "position")
         raise RuntimeError(f"{positions.source} has {count} of images of the model, expected {least} or more")
     metres = np.nan_to_num(given)
     if positions.is_geographic:

@@ -27,6 +27,7 @@ from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.progress import Bar
 from d2sfm.skipped import reason
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class LocalizationSummary(Displayed):
     seconds: float
 
     def __str__(self) -> str:
-        text = f"localize: {len(self.poses)} of {self.queries} queries placed"
+        text = f"localize: {len(self.poses)} of {counted(self.queries, 'query')} placed"
         if self.poses:
             found = self.poses.values()
             inliers, error_px = median(pose.inliers for pose in found), median(pose.error_px for pose in found)

@@ -16,6 +16,7 @@ from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.shares import next_stage
 from d2sfm.refinement.stages import FEATURES, TITLES, Stage, Stages
 from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.text import counted
 
 NAMED = 5  # of the missing shares that the sentence names
 OF_DATABASE = 0, 0  # in place of a share, for what a run without shares has left in the database
@@ -42,11 +43,13 @@ class GatherSummary(Displayed):
         which += f" of round {self.round}" if self.round > 1 else ""
         count = "N" if self.of is None else self.of
         command = f"d2sfm refine --database {self.database} --parts {self.folder} --shard"
+        missing = counted(self.keypoints, "keypoint")
         if not self.is_begun:
-            return f"{which} is next, {self.keypoints} keypoints: {command} 1/{count}, and so on to {count}/{count}"
+            return f"{which} is next, {missing}: {command} 1/{count}, and so on to {count}/{count}"
         some = ", ".join(f"{number}/{count}" for number in self.missing[:NAMED])
         some += f" and {len(self.missing) - NAMED} more" if len(self.missing) > NAMED else ""
-        return f"{which} lacks {self.keypoints} keypoints of shares {some}: {command} {self.missing[0]}/{count}"
+        of = "share" if len(self.missing) == 1 else "shares"
+        return f"{which} lacks {missing} of {of} {some}: {command} {self.missing[0]}/{count}"
 
 
 def gather_shares(

@@ -13,6 +13,7 @@ from d2sfm.refinement.pieces import Piece, Pieces
 from d2sfm.refinement.plan import read_plan
 from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.stages import Stage, Stages
+from d2sfm.text import counted
 
 
 @dataclass(kw_only=True)
@@ -31,11 +32,11 @@ class ShareSummary(Displayed):
         if self.stage is None:
             return f"{which}: all stages are whole"
         if not self.aligned:
-            there = (
-                f"all {self.already_there} keypoints are there already" if self.already_there else "has no keypoints"
-            )
-            return f"{which} of the stage of {self.stage}: {there}"
-        return f"{which} of the stage of {self.stage}: {self.aligned} keypoints aligned in {self.seconds:.1f} s"
+            there = f"all there already, {counted(self.already_there, 'keypoint')}"
+            return f"{which} of the stage of {self.stage}: {there if self.already_there else 'has no keypoints'}"
+        return (
+            f"{which} of the stage of {self.stage}: {counted(self.aligned, 'keypoint')} aligned in {self.seconds:.1f} s"
+        )
 
 
 def align_share(

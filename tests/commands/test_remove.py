@@ -25,11 +25,11 @@ def test_by_name_and_by_what_is_missing(database, tmp_path, capsys):
     (tmp_path / "moved" / "a.png").unlink()
     found = ["--database", "db.db", "--missing", "--images", "moved"]
     assert main(["remove", *found, "--dry-run"]) == 0
-    assert capsys.readouterr().out == "a.png\nremove: would take out 1 images, 2 stay\n"
+    assert capsys.readouterr().out == "a.png\nremove: would take out 1 image, 2 left\n"
     assert names(database) == NAMES
     assert main(["remove", *found]) == 0
     assert main(["remove", "b c.png", "--quiet"]) == 0
-    assert capsys.readouterr().out == "remove: took out 1 images, 2 stay\n"
+    assert capsys.readouterr().out == "remove: took out 1 image, 2 left\n"
     assert names(database) == ["sub/a.png"]
 
 
@@ -54,7 +54,7 @@ def test_out_of_a_model_too(database, tmp_path, capsys):
         image.name = name
     model.write_binary(tmp_path / "model")
     assert main(["remove", "a.png", "--model", "model"]) == 0
-    assert capsys.readouterr().out == "remove: took out 1 images, 1 of the model, 2 stay\n"
+    assert capsys.readouterr().out == "remove: took out 1 image, 1 of the model, 2 left\n"
     assert sorted(image.name for image in read_model(tmp_path / "model").images.values()) == NAMES[1:]
     assert names(database) == NAMES[1:]
     assert main(["remove", "b c.png", "--model", "nowhere"]) == 2

@@ -47,7 +47,7 @@ def test_images_of_the_same_name_after_the_prefix_are_a_frame(folder, caplog):
     caplog.set_level(logging.INFO)
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     assert frames(folder / "db.db") == [["a.png"], ["left/1.png", "right/1.png"], ["left/2.png", "right/2.png"]]
-    assert "rig 1: 2 frames of 2 cameras, 2 of them complete" in caplog.text
+    assert "rig 1: 2 frames (2 of them complete) of 2 cameras" in caplog.text
     [stereo] = [rig for rig in read_rigs(folder / "db.db").values() if rig.non_ref_sensors]
     [pose] = stereo.non_ref_sensors.values()
     assert pose.translation.tolist() == POSE["cam_from_rig_translation"]

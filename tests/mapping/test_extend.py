@@ -190,7 +190,7 @@ def test_what_cannot_be_placed_is_named_with_the_reason(scene, database, model, 
     blank, elsewhere, unmatched = result.not_placed.values()
     assert list(result.not_placed) == ["blank.jpg", "elsewhere.jpg", "unmatched.jpg"]
     assert "no keypoints" in blank
-    assert re.search(r"of 1 pairs, at best 0 of 30 matches, with .*\): it shows another place", elsewhere)
+    assert re.search(r"of 1 pair, at best 0 of 30 matches, with .*\): it shows another place", elsewhere)
     assert "was not matched with an image of the model" in unmatched
     assert f"not placed: blank.jpg {blank}" in str(result)
     again = extend(database, result.model, result.model)

@@ -135,7 +135,7 @@ def test_shares_open_no_database_and_what_is_there_is_not_done_again(project, re
     again = align(project, 2, 3)
     assert (again.stage, again.aligned) == ("continuation", 0)
     assert again.already_there > 0
-    assert f"share 2/3 of the stage of continuation: all {again.already_there} keypoints are there" in str(again)
+    assert f"share 2/3 of the stage of continuation: all there already, {again.already_there} keypoints" in str(again)
     (tmp_path / "away.db").rename(project / "db.db")
     assert gather(project).refinement.images == COUNT
     assert is_as_in_one_process(project, refined)
