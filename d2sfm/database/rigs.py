@@ -144,7 +144,7 @@ def _tell_frames(path: Path, rigs: list[list[RigCamera]], images: list[ImageRow]
         )
         if len(rig) > 1 and max(frames.values()) == 1:
             logger.warning(
-                "rig %d has no frame with images of two cameras: after the prefixes their names differ, %s",
+                "rig %d has no frame with images of two cameras: expected equal names after the prefixes, found %s",
                 number,
                 first_of(sorted(frames), "name"),
             )

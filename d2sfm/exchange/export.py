@@ -87,7 +87,11 @@ def export_database(
 def _warn_of_others(output: Path) -> None:
     """Matches of an earlier run count keypoints that may be others now."""
     if there := [name for name in ("matches.h5", "pairs.txt") if (output / name).exists()]:
-        logger.warning("%s in %s: of an earlier run, may not belong to these features", " and ".join(there), output)
+        logger.warning(
+            "%s in %s: of an earlier run, delete it if it does not belong to these features",
+            " and ".join(there),
+            output,
+        )
 
 
 def _names(database: Path) -> list[str]:

@@ -55,7 +55,7 @@ def remove_images(
     listed = [] if image_list is None else read_image_list(image_list)
     database, names = Path(database), list(dict.fromkeys([*names, *listed]))
     if bool(names) == missing:
-        raise ValueError("expected names of images, --image-list or --missing, which goes with neither")
+        raise ValueError("expected names of images or --image-list, or --missing alone")
     require_database(database)
     with exclusive(database):
         with FeatureStore(database) as store:

@@ -107,5 +107,5 @@ def warn_of_positions(connection: Connection, source: Path) -> None:
         "AND (a.position IS NOT b.position OR a.gravity IS NOT b.gravity OR a.coordinate_system != b.coordinate_system)"
     )
     if number:
-        told = "other positions of %s in %s than in the databases before it, whose are kept"
+        told = "positions of %s in %s differ from those in the databases before it, which are kept"
         logger.warning(told, counted(number, "image"), source)

@@ -120,7 +120,7 @@ def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None
     deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
     if deviation > POOR_SCALE:
         logger.warning(
-            "positions tell the scale to %.0f %% only: they are near to each other for their errors", 100 * deviation
+            "positions tell the scale to %.0f %% only, as they lie close together for their errors", 100 * deviation
         )
 
 
@@ -128,4 +128,8 @@ def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
     """Warn if a frame's metres differ from those on the ground. given: positions, [N, 3] geographic."""
     scale = ground_scale(frame, given)
     if abs(scale - 1) > GROUND_SCALE:
-        logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)
+        logger.warning(
+            "a metre on the ground is %.3f m in %s, but one of height is 1 m: give another --epsg, or --utm",
+            scale,
+            frame,
+        )

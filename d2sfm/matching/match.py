@@ -116,7 +116,9 @@ def _warn(store: MatchStore, work: Work, differing: str, overwrites: bool) -> No
     if differing and not overwrites and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite matches them again", differing)
     if differing and overwrites and work.others:
-        logger.warning("%s not asked for, left as made with %s", counted(work.others, "pair"), differing)
+        logger.warning(
+            "kept as made with %s: %s that this run was not asked for", differing, counted(work.others, "pair")
+        )
     without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())
     if work.verification is not None and without_factor:
         names = store.image_names()

@@ -154,7 +154,9 @@ class _Selection:
         if not others:
             return pairs
         number = self._options.num_neighbours
-        logger.warning("%s %s: each gets the %d that look most like it", lack, first_of(others, "image"), number)
+        logger.warning(
+            "%s %s: each is paired with the %d that look most like it", lack, first_of(others, "image"), number
+        )
         return union(pairs, retrieval(self.image_ids, self._descriptors(), number, queries=~known))
 
     def _descriptors(self) -> np.ndarray:

@@ -113,7 +113,7 @@ def _new_images(database: Path) -> frozenset[int]:
         later, new = features.later(), features.later_in_pairs()
     if alone := later.keys() - new.keys():
         logger.warning(
-            "not refined, as no verified pair has it: %s (d2sfm match verifies the pairs of new images)",
+            "not refined, as it is in no verified pair: %s (d2sfm match verifies the pairs of new images)",
             first_of(sorted(alone), "image"),
         )
     return frozenset(new.values())

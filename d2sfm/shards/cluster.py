@@ -99,8 +99,8 @@ class Cluster:
                 yield outcome.number, outcome.result
         except KilledWorker as error:
             raise RuntimeError(
-                f"workers died one after the other of the same piece of work ({error.task}), as a rule of too little "
-                "memory: fewer --num-workers leave more to each"
+                f"workers died one after the other of the same piece of work ({error.task}), as a rule for lack of "
+                "memory: give fewer --num-workers, which leaves more to each"
             ) from error
         except (ImportError, CancelledError) as error:
             raise RuntimeError(_lost(error)) from error
@@ -203,8 +203,8 @@ def _warn_of_open(address: str) -> None:
     is_here = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
     if parts.scheme not in ("tls", "wss") and not is_here:
         logger.warning(
-            "%s is not encrypted, and Dask runs whatever a client sends: only in a network where you trust everybody, "
-            "else give the cluster certificates and a tls:// address",
+            "%s is not encrypted, and Dask runs whatever a client sends: use it only where you trust everybody, "
+            "or give the cluster certificates and a tls:// address",
             address,
         )
 

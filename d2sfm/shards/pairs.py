@@ -106,7 +106,9 @@ def describe_shard(
     """
     options = options or PairSelectionOptions()
     if options.kind in (None, PairKind.EXHAUSTIVE) or options.global_descriptors is not None:
-        raise ValueError("--shard makes global descriptors, which these pairs are not chosen by: leave it out")
+        raise ValueError(
+            f"--shard makes global descriptors, which --pairs {options.pairs} does not need: leave --shard out"
+        )
     make_database(folder)
     with BlockImages(folder) as images:
         return make_vectors(folder, images, share, progress=progress)

@@ -65,6 +65,6 @@ def test_no_names_and_unknown_ones(database, capsys):
     assert main(["remove"]) == 2
     assert main(["remove", "x.png", "--verbose"]) == 2
     error = capsys.readouterr().err
-    assert "expected names of images, --image-list or --missing, which goes with neither" in error
+    assert "expected names of images or --image-list, or --missing alone" in error
     assert "db.db has no image of that name: 1 name (x.png)" in error
     assert names(database) == NAMES

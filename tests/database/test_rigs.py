@@ -113,7 +113,8 @@ def test_cameras_that_never_took_a_frame_together_are_named(folder, caplog):
                 database.update_image(image)
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     assert (
-        "rig 1 has no frame with images of two cameras: after the prefixes their names differ, 4 names" in caplog.text
+        "rig 1 has no frame with images of two cameras: expected equal names after the prefixes, found 4 names"
+        in caplog.text
     )
 
 

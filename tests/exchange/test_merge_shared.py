@@ -296,7 +296,9 @@ def test_positions_that_differ_are_told(tmp_path, two, caplog):
             prior.corr_data_id = colmap.read_image(2).data_id
             colmap.write_pose_prior(prior)
     merge_databases(two, tmp_path / "merged.db")
-    assert f"other positions of 1 image in {two[1]} than in the databases before it, whose are kept" in caplog.text
+    assert (
+        f"positions of 1 image in {two[1]} differ from those in the databases before it, which are kept" in caplog.text
+    )
 
 
 def take_two_at_one_time(path):

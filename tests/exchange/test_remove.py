@@ -77,8 +77,8 @@ def test_a_disk_that_is_not_there_takes_nothing_with_it(tmp_path, database, fold
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "expected names of images, --image-list or --missing"),
-        ({"names": ["a.png"], "missing": True}, "expected names of images, --image-list or --missing"),
+        ({}, "expected names of images or --image-list, or --missing alone"),
+        ({"names": ["a.png"], "missing": True}, "expected names of images or --image-list, or --missing alone"),
         ({"names": ["a.png", "e.png", "f.png"]}, r"no image of that name: 2 names \(e\.png the first\)"),
     ],
 )

@@ -159,7 +159,7 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
     (tmp_path / "pairs.txt").write_text("view 0.jpg view 1.jpg\n")
     one = PairSelectionOptions(pairs=str(tmp_path / "pairs.txt"))
     run(database, verification=tighter, overwrite=True, pairs=one)
-    assert f"9 pairs not asked for, left as made with max_error {first} (now 1.0)" in caplog.text
+    assert f"kept as made with max_error {first} (now 1.0): 9 pairs that this run was not asked for" in caplog.text
     assert noted(database) == first
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", lambda *arguments, **named: (_ for _ in ()).throw(KeyboardInterrupt))

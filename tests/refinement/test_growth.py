@@ -199,7 +199,7 @@ def test_photographs_of_another_place_and_without_features_are_told_and_leave_al
     before = rows(project / "db.db", *ALL)
     summary = refined(project)
     assert summary.images == 0
-    assert "not refined, as no verified pair has it: 2 images (elsewhere.png the first)" in caplog.text
+    assert "not refined, as it is in no verified pair: 2 images (elsewhere.png the first)" in caplog.text
     assert rows(project / "db.db", *ALL) == before
     with FeatureStore(project / "db.db") as features:
         assert list(features.later()) == ["elsewhere.png", "flat.png"]
