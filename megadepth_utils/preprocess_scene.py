@@ -112,7 +112,7 @@ def _points_in_front(model: UndistortedModel, has_depth: np.ndarray) -> tuple[Un
             "left out: %d of %s, of points behind their camera, in %s",
             np.count_nonzero(~kept),
             counted(kept.size, "observation"),
-            first_of(model.names[in_images].tolist(), "image"),
+            first_of([model.names[index] for index in in_images], "image"),
         )
         model, depths = model.select(kept), depths[kept]
     return model, depths / model.mean_focals_px[model.image_of]

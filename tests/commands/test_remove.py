@@ -40,7 +40,7 @@ def test_names_of_a_file(database, tmp_path, capsys):
     assert main(["remove", "--image-list", "none.txt"]) == 2
     assert names(database) == NAMES
     assert main([*listed, "a.png", "--dry-run"]) == 0
-    assert capsys.readouterr().out == "a.png\nsub/a.png\nremove: would take out 2 images, 1 stay\n"
+    assert capsys.readouterr().out == "a.png\nsub/a.png\nremove: would take out 2 images, 1 left\n"
     assert main(["remove", "--image_names_path", "names.txt"]) == 0
     assert names(database) == ["b c.png"]
 

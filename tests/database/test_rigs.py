@@ -76,7 +76,7 @@ def test_a_second_time_and_with_more_photographs_it_is_the_same(folder):
 def test_rigs_are_those_of_one_file(folder, caplog):
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO[:1]))
-    assert "had 1 rigs of several cameras, now replaced by the 0 of" in caplog.text
+    assert "had 1 rig of several cameras, now replaced by the 0 of" in caplog.text
     assert frames(folder / "db.db") == [
         [name] for name in ("a.png", "left/1.png", "left/2.png", "right/1.png", "right/2.png")
     ]

@@ -82,7 +82,7 @@ def test_images_without_usable_depth_keep_their_row_and_points(root, reason, cap
     assert "usable depth of 2 of 3 images" in caplog.text
     told = {"no picture": "a.jpg: missing", "broken picture": "a.jpg: no picture"}
     told["other size"] = "a.jpg: 240 x 160, its camera 120 x 80"
-    assert told.get(reason, "0 depth maps" if reason == "mask" else "1 depth maps") in caplog.text
+    assert told.get(reason, "0 depth maps" if reason == "mask" else "1 depth map ") in caplog.text
     np.testing.assert_array_equal(info.has_depth, [True, False, True])
     assert info.image_names[1] == "a.jpg"
     assert info.image_paths[1] == info.depth_paths[1] == ""
