@@ -16,8 +16,8 @@ class MatchingOptions(Options):
     min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
     guided: bool = option(
         False,
-        help="match verified pairs again near their epipolar lines or homography, then estimate the geometry again; not "
-        "for panoramas and most fisheyes",
+        help="match verified pairs again near their epipolar lines or homography, then estimate the geometry again; "
+        "not for panoramas and most fisheyes",
     )
     device: str = device_option()
 

@@ -354,7 +354,7 @@ def stopped_at(method, number):
 
 TIGHTER = VerificationOptions(max_error=1.0, max_num_trials=500)
 SEVEN_LEFT = (
-    "7 pairs of {} are still to be matched again, with max_error 1.0: run d2sfm match --overwrite again with the same "
+    "still to be matched again: 7 pairs of {}, with max_error 1.0; run d2sfm match --overwrite again with the same "
     "options"
 )
 
