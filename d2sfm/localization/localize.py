@@ -79,7 +79,8 @@ def localize(
     """Place photographs in a model, and write their poses.
 
     queries, query_folder: see ``find_queries``; query_cameras: see ``read_cameras``; pairs: a file that names the
-    candidates of each query; the rest as for ``Localizer``. Results of a stopped run are kept.
+    candidates of each query; files: what is written, and where; all else as for ``Localizer``. Results of a stopped run
+    are kept.
 
     Raises as these do, before any query is placed. Queries that can't be used are named in the summary.
     """

@@ -52,8 +52,8 @@ def match_database(
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
     Each pair is written whole, so a stopped run continues where it was. Images that have no features yet are left out
-    with a warning. max_error is times the larger resize factor of a pair's images, and refinement's where the
-    keypoints of both are refined.
+    with a warning. A pair is verified within verification.max_error, in pixels of the network's input, times the larger
+    resize factor of its images; where the keypoints of both are refined, within the threshold of refinement.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device and for guided matching
     without verification, and RuntimeError if the file is no database or in use, has fewer than two images with

@@ -62,12 +62,12 @@ def gather_shares(
     of: int | None = None,
     progress: bool = False,
 ) -> GatherSummary:
-    """Make the plan that ``align_share`` works by, tell what is next, and end as ``refine_database`` does where shares
-    have aligned everything.
+    """Make the plan by which ``align_share`` works, and tell what is next; where all shares are done, end as
+    ``refine_database`` does.
 
-    folder: of the plan and of what shares have found, which is made where it is missing; the plan and the pieces go
-    when all is refined. of: how many shares there are (default: as many as those that are there). Else as
-    ``refine_database``. Each round, and images that came after the others were refined, take plans of their own.
+    folder: of the plan and of what shares have found. It is made if it is missing, and plan and findings are removed
+    when all is refined. of: the number of shares (default: that of the findings that are there). All else is as for
+    ``refine_database``. Each round has a plan of its own, and so have images that were added since the last one.
     """
     with exclusive(database):
         return gather(Run.of(database, images, options, cache, progress), Path(folder), of)

@@ -49,10 +49,10 @@ def align_share(
     cache: MapCacheOptions | None = None,
     progress: bool = False,
 ) -> ShareSummary:
-    """Align the keypoints that are the share's of the stage that is next, and write what is found into the folder.
+    """Align a share of the keypoints of the next stage, and write what is found into the folder.
 
-    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on; of: how
-    many there are. images: folder of the photographs (default: where they were for the plan). options: those of
+    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on; of: the
+    number of shares. images: folder of the photographs (default: where they were for the plan). options: those of
     ``gather_shares``, but for the device.
 
     What is there is not done again. Raises FileNotFoundError if the plan or the photographs are missing, ValueError

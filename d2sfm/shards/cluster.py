@@ -121,13 +121,13 @@ def pieces_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Iterator[Cluster]:
-    """Workers on this machine, as many as asked for, or those of a scheduler of Dask at this address.
+    """Workers of Dask: num_workers of them on this machine, or those of the scheduler at an address.
 
     A worker here has one thread, its share of the memory, and one GPU where there are any; it ends with the block, or
     with this process. Scheduler, workers and dashboard listen on 127.0.0.1 alone. How to reach another scheduler by
     TLS is told by Dask's own configuration.
 
-    It begins when it is first asked for anything. Raises ValueError if Dask is missing or the number is below 1, and
+    It starts with the first work. Raises ValueError if Dask is missing or the number is below 1, and
     then OSError if there is no such scheduler.
     """
     if find_spec("distributed") is None:

@@ -58,8 +58,8 @@ def choose_pairs(
 ) -> PairsSummary:
     """Write the pairs that the options choose, in blocks, as ``pairs.select`` chooses them of a database.
 
-    Raises FileNotFoundError and ValueError as ``select_pairs``; RuntimeError as this one, where blocks of features are
-    missing, and where pairs that other options chose are matched already.
+    Raises as ``select_pairs``, and RuntimeError if blocks of features are missing, or pairs that other options chose
+    are matched already.
     """
     options = options or PairSelectionOptions()
     skipped = make_database(folder)

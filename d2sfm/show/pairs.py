@@ -20,7 +20,7 @@ LISTED = 12  # names
 
 
 def show_pairs(database: Path | str | None = None) -> Picture:
-    """The matrix of the pairs of a database (default: db.db), images in the order of their names, numbers counted.
+    """The matrix of the pairs of a database (default: db.db), images by name, frame_9 before frame_10.
 
     Raises FileNotFoundError if the database is missing, RuntimeError if the file is not a COLMAP database or has no
     images.
