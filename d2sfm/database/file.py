@@ -17,7 +17,7 @@ from d2sfm.text import counted
 
 
 def create_database(path: Path) -> None:
-    """Make COLMAP's database unless there is one, an empty file counting as none; bring an older one to the newest schema.
+    """Make COLMAP's database unless there is one, an empty file counting as none; bring an older one up to date.
 
     A new one gets its name when it has all tables: with some of them it would not be a database to the next run. Raises
     FileNotFoundError if the folder is missing and RuntimeError if the file is not a COLMAP database or is held by

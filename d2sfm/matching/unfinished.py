@@ -53,7 +53,10 @@ def warn_of_pairs_to_overwrite(database: Path) -> None:
 
 
 def warn_of_unfinished(database: Path, part_of: str | None) -> None:
-    """Log the same, and how many pairs have matches but no geometry, so that something lacks them (None: nothing)."""
+    """Log the same, and how many pairs have matches but no geometry.
+
+    part_of: what these pairs are missing from, in words; None if from nothing, which is not logged.
+    """
     warn_of_pairs_to_overwrite(database)
     if part_of is None:
         return

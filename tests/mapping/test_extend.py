@@ -80,7 +80,7 @@ def test_new_images_are_placed_and_all_that_is_old_stays(scene, database, model,
     result = extend(database, model, tmp_path / "new")
     assert (result.model, result.added, result.not_placed) == (tmp_path / "new" / "0", tuple(names[5:]), {})
     assert result.is_whole
-    assert "extend: 3 images added, 8 of 8 are in " in str(result)
+    assert f"extend: 3 images added, {tmp_path / 'new' / '0'} has 8 of 8 images, " in str(result)
     new = read_model(result.model)
     assert is_kept(old, new)
     assert files(model) == before

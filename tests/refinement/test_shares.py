@@ -171,7 +171,7 @@ def test_pieces_that_can_not_be_used_are_made_anew(project, refined, caplog):
         spoil(path)
         state = gather(project)
         assert (state.is_begun, state.of, state.missing, state.keypoints) == (True, 3, [2], whole[1])
-        assert f"stage 1 (features) lacks {whole[1]} keypoints of shares 2/3: d2sfm refine" in str(state)
+        assert f"stage 1 (features) lacks {whole[1]} keypoints of share 2/3: d2sfm refine" in str(state)
         assert caplog.text.count(f"features-2-of-3.npz is {reason}") == 1
         assert [align(project, number, 3).aligned for number in (1, 2)] == [0, whole[1]]
     assert finish(project) == STAGES[1:]
