@@ -4,13 +4,14 @@ FOLDER holds ``images/`` and, as a rule, ``ground_truth/`` (a COLMAP model); wit
 SIFT's model of the same seed. Prints a row for each method and seed of verification and mapping, and the medians of
 several seeds: size and quality of the first model, rotation and centre errors (median and largest; centres in the
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
-``evaluation.poses.pose_auc``); what halves of the points do not agree in, as rotation and direction of translation, in
-millidegrees, and the median and shares of the observations' errors under the true cameras, in pixels of the photographs
-(both in ``exactness``); and the wall-clock seconds of each stage; those of refinement include its own verification,
-those of mapping add up over starts. Cameras and the command that maps are the same for all methods; its thresholds
-follow each method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are estimated, its first
-starts are cautious with refined keypoints and every second one is with others. SIFT comes a second time, verified
-within the pixels of the photographs that refined keypoints were.
+``evaluation.poses.pose_auc``); in the line of medians the largest of all seeds' rotation errors, too; what halves of
+the points do not agree in, as rotation and direction of translation, in millidegrees, and the median and shares of the
+observations' errors under the true cameras, in pixels of the photographs (both in ``exactness``); and the wall-clock
+seconds of each stage; those of refinement include its own verification, those of mapping add up over starts. Cameras
+and the command that maps are the same for all methods; its thresholds follow each method's own threshold of
+verification (COLMAP's for SIFT), and where focal lengths are estimated, its first starts are cautious with refined
+keypoints and every second one is with others. SIFT comes a second time, verified within the pixels of the photographs
+that refined keypoints were.
 
 --work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
 which then stands for all seeds: its pairs are verified again with each. Early feature maps are kept from the first seed
@@ -61,6 +62,8 @@ LOSS_PX = 0.25  # scale of the loss in adjustments of halves: less than a match 
 FORMATS = {"images": ".10g", "points": ".10g", "seen by 3+": ".10g", "track": ".2f", "error px": ".2f"}
 FORMATS |= {"rotation deg": ".3f", "max deg": ".3f", "centre": ".4f", "max": ".4f"}
 FORMATS |= {f"AUC {threshold}": ".3f" for threshold in THRESHOLDS_DEG}
+WORST = {"worst seed deg": "rotation deg", "worst image deg": "max deg"}  # over the seeds
+FORMATS |= dict.fromkeys(WORST, ".2f")
 FORMATS |= {"halves rot": ".1f", "halves dir": ".1f", "observations px": ".3f"}
 FORMATS |= {f"< {share:g} px": ".2f" for share in SHARES_PX}
 FORMATS |= {f"{stage} s": ".1f" for stage in ("extract", "match", "verify", "refine", "map")} | {"starts": ".10g"}
@@ -187,7 +190,10 @@ def table(runs: list[Run], truths: dict[int, pycolmap.Reconstruction | None]) ->
         numbers = np.array([[row.get(column, math.nan) for column in FORMATS] for row in found], dtype=float)
         labels = [str(run.seed) for run in members]
         if len(members) > 1:
-            labels, numbers = [*labels, "median"], np.vstack([numbers, np.median(numbers, axis=0)])
+            medians, columns = np.median(numbers, axis=0), list(FORMATS)
+            for column, of in WORST.items():
+                medians[columns.index(column)] = numbers[:, columns.index(of)].max()
+            labels, numbers = [*labels, "median"], np.vstack([numbers, medians])
         for label, row in zip(labels, numbers, strict=True):
             texts = [f"{n:{f}}" if math.isfinite(n) else "-" for n, f in zip(row, FORMATS.values(), strict=True)]
             rows.append((method, label, *texts))

@@ -75,30 +75,27 @@ done
 
 # README, docs/results.md, docs/performance.md, docs/refinement.md, docs/mapping.md, docs/run.md: poses
 for set in "${known[@]}"; do
-  more=()
-  [ "$set" = herz_jesus_p8 ] && more=(README.md docs/refinement.md)
-  fresh "accuracy_$set" "$results/full_$set"
-  measure "accuracy_$set" accuracy "$data/$set" --known-cameras --seeds 0 1 2 3 4 --work "$results/full_$set" \
+  more=(docs/refinement.md)
+  [ "$set" = herz_jesus_p8 ] && more+=(README.md)
+  fresh "accuracy_$set" "$results/full/$set"
+  measure "accuracy_$set" accuracy "$data/$set" --known-cameras --seeds 0 1 2 3 4 --work "$results/full/$set" \
     --update docs/results.md "${more[@]}"
-  d2sfm "full_verified_$set" match --database "$results/full_$set/d2.db"
-  d2sfm "triangulated_$set" triangulate --database "$results/full_$set/d2.db" --reference "$data/$set/ground_truth" \
-    --output "$results/triangulated_$set"
-  run "full_copied_$set" cp "$results/full_$set/d2.db" "$results/full_refined_$set.db"
-  d2sfm "full_refined_$set" refine --database "$results/full_refined_$set.db" --precision float32
-  d2sfm "triangulated_refined_$set" triangulate --database "$results/full_refined_$set.db" \
-    --reference "$data/$set/ground_truth" --output "$results/triangulated_refined_$set"
   for precision in float32 bfloat16; do
-    measure "accuracy_${set}_$precision" accuracy "$data/$set" --known-cameras --precision "$precision" --seeds 0 1 2
+    measure "accuracy_${set}_$precision" accuracy "$data/$set" --known-cameras --methods d2 --precision "$precision" \
+      --seeds 0 1 2 --update docs/performance.md
   done
   measure "observations_$set" observations "$results/$set/d2.db" "$data/$set/ground_truth" --precision float32 \
     --update docs/refinement.md
   measure "frontier_$set" frontier "$data/$set" --known-cameras --max-edge 640 1024 --precision float32 \
     --update docs/run.md
 done
+measure known_cameras known_cameras "$data/herz_jesus_p8" "$data/fountain_p11" --databases "$results/full" \
+  --update docs/mapping.md
 measure accuracy_brighton_beach accuracy "$data/brighton_beach" --update docs/results.md
 measure accuracy_sacre_coeur accuracy "$data/sacre_coeur" --max-edge 1024 --methods sift refined \
-  --seeds 0 1 2 3 4 5 6 7 8 9
-measure accuracy_sacre_coeur_1600 accuracy "$data/sacre_coeur" --methods refined --seeds 0 1 2 3 4
+  --seeds 0 1 2 3 4 5 6 7 8 9 --update docs/results.md
+measure accuracy_sacre_coeur_1600 accuracy "$data/sacre_coeur" --methods refined --seeds 0 1 2 3 4 \
+  --update docs/refinement.md
 measure frontier_sacre_coeur frontier "$data/sacre_coeur" --max-edge 512 1600 --precision float32
 d2sfm starts_extract extract --database "$results/starts.db" --images "$data/sacre_coeur/images" --max-edge 1024 \
   --precision float32
@@ -112,25 +109,28 @@ d2sfm run_lund run "$data/lund/images" --output "$results/run_lund"
 # docs/results.md, docs/georeference.md: fewer pairs
 measure retrieval retrieval "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db" \
   --update docs/results.md
-measure retrieval_dense retrieval "$results/lund.db" "$results/brighton_beach.db" --neighbours 10 --dense
+measure retrieval_dense retrieval "$results/lund.db" "$results/brighton_beach.db" --neighbours 10 --dense \
+  --update docs/results.md
 measure gps_lund gps "$results/refined_lund.db" "$results/model_lund/0"
 measure fewer_lund fewer_pairs "$results/features_lund.db" --ways exhaustive retrieval:10 spatial:10 spatial:10+plain \
   spatial:12 sift --update docs/results.md
 measure fewer_brighton_beach fewer_pairs "$results/features_brighton_beach.db" --ways exhaustive+plain \
   retrieval:7+plain spatial:6+plain sift --update docs/results.md
-for metres in 1 3 10 30 100; do
-  for set in lund brighton_beach; do
-    d2sfm "georeference_${set}_$metres" georeference "$results/model_$set/0" --database "$results/refined_$set.db" \
-      --max-error-m "$metres" --output "$results/georeferenced_${set}_$metres"
-  done
+for set in lund brighton_beach; do
+  measure "georeference_$set" georeference gps "$results/refined_$set.db" "$results/model_$set/0" \
+    --max-error-m 1 3 10 30 100 --update docs/georeference.md
 done
+measure georeference_demo georeference demo "$results/demo" --update docs/georeference.md
 
 # docs/performance.md
+measure speed speed "$data/sacre_coeur/images" --precision float32 bfloat16 --update docs/performance.md
+# Fails where there is no GPU.
+measure speed_gpu speed "$data/fountain_p11/images" --device cuda --precision float32 bfloat16 float16 \
+  --update docs/performance.md
+measure speed_multiscale speed "$data/sacre_coeur/images" --photographs 3 --multiscale --update docs/performance.md
 for precision in float32 bfloat16; do
-  measure "speed_$precision" speed "$data/sacre_coeur/images" --precision "$precision"
   measure "scaling_$precision" scaling "$data/sacre_coeur/images" --counts 10 --max-edge 1600 --precision "$precision"
 done
-measure speed_multiscale speed "$data/sacre_coeur/images" --photographs 3 --multiscale
 measure scaling_multiscale scaling "$data/sacre_coeur/images" --counts 3 --max-edge 1600 --multiscale
 measure scaling scaling "$data/sacre_coeur/images" --plot "$results/scaling.png"
 measure precision precision "$data/sacre_coeur/images" --update docs/performance.md
@@ -194,23 +194,18 @@ measure localization_times localization "$data" --sets herz_jesus_p8 --queries 3
 measure localization_gps localization_gps "$data/lund/images" --max-edge 1024
 measure large_localization large_localization "$results/refined_sacre_coeur.db" "$results/model_sacre_coeur/0" \
   --images 1000 --queries 4
-for set in oxford_affine webcam; do
-  d2sfm "hpatches_$set" evaluate hpatches "$data/$set" --precision float32
-done
-for half in all first second; do
-  chosen=()
-  [ "$half" = all ] || chosen=(--half "$half")
-  d2sfm "wxbs_$half" evaluate pairs "$data/wxbs" --max-edge 0 --max-sum-edges 0 --precision float32 "${chosen[@]}"
-done
+measure hpatches hpatches "$data/oxford_affine" "$data/webcam" --update docs/evaluation.md
+measure hard_pairs hard_pairs "$data/wxbs" --update docs/evaluation.md
 
 # docs/cluster.md, docs/pairs.md
 measure reckoning reckoning --update docs/cluster.md
-measure cluster cluster "$data/lund/images" --max-edge 480 --most 12 --refine
+measure cluster cluster "$data/lund/images" --max-edge 480 --most 12 --refine --update docs/cluster.md
 fresh shards "$results/shards"
 measure shards shards --images 10000 --shares 3 --folder "$results/shards" --descriptors
-measure large_pairs large_pairs "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db"
+measure large_pairs large_pairs "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db" \
+  --update docs/pairs.md
 measure refinement_shares refinement_shares "$results/herz_jesus_p8/d2.db" --images "$data/herz_jesus_p8/images" \
-  --cache "$results/maps" --shares 3 7
+  --cache "$results/maps" --shares 3 7 --update docs/refinement.md
 
 # docs/large.md
 fresh large_map "$results/large.jsonl"
@@ -224,10 +219,8 @@ measure large_matching large_matching --images 10000 --features 500 --count 400 
 megadepth=$data/mini_megadepth info=$results/scene_info
 run scene_info "$python" -m megadepth_utils.preprocess_scene --base-path "$megadepth" --scene-id 0000 \
   --output-path "$info"
-for precision in float32 bfloat16; do
-  measure "training_$precision" training --dataset-path "$megadepth" --scene-info-path "$info" --scenes 0000 \
-    --min-overlap 0.3 --precision "$precision"
-done
+measure training training --dataset-path "$megadepth" --scene-info-path "$info" --scenes 0000 --min-overlap 0.3 \
+  --precision float32 bfloat16 --update docs/training.md
 measure training_parity training_parity "$beside/golden" "$megadepth" --weights "$beside/weights/d2_ots.pth"
 measure preprocess preprocess
 

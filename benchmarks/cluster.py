@@ -19,6 +19,7 @@ from pathlib import Path
 
 import psutil
 import torch
+from pages import add_update, update
 
 from d2sfm.options import ExtractionOptions, VerificationOptions
 from d2sfm.photographs.reading import require_photographs
@@ -28,6 +29,7 @@ from d2sfm.workflow.by_cluster import StageFunctions, stage_functions
 
 TABLES = ("cameras", "images", "keypoints", "descriptors", "matches", "two_view_geometries")
 STAGES = ("begin", "extract", "match", "refine")
+HEADER = ("CPU s", *STAGES)
 UNTIL_ALL_BEGAN_S = 3
 
 
@@ -40,6 +42,7 @@ def main() -> None:
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--refine", action="store_true")
+    add_update(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     spent = {"one process": Counter(), f"{arguments.num_workers} workers": Counter()}
@@ -59,7 +62,9 @@ def main() -> None:
             print(f"run {number + 1}: the databases are {'the same' if are_same else 'NOT the same'}", flush=True)
     rows = [[name, *(f"{found[stage] / arguments.repeat:.1f}" for stage in STAGES)] for name, found in spent.items()]
     more = [f"{100 * (several[stage] / alone[stage] - 1):+.1f} %" if alone[stage] else "" for stage in STAGES]
-    print(aligned([["CPU s", *STAGES], *rows, ["more", *more]]))
+    rows = [HEADER, *rows, ["more", *more]]
+    print(aligned(rows))
+    update(arguments.update, rows)
     work = [sum(found[stage] for stage in STAGES[1:]) for found in (alone, several)]
     print(f"without the beginning: {100 * (work[1] / work[0] - 1):+.1f} %")
 

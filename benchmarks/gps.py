@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import read_model, similarity
 from d2sfm.database import MatchStore
 from d2sfm.pairs.spatial import positions_m
 from d2sfm.text import aligned
@@ -22,7 +22,7 @@ from d2sfm.text import aligned
 def distances_m(database: Path, model: pycolmap.Reconstruction) -> np.ndarray:
     """Distances in metres of the cameras that have a position, as they are printed; empty where these are too few."""
     there, centres = _positions(database, model)
-    world_from_model = pycolmap.estimate_sim3d(centres, there) if len(there) > 2 else None
+    world_from_model = similarity(centres, there) if len(there) > 2 else None
     if world_from_model is None:
         return np.zeros(0)
     return np.linalg.norm([world_from_model * centre for centre in centres] - there, axis=1)

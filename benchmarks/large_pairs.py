@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from pages import add_update, update
 from scipy.spatial import cKDTree
 
 from d2sfm.database import MatchStore
@@ -27,6 +28,7 @@ from d2sfm.parts import scratch_folder
 from d2sfm.shards.pairs import MOST_BYTES, MOST_PAIRS
 from d2sfm.text import aligned
 
+HEADER = ("images", "neighbours anywhere", "pairs", "blocks", "reads of a photograph", "CPU s")
 NEIGHBOURS = 20
 CUT_OUTS, SHARES, FEWEST_KEYPOINTS = 64, (0.35, 0.7), 40  # of a photograph; of its edges
 
@@ -37,12 +39,20 @@ def main() -> None:
     parser.add_argument("databases", type=Path, nargs="*", metavar="DB", help="databases with features")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--image-mb", type=float, default=5.1, help="features of an image (default: 5.1, as of 5000)")
+    add_update(parser)
     arguments = parser.parse_args()
-    rows = [("images in a", "far, %", "pairs", "blocks", "read, of each image", "seconds")]
-    for place in ("street", "town"):
+    rows = [HEADER]
+    for place, where in (("street", "along a street"), ("town", "all over a town")):
         for far in (0, 10, 30):
-            rows.append((place, str(far), *of_blocks(place, arguments.images, far / 100, arguments.image_mb)))
+            rows.append(
+                (
+                    where,
+                    f"{far} %" if far else "none",
+                    *of_blocks(place, arguments.images, far / 100, arguments.image_mb),
+                )
+            )
     print(aligned(rows))
+    update(arguments.update, rows)
     if arguments.databases:
         words = vocabulary(arguments.databases[0])
         print(of_faiss(np.concatenate([cut_outs(database, words) for database in arguments.databases])))

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pycolmap
 
+from d2sfm.colmap import similarity
 from d2sfm.database import MatchStore
 from d2sfm.exchange.remove import remove_images
 from d2sfm.extraction.extract import extract_to_database
@@ -75,9 +75,7 @@ def main() -> None:
         found = {name: localizer.localize(images / name, camera) for name in queries}
     centres = {model.images[each].name: model.images[each].projection_center() for each in model.reg_image_ids()}
     names = sorted(centres.keys() & positions.keys())
-    to_metres = pycolmap.estimate_sim3d(
-        np.array([centres[name] for name in names]), np.array([positions[name] for name in names])
-    )
+    to_metres = similarity(np.array([centres[name] for name in names]), np.array([positions[name] for name in names]))
     placed = {name: np.array(each.centre) for name, each in found.items() if isinstance(each, Pose)}
     rows = [("", "photographs", "median m", "largest m")]
     for label, chosen, total in (("model", centres, len(centres)), ("localized", placed, len(queries))):

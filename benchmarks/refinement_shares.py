@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from pages import add_update, update
 
 from d2sfm.database import MatchStore, RefinementStore, working_copy
 from d2sfm.options import MapCacheOptions, Precision, RefinementOptions
@@ -19,6 +20,8 @@ from d2sfm.refinement.gather import gather_shares
 from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.shares import align_share
 from d2sfm.text import aligned
+
+HEADER = ("shares", "command without --shard, s", "shares together, s", "in all, s", "same")
 
 
 def main() -> None:
@@ -28,11 +31,12 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--shares", type=int, nargs="+", default=[3, 7])
+    add_update(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     options = RefinementOptions(device="cpu", precision=Precision.FLOAT32)
     given = {"options": options, "cache": MapCacheOptions(cache=arguments.cache)}
-    rows = [["shares", "plan and gathering, s", "shares, s", "in all, s", "same"]]
+    rows = [HEADER]
     with tempfile.TemporaryDirectory() as scratch:
         one = Path(scratch) / "one.db"
         working_copy(arguments.database, one)
@@ -45,6 +49,7 @@ def main() -> None:
             seconds = f"{gathering:.1f}", f"{working:.1f}", f"{gathering + working:.1f}"
             rows.append([f"{of}", *seconds, "yes" if contents(database) == contents(one) else "no"])
     print(aligned(rows))
+    update(arguments.update, rows)
 
 
 def by_shares(database: Path, of: int, images: Path | None, given: dict) -> tuple[float, float]:

@@ -37,7 +37,7 @@ from d2sfm.options import CameraMode, CameraOptions, DescriptorDtype, Extraction
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import read_pairs, write_pairs
 from d2sfm.photographs.blank_copies import write_blank_copy
-from d2sfm.shards.feature_block import names_in_block, write_block
+from d2sfm.shards.feature_block import BlockFile, names_in_block, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import aligned
@@ -144,15 +144,15 @@ def write_shards(path: Path, images: int, features: int) -> ShardFolder:
         Image.new("1", SIZE_PX).save(picture)
         write_blank_copy(picture, blank)
         for number in range(photographs.blocks):
-            names, parts = photographs.block(number), []
-            if names_in_block(folder.features(number), names, FINGERPRINT) is not None:
+            block, parts = BlockFile(folder.features(number), photographs.block(number), FINGERPRINT), []
+            if names_in_block(block) is not None:
                 continue
-            for name in names:
+            for name in block.names:
                 part = of_features.with_name(f"{name}.npz")
                 seen = features_at(int(places[int(name[:6]) - 1]), features)
                 write_features(part, seen, descriptor_dtype=DescriptorDtype.FLOAT16, fingerprint=FINGERPRINT)
                 parts.append((name, part, blank))
-            write_block(folder.features(number), names, FINGERPRINT, parts, Skipped())
+            write_block(block, parts, Skipped())
             for _, part, _ in parts:
                 part.unlink()
     return folder

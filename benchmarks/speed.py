@@ -2,12 +2,12 @@
 
     python benchmarks/speed.py FOLDER [--precision P] [--device D] [--multiscale] [--max-edge 0] [--map]
 
-Prints two tables. The first splits ``Extractor.extract`` over the photographs of FOLDER: its parts are timed inside
-the run (on a GPU each waits for the device, so the sum is above an undisturbed run). The floor is the floating-point
-operations of the trunk over the rate of a matrix product, the fastest of torch's own and oneDNN's. The second has the
-whole commands, each on the other's result. Memory is the peak of the process until the end of the row (resident, from
-Linux), beside what it was before; the rest of ``extract()`` has that of the whole. On a GPU float32 is TF32 where
-torch's settings say so.
+Prints two tables for each precision. The first splits ``Extractor.extract`` over the photographs of FOLDER: its parts
+are timed inside the run (on a GPU each waits for the device, so the sum is above an undisturbed run). The floor is the
+floating-point operations of the trunk over the rate of a matrix product, the fastest of torch's own and oneDNN's. The
+second has the whole commands, each on the other's result. Memory is the peak of the process until the end of the row
+(resident, from Linux), beside what it was before; the rest of ``extract()`` has that of the whole. On a GPU float32 is
+TF32 where torch's settings say so. The last table has the seconds of all precisions.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from statistics import median
 from unittest.mock import patch
 
 import torch
+from pages import add_update, update
 from torch.nn import functional as F
 
 from d2sfm.extraction.extract import extract_to_database
@@ -33,8 +34,23 @@ from d2sfm.network.device import resolve_device
 from d2sfm.network.trunk import BLOCKS
 from d2sfm.options import ExtractionOptions, Precision, ReconstructionOptions, VerificationOptions
 from d2sfm.photographs.reading import list_photographs, load_photograph
+from d2sfm.text import aligned
 
 PRODUCT = (28665, 2304, 512)  # conv4_1 of a picture of 800 x 587 px, written as a matrix product
+HEADER = (
+    "seconds",
+    "floor",
+    "trunk",
+    "detection",
+    "description",
+    "read, preprocess",
+    "rest",
+    "extract",
+    "match",
+    "verify",
+    "photographs/s",
+    "GPU memory, MB",
+)
 PARTS = {  # names in d2sfm.features.pyramid, and the rows that they belong to
     "LevelPictures.rows": "preprocess",
     "TrunkStrips.push": "trunk",
@@ -66,9 +82,21 @@ class Stage:
 def main() -> None:
     """Measure and print."""
     arguments = parse()
+    rows = [HEADER]
+    for precision in arguments.precision:
+        seconds = measured(precision, arguments)
+        label = f"{precision}, 3 scales" if arguments.multiscale else str(precision)
+        rows.append((label, *(f"{seconds[name]:.2f}" if name in seconds else "" for name in HEADER[1:])))
+        print()
+    print(aligned(rows))
+    update(arguments.update, rows)
+
+
+def measured(precision: Precision, arguments: argparse.Namespace) -> dict[str, float]:
+    """The columns of the last table, after printing those of one precision."""
     device = resolve_device(arguments.device)
     options = ExtractionOptions(
-        precision=arguments.precision,
+        precision=precision,
         device=arguments.device,
         scales=(0.5, 1.0, 2.0) if arguments.multiscale else (1.0,),
         max_edge=arguments.max_edge,
@@ -81,14 +109,17 @@ def main() -> None:
     print(f"{device_name(device)}; {extractor.precision}; {len(names)} photographs of {arguments.folder.name}")
     print(f"before the first photograph: {memory('VmRSS') / 1e6:.0f} MB; matrix product: {rate / 1e9:.0f} GFLOP/s\n")
     stages, operations = split(extractor, [arguments.folder / name for name in names])
-    trunk = stages["trunk"].seconds
+    found = {"floor": operations / rate} | {name: stage.seconds for name, stage in stages.items()}
+    found["read, preprocess"] = found.pop("read") + found.pop("preprocess")
     print(f"{'extract()':<22}{'s':>9}{'of trunk':>10}{'MB':>8}")
-    row("floor of the trunk", operations / rate, trunk)
+    row("floor of the trunk", found["floor"], found["trunk"])
     for name, stage in stages.items():
-        row(name, stage.seconds, trunk, stage.peak)
+        row(name, stage.seconds, found["trunk"], stage.peak)
     if device.type == "cuda":
-        print(f"GPU memory: {torch.cuda.max_memory_allocated(device) / 1e6:.0f} MB")
-    commands(arguments, options, names, trunk)
+        found["GPU memory, MB"] = torch.cuda.max_memory_allocated(device) / 1e6
+        print(f"GPU memory: {found['GPU memory, MB']:.0f} MB")
+        torch.cuda.reset_peak_memory_stats(device)
+    return found | commands(arguments, options, names, found["trunk"])
 
 
 def split(extractor: Extractor, paths: list[Path]) -> tuple[dict[str, Stage], float]:
@@ -111,8 +142,8 @@ def split(extractor: Extractor, paths: list[Path]) -> tuple[dict[str, Stage], fl
             sizes = level_sizes(extractor.input_size(image.shape[1::-1]), extractor.options.scales)
             operations += sum(trunk_operations(size) for _, size in sizes)
     inner = sum(stage.seconds for name, stage in stages.items() if name != "read")
-    stages["rest of extract()"].seconds = whole.seconds - inner
-    stages["rest of extract()"].peak = max(whole.peak, *(stage.peak for stage in stages.values()))
+    stages["rest"].seconds = whole.seconds - inner
+    stages["rest"].peak = max(whole.peak, *(stage.peak for stage in stages.values()))
     return dict(stages), operations
 
 
@@ -126,8 +157,11 @@ def timed(function: Callable, stage: Stage, device: torch.device) -> Callable:
     return call
 
 
-def commands(arguments: argparse.Namespace, options: ExtractionOptions, names: list[str], trunk: float) -> None:
-    """The whole commands on the folder, and their table."""
+def commands(
+    arguments: argparse.Namespace, options: ExtractionOptions, names: list[str], trunk: float
+) -> dict[str, float]:
+    """The whole commands on the folder: prints their table, and gives their seconds."""
+    found = {}
     print(f"\n{'command':<22}{'s':>9}{'of trunk':>10}{'MB':>8}")
     device = torch.device("cpu")
     with tempfile.TemporaryDirectory() as scratch:
@@ -148,10 +182,13 @@ def commands(arguments: argparse.Namespace, options: ExtractionOptions, names: l
             with stage.running(device):
                 summary = run()
             row(name, stage.seconds, trunk, stage.peak)
+            found[name] = stage.seconds
             if name == "extract":
-                print(f"{'':<22}{summary.extracted / stage.seconds:.2f} photographs/s, {summary.keypoints} keypoints")
+                found["photographs/s"] = summary.extracted / stage.seconds
+                print(f"{'':<22}{found['photographs/s']:.2f} photographs/s, {summary.keypoints} keypoints")
             if name == "verify":
                 print(f"{'':<22}{summary.verified} of {summary.pairs} pairs verified")
+    return found
 
 
 def trunk_operations(size: tuple[int, int]) -> float:
@@ -215,12 +252,13 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder of photographs")
     parser.add_argument("--photographs", type=int, metavar="N", help="the first N only")
-    parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32)
+    parser.add_argument("--precision", type=Precision, nargs="+", default=[Precision.FLOAT32])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--multiscale", action="store_true", help="scales 0.5, 1 and 2")
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge, metavar="PX")
     parser.add_argument("--tile-size", type=int, metavar="PX", help="as for d2sfm extract")
     parser.add_argument("--map", action="store_true", help="also reconstruct")
+    add_update(parser)
     return parser.parse_args()
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/training.py --dataset-path MEGADEPTH --scene-info-path SCENE_INFO --scenes 0000
 
-Prints a row for the loader alone, the trunk's forward pass with the scores, the loss alone (with scores, forward and
-backward, on features that stay), the trainer's step alone (on batches already read), and the loader and the step
-together; on a GPU also the share of that time in which it computes.
+Prints milliseconds a pair of the loader alone, the trunk's forward pass with the scores, the loss alone (with scores,
+forward and backward, on features that stay), the trainer's step alone (on batches already read), and the loader and the
+step together, a row for each precision; on a GPU also the share of that time in which it computes.
 """
 
 import argparse
@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from pages import add_update, update
 
 from d2sfm.features.detection import soft_scores
 from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import load_weights
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions, TrainingPrecision
+from d2sfm.text import aligned
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.distributed import Processes
 from d2sfm.training.draws import draw_epoch
@@ -26,13 +28,22 @@ from d2sfm.training.loss import pair_loss
 from d2sfm.training.scenes import load_scenes
 from d2sfm.training.trainer import Trainer
 
+HEADER = ("ms a pair", "loader", "trunk and scores", "loss", "step", "loader and step")
+
 
 def main() -> None:
     """Measure and print."""
     arguments = parse()
+    rows = [HEADER, *((precision, *measured(precision, arguments)) for precision in arguments.precision)]
+    print(aligned(rows))
+    update(arguments.update, rows)
+
+
+def measured(precision: TrainingPrecision, arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The columns of one precision."""
     pairs = PairOptions(min_overlap=arguments.min_overlap)
     scenes = load_scenes(arguments.scene_info_path, arguments.scenes, arguments.dataset_path, pairs).usable
-    options = TrainingOptions(batch_size=arguments.batch_size, precision=arguments.precision)
+    options = TrainingOptions(batch_size=arguments.batch_size, precision=precision)
     device = resolve_device(arguments.device)
     trainer = Trainer(load_weights(options.weights), Preprocessing.CAFFE, options, device, Processes())
     dataset = PairDataset(arguments.dataset_path, scenes, pairs)
@@ -43,25 +54,26 @@ def main() -> None:
     def read() -> list[tuple[Batch, ...]]:
         return list(load(dataset, steps, arguments.num_workers, device.type == "cuda"))
 
-    batches = [step for step in read() if step[0].names]  # also fills the disk cache for what is timed
-    trainer.step(batches[0])
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    print(f"{name}; {options.precision}; batches of {options.batch_size}; {arguments.num_workers} workers")
-    print(f"{'':<20}{'pairs/s':>10}{'ms a pair':>12}")
-    kept = sum(len(step[0].names) for step in batches)
-    row("loader", count, seconds(device, read))
-    row("trunk and scores", kept, seconds(device, lambda: [trainer.scores(step[0]) for step in batches]))
-    row("loss", kept, seconds(device, loss_alone(trainer, batches)))
-    row("step", kept, seconds(device, lambda: [trainer.step(step) for step in batches]))
-
     def both() -> None:
         for step in load(dataset, steps, arguments.num_workers, device.type == "cuda"):
             trainer.step(step)
 
-    row("loader and step", kept, seconds(device, both))
+    batches = [step for step in read() if step[0].names]  # also fills the disk cache for what is timed
+    trainer.step(batches[0])
+    kept = sum(len(step[0].names) for step in batches)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    print(f"{name}; {precision}; batches of {options.batch_size}; {arguments.num_workers} workers", flush=True)
+    found = (
+        seconds(device, read) / count,
+        seconds(device, lambda: [trainer.scores(step[0]) for step in batches]) / kept,
+        seconds(device, loss_alone(trainer, batches)) / kept,
+        seconds(device, lambda: [trainer.step(step) for step in batches]) / kept,
+        seconds(device, both) / kept,
+    )
     if device.type == "cuda":
         print(f"GPU busy {busy_share(device, both):.0%} of loader and step")
         print(f"GPU memory, largest: {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB")
+    return tuple(f"{1000 * each:.1f}" for each in found)
 
 
 def loss_alone(trainer: Trainer, batches: list[tuple[Batch, ...]]) -> Callable[[], None]:
@@ -106,11 +118,6 @@ def busy_share(device: torch.device, work: Callable) -> float:
     return busy_us / 1e6 / wall
 
 
-def row(name: str, pairs: int, elapsed: float) -> None:
-    """Print one line of the table."""
-    print(f"{name:<20}{pairs / elapsed:>10.2f}{1000 * elapsed / pairs:>12.1f}", flush=True)
-
-
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -121,8 +128,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=30, help="steps that are timed")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--num-workers", type=int, default=2)
-    parser.add_argument("--precision", type=TrainingPrecision, default=TrainingPrecision.FLOAT32)
+    parser.add_argument("--precision", type=TrainingPrecision, nargs="+", default=[TrainingPrecision.FLOAT32])
     parser.add_argument("--device", default="auto")
+    add_update(parser)
     return parser.parse_args()
 
 

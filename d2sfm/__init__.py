@@ -17,12 +17,27 @@ photograph's features, a whole stage:
     extract_to_database("db.db", "photos")
 """
 
+import sys
+import warnings
+
 # zlib must be loaded before pycolmap: its library exports deflate symbols of its own, and a zlib loaded
 # after it binds to them and aborts the process at the first compressed write.
 import zlib  # noqa: F401
 from importlib import import_module
+from itertools import takewhile
 
 __version__ = "0.1.0"
+
+# Modules are listed in the order in which their import ended; a part of pycolmap's ends before it loads its library,
+# which loads NumPy. NumPy's own libraries load zlib, too.
+_before = set(takewhile(lambda name: not name.startswith("pycolmap"), sys.modules))
+if "pycolmap" in sys.modules and not {"zlib", "numpy"} & _before:
+    warnings.warn(
+        "pycolmap was imported before d2sfm. This process can now abort when it writes a PNG or a compressed file. "
+        "Write 'import d2sfm' above 'import pycolmap'.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 # Where the public names live. They are loaded at first use, so that importing d2sfm costs nothing.
 _PUBLIC = {

@@ -66,11 +66,37 @@ def quiet_pycolmap() -> Iterator[None]:
         pycolmap.logging.minloglevel = level
 
 
-def off_plane(points: np.ndarray) -> pycolmap.Sim3d:
-    """A shift after which points, [N, 3], N >= 3, do not lie in one plane with the origin.
+def similarity(
+    points: np.ndarray,
+    positions: np.ndarray,
+    *,
+    scale: float | None = None,
+    ransac: pycolmap.RANSACOptions | None = None,
+) -> pycolmap.Sim3d | None:
+    """The similarity of least squares, or by RANSAC, that takes points to positions, [N, 3] each, N >= 3.
 
-    pycolmap finds no similarity or rigid transform of points that do, such as cameras of one height that is 0.
+    scale: if it is known. None if no similarity is found, as of points on one line. pycolmap itself finds none of
+    points that lie in one plane with the origin, such as cameras of one height that is 0.
     """
+    shift, there = _off_plane(points), _off_plane(positions)
+    points, positions = points + shift.translation, positions + there.translation
+    if scale is None:
+        estimate, robust = pycolmap.estimate_sim3d, pycolmap.estimate_sim3d_robust
+    else:
+        estimate, robust = pycolmap.estimate_rigid3d, pycolmap.estimate_rigid3d_robust
+        points = scale * points
+    if ransac is None:
+        found = estimate(points, positions)
+    else:
+        found = robust(points, positions, ransac)
+        found = found and found["tgt_from_src"]
+    if found and scale is not None:
+        found = pycolmap.Sim3d(scale, found.rotation, found.translation)
+    return found and there.inverse() * found * shift
+
+
+def _off_plane(points: np.ndarray) -> pycolmap.Sim3d:
+    """A shift after which points do not lie in one plane with the origin."""
     middle = points.mean(axis=0)
     _, extent, axes = np.linalg.svd(points - middle, full_matrices=False)
     return pycolmap.Sim3d(1, pycolmap.Rotation3d(), extent[0] * axes[2] - middle)

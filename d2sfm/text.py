@@ -4,7 +4,8 @@ What is printed is escaped where it is printed, see ``console``; texts in here a
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -25,6 +26,15 @@ def printable_lines(text: str) -> str:
 def first_line(error: object) -> str:
     """The first line of an exception's text, which may continue for programmers; its kind where it has none."""
     return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+@contextmanager
+def errors_at(place: object) -> Iterator[None]:
+    """A ValueError of the block gets the place, as a file and a key of it, in front of its text."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
 
 
 def first_of(names: Sequence[str], noun: str) -> str:

@@ -52,6 +52,23 @@ def test_importing_d2sfm_loads_nothing_heavy_but_zlib():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "warns"), [("pycolmap, d2sfm", True), ("d2sfm, pycolmap", False), ("numpy, pycolmap, d2sfm", False)]
+)
+def test_an_order_of_imports_that_breaks_compression_is_told(first, warns):
+    command = [sys.executable, "-c", f"import {first}"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    assert ("RuntimeWarning: pycolmap was imported before d2sfm" in told) == warns
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["d2sfm, pycolmap", "numpy, pycolmap, d2sfm"])
+def test_other_orders_write_pictures(first, tmp_path):
+    code = f"import {first}; from PIL import Image; Image.new('RGB', (300, 200)).save('a.png')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+@pytest.mark.slow
 def test_the_network_half_needs_no_pycolmap_and_no_torchvision():
     loaded = modules_after("import d2sfm, d2sfm.features.extractor, d2sfm.matching.neighbours, d2sfm.formats.npz_mat")
     assert "torch" in loaded

@@ -15,7 +15,7 @@ from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.matching.epipolar import errors_px
-from d2sfm.matching.settings import EXTRACTORS_PX, pair_threshold_px, thresholds_of
+from d2sfm.matching.settings import EXTRACTORS_PX, thresholds_of
 from d2sfm.matching.verification import View
 from d2sfm.options import VerificationOptions
 from d2sfm.pairs.arrays import in_tiles
@@ -32,17 +32,16 @@ def added_pairs(
     with BridgeStore(database) as store:
         own_rows = store.own_rows("matches"), store.own_rows("two_view_geometries")
     with FeatureStore(layer) as features:
-        thresholds, factors = thresholds_of(features, verification), features.resize_factors()
+        thresholds = thresholds_of(features, verification)
     with MatchStore(database) as own, MatchStore(layer) as d2:
-        added = _Added(own, d2, own_counts, factors)
+        added = _Added(own, d2, own_counts, thresholds.factors)
         for pair in map(tuple, in_tiles(image_pairs(d2.done_pairs(verified=True))).tolist()):
             matches, inliers = (rows.get(int(pair_ids(*pair)), 0) for rows in own_rows)
-            limit_px = pair_threshold_px(thresholds.of_pair(pair), factors, pair)
             try:
                 if inliers:
                     found = added.behind(pair, matches, inliers)
                 else:
-                    found = added.to_unverified(pair, matches, limit_px, verification)
+                    found = added.to_unverified(pair, matches, thresholds.of_pair_px(pair), verification)
             except UnusableRow as error:
                 warn_once(f"left as it is: {error}")
                 continue

@@ -1,7 +1,6 @@
 """Which options of cameras are for which photographs: by patterns in a TOML file, and by the prefixes of rigs."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from d2sfm.database.rig_config import RigCamera, read_rig_config
 from d2sfm.files import read_toml
 from d2sfm.options import CameraMode, CameraOptions
 from d2sfm.spelling import nearest
-from d2sfm.text import fits
+from d2sfm.text import errors_at, fits
 
 # Keys of a table: the option that each stands for, and its kind, in Python and in words.
 _KEYS = {
@@ -81,16 +80,16 @@ def _options(path: Path, pattern: str, table: object) -> CameraOptions:
     """The options of one table; each key is checked by itself, so that messages name it."""
     if not isinstance(table, dict):
         raise ValueError(f'{path}: the key {pattern} is in no table, expected a pattern above it, such as ["left/*"]')
-    values = {}
+    values, place = {}, f'{path}, ["{pattern}"]'
     for key, value in table.items():
-        with _named(path, pattern, key):
+        with errors_at(f"{place}, {key}"):
             name, value = _option(key, value)
             values[name] = value
             if key != "params":  # which are those of a model
                 given_camera(CameraOptions(**{name: value}))
-    with _named(path, pattern, "existing_camera"):
+    with errors_at(f"{place}, existing_camera"):
         options = CameraOptions(**values)
-    with _named(path, pattern, "params"):
+    with errors_at(f"{place}, params"):
         given_camera(options)
     return options
 
@@ -107,11 +106,3 @@ def _option(key: str, value: object) -> tuple[str, object]:
     if not isinstance(value, kind) or isinstance(value, bool) or value == []:
         raise ValueError(f"expected {words}, found {value!r}")
     return name, ",".join(map(repr, value)) if isinstance(value, list) else value
-
-
-@contextmanager
-def _named(path: Path, pattern: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f'{path}, ["{pattern}"], {key}: {error}') from error

@@ -9,7 +9,7 @@ import pycolmap
 
 from d2sfm.database.given_camera import given_camera
 from d2sfm.options import CameraOptions
-from d2sfm.text import one_line
+from d2sfm.text import errors_at, one_line
 
 _PREFIX, _IS_REFERENCE = "image_prefix", "ref_sensor"
 _POSE = {"cam_from_rig_rotation": 4, "cam_from_rig_translation": 3}  # w, x, y, z; x, y, z
@@ -105,7 +105,5 @@ def _intrinsics(where: str, values: dict) -> pycolmap.Camera | None:
         return None
     if not isinstance(model, str) or not isinstance(params, list) or not params:
         raise ValueError(f"{where}: expected {_CAMERA[0]} and {_CAMERA[1]}, a string and a list of numbers")
-    try:
+    with errors_at(where):
         return given_camera(CameraOptions(camera_model=model, camera_params=",".join(map(repr, params))))
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error

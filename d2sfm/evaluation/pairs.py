@@ -33,6 +33,7 @@ from d2sfm.photographs.greys import own_range
 from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.progress import Bar
+from d2sfm.text import errors_at
 
 D2, SIFT = "D2", "SIFT"
 SIFT_RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
@@ -160,10 +161,8 @@ def _keys(pair: HardPair, options: ExtractionOptions) -> list[Key]:
 
 
 def _described(extractor: Extractor, path: Path, orientation: int | None) -> Described:
-    try:
+    with errors_at(path):
         features = extractor.extract(path, orientation=orientation)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
     xy = features.keypoints[:, :2]
     is_published = features.convention is Convention.REFERENCE  # which counts from pixel centres by itself
     factor = resize_factor(features.input_size, features.image_size)

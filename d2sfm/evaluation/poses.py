@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import off_plane
+from d2sfm.colmap import similarity
 from d2sfm.evaluation.relative_poses import angular_errors, area_under_curve
 from d2sfm.text import counted
 
@@ -48,10 +48,10 @@ def compare_with_truth(
             f"both models have a pose of {counted(len(images), 'image')}, expected 3 or more for an alignment"
         )
     names = tuple(sorted(images))
-    truth_from_model = _aligned(
+    truth_from_model = similarity(
         np.array([images[name].projection_center() for name in names]),
         np.array([centres[name] for name in names]),
-        max_centre_error,
+        ransac=pycolmap.RANSACOptions(max_error=max_centre_error, random_seed=0),
     )
     if truth_from_model is None:
         raise RuntimeError("the model can't be aligned with the true one: their camera centres do not agree")
@@ -66,14 +66,6 @@ def compare_with_truth(
         centre_in_truth=np.array([_centre(pose) for pose in aligned_poses]),
         truth_from_model=truth_from_model,
     )
-
-
-def _aligned(centres: np.ndarray, truths: np.ndarray, max_error: float) -> pycolmap.Sim3d | None:
-    """The similarity that takes centres, [N, 3], to the true ones, robustly; None if no three agree."""
-    shift, there = off_plane(centres), off_plane(truths)
-    options = pycolmap.RANSACOptions(max_error=max_error, random_seed=0)
-    found = pycolmap.estimate_sim3d_robust(centres + shift.translation, truths + there.translation, options)
-    return found and there.inverse() * found["tgt_from_src"] * shift
 
 
 def pose_errors(poses: Sequence[pycolmap.Rigid3d], truths: Sequence[pycolmap.Rigid3d]) -> tuple[np.ndarray, np.ndarray]:

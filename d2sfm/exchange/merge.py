@@ -35,7 +35,7 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
     Ids count on from one database to the next. Images of the same name are one, with the camera and features of the
     first database that has it, and the pairs of all; of a pair that is in several, the rows of the first count, with a
     warning where they differ. Other cameras stay apart, also where they are equal; what is noted of unfinished
-    refinement and of pairs to be matched anew is left out, the latter with a warning. images: the folder of all
+    refinement and of pairs to be matched again is left out, the latter with a warning. images: the folder of all
     photographs (default: the one that the databases have noted).
 
     The sources stay as they are. Raises FileNotFoundError if one, or the output's folder, is missing; RuntimeError

@@ -18,6 +18,7 @@ from d2sfm.coordinates import ORIENTATIONS, Size
 from d2sfm.features.record import Features
 from d2sfm.files import ALWAYS_UNPACKED, MOST_UNPACKED, check_archive, check_unpacked, replacing
 from d2sfm.options import Convention, DescriptorDtype, OutputType
+from d2sfm.text import errors_at
 
 REQUIRED = ("keypoints", "descriptors", "convention", "image_size", "input_size", "scales")
 PUBLISHED = ("keypoints", "descriptors", "scores")
@@ -75,7 +76,7 @@ def read_features(path: Path) -> Features:
     arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
     seen_as = _load(path, ("orientation", "grey_range"))
     turned, greys = seen_as.get("orientation", np.array(1)), seen_as.get("grey_range")
-    try:
+    with errors_at(path):
         _require_floats(arrays, ("keypoints", "descriptors", "scales"))
         scales = tuple(map(float, arrays["scales"].ravel()))
         if not scales or not all(0 < scale < np.inf for scale in scales):
@@ -96,8 +97,6 @@ def read_features(path: Path) -> Features:
             orientation=int(turned.item()),
             grey_range=None if greys is None else tuple(sorted(greys.ravel().tolist())),
         )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def read_published(path: Path, convention: Convention, image_size: Size, input_size: Size) -> Features:
@@ -107,7 +106,7 @@ def read_published(path: Path, convention: Convention, image_size: Size, input_s
     are (width, height) of the photograph and of the network's input in pixels. Raises as ``read_features``.
     """
     arrays = _load_all(path, PUBLISHED, "no feature file")
-    try:
+    with errors_at(path):
         _require_floats(arrays, PUBLISHED)
         keypoints, scores = (arrays[key].astype(np.float32) for key in ("keypoints", "scores"))
         if keypoints.ndim != 2 or keypoints.shape[1] != 3 or scores.size != len(keypoints):
@@ -122,8 +121,6 @@ def read_published(path: Path, convention: Convention, image_size: Size, input_s
             convention=convention,
             scales=tuple((1 / np.unique(keypoints[:, 2])[::-1].astype(np.float64)).tolist()) or (1.0,),
         )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def tells_convention(path: Path) -> bool:

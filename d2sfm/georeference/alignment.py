@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import off_plane
+from d2sfm.colmap import similarity
 from d2sfm.georeference.down import AGREEING, PARALLEL, Down, upright_rotation
 
 LEAST = 3
@@ -64,34 +64,20 @@ def align(
 
 def residuals(world_from_model: pycolmap.Sim3d, points: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Residuals of points in the model, [N, 3], from their positions, as vectors [N, 3] in metres."""
-    return transformed(world_from_model, points) - positions
-
-
-def transformed(similarity: pycolmap.Sim3d, points: np.ndarray) -> np.ndarray:
-    """Points [N, 3] after the transform."""
-    return similarity.scale * points @ similarity.rotation.matrix().T + similarity.translation
+    rotated = points @ world_from_model.rotation.matrix().T
+    return world_from_model.scale * rotated + world_from_model.translation - positions
 
 
 def _robust(
     points: np.ndarray, positions: np.ndarray, max_error_m: float, seed: int, scale: float | None
 ) -> Alignment | None:
-    shift, there = off_plane(points), off_plane(positions)
-    points, positions = points + shift.translation, positions + there.translation
-    options = pycolmap.RANSACOptions(max_error=max_error_m, random_seed=seed, max_num_trials=MAX_TRIALS)
-    if scale is None:
-        found = pycolmap.estimate_sim3d_robust(points, positions, options)
-    else:
-        found = pycolmap.estimate_rigid3d_robust(scale * points, positions, options)
-
     def fit(some: np.ndarray) -> pycolmap.Sim3d | None:
-        if scale is None:
-            return pycolmap.estimate_sim3d(points[some], positions[some])
-        rigid = pycolmap.estimate_rigid3d(scale * points[some], positions[some])
-        return rigid and pycolmap.Sim3d(scale, rigid.rotation, rigid.translation)
+        return similarity(points[some], positions[some], scale=scale)
 
-    used = np.zeros(0, bool) if found is None else np.asarray(found["inlier_mask"], bool)
-    found = _of_all_inliers(fit, used, points, positions, max_error_m, BY_POSITIONS)
-    return found and found._replace(world_from_model=there.inverse() * found.world_from_model * shift)
+    ransac = pycolmap.RANSACOptions(max_error=max_error_m, random_seed=seed, max_num_trials=MAX_TRIALS)
+    first = similarity(points, positions, scale=scale, ransac=ransac)
+    used = np.zeros(0, bool) if first is None else _agreeing(first, points, positions, max_error_m)
+    return _of_all_inliers(fit, used, points, positions, max_error_m, BY_POSITIONS)
 
 
 def _upright(
@@ -143,15 +129,21 @@ def _of_all_inliers(
     """Least squares over agreeing positions, until these stay the same."""
     found = None
     for _ in range(MAX_ROUNDS):
-        similarity = fit(np.flatnonzero(used)) if used.sum() >= LEAST else None
-        if similarity is None or not similarity.scale > 0:
+        world_from_model = fit(np.flatnonzero(used)) if used.sum() >= LEAST else None
+        if world_from_model is None or not world_from_model.scale > 0:
             return found
-        found = Alignment(similarity, used, up_by)
-        agreeing = np.linalg.norm(residuals(similarity, points, positions), axis=1) <= max_error_m
+        found = Alignment(world_from_model, used, up_by)
+        agreeing = _agreeing(world_from_model, points, positions, max_error_m)
         if np.array_equal(agreeing, used):
             return found
         used = agreeing
     return found
+
+
+def _agreeing(
+    world_from_model: pycolmap.Sim3d, points: np.ndarray, positions: np.ndarray, max_error_m: float
+) -> np.ndarray:
+    return np.linalg.norm(residuals(world_from_model, points, positions), axis=1) <= max_error_m
 
 
 def _roll_deviation_deg(points: np.ndarray, positions: np.ndarray, free: Alignment | None) -> float:

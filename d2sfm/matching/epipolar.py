@@ -18,9 +18,7 @@ def epipolar_errors_px(
     one place.
     """
     xy_a, xy_b = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (xy_a, xy_b))
-    rays = camera_a.cam_from_img(xy_a), camera_b.cam_from_img(xy_b)
-    squares = pycolmap.compute_squared_sampson_error(*rays, pycolmap.essential_matrix_from_pose(b_from_a))
-    return np.sqrt(squares) / (1 / camera_a.mean_focal_length() + 1 / camera_b.mean_focal_length()) * 2
+    return _calibrated_errors_px(camera_a, xy_a, camera_b, xy_b, pycolmap.essential_matrix_from_pose(b_from_a))
 
 
 def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry) -> np.ndarray:
@@ -31,9 +29,7 @@ def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewG
     """
     xy_a, xy_b = (view.keypoints[of_image].astype(np.float64) for view, of_image in zip((a, b), matches.T, strict=True))
     if geometry.config == _Kind.CALIBRATED:
-        rays = a.camera.cam_from_img(xy_a), b.camera.cam_from_img(xy_b)
-        squares = pycolmap.compute_squared_sampson_error(*rays, geometry.E)
-        return np.sqrt(squares) / (1 / a.camera.mean_focal_length() + 1 / b.camera.mean_focal_length()) * 2
+        return _calibrated_errors_px(a.camera, xy_a, b.camera, xy_b, geometry.E)
     errors = np.full(len(matches), np.inf)
     if geometry.F is not None:
         errors = np.sqrt(pycolmap.compute_squared_sampson_error(xy_a, xy_b, geometry.F))
@@ -41,3 +37,11 @@ def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewG
         return errors
     moved = np.column_stack([xy_a, np.ones(len(xy_a))]) @ geometry.H.T
     return np.fmin(errors, np.linalg.norm(moved[:, :2] / moved[:, 2:] - xy_b, axis=1))
+
+
+def _calibrated_errors_px(
+    camera_a: pycolmap.Camera, xy_a: np.ndarray, camera_b: pycolmap.Camera, xy_b: np.ndarray, essential: np.ndarray
+) -> np.ndarray:
+    rays = camera_a.cam_from_img(xy_a), camera_b.cam_from_img(xy_b)
+    squares = pycolmap.compute_squared_sampson_error(*rays, essential)
+    return np.sqrt(squares) / (1 / camera_a.mean_focal_length() + 1 / camera_b.mean_focal_length()) * 2

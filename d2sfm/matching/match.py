@@ -68,14 +68,14 @@ def match_database(
         require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
-            later, factors = set(features.later().values()), features.resize_factors()
+            later = set(features.later().values())
         asked = _selected(database, pairs or PairSelectionOptions(), write_pairs_to)
         settings = settings_of(options, verification)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
         left = begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
-            work = work_of(store, asked, options, verification, thresholds, factors, NO_PAIRS if left is None else left)
+            work = work_of(store, asked, options, verification, thresholds, NO_PAIRS if left is None else left)
             _warn(store, work, differing, left is not None)
             if is_refined:
                 _tell_of_new(work, later)
@@ -119,8 +119,8 @@ def _warn(store: MatchStore, work: Work, differing: str, overwrites: bool) -> No
         logger.warning(
             "kept as made with %s: %s that this run was not asked for", differing, counted(work.others, "pair")
         )
-    without_factor = sorted(set(np.unique(work.todo).tolist()) - work.factors.keys())
-    if work.verification is not None and without_factor:
+    of_todo = set(np.unique(work.todo).tolist())
+    if work.thresholds is not None and (without_factor := sorted(of_todo - work.thresholds.factors.keys())):
         names = store.image_names()
         logger.warning(
             "%s holds no resize factor of %s: there, max_error is in pixels of the photograph",

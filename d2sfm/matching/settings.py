@@ -50,11 +50,16 @@ class Thresholds(NamedTuple):
 
     common: Threshold
     of_new: Threshold  # of pairs with an image of these, by image id
-    new: frozenset[int] = frozenset()
+    new: frozenset[int]
+    factors: Mapping[int, float]  # see ``pair_threshold_px``
 
     def of_pair(self, pair: Iterable[int]) -> Threshold:
         """The threshold for both images: the smaller one of refined keypoints if both are refined."""
         return self.common if self.new.isdisjoint(pair) else self.of_new
+
+    def of_pair_px(self, pair: Iterable[int]) -> float:
+        """The same in pixels of the photographs."""
+        return pair_threshold_px(self.of_pair(pair), self.factors, pair)
 
 
 def pair_threshold_px(threshold: Threshold, factors: Mapping[int, float], pair: Iterable[int]) -> float:
@@ -88,7 +93,8 @@ def thresholds_of(features: FeatureStore, verification: VerificationOptions) -> 
     """The threshold of verification: refinement's if the keypoints of both images are refined, else that of the
     options."""
     given, note = {"max_error": verification.max_error}, features.notes.refinement()
-    return Thresholds(_noted(given | note), _noted(given), frozenset(features.later().values()))
+    later = frozenset(features.later().values())
+    return Thresholds(_noted(given | note), _noted(given), later, features.resize_factors())
 
 
 def _noted(note: Mapping) -> Threshold:

@@ -1,6 +1,6 @@
 """Pairs that are matched and verified one after the other, and written as they come."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from d2sfm.database.rows import UnusableRow
 from d2sfm.estimate import Estimate
 from d2sfm.lru import in_own_pages
 from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.settings import Thresholds, pair_threshold_px, thresholds_of
+from d2sfm.matching.settings import Thresholds, thresholds_of
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.network.device import resolve_device
@@ -35,7 +35,6 @@ class Work:
     options: MatchingOptions
     verification: VerificationOptions | None
     thresholds: Thresholds | None  # of verification; refinement's where keypoints are refined
-    factors: Mapping[int, float]  # resize factors by image id
     asked: np.ndarray  # [A, 2]
     todo: np.ndarray  # [P, 2], those of them that are not done, in tiles
     has_matches: np.ndarray  # [P] bool, of these, which stay
@@ -60,9 +59,8 @@ def match_some(
     """
     with FeatureStore(database) as features:
         thresholds = None if verification is None else thresholds_of(features, verification)
-        factors = features.resize_factors()
     with MatchStore(database) as store:
-        work = work_of(store, pairs, options, verification, thresholds, factors)
+        work = work_of(store, pairs, options, verification, thresholds)
         return do_work(store, work, num_threads, progress)
 
 
@@ -79,7 +77,6 @@ def work_of(
     options: MatchingOptions,
     verification: VerificationOptions | None,
     thresholds: Thresholds | None,
-    factors: Mapping[int, float],
     overwritten: np.ndarray = NO_PAIRS,
 ) -> Work:
     """The pairs asked for, [P, 2] of image ids, less those that are done, and how they are matched and verified.
@@ -93,7 +90,6 @@ def work_of(
         options=options,
         verification=verification,
         thresholds=thresholds,
-        factors=factors,
         asked=asked,
         todo=todo,
         has_matches=among(todo, there) & ~among(todo, overwritten),
@@ -146,8 +142,8 @@ def _tasks(store: MatchStore, work: Work, skipped: Skipped) -> Iterator[PairTask
                         descriptors_b = in_own_pages(descriptors_b, torch.float32)
                 task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
             if work.verification is not None:
-                max_error_px = pair_threshold_px(work.thresholds.of_pair((a, b)), work.factors, (a, b))
-                task = replace(task, views=(inputs.view(a), inputs.view(b)), max_error_px=max_error_px)
+                views = inputs.view(a), inputs.view(b)
+                task = replace(task, views=views, max_error_px=work.thresholds.of_pair_px((a, b)))
         except UnusableRow as error:
             skipped[error.name], latest = error.reason, None
             continue

@@ -34,13 +34,7 @@ def read_pairs(path: Path | str, ids_by_name: Mapping[str, int]) -> np.ndarray:
     without two known names, a line that can be split in several ways, and an image paired with itself.
     """
     numbers = array("q")
-    for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            name_a, name_b = _split(line, ids_by_name, ids_by_name)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+    for number, name_a, name_b in _named_pairs(path, ids_by_name, ids_by_name):
         if name_a == name_b:
             raise ValueError(f"{path}, line {number}: {name_a!r} is paired with itself")
         ids = ids_by_name[name_a], ids_by_name[name_b]
@@ -57,13 +51,7 @@ def read_candidates(path: Path | str, queries: Collection[str], images: Collecti
     Raises as ``read_pairs``.
     """
     found: dict[str, list[str]] = {name: [] for name in queries}
-    for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        try:
-            query, image = _split(line, queries, images)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+    for _, query, image in _named_pairs(path, queries, images):
         if image not in found[query]:
             found[query].append(image)
     return found
@@ -120,6 +108,20 @@ def _line(name_a: str, name_b: str) -> str:
 
 def _holds_space(name: str) -> bool:
     return len(name.split()) > 1 or name != name.strip()
+
+
+def _named_pairs(
+    path: Path | str, names_a: Collection[str], names_b: Collection[str]
+) -> Iterator[tuple[int, str, str]]:
+    """The number of each line with a pair, from 1, and its two names, one of either."""
+    for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            name_a, name_b = _split(line, names_a, names_b)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        yield number, name_a, name_b
 
 
 def _lines(text: str) -> Iterator[str]:

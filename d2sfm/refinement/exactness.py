@@ -1,7 +1,7 @@
 """How exact refined keypoints are, which decides within how many pixels their pairs are verified."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from math import inf
 from pathlib import Path
@@ -15,7 +15,7 @@ from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.matching.chance import false_alarms_of_pair
 from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.settings import Threshold, Thresholds, pair_threshold_px, thresholds_of
+from d2sfm.matching.settings import Threshold, Thresholds, thresholds_of
 from d2sfm.matching.tasks import PairTask, run_pairs
 from d2sfm.matching.verification import View
 from d2sfm.options import MatchingOptions, VerificationOptions
@@ -48,11 +48,11 @@ def exact_limit_px(database: Path, verification: VerificationOptions) -> float |
     that hang on a few matches may be lost, and photographs with them.
     """
     with FeatureStore(database) as features:
-        thresholds, factors = thresholds_of(features, verification), features.resize_factors()
+        thresholds = thresholds_of(features, verification)
     if thresholds.common.max_error_px < inf:
         return None
     with MatchStore(database) as store:
-        pairs = list(_pairs(store, thresholds, factors))
+        pairs = list(_pairs(store, thresholds))
     tasks = (pair.task for pair in pairs)
     with closing(run_pairs(tasks, MatchingOptions(device="cpu"), verification, processors())) as results:
         exact = [
@@ -72,9 +72,9 @@ def exact_limit_px(database: Path, verification: VerificationOptions) -> float |
     return EXACT_PX if is_exact else None
 
 
-def _pairs(store: MatchStore, thresholds: Thresholds, factors: Mapping[int, float]) -> Iterator[_Pair]:
+def _pairs(store: MatchStore, thresholds: Thresholds) -> Iterator[_Pair]:
     """Verified pairs of refined images that chance does not explain, all or some."""
-    threshold = thresholds.common
+    exact = thresholds._replace(common=Threshold(thresholds.common.max_error, EXACT_PX))
     inputs, names, counts = MatchingInputs(store, torch.device("cpu")), store.image_names(), store.pair_counts()
     is_refined = ~np.isin(image_pairs(counts["pair_id"]), list(thresholds.new)).any(axis=1)
     counts = counts[(counts["inliers"] > 0) & is_refined]
@@ -84,10 +84,9 @@ def _pairs(store: MatchStore, thresholds: Thresholds, factors: Mapping[int, floa
             matches, views = store.inlier_matches(*pair), tuple(map(inputs.view, pair))
         except UnusableRow:  # which verification has named
             continue
-        by_chance = _by_chance(views, of_pair, len(matches), pair_threshold_px(threshold, factors, pair))
+        by_chance = _by_chance(views, of_pair, len(matches), thresholds.of_pair_px(pair))
         if by_chance < 0:
-            limit_px = pair_threshold_px(Threshold(threshold.max_error, EXACT_PX), factors, pair)
-            called = tuple(names[image_id] for image_id in pair)
+            called, limit_px = tuple(names[image_id] for image_id in pair), exact.of_pair_px(pair)
             task = PairTask(pair=tuple(pair), names=called, matches=matches, views=views, max_error_px=limit_px)
             yield _Pair(task, of_pair, by_chance)
 

@@ -17,7 +17,13 @@ from d2sfm.database.part_copy import is_whole
 from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.progress import Bar
 from d2sfm.shards.folder import ShardFolder
-from d2sfm.shards.import_blocks import import_photographs_of, lacks_late, names_in_blocks, write_features_of
+from d2sfm.shards.import_blocks import (
+    import_photographs_of,
+    late_photographs,
+    names_in_blocks,
+    warn_of_late,
+    write_features_of,
+)
 from d2sfm.shards.matching import matched_blocks
 from d2sfm.shards.pair_block import digest, digest_of_ids
 from d2sfm.shards.records import read_record
@@ -82,8 +88,8 @@ def _require_whole(folder: ShardFolder) -> list[str]:
             f"{folder.path} lacks {first_of(missing, 'block')} of {folder.pair_blocks} with matches: run "
             f"d2sfm match --shard J/M {folder.path} again, with the same options"
         )
-    if is_whole(folder.database):
-        lacks_late(folder, names)
+    if is_whole(folder.database) and folder.is_matched:
+        warn_of_late(folder, late_photographs(folder, names))
     return names
 
 

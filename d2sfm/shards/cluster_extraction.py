@@ -32,7 +32,7 @@ from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.progress import Bar
 from d2sfm.shards.cluster import Cluster, pieces_folder
-from d2sfm.shards.feature_block import FeatureBlock, names_in_block
+from d2sfm.shards.feature_block import BlockFile, FeatureBlock, names_in_block
 from d2sfm.shards.features import extract_to_file, settled
 from d2sfm.skipped import Skipped
 
@@ -158,14 +158,14 @@ def extract_piece(
     of_extractor, fingerprint: of the features, without and with masks; largest: megapixels of a mask. Raises as
     ``Extractor``, RuntimeError if this worker's features would be others.
     """
-    names = [each.name for each in photographs]
-    if names_in_block(file, names, fingerprint) is not None:
+    block = BlockFile(file, tuple(each.name for each in photographs), fingerprint)
+    if names_in_block(block) is not None:
         return
     extractor = _extractor(options, dtype)
     if extractor.fingerprint != of_extractor:
         raise RuntimeError(f"a worker extracts with {extractor.fingerprint}, asked for is {of_extractor}")
     mask = _masks(masks, largest)
-    extract_to_file(file, names, photographs, extractor, fingerprint, dtype, Skipped(), mask=mask, with_blanks=False)
+    extract_to_file(block, photographs, extractor, Skipped(), mask=mask, with_blanks=False)
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import h5py
 import numpy as np
@@ -22,6 +23,15 @@ from d2sfm.skipped import Skipped
 BLANK_COPY = "blank_copy"
 _RECORD = "d2sfm.block"  # no photograph's name: these end in a format's suffix
 _MOST_BYTES = 1 << 30  # of a blank copy, or a record
+
+
+class BlockFile(NamedTuple):
+    """The file of a block, there or to be written: all photographs that it is of, and the settings of their
+    features."""
+
+    path: Path
+    names: tuple[str, ...]
+    fingerprint: str
 
 
 class FeatureBlock(HlocFeatures):
@@ -45,24 +55,19 @@ class FeatureBlock(HlocFeatures):
         return array(self._group(name), BLANK_COPY, (None,), "u", _MOST_BYTES).tobytes()
 
 
-def names_in_block(path: Path, names: Iterable[str], fingerprint: str) -> list[str] | None:
-    """Those of the photographs that a block has features of; None if the file is not the block of these photographs,
-    with features of these settings."""
+def names_in_block(file: BlockFile) -> list[str] | None:
+    """Those of the photographs that a block has features of; None if the file is not that of these photographs, with
+    features of these settings."""
     try:
-        with FeatureBlock(path) as block:
-            is_theirs = (block.of, block.settings) == (tuple(names), fingerprint)
+        with FeatureBlock(file.path) as block:
+            is_theirs = (block.of, block.settings) == (file.names, file.fingerprint)
             return [name for name in block.of if name not in block.skipped] if is_theirs else None
     except (FileNotFoundError, ValueError):
         return None
 
 
 def write_block(
-    path: Path,
-    names: tuple[str, ...],
-    fingerprint: str,
-    parts: Iterable[tuple[str, Path, Path | None]],
-    skipped: Skipped,
-    kept: Collection[str] = (),
+    block: BlockFile, parts: Iterable[tuple[str, Path, Path | None]], skipped: Skipped, kept: Collection[str] = ()
 ) -> None:
     """Write a block, whole or not at all.
 
@@ -70,7 +75,8 @@ def write_block(
     a block from which nothing is imported. kept: names of others, whose features are those of the block that is there.
     Raises RuntimeError if the disk is full or read-only.
     """
-    parts, record = list(parts), {"names": names, "fingerprint": fingerprint, "skipped": skipped}
+    parts, path = list(parts), block.path
+    record = {"names": block.names, "fingerprint": block.fingerprint, "skipped": skipped}
     text = json.dumps(record).encode()
     size = FILE_BYTES + len(text) + sum(_size(*part) for part in parts) + (path.stat().st_size if kept else 0)
     with created(path, size) as file, FeatureBlock(path) if kept else nullcontext() as there:

@@ -37,7 +37,7 @@ from d2sfm.photographs.blank_copies import write_blank_copy
 from d2sfm.photographs.masks import Masks
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import chosen_photographs, require_photographs
-from d2sfm.shards.feature_block import names_in_block, write_block
+from d2sfm.shards.feature_block import BlockFile, names_in_block, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.shards.share import Share
 from d2sfm.skipped import Skipped
@@ -84,9 +84,10 @@ def extract_block(
 
     extractor: of the folder's options. images: where the photographs are; mask: theirs.
     """
-    started, photographs, file = time.perf_counter(), folder.photographs, folder.features(number)
-    names, skipped = list(photographs.block(number)), Skipped()
-    there = names_in_block(file, names, photographs.fingerprint)
+    started, photographs, skipped = time.perf_counter(), folder.photographs, Skipped()
+    names = photographs.block(number)
+    block = BlockFile(folder.features(number), names, photographs.fingerprint)
+    there = names_in_block(block)
     todo = [name for name in names if there is None or name not in there]
     if not todo:
         return ExtractionSummary(already_there=len(names))
@@ -96,28 +97,15 @@ def extract_block(
     found = _stretched(found, options.stretch)
     found = turned(found, options, [])
     counts = extract_to_file(
-        file,
-        names,
-        found,
-        extractor,
-        photographs.fingerprint,
-        photographs.descriptor_dtype,
-        skipped,
-        mask=mask,
-        with_blanks=True,
-        kept=there or (),
-        progress=progress,
+        block, found, extractor, skipped, mask=mask, with_blanks=True, kept=there or (), progress=progress
     )
     return ExtractionSummary.of(names, len(todo), counts, skipped, started)
 
 
 def extract_to_file(
-    file: Path,
-    names: Sequence[str],
+    block: BlockFile,
     photographs: Sequence[Photograph],
     extractor: Extractor,
-    fingerprint: str,
-    descriptor_dtype: DescriptorDtype,
     skipped: Skipped,
     *,
     mask: Masks,
@@ -127,14 +115,13 @@ def extract_to_file(
 ) -> dict[str, int]:
     """Write a block of features, and return the numbers of keypoints by name.
 
-    names: all of the block, ``photographs`` those of them that can be used, as far as is known. skipped: gets the
-    others, and is written, too. with_blanks: whether COLMAP is to import cameras from the block. kept: names that the
-    file has features of, which stay; then it is left as it is where no others come.
+    photographs: those of the block that can be used, as far as is known. skipped: gets the others, and is written, too.
+    with_blanks: whether COLMAP is to import cameras from the block. kept: names that the file has features of, which
+    stay; then it is left as it is where no others come.
     """
-    stretch = extractor.options.stretch
     with scratch_folder() as scratch:
         files = {each.name: scratch / f"{index}.npz" for index, each in enumerate(photographs)}
-        store = partial(_feature_files, files, fingerprint, stretch, descriptor_dtype)
+        store = partial(_feature_files, files, block.fingerprint, extractor.options.stretch)
         counts = extract_all(photographs, extractor, store, skipped, mask=mask, progress=progress)
         parts = []
         for photograph in photographs:
@@ -145,7 +132,7 @@ def extract_to_file(
                         write_blank_copy(photograph.path, blank)
                     parts.append((photograph.name, files[photograph.name], blank))
         if parts or not kept:
-            write_block(file, tuple(names), fingerprint, parts, skipped, kept)
+            write_block(block, parts, skipped, kept)
     return {name: counts[name] for name, *_ in parts}
 
 
@@ -215,13 +202,12 @@ def _stretched(photographs: list[Photograph], stretch: Stretch) -> list[Photogra
 
 
 @contextmanager
-def _feature_files(
-    files: Mapping[str, Path], fingerprint: str, stretch: Stretch, descriptor_dtype: DescriptorDtype
-) -> Iterator[Write]:
+def _feature_files(files: Mapping[str, Path], fingerprint: str, stretch: Stretch) -> Iterator[Write]:
     """Gives the function that writes the features of a photograph to its file."""
 
     def write(name: str, features: Features) -> None:
         noted = with_stretch(fingerprint, stretch, features.grey_range)
-        write_features(files[name], features, descriptor_dtype=descriptor_dtype, fingerprint=noted)
+        dtype = DescriptorDtype(features.descriptors.dtype.name)
+        write_features(files[name], features, descriptor_dtype=dtype, fingerprint=noted)
 
     yield write

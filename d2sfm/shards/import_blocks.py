@@ -15,7 +15,7 @@ from d2sfm.files import replacing_file
 from d2sfm.parts import scratch_folder, sync
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.progress import Bar
-from d2sfm.shards.feature_block import FeatureBlock, names_in_block
+from d2sfm.shards.feature_block import BlockFile, FeatureBlock, names_in_block
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
@@ -29,7 +29,7 @@ def names_in_blocks(folder: ShardFolder) -> list[str]:
     photographs, names, missing = folder.photographs, [], []
     for number in range(photographs.blocks):
         file = folder.features(number)
-        of_block = names_in_block(file, photographs.block(number), photographs.fingerprint)
+        of_block = names_in_block(BlockFile(file, photographs.block(number), photographs.fingerprint))
         names += of_block or ()
         missing += [file.name] if of_block is None else []
     if missing:
@@ -40,33 +40,38 @@ def names_in_blocks(folder: ShardFolder) -> list[str]:
     return names
 
 
-def lacks_late(folder: ShardFolder, names: Sequence[str]) -> bool:
-    """Whether some of the photographs that have features came after the folder's database was made, and are not in it;
-    with a warning where pairs are matched already, which keeps them out."""
+def late_photographs(folder: ShardFolder, names: Sequence[str]) -> list[str]:
+    """Those of the photographs with features that came after the folder's database was made, and are not in it."""
     with Connection(folder.database, is_constant=True) as connection:
         noted = Notes(connection).read(Note.NOT_IMPORTED)
     known = ids_of_images(folder.database, names).keys() | json.loads(noted or "{}").keys()
-    late = [name for name in names if name not in known]
-    if late and folder.is_matched:
+    return [name for name in names if name not in known]
+
+
+def warn_of_late(folder: ShardFolder, late: Sequence[str]) -> None:
+    """Warn of photographs, if any, that came after the pairs, which are matched."""
+    if late:
         logger.warning(
             "%s has features of %s, which came after the pairs and stay out: to take them in, remove the blocks "
             "matches-*.db, and run d2sfm pairs and d2sfm match again",
             folder.path,
             first_of(late, "photograph"),
         )
-    return bool(late)
 
 
 def make_database(folder: ShardFolder) -> Skipped:
     """Make the database of the photographs without their features, unless it is there and whole.
 
-    Where features of others came since, it is made anew, and what was made after it goes, but for matches: those keep
-    them out, with a warning. Returns what COLMAP can't import of what has features, by name, of a new one. Raises
-    RuntimeError if blocks of features are missing.
+    Where features of others came since, it is made again, and what was made after it goes; where pairs are matched
+    already, these photographs stay out, with a warning. Returns what COLMAP can't import of what has features, by name,
+    of a new one. Raises RuntimeError if blocks of features are missing.
     """
     names = names_in_blocks(folder)
     if is_whole(folder.database):
-        if not lacks_late(folder, names) or folder.is_matched:
+        late = late_photographs(folder, names)
+        if folder.is_matched:
+            warn_of_late(folder, late)
+        if folder.is_matched or not late:
             return Skipped()
         for path in (folder.pair_record, folder.vocabulary, *folder.path.glob("vlad-*.npy")):
             path.unlink(missing_ok=True)

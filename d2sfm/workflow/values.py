@@ -9,8 +9,7 @@ A file has a table for each stage, whose keys are the options of its command:
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -21,6 +20,7 @@ from d2sfm.options import QUALITIES, STAGES, Layout, PairKind, PairSelectionOpti
 from d2sfm.options.fields import Options, is_several, value_type
 from d2sfm.options.pairs import KINDS_WITH_NUMBER
 from d2sfm.spelling import chosen, did_you_mean, nearest, own_name, plain
+from d2sfm.text import errors_at
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -44,10 +44,8 @@ class RunValues:
     def of(self, stage: str, kind: type[AnyOptions]) -> AnyOptions:
         """The options of one class of a stage. ValueError with the stage's name if they refuse a value."""
         given = self.stages[stage]
-        try:
+        with errors_at(f"[{stage}]"):
             return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
-        except ValueError as error:
-            raise ValueError(f"[{stage}]: {error}") from error
 
     def difference(self, other: "RunValues", stages: Collection[str] = tuple(STAGES)) -> str:
         """The values of stages that differ there, as 'extract.max_edge 1024 (there 1600)'; empty if none do."""
@@ -92,13 +90,13 @@ def run_values(
     stages = {stage: {name: default for name, (_, default) in _kinds(stage).items()} for stage in STAGES}
     _update(stages, _of_quality(named if quality is None else quality))
     for stage, table in tables.items():
-        with _named(place):
+        with errors_at(place):
             _require_table(stage, table)
         for key, value in table.items():
-            with _named(f"{place}, [{stage}]"):
+            with errors_at(f"{place}, [{stage}]"):
                 name = own_name(key, _kinds(stage)) or key
                 _require_known(name, stage)
-            with _named(f"{place}, [{stage}], {key}"):
+            with errors_at(f"{place}, [{stage}], {key}"):
                 stages[stage][name] = _checked(_kinds(stage)[name][0], _plain(value))
     if quality is not None:
         _update(stages, _of_quality(quality))
@@ -202,14 +200,6 @@ def _require_known(name: str, stage: str) -> None:
 
 def _listed(names: Collection[str]) -> str:
     return ", ".join(map(_key, names))
-
-
-@contextmanager
-def _named(place: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
 
 
 def _toml(value: Any) -> str:

@@ -392,7 +392,7 @@ def test_another_run_leaves_pairs_that_are_to_be_matched_anew_and_says_so(half_o
     assert run(half_overwritten).already_there == 10
     assert caplog.messages == [SEVEN_LEFT.format(half_overwritten)]
     assert rows(half_overwritten) == before
-    assert run(half_overwritten, overwrite=True).already_there == 0  # all anew, with its own settings
+    assert run(half_overwritten, overwrite=True).already_there == 0  # all again, with its own settings
     assert caplog.messages[1:] == []
 
 

@@ -81,6 +81,7 @@ def test_features_are_those_of_one_process_whatever_becomes_of_a_worker(
 
 @pytest.mark.slow
 def test_workers_listen_to_this_machine_alone(workers):
+    list(workers.run(cluster_work.warn_and_double, [(1,)]))  # the cluster begins with its first task
     assert heard_at([psutil.Process(), *below(os.getpid())]) == {"127.0.0.1"}
 
 

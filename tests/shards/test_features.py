@@ -144,7 +144,7 @@ def test_only_what_is_missing_or_damaged_is_made_again(tmp_path, many, monkeypat
     with pytest.raises(RuntimeError, match=r"lacks 3 blocks \(features-0000.h5 the first\) of 4, or they are damaged"):
         names_in_blocks(folder)
     made, real = [], features.write_block
-    monkeypatch.setattr(features, "write_block", lambda path, *given: made.append(path.name) or real(path, *given))
+    monkeypatch.setattr(features, "write_block", lambda file, *rest: made.append(file.path.name) or real(file, *rest))
     extract_all(tmp_path / "shards", many, 2)
     assert sorted(made) == ["features-0000.h5", "features-0001.h5", "features-0002.h5"]
     assert {path: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == before

@@ -200,7 +200,7 @@ def test_pairs_of_a_database_that_is_only_read(folder, tmp_path):
 
 @pytest.mark.slow
 def test_pairs_of_a_database_that_are_only_verified(tmp_path, folder):
-    """Where keypoints were refined since, within refinement's threshold; what is to be made anew is."""
+    """Where keypoints were refined since, within refinement's threshold; what is to be matched again is."""
     path, expected = tmp_path / "features.db", tmp_path / "expected.db"
     match_database(path, options=CPU, verification=None)
     with FeatureStore(path) as store:

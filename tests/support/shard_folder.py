@@ -19,7 +19,7 @@ from d2sfm.options import (
     PhotographOptions,
     VerificationOptions,
 )
-from d2sfm.shards.feature_block import FeatureBlock, write_block
+from d2sfm.shards.feature_block import BlockFile, FeatureBlock, write_block
 from d2sfm.shards.folder import Photographs, ShardFolder
 from d2sfm.shards.import_blocks import import_photographs_of, write_features_of
 from d2sfm.skipped import Skipped
@@ -83,7 +83,8 @@ def write_shard_folder(path: Path, views: int = VIEWS) -> ShardFolder:
         parts[name_of(number)] = (name_of(number), of_features, of_blank)
     for block in range(photographs.blocks):
         names = photographs.block(block)
-        write_block(folder.features(block), names, SETTINGS, [parts[name] for name in names], Skipped())
+        file = BlockFile(folder.features(block), names, SETTINGS)
+        write_block(file, [parts[name] for name in names], Skipped())
     shutil.rmtree(scratch)
     return folder
 
@@ -99,7 +100,7 @@ def remove_from_block(folder: ShardFolder, number: int, name: str) -> None:
             found = block.read(other, SIZE)
             write_features(of_features, found, descriptor_dtype=DescriptorDtype.FLOAT16, fingerprint=SETTINGS)
             parts.append((other, of_features, of_blank))
-    write_block(folder.features(number), names, SETTINGS, parts, Skipped({name: "is damaged"}))
+    write_block(BlockFile(folder.features(number), names, SETTINGS), parts, Skipped({name: "is damaged"}))
 
 
 def database_of(folder: ShardFolder, path: Path) -> Path:

@@ -48,7 +48,7 @@ class Killer:
         return time.monotonic() - started
 
     def kill(self, arguments, times, seconds, restart):
-        """Kill it so many times, spread over that much work. restart: makes the database anew when a run got through.
+        """Kill it so many times, spread over that much work. restart: makes the database again when a run got through.
 
         Returns how many images and pairs there were after each.
         """
@@ -56,7 +56,7 @@ class Killer:
         while len(found) < times:
             process = self._begun(arguments)
             process.join(self._random.uniform(0, 2 * share * seconds / times))
-            if process.exitcode is not None:  # the work is done: kills that are left begin anew
+            if process.exitcode is not None:  # the work is done: kills that are left begin from the start
                 assert process.exitcode == 0
                 restart()
                 continue
