@@ -178,7 +178,8 @@ def _focal(facts: Facts) -> list[Finding]:
         return []
     ratio = float(np.median([camera.focal_px / camera.began_px for camera in off]))
     text = Markup("{} far from what EXIF says, {:.2f} times as long{}: wrong EXIF, a crop, or a model that is bent.")
-    which = "The focal length is" if len(by_exif) == 1 else f"{len(off)} of {len(by_exif)} focal lengths are"
+    several = f"{len(off)} of {len(by_exif)} focal lengths {'is' if len(off) == 1 else 'are'}"
+    which = "The focal length is" if len(by_exif) == 1 else several
     text = text.format(which, ratio, " in the median" if len(off) > 1 else "")
     return [Finding("warn", text, "cameras")]
 
