@@ -128,8 +128,8 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, blocking: bool) -> Iterator[None]:
-    """Hold the lock on a file that is there only as long. Raises Timeout where another process holds it, if not
-    blocking. Where the file system has no locks a part goes without, and is left alone."""
+    """Hold the lock on a file, which exists only meanwhile. Raises Timeout where another process holds it, if not
+    blocking. Where the file system has no locks, a part goes without one, and is left alone."""
     lock = FileLock(path, blocking=blocking, thread_local=False, preserve_lock_file=True)
     try:
         lock.acquire()

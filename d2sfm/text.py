@@ -43,7 +43,13 @@ def first_of(names: Sequence[str], noun: str) -> str:
     In one line whatever the name is: of an error with several, only the first is shown.
     """
     first = printable(names[0])
-    return f"1 {noun} ({first})" if len(names) == 1 else f"{len(names)} {noun}s ({first} the first)"
+    return f"{counted(len(names), noun)} ({first}{' the first' if len(names) > 1 else ''})"
+
+
+def counted(number: int, noun: str, form: str = "") -> str:
+    """A number with its noun: "1 match", "2 matches"; with ``form`` ",": "1,000 points"."""
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{number:{form}} {noun if number == 1 else several}"
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from d2sfm.console import EXIT_DONE, EXIT_ERROR, EXIT_INCOMPLETE, report, show
 from d2sfm.parser import Parser
-from d2sfm.text import first_line
+from d2sfm.text import counted, first_line
 from d2sfm.training.scene_info_file import read_scene_info, write_scene_info
 
 logger = logging.getLogger("megadepth_utils")
@@ -48,7 +48,7 @@ def _convert(files: list[Path], output: Path, allow_pickle: bool) -> int:
         except (ValueError, OSError) as error:
             failed += 1
             logger.error("convert_scene_info: %s", first_line(error))
-    show(f"{len(files) - failed} of {len(files)} scenes converted")
+    show(f"{len(files) - failed} of {counted(len(files), 'scene')} converted")
     if failed == len(files):
         return EXIT_ERROR
     return EXIT_INCOMPLETE if failed else EXIT_DONE

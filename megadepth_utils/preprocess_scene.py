@@ -13,6 +13,7 @@ from PIL import Image
 
 from d2sfm.console import EXIT_DONE, report, show
 from d2sfm.parser import Parser
+from d2sfm.text import counted, first_of
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import write_scene_info
 from megadepth_utils.covisibility import overlap_and_scale_ratio, view_angles_deg
@@ -69,11 +70,12 @@ def _has_depth(
     }
     has_depth[list(faults)] = False
     found = (
-        f"{np.sum(has_depth)} of {sizes.size} images have usable depth: {np.sum(sizes < 0)} depth maps are missing, "
-        f"{np.sum((sizes >= 0) & (sizes < min_bytes))} are smaller than {min_bytes} bytes"
+        f"usable depth of {np.sum(has_depth)} of {counted(sizes.size, 'image')}: "
+        f"{counted(np.sum(sizes < 0), 'depth map')} missing, "
+        f"{np.sum((sizes >= 0) & (sizes < min_bytes))} smaller than {min_bytes} bytes"
     )
     if faults:
-        found += f", {len(faults)} pictures can't be used, as {next(iter(faults.values()))}"
+        found += f", {counted(len(faults), 'unusable picture')}, as {next(iter(faults.values()))}"
     if not has_depth.any():
         raise RuntimeError(f"{found} (depth maps are looked for in {files.root / files.depths})")
     logger.log(logging.WARNING if faults else logging.INFO, "%s", found)
@@ -107,8 +109,10 @@ def _points_in_front(model: UndistortedModel, has_depth: np.ndarray) -> tuple[Un
     if not kept.all():
         in_images = np.unique(model.image_of[~kept])
         logger.warning(
-            "left out: %d of %d observations, of points behind their camera, in %d images, as %s",
-            *(np.count_nonzero(~kept), kept.size, in_images.size, model.names[in_images[0]]),
+            "left out: %d of %s, of points behind their camera, in %s",
+            np.count_nonzero(~kept),
+            counted(kept.size, "observation"),
+            first_of([model.names[index] for index in in_images], "image"),
         )
         model, depths = model.select(kept), depths[kept]
     return model, depths / model.mean_focals_px[model.image_of]
@@ -144,8 +148,8 @@ def _run(arguments: argparse.Namespace) -> int:
     write_scene_info(path, info)
     pairs = int(np.sum(info.overlap_matrix >= MIN_OVERLAP))
     show(
-        f"{path}: {info.has_depth.size} images, {info.has_depth.sum()} with depth, "
-        f"{pairs} ordered pairs with overlap >= {MIN_OVERLAP}"
+        f"{path}: {counted(info.has_depth.size, 'image')}, {info.has_depth.sum()} with depth, "
+        f"{counted(pairs, 'ordered pair')} with overlap >= {MIN_OVERLAP}"
     )
     return EXIT_DONE
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from d2sfm.console import EXIT_DONE, EXIT_INCOMPLETE, report, show
 from d2sfm.parser import Parser
 from d2sfm.progress import Bar
-from d2sfm.text import first_line
+from d2sfm.text import counted, first_line
 from d2sfm.undistortion.output import MARKER
 from megadepth_utils.undistortion import DENSE, SFM, UNDISTORTED, SceneState, discard_work, scene_state, undistort_scene
 
@@ -36,7 +36,7 @@ class Summary:
         counts = [f"{len(self.made)} undistorted"]
         counts += [f"{len(self.done_before)} done before"] if self.done_before else []
         counts += [f"{len(self.failed)} failed ({', '.join(self.failed)})"] if self.failed else []
-        counts += [f"{sum(self.left_out.values())} photographs left out"] if self.left_out else []
+        counts += [f"{counted(sum(self.left_out.values()), 'photograph')} left out"] if self.left_out else []
         return f"scenes: {', '.join(counts)}"
 
 
@@ -115,7 +115,9 @@ def _choose(base_path: Path, scenes: list[str] | None) -> list[str]:
     there = sorted(path.name for path in (base_path / SFM).iterdir() if path.is_dir() and path.name[0] != ".")
     unknown = sorted(set(scenes or []) - set(there))
     if unknown:
-        raise ValueError(f"no scene {', '.join(unknown)} in {base_path / SFM}, which has {len(there)} scenes")
+        raise ValueError(
+            f"no scene {', '.join(unknown)} in {base_path / SFM}, which has {counted(len(there), 'scene')}"
+        )
     if not there:
         raise FileNotFoundError(f"no scenes in {base_path / SFM}")
     return sorted(set(scenes)) if scenes else there
@@ -139,7 +141,7 @@ def _run(summary: Summary, base_path: Path, scene_id: str, overwrite: bool, num_
     summary.made.append(scene_id)
     if made.left_out:
         summary.left_out[scene_id] = len(made.left_out)
-        photographs = f"{len(made.left_out)} of {made.images + len(made.left_out)} photographs"
+        photographs = f"{len(made.left_out)} of {counted(made.images + len(made.left_out), 'photograph')}"
         name, reason = next(iter(made.left_out.items()))
         logger.warning(
             "scene %s: left out %s (all in %s); the first: %s %s", scene_id, photographs, MARKER, name, reason

@@ -63,7 +63,9 @@ def read_undistorted_model(folder: Path) -> UndistortedModel:
     cameras = [model.cameras[image.camera_id] for image in images]
     for image, camera in zip(images, cameras, strict=True):
         if not (camera.is_perspective() and camera.is_undistorted()):  # a panorama has no focal length either
-            raise RuntimeError(f"{image.name} in {folder} has a camera with distortion: {camera.model_name}")
+            raise RuntimeError(
+                f"{image.name} in {folder} has a camera with distortion, {camera.model_name}: undistort it first"
+            )
     ids, xyz = _points(model)
     points, xy = zip(*(_observations(image, ids) for image in images), strict=True)
     return UndistortedModel(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2sfm.text import aligned, first_of, fits, natural_order, one_line, printable
+from d2sfm.text import aligned, counted, first_of, fits, natural_order, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,12 @@ def test_what_cannot_stand_in_a_line_is_escaped(name, expected):
 def test_names_are_counted_and_the_first_is_shown():
     assert first_of(["a.jpg"], "image") == "1 image (a.jpg)"
     assert first_of(["new\nline.jpg", "b.jpg", "c.jpg"], "photograph") == "3 photographs (new\\nline.jpg the first)"
+    assert first_of(["a", "b"], "query") == "2 queries (a the first)"
+
+
+def test_a_number_has_its_noun():
+    assert [counted(number, "match") for number in (0, 1, 2)] == ["0 matches", "1 match", "2 matches"]
+    assert [counted(number, "position", ",") for number in (1, 1000)] == ["1 position", "1,000 positions"]
 
 
 def test_rows_of_cells_are_aligned_as_they_are():

@@ -12,6 +12,7 @@ from d2sfm.database import BridgeStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.settings import EXTRACTORS_PX
+from d2sfm.text import counted
 
 
 def verified_pairs(database: Path) -> np.ndarray:
@@ -52,8 +53,8 @@ def outside_of(image_ids: np.ndarray, pairs: np.ndarray, names: dict[int, str], 
     inside = np.array([image_id for image_id in image_ids.tolist() if names[image_id] in posed], np.uint32)
     if not len(inside):
         raise RuntimeError(
-            f"{model} contains none of the {len(image_ids)} images of the database: expected a model of the same "
-            "photographs"
+            f"{model} contains none of the {counted(len(image_ids), 'image')} of the database: expected a model of "
+            "the same photographs"
         )
     return np.setdiff1d(image_ids, inside)
 

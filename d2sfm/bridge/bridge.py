@@ -37,7 +37,7 @@ from d2sfm.pairs.arrays import union
 from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.refinement.refine import refine_database
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 WAY_OUT = ", d2sfm bridge --restore to take these out"
 
@@ -59,10 +59,11 @@ class BridgeSummary:
     seconds: float
 
     def __str__(self) -> str:
-        apart = f"bridge: {self.apart} of {self.images} images were apart, {self.connected} of them are connected now"
+        apart = f"bridge: {self.apart} of {counted(self.images, 'image')} apart, {self.connected} of them connected now"
         if not self.pairs:
             return f"{apart}, nothing was added"
-        added = f"{self.matches} matches in {self.pairs} pairs of {self.bridged} images, {self.new_pairs} of them new"
+        added = f"{counted(self.matches, 'match')} in {counted(self.pairs, 'pair')} ({self.new_pairs} of them new) of "
+        added += counted(self.bridged, "image")
         return f"{apart}: {added}, {self.seconds:.1f} s"
 
 

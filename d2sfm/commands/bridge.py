@@ -15,6 +15,7 @@ from d2sfm.commands.arguments import (
 )
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import BridgeOptions, ExtractionOptions, MapCacheOptions
+from d2sfm.text import counted
 
 RESULT, RESTORATION = "bridge.bridge.BridgeSummary", "commands.bridge.UnbridgedSummary"
 OPTIONS = (BridgeOptions, ExtractionOptions, MapCacheOptions)
@@ -27,7 +28,7 @@ class UnbridgedSummary:
     images: int  # from which D2 keypoints were taken out
 
     def __str__(self) -> str:
-        return f"bridge: D2 features taken out of {self.images} images"
+        return f"bridge: D2 features taken out of {counted(self.images, 'image')}"
 
 
 def add(commands) -> None:

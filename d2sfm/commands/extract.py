@@ -63,9 +63,9 @@ def add(commands) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="extract photographs again that have features; matches and geometries of their pairs go with these",
+        help="extract again also those that have features, which removes the matches and geometries of their pairs",
     )
-    add_shard(parser, "write the blocks of this share of the photographs to --output, of --shard 1/N to N/N")
+    add_shard(parser, "do share I of N of the photographs, as 2/7, and write its blocks to --output")
     parser.add_argument(
         "--output",
         type=Path,
@@ -140,7 +140,7 @@ def _finish(arguments: argparse.Namespace, summary: "ExtractionSummary") -> int:
     for name in summary.without_keypoints[:NAMES_SHOWN]:
         logger.warning("%s has no keypoints", name)
     if len(summary.without_keypoints) > NAMES_SHOWN:
-        logger.warning("%d more have no keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
+        logger.warning("%d more without keypoints", len(summary.without_keypoints) - NAMES_SHOWN)
     return finish(arguments, summary, skipped=summary.skipped)
 
 

@@ -36,8 +36,12 @@ def add(commands) -> None:
         metavar="FILE",
         help="write the chosen pairs, two names a line with a tab between (default: none)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="match and verify pairs again that are there already")
-    add_shard(parser, "match this share of the blocks of pairs in a folder of shards, given in place of the database")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="match and verify again also the pairs that are there already"
+    )
+    add_shard(
+        parser, "do share I of N, as 2/7, of the pairs in a folder of shards, which is given in place of the database"
+    )
     add_cluster(parser)
     add_no_verify(parser)
     add_options(parser, *STAGES["match"])

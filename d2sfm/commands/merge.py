@@ -6,6 +6,7 @@ from pathlib import Path
 
 from d2sfm.commands.arguments import add_command
 from d2sfm.console import finish
+from d2sfm.text import counted
 
 ON_INTERRUPT = "nothing was written"
 RESULT = "commands.merge.MergeSummary"
@@ -20,7 +21,7 @@ class MergeSummary:
     output: Path
 
     def __str__(self) -> str:
-        return f"merge: {self.images} images of {self.databases} databases in {self.output}"
+        return f"merge: {counted(self.images, 'image')} of {self.databases} databases in {self.output}"
 
 
 def add(commands) -> None:

@@ -18,8 +18,8 @@ def add(commands) -> None:
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_shard(
         parser,
-        "only make the global descriptors of this share of the photographs, of --shard 1/N to N/N, before one process "
-        "chooses the pairs without --shard",
+        "only make the global descriptors of share I of N, as 2/7, of the photographs; after that, one process chooses "
+        "the pairs, without --shard",
     )
     add_options(parser, PairSelectionOptions)
 

@@ -31,8 +31,8 @@ def add(commands) -> None:
         "--no-refine",
         dest="refine",
         action="store_false",
-        help="map keypoints as they are; otherwise d2sfm refine's defaults refine them first with this seed, if they "
-        "are not refined, the photographs exist and the database can be written",
+        help="map keypoints as they are; without it, those that are not refined yet are first refined as d2sfm refine "
+        "does, if the photographs exist and the database can be written",
     )
     parser.add_argument(
         "--extend",
@@ -52,8 +52,8 @@ def add(commands) -> None:
         nargs="+",
         default=[],
         metavar="MODEL",
-        help="with --extend: folders of further COLMAP models, which give poses to images that can't be placed by "
-        "themselves, if two or more images of a model can (default: none)",
+        help="with --extend: folders of other COLMAP models, whose poses are taken for images that can't be placed by "
+        "themselves; two or more images of such a model must be placed (default: none)",
     )
     add_options(parser, ReconstructionOptions, MapCacheOptions)
 

@@ -21,6 +21,7 @@ from d2sfm.commands.arguments import (
 )
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import STAGES, MapCacheOptions, RefinementOptions
+from d2sfm.text import counted
 
 RESULT, RESTORATION = "refinement.summary.RefinementSummary", "commands.refine.RestorationSummary"
 SHARE, PARTS = "refinement.shares.ShareSummary", "refinement.gather.GatherSummary"
@@ -33,7 +34,7 @@ class RestorationSummary:
     images: int  # whose original keypoints are back
 
     def __str__(self) -> str:
-        return f"refine: original keypoints of {self.images} images restored"
+        return f"refine: original keypoints of {counted(self.images, 'image')} restored"
 
 
 def add(commands) -> None:
@@ -60,10 +61,10 @@ def add(commands) -> None:
         "--parts",
         type=Path,
         metavar="DIR",
-        help="a folder for the work of many machines: without --shard, tell what is next, and where all shards are "
-        "through take in what they found (default: none)",
+        help="folder for the work of many machines; without --shard, what they found is taken in where all shares are "
+        "done, and the command tells which is next (default: none)",
     )
-    add_shard(parser, "align this share of what is next in --parts, of --shard 1/N to N/N, without the database")
+    add_shard(parser, "do share I of N, as 2/7, of what is next in --parts; the database is not needed")
     add_cluster(parser)
     add_options(parser, *STAGES["refine"])
 

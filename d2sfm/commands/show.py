@@ -10,6 +10,7 @@ from d2sfm.console import EXIT_DONE, finish, shows_progress
 from d2sfm.options import ExtractionOptions
 from d2sfm.parser import Parser
 from d2sfm.system import has_display
+from d2sfm.text import counted
 
 RESULT = "show.shown.Shown"
 ON_INTERRUPT = "no picture was written"
@@ -120,7 +121,7 @@ def _run_model(arguments: argparse.Namespace) -> int:
     if arguments.serve:
         return _serve(view, arguments.browser)
     write_view(view, output)
-    title = ", ".join(f"model {model.label}: {model.statistics.images:,} images" for model in view.models)
+    title = ", ".join(f"model {model.label}: {counted(model.statistics.images, 'image', ',')}" for model in view.models)
     return finish(arguments, Shown(output=output, title=title, facts={}))
 
 

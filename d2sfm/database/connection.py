@@ -20,6 +20,7 @@ import pycolmap
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.patience import PAUSE_S, named_errors, patiently
 from d2sfm.system import require_room
+from d2sfm.text import counted
 
 PIECE_BYTES = 4 << 20  # in which large blobs are written and read
 OPENING_BYTES = 1_000_000  # more than pycolmap writes to make a database or bring an older one up to date
@@ -127,7 +128,9 @@ class Connection(Closing):
         opened = partial(self._connection.blobopen, table, column, row_id, readonly=True)
         with named_errors(self.path, sqlite3.Error), opened() as blob:
             if len(blob) != len(flat):
-                raise RuntimeError(f"{self.path}: row {row_id} of {table} has {len(blob)} bytes, expected {len(flat)}")
+                raise RuntimeError(
+                    f"{self.path}: row {row_id} of {table} has {counted(len(blob), 'byte')}, expected {len(flat)}"
+                )
             for start in range(0, len(flat), PIECE_BYTES):
                 piece = blob.read(PIECE_BYTES)
                 flat[start : start + len(piece)] = np.frombuffer(piece, np.uint8)

@@ -13,10 +13,11 @@ from d2sfm.database.notes import Note, Notes
 from d2sfm.database.tables import COLMAP_TABLES, tables
 from d2sfm.parts import SQLITE_SUFFIXES, part_of, sync
 from d2sfm.system import require_room
+from d2sfm.text import counted
 
 
 def create_database(path: Path) -> None:
-    """Make COLMAP's database unless there is one (an empty file is not); bring an older one to COLMAP's newest schema.
+    """Make COLMAP's database unless there is one, an empty file counting as none; bring an older one up to date.
 
     A new one gets its name when it has all tables: with some of them it would not be a database to the next run. Raises
     FileNotFoundError if the folder is missing and RuntimeError if the file is not a COLMAP database or is held by
@@ -82,8 +83,8 @@ def working_copy(source: Path, target: Path) -> None:
             later = len(_matched(connection) - there)
         if later:
             raise RuntimeError(
-                f"{target} was copied from {source} before {later} of its pairs were matched: delete it, or give the "
-                "copy another name"
+                f"{target} was copied from {source} before {counted(later, 'pair')} of it got matches: delete it, or "
+                "give the copy another name"
             )
         return
     if not target.parent.is_dir():

@@ -13,6 +13,7 @@ from d2sfm.database.file import require_database
 from d2sfm.database.tables import CAMERAS_GIVEN, create_our_tables, tables
 from d2sfm.options import CameraOptions
 from d2sfm.spelling import did_you_mean
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,9 @@ def mark_given(path: Path, given: pycolmap.Camera, camera_ids: list[int]) -> Non
     others = sum(camera_id not in same for camera_id in camera_ids)
     if others:
         logger.warning(
-            "%d photographs keep their cameras of %s: the given parameters are for new photographs", others, path
+            "the camera of %s stays as it is in %s: the given parameters are for new photographs",
+            counted(others, "photograph"),
+            path,
         )
 
 

@@ -11,6 +11,7 @@ from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, check_size, declared_bytes
 from d2sfm.database.store import Store
+from d2sfm.text import counted
 
 _DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
@@ -76,7 +77,9 @@ class ImageReader(Store):
         name = self._names[image_id]
         if columns not in (2, 4, 6):
             raise UnusableRow(
-                self.path, name, f"has keypoints of {columns} numbers, expected 2, 4 or 6: extract or import it again"
+                self.path,
+                name,
+                f"has keypoints of {counted(columns, 'number')}, expected 2, 4 or 6: extract or import it again",
             )
         check_size(self.path, name, "keypoints", declared_bytes(rows, 4 * columns), found)
         keypoints = self._read("keypoints", image_id, np.empty((rows, columns), "<f4"))
@@ -92,9 +95,9 @@ class ImageReader(Store):
         rows, row_bytes, found = self._shape("descriptors", image_id)
         if row_bytes not in _DESCRIPTOR_DTYPES:
             raise RuntimeError(
-                f"descriptors of {self._names[image_id]} in {self.path} have {row_bytes} bytes each, but those of "
-                "D2-Net have 1024 (float16) or 2048 (float32): match them with the tool that made them, then run d2sfm "
-                "match to verify and d2sfm reconstruct to map"
+                f"descriptors of {self._names[image_id]} in {self.path} have {counted(row_bytes, 'byte')} each, but "
+                "those of D2-Net have 1024 (float16) or 2048 (float32): match them with the tool that made them, then "
+                "run d2sfm match to verify and d2sfm reconstruct to map"
             )
         check_size(self.path, self._names[image_id], "descriptors", declared_bytes(rows, row_bytes), found)
         descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from d2sfm.text import counted
+
 _held: set[Path] = set()  # by this process
 
 
@@ -41,7 +43,7 @@ def exclusive(path: Path) -> Iterator[None]:
     try:
         if size := file.stat().st_size:
             raise RuntimeError(
-                f"{path} can't be locked: {file} has {size} bytes, expected an empty file: rename that file"
+                f"{path} can't be locked: {file} has {counted(size, 'byte')}, expected an empty file: rename that file"
             )
         try:
             _held.add(file)

@@ -43,8 +43,9 @@ class MatchStore(ImageReader):
         return continued_counts(self._connection)
 
     def done_pairs(self, verified: bool) -> np.ndarray:
-        """Numbers (see ``pair_ids``) of the pairs of images that are there that have matches (there may be 0 of them)
-        and, with verified, a two-view geometry, [P] int64, ascending."""
+        """Numbers (see ``pair_ids``) of the pairs that were matched, also those with 0 matches, [P] int64, ascending.
+
+        verified: only those that have a two-view geometry, too. Pairs whose images are gone are left out."""
         also = "JOIN two_view_geometries USING (pair_id) " if verified else ""
         sql = f"SELECT pair_id FROM matches {also}ORDER BY pair_id"
         pairs = self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]
@@ -167,7 +168,7 @@ class MatchStore(ImageReader):
                 self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
 
     def states(self, image_ids: Iterable[int]) -> dict[int, bytes]:
-        """By image_id what tells whether keypoints are still those that they were, some bytes each."""
+        """By image_id, some bytes that change whenever the keypoints do."""
         found = {}
         for image_id in image_ids:
             rows = self._connection.rows("SELECT CAST(data AS BLOB) FROM keypoints WHERE image_id = ?", (image_id,))

@@ -36,8 +36,8 @@ def import_photographs(
     names are relative to images_dir, with '/' between parts. Only their headers are looked at, so damaged pixels
     are not noticed. In the modes ``single`` and ``per-folder`` new photographs share the camera that the
     database has for them (that of most images); with ``existing_camera`` all share that one. Cameras with the
-    parameters that options give are marked as given. Of options that hold files of cameras or rigs, photographs share
-    cameras with those of the same rule, see ``camera_rules``.
+    parameters that options give are marked as given. With a file of cameras or rigs, photographs share
+    cameras within one rule of it, see ``camera_rules``.
 
     Returns the names that COLMAP did not take, sorted: it can't read them, or their size differs from that of the
     shared camera. Raises ValueError for an unknown camera model, wrong parameters or a name that leads out of the

@@ -9,6 +9,7 @@ from d2sfm.database.notes import Note
 from d2sfm.database.removal import remove_of_pairs
 from d2sfm.database.store import Store
 from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, SIGMAS, create_our_tables, tables
+from d2sfm.text import counted
 
 _OF_POSITIONS = {"two_view_geometries", REFUSED}  # tables of pairs
 
@@ -92,7 +93,10 @@ class RefinementStore(Store):
             for image_id, xy in positions.items():
                 keypoints = self.keypoints(image_id)
                 if len(keypoints) != len(xy):
-                    raise RuntimeError(f"image {image_id} has {len(keypoints)} keypoints, found {len(xy)} positions")
+                    raise RuntimeError(
+                        f"image {image_id} has {counted(len(keypoints), 'keypoint')}, found "
+                        f"{counted(len(xy), 'position')}"
+                    )
                 self._connection.rows(
                     f"INSERT OR IGNORE INTO {ORIGINALS} (image_id, data) VALUES (?, ?)", (image_id, keypoints.tobytes())
                 )

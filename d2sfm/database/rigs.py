@@ -14,7 +14,7 @@ from d2sfm.database.rig_config import RigCamera, read_rig_config
 from d2sfm.database.stored import ImageRow
 from d2sfm.database.tables import columns
 from d2sfm.parts import scratch_folder
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,9 @@ def apply_rig_config(path: Path, config: Path) -> None:
         _replace(path, scratch)
     after = sum(bool(rig.non_ref_sensors) for rig in read_rigs(path).values())
     if after < before:
-        logger.warning("%s had %d rigs of several cameras, now replaced by the %d of %s", path, before, after, config)
+        logger.warning(
+            "%s had %s of several cameras, now replaced by the %d of %s", path, counted(before, "rig"), after, config
+        )
     _tell_frames(path, rigs, images)
 
 
@@ -133,10 +135,16 @@ def _tell_frames(path: Path, rigs: list[list[RigCamera]], images: list[ImageRow]
                 of_frame = image.name.removeprefix(camera.prefix)
                 frames[of_frame] = frames.get(of_frame, 0) + 1
         whole = sum(count == len(rig) for count in frames.values())
-        logger.info("rig %d: %d frames of %d cameras, %d of them complete", number, len(frames), len(rig), whole)
+        logger.info(
+            "rig %d: %s (%d of them complete) of %s",
+            number,
+            counted(len(frames), "frame"),
+            whole,
+            counted(len(rig), "camera"),
+        )
         if len(rig) > 1 and max(frames.values()) == 1:
             logger.warning(
-                "rig %d has no frame with images of two cameras: after the prefixes their names differ, %s",
+                "rig %d has no frame with images of two cameras: expected equal names after the prefixes, found %s",
                 number,
                 first_of(sorted(frames), "name"),
             )

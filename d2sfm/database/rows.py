@@ -14,6 +14,7 @@ import numpy as np
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
 from d2sfm.database.tables import FEATURES, GREY_RANGE, ORIENTATION, SETTINGS, columns, tables
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def json_object(path: Path, what: str, text: str) -> dict:
 def check_size(path: Path, name: str, what: str, expected: int | None, found: int) -> None:
     """Raise UnusableRow if the bytes of a row are not those that it declares; None if it declares none."""
     if expected is None or found != expected:
-        declared = "no size" if expected is None else f"{expected} bytes"
+        declared = "no size" if expected is None else counted(expected, "byte")
         raise UnusableRow(path, name, f"declares {declared} of {what} but has {found}: extract or import it again")
 
 

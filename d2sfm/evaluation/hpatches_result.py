@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.evaluation.homographies import ACCURACY_PX, CORNERS_PX, PairFigures
-from d2sfm.text import aligned
+from d2sfm.text import aligned, counted
 
 PLAIN, REFINED, SIFT = "D2", "D2, refined", "RootSIFT"
 KINDS = {"i": "light", "v": "viewpoint"}  # by what a sequence's name begins with
@@ -132,7 +132,7 @@ class HPatchesEvaluation:
         sequences, errors = len(first.sequences), [f"{each.max_error:g} px ({each.label})" for each in self.methods]
         lines = [
             aligned(rows),
-            f"{sequences} sequence{'s' if sequences > 1 else ''}, {first.groups[ALL].pairs} pairs; px: share of all "
+            f"{counted(sequences, 'sequence')}, {counted(first.groups[ALL].pairs, 'pair')}; px: share of all "
             "matches that are right within so much; H: the same of homographies, by their corners",
             f"homographies are estimated with errors of {', '.join(errors)}",
         ]

@@ -10,7 +10,7 @@ from d2sfm.colmap import read_model
 from d2sfm.evaluation.pose_lists import read_poses, require_common
 from d2sfm.evaluation.poses import compare_with_truth, pose_auc, pose_errors
 from d2sfm.notebook import Displayed
-from d2sfm.text import aligned
+from d2sfm.text import aligned, first_of
 
 WITHIN = ((0.25, 2.0), (0.5, 5.0), (5.0, 10.0))  # metres and degrees, of the long-term visual localization benchmark
 AUC_DEG = (1.0, 3.0, 5.0, 10.0)
@@ -42,7 +42,7 @@ class PoseEvaluation(Displayed):
         order = sorted(range(len(self.names)), key=lambda row: (-self.centre[row], self.names[row]))
         rows = [(self.names[row], f"{self.rotation_deg[row]:.3f}", f"{self.centre[row]:.4f}") for row in order]
         text = aligned([("worst" if len(rows) > MOST_ROWS else "", "rotation deg", "centre m"), *rows[:MOST_ROWS]])
-        text += f"\n{self.placed} of {len(self.names)} have poses; median {self.median_rotation_deg:.3f} deg and "
+        text += f"\n{self.placed} of {len(self.names)} with a pose; median {self.median_rotation_deg:.3f} deg and "
         text += f"{self.median_centre:.4f} m\n"
         text += ", ".join(f"{100 * share:.1f} % within {limits}" for limits, share in self.within.items())
         if self.auc is not None:
@@ -62,7 +62,7 @@ def evaluate_localization(poses: Path, truth: Path, queries: Collection[str] | N
     require_common(found, true, poses, truth)
     if queries is not None:
         if lacking := sorted(set(queries) - true.keys()):
-            raise ValueError(f"{truth} has no pose of {lacking[0]}, the first of {len(lacking)} missing queries")
+            raise ValueError(f"{truth} has no pose of {first_of(lacking, 'query')}")
         true = {name: true[name] for name in queries}
     names = sorted(true)
     rotation_deg, centre = (np.full(len(names), np.inf) for _ in range(2))

@@ -7,7 +7,7 @@ import numpy as np
 
 from d2sfm.evaluation.relative_poses import area_under_curve
 from d2sfm.evaluation.two_view import WITHIN_PX
-from d2sfm.text import aligned
+from d2sfm.text import aligned, counted
 
 SHOWN_PX = 10  # of which the share of clicked points is in the table
 MEAN_TO_PX = (10, 20)  # to which shares are averaged, from 1 px on
@@ -64,7 +64,7 @@ class PairsEvaluation:
         """Shares of all pairs within 1, 2, .. 20 px or degrees by method, below a title, of what and in which unit."""
         shares = {name: np.mean(method.shares, axis=0) for name, method in self.methods.items()}
         what, unit = ("clicked points", "px") if next(iter(self.methods.values())).within else ("poses", "degrees")
-        return {f"{what} of {len(self.names)} pairs": shares}, what, unit
+        return {f"{what} of {counted(len(self.names), 'pair')}": shares}, what, unit
 
     def __str__(self) -> str:
         has_points = bool(next(iter(self.methods.values())).within)

@@ -9,6 +9,7 @@ import pycolmap
 
 from d2sfm.colmap import similarity
 from d2sfm.evaluation.relative_poses import angular_errors, area_under_curve
+from d2sfm.text import counted
 
 NO_BASELINE = 1e-4  # of the truth's longest baseline; the direction of a shorter one is noise of the truth
 
@@ -43,7 +44,9 @@ def compare_with_truth(
         max_centre_error = float(np.linalg.norm(spread)) / 20
     images = {image.name: image for image in model.images.values() if image.has_pose and image.name in centres}
     if len(images) < 3:
-        raise RuntimeError(f"{len(images)} images have a pose in both models, expected 3 or more for an alignment")
+        raise RuntimeError(
+            f"both models have a pose of {counted(len(images), 'image')}, expected 3 or more for an alignment"
+        )
     names = tuple(sorted(images))
     truth_from_model = similarity(
         np.array([images[name].projection_center() for name in names]),
@@ -94,7 +97,7 @@ def pair_errors_deg(model: pycolmap.Reconstruction, truth: pycolmap.Reconstructi
     """
     true_poses, poses = _poses_by_name(truth), _poses_by_name(model)
     if len(true_poses) < 2:
-        raise ValueError(f"the true model has poses of {len(true_poses)} images, expected 2 or more")
+        raise ValueError(f"the true model has poses of {counted(len(true_poses), 'image')}, expected 2 or more")
     names = sorted(true_poses)
     first, second = np.triu_indices(len(names), 1)
     true_rotation, true_translation = _relative_poses([true_poses[name] for name in names], first, second)

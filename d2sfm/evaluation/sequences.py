@@ -11,7 +11,7 @@ import numpy as np
 from d2sfm.files import read_text
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES
 from d2sfm.photographs.reading import check_photograph
-from d2sfm.text import first_of, is_among, natural_order
+from d2sfm.text import counted, first_of, is_among, natural_order
 
 EXPECTED = "expected folders with 1.ppm, 2.ppm, ... (or .png, .jpg) and H_1_2, ..."
 _NUMBER, _HOMOGRAPHY = re.compile(r"[1-9][0-9]*"), re.compile(r"H_1_([1-9][0-9]*)")
@@ -54,7 +54,7 @@ def find_sequences(root: Path, only: Sequence[str] = (), leave_out: Sequence[str
         logger.warning("left out, no picture 1 in it: %s", first_of(without, "folder"))
     for pattern in (*only, *leave_out):
         if not any(is_among([pattern], name) for name in found):
-            raise ValueError(f"none of the {len(found)} sequences in {root} matches {pattern!r}")
+            raise ValueError(f"none of the {counted(len(found), 'sequence')} in {root} matches {pattern!r}")
     names = [name for name in found if is_among(only, name) and not (leave_out and is_among(leave_out, name))]
     if not names:
         raise ValueError(f"no sequence of {root} is left: --only and --leave-out name the same ones")

@@ -26,6 +26,7 @@ from d2sfm.pairs.arrays import in_tiles
 from d2sfm.pairs.pair_files import require_writable, write_pairs
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ class ExportSummary:
     skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
 
     def __str__(self) -> str:
-        text = f"export: {self.images} images, {self.keypoints} keypoints"
-        text += f", {self.pairs} pairs, {self.matches} matches" if self.pairs is not None else ""
+        text = f"export: {counted(self.images, 'image')}, {counted(self.keypoints, 'keypoint')}"
+        text += f", {counted(self.pairs, 'pair')}, {counted(self.matches, 'match')}" if self.pairs is not None else ""
         return f"{text} in {self.output}"
 
 
@@ -86,7 +87,11 @@ def export_database(
 def _warn_of_others(output: Path) -> None:
     """Matches of an earlier run count keypoints that may be others now."""
     if there := [name for name in ("matches.h5", "pairs.txt") if (output / name).exists()]:
-        logger.warning("%s in %s: of an earlier run, may not belong to these features", " and ".join(there), output)
+        logger.warning(
+            "%s in %s: of an earlier run, delete it if it does not belong to these features",
+            " and ".join(there),
+            output,
+        )
 
 
 def _names(database: Path) -> list[str]:

@@ -30,7 +30,7 @@ from d2sfm.photographs.reading import require_photographs
 from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 REFINED_MARGIN_PX = 4 * LARGEST_MOVE_PX  # how far two rounds of refinement at half the size may lead out
 UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
@@ -56,10 +56,10 @@ class ImportSummary:
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        text = f"import: features of {self.imported} photographs, {self.keypoints} keypoints"
+        text = f"import: features of {counted(self.imported, 'photograph')}, {counted(self.keypoints, 'keypoint')}"
         text += "" if self.with_descriptors else " without descriptors"
-        text += f", {self.already_there} were there already" if self.already_there else ""
-        text += f", {self.matches} matches of {self.pairs} pairs" if self.pairs is not None else ""
+        text += f", {self.already_there} there already" if self.already_there else ""
+        text += f", {counted(self.matches, 'match')} of {counted(self.pairs, 'pair')}" if self.pairs is not None else ""
         text += f", {self.verified} verified" if self.verified is not None else ""
         return f"{text} in {self.seconds:.1f} s" + (f", {len(self.skipped)} skipped" if self.skipped else "")
 
@@ -177,9 +177,9 @@ def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:
     names = [name for name in photographs if name in named]
     if not names:
         raise ValueError(
-            f"none of the {len(photographs)} photographs below {images} is among the {len(named)} images of "
-            f"{source.path}: names must be relative to the folder of the photographs, found {photographs[0]} below it "
-            f"and {min(named)} in the file"
+            f"none of the {counted(len(photographs), 'photograph')} below {images} is among the "
+            f"{counted(len(named), 'image')} of {source.path}: names must be relative to the folder of the "
+            f"photographs, found {photographs[0]} below it and {min(named)} in the file"
         )
     if others := sorted(set(photographs) - named):
         logger.warning("no features in %s: %s", source.path, first_of(others, "photograph"))
@@ -207,10 +207,10 @@ def _fingerprints(
             raise ValueError(f"{source.path} mixes features: {found[one]} with {one}, {found[other]} with {other}")
     if foreign and options.convention is None and isinstance(source, HlocFeatures):
         logger.warning(
-            "%s does not say how its %d images were extracted: keypoints are imported unchanged; for files of hloc's "
+            "%s does not say how keypoints of %s were made, so they are imported unchanged; for files of hloc's "
             "D2-Net, which are off by 2 px of its input, add --convention reference",
             source.path,
-            len(foreign),
+            counted(len(foreign), "image"),
         )
     return of_name
 

@@ -15,6 +15,7 @@ from d2sfm.options import VerificationOptions
 from d2sfm.pairs.arrays import among
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +67,12 @@ def _import_matches(database: Path, path: Path, skipped: Skipped, progress: bool
                 number_of_pairs += 1
                 number_of_matches += len(matches)
         if source.unknown and not pairs:
-            skipped[str(path)] = f"none of its {source.unknown} pairs is of images with features in {database}"
+            skipped[str(path)] = (
+                f"none of its {counted(source.unknown, 'pair')} is of images with features in {database}"
+            )
         elif source.unknown:
-            logger.warning("%d pairs of %s are of images without features in %s", source.unknown, path, database)
+            of = f"{counted(source.unknown, 'pair')} of {path}"
+            logger.warning("left out: %s, of images without features in %s", of, database)
     return number_of_pairs, number_of_matches
 
 

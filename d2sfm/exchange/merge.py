@@ -21,7 +21,7 @@ from d2sfm.exchange.shared_images import require_same
 from d2sfm.features.fingerprints import clash, difference
 from d2sfm.matching.settings import note_matching_alike, note_refinement_alike
 from d2sfm.matching.unfinished import warn_of_unfinished
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,8 @@ def merge_databases(sources: Sequence[Path], output: Path, images: Path | None =
                 different = append_rows(part, _of_same_schema(source, part, of_schema, output), source)
             if different:
                 earlier = " or ".join(map(str, sources[:number]))
-                told = "%d pairs of %s are in %s, too, with different rows: those of %s were taken"
-                logger.warning(told, different, source, earlier, earlier)
+                told = "%s with different rows in %s and in %s: those of %s were taken"
+                logger.warning(told, counted(different, "pair"), source, earlier, earlier)
         complete_frames(part)
         _replace_notes(part, notes)
         put_in_place(part, output)

@@ -11,7 +11,7 @@ from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_
 from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.photographs.reading import read_image_list
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +24,11 @@ class RemovalSummary:
     is_dry: bool
 
     def __str__(self) -> str:
-        what = f"{len(self.removed)} images"
+        what = f"{counted(len(self.removed), 'image')}"
         what += f", {self.of_model} of the model" if self.of_model is not None else ""
         if self.is_dry:
-            return "\n".join([*self.removed, f"remove: would take out {what}, {self.left} stay"])
-        return f"remove: took out {what}, {self.left} stay"
+            return "\n".join([*self.removed, f"remove: would take out {what}, {self.left} left"])
+        return f"remove: took out {what}, {self.left} left"
 
 
 def remove_images(
@@ -55,7 +55,7 @@ def remove_images(
     listed = [] if image_list is None else read_image_list(image_list)
     database, names = Path(database), list(dict.fromkeys([*names, *listed]))
     if bool(names) == missing:
-        raise ValueError("expected names of images, --image-list or --missing, which goes with neither")
+        raise ValueError("expected names of images or --image-list, or --missing alone")
     require_database(database)
     with exclusive(database):
         with FeatureStore(database) as store:

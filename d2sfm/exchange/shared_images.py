@@ -6,7 +6,7 @@ from pathlib import Path
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.migration import CAMERA_SENSOR
 from d2sfm.database.tables import FEATURES, ORIGINALS, columns
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -107,4 +107,5 @@ def warn_of_positions(connection: Connection, source: Path) -> None:
         "AND (a.position IS NOT b.position OR a.gravity IS NOT b.gravity OR a.coordinate_system != b.coordinate_system)"
     )
     if number:
-        logger.warning("%d images have other positions in %s than before it: those before it are kept", number, source)
+        told = "positions of %s in %s differ from those in the databases before it, which are kept"
+        logger.warning(told, counted(number, "image"), source)

@@ -168,7 +168,7 @@ def _imported(
         photographs = import_folder(database, images, photographs, cameras, skipped)
     if not is_all and replace(cameras, rig_config=None) != CameraOptions():
         logger.warning(
-            "photographs that are already in the database keep their cameras: extract the others into a new database"
+            "options of cameras are for new photographs only: to give all others, extract into a new database"
         )
     return photographs
 

@@ -114,7 +114,9 @@ def _skip_misfits(photographs: list[Photograph], cameras: CameraOptions, skipped
     sizes = Counter(photograph.size for photograph in photographs)
     if len(sizes) > 1:
         shown = ", ".join(f"{count} of {w} x {h} px" for (w, h), count in sizes.most_common())
-        logger.warning("the given camera parameters hold for one size of photographs, found %s", shown)
+        logger.warning(
+            "the given camera parameters are for photographs of one size, others are skipped: found %s", shown
+        )
     for photograph in photographs:
         width, height = photograph.size
         if reason := _misfit(given, width, height):

@@ -8,7 +8,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore, ForeignStore, begin_overwriting, stopped_overwriting
 from d2sfm.features.fingerprints import clash, difference, settings_of
 from d2sfm.options import ExtractionOptions, Precision
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +75,14 @@ def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only:
     if others:
         raise RuntimeError(
             f"{database} holds features with {difference(extracted[others[0]], fingerprint)} of "
-            f"{first_of(others, 'image')}, not among the {len(names)} photographs to be extracted with "
+            f"{first_of(others, 'image')}, not among the {counted(len(names), 'photograph')} to be extracted with "
             f"{difference(fingerprint, extracted[others[0]])}: extract them all, or into another database"
         )
     is_begun = stopped_overwriting(database) == _run(fingerprint, only)
     todo = [name for name in names if not (is_begun and name in extracted and not clash(extracted[name], fingerprint))]
     if len(todo) < len(names):
-        logger.info("continuing a stopped run with --overwrite: %d photographs are done", len(names) - len(todo))
+        done = counted(len(names) - len(todo), "photograph")
+        logger.info("continuing a stopped run with --overwrite: %s done", done)
     return todo
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from d2sfm.notebook import Displayed
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 
 
 @dataclass(kw_only=True)
@@ -36,7 +37,8 @@ class ExtractionSummary(Displayed):
         )
 
     def __str__(self) -> str:
-        text = f"extract: {self.extracted} photographs, {self.keypoints} keypoints in {self.seconds:.1f} s"
-        text += f", {self.already_there} were there already" if self.already_there else ""
+        text = f"extract: {counted(self.extracted, 'photograph')}, {counted(self.keypoints, 'keypoint')} in "
+        text += f"{self.seconds:.1f} s"
+        text += f", {self.already_there} there already" if self.already_there else ""
         text += f", {len(self.without_keypoints)} without any keypoint" if self.without_keypoints else ""
         return text + (f", {len(self.skipped)} skipped" if self.skipped else "")

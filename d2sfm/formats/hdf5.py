@@ -14,7 +14,7 @@ import numpy as np
 
 from d2sfm.files import check_dataset, replacing_file
 from d2sfm.system import named_shortage, reserve
-from d2sfm.text import first_line
+from d2sfm.text import counted, first_line
 
 FLOATS, INTEGERS = "f", "iu"  # kinds of NumPy's types
 FILE_BYTES, GROUP_BYTES, LETTER_BYTES = 10_000, 2_000, 8  # that HDF5 adds at the most: of a name, for each letter
@@ -167,7 +167,7 @@ def array(group: h5py.Group, name: str, shape: tuple[int | None, ...], kinds: st
     if is_elsewhere:
         raise ValueError(f"{path}: {where} has its values in another file, which is not read")
     if dataset.size and not stored:
-        raise ValueError(f"{path}: {where} declares {dataset.size} values but holds none")
+        raise ValueError(f"{path}: {where} declares {counted(dataset.size, 'value')} but holds none")
     with _named(path):
         check_dataset(dataset)
         return dataset[()]

@@ -89,7 +89,9 @@ class HlocKeypoints(Reader):
         if keypoints.dtype == np.float16 and not self._is_told:
             self._is_told = True
             logger.warning(
-                "%s has keypoints in float16, up to half a pixel off at 1600 px: %s the first", self.path, name
+                "%s has keypoints in float16, up to half a pixel off at 1600 px: better is float32 (%s the first)",
+                self.path,
+                name,
             )
         return keypoints
 

@@ -7,7 +7,7 @@ import numpy as np
 from d2sfm.georeference.alignment import Alignment, align, residuals
 from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, ground_scale, middle
 from d2sfm.georeference.positions import Positions
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 SAME_M = 0.01  # positions within it are one
 FAR_M = 100_000.0  # of positions of one scene, more is a mistake of coordinates
@@ -27,7 +27,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
             "--up to make the model upright only"
         )
     if len(names) < least:
-        count = f"{len(names)} position{'' if len(names) == 1 else 's'}"
+        count = counted(len(names), "position")
         raise RuntimeError(f"{positions.source} has {count} of images of the model, expected {least} or more")
     metres = np.nan_to_num(given)
     if positions.is_geographic:
@@ -120,7 +120,7 @@ def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None
     deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
     if deviation > POOR_SCALE:
         logger.warning(
-            "positions tell the scale to %.0f %% only: they are near to each other for their errors", 100 * deviation
+            "positions tell the scale to %.0f %% only, as they lie close together for their errors", 100 * deviation
         )
 
 
@@ -128,4 +128,8 @@ def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
     """Warn if a frame's metres differ from those on the ground. given: positions, [N, 3] geographic."""
     scale = ground_scale(frame, given)
     if abs(scale - 1) > GROUND_SCALE:
-        logger.warning("a metre on the ground is %.3f in %s, and heights are not: take another frame", scale, frame)
+        logger.warning(
+            "a metre on the ground is %.3f m in %s, but one of height is 1 m: give another --epsg, or --utm",
+            scale,
+            frame,
+        )

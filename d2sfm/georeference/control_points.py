@@ -127,7 +127,7 @@ def triangulated(clicks: Clicks, model: pycolmap.Reconstruction) -> dict[str, np
         else:
             found[point] = place
     if unseen:
-        logger.warning("left out, not clicked alike in two photographs of the model: %s", first_of(unseen, "point"))
+        logger.warning("left out, as no two clicks in photographs of the model agree: %s", first_of(unseen, "point"))
     return found
 
 

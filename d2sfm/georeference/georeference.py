@@ -174,7 +174,7 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
     world = frame.from_geographic(given) if positions.is_geographic else given
     if not (inside := np.isfinite(world).all(axis=1)).all():
         outside = [name for name, is_inside in zip(names, inside, strict=True) if not is_inside]
-        logger.warning("left out, %s is not for them: %s", frame, first_of(outside, "position"))
+        logger.warning("left out, as they lie outside of %s: %s", frame, first_of(outside, "position"))
         names, given, world = [each for each in names if each not in outside], given[inside], world[inside]
         check_positions(names, given, positions, LEAST)
     offset = offset_of(world)
@@ -184,8 +184,8 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
     check_found(aligned, names, points, given, positions, frame, offset, inputs.max_error_m, options.seed, decided)
     if aligned.doubt:
         logger.warning(
-            "positions lie nearly on a line, and how the scene is turned about it is %s; --up takes cameras for "
-            "upright, --nadir for looking straight down",
+            "positions lie nearly on a line, so how the scene is turned about it is %s: give --up if cameras were held "
+            "upright, --nadir if they looked straight down",
             aligned.doubt,
         )
     off = np.linalg.norm(residuals(aligned.world_from_model, points, world - offset), axis=1)
@@ -220,7 +220,9 @@ def _without_positions(inputs: _Inputs, options: GeoreferenceOptions) -> pycolma
     if options.up or options.nadir:
         rotation = upright_rotation(inputs.down.axis)
         if inputs.down.agreement < AGREEING:
-            logger.warning("cameras were held in different ways, so that the direction up is a guess")
+            logger.warning(
+                "the direction up is a guess, as cameras were held in different ways: look at the model before use"
+            )
     return pycolmap.Sim3d(inputs.scale or 1.0, pycolmap.Rotation3d(rotation), np.zeros(3))
 
 

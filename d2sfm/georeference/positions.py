@@ -78,8 +78,8 @@ def of_database(database: Path) -> Positions:
     geographic = [known[id_].coordinate_system == WGS84 for id_ in found]
     if any(geographic) and not all(geographic):
         raise RuntimeError(
-            f"{sum(geographic)} of {len(found)} position priors of {database} are geographic and the others are not, "
-            "expected one kind"
+            f"{database} has position priors of two kinds, {sum(geographic)} geographic and "
+            f"{len(found) - sum(geographic)} not: expected one kind"
         )
     by_name = {names[id_]: each for id_, each in found.items() if not any(geographic) or each[:2].any()}
     return Positions(by_name, any(geographic), str(database))

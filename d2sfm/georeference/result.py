@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.notebook import Displayed
-from d2sfm.text import aligned, printable
+from d2sfm.text import aligned, counted, printable
 
 MOST_SHOWN = 30  # lines of single positions; georeference.json has all
 
@@ -63,5 +63,5 @@ class GeoreferenceResult(Displayed):
         if self.left_out_m:
             text += f", {len(self.left_out_m)} left out"
         if self.without_position:
-            text += f"; {self.without_position} images have no position"
+            text += f"; without a position: {counted(self.without_position, 'image')}"
         return f"{text}; what is up was decided by the cameras" if self.up_by == "cameras" else text

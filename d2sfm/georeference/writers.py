@@ -13,7 +13,7 @@ import pycolmap
 from d2sfm.georeference.frames import Frame, Projected
 from d2sfm.options import Cloud
 from d2sfm.preparation.extras import require
-from d2sfm.text import printable
+from d2sfm.text import counted, printable
 
 TRANSFORM, GEOJSON, KML, POINTS = "georeference.json", "cameras.geojson", "cameras.kml", "points"
 LAS_STEP_M = 0.001
@@ -76,7 +76,8 @@ def write_cloud(folder: Path, cloud: Cloud, model: pycolmap.Reconstruction, fram
     centre = np.floor(np.median(places, axis=0)) if len(places) else np.zeros(3)
     near = (np.abs(places - centre) < LAS_REACH_M).all(axis=1)
     if not near.all():
-        logger.warning("%d points beyond %g km are not in %s.%s", (~near).sum(), LAS_REACH_M / 1000, POINTS, cloud)
+        far = counted(np.count_nonzero(~near), "point")
+        logger.warning("not in %s.%s: %s beyond %g km", POINTS, cloud, far, LAS_REACH_M / 1000)
     header = laspy.LasHeader(point_format=7, version="1.4")
     header.offsets, header.scales = centre, np.full(3, LAS_STEP_M)
     if isinstance(frame, Projected):

@@ -58,7 +58,7 @@ def _rank(group: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def find(loaded: LoadedMap, names: Sequence[str], descriptors: np.ndarray, device: str) -> Correspondences:
-    """Mutual nearest neighbours of descriptors, [N, 512], and those of each of the images that see points."""
+    """Mutual nearest neighbours of descriptors, [N, 512], with those that see points, of each image."""
     found, options = [(*(np.zeros(0, np.int64) for _ in range(4)), np.zeros(0))], MatchingOptions(device=device)
     for number, name in enumerate(names):
         image = loaded[name]

@@ -13,6 +13,7 @@ import pycolmap
 
 from d2sfm.json_text import json_text
 from d2sfm.localization.outcome import NotPlaced, Pose, Reason
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Journal:
                 begin = stream.tell()
             stream.truncate(begin)
         if self._done:
-            logger.info("continuing a stopped run: %d queries are done", len(self._done))
+            logger.info("continuing a stopped run: %s done", counted(len(self._done), "query"))
         return True
 
 

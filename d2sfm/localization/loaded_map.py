@@ -118,7 +118,10 @@ class LoadedMap:
         with FeatureStore(self._features) as store:
             features = store.read(name)
         if features.convention is not Convention.COLMAP:
-            raise RuntimeError(f"{self.database} holds features in the frame {features.convention}: extract again")
+            raise RuntimeError(
+                f"{self.database} holds features in the frame {features.convention}: extract again with --overwrite, "
+                f"without --convention {features.convention}"
+            )
         first = self._first.get(name, 0)  # behind the keypoints of another extractor
         own = image.points2D[first : first + len(features)]
         seen = np.array([point.point3D_id if point.has_point3D() else -1 for point in own], np.int64)

@@ -27,6 +27,7 @@ from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.progress import Bar
 from d2sfm.skipped import reason
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class LocalizationSummary(Displayed):
     seconds: float
 
     def __str__(self) -> str:
-        text = f"localize: {len(self.poses)} of {self.queries} queries placed"
+        text = f"localize: {len(self.poses)} of {counted(self.queries, 'query')} placed"
         if self.poses:
             found = self.poses.values()
             inliers, error_px = median(pose.inliers for pose in found), median(pose.error_px for pose in found)
@@ -78,7 +79,8 @@ def localize(
     """Place photographs in a model, and write their poses.
 
     queries, query_folder: see ``find_queries``; query_cameras: see ``read_cameras``; pairs: a file that names the
-    candidates of each query; the rest as for ``Localizer``. Results of a stopped run are kept.
+    candidates of each query; files: what is written, and where; all else as for ``Localizer``. Results of a stopped run
+    are kept.
 
     Raises as these do, before any query is placed. Queries that can't be used are named in the summary.
     """

@@ -156,7 +156,10 @@ def _as_in_map(loaded: LoadedMap, options: LocalizationOptions) -> ExtractionOpt
     """How the map's features were made, with the given options."""
     made = settings_of(loaded.fingerprint)
     if made.get("convention") != Convention.COLMAP:
-        raise RuntimeError(f"{loaded.database} holds features in the frame {made.get('convention')}: extract again")
+        raise RuntimeError(
+            f"{loaded.database} holds features in the frame {made.get('convention')}: extract again with --overwrite, "
+            f"without --convention {made.get('convention')}"
+        )
     shared = ("scales", "max_edge", "max_sum_edges", "max_keypoints", "preprocessing", "relu", "border")
     precision = made["precision"] if options.precision is Precision.AUTO else options.precision
     return ExtractionOptions(

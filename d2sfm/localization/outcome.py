@@ -8,6 +8,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.notebook import Displayed
+from d2sfm.text import counted
 
 
 class Reason(StrEnum):
@@ -101,11 +102,11 @@ class NotPlaced(Displayed):
     IN_JSON: ClassVar = {"reason": Reason, "candidates": tuple[str, ...], "matches": int, "inliers": int}
 
     def __str__(self) -> str:
-        of_matches = f"of {self.matches} matches with {len(self.candidates)} images"
+        images = counted(len(self.candidates), "image")
+        of_matches = f"of {counted(self.matches, 'match')} with {images}"
         return {
             Reason.NO_CANDIDATES: f"{self.reason}: it has no keypoints, or is paired with no image of the map",
-            Reason.FEW_MATCHES: f"{self.reason}: {self.matches} with {len(self.candidates)} images, "
-            f"{self.needed} are needed",
+            Reason.FEW_MATCHES: f"{self.reason}: {self.matches} with {images}, {self.needed} are needed",
             Reason.NO_AGREEMENT: f"{self.reason}: no pose agrees with any three {of_matches}",
             Reason.FEW_INLIERS: f"{self.reason}: {self.inliers} keypoints agree, {of_matches}; {self.needed} are "
             "needed",

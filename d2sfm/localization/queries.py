@@ -13,7 +13,7 @@ from d2sfm.colmap import model_files, read_model
 from d2sfm.files import read_text
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES
 from d2sfm.photographs.reading import require_photographs
-from d2sfm.text import first_of, one_line
+from d2sfm.text import counted, first_of, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +71,11 @@ def read_cameras(path: Path, names: Sequence[str]) -> dict[str, pycolmap.Camera]
         found = _of_list(path, names)
     chosen = {name: found[name] for name in names if name in found}
     if not chosen:
-        raise ValueError(f"{path} has no camera for any of the {len(names)} queries ({names[0]} the first)")
+        raise ValueError(f"{path} has no camera for any of the {first_of(names, 'query')}")
     if lacking := [name for name in names if name not in chosen]:
-        logger.warning("not in %s, so focal lengths come from EXIF or are estimated: %s", path, _queries(lacking))
+        logger.warning(
+            "not in %s, so focal lengths come from EXIF or are estimated: %s", path, first_of(lacking, "query")
+        )
     return chosen
 
 
@@ -99,7 +101,7 @@ def _camera(words: list[str]) -> pycolmap.Camera:
     width, height, params = int(words[1]), int(words[2]), [float(word) for word in words[3:]]
     camera = pycolmap.Camera(model=words[0], width=width, height=height, params=params)
     if not camera.verify_params():
-        raise ValueError(f"{len(params)} parameters do not fit {words[0]}")
+        raise ValueError(f"{words[0]} does not take {counted(len(params), 'parameter')}")
     return camera
 
 
@@ -113,7 +115,3 @@ def _lines(path: Path) -> list[str]:
 def _name(line: str, folder: Path) -> str:
     """The whole line if it is the name of a file, else the part before the first space."""
     return line if (folder / line).is_file() else line.split()[0]
-
-
-def _queries(names: Sequence[str]) -> str:
-    return f"{len(names)} queries ({names[0]} the first)" if len(names) > 1 else f"1 query ({names[0]})"

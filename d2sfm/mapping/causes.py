@@ -16,7 +16,7 @@ from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT
-from d2sfm.text import first_of, printable
+from d2sfm.text import counted, first_of, printable
 
 LOOKED_AT = 30  # pairs, a few ms each
 MOST = 0.7  # share of the pairs that show a thing, for it to be the collection's
@@ -61,9 +61,9 @@ def _nothing_verified(given: MappingInput, counts: np.ndarray) -> str:
     best = counts[np.argmax(counts["inliers"])]
     name_a, name_b = (printable(given.names[image_id]) for image_id in image_pairs([best["pair_id"]])[0].tolist())
     return (
-        f"none of the {len(counts)} matched pairs has more matches that agree on a geometry than chance explains (at "
-        f"best {best['inliers']} of {best['matches']}, {name_a} - {name_b}): they show different places, share too "
-        "little, or are rotated; try photographs between them, and extract --orientation auto"
+        f"none of the {counted(len(counts), 'matched pair')} has more matches that agree on a geometry than chance "
+        f"explains (at best {best['inliers']} of {best['matches']}, {name_a} - {name_b}): they show different places, "
+        "share too little, or are rotated; try photographs between them, and extract --orientation auto"
     )
 
 

@@ -37,7 +37,7 @@ from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.progress import Bar
-from d2sfm.text import first_of, printable
+from d2sfm.text import counted, first_of, printable
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +67,9 @@ class ExtensionResult(Displayed):
         lines = [table([self.statistics], self.images, [self.model.name])]
         lines += [f"not joined: {printable(folder)} {reason}" for folder, reason in self.not_joined.items()]
         lines += [f"not placed: {printable(name)} {reason}" for name, reason in self.not_placed.items()]
-        done = f"{self.new_points} points added" if self.new_points else "nothing to add"
-        done = f"{len(self.added)} images added" if self.added or self.not_placed else done
-        text = f"extend: {done}, {self.statistics.images} of {self.images} are in {self.model}"
+        done = f"{counted(self.new_points, 'point')} added" if self.new_points else "nothing to add"
+        done = f"{counted(len(self.added), 'image')} added" if self.added or self.not_placed else done
+        text = f"extend: {done}, {self.model} has {self.statistics.images} of {counted(self.images, 'image')}"
         return "\n".join([*lines, f"{text}, {self.seconds:.1f} s"])
 
     def _picture(self) -> bytes | None:

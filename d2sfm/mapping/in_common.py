@@ -9,6 +9,7 @@ import pycolmap
 
 from d2sfm.database import MatchStore
 from d2sfm.database.rows import UnusableRow, warn_once
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +35,17 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
     without_pose = tuple(sorted(ids.keys() - posed.keys()))
     without_features = tuple(sorted(posed.keys() - ids.keys()))
     for missing, what in (
-        (without_pose, f"of {database} have no pose in {reference}"),
-        (without_features, f"of {reference} have no features in {database}"),
+        (without_pose, f"of {database} without a pose in {reference}"),
+        (without_features, f"of {reference} without features in {database}"),
     ):
         if missing:
             shown = ", ".join(missing[:NAMES_SHOWN])
             more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
-            logger.warning("%d images %s: %s%s", len(missing), what, shown, more)
+            logger.warning("%s %s: %s%s", counted(len(missing), "image"), what, shown, more)
     if len(names) < 2:
-        raise RuntimeError(f"{reference} and {database} have {len(names)} images in common, expected two or more")
+        raise RuntimeError(
+            f"{reference} and {database} have {counted(len(names), 'image')} in common, expected two or more"
+        )
     model = _posed_model({ids[name]: posed[name] for name in names}, store, reference)
     return InCommon(model, without_pose, without_features)
 

@@ -9,6 +9,7 @@ from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.mapping.growth import Growth
 from d2sfm.mapping.in_common import require_same_size
+from d2sfm.text import counted
 
 
 def cameras_of(others: Mapping[Path, pycolmap.Reconstruction], store: MatchStore) -> dict[str, pycolmap.Camera]:
@@ -42,8 +43,8 @@ def join_others(
             growth.place(on_image)
         elif common < 2:
             reasons[str(folder)] = (
-                f"has {common} of its {len(poses)} images in common with the extended model, expected two: match its "
-                "images with those of the model"
+                f"has {common} of its {counted(len(poses), 'image')} in common with the extended model, expected two: "
+                "match its images with those of the model"
             )
         else:
             reasons[str(folder)] = f"has {common} images in common with the model, but no two agree on its place"

@@ -8,7 +8,7 @@ import numpy as np
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.in_common import has_usable
-from d2sfm.text import printable
+from d2sfm.text import counted, printable
 
 
 class Placing(Protocol):
@@ -50,8 +50,8 @@ def why_not(store: MatchStore, left_out: np.ndarray, placing: Placing) -> dict[s
             )
         elif (seen := placing.visible_points(image_id)) < placing.needed:
             reasons[name] = (
-                f"has matches with {seen} points of the model, expected {placing.needed}: add photographs between it "
-                "and those of the model"
+                f"has matches with {counted(seen, 'point')} of the model, expected {placing.needed}: add photographs "
+                "between it and those of the model"
             )
         else:
             reasons[name] = (
@@ -67,5 +67,5 @@ def at_best(counts: np.ndarray, refusals: Mapping[int, str], names: Mapping[int,
     """
     pair_id, matches, inliers = max(counts.tolist(), key=lambda pair: (pair[2], pair[1]))
     [other] = set(image_pairs([pair_id])[0].tolist()) - {image_id}
-    found = refusals.get(pair_id, f"{inliers} of {matches} matches")
-    return f"of {len(counts)} pairs, at best {found}, with {printable(names[other])}"
+    found = refusals.get(pair_id, f"{inliers} of {counted(matches, 'match')}")
+    return f"of {counted(len(counts), 'pair')}, at best {found}, with {printable(names[other])}"

@@ -23,7 +23,7 @@ from d2sfm.matching.settings import allowed_error, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
-from d2sfm.text import aligned
+from d2sfm.text import aligned, counted
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ what to try: match again with a tighter threshold (match --max-error 4 --overwri
 internet photographs) or with --camera-mode single; more photographs between those that share little"""
 
 ONLY_DROPPED = f"""\
-a model of {{images}} images and {{points}} point{{s}} is left out: none of its images sees {MIN_SUPPORT} points"""
+a model of {{images}} and {{points}} is left out: none of its images sees {MIN_SUPPORT} points"""
 
 OF_DROPPED = """\
 likely causes: the camera only rotated, which shows no depth (photographs from other places help); wrong matches"""
@@ -67,7 +67,7 @@ class ReconstructionResult(Displayed):
         lines = [
             table(self.statistics, self.images, [folder.name for folder in self.models]),
             f"reconstruct: {registered} of {self.images} images in {self.models[0]}"
-            + (f", {more} more model{'s' if more > 1 else ''}" if more else "")
+            + (f", {counted(more, 'more model')}" if more else "")
             + f", {self.seconds:.1f} s",
         ]
         return "\n".join([*lines, *(f"likely cause: {cause}" for cause in self.causes)])
@@ -78,11 +78,14 @@ class ReconstructionResult(Displayed):
         return model_png(self.models[0]) if self.models else None
 
     def _nothing(self) -> list[str]:
-        lines = [f"reconstruct: nothing could be reconstructed from {self.images} images, {self.seconds:.1f} s"]
+        lines = [
+            f"reconstruct: nothing could be reconstructed from {counted(self.images, 'image')}, {self.seconds:.1f} s"
+        ]
         dropped = [start.dropped for start in self.starts if start.dropped is not None]
         if dropped:
             most = max(dropped, key=lambda model: model.points)
-            lines += [ONLY_DROPPED.format(images=most.images, points=most.points, s="" if most.points == 1 else "s")]
+            images, points = counted(most.images, "image"), counted(most.points, "point")
+            lines += [ONLY_DROPPED.format(images=images, points=points)]
             lines += [] if self.causes else [OF_DROPPED]
         lines += [f"likely cause: {cause}" for cause in self.causes]
         lines += [f"{folder} is of an earlier run" for folder in self.earlier]
@@ -92,7 +95,7 @@ class ReconstructionResult(Displayed):
         """Details: the starts with everything that ranks them, and the pairs if nothing was found."""
         found = [start for start in self.starts if start.best is not None]
         labels = [start.label + (", kept" if start is self.kept else "") for start in found]
-        lines = [f"best model of each of {len(self.starts)} starts:"]
+        lines = [f"best model of each of {counted(len(self.starts), 'start')}:"]
         lines += [detailed_table([start.best for start in found], self.images, labels) if found else "none"]
         if not self.models:
             shown = [(f"{a} - {b}", str(matches), str(inliers)) for a, b, matches, inliers in self.pairs]

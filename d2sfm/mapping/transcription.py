@@ -45,7 +45,7 @@ def transcribed(
     called: Path,
     others: Mapping[str, pycolmap.Camera],
 ) -> Transcription:
-    """The model that ``known``, read from the folder ``called``, becomes.
+    """A model with the images of ``known``, read from the folder ``called``, and those of the database, by its ids.
 
     keypoints: of the usable images of the database by image_id, [N, 2] pixels of the photograph; rigs, frames:
     of the database, frames as ids of their images. others: better cameras than the database's for images that the model

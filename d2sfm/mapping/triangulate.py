@@ -32,6 +32,7 @@ from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
 from d2sfm.progress import Bar
 from d2sfm.system import require_room
+from d2sfm.text import counted
 
 _NamedErrors = Callable[[], AbstractContextManager[None]]
 
@@ -52,10 +53,10 @@ class TriangulationResult(Displayed):
     seconds: float
 
     def __str__(self) -> str:
-        text = f"triangulate: {self.agreeing} of {self.matches} verified matches of {self.pairs} pairs agree "
-        text += f"with the poses, {self.seconds:.1f} s"
+        text = f"triangulate: {self.agreeing} of {counted(self.matches, 'verified match')} of "
+        text += f"{counted(self.pairs, 'pair')} agree with the poses, {self.seconds:.1f} s"
         if self.model is None:
-            return f"{text}\nno point could be triangulated from {self.images} images"
+            return f"{text}\nno point could be triangulated from {counted(self.images, 'image')}"
         return f"{table([self.statistics], self.images, [self.model.name])}\n{text}, in {self.model}"
 
     def _picture(self) -> bytes | None:

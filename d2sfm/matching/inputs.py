@@ -8,6 +8,7 @@ import torch
 from d2sfm.database import MatchStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache, in_own_pages
 from d2sfm.matching.verification import View
+from d2sfm.text import counted
 
 
 class MatchingInputs:
@@ -39,8 +40,8 @@ def _read(
     descriptors, keypoints = store.descriptors(image_id), store.keypoints(image_id)
     if len(descriptors) != len(keypoints) - continued.get(image_id, 0):
         raise RuntimeError(
-            f"{store.image_names()[image_id]} has {len(keypoints)} keypoints and {len(descriptors)} "
-            f"descriptors in {store.path}: run d2sfm extract into a new database"
+            f"{store.image_names()[image_id]} has {counted(len(keypoints), 'keypoint')} and "
+            f"{counted(len(descriptors), 'descriptor')} in {store.path}: run d2sfm extract into a new database"
         )
     descriptors = torch.from_numpy(descriptors)
     return in_own_pages(descriptors) if device.type == "cpu" else descriptors.to(device)

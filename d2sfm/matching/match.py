@@ -25,7 +25,7 @@ from d2sfm.matching.work import NO_PAIRS, Work, check_options, do_work, match_so
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.pair_files import write_pairs
 from d2sfm.pairs.select import select_pairs
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ def match_database(
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
     Each pair is written whole, so a stopped run continues where it was. Images that have no features yet are left out
-    with a warning. max_error is times the larger resize factor of a pair's images, and refinement's where the
-    keypoints of both are refined.
+    with a warning. A pair is verified within verification.max_error, in pixels of the network's input, times the larger
+    resize factor of its images; where the keypoints of both are refined, within the threshold of refinement.
 
     Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device and for guided matching
     without verification, and RuntimeError if the file is no database or in use, has fewer than two images with
@@ -116,7 +116,9 @@ def _warn(store: MatchStore, work: Work, differing: str, overwrites: bool) -> No
     if differing and not overwrites and len(work.todo) < len(work.asked):
         logger.warning("pairs that are there already were made with %s: --overwrite matches them again", differing)
     if differing and overwrites and work.others:
-        logger.warning("%d pairs that were not asked for stay, made with %s", work.others, differing)
+        logger.warning(
+            "kept as made with %s: %s that this run was not asked for", differing, counted(work.others, "pair")
+        )
     of_todo = set(np.unique(work.todo).tolist())
     if work.thresholds is not None and (without_factor := sorted(of_todo - work.thresholds.factors.keys())):
         names = store.image_names()
@@ -131,10 +133,11 @@ def _tell_of_new(work: Work, later: set[int]) -> None:
     """Of pairs that are new since keypoints were refined. later: ids of the images that came after that."""
     of_later = work.is_new & np.isin(work.todo, list(later)).any(axis=1)
     if of_later.any():
-        logger.info("d2sfm refine aligns keypoints across the %d pairs of new images", np.count_nonzero(of_later))
+        pairs = counted(np.count_nonzero(of_later), "pair")
+        logger.info("d2sfm refine aligns keypoints across the %s of new images", pairs)
     if count := np.count_nonzero(work.is_new & ~of_later):
         logger.warning(
-            "%d pairs are new since the keypoints of both images were refined, and these are not aligned across them: "
-            "d2sfm refine --overwrite aligns all",
-            count,
+            "keypoints are not aligned across %s matched after the refinement of both images: d2sfm refine --overwrite "
+            "aligns all",
+            counted(count, "pair"),
         )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from d2sfm.notebook import Displayed
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 
 
 @dataclass(kw_only=True)
@@ -20,10 +21,11 @@ class MatchSummary(Displayed):
     skipped: Skipped = field(default_factory=Skipped)  # images, and pairs 'a - b', whose rows can't be used
 
     def __str__(self) -> str:
-        text = f"match: {self.pairs - self.already_there} pairs, {self.matches} matches in {self.matching_s:.1f} s"
+        text = f"match: {counted(self.pairs - self.already_there, 'pair')}, {counted(self.matches, 'match')} in "
+        text += f"{self.matching_s:.1f} s"
         if self.verified is not None:
-            text += f", {self.verified} pairs verified in {self.verification_s:.1f} s"
+            text += f", {counted(self.verified, 'pair')} verified in {self.verification_s:.1f} s"
         refused = f", {self.refused} rejected as chance explains them" if self.refused else ""
-        there = f", {self.already_there} pairs were there already" if self.already_there else ""
+        there = f", {counted(self.already_there, 'pair')} there already" if self.already_there else ""
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
         return f"{text} (all threads){refused}{there}{skipped}"

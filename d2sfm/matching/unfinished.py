@@ -8,6 +8,7 @@ import numpy as np
 
 from d2sfm.database import FeatureStore, MatchStore, begin_overwriting_pairs, end_overwriting_pairs, pairs_to_overwrite
 from d2sfm.database.pair_ids import pair_ids
+from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +45,18 @@ def warn_of_pairs_to_overwrite(database: Path) -> None:
         noted = features.notes.match_settings()
     others = ", ".join(f"{name} {value}" for name, value in left.settings.items() if noted.get(name, value) != value)
     logger.warning(
-        "%d pairs of %s are still to be matched again%s: run d2sfm match --overwrite again with the same options",
-        len(left.pending),
+        "still to be matched again: %s of %s%s; run d2sfm match --overwrite again with the same options",
+        counted(len(left.pending), "pair"),
         database,
         f", with {others}" if others else "",
     )
 
 
 def warn_of_unfinished(database: Path, part_of: str | None) -> None:
-    """Log the same, and how many pairs have matches but no geometry, so that something lacks them (None: nothing)."""
+    """Log the same, and how many pairs have matches but no geometry.
+
+    part_of: what these pairs are missing from, in words; None if from nothing, which is not logged.
+    """
     warn_of_pairs_to_overwrite(database)
     if part_of is None:
         return
@@ -62,9 +66,9 @@ def warn_of_unfinished(database: Path, part_of: str | None) -> None:
         unverified = store.unverified_pairs()
     if unverified:
         logger.warning(
-            "%d pairs of %s have matches but no two-view geometry, and are left out of %s: run d2sfm %s again",
-            unverified,
-            database,
+            "left out of %s: %s of %s with matches but no two-view geometry; run d2sfm %s again",
             part_of,
+            counted(unverified, "pair"),
+            database,
             "refine" if is_refined else "match",
         )

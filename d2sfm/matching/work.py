@@ -79,7 +79,10 @@ def work_of(
     thresholds: Thresholds | None,
     overwritten: np.ndarray = NO_PAIRS,
 ) -> Work:
-    """overwritten: numbers of the pairs that count as not matched."""
+    """The pairs asked for, [P, 2] of image ids, less those that are done, and how they are matched and verified.
+
+    overwritten: numbers (see ``pair_ids``) of pairs that are done again.
+    """
     there = store.done_pairs(verified=False)
     done = there if verification is None else store.done_pairs(verified=True)
     todo = in_tiles(asked[~among(asked, done) | among(asked, overwritten)])

@@ -27,7 +27,9 @@ def resolve_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise ValueError(f"device {name!r} was asked for, but torch finds no CUDA device here")
     if colon and int(index) >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} (counted from 0)")
+        raise ValueError(
+            f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} (the first is cuda:0)"
+        )
     return torch.device(name)
 
 

@@ -29,8 +29,8 @@ class CameraOptions(Options):
     cameras: Path | None = option(
         None,
         metavar="FILE",
-        help="TOML file with these options for folders or names: tables named by patterns, of which the first that "
-        "matches counts; other photographs get the options above (default: all do)",
+        help="TOML file with these options for some folders or names: each table is named by a pattern, and the first "
+        "that matches a photograph counts; without one, it gets the options above (default: all do)",
     )
     rig_config: Path | None = option(
         None,

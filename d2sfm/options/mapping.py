@@ -45,20 +45,20 @@ class ReconstructionOptions(_ModelOptions):
     min_starts: int = option(
         6,
         metavar="N",
-        help="starts, of which the best model is kept, if focal lengths are only estimated; at most --max-starts",
+        help="least number of starts if focal lengths are only estimated, else it is 1; the best model of all is kept",
     )
     max_starts: int = option(
         12,
         metavar="N",
-        help="largest number of starts; further ones begin while the best model leaves images unsupported",
+        help="largest number of starts; more than --min-starts while the best model lacks images or support for them",
     )
     time_budget: float | None = option(
         None,
         metavar="S",
-        help="seconds after which no start begins and every start, also the first, stops with the model it has (global "
-        "ones finish; after a cautious one, distortion is still refined for at most as long as it took); results "
-        "then depend on the speed of the machine (default: 600 for further starts, none until a start has given a "
-        "model of most images)",
+        help="seconds after which no start begins, and the one that runs, also the first, stops with the model it has; "
+        "a global one finishes, and refining distortion at the end may take as long again; the result then depends on "
+        "the speed of the machine (default: none until a start has given a model of most images, 600 for further "
+        "starts)",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones get the next numbers")
 

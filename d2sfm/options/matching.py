@@ -9,15 +9,15 @@ from d2sfm.options.fields import Options, check_seed, device_option, option
 class MatchingOptions(Options):
     """Mutual nearest neighbours, and optional limits on them (all off: each makes D2's matches worse)."""
 
-    TITLE = "limits of mutual nearest neighbours (all off: each makes D2's matches worse)"
+    TITLE = "mutual nearest neighbours (limits are off, as each makes D2's matches worse)"
 
     ratio: float | None = option(None, help="largest ratio of the best to the second best distance, both ways")
     max_distance: float | None = option(None, help="largest Euclidean distance of unit descriptors, 0 to 2")
     min_similarity: float | None = option(None, help="smallest cosine similarity of descriptors, -1 to 1")
     guided: bool = option(
         False,
-        help="match verified pairs again near their epipolar lines or homography, then estimate that again; not for "
-        "panoramas and most fisheyes",
+        help="match verified pairs again near their epipolar lines or homography, then estimate the geometry again; "
+        "not for panoramas and most fisheyes",
     )
     device: str = device_option()
 

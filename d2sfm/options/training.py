@@ -17,9 +17,9 @@ class PairOptions(Options):
     TITLE = "which training pairs are drawn and cropped"
 
     min_overlap: float = option(0.5, help="smallest share of the first image's points that the second sees")
-    max_overlap: float = option(1.0, help="largest such share")
+    max_overlap: float = option(1.0, help="largest share of them")
     max_scale_ratio: float = option(
-        float("inf"), help="largest ratio of the scales in which both images show a point, 1 or more"
+        float("inf"), help="largest ratio of the scales at which the two images show a point, 1 or more"
     )
     pairs_per_scene: int = option(100, metavar="N", help="pairs drawn for each scene and epoch")
     image_size: int = option(256, metavar="PX", help="edge of the crops, a multiple of 8")

@@ -16,6 +16,7 @@ from d2sfm.orientation.turned_features import TURNS, features_in_turns, small_ex
 from d2sfm.pairs.arrays import unique_pairs
 from d2sfm.progress import Bar
 from d2sfm.system import processors
+from d2sfm.text import counted, first_of
 
 NUM_NEIGHBOURS = 10  # of 18 aerial photographs, 5 give 46 pairs that count, 10 give 61, all others 70
 
@@ -37,7 +38,9 @@ class Turns:
 
     def __str__(self) -> str:
         counts = Counter(self.orientation.values())
-        text = f"orientation: {len(self.orientation) - counts[1]} of {len(self.orientation)} photographs turned"
+        text = (
+            f"orientation: {len(self.orientation) - counts[1]} of {counted(len(self.orientation), 'photograph')} turned"
+        )
         kinds = {6: "to the right", 8: "to the left", 3: "upside down"}
         turned = [f"{counts[number]} {kind}" for number, kind in kinds.items() if counts[number]]
         text += f" ({', '.join(turned)})" if turned else ""
@@ -45,7 +48,7 @@ class Turns:
         if sure:
             text += f", by {min(sure)} matches or more (median {np.median(sure):.0f})"
         if self.unsure:
-            text += f"; {len(self.unsure)} are not sure and stay as they are, {self.unsure[0]} the first"
+            text += f"; not sure, so left as stored: {first_of(self.unsure, 'photograph')}"
         return text
 
 

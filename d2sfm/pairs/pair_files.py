@@ -15,7 +15,7 @@ from d2sfm.database.pair_ids import image_pairs
 from d2sfm.files import read_text, replacing
 from d2sfm.options import PairKind
 from d2sfm.spelling import did_you_mean
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,5 +160,5 @@ def _split(line: str, names_a: Collection[str], names_b: Collection[str]) -> tup
     if len(whole) == 1:
         sides = zip(whole.pop(), (names_a, names_b), strict=True)
         unknown, names = next((name, names) for name, names in sides if name not in names)
-        raise ValueError(f"no image {unknown!r} among the {len(names)} images")
+        raise ValueError(f"no image {unknown!r} among the {counted(len(names), 'image')}")
     raise ValueError(f"expected two names of images, found {line.strip()!r}")

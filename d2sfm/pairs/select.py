@@ -17,7 +17,7 @@ from d2sfm.pairs.retrieval import retrieval
 from d2sfm.pairs.sequential import loop_candidates, sequential
 from d2sfm.pairs.spatial import positions_m, spatial
 from d2sfm.pairs.vlad import global_descriptors
-from d2sfm.text import first_of, natural_order
+from d2sfm.text import counted, first_of, natural_order
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +34,17 @@ def select_pairs(
     """
     names = store.image_names()
     if len(names) < 2:
-        raise RuntimeError(f"{store.path} has {len(names)} images, matching needs 2 or more: run d2sfm extract first")
+        raise RuntimeError(
+            f"{store.path} has {counted(len(names), 'image')}, matching needs 2 or more: run d2sfm extract first"
+        )
     if options.kind is None:
         return _named_in(options.pairs, store, names)
     image_ids = _with_features(store, names)
     pairs, images = _Selection(store, image_ids, options, describe).of_kind(options.kind), len(image_ids)
     if not len(pairs):
         raise RuntimeError(f"--pairs {options.pairs} chooses no pair of the {images} images: loosen its limits")
-    logger.info("%d of the %d pairs of %d images (%s)", len(pairs), images * (images - 1) // 2, images, options.pairs)
+    every = counted(images * (images - 1) // 2, "pair")
+    logger.info("%d of the %s of %d images (%s)", len(pairs), every, images, options.pairs)
     alone = np.setdiff1d(image_ids, pairs)
     if len(alone):
         logger.warning("in no pair: %s", first_of([names[image_id] for image_id in alone.tolist()], "image"))
@@ -104,7 +107,9 @@ class _Selection:
         shown = [self._names[index] for index in next(iter(sequences.values()))]
         shown = [*shown[:2], "...", shown[-1]] if len(shown) > 3 else shown
         logger.info(
-            "%d sequences, one a folder, in the order of numbers in names: %s", len(sequences), ", ".join(shown)
+            "%s, one a folder, in the order of numbers in names: %s",
+            counted(len(sequences), "sequence"),
+            ", ".join(shown),
         )
         return [np.array(members) for members in sequences.values()]
 
@@ -138,7 +143,9 @@ class _Selection:
         images = {image.name: image for image in posed_images(model)}
         known = np.array([name in images for name in self._names])
         if not known.any():
-            raise RuntimeError(f"{self._options.model} has none of the {len(known)} images of {self._store.path}")
+            raise RuntimeError(
+                f"{self._options.model} has none of the {counted(len(known), 'image')} of {self._store.path}"
+            )
         return known, [images[name] for name in self._names if name in images]
 
     def _with_others(self, pairs: np.ndarray, known: np.ndarray, lack: str) -> np.ndarray:
@@ -147,7 +154,9 @@ class _Selection:
         if not others:
             return pairs
         number = self._options.num_neighbours
-        logger.warning("%s %s: each gets the %d that look most like it", lack, first_of(others, "image"), number)
+        logger.warning(
+            "%s %s: each is paired with the %d that look most like it", lack, first_of(others, "image"), number
+        )
         return union(pairs, retrieval(self.image_ids, self._descriptors(), number, queries=~known))
 
     def _descriptors(self) -> np.ndarray:
@@ -163,7 +172,7 @@ def _with_features(store: PairImages, image_ids: Collection[int]) -> np.ndarray:
     missing = sorted(set(image_ids) - set(usable))
     if len(usable) < 2:
         raise RuntimeError(
-            f"{store.path} has no features of {len(missing)} of {len(image_ids)} images: "
+            f"{store.path} has no features of {len(missing)} of {counted(len(image_ids), 'image')}: "
             f"run d2sfm extract --database {store.path} --images FOLDER first"
         )
     if missing:

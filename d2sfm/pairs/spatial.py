@@ -35,7 +35,8 @@ def positions_m(priors: Mapping[int, pycolmap.PosePrior], use_altitude: bool) ->
     }
     if 0 < len(geographic & known.keys()) < len(known):
         raise RuntimeError(
-            f"{len(geographic & known.keys())} of {len(known)} position priors are geographic, others not"
+            f"position priors are of two kinds, {len(geographic & known.keys())} of {len(known)} geographic: expected "
+            "one kind"
         )
     if not geographic & known.keys():
         return known

@@ -36,7 +36,7 @@ def global_descriptors(images: DescribedImages, image_ids: Sequence[int], words:
 
 
 def vectors(images: DescribedImages, image_ids: Sequence[int], vocabulary: np.ndarray) -> np.ndarray:
-    """``global_descriptors`` for words that are there, [K, 512]."""
+    """``global_descriptors`` with a given vocabulary, [K, 512]."""
     found = np.zeros((len(image_ids), vocabulary.size), np.float16)
     if not len(vocabulary):
         return found

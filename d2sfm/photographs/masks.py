@@ -122,7 +122,9 @@ class Masks:
         if orientation != 1 and upright == size and not self._is_told:
             self._is_told = True
             logger.warning(
-                "%s has an EXIF orientation, but the size of %s does not show it: taken as stored", name, what
+                "%s has an EXIF orientation, but the size of %s does not show whether it was turned: taken as stored",
+                name,
+                what,
             )
         return mask
 

@@ -10,6 +10,7 @@ from d2sfm.coordinates import Size, upright_size
 from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import read_header
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def missing_photographs(folder: Path, names: Collection[str]) -> list[str]:
     missing = [name for name in names if not (folder / name).exists()]
     if 2 * len(missing) > len(names):
         raise RuntimeError(
-            f"{len(missing)} of {len(names)} photographs are not in {folder}: check the folder and its disk"
+            f"{folder} lacks {len(missing)} of {counted(len(names), 'photograph')}: check the folder and its disk"
         )
     return missing
 

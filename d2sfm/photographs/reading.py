@@ -17,7 +17,7 @@ from d2sfm.coordinates import Size
 from d2sfm.files import read_text
 from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES, decoded, named_damage
-from d2sfm.text import first_of, fits, is_among
+from d2sfm.text import counted, first_of, fits, is_among
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ def chosen_photographs(folder: Path, names: list[str], only: Sequence[str]) -> l
     """
     for pattern in only:
         if not any(fits(name, pattern) for name in names):
-            raise ValueError(f"none of the {len(names)} photographs below {folder} matches {pattern!r} of --only")
+            raise ValueError(
+                f"none of the {counted(len(names), 'photograph')} below {folder} matches {pattern!r} of --only"
+            )
     return [name for name in names if is_among(only, name)]
 
 

@@ -13,6 +13,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 from d2sfm.plots.figure import new_figure, pt, rendered
 from d2sfm.plots.palette import BY_NIGHT, DARK, RECOVERED, TRUE, Colour, Theme, ink
+from d2sfm.text import counted
 
 SLANTED = 0.58  # share of the picture's width that shows the scene at a slant
 MARGIN_PX = 40
@@ -71,7 +72,7 @@ def draw_cameras(
         _fit(axes, framed, panel)
         _draw(axes, points[near], colours[near], [(_floor(framed), ink(theme.grid), 1.5), *wires], panel)
     entries = [(colour, f"{name} ({len(centres)})") for colour, name, _, centres, _ in reversed(groups)]
-    _draw_legend(figure, [*entries, (theme.text, f"{len(points):,} points")], theme)
+    _draw_legend(figure, [*entries, (theme.text, f"{counted(len(points), 'point', ',')}")], theme)
     return rendered(figure)
 
 

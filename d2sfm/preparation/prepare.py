@@ -19,7 +19,7 @@ from d2sfm.preparation.sources import Sources, find_sources
 from d2sfm.preparation.video import take_frames
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 NAMES_SHOWN = 20  # of what is left out on purpose
 
@@ -42,17 +42,14 @@ class PreparationSummary(Displayed):
     skipped: Skipped = field(default_factory=Skipped)
 
     def __str__(self) -> str:
-        text = f"prepare: {self.copied} photographs copied, {self.converted} converted, "
-        text += f"{self.frames} frames of {self.videos} videos in {self.output}"
-        for count, what in (
-            (self.already_there, "were there already"),
-            (len(self.sources.live_movies), "movies of live photos left out"),
-            (len(self.sources.raw_doubles), "raw files beside their photographs left out"),
-            (len(self.sources.others), "other files ignored"),
-            (len(self.skipped), "skipped"),
-        ):
-            text += f", {count} {what}" if count else ""
-        return text
+        text = f"prepare: {counted(self.copied, 'photograph')} copied, {self.converted} converted, "
+        text += f"{counted(self.frames, 'frame')} of {counted(self.videos, 'video')} in {self.output}"
+        left_out, doubles, others = self.sources.live_movies, self.sources.raw_doubles, self.sources.others
+        text += f", {self.already_there} there already" if self.already_there else ""
+        text += f", {counted(len(left_out), 'movie')} of live photos left out" if left_out else ""
+        text += f", {counted(len(doubles), 'raw file')} left out for a photograph beside" if doubles else ""
+        text += f", {counted(len(others), 'other file')} ignored" if others else ""
+        return text + (f", {len(self.skipped)} skipped" if self.skipped else "")
 
 
 def prepare(

@@ -135,7 +135,10 @@ def read_images(features: FeatureStore, *, continued: bool = False) -> list[Imag
         warn_once(f"left out: {features.path}: {name} {TORN}")
     for found in features.keypoints(continued):
         if found.convention is not Convention.COLMAP:
-            raise RuntimeError(f"{features.path} holds features in the frame {found.convention}: extract again without")
+            raise RuntimeError(
+                f"{features.path} holds features in the frame {found.convention}: extract again with --overwrite, "
+                f"without --convention {found.convention}"
+            )
         image, size = found.image, (found.image.width, found.image.height)
         of_image = (image.image_id, image.name, size, found.input_size, found.orientation, found.keypoints)
         images.append(ImageKeypoints.of_stored(*of_image, found.grey_range))

@@ -16,6 +16,7 @@ from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.shares import next_stage
 from d2sfm.refinement.stages import FEATURES, TITLES, Stage, Stages
 from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.text import counted
 
 NAMED = 5  # of the missing shares that the sentence names
 OF_DATABASE = 0, 0  # in place of a share, for what a run without shares has left in the database
@@ -42,11 +43,13 @@ class GatherSummary(Displayed):
         which += f" of round {self.round}" if self.round > 1 else ""
         count = "N" if self.of is None else self.of
         command = f"d2sfm refine --database {self.database} --parts {self.folder} --shard"
+        missing = counted(self.keypoints, "keypoint")
         if not self.is_begun:
-            return f"{which} is next, {self.keypoints} keypoints: {command} 1/{count}, and so on to {count}/{count}"
+            return f"{which} is next, {missing}: {command} 1/{count}, and so on to {count}/{count}"
         some = ", ".join(f"{number}/{count}" for number in self.missing[:NAMED])
         some += f" and {len(self.missing) - NAMED} more" if len(self.missing) > NAMED else ""
-        return f"{which} lacks {self.keypoints} keypoints of shares {some}: {command} {self.missing[0]}/{count}"
+        of = "share" if len(self.missing) == 1 else "shares"
+        return f"{which} lacks {missing} of {of} {some}: {command} {self.missing[0]}/{count}"
 
 
 def gather_shares(
@@ -59,12 +62,12 @@ def gather_shares(
     of: int | None = None,
     progress: bool = False,
 ) -> GatherSummary:
-    """Make the plan that ``align_share`` works by, tell what is next, and end as ``refine_database`` does where shares
-    have aligned everything.
+    """Make the plan by which ``align_share`` works, and tell what is next; where all shares are done, end as
+    ``refine_database`` does.
 
-    folder: of the plan and of what shares have found, which is made where it is missing; the plan and the pieces go
-    when all is refined. of: how many shares there are (default: as many as those that are there). Else as
-    ``refine_database``. Each round, and images that came after the others were refined, take plans of their own.
+    folder: of the plan and of what shares have found. It is made if it is missing, and plan and findings are removed
+    when all is refined. of: the number of shares (default: that of the findings that are there). All else is as for
+    ``refine_database``. Each round has a plan of its own, and so have images that were added since the last one.
     """
     with exclusive(database):
         return gather(Run.of(database, images, options, cache, progress), Path(folder), of)

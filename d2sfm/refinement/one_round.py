@@ -49,7 +49,7 @@ class Run:
 
 
 class Alignment(NamedTuple):
-    """One that is to be made."""
+    """An alignment that is to be made."""
 
     note: Mapping  # of its options
     # Ids of images that came after the others were aligned: then only keypoints of these are, and the others stay.

@@ -11,7 +11,7 @@ import numpy as np
 
 from d2sfm.files import check_archive, replacing
 from d2sfm.refinement.stages import TITLES, Stage
-from d2sfm.text import one_line
+from d2sfm.text import counted, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,9 @@ class Pieces:
             raise ValueError(f"{path} is of other matches or options")
         piece = Piece(found["labels"], found["values"], float(found["seconds"]))
         if piece.values.shape != (len(piece.labels), stage.columns):
-            raise ValueError(f"{path} is damaged: it has {piece.values.shape} values of {len(piece.labels)} keypoints")
+            raise ValueError(
+                f"{path} is damaged: it has {piece.values.shape} values of {counted(len(piece.labels), 'keypoint')}"
+            )
         return piece
 
 

@@ -33,20 +33,21 @@ def refine_database(
     overwrite: bool = False,
     progress: bool = False,
 ) -> RefinementSummary:
-    """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again,
-    within options.max_error and else as matching did. Without one that is what ``exactness`` finds: pixels of the
-    network's input, or of the photographs where keypoints are as exact as that.
+    """Move the keypoints of verified matches so that they show the same point of the scene, and verify all pairs again.
 
-    images: the folder of the photographs (default: the one that extraction recorded). cache: a folder of feature
-    maps, as extraction fills it on request, which gets what it lacks; and how much is kept, there or else in memory.
+    Pairs are verified within options.max_error, in pixels of the network's input, and else as matching did. The default
+    is what ``exactness`` finds: that, or pixels of the photographs where keypoints are exact enough for them.
 
-    The original keypoints stay in the database, see ``restore_database``. Work continues where a stopped run was, as
-    long as matches and options are the same. Where the keypoints are refined already, pairs without geometry are
-    verified, or all pairs where max_error or seed are others; rounds that are left are made.
+    images: the folder of the photographs (default: the one that extraction recorded). cache: the folder that early
+    feature maps are read from and written to, and how much of them is kept (default: the last 2 GB, in memory).
 
-    Of images that came after that, and have verified pairs, keypoints are aligned once with the tracks that are there;
-    all others, and pairs of others, stay to the bit. overwrite: restores all, and aligns all again; a stopped run
-    continues.
+    The original keypoints stay in the database, see ``restore_database``. A stopped run continues, as long as matches
+    and options are the same. Where keypoints are refined already, rounds that are left are made, and pairs without
+    geometry are verified, or all pairs if max_error or seed are others.
+
+    Keypoints of images that were added since, and that have verified pairs, are aligned once with the tracks that are
+    there. All other keypoints, and pairs of other images, stay to the bit. overwrite: restore all keypoints, and align
+    all again; a stopped run continues.
 
     Raises FileNotFoundError if the database or the folder is missing, RuntimeError if the file is no database or in
     use, holds keypoints of others only, no verified pairs or was refined otherwise, and ValueError for photographs that
@@ -113,14 +114,14 @@ def _new_images(database: Path) -> frozenset[int]:
         later, new = features.later(), features.later_in_pairs()
     if alone := later.keys() - new.keys():
         logger.warning(
-            "not refined, as no verified pair has it: %s (d2sfm match verifies the pairs of new images)",
+            "not refined, as it is in no verified pair: %s (d2sfm match verifies the pairs of new images)",
             first_of(sorted(alone), "image"),
         )
     return frozenset(new.values())
 
 
 def restore_database(database: Path | str, *, progress: bool = False) -> int:
-    """Put the keypoints back that extraction found, verify their pairs as match did, and return of how many images.
+    """Put back the keypoints that extraction found, verify their pairs as match did, and return the number of images.
 
     Raises as ``refine_database`` does.
     """

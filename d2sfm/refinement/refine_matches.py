@@ -41,9 +41,9 @@ def refine_matches(
 ) -> np.ndarray:
     """Where the keypoints of a picture lie in another one: x, y in pixels of picture b (COLMAP's frame), [M, 2].
 
-    image_a, image_b: uint8 [H, W, 3] RGB, the pictures of the features as they are stored, of 16 bits by their
-    ``grey_range`` (``load_photograph`` takes it); matches: [M, 2], indices of
-    keypoints of a and b, those that agree with a two-view geometry or a pose. Keypoints of a do not move, so that
+    image_a, image_b: uint8 [H, W, 3] RGB, the pictures of the features as they are stored; those of 16 bits stretched
+    from the features' ``grey_range``, as ``load_photograph`` does. matches: [M, 2], indices of keypoints of a and b,
+    those that agree with a two-view geometry or a pose. Keypoints of a do not move, so that
     points of a model which they see stay theirs. Matches that would move more than 12 px of the input on an axis keep
     b's keypoint.
 

@@ -13,6 +13,7 @@ from d2sfm.refinement.pieces import Piece, Pieces
 from d2sfm.refinement.plan import read_plan
 from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.stages import Stage, Stages
+from d2sfm.text import counted
 
 
 @dataclass(kw_only=True)
@@ -31,11 +32,11 @@ class ShareSummary(Displayed):
         if self.stage is None:
             return f"{which}: all stages are whole"
         if not self.aligned:
-            there = (
-                f"all {self.already_there} keypoints are there already" if self.already_there else "has no keypoints"
-            )
-            return f"{which} of the stage of {self.stage}: {there}"
-        return f"{which} of the stage of {self.stage}: {self.aligned} keypoints aligned in {self.seconds:.1f} s"
+            there = f"all there already, {counted(self.already_there, 'keypoint')}"
+            return f"{which} of the stage of {self.stage}: {there if self.already_there else 'has no keypoints'}"
+        return (
+            f"{which} of the stage of {self.stage}: {counted(self.aligned, 'keypoint')} aligned in {self.seconds:.1f} s"
+        )
 
 
 def align_share(
@@ -48,10 +49,10 @@ def align_share(
     cache: MapCacheOptions | None = None,
     progress: bool = False,
 ) -> ShareSummary:
-    """Align the keypoints that are the share's of the stage that is next, and write what is found into the folder.
+    """Align a share of the keypoints of the next stage, and write what is found into the folder.
 
-    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on; of: how
-    many there are. images: folder of the photographs (default: where they were for the plan). options: those of
+    folder: where ``gather_shares`` has made the plan; no database is opened. number: of the share, from 1 on; of: the
+    number of shares. images: folder of the photographs (default: where they were for the plan). options: those of
     ``gather_shares``, but for the device.
 
     What is there is not done again. Raises FileNotFoundError if the plan or the photographs are missing, ValueError

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from d2sfm.matching.settings import Threshold
 from d2sfm.notebook import Displayed
+from d2sfm.text import counted
 
 
 @dataclass(kw_only=True)
@@ -27,8 +28,8 @@ class RefinementSummary(Displayed):
 
     def __str__(self) -> str:
         text = (
-            f"{self.moved} keypoints of {self.tracks} tracks in {self.images} images moved by "
-            f"{self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s"
+            f"{counted(self.moved, 'keypoint')} of {counted(self.tracks, 'track')} in {counted(self.images, 'image')} "
+            f"moved by {self.median_move_px:.2f} px of the input (median) in {self.alignment_s:.1f} s"
         )
         if self.exact is not None:
             text += f", {self.exact} of them exact by grey values in {self.grey_s:.1f} s"
@@ -37,9 +38,9 @@ class RefinementSummary(Displayed):
         if self.staying is not None:
             times = 1 + self.staying / max(self.moved, 1)
             text += (
-                f"; {self.staying} that were refined before stay: d2sfm refine --overwrite aligns these, too, in about "
+                f"; not aligned again: {counted(self.staying, 'keypoint')} refined before (d2sfm refine --overwrite "
             )
-            text += f"{times:.0f} times the time"
+            text += f"aligns these, too, in about {times:.0f} times the time)"
         text = text if self.images else "keypoints are refined already"
-        verified = f"{self.verified} of {self.pairs} pairs verified again within {self.threshold}"
+        verified = f"{self.verified} of {counted(self.pairs, 'pair')} verified again within {self.threshold}"
         return f"refine: {text}, {verified} in {self.verification_s:.1f} s"

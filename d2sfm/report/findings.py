@@ -12,6 +12,7 @@ from d2sfm.report.facts import MUCH_PLACED, Facts
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.pairs import Joint
 from d2sfm.report.photographs import Photograph
+from d2sfm.text import counted
 
 MOST_NAMES = 3
 LOOSE_SHARE, WEAK_SHARE = 0.3, 0.1  # of a group's matches that lead to the rest
@@ -69,14 +70,14 @@ def summary(facts: Facts) -> list[Markup]:
         verified = int(facts.pairs.is_verified.sum()) if facts.pairs is not None else 0
         matched = len(facts.pairs.a) if facts.pairs is not None else 0
         return [
-            Markup("There is no model of the {} photographs.").format(total),
-            Markup("{} of {} matched pairs agree on a geometry.").format(verified, matched),
+            Markup("There is no model of the {}.").format(counted(total, "photograph")),
+            Markup("A geometry was found for {} of {}.").format(verified, counted(matched, "matched pair")),
         ]
     first = facts.models[0].statistics
     others = len(facts.models) - 1
     sentences = [
-        Markup("{} of {} photographs have a place in the model, with {:,} points.").format(
-            first.images, total, first.points
+        Markup("The model has {} of {}, and {}.").format(
+            first.images, counted(total, "photograph"), counted(first.points, "point", ",")
         ),
         Markup("A point is seen by {:.1f} photographs, and lies {:.2f} px off in them, on average.").format(
             first.track_length, first.error_px
@@ -85,9 +86,7 @@ def summary(facts: Facts) -> list[Markup]:
     if others:
         rest = sum(model.statistics.images for model in facts.models[1:])
         sentences.append(
-            Markup("{} smaller {} beside it, of {} photographs.").format(
-                others, "model lies" if others == 1 else "models lie", rest
-            )
+            Markup("Beside it: {}, of {}.").format(counted(others, "smaller model"), counted(rest, "photograph"))
         )
     return sentences
 
@@ -108,8 +107,8 @@ def _missing(facts: Facts) -> list[Finding]:
     if not facts.models:
         return []
     level = "warn" if facts.placed_share >= HALF else "bad"
-    text = Markup("{} {} no place: {}. The table says why.").format(
-        len(missing), "photograph has" if len(missing) == 1 else "photographs have", names(facts, missing)
+    text = Markup("{} without a place: {}. The table says why.").format(
+        counted(len(missing), "photograph"), names(facts, missing)
     )
     return [Finding(level, text, "photographs")]
 
@@ -125,7 +124,7 @@ def _weak(facts: Facts) -> list[Finding]:
     if not weak:
         return []
     text = Markup("{} with fewer than {} points, whose place is not to be relied on: {}.").format(
-        f"{len(weak)} photograph{'s' if len(weak) > 1 else ''}", MIN_SUPPORT, names(facts, weak)
+        counted(len(weak), "photograph"), MIN_SUPPORT, names(facts, weak)
     )
     return [Finding("warn", text, "photographs")]
 
@@ -136,11 +135,11 @@ def _joint(facts: Facts) -> list[Finding]:
         return []
     small, large, matches = joint.bridges[0]
     text = Markup(
-        "{} and {} photographs are the two halves that hang together least: {} pairs with {:,} matches join them "
-        "({:.0%} of those of the smaller half), the strongest is that of {} and {}, with {:,}."
+        "{} and {} photographs are the two halves that hang together least. They are joined by {} with {} ({:.0%} of "
+        "those of the smaller half). The strongest is that of {} and {}, with {:,}."
     ).format(
-        len(joint.smaller), len(joint.larger), joint.pairs, joint.matches, joint.share,
-        named(facts, small), named(facts, large), matches,
+        len(joint.smaller), len(joint.larger), counted(joint.pairs, "pair"), counted(joint.matches, "match", ","),
+        joint.share, named(facts, small), named(facts, large), matches,
     )  # fmt: skip
     return [Finding("warn" if joint.share < WEAK_SHARE else "info", text, "pairs")]
 
@@ -179,7 +178,8 @@ def _focal(facts: Facts) -> list[Finding]:
         return []
     ratio = float(np.median([camera.focal_px / camera.began_px for camera in off]))
     text = Markup("{} far from what EXIF says, {:.2f} times as long{}: wrong EXIF, a crop, or a model that is bent.")
-    which = "The focal length is" if len(by_exif) == 1 else f"{len(off)} of {len(by_exif)} focal lengths are"
+    several = f"{len(off)} of {len(by_exif)} focal lengths {'is' if len(off) == 1 else 'are'}"
+    which = "The focal length is" if len(by_exif) == 1 else several
     text = text.format(which, ratio, " in the median" if len(off) > 1 else "")
     return [Finding("warn", text, "cameras")]
 

@@ -14,6 +14,7 @@ from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.report.models import Model
+from d2sfm.text import counted
 
 # With which no database is refused for what only mapping needs.
 _ANY = ReconstructionOptions(mapper=Mapper.GLOBAL, refine_cameras=RefineCameras.YES)
@@ -87,6 +88,5 @@ def _without_model(store: MatchStore, left_out: np.ndarray) -> dict[str, str]:
             )
         else:
             agreeing = (own & verified).sum()
-            others = "one other image" if agreeing == 1 else f"{agreeing} other images"
-            found[name] = f"agrees with {others}, and no model could be made of them"
+            found[name] = f"agrees with {counted(agreeing, 'other image')}, and no model could be made of them"
     return found

@@ -24,6 +24,7 @@ from d2sfm.report.page import REPORT, photograph_data, render
 from d2sfm.report.pairs import Pairs
 from d2sfm.report.pictures import Picture, read_pictures
 from d2sfm.report.scene import inline_scene
+from d2sfm.text import counted
 
 MOST_FIELDS = 8  # cameras of which residuals are drawn
 FEWEST_FOCAL = 3  # focal lengths that make a chart
@@ -42,7 +43,7 @@ class ReportResult:
 
     def __str__(self) -> str:
         text = f"report: {self.output}, {self.bytes / 1e6:.1f} MB, to be opened in a browser: {self.verdict.lower()}, "
-        return f"{text}{self.images} of {self.total} photographs have a place, {self.seconds:.1f} s"
+        return f"{text}{self.images} of {counted(self.total, 'photograph')} placed, {self.seconds:.1f} s"
 
 
 class Drawn(NamedTuple):

@@ -28,7 +28,7 @@ from d2sfm.shards.matching import matched_blocks
 from d2sfm.shards.pair_block import digest, digest_of_ids
 from d2sfm.shards.records import read_record
 from d2sfm.system import network_file_system
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class AssemblySummary:
     seconds: float
 
     def __str__(self) -> str:
-        of_pairs = f", {self.pairs} pairs, {self.verified} of them verified" if self.pairs else ", no pairs"
-        return f"assemble: {self.images} images{of_pairs} in {self.database} in {self.seconds:.1f} s"
+        of_pairs = f", {counted(self.pairs, 'pair')} ({self.verified} of them verified)" if self.pairs else ", no pairs"
+        return f"assemble: {counted(self.images, 'image')}{of_pairs} in {self.database} in {self.seconds:.1f} s"
 
 
 def assemble(shards: Path, database: Path, *, descriptors: bool = False, progress: bool = False) -> AssemblySummary:

@@ -99,8 +99,8 @@ class Cluster:
                 yield outcome.number, outcome.result
         except KilledWorker as error:
             raise RuntimeError(
-                f"workers died one after the other of the same piece of work ({error.task}), as a rule of too little "
-                "memory: fewer --num-workers leave more to each"
+                f"workers died one after the other of the same piece of work ({error.task}), as a rule for lack of "
+                "memory: give fewer --num-workers, which leaves more to each"
             ) from error
         except (ImportError, CancelledError) as error:
             raise RuntimeError(_lost(error)) from error
@@ -121,13 +121,13 @@ def pieces_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Iterator[Cluster]:
-    """Workers on this machine, as many as asked for, or those of a scheduler of Dask at this address.
+    """Workers of Dask: num_workers of them on this machine, or those of the scheduler at an address.
 
     A worker here has one thread, its share of the memory, and one GPU where there are any; it ends with the block, or
     with this process. Scheduler, workers and dashboard listen on 127.0.0.1 alone. How to reach another scheduler by
     TLS is told by Dask's own configuration.
 
-    It begins when it is first asked for anything. Raises ValueError if Dask is missing or the number is below 1, and
+    It starts with the first work. Raises ValueError if Dask is missing or the number is below 1, and
     then OSError if there is no such scheduler.
     """
     if find_spec("distributed") is None:
@@ -203,8 +203,8 @@ def _warn_of_open(address: str) -> None:
     is_here = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
     if parts.scheme not in ("tls", "wss") and not is_here:
         logger.warning(
-            "%s is not encrypted, and Dask runs whatever a client sends: only in a network where you trust everybody, "
-            "else give the cluster certificates and a tls:// address",
+            "%s is not encrypted, and Dask runs whatever a client sends: use it only where you trust everybody, "
+            "or give the cluster certificates and a tls:// address",
             address,
         )
 

@@ -30,7 +30,7 @@ def refine_on_cluster(
     """
     run, folder = Run.of(database, images, **given), Path(f"{database}.parts")
     if run.cache.cache is not None:
-        raise ValueError("--cache is of one machine: the workers of a cluster keep no maps")
+        raise ValueError("--cache is for one machine, as workers of a cluster keep no maps: leave it out")
     cluster.require_device(run.options.device)
     with exclusive(database):
         if overwrite:

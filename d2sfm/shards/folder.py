@@ -31,7 +31,7 @@ from d2sfm.json_text import json_text
 from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, PhotographOptions
 from d2sfm.parts import part_of
 from d2sfm.shards.records import place_first, read_record, require_same, write_first
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 BLOCK_PHOTOGRAPHS = 64
 # Options that change no feature; for the file of weights the fingerprint has its content.
@@ -176,8 +176,8 @@ class ShardFolder:
         if there.names != photographs.names:
             others = sorted(set(there.names) ^ set(photographs.names))
             raise RuntimeError(
-                f"{self.path} was begun with {len(there.names)} photographs, found {len(photographs.names)}; not in "
-                f"both: {first_of(others, 'photograph')}: {way_out}"
+                f"{self.path} was begun with {counted(len(there.names), 'photograph')}, found "
+                f"{len(photographs.names)}; not in both: {first_of(others, 'photograph')}: {way_out}"
             )
         if clash(there.fingerprint, photographs.fingerprint):
             raise RuntimeError(

@@ -27,6 +27,7 @@ from d2sfm.shards.records import read_record, require_same
 from d2sfm.shards.share import Share
 from d2sfm.shards.vectors import VectorSummary, make_vectors, read_vectors
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 
 # Of a block: some minutes of matching on two processors, and a database that fits beside others on a machine. Of few
 # pairs, blocks for many processes, each with so much to do that its beginning does not count.
@@ -48,7 +49,8 @@ class PairsSummary(Displayed):
     def __str__(self) -> str:
         there = ", as they were already" if self.already_there else ""
         reads = f"each image is in {self.images_read / max(self.images, 1):.1f} of them"
-        return f"pairs: {self.pairs} pairs of {self.images} images in {self.blocks} blocks, {reads}{there}"
+        blocks = counted(self.blocks, "block")
+        return f"pairs: {counted(self.pairs, 'pair')} of {counted(self.images, 'image')} in {blocks}, {reads}{there}"
 
 
 def choose_pairs(
@@ -56,8 +58,8 @@ def choose_pairs(
 ) -> PairsSummary:
     """Write the pairs that the options choose, in blocks, as ``pairs.select`` chooses them of a database.
 
-    Raises FileNotFoundError and ValueError as ``select_pairs``; RuntimeError as this one, where blocks of features are
-    missing, and where pairs that other options chose are matched already.
+    Raises as ``select_pairs``, and RuntimeError if blocks of features are missing, or pairs that other options chose
+    are matched already.
     """
     options = options or PairSelectionOptions()
     skipped = make_database(folder)
@@ -104,7 +106,9 @@ def describe_shard(
     """
     options = options or PairSelectionOptions()
     if options.kind in (None, PairKind.EXHAUSTIVE) or options.global_descriptors is not None:
-        raise ValueError("--shard makes global descriptors, which these pairs are not chosen by: leave it out")
+        raise ValueError(
+            f"--shard makes global descriptors, which --pairs {options.pairs} does not need: leave --shard out"
+        )
     make_database(folder)
     with BlockImages(folder) as images:
         return make_vectors(folder, images, share, progress=progress)

@@ -15,6 +15,7 @@ from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.images import BlockImages
 from d2sfm.shards.records import place_first
 from d2sfm.shards.share import Share
+from d2sfm.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,8 @@ class VectorSummary(Displayed):
     already_there: int  # of the blocks
 
     def __str__(self) -> str:
-        there = f", {self.already_there} were there already" if self.already_there else ""
-        return f"pairs: global descriptors of {self.images} images in {self.blocks} blocks{there}"
+        there = f", {self.already_there} there already" if self.already_there else ""
+        return f"pairs: global descriptors of {counted(self.images, 'image')} in {counted(self.blocks, 'block')}{there}"
 
 
 def make_vectors(folder: ShardFolder, images: BlockImages, share: Share, *, progress: bool = False) -> VectorSummary:

@@ -16,6 +16,7 @@ from d2sfm.plots.residuals import arrow_scale, draw_residuals
 from d2sfm.show.given import DATABASE, meant
 from d2sfm.show.photographs import Photographs
 from d2sfm.show.picture import Picture
+from d2sfm.text import counted
 
 LONGEST_PX = 1600
 LISTED = 25  # of the worst
@@ -86,7 +87,9 @@ def _picture(model: pycolmap.Reconstruction, image: pycolmap.Image, seen: Sight,
     scale, zoom = arrow_scale(end - start, view.pixels.shape[1]), float(view.factors.mean())
     largest = max(float(np.quantile(errors, LARGE)), 0.01) if len(errors) else 1.0
     canvas = draw_residuals(view.pixels, start, end - start, view.place(seen.others), scale, largest * zoom)
-    title = f"{image.name}: {len(errors):,} of {len(errors) + len(seen.others):,} keypoints see a point"
+    title = (
+        f"{image.name}: points seen by {len(errors):,} of {counted(len(errors) + len(seen.others), 'keypoint', ',')}"
+    )
     keys = [Key("keypoint that sees no point", UNUSED)]
     facts = {}
     if len(errors):

@@ -17,6 +17,7 @@ from d2sfm.plots.palette import INLIER, OTHER_KIND, OUTLIER, Theme
 from d2sfm.show.given import database_of, known_names
 from d2sfm.show.photographs import Photographs
 from d2sfm.show.picture import Picture
+from d2sfm.text import counted
 
 LONGEST_PX = 1000  # edge of either photograph
 MOST = 200  # lines
@@ -67,13 +68,13 @@ def _picture(database: Path, photographs: Photographs, names: list[str], shown: 
     of_others = np.zeros(len(matches), bool) if bridged is None else matches[:, 0] < bridged.first
     placed = [view.place(each) for view, each in zip(views, xy, strict=True)]
     lines = {"stroke": 1, "most": most or len(matches), "of_others": of_others}
-    counts = f"{inliers.sum():,} of {len(matches):,} matches verified" if is_matched else "not matched"
+    counts = f"{inliers.sum():,} of {counted(len(matches), 'match', ',')} verified" if is_matched else "not matched"
     title = f"{shown[0]} - {shown[1]}: {counts}"
     drawn = min(len(matches), lines["most"])
     keys = [Key("verified", INLIER), Key("not verified", OUTLIER)]
     if bridged is not None:
         keys = [Key("verified, of D2-Net", INLIER), Key("verified, of the other extractor", OTHER_KIND), keys[1]]
-    keys += [Key(f"{drawn} of {len(matches):,} are drawn")] if drawn < len(matches) else []
+    keys += [Key(f"{drawn} of {len(matches):,} drawn")] if drawn < len(matches) else []
     facts = {"not verified, because": refused} if refused else {}
 
     def draw(theme: Theme) -> np.ndarray:

@@ -14,13 +14,13 @@ from d2sfm.plots.pair_matrix import draw_pair_matrix
 from d2sfm.plots.palette import OUTLIER
 from d2sfm.show.given import DATABASE
 from d2sfm.show.picture import Picture
-from d2sfm.text import natural_order
+from d2sfm.text import counted, natural_order
 
 LISTED = 12  # names
 
 
 def show_pairs(database: Path | str | None = None) -> Picture:
-    """The matrix of the pairs of a database (default: db.db), images in the order of their names, numbers counted.
+    """The matrix of the pairs of a database (default: db.db), images by name, frame_9 before frame_10.
 
     Raises FileNotFoundError if the database is missing, RuntimeError if the file is not a COLMAP database or has no
     images.
@@ -37,9 +37,9 @@ def show_pairs(database: Path | str | None = None) -> Picture:
     for first, second in (rows.T, rows.T[::-1]):
         inliers[first, second] = counts["inliers"]
     verified = int((counts["inliers"] > 0).sum())
-    title = f"{verified:,} of {len(counts):,} matched pairs verified, {len(names):,} images"
+    title = f"{verified:,} of {counted(len(counts), 'matched pair', ',')} verified, {counted(len(names), 'image', ',')}"
     found = inliers[inliers > 0]
-    keys = [Ramp(f"{found.min():,}", f"{found.max():,} verified matches")] if verified else []
+    keys = [Ramp(f"{found.min():,}", f"{counted(found.max(), 'verified match', ',')}")] if verified else []
     keys += [Key("matched, not verified", OUTLIER)] if verified < len(counts) else []
     keys += [Key("plain: not matched")] if (np.triu(inliers < 0, 1)).any() else []
     alone = [name for name, row in zip(names, inliers, strict=True) if not (row > 0).any()]

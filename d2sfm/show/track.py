@@ -21,7 +21,7 @@ from d2sfm.plots.track_patches import LETTERS_PX, Observation, Patch, cut_patch,
 from d2sfm.show.given import DATABASE
 from d2sfm.show.photographs import Photographs
 from d2sfm.show.picture import Picture
-from d2sfm.text import natural_order
+from d2sfm.text import counted, natural_order
 
 SIDE_IN_INPUT_PX = 20  # of a patch, pixels of the network's input
 SAME_PX = 0.01  # that keypoints of a model and of its database may differ
@@ -58,7 +58,7 @@ def show_track(
     observations = [_observation(each, points[point], photographs, side, is_refined) for each in seen[:MOST]]
     rows = ("before refinement", "after") if is_refined else ("as extracted",)
     number = len(_images(points[point]))
-    observed = f"{number} images" if number == len(seen) else f"{len(seen)} keypoints of {number} images"
+    observed = ("" if number == len(seen) else f"{counted(len(seen), 'keypoint')} of ") + counted(number, "image")
     title = f"point {point}: seen by {observed}, {points[point].error:.2f} px off (mean)"
     keys = [Key("keypoint", RECOVERED), Key("where the model sees the point", INLIER), Key(f"patches of {side} px")]
     keys += [Key(f"the first {MOST} of {len(seen)}")] if len(seen) > MOST else []

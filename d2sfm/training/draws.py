@@ -42,7 +42,7 @@ def draw_epoch(
                     draws.append(Draw(index, image1, image2, *centres))
                 else:
                     names = " - ".join(str(info.image_names[image]) for image in (image1, image2))
-                    logger.warning("%s contradicts itself, so these are left out: %s share no point", scene.path, names)
+                    logger.warning("%s contradicts itself, so pairs are left out: %s share no point", scene.path, names)
     return [draws[position] for position in generator.permutation(len(draws))]
 
 

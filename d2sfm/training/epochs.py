@@ -9,6 +9,7 @@ from pathlib import Path
 from d2sfm.options.training import VALIDATION_SEED, TrainingOptions
 from d2sfm.progress import Bar
 from d2sfm.system import processors
+from d2sfm.text import counted
 from d2sfm.training.checkpoints import BEST, Checkpoints, RunState
 from d2sfm.training.dataset import Batch, PairDataset
 from d2sfm.training.draws import draw_epoch
@@ -63,7 +64,7 @@ class Epochs:
         if state:
             self.state = state
             if state.epoch > self.options.num_epochs:
-                logger.info("nothing to do: all %d epochs are done", self.options.num_epochs)
+                logger.info("nothing to do: %s done", counted(self.options.num_epochs, "epoch"))
             else:
                 logger.info("continuing in epoch %d, after %d of its steps", state.epoch, state.steps_in_epoch)
         elif self.validation:
@@ -97,7 +98,7 @@ class Epochs:
         self.skips = SkipReport.together([self.skips, in_epoch])
         if not state.sums.pairs:
             reasons = self._everywhere(in_epoch)
-            raise RuntimeError(f"all {state.sums.skipped} pairs of epoch {state.epoch} were skipped: {reasons}")
+            raise RuntimeError(f"no pair of epoch {state.epoch} is left, {state.sums.skipped} skipped: {reasons}")
 
     def _end_epoch(self) -> None:
         """Validate, keep the best weights, and advance the state: a checkpoint holds whole epochs or steps."""
@@ -130,7 +131,7 @@ class Epochs:
         bar.close()
         if not sums.pairs:
             reasons = self._everywhere(self.validation_skips)
-            raise RuntimeError(f"all {sums.skipped} validation pairs were skipped: {reasons}")
+            raise RuntimeError(f"no validation pair is left, {sums.skipped} skipped: {reasons}")
         if epoch == 0:
             state.start_loss = state.best_loss = sums.mean_loss
         elif sums.mean_loss < state.best_loss:

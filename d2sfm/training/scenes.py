@@ -10,6 +10,7 @@ import numpy as np
 from d2sfm.options import PairOptions
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
+from d2sfm.text import counted
 from d2sfm.training.scene_info import SceneInfo
 from d2sfm.training.scene_info_file import read_scene_info
 
@@ -104,7 +105,8 @@ def _tell_left_out(folder: Path, left_out: dict[str, str], total: int) -> None:
     missing = [name for name in left_out if not (folder / f"{name}.npz").exists()]
     if missing:
         some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        logger.warning("left out: %d of %d scenes have no file in %s: %s", len(missing), total, folder, some)
+        count = f"{len(missing)} of {counted(total, 'scene')}"
+        logger.warning("left out, without a file in %s: %s (%s)", folder, count, some)
     for name, reason in left_out.items():
         if name not in missing:
             logger.warning("scene %s is left out: %s", name, reason)
@@ -114,7 +116,10 @@ def _nothing_usable(folder: Path, left_out: dict[str, str]) -> str:
     """One line for the most frequent mistakes: a wrong folder, and scenes that are not the paper's."""
     there = sorted(path.stem for path in folder.glob("*.npz"))
     name, reason = next(iter(left_out.items()))
-    message = f"no pair to draw from {len(left_out)} scenes; {name}: {reason}"
+    message = f"no pair to draw from {counted(len(left_out), 'scene')}; {name}: {reason}"
     if there and not set(there) & set(left_out):
-        return f"{message}; {folder} holds {len(there)} others, as {there[0]}: list them in a file for --train-scenes"
+        return (
+            f"{message}; {folder} holds {counted(len(there), 'other scene')}, as {there[0]}: list those to train on in "
+            "a file for --train-scenes"
+        )
     return message

@@ -12,6 +12,7 @@ from d2sfm.network.device import resolve_device
 from d2sfm.network.weights.load import digest, load_weights
 from d2sfm.notebook import Displayed
 from d2sfm.options import PairOptions, Preprocessing, TrainingOptions
+from d2sfm.text import counted
 from d2sfm.training.checkpoints import BEST, LAST, Checkpoints, RunState
 from d2sfm.training.distributed import Processes, joined_processes
 from d2sfm.training.epochs import Epochs, Evaluation
@@ -45,9 +46,7 @@ class TrainingSummary(Displayed):
         return not self.broken and not self.left_out
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}, training loss {self.training_loss:.4f} in the last"
-        ]
+        lines = [f"{counted(self.epochs, 'epoch')}, training loss {self.training_loss:.4f} in the last"]
         if self.best_epoch:
             lines.append(
                 f"validation loss {self.best_loss:.4f} after epoch {self.best_epoch}, {self.start_loss:.4f} before"

@@ -21,6 +21,7 @@ from d2sfm.photographs.reading import list_photographs
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
 from d2sfm.system import processors
+from d2sfm.text import counted
 from d2sfm.undistortion.layouts import foreign_files, write_layout
 from d2sfm.undistortion.model import undistorted_model
 from d2sfm.undistortion.output import MARKER, fingerprint, finish, read_marker, recover, unfinished
@@ -45,9 +46,9 @@ class UndistortionSummary(Displayed):
     skipped: Skipped = field(default_factory=Skipped)
 
     def __str__(self) -> str:
-        text = f"undistort: {self.images} photographs without distortion in {self.output} ({self.layout})"
+        text = f"undistort: {counted(self.images, 'photograph')} without distortion in {self.output} ({self.layout})"
         for count, what in (
-            (self.already_there, "were there already"),
+            (self.already_there, "there already"),
             (len(self.without_pose), "without a pose left out"),
             (len(self.skipped), "skipped"),
         ):

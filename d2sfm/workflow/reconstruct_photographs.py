@@ -22,7 +22,7 @@ from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.report.report import ReportResult
 from d2sfm.shards.cluster import Cluster
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.by_cluster import stage_functions
 from d2sfm.workflow.grown import names_of, remove_gone
@@ -78,11 +78,11 @@ class RunResult(Displayed):
 
     def _sentence(self) -> str:
         if (model := _best(self.extension, self.reconstruction)) is None:
-            return f"run: no model of {self.total} photographs; finished work is in {self.output}"
+            return f"run: no model of {counted(self.total, 'photograph')}; finished work is in {self.output}"
         paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
         arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
-        text = f"run: {self.total - len(self.left_out)} of {self.total} photographs are in {model}; look at it with "
-        text += f"colmap gui {arguments}"
+        placed = f"{self.total - len(self.left_out)} of {counted(self.total, 'photograph')}"
+        text = f"run: {model} has {placed}; look at it with colmap gui {arguments}"
         if not self.left_out:
             return text
         rest = first_of(self.left_out, "photograph")

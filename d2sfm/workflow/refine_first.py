@@ -15,7 +15,7 @@ from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.stages import of_alignment
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,8 @@ def _obstacle(database: Path | str, images: Path | str | None) -> str | None:
         return f"no folder of photographs{f' {folder}' if folder else ''} (give --images)"
     there = [name for name in extracted if (folder / name).exists()]
     if 2 * len(there) < len(extracted):
-        return f"{len(extracted) - len(there)} of {len(extracted)} photographs are not in {folder} (give --images)"
+        lacking = f"{len(extracted) - len(there)} of {counted(len(extracted), 'photograph')}"
+        return f"{folder} lacks {lacking} (give --images)"
     unusable = Skipped()
     read_headers(folder, there, unusable, sizes={name: (rows[name].width, rows[name].height) for name in there})
     for name, reason in unusable.items():

@@ -25,7 +25,7 @@ def foreign(tmp_path_factory):
     ("options", "said"),
     [
         ([], "no folder of photographs: give --images"),
-        (["--images", "{folder}"], "4 of 4 photographs are not in"),
+        (["--images", "{folder}"], "lacks 4 of 4 photographs"),
         (["--restore", "--images", "{folder}"], "--restore needs neither photographs nor other options"),
         (["--all", "--pairs", "pairs.txt"], "expected one of --model, --pairs and --all, found --pairs and --all"),
         (["--num-neighbours", "0"], "num_neighbours must be 1 or more, found 0"),
@@ -73,7 +73,7 @@ def test_all_options_decide_something(scene, tmp_path, capsys):
     options += ["--stretch", "image", "--cache", tmp_path / "maps", "--cache-limit", "1", "--verbose"]
     there = dump(scene.database)
     assert run(scene.database, *options) == 0
-    assert "2 of 5 images were apart" in capsys.readouterr().out
+    assert "2 of 5 images apart" in capsys.readouterr().out
     assert dump(scene.database) == there
     assert list((tmp_path / "maps").iterdir())
     with layer_of(tmp_path / "copy.db") as layer, FeatureStore(layer) as store:

@@ -162,9 +162,9 @@ def test_stretch(photographs, tmp_path, stretch, expected):
 def test_a_share_goes_to_the_folder_of_all(photographs, tmp_path, capsys):
     given = ["extract", "--images", str(photographs), "--output", str(tmp_path / "shards"), "--max-edge", "48"]
     assert main([*given, "--shard", "1/1"]) == 0
-    assert "extract: 1 photographs" in capsys.readouterr().out
+    assert "extract: 1 photograph," in capsys.readouterr().out
     assert main(["assemble", str(tmp_path / "shards"), "--database", str(tmp_path / "db.db"), "--descriptors"]) == 0
-    assert "assemble: 1 images, no pairs in " in capsys.readouterr().out
+    assert "assemble: 1 image, no pairs in " in capsys.readouterr().out
     with FeatureStore(tmp_path / "db.db") as store:
         assert store.read("a.png").input_size == (48, 35)
 

@@ -21,7 +21,7 @@ def folder(tmp_path, monkeypatch):
 def test_pairs_by_what_looks_alike_and_their_matches(folder, capsys):
     alike = ["--pairs", "retrieval", "--num-neighbours", "1"]
     assert main(["pairs", "shards", "--shard", "2/2", *alike]) == 0
-    assert "pairs: global descriptors of 4 images in 1 blocks" in capsys.readouterr().out
+    assert "pairs: global descriptors of 4 images in 1 block" in capsys.readouterr().out
     assert not folder.pair_record.exists()
     assert main(["pairs", "shards", *alike]) == 0
     assert "pairs of 9 images in 2 blocks, each image is in " in capsys.readouterr().out

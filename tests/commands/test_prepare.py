@@ -44,7 +44,7 @@ def test_a_phones_folder_is_used_or_named_whole_and_extracted(phone, capsys):
     assert prepare("DCIM") == 1
     said = capsys.readouterr()
     assert said.out == (
-        "prepare: 3 photographs copied, 2 converted, 3 frames of 1 videos in photos, 1 movies of live photos left out, "
+        "prepare: 3 photographs copied, 2 converted, 3 frames of 1 video in photos, 1 movie of live photos left out, "
         "2 other files ignored, 1 skipped\n"
     )
     assert said.err.splitlines() == [
@@ -83,8 +83,8 @@ def test_frames_by_rate_or_by_number(phone, capsys):
     assert prepare(video, "--fps", "5", "--output", "by_rate") == 0
     assert prepare(video, "--every", "3", "--output", "by_number") == 0
     assert [line.split(" in ")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "prepare: 0 photographs copied, 0 converted, 8 frames of 1 videos",
-        "prepare: 0 photographs copied, 0 converted, 5 frames of 1 videos",
+        "prepare: 0 photographs copied, 0 converted, 8 frames of 1 video",
+        "prepare: 0 photographs copied, 0 converted, 5 frames of 1 video",
     ]
     assert prepare(video, "--every", "3", "--output", "by_number", "--quiet") == 0
     assert capsys.readouterr().out == ""

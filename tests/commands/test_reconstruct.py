@@ -77,7 +77,7 @@ def test_a_model_is_extended_in_its_place_or_elsewhere(database, tmp_path, capsy
     assert reconstruct(database, tmp_path / "sparse", *options) == 2
     assert "holds" in capsys.readouterr().err
     assert reconstruct(database, tmp_path / "new", *options, "--text") == 0
-    assert "extend: 1 images added, 6 of 6 are in " in capsys.readouterr().out
+    assert f"extend: 1 image added, {tmp_path / 'new' / '0'} has 6 of 6 images, " in capsys.readouterr().out
     assert {"images.bin", "images.txt"} <= {path.name for path in (tmp_path / "new" / "0").iterdir()}
     assert len(pycolmap.Reconstruction(model).images) == 5
     assert reconstruct(database, model, *options, "--extend-adjust") == 0

@@ -127,7 +127,7 @@ def test_shards_say_what_is_next_and_end_as_one_process(tmp_path, capsys):
     parts = f"d2sfm refine --database {database} --parts {tmp_path / 'shares'} --shard"
     assert run(0, *of_database).startswith("refine: stage 1 (features) is next, ")
     assert run(0, "--shard", "1/2").startswith("refine: share 1/2 of the stage of features: ")
-    assert run(1, *of_database).endswith(f"keypoints of shares 2/2: {parts} 2/2\n")
+    assert run(1, *of_database).endswith(f"keypoints of share 2/2: {parts} 2/2\n")
     assert run(0, "--shard", "2/2").startswith("refine: share 2/2 of the stage of features: ")
     assert run(0, *of_database).endswith(f" keypoints: {parts} 1/N, and so on to N/N\n")
     found = json.loads(run(0, "--shard", "1/2", "--json"))["results"]["share"]

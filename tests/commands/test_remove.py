@@ -25,11 +25,11 @@ def test_by_name_and_by_what_is_missing(database, tmp_path, capsys):
     (tmp_path / "moved" / "a.png").unlink()
     found = ["--database", "db.db", "--missing", "--images", "moved"]
     assert main(["remove", *found, "--dry-run"]) == 0
-    assert capsys.readouterr().out == "a.png\nremove: would take out 1 images, 2 stay\n"
+    assert capsys.readouterr().out == "a.png\nremove: would take out 1 image, 2 left\n"
     assert names(database) == NAMES
     assert main(["remove", *found]) == 0
     assert main(["remove", "b c.png", "--quiet"]) == 0
-    assert capsys.readouterr().out == "remove: took out 1 images, 2 stay\n"
+    assert capsys.readouterr().out == "remove: took out 1 image, 2 left\n"
     assert names(database) == ["sub/a.png"]
 
 
@@ -40,7 +40,7 @@ def test_names_of_a_file(database, tmp_path, capsys):
     assert main(["remove", "--image-list", "none.txt"]) == 2
     assert names(database) == NAMES
     assert main([*listed, "a.png", "--dry-run"]) == 0
-    assert capsys.readouterr().out == "a.png\nsub/a.png\nremove: would take out 2 images, 1 stay\n"
+    assert capsys.readouterr().out == "a.png\nsub/a.png\nremove: would take out 2 images, 1 left\n"
     assert main(["remove", "--image_names_path", "names.txt"]) == 0
     assert names(database) == ["b c.png"]
 
@@ -54,7 +54,7 @@ def test_out_of_a_model_too(database, tmp_path, capsys):
         image.name = name
     model.write_binary(tmp_path / "model")
     assert main(["remove", "a.png", "--model", "model"]) == 0
-    assert capsys.readouterr().out == "remove: took out 1 images, 1 of the model, 2 stay\n"
+    assert capsys.readouterr().out == "remove: took out 1 image, 1 of the model, 2 left\n"
     assert sorted(image.name for image in read_model(tmp_path / "model").images.values()) == NAMES[1:]
     assert names(database) == NAMES[1:]
     assert main(["remove", "b c.png", "--model", "nowhere"]) == 2
@@ -65,6 +65,6 @@ def test_no_names_and_unknown_ones(database, capsys):
     assert main(["remove"]) == 2
     assert main(["remove", "x.png", "--verbose"]) == 2
     error = capsys.readouterr().err
-    assert "expected names of images, --image-list or --missing, which goes with neither" in error
+    assert "expected names of images or --image-list, or --missing alone" in error
     assert "db.db has no image of that name: 1 name (x.png)" in error
     assert names(database) == NAMES

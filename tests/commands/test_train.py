@@ -88,7 +88,7 @@ def test_every_option_is_taken(root, tmp_path):
 
 def test_scenes_left_out_make_the_exit_code_1(root, tmp_path, capsys):
     assert main(arguments(root, tmp_path / "out", *FEW, "--train-scenes", str(root / "two.txt"))) == 1
-    assert "left out: 1 of 2 scenes have no file" in capsys.readouterr().err
+    assert ": 1 of 2 scenes (" in capsys.readouterr().err.partition("left out, without a file in ")[2]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_scenes_left_out_make_the_exit_code_1(root, tmp_path, capsys):
         (("--scene-info-path", "nowhere"), "no folder nowhere (scene info)"),
         (("--min-overlap", "2"), "overlaps must be"),
         (("--weights", "nowhere.pth"), "no weights at nowhere.pth"),
-        (("--max-overlap", "0.9"), "no pair to draw from 1 scenes"),
+        (("--max-overlap", "0.9"), "no pair to draw from 1 scene"),
         (("--depth-tolerance", "nan"), "depth_tolerance must be above 0"),
     ],
 )
@@ -117,7 +117,7 @@ def test_the_default_lists_are_the_papers(root, tmp_path, capsys):
     del line[first : first + 2]
     assert main(line) == 1
     error = capsys.readouterr().err
-    assert "left out: 116 of 117 scenes have no file in" in error  # 0000 is there
+    assert ": 116 of 117 scenes (" in error.partition("left out, without a file in ")[2]  # 0000 is there
 
 
 def process(line, tmp_path, *launcher, **environment):

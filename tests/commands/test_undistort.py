@@ -24,7 +24,7 @@ def test_the_command(scene, capsys):
     assert captured.out == "undistort: 2 photographs without distortion in undistorted (colmap)\n"
     assert captured.err == ""
     assert run() == 0
-    assert capsys.readouterr().out.endswith(", 2 were there already\n")
+    assert capsys.readouterr().out.endswith(", 2 there already\n")
     assert run("--layout", "3DGS", "--max-edge", "100", "--output", "splats") == 0
     for camera in pycolmap.Reconstruction(scene / "splats/sparse/0").cameras.values():
         assert max(camera.width, camera.height) == 100

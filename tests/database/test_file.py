@@ -65,9 +65,7 @@ def test_a_copy_that_lacks_later_matches_is_not_gone_on_with(database, tmp_path)
     working_copy(database, tmp_path / "copy.db")
     with open_pycolmap(database) as colmap:
         colmap.write_matches(1, 2, np.array([[0, 0]], np.uint32))
-    with pytest.raises(
-        RuntimeError, match=r"copy\.db was copied from .* before 1 of its pairs were matched: delete it"
-    ):
+    with pytest.raises(RuntimeError, match=r"copy\.db was copied from .* before 1 pair of it got matches: delete it"):
         working_copy(database, tmp_path / "copy.db")
 
 

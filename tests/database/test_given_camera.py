@@ -30,7 +30,7 @@ def test_given_parameters_enter_the_cameras_and_are_marked(folder, caplog):
         assert colmap.read_camera(3).params.tolist() == [70, 71, 32, 24]
     assert caplog.text == ""
     take(folder, ["a.jpg", "b.jpg"], PINHOLE)
-    assert "1 photographs keep their cameras" in caplog.text
+    assert "the camera of 1 photograph stays as it is" in caplog.text
     assert cameras_given(folder / "db.db") == {2, 3}
 
 

@@ -47,7 +47,7 @@ def test_images_of_the_same_name_after_the_prefix_are_a_frame(folder, caplog):
     caplog.set_level(logging.INFO)
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     assert frames(folder / "db.db") == [["a.png"], ["left/1.png", "right/1.png"], ["left/2.png", "right/2.png"]]
-    assert "rig 1: 2 frames of 2 cameras, 2 of them complete" in caplog.text
+    assert "rig 1: 2 frames (2 of them complete) of 2 cameras" in caplog.text
     [stereo] = [rig for rig in read_rigs(folder / "db.db").values() if rig.non_ref_sensors]
     [pose] = stereo.non_ref_sensors.values()
     assert pose.translation.tolist() == POSE["cam_from_rig_translation"]
@@ -76,7 +76,7 @@ def test_a_second_time_and_with_more_photographs_it_is_the_same(folder):
 def test_rigs_are_those_of_one_file(folder, caplog):
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO[:1]))
-    assert "had 1 rigs of several cameras, now replaced by the 0 of" in caplog.text
+    assert "had 1 rig of several cameras, now replaced by the 0 of" in caplog.text
     assert frames(folder / "db.db") == [
         [name] for name in ("a.png", "left/1.png", "left/2.png", "right/1.png", "right/2.png")
     ]
@@ -113,7 +113,8 @@ def test_cameras_that_never_took_a_frame_together_are_named(folder, caplog):
                 database.update_image(image)
     apply_rig_config(folder / "db.db", rig_file(folder, STEREO))
     assert (
-        "rig 1 has no frame with images of two cameras: after the prefixes their names differ, 4 names" in caplog.text
+        "rig 1 has no frame with images of two cameras: expected equal names after the prefixes, found 4 names"
+        in caplog.text
     )
 
 

@@ -50,7 +50,7 @@ def test_errors_and_shares_are_those_that_were_made(truth, tmp_path):
     expected = {"0.25 m 2 deg": 1 / 6, "0.5 m 5 deg": 3 / 6, "5 m 10 deg": 4 / 6}
     assert result.within == pytest.approx(expected)
     assert result.median_centre == pytest.approx(0.2)
-    assert "5 of 6 have poses" in str(result)
+    assert "5 of 6 with a pose" in str(result)
 
 
 def test_chosen_queries_alone_count(truth, tmp_path, capsys):
@@ -85,7 +85,7 @@ def test_curves_are_drawn(truth, tmp_path, capsys):
     folder, _ = truth
     plot = tmp_path / "curves.png"
     assert main(["evaluate", "poses", str(folder), str(folder), "--plot", str(plot), "--verbose"]) == 0
-    assert "6 of 6 have poses" in capsys.readouterr().out
+    assert "6 of 6 with a pose" in capsys.readouterr().out
     picture = load_photograph(plot)
     assert picture.shape == (420, 1000, 3)
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10

@@ -74,7 +74,7 @@ def test_what_is_no_folder_of_sequences_is_told(root, tmp_path):
         find_sequences(tmp_path / "empty")
     with pytest.raises(ValueError, match="v_wall is a sequence: expected its parent folder"):
         find_sequences(root / "v_wall")
-    with pytest.raises(ValueError, match=r"none of the 1 sequences in .* matches 'i_\*'"):
+    with pytest.raises(ValueError, match=r"none of the 1 sequence in .* matches 'i_\*'"):
         find_sequences(root, leave_out=["i_*"])
     with pytest.raises(ValueError, match=r"no sequence of .* is left"):
         find_sequences(root, only=["v_wall"], leave_out=["v_*"])

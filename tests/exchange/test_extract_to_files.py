@@ -119,7 +119,7 @@ def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
 def test_neither_or_both_of_a_list_and_a_folder(tmp_path):
     some = {"image_list": tmp_path / "none.txt"}
     for given in ({}, {**some, "images": tmp_path}, {**some, "only": ["a"]}):
-        with pytest.raises(ValueError, match="expected either image_list or images"):
+        with pytest.raises(ValueError, match="expected image_list or images, not both"):
             extract_to_files(**given)
 
 

@@ -160,7 +160,7 @@ def test_what_hlocs_d2net_wrote(tmp_path, photographs, from_hloc):
 
 def test_an_unstated_frame_is_hlocs_own_and_that_is_said(tmp_path, photographs, from_hloc, caplog):
     import_features(tmp_path / "db.db", photographs, from_hloc)
-    assert "feats-d2net-ss.h5 does not say how its 5 images were extracted" in caplog.text
+    assert "feats-d2net-ss.h5 does not say how keypoints of 5 images were made" in caplog.text
     np.testing.assert_allclose(stored(tmp_path / "db.db")[0]["a.jpg"].keypoints[0, :2], [4, 4], atol=1e-4)
 
 
@@ -197,7 +197,7 @@ def test_what_has_no_partner_is_told(tmp_path, photographs, from_hloc, caplog):
     assert f"no features in {from_hloc}: 1 photograph (a.png)" in caplog.text
     assert f"no photographs below {photographs} for features in {from_hloc}: 1 image (elsewhere.png)" in caplog.text
     for name, message in (
-        ("b.jpg", r"none of the 5 .* is among the 1 images of .*, found A\.jpg below it and b\.jpg"),
+        ("b.jpg", r"none of the 5 .* is among the 1 image of .*, found A\.jpg below it and b\.jpg"),
         ("0.jpg/1.jpg", "holds no features of images .*--matches"),
     ):
         with h5py.File(tmp_path / "other.h5", "w") as file:
@@ -294,7 +294,7 @@ def test_matches_of_hloc(tmp_path, photographs, from_hloc, caplog):
     assert (summary.pairs, summary.matches, summary.verified) == (2, 4, None)
     assert list(summary.skipped) == ["a.jpg - a.png"]
     assert "names keypoints 0 to 4 of 4" in summary.skipped["a.jpg - a.png"]
-    assert "1 pairs of" in caplog.text
+    assert "left out: 1 pair of" in caplog.text
     expected = {("A.jpg", "a.jpg"): [[0, 2], [1, 0]], ("a.png", "sub/a.jpg"): [[0, 4], [3, 2]]}
     assert pairs_of(tmp_path / "db.db") == expected
     again = import_features(tmp_path / "db.db", photographs, from_hloc, matches=path)
@@ -331,7 +331,7 @@ def test_matches_count_no_continued_tracks(tmp_path, photographs, from_hloc):
 def test_a_file_with_matches_of_none_of_the_images_counts_as_skipped(tmp_path, photographs, from_hloc):
     write_pair(tmp_path / "m.h5", "a.jpg/other.jpg", [4, 0, 1])
     summary = import_features(tmp_path / "db.db", photographs, from_hloc, matches=tmp_path / "m.h5")
-    expected = f"none of its 1 pairs is of images with features in {tmp_path / 'db.db'}"
+    expected = f"none of its 1 pair is of images with features in {tmp_path / 'db.db'}"
     assert summary.skipped == {str(tmp_path / "m.h5"): expected}
 
 

@@ -205,7 +205,7 @@ def test_geometry_and_similarities_come_to_equal_matches_alone(tmp_path, two, is
     assert found["matches"][other] == contents(sources[0])["matches"][other]
     assert other not in found["two_view_geometries"]
     a, b = sources
-    assert f"1 pairs of {b} are in {a}, too, with different rows: those of {a} were taken" in caplog.text
+    assert f"1 pair with different rows in {b} and in {a}: those of {a} were taken" in caplog.text
 
 
 def execute(path, sql, values=()):
@@ -296,7 +296,9 @@ def test_positions_that_differ_are_told(tmp_path, two, caplog):
             prior.corr_data_id = colmap.read_image(2).data_id
             colmap.write_pose_prior(prior)
     merge_databases(two, tmp_path / "merged.db")
-    assert f"1 images have other positions in {two[1]} than before it: those before it are kept" in caplog.text
+    assert (
+        f"positions of 1 image in {two[1]} differ from those in the databases before it, which are kept" in caplog.text
+    )
 
 
 def take_two_at_one_time(path):

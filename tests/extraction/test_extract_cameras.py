@@ -25,7 +25,7 @@ def test_camera_options_that_come_too_late_are_mentioned(tmp_path, photographs, 
     caplog.clear()
     cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
     extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
-    assert "keep their cameras" in caplog.text
+    assert "options of cameras are for new photographs only" in caplog.text
 
 
 def test_bad_camera_options_leave_no_database(tmp_path, photographs):

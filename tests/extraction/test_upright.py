@@ -102,7 +102,7 @@ def test_a_mask_whose_size_does_not_tell_is_taken_as_stored_and_said_once(tmp_pa
         cv2.imwrite(str(tmp_path / f"masks/{name}.png"), stored_array(upright, 3).astype(np.uint8) * 255)
     masks = MaskOptions(masks=tmp_path / "masks")
     extract_to_database(tmp_path / "db.db", tmp_path / "photographs", options=OPTIONS, masks=masks)
-    assert caplog.text.count("the size of its mask does not show it: taken as stored") == 1
+    assert caplog.text.count("the size of its mask does not show whether it was turned: taken as stored") == 1
     for features in read_all(tmp_path / "db.db").values():
         assert (features.keypoints[:, 1] < 40).all()
 

@@ -37,7 +37,7 @@ def test_a_wrong_click_and_a_point_of_one_picture_are_named(model, tmp_path, cap
     assert places["P0"] == pytest.approx(GIVEN * POINTS[0], abs=1e-6)
     assert "P9" not in places
     assert f"point P0: left out, far off the other clicks: 1 click ({CAMERAS[5].name})" in caplog.text
-    assert "left out, not clicked alike in two photographs of the model: 1 point (P9)" in caplog.text
+    assert "left out, as no two clicks in photographs of the model agree: 1 point (P9)" in caplog.text
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)

@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on(small_map, queries, monkeypatch, capsys):
     monkeypatch.setattr(driver._Run, "place", _noting(driver._Run.place, asked))
     assert localize(small_map, "queries", "--no-refine") == 1
     assert asked == [f"day/{QUERY}", "elsewhere.png"]
-    assert "continuing a stopped run: 2 queries are done" in capsys.readouterr().err
+    assert "continuing a stopped run: 2 queries done" in capsys.readouterr().err
     assert (queries.parent / "poses.txt").read_bytes() == whole
     assert not journal.exists()
 

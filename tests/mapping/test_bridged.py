@@ -45,7 +45,7 @@ def test_points_come_to_a_model_that_has_all_images_or_none_can_be_placed_in(bri
     remove_images(database, names(bridged_scene, NEW))
     whole = extend(database, old, old)
     assert (whole.added, whole.not_placed, whole.is_whole) == ((), {}, True)
-    assert f"extend: {whole.new_points} points added, 5 of 5 are in {old}" in str(whole)
+    assert f"extend: {whole.new_points} points added, {old} has 5 of 5 images, " in str(whole)
     for model in (read_model(result.model), read_model(old)):
         require_kept(before, model)
         assert len(model.points3D) == len(before.points3D) + whole.new_points > len(before.points3D) + 60

@@ -66,7 +66,7 @@ def test_pairs_that_chance_explains_are_not_verified(tmp_path):
     given = seen(tmp_path, to_the_side(2))
     object.__setattr__(given, "left_out", np.array([pair_ids(*given.names)]))
     [cause] = likely_causes(given, [])
-    assert cause.startswith("none of the 1 matched pairs")
+    assert cause.startswith("none of the 1 matched pair ")
 
 
 def test_images_whose_keypoints_can_not_be_used_are_passed_over(tmp_path):

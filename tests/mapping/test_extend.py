@@ -80,7 +80,7 @@ def test_new_images_are_placed_and_all_that_is_old_stays(scene, database, model,
     result = extend(database, model, tmp_path / "new")
     assert (result.model, result.added, result.not_placed) == (tmp_path / "new" / "0", tuple(names[5:]), {})
     assert result.is_whole
-    assert "extend: 3 images added, 8 of 8 are in " in str(result)
+    assert f"extend: 3 images added, {tmp_path / 'new' / '0'} has 8 of 8 images, " in str(result)
     new = read_model(result.model)
     assert is_kept(old, new)
     assert files(model) == before
@@ -190,7 +190,7 @@ def test_what_cannot_be_placed_is_named_with_the_reason(scene, database, model, 
     blank, elsewhere, unmatched = result.not_placed.values()
     assert list(result.not_placed) == ["blank.jpg", "elsewhere.jpg", "unmatched.jpg"]
     assert "no keypoints" in blank
-    assert re.search(r"of 1 pairs, at best 0 of 30 matches, with .*\): it shows another place", elsewhere)
+    assert re.search(r"of 1 pair, at best 0 of 30 matches, with .*\): it shows another place", elsewhere)
     assert "was not matched with an image of the model" in unmatched
     assert f"not placed: blank.jpg {blank}" in str(result)
     again = extend(database, result.model, result.model)

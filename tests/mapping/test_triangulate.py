@@ -102,8 +102,8 @@ def test_images_that_only_one_of_the_two_has_are_named(scene, database, tmp_path
     assert result.images == IMAGES - 2
     found = poses(pycolmap.Reconstruction(result.model))
     assert sorted(found) == [name for name in names if name not in result.without_pose]
-    assert f"2 images of {database} have no pose in {tmp_path / 'edited'}: {names[1]}, {names[3]}" in caplog.text
-    assert "have no features" in caplog.text
+    assert f"2 images of {database} without a pose in {tmp_path / 'edited'}: {names[1]}, {names[3]}" in caplog.text
+    assert "without features" in caplog.text
     assert "other.jpg" in caplog.text
 
 

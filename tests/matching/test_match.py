@@ -141,7 +141,7 @@ def test_a_second_run_passes_over_what_is_there(database):
     before = rows(database)
     summary = run(database, options=MatchingOptions(device="cpu", ratio=0.5))
     assert (summary.already_there, summary.matches, summary.verified) == (10, 0, 0)
-    assert str(summary).endswith("10 pairs were there already")
+    assert str(summary).endswith("10 pairs there already")
     assert rows(database) == before
 
 
@@ -159,7 +159,7 @@ def test_settings_are_noted_when_all_pairs_have_them(database, tmp_path, monkeyp
     (tmp_path / "pairs.txt").write_text("view 0.jpg view 1.jpg\n")
     one = PairSelectionOptions(pairs=str(tmp_path / "pairs.txt"))
     run(database, verification=tighter, overwrite=True, pairs=one)
-    assert f"9 pairs that were not asked for stay, made with max_error {first} (now 1.0)" in caplog.text
+    assert f"kept as made with max_error {first} (now 1.0): 9 pairs that this run was not asked for" in caplog.text
     assert noted(database) == first
     with monkeypatch.context() as patch:
         patch.setattr(MatchStore, "write", lambda *arguments, **named: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -354,7 +354,7 @@ def stopped_at(method, number):
 
 TIGHTER = VerificationOptions(max_error=1.0, max_num_trials=500)
 SEVEN_LEFT = (
-    "7 pairs of {} are still to be matched again, with max_error 1.0: run d2sfm match --overwrite again with the same "
+    "still to be matched again: 7 pairs of {}, with max_error 1.0; run d2sfm match --overwrite again with the same "
     "options"
 )
 
@@ -495,7 +495,7 @@ def test_too_few_images(tmp_path):
     with pytest.raises(RuntimeError, match=r"has 0 images, matching needs 2 or more"):
         run(path)
     write_images(path, ["a.jpg"])
-    with pytest.raises(RuntimeError, match=r"has 1 images, matching needs 2 or more"):
+    with pytest.raises(RuntimeError, match=r"has 1 image, matching needs 2 or more"):
         run(path)
 
 

@@ -16,8 +16,8 @@ from d2sfm.mapping.triangulate import triangulate
 from d2sfm.options import ExportOptions
 from d2sfm.refinement.refine import refine_database
 
-ANEW = "1 pairs of {} are still to be matched again: run d2sfm match --overwrite again with the same options"
-UNVERIFIED = "2 pairs of {} have matches but no two-view geometry, and are left out of {}: run d2sfm match again"
+ANEW = "still to be matched again: 1 pair of {}; run d2sfm match --overwrite again with the same options"
+UNVERIFIED = "left out of {}: 2 pairs of {} with matches but no two-view geometry; run d2sfm match again"
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_commands_say_what_is_left_and_what_to_run(database, command, caplog):
     act, part_of, error = COMMANDS[command]
     with pytest.raises((RuntimeError, FileNotFoundError), match=error) if error else nullcontext():
         act(database)
-    expected = [ANEW.format(database)] + [UNVERIFIED.format(database, part_of)] * (part_of is not None)
+    expected = [ANEW.format(database)] + [UNVERIFIED.format(part_of, database)] * (part_of is not None)
     assert caplog.messages[: len(expected)] == expected
 
 

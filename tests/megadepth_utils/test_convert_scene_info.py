@@ -43,7 +43,7 @@ def test_a_published_scene_becomes_ours(published, tmp_path, capsys):
     for key in SCENE_KEYS:
         if key != "image_paths":
             np.testing.assert_array_equal(getattr(found, key), getattr(info, key), err_msg=key)
-    assert capsys.readouterr().out == "1 of 1 scenes converted\n"
+    assert capsys.readouterr().out == "1 of 1 scene converted\n"
 
 
 def test_points_behind_a_camera_are_left_out(published, tmp_path):

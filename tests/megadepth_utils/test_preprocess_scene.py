@@ -79,10 +79,10 @@ def test_images_without_usable_depth_keep_their_row_and_points(root, reason, cap
         write_picture(root / "Undistorted_SfM/0007/images/a.jpg", (240, 160))
     with caplog.at_level(logging.INFO, logger="megadepth_utils"):
         info = preprocess_scene(megadepth_files(root, "0007"))
-    assert "2 of 3 images have usable depth" in caplog.text
+    assert "usable depth of 2 of 3 images" in caplog.text
     told = {"no picture": "a.jpg: missing", "broken picture": "a.jpg: no picture"}
     told["other size"] = "a.jpg: 240 x 160, its camera 120 x 80"
-    assert told.get(reason, "0 depth maps" if reason == "mask" else "1 depth maps") in caplog.text
+    assert told.get(reason, "0 depth maps" if reason == "mask" else "1 depth map ") in caplog.text
     np.testing.assert_array_equal(info.has_depth, [True, False, True])
     assert info.image_names[1] == "a.jpg"
     assert info.image_paths[1] == info.depth_paths[1] == ""
@@ -100,7 +100,7 @@ def test_a_scene_without_any_depth_is_one_line(root):
     for stem in "ab":
         (root / DEPTHS / f"{stem}.h5").unlink()
     write_file(root / DEPTHS / "c.h5", 10)
-    with pytest.raises(RuntimeError, match="0 of 3 images have usable depth: 2 depth maps are missing, 1 are smaller"):
+    with pytest.raises(RuntimeError, match="usable depth of 0 of 3 images: 2 depth maps missing, 1 smaller"):
         preprocess_scene(megadepth_files(root, "0007"))
 
 
@@ -114,7 +114,7 @@ def test_points_behind_a_camera_are_left_out_where_the_image_has_depth(tmp_path,
     assert (whole.n_points3D - info.n_points3D).tolist() == [int(k == row) for k in range(3)]
     assert np.nanmin(info.normalised_depths) > 0
     assert "1 of " in caplog.text
-    assert "behind their camera, in 1 images, as a.jpg" in caplog.text
+    assert "behind their camera, in 1 image (a.jpg)" in caplog.text
     (root / DEPTHS / "a.h5").unlink()
     unused = preprocess_scene(megadepth_files(root, "0007"))
     assert unused.has_depth.sum() == 2

@@ -88,7 +88,7 @@ def test_photographs_left_out_are_reported(root, capsys):
     (root / "MegaDepth_v1_SfM/0001/images/view_00.jpg").unlink()
     assert run(root) == 1
     captured = capsys.readouterr()
-    assert captured.out == "scenes: 3 undistorted, 1 photographs left out\n"
+    assert captured.out == "scenes: 3 undistorted, 1 photograph left out\n"
     what = f"left out 1 of 2 photographs (all in {MARKER}); the first: view_00.jpg is missing"
     assert captured.err == f"warning: scene 0001: {what}\n"
 

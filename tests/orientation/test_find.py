@@ -80,5 +80,5 @@ def test_the_text_says_how_many_were_turned_and_how_sure_that_is():
     turns = Turns(orientation=orientation, margin={"a": 40, "b": 20, "c": 30, "d": 12, "e": 3}, unsure=("e",))
     assert str(turns) == (
         "orientation: 3 of 5 photographs turned (2 to the right, 1 upside down), by 12 matches or more (median 25); "
-        "1 are not sure and stay as they are, e the first"
+        "not sure, so left as stored: 1 photograph (e)"
     )

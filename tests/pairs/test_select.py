@@ -141,7 +141,8 @@ def test_positions_and_what_images_without_one_get(database, caplog):
     with_position = [pair for pair in OF_PLACES if pair[1] < 7]
     assert spatial(num_neighbours=2, max_distance_m=50.0) == OF_PLACES  # 8 and 9 look like 7
     assert (
-        "no GPS position of 2 images (my view 1.jpg the first): each gets the 2 that look most like it" in caplog.text
+        "no GPS position of 2 images (my view 1.jpg the first): each is paired with the 2 that look most like it"
+        in caplog.text
     )
     by_looks = [[7, 8], [7, 9], [8, 9]]
     near = spatial(num_neighbours=2, max_distance_m=11.0)
@@ -164,7 +165,7 @@ def test_pairs_from_a_model_by_name(database, model, caplog):
     others = [[7, 8], [7, 9], [8, 9]]
     found = select(database, pairs="covisibility", model=model, num_neighbours=2)
     assert found == [[1, 4], [2, 5], *others]
-    assert f"{model} lacks 3 images (my view 2.jpg the first): each gets the 2 that look" in caplog.text
+    assert f"{model} lacks 3 images (my view 2.jpg the first): each is paired with the 2 that look" in caplog.text
     found = select(database, pairs="poses", model=model, num_neighbours=1)
     assert [pair for pair in found if pair[0] < 7] == [[1, 2], [2, 3], [3, 4], [4, 5]]
     found = select(database, pairs="poses", model=model, num_neighbours=1, max_angle_deg=180.0)

@@ -50,7 +50,7 @@ def test_priors_that_tell_no_place():
 
 
 def test_two_kinds_of_coordinates():
-    with pytest.raises(RuntimeError, match="1 of 2 position priors are geographic, others not"):
+    with pytest.raises(RuntimeError, match="position priors are of two kinds, 1 of 2 geographic"):
         positions_m({1: prior(LUND), 2: prior((1, 2, 3), CARTESIAN)}, use_altitude=False)
 
 

@@ -37,7 +37,7 @@ def test_a_second_run_does_what_is_missing(source, tmp_path):
     again = prepare([source], tmp_path / "photos")
     assert (again.copied, again.converted, again.already_there) == (0, 1, 2)
     assert contents(tmp_path / "photos") == before
-    assert str(again).endswith("in " + str(tmp_path / "photos") + ", 2 were there already")
+    assert str(again).endswith("in " + str(tmp_path / "photos") + ", 2 there already")
 
 
 def test_photographs_that_were_touched_or_copied_again_are_still_there(source, tmp_path):

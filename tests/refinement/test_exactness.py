@@ -87,7 +87,7 @@ def test_refine_verifies_a_database_of_earlier_versions_within_what_it_finds_and
     database = refined_pair(tmp_path / "db.db", 0.2)
     wide = contents(database)
     summary = refine_database(database, options=AS_EARLIER)
-    assert "1 of 1 pairs verified again within 2 px of the network input and 1 px of the photograph" in str(summary)
+    assert "1 of 1 pair verified again within 2 px of the network input and 1 px of the photograph" in str(summary)
     found = contents(database)
     assert found[0] == NOTE | {"max_error_px": EXACT_PX}
     assert refine_database(database, options=AS_EARLIER).verified == 0  # nothing is left to do

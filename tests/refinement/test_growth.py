@@ -104,9 +104,10 @@ def test_only_the_new_keypoints_move_and_their_pairs_are_verified_again(grown):
     assert summary.images == 1
     assert 0 < moved.sum() <= summary.moved <= len(original)
     assert summary.staying > summary.moved
-    assert f"{summary.staying} that were refined before stay: d2sfm refine --overwrite aligns these, too" in str(
-        summary
+    staying = (
+        f"not aligned again: {summary.staying} keypoints refined before (d2sfm refine --overwrite aligns these, too"
     )
+    assert staying in str(summary)
     with MatchStore(grown / "db.db") as store:
         assert not store.unverified_pairs()
     again = refined(grown)
@@ -132,7 +133,7 @@ def test_a_new_photograph_is_matched_within_the_threshold_of_unrefined_keypoints
         "(4.png) added later" in caplog.text
     )
     assert "d2sfm refine aligns keypoints across the 4 pairs of new images" in caplog.text
-    assert "1 pairs are new since the keypoints of both images were refined" in caplog.text
+    assert "keypoints are not aligned across 1 pair matched after the refinement of both images" in caplog.text
     asked.clear()
     say_verified(project / "db.db", step=1)
     refined(project)
@@ -198,7 +199,7 @@ def test_photographs_of_another_place_and_without_features_are_told_and_leave_al
     before = rows(project / "db.db", *ALL)
     summary = refined(project)
     assert summary.images == 0
-    assert "not refined, as no verified pair has it: 2 images (elsewhere.png the first)" in caplog.text
+    assert "not refined, as it is in no verified pair: 2 images (elsewhere.png the first)" in caplog.text
     assert rows(project / "db.db", *ALL) == before
     with FeatureStore(project / "db.db") as features:
         assert list(features.later()) == ["elsewhere.png", "flat.png"]

@@ -333,7 +333,7 @@ def test_match_keeps_the_threshold_of_refinement(database, refined_database, mat
         connection.close()
     match_database(refined_database, verification=VerificationOptions(max_error=6.0, seed=0), overwrite=overwrite)
     assert "keypoints are refined: pairs are verified within 2 px" in caplog.text
-    assert "pairs are new" not in caplog.text
+    assert "keypoints are not aligned across" not in caplog.text
     assert rows(refined_database, "two_view_geometries") == {"two_view_geometries": before["two_view_geometries"]}
     restore_database(refined_database)
     with FeatureStore(refined_database) as store:
@@ -346,7 +346,7 @@ def test_pairs_that_are_new_since_refinement_are_told(refined_database, matched,
             connection.execute(f"DELETE FROM {table} WHERE pair_id = (SELECT max(pair_id) FROM {table})")
     connection.close()
     match_database(refined_database, verification=VerificationOptions())
-    assert "1 pairs are new since the keypoints of both images were refined" in caplog.text
+    assert "keypoints are not aligned across 1 pair matched after the refinement of both images" in caplog.text
 
 
 def test_features_that_are_written_again_are_not_refined(refined_database, matched):
@@ -482,7 +482,7 @@ def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tm
     # Of two images those of the first are the references, which stay.
     assert moved == {"view_00.png": False, "view_01.png": False, "view_02.png": True}
     (folder / "view_02.png").unlink()
-    with pytest.raises(RuntimeError, match=r"2 of 3 photographs are not in .*: check the folder"):
+    with pytest.raises(RuntimeError, match=r"lacks 2 of 3 photographs: check the folder"):
         refined(shutil.copy(matched.database, tmp_path / "other.db"), matched, images=folder)
 
 

@@ -135,7 +135,7 @@ def test_shares_open_no_database_and_what_is_there_is_not_done_again(project, re
     again = align(project, 2, 3)
     assert (again.stage, again.aligned) == ("continuation", 0)
     assert again.already_there > 0
-    assert f"share 2/3 of the stage of continuation: all {again.already_there} keypoints are there" in str(again)
+    assert f"share 2/3 of the stage of continuation: all there already, {again.already_there} keypoints" in str(again)
     (tmp_path / "away.db").rename(project / "db.db")
     assert gather(project).refinement.images == COUNT
     assert is_as_in_one_process(project, refined)
@@ -171,7 +171,7 @@ def test_pieces_that_can_not_be_used_are_made_anew(project, refined, caplog):
         spoil(path)
         state = gather(project)
         assert (state.is_begun, state.of, state.missing, state.keypoints) == (True, 3, [2], whole[1])
-        assert f"stage 1 (features) lacks {whole[1]} keypoints of shares 2/3: d2sfm refine" in str(state)
+        assert f"stage 1 (features) lacks {whole[1]} keypoints of share 2/3: d2sfm refine" in str(state)
         assert caplog.text.count(f"features-2-of-3.npz is {reason}") == 1
         assert [align(project, number, 3).aligned for number in (1, 2)] == [0, whole[1]]
     assert finish(project) == STAGES[1:]

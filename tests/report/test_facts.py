@@ -59,7 +59,7 @@ def test_what_is_missing_has_the_reason_and_the_verdict_says_so(reported, facts)
     assert found[0].level == "warn"
     assert reported.missing in found[0].text
     assert verdict(facts, found)[1].startswith("Incomplete")
-    assert "5 of 6 photographs have a place in the model, with 150 points." in summary(facts)[0]
+    assert "The model has 5 of 6 photographs, and 150 points." in summary(facts)[0]
 
 
 @pytest.mark.slow

@@ -71,4 +71,4 @@ def test_photographs_with_few_points_and_missing_ones(fine):
     gone = [replace(each, model=None, reason="") for each in fine.photographs]
     for count, words in ((2, "Incomplete"), (6, "Most photographs are missing")):
         more = [*fine.photographs, *(gone * 2)[:count]]
-        assert said(replace(fine, photographs=more), "no place")[1] == words
+        assert said(replace(fine, photographs=more), "without a place")[1] == words

@@ -134,7 +134,7 @@ def test_a_model_without_points_has_a_page(count, tmp_path):
     result = write_report(tmp_path / "model", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (result.images, result.total) == (count, count)
-    assert f"{count} of {count} photographs have a place in the model, with 0 points." in text
+    assert f"The model has {count} of {count} photographs, and 0 points." in text
 
 
 def test_absolute_names_of_other_programs_lose_their_folders():

@@ -53,7 +53,7 @@ def test_the_database_is_that_of_one_process(tmp_path, shards, one):
     summary = assemble(shards.path, tmp_path / "db.db", descriptors=True)
     assert (summary.images, summary.pairs) == (3, 3)
     assert as_one(tmp_path / "db.db") == as_one(one)
-    assert str(summary).startswith(f"assemble: 3 images, 3 pairs, {summary.verified} of them verified in ")
+    assert str(summary).startswith(f"assemble: 3 images, 3 pairs ({summary.verified} of them verified) in ")
 
 
 @pytest.mark.slow

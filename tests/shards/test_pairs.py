@@ -197,7 +197,7 @@ def test_missing_blocks_of_features(folder):
 
 
 def test_a_share_of_pairs_that_need_no_global_descriptors(folder):
-    with pytest.raises(ValueError, match="--shard makes global descriptors, which these pairs are not chosen by"):
+    with pytest.raises(ValueError, match="--shard makes global descriptors, which --pairs exhaustive does not need"):
         describe_shard(folder, Share(1, 2), PairSelectionOptions(pairs="exhaustive"))
 
 

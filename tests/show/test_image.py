@@ -20,7 +20,7 @@ def test_residuals_go_from_keypoints_to_where_points_are_projected(shown_scene):
 @pytest.mark.slow
 def test_the_worst_are_told_first(shown_scene):
     found = show_image("a.png")
-    assert found.title == "a.png: 12 of 15 keypoints see a point, 0.00 px off (median)"
+    assert found.title == "a.png: points seen by 12 of 15 keypoints, 0.00 px off (median)"
     assert found.facts["largest residual"] == "1.00 px"
     x, y = keypoints(0)[0]
     assert found.table[1] == ("1", "1.00", f"{x:.1f}", f"{y:.1f}", "3")
@@ -54,6 +54,6 @@ def test_an_image_that_sees_nothing(shown_scene):
         model.delete_point3D(point)
     model.write_binary(shown_scene / "sparse/0")
     found = show_image("a.png")
-    assert found.title == "a.png: 0 of 15 keypoints see a point"
+    assert found.title == "a.png: points seen by 0 of 15 keypoints"
     assert not found.table
     assert found.pixels().shape[1] == 1600

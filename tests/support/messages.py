@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from d2sfm.text import counted
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "troubleshooting.md"
 ENDING = {"ArgumentTypeError", "FileNotFoundError", "OSError", "RuntimeError", "ValueError"}
@@ -90,7 +92,9 @@ def _text(node: ast.expr) -> str:
         case ast.Constant():
             return " ".join(str(node.value).split())
         case ast.JoinedStr():
-            return "".join(each.value if isinstance(each, ast.Constant) else "..." for each in node.values)
+            return "".join(each.value if isinstance(each, ast.Constant) else _text(each) for each in node.values)
+        case ast.FormattedValue(value=ast.Call(func=ast.Name("counted"), args=[_, ast.Constant(str(noun))])):
+            return counted(0, noun).replace("0", "...")
         case ast.BinOp(op=ast.Add()):
             return _text(node.left) + _text(node.right)
     return "..."

@@ -76,7 +76,7 @@ def contradicting(root, ratio):
 
 def test_a_pair_that_contradicts_its_points_is_left_out_and_told(tmp_path, caplog):
     assert draw_epoch([contradicting(tmp_path, 3.0)], 2, 1.5, 0, 1) == []
-    assert "0000.npz contradicts itself, so these are left out: 0000_0.png - 0000_1.png share no point" in caplog.text
+    assert "0000.npz contradicts itself, so pairs are left out: 0000_0.png - 0000_1.png share no point" in caplog.text
 
 
 def test_rounding_is_no_contradiction(tmp_path):

@@ -44,7 +44,7 @@ def test_no_pair_within_the_limits(root):
 
 
 def test_scenes_that_are_not_those_of_the_folder(root):
-    expected = r"from 1 scenes; 0404: no scene info .*holds 2 others, as 0000: list them .*--train-scenes"
+    expected = r"from 1 scene; 0404: no scene info .*holds 2 other scenes, as 0000: list those .*--train-scenes"
     with pytest.raises(ValueError, match=expected):
         load(root, "0404")
 

@@ -116,13 +116,13 @@ def test_validation_pairs_are_the_same_in_every_run(root, tmp_path):
 
 def test_an_epoch_of_nothing_but_skipped_pairs_stops(root, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset_module, "MIN_CORRESPONDENCES", 1000)
-    with pytest.raises(RuntimeError, match="all 8 pairs of epoch 1 were skipped: 8 with fewer than 1000 corresp"):
+    with pytest.raises(RuntimeError, match="no pair of epoch 1 is left, 8 skipped: 8 with fewer than 1000 corresp"):
         run(root, tmp_path / "out")
 
 
 def test_validation_of_nothing_but_skipped_pairs_stops(root, tmp_path, monkeypatch):
     monkeypatch.setattr(dataset_module, "MIN_CORRESPONDENCES", 1000)
-    with pytest.raises(RuntimeError, match="all 2 validation pairs were skipped: 2 with fewer than 1000 corresp"):
+    with pytest.raises(RuntimeError, match="no validation pair is left, 2 skipped: 2 with fewer than 1000 corresp"):
         run(root, tmp_path / "out", use_validation=True)
 
 
@@ -146,7 +146,7 @@ def test_missing_scenes_are_left_out_and_named(root, tmp_path, caplog):
     summary = run(root, tmp_path / "out", pairs=FEW_PAIRS, train_scenes=("0000", "0404"), num_epochs=1)
     assert list(summary.left_out) == ["0404"]
     assert not summary.is_whole
-    assert "left out: 1 of 2 scenes have no file in" in caplog.text
+    assert ": 1 of 2 scenes (0404)" in caplog.text.partition("left out, without a file in ")[2]
     assert caplog.text.count("0404") == 1
 
 

@@ -132,7 +132,7 @@ def test_a_folder_becomes_a_refined_model_and_the_command_says_where(photographs
     (tmp_path / "quick.toml").write_text(QUICK_TOML)
     assert main(["run", "photos", "--config", "quick.toml"]) == 0
     *_, sentence = capsys.readouterr().out.splitlines()
-    assert sentence.startswith("run: 5 of 5 photographs are in photos-model/sparse/0; look at it with colmap gui ")
+    assert sentence.startswith("run: photos-model/sparse/0 has 5 of 5 photographs; look at it with colmap gui ")
     assert "--import_path photos-model/sparse/0 --database_path photos-model/db.db --image_path photos" in sentence
     with FeatureStore("photos-model/db.db") as features:
         assert features.notes.refinement()
@@ -175,13 +175,13 @@ def test_photographs_that_come_later_are_taken_in_and_bad_ones_named(photographs
     first = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
     assert (first.total, first.left_out) == (5, ("broken.png",))
     assert list(first.skipped) == ["broken.png"]
-    assert "4 of 5 photographs are in" in str(first)
+    assert "has 4 of 5 photographs" in str(first)
     assert "not in it: 1 photograph (broken.png); try" in str(first)
     (tmp_path / "later.png").rename(photographs / "4.png")
     second = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
     assert (second.total, second.left_out, second.is_whole) == (6, ("broken.png",), True)
     assert second.extension.added == ("4.png",)
-    assert "5 of 6 photographs are in" in str(second)
+    assert "has 5 of 6 photographs" in str(second)
     with FeatureStore(tmp_path / "model" / "db.db") as features:
         assert not features.unrefined()
     again = reconstruct_photographs(photographs, tmp_path / "model", config=QUICK)
@@ -206,7 +206,7 @@ def test_photographs_that_are_taken_away_leave_the_model_which_stays_otherwise(p
         (photographs / name).unlink()
     arguments = ["run", str(photographs), "--output", str(output), "--config", str(output / "run.toml"), "--quiet"]
     assert main(arguments) == 2
-    assert "3 of 4 photographs are not in" in capsys.readouterr().err
+    assert "lacks 3 of 4 photographs" in capsys.readouterr().err
     assert model_of(output)
 
 

@@ -122,7 +122,7 @@ def protect(project, monkeypatch):
     ("prepare", "reason"),
     [
         (take_away, "no folder of photographs"),
-        (take_most_away, "2 of 3 photographs are not in"),
+        (take_most_away, "lacks 2 of 3 photographs"),
         (resize, "1.png in"),
         (protect, "is read-only"),
     ],

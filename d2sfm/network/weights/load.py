@@ -75,7 +75,9 @@ def load_weights(
                 f"{path} was trained with --preprocessing {expected}, not {preprocessing}: use it with --preprocessing "
                 f"{expected}"
             )
-        logger.warning("%s was trained with --preprocessing %s, not %s", path, expected, preprocessing)
+        logger.warning(
+            "%s was trained with --preprocessing %s, not %s: features will be worse", path, expected, preprocessing
+        )
     return checkpoint.weights
 
 
