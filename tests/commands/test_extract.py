@@ -107,7 +107,7 @@ def test_of_many_photographs_without_keypoints_not_all_are_named(photographs, tm
     extract(photographs, tmp_path / "db.db", "--weights", weights)
     lines = [line for line in capsys.readouterr().err.splitlines() if "no keypoints" in line]
     assert lines == [f"warning: {index:02}.png has no keypoints" for index in range(20)] + [
-        "warning: 5 more have no keypoints"
+        "warning: 5 more without keypoints"
     ]
 
 
