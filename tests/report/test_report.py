@@ -126,15 +126,15 @@ def test_where_it_was_stays_out_where_that_is_asked_for(tmp_path, monkeypatch, c
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_model_without_points_has_a_page(count, tmp_path):
+@pytest.mark.parametrize(("count", "counted"), [(1, "1 photograph"), (3, "3 photographs")])
+def test_a_model_without_points_has_a_page(count, counted, tmp_path):
     model = truth_model(arc_of_views(np.zeros(3), count, distance_m=5.0))
     (tmp_path / "model").mkdir()
     model.write(tmp_path / "model")
     result = write_report(tmp_path / "model", tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (result.images, result.total) == (count, count)
-    assert f"The model has {count} of {count} photographs, and 0 points." in text
+    assert f"The model has {count} of {counted}, and 0 points." in text
 
 
 def test_absolute_names_of_other_programs_lose_their_folders():
