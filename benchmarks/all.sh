@@ -112,10 +112,10 @@ measure retrieval retrieval "$results/lund.db" "$results/brighton_beach.db" "$re
 measure retrieval_dense retrieval "$results/lund.db" "$results/brighton_beach.db" --neighbours 10 --dense \
   --update docs/results.md
 measure gps_lund gps "$results/refined_lund.db" "$results/model_lund/0"
-measure fewer_lund fewer_pairs "$results/features_lund.db" --ways exhaustive retrieval:10 spatial:10 spatial:10+plain \
-  spatial:12 sift --update docs/results.md
+measure fewer_lund fewer_pairs "$results/features_lund.db" --ways exhaustive retrieval:10 spatial:10 \
+  --update docs/results.md
 measure fewer_brighton_beach fewer_pairs "$results/features_brighton_beach.db" --ways exhaustive+plain \
-  retrieval:7+plain spatial:6+plain sift --update docs/results.md
+  retrieval:7+plain spatial:6+plain --update docs/results.md
 for set in lund brighton_beach; do
   measure "georeference_$set" georeference gps "$results/refined_$set.db" "$results/model_$set/0" \
     --max-error-m 1 3 10 30 100 --update docs/georeference.md

@@ -105,7 +105,9 @@ def test_of_many_photographs_without_keypoints_not_all_are_named(photographs, tm
         cv2.imwrite(str(photographs / f"{index:02}.png"), np.full((12, 16, 3), 128, np.uint8))
     weights = save_plain_weights(tmp_path / "zero.pth", gain=0)
     extract(photographs, tmp_path / "db.db", "--weights", weights)
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.endswith(("no keypoints", "without keypoints"))]
+    lines = [
+        line for line in capsys.readouterr().err.splitlines() if line.endswith(("no keypoints", "without keypoints"))
+    ]
     assert lines == [f"warning: {index:02}.png has no keypoints" for index in range(20)] + [
         "warning: 5 more without keypoints"
     ]
