@@ -48,7 +48,7 @@ def first_of(names: Sequence[str], noun: str) -> str:
 
 def counted(number: int, noun: str, form: str = "") -> str:
     """A number with its noun: "1 match", "2 matches"; with ``form`` ",": "1,000 points"."""
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("tch") else f"{noun}s"
     return f"{number:{form}} {noun if number == 1 else several}"
 
 

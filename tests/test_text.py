@@ -75,6 +75,7 @@ def test_names_are_counted_and_the_first_is_shown():
 
 def test_a_number_has_its_noun():
     assert [counted(number, "match") for number in (0, 1, 2)] == ["0 matches", "1 match", "2 matches"]
+    assert counted(2, "epoch") == "2 epochs"
     assert [counted(number, "position", ",") for number in (1, 1000)] == ["1 position", "1,000 positions"]
 
 

@@ -26,6 +26,7 @@ from d2sfm.refinement.one_round import read_stages
 from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.shares import align_share
+from d2sfm.text import counted
 
 pytestmark = [pytest.mark.usefixtures("narrow_network", "one_thread"), pytest.mark.slow]
 
@@ -135,7 +136,8 @@ def test_shares_open_no_database_and_what_is_there_is_not_done_again(project, re
     again = align(project, 2, 3)
     assert (again.stage, again.aligned) == ("continuation", 0)
     assert again.already_there > 0
-    assert f"share 2/3 of the stage of continuation: all there already, {again.already_there} keypoints" in str(again)
+    told = counted(again.already_there, "keypoint")
+    assert f"share 2/3 of the stage of continuation: all there already, {told}" in str(again)
     (tmp_path / "away.db").rename(project / "db.db")
     assert gather(project).refinement.images == COUNT
     assert is_as_in_one_process(project, refined)
