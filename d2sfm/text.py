@@ -46,6 +46,12 @@ def first_of(names: Sequence[str], noun: str) -> str:
     return f"{counted(len(names), noun)} ({first}{' the first' if len(names) > 1 else ''})"
 
 
+def first_few(names: Sequence[str], most: int) -> str:
+    """The first ``most`` names, and how many there are behind them: "a.jpg, b.jpg and 4 more"."""
+    behind = len(names) - most
+    return ", ".join(map(printable, names[:most])) + (f" and {behind} more" if behind > 0 else "")
+
+
 def counted(number: int, noun: str, form: str = "") -> str:
     """A number with its noun: "1 match", "2 matches"; with ``form`` ",": "1,000 points"."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("tch") else f"{noun}s"

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2sfm.text import aligned, counted, first_of, fits, natural_order, one_line, printable
+from d2sfm.text import aligned, counted, first_few, first_of, fits, natural_order, one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,14 @@ from d2sfm.text import aligned, counted, first_of, fits, natural_order, one_line
 )
 def test_errors_in_one_line(error, expected):
     assert one_line(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [([], ""), (["a"], "a"), (["a", "b\n"], "a, b\\n"), (["a", "b", "c", "d"], "a, b and 2 more")],
+)
+def test_the_first_few_names(names, expected):
+    assert first_few(names, 2) == expected
 
 
 @pytest.mark.parametrize(

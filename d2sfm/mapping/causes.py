@@ -16,7 +16,7 @@ from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT
-from d2sfm.text import counted, first_of, printable
+from d2sfm.text import counted, first_few, first_of, printable
 
 LOOKED_AT = 30  # pairs, a few ms each
 MOST = 0.7  # share of the pairs that show a thing, for it to be the collection's
@@ -84,14 +84,10 @@ def _parts(given: MappingInput, pairs: np.ndarray) -> str:
     groups = [[given.names[image_id] for image_id in ids[of_image == number].tolist()] for number in range(count)]
     first, second, *_ = sorted((sorted(group) for group in groups), key=len, reverse=True)
     return (
-        f"no verified pair connects {_and_others(first)} with {_and_others(second)}"
+        f"no verified pair connects {first_few(first, 1)} with {first_few(second, 1)}"
         + (f", {count} unconnected parts in all" if count > 2 else "")
         + "; try photographs that show both places, or match --pairs exhaustive if not all pairs were matched"
     )
-
-
-def _and_others(group: list[str]) -> str:
-    return printable(group[0]) + (f" and {len(group) - 1} more" if len(group) > 1 else "")
 
 
 def _without_depth(pairs: Sequence[_Pair]) -> str:

@@ -9,7 +9,7 @@ import pycolmap
 
 from d2sfm.database import MatchStore
 from d2sfm.database.rows import UnusableRow, warn_once
-from d2sfm.text import counted
+from d2sfm.text import counted, first_few
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +39,7 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
         (without_features, f"of {reference} without features in {database}"),
     ):
         if missing:
-            shown = ", ".join(missing[:NAMES_SHOWN])
-            more = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
-            logger.warning("%s %s: %s%s", counted(len(missing), "image"), what, shown, more)
+            logger.warning("%s %s: %s", counted(len(missing), "image"), what, first_few(missing, NAMES_SHOWN))
     if len(names) < 2:
         raise RuntimeError(
             f"{reference} and {database} have {counted(len(names), 'image')} in common, expected two or more"

@@ -19,7 +19,7 @@ from d2sfm.preparation.sources import Sources, find_sources
 from d2sfm.preparation.video import take_frames
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
-from d2sfm.text import counted, first_of
+from d2sfm.text import counted, first_few, first_of
 
 NAMES_SHOWN = 20  # of what is left out on purpose
 
@@ -101,9 +101,7 @@ def _tell_left_out(found: Sources) -> None:
         (found.raw_doubles, "raw files beside the same shots as JPEG or HEIC"),
     ):
         if names:
-            shown = ", ".join(names[:NAMES_SHOWN])
-            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-            logger.info("left out, %s: %s%s", what, shown, more)
+            logger.info("left out, %s: %s", what, first_few(names, NAMES_SHOWN))
     if found.others:
         logger.info("neither photographs nor videos: %s", first_of(found.others, "file"))
 

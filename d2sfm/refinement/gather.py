@@ -16,7 +16,7 @@ from d2sfm.refinement.schedule import share_of_tracks
 from d2sfm.refinement.shares import next_stage
 from d2sfm.refinement.stages import FEATURES, TITLES, Stage, Stages
 from d2sfm.refinement.summary import RefinementSummary
-from d2sfm.text import counted
+from d2sfm.text import counted, first_few
 
 NAMED = 5  # of the missing shares that the sentence names
 OF_DATABASE = 0, 0  # in place of a share, for what a run without shares has left in the database
@@ -46,8 +46,7 @@ class GatherSummary(Displayed):
         missing = counted(self.keypoints, "keypoint")
         if not self.is_begun:
             return f"{which} is next, {missing}: {command} 1/{count}, and so on to {count}/{count}"
-        some = ", ".join(f"{number}/{count}" for number in self.missing[:NAMED])
-        some += f" and {len(self.missing) - NAMED} more" if len(self.missing) > NAMED else ""
+        some = first_few([f"{number}/{count}" for number in self.missing], NAMED)
         of = "share" if len(self.missing) == 1 else "shares"
         return f"{which} lacks {missing} of {of} {some}: {command} {self.missing[0]}/{count}"
 

@@ -14,7 +14,7 @@ from d2sfm.plots.pair_matrix import draw_pair_matrix
 from d2sfm.plots.palette import OUTLIER
 from d2sfm.show.given import DATABASE
 from d2sfm.show.picture import Picture
-from d2sfm.text import counted, natural_order
+from d2sfm.text import counted, first_few, natural_order
 
 LISTED = 12  # names
 
@@ -46,15 +46,11 @@ def show_pairs(database: Path | str | None = None) -> Picture:
     return Picture(
         name="pairs",
         title=title,
-        facts={"in no verified pair": _listed(alone)} if alone else {},
+        facts={"in no verified pair": first_few(alone, LISTED)} if alone else {},
         table=_table(names, rows, counts, refused),
         is_photograph=False,
         draw=lambda theme: captioned(draw_pair_matrix(names, inliers, theme), title, keys, theme),
     )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _table(names: list[str], rows: np.ndarray, counts: np.ndarray, refused: dict[int, str]) -> list[tuple[str, ...]]:

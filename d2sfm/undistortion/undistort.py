@@ -21,7 +21,7 @@ from d2sfm.photographs.reading import list_photographs
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
 from d2sfm.system import processors
-from d2sfm.text import counted
+from d2sfm.text import counted, first_few
 from d2sfm.undistortion.layouts import foreign_files, write_layout
 from d2sfm.undistortion.model import undistorted_model
 from d2sfm.undistortion.output import MARKER, fingerprint, finish, read_marker, recover, unfinished
@@ -183,9 +183,7 @@ class Undistortion:
 
 def _tell(without_pose: Sequence[str]) -> None:
     if without_pose:
-        more = len(without_pose) - NAMES_SHOWN
-        shown = ", ".join(without_pose[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        logger.info("not in the model, and left out: %s", shown)
+        logger.info("not in the model, and left out: %s", first_few(without_pose, NAMES_SHOWN))
 
 
 def _write_pictures(
