@@ -28,7 +28,7 @@ from d2sfm.mapping.initial_pairs import initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
 from d2sfm.mapping.reconstruct import read_input
-from d2sfm.mapping.starts import RUNS_A_START, trial_of
+from d2sfm.mapping.starts import RUNS_A_START, names_of, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.text import aligned
 
@@ -112,7 +112,7 @@ def starts_of_seed(arguments: argparse.Namespace, truth: pycolmap.Reconstruction
     starts: list[Result] = []
     for number in range(max(arguments.starts, 1 + len(pairs))):
         trial = trial_of(number, seed, given.is_estimated or given.is_refined, given.is_refined, pairs)
-        label = " and ".join(given.names[image_id] for image_id in trial.initial_pair) or "its own choice"
+        label = " and ".join(names_of(given, trial)) or "its own choice"
         label = f"{trial.seed} {'cautious' if trial.is_cautious else 'plain'}, {label}"
         start = measured(label, trial.seed, lambda trial=trial: best(given, trial), truth, given)
         if start.model is not None and len(starts) < arguments.starts:

@@ -9,6 +9,7 @@ import pycolmap
 
 from d2sfm.colmap import quiet_pycolmap
 from d2sfm.database.mapping_copy import copy_for_mapping
+from d2sfm.mapping.initial_pairs import InitialPair, allow_narrow
 from d2sfm.models import write_model
 from d2sfm.options import Mapper
 from d2sfm.parts import scratch_folder
@@ -61,14 +62,14 @@ class Trial:
     is_cautious: for focal lengths that are only estimated, and refined keypoints: lens distortion stays as in the
         database, as free distortion bends a model to fit wrong matches. Otherwise the run is the pipeline's own, except
         for the robust adjustment at its end.
-    initial_pair: ids of the images with which the single model of the incremental pipeline starts; empty: all models
-        that it finds, from pairs of its choice.
+    initial_pair: with which the single model of the incremental pipeline starts; None: all models that it finds, from
+        pairs of its choice.
     most_seconds: after which the incremental pipeline stops with what it has; None: no limit.
     """
 
     seed: int
     is_cautious: bool = False
-    initial_pair: tuple[int, ...] = ()
+    initial_pair: InitialPair | None = None
     most_seconds: int | None = None
 
 
@@ -216,8 +217,10 @@ def incremental_options(given: MappingInput, trial: Trial) -> pycolmap.Increment
         options.ba_refine_extra_params = options.mapper.abs_pose_refine_extra_params = False
     if trial.initial_pair:
         # More models would be looked for among what this one leaves, a minute in vain where the pair was wrong.
-        options.init_image_id1, options.init_image_id2 = trial.initial_pair
+        options.init_image_id1, options.init_image_id2 = trial.initial_pair.image_ids
         options.multiple_models = False
+        if trial.initial_pair.is_narrow:
+            allow_narrow(options.mapper)
     if trial.most_seconds is not None:
         options.max_runtime_seconds = trial.most_seconds
     return options

@@ -11,7 +11,7 @@ import pycolmap
 
 from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
-from d2sfm.mapping.initial_pairs import initial_pairs
+from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
@@ -175,7 +175,7 @@ def trials(
         yield replace(trial, most_seconds=rule.most_seconds(outcome))
 
 
-def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, pairs: list[tuple[int, int]]) -> Trial:
+def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, pairs: list[InitialPair]) -> Trial:
     """The run of that number: the first starts with the pair of the pipeline's choice, the next ones with one of the
     pairs each.
 
@@ -186,11 +186,11 @@ def trial_of(number: int, seed: int, takes_turns: bool, is_all_cautious: bool, p
     return Trial(
         seed=seed + number,
         is_cautious=is_all_cautious or (takes_turns and number % 2 == 1),
-        initial_pair=pairs[number - 1] if 0 < number <= len(pairs) else (),
+        initial_pair=pairs[number - 1] if 0 < number <= len(pairs) else None,
     )
 
 
-def _initial_pairs(given: MappingInput, most: int) -> list[tuple[int, int]]:
+def _initial_pairs(given: MappingInput, most: int) -> list[InitialPair]:
     limits = incremental_options(given, Trial(seed=0)).mapper
     with MatchStore(given.database) as store:
         return initial_pairs(store, limits, given.left_out, most=most)
@@ -206,12 +206,17 @@ def _run(given: MappingInput, trial: Trial, progress: bool) -> tuple[Start, list
     start = Start(
         seed=trial.seed,
         way="cautious" if trial.is_cautious else "",
-        initial=tuple(given.names[image_id] for image_id in trial.initial_pair),
+        initial=names_of(given, trial),
         best=of_found[0] if models else None,
         dropped=of_found[0] if found and not models else None,
         seconds=time.perf_counter() - started,
     )
     return start, models
+
+
+def names_of(given: MappingInput, trial: Trial) -> tuple[str, ...]:
+    """The names of the images that the trial starts with; none if the pipeline chooses them."""
+    return tuple(given.names[image_id] for image_id in trial.initial_pair.image_ids) if trial.initial_pair else ()
 
 
 def best_first(models: list[pycolmap.Reconstruction], pixel_factor: float) -> list[pycolmap.Reconstruction]:

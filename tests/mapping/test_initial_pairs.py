@@ -1,10 +1,11 @@
 import numpy as np
 import pycolmap
 import pytest
+from support.seen_points import seen, to_the_side
 from support.synthetic_model import synthetic_rig
 
 from d2sfm.database import MatchStore
-from d2sfm.mapping.initial_pairs import SHARES, initial_pairs
+from d2sfm.mapping.initial_pairs import NARROW_DEG, SHARES, initial_pairs
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +28,16 @@ def limits(**changes):
     return options
 
 
-def chosen(path, settings, without=(), most=100):
+def all_chosen(path, settings, without=(), most=100):
     without = [pycolmap.image_pair_to_pair_id(*pair) for pair in without]
     with MatchStore(path) as store:
         return initial_pairs(store, settings, np.array(without, np.int64), most=most)
+
+
+def chosen(path, settings, without=(), most=100):
+    """Ids of the images of those that are not narrow."""
+    pairs = all_chosen(path, settings, without, most)
+    return [pair.image_ids for pair in pairs if not pair.is_narrow]
 
 
 def test_each_pair_that_can_begin_a_model_is_given_once_and_the_best_first(database):
@@ -67,7 +74,35 @@ def test_pairs_with_a_narrow_angle_come_after_the_others_and_at_a_quarter_not_at
 
 def test_too_few_inliers_begin_nothing(database):
     path, _ = database
-    assert chosen(path, limits(init_min_num_inliers=100_000)) == []
+    assert all_chosen(path, limits(init_min_num_inliers=100_000)) == []
+
+
+def test_pairs_that_only_fail_by_their_angle_are_narrow_and_the_last(database):
+    path, _ = database
+    narrow = all_chosen(path, limits(init_min_tri_angle=1000.0))
+    assert narrow
+    assert all(pair.is_narrow for pair in narrow)
+    middle = all_chosen(path, limits(init_min_tri_angle=60.0))
+    assert [pair.is_narrow for pair in middle] == sorted(pair.is_narrow for pair in middle)
+    assert len(middle) <= len(narrow)
+
+
+def test_a_camera_that_moves_ahead_begins_narrowly_and_one_that_turns_or_stands_not(tmp_path):
+    ahead = [np.array([0, 0, 0.8 * number]) for number in range(3)]
+    scenes = {"ahead": (ahead, 0.0), "turned": ([np.zeros(3)] * 4, [0, 8, 16, 24]), "stood": ([np.zeros(3)] * 4, 0.0)}
+    found = {}
+    for name, (centres, turns_deg) in scenes.items():
+        (tmp_path / name).mkdir()
+        found[name] = all_chosen(seen(tmp_path / name, centres, turns_deg).database, limits())
+    assert {pair.image_ids for pair in found["ahead"]} == {(1, 2), (1, 3), (2, 3)}
+    assert all(pair.is_narrow for pair in found["ahead"])
+    assert found["turned"] == found["stood"] == []
+
+
+@pytest.mark.parametrize(("step_m", "expected"), [(0.03, 0), (0.15, 1)])
+def test_narrow_pairs_have_a_least_angle(tmp_path, step_m, expected):
+    assert 0.1 < NARROW_DEG < 1
+    assert len(all_chosen(seen(tmp_path, to_the_side(2, step_m)).database, limits())) == expected
 
 
 def test_images_of_one_frame_begin_nothing(tmp_path):

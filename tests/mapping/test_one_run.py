@@ -8,6 +8,7 @@ from support.synthetic_model import synthetic_rig
 from d2sfm.database import read_rigs
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.evaluation.poses import compare_with_truth
+from d2sfm.mapping.initial_pairs import InitialPair
 from d2sfm.mapping.one_run import (
     MappingInput,
     Trial,
@@ -154,11 +155,11 @@ def test_a_run_begins_with_the_given_pair_and_counts_its_images(scene):
     given, truth = scene
     first, second, *_ = sorted(truth.reg_image_ids())
     seen = []
-    (model,) = map_once(given, Trial(seed=0, initial_pair=(first, second)), seen.append)
+    (model,) = map_once(given, Trial(seed=0, initial_pair=InitialPair(image_ids=(first, second))), seen.append)
     assert sum(seen) == model.num_reg_images() == 7
     nowhere = MappingInput(database=given.database, mapper=Mapper.INCREMENTAL, left_out=pair_ids([first], [second]))
     # Without matches between them the pair gives no model, whatever else would.
-    assert map_once(nowhere, Trial(seed=0, initial_pair=(first, second)), seen.append) == []
+    assert map_once(nowhere, Trial(seed=0, initial_pair=InitialPair(image_ids=(first, second))), seen.append) == []
 
 
 def poses_in_rigs(rigs):

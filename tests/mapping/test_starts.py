@@ -6,10 +6,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pycolmap
 import pytest
+from support.seen_points import seen
 
-from d2sfm.mapping.initial_pairs import initial_pairs
+from d2sfm.colmap import similarity
+from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once
 from d2sfm.mapping.quality import ModelStatistics
 from d2sfm.mapping.reconstruct import read_input
@@ -18,7 +21,7 @@ from d2sfm.options import Mapper, ReconstructionOptions
 
 mapping_options = partial(ReconstructionOptions, num_threads=1)  # so that a seed gives one model
 
-PAIRS = [(1, 2), (3, 4), (1, 4)]
+PAIRS = [InitialPair(image_ids=image_ids) for image_ids in ((1, 2), (3, 4), (1, 4))]
 
 
 def numbers(supported=7, agreement=100.0, error_px=1.0):
@@ -33,7 +36,7 @@ def start(best):
 def test_runs_take_the_initial_pairs_one_after_the_other():
     trials = [trial_of(number, 5, False, False, PAIRS) for number in range(6)]
     assert [trial.seed for trial in trials] == [5, 6, 7, 8, 9, 10]
-    assert [trial.initial_pair for trial in trials] == [(), *PAIRS, (), ()]
+    assert [trial.initial_pair for trial in trials] == [None, *PAIRS, None, None]
     assert not any(trial.is_cautious for trial in trials)
 
 
@@ -127,10 +130,27 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", lambda *arguments: map_once(*arguments)[:1])
     monkeypatch.setattr(
         "d2sfm.mapping.starts.initial_pairs",
-        lambda *given, most: [p for p in initial_pairs(*given, most=99) if set(p) <= second],
+        lambda *given, most: [p for p in initial_pairs(*given, most=99) if set(p.image_ids) <= second],
     )
     found = best_of_starts(given, options)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
+
+
+@pytest.mark.slow
+def test_a_camera_that_moves_ahead_is_mapped_and_one_that_turns_is_not(tmp_path):
+    """COLMAP's own choice of pairs begins with neither."""
+    centres = [np.array([0.1 * (number % 2), 0, 0.8 * number]) for number in range(5)]
+    for name in ("ahead", "turned"):
+        (tmp_path / name).mkdir()
+    ahead = replace(seen(tmp_path / "ahead", centres), connected=5)
+    outcome = best_of_starts(ahead, mapping_options(max_starts=2))
+    assert outcome.starts[0].best is None
+    assert outcome.kept.best.supported == 5
+    found = np.array([image.projection_center() for _, image in sorted(outcome.models[0].images.items())])
+    world_from_model = similarity(found, np.array(centres))
+    assert np.abs([world_from_model * each for each in found] - np.array(centres)).max() < 0.02
+    turned = replace(seen(tmp_path / "turned", [np.zeros(3)] * 5, [0, 8, 16, 24, 32]), connected=5)
+    assert best_of_starts(turned, mapping_options(max_starts=2)).kept is None
 
 
 def limits_of_starts(two_places, tmp_path, monkeypatch, connected, **options):
