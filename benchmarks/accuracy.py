@@ -11,7 +11,7 @@ seconds of each stage; those of refinement include its own verification, those o
 and the command that maps are the same for all methods; its thresholds follow each method's own threshold of
 verification (COLMAP's for SIFT), and where focal lengths are estimated, its first starts are cautious with refined
 keypoints and every second one is with others. SIFT comes a second time, verified within the pixels of the photographs
-that refined keypoints were.
+that refined keypoints were. The method features is refinement without grey values.
 
 --work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
 which then stands for all seeds: its pairs are verified again with each. Early feature maps are kept from the first seed
@@ -55,7 +55,8 @@ from d2sfm.refinement.refine import refine_database
 from d2sfm.refinement.stages import of_alignment
 from d2sfm.text import aligned
 
-METHODS = ("sift", "d2", "refined")
+USUAL_METHODS = ("sift", "d2", "refined")
+METHODS = (*USUAL_METHODS, "features")
 THRESHOLDS_DEG = (1, 3, 5, 10)
 CACHE_GB = 200.0
 LOSS_PX = 0.25  # scale of the loss in adjustments of halves: less than a match is off
@@ -124,7 +125,7 @@ def d2_runs(
     folder, shared = arguments.work or scratch, {}
     matched, aligned_before = folder / "d2.db", folder / "refined.db"
     is_aligned, maps = aligned_before.exists(), MapCacheOptions(cache=folder / "maps", cache_limit=CACHE_GB)
-    needs_matches = "d2" in arguments.methods or not is_aligned
+    needs_matches = {"d2", "features"} & set(arguments.methods) or not is_aligned
     if needs_matches and not matched.exists():
         with timed(shared, "extract"):
             extract_to_database(matched, images, options=options, cameras=cameras)
@@ -138,6 +139,11 @@ def d2_runs(
                 match_database(verified, verification=VerificationOptions(seed=seed))
         if "d2" in arguments.methods:
             yield mapped("D2", seed, verified, costs)
+        if "features" in arguments.methods:
+            by_features = Path(shutil.copy(verified, scratch / f"features_{seed}.db"))
+            with timed(costs, "refine"):
+                refine_database(by_features, images, options=RefinementOptions(seed=seed, grey=False), cache=maps)
+            yield mapped("D2 by features", seed, by_features, dict(costs))
         if "refined" in arguments.methods:
             shutil.copy(aligned_before if is_aligned else verified, refined)
             with timed(costs, "refine"):
@@ -204,7 +210,7 @@ def parse_arguments() -> argparse.Namespace:
     """The command line; exits where options contradict each other or the folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all three")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=USUAL_METHODS, help="default: sift d2 refined")
     parser.add_argument("--known-cameras", action="store_true", help="give the ground truth's camera to the import")
     parser.add_argument("--max-edge", type=int, default=ExtractionOptions.max_edge, help="of D2; SIFT sees every pixel")
     parser.add_argument("--weights", default=ExtractionOptions.weights, help="as for d2sfm extract")
@@ -233,7 +239,7 @@ def main() -> None:
     runs = []
     with tempfile.TemporaryDirectory() as scratch:
         given, limits_px = (images, Path(scratch), cameras, arguments), {}
-        if {"d2", "refined"} & set(arguments.methods):
+        if set(METHODS[1:]) & set(arguments.methods):
             runs += d2_runs(*given, limits_px)
         if "sift" in arguments.methods:
             runs += sift_runs(*given, limits_px)

@@ -84,6 +84,8 @@ for set in "${known[@]}"; do
     measure "accuracy_${set}_$precision" accuracy "$data/$set" --known-cameras --methods d2 --precision "$precision" \
       --seeds 0 1 2 --update docs/performance.md
   done
+  measure "accuracy_${set}_800" accuracy "$data/$set" --known-cameras --max-edge 800 --methods features refined \
+    --seeds 0 1 2 3 4 --update docs/refinement.md
   measure "observations_$set" observations "$results/$set/d2.db" "$data/$set/ground_truth" --precision float32 \
     --update docs/refinement.md
   measure "frontier_$set" frontier "$data/$set" --known-cameras --max-edge 640 1024 --precision float32 \
@@ -91,6 +93,10 @@ for set in "${known[@]}"; do
 done
 measure known_cameras known_cameras "$data/herz_jesus_p8" "$data/fountain_p11" --databases "$results/full" \
   --update docs/mapping.md
+fresh square "$results/square"
+measure square square "$results/square" --views 7
+measure accuracy_square accuracy "$results/square" --known-cameras --methods features refined --seeds 0 1 2 \
+  --update docs/refinement.md
 measure accuracy_brighton_beach accuracy "$data/brighton_beach" --update docs/results.md
 measure accuracy_sacre_coeur accuracy "$data/sacre_coeur" --max-edge 1024 --methods sift refined \
   --seeds 0 1 2 3 4 5 6 7 8 9 --update docs/results.md
@@ -195,6 +201,7 @@ measure localization_gps localization_gps "$data/lund/images" --max-edge 1024
 measure large_localization large_localization "$results/refined_sacre_coeur.db" "$results/model_sacre_coeur/0" \
   --images 1000 --queries 4
 measure hpatches hpatches "$data/oxford_affine" "$data/webcam" --update docs/evaluation.md
+measure hpatches_scales hpatches "$data/oxford_affine" --scales 0.5 1 2 --update docs/evaluation.md
 measure hard_pairs hard_pairs "$data/wxbs" --update docs/evaluation.md
 
 # docs/cluster.md, docs/pairs.md

@@ -1,6 +1,7 @@
 """The table of ``d2sfm evaluate hpatches`` for several folders of sequences: ``python benchmarks/hpatches.py ROOT...``
 
-One scale in float32; what is measured is in docs/evaluation.md. A row for each sequence, and one for all of a folder.
+In float32, at one scale or at --scales; what is measured is in docs/evaluation.md. A row for each sequence, and one for
+all of a folder.
 Where there are three numbers in a cell, they are of D2, of D2 refined, and of RootSIFT at its best on this folder.
 """
 
@@ -30,11 +31,12 @@ def main() -> None:
     """Evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("roots", type=Path, nargs="+", metavar="ROOT")
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="S")
     add_update(parser)
     arguments = parser.parse_args()
-    rows = [HEADER]
+    rows, options = [HEADER], ExtractionOptions(precision=Precision.FLOAT32, scales=tuple(arguments.scales))
     for root in arguments.roots:
-        result = evaluate_hpatches(root, options=ExtractionOptions(precision=Precision.FLOAT32))
+        result = evaluate_hpatches(root, options=options)
         print(result)
         rows += rows_of(result)
     print(aligned(rows))
