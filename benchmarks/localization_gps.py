@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder for the database, the maps and the model")
     arguments = parser.parse_args()
-    images, queries = arguments.photographs, list_photographs(arguments.photographs)[::3]
+    images, names = arguments.photographs, list_photographs(arguments.photographs)
+    queries, others = names[::3], len(names) - len(names[::3])
     with tempfile.TemporaryDirectory() as scratch:
         work = arguments.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
@@ -74,11 +75,11 @@ def main() -> None:
         camera = next(iter(model.cameras.values()))
         found = {name: localizer.localize(images / name, camera) for name in queries}
     centres = {model.images[each].name: model.images[each].projection_center() for each in model.reg_image_ids()}
-    names = sorted(centres.keys() & positions.keys())
-    to_metres = similarity(np.array([centres[name] for name in names]), np.array([positions[name] for name in names]))
+    both = sorted(centres.keys() & positions.keys())
+    to_metres = similarity(np.array([centres[name] for name in both]), np.array([positions[name] for name in both]))
     placed = {name: np.array(each.centre) for name, each in found.items() if isinstance(each, Pose)}
     rows = [("", "photographs", "median m", "largest m")]
-    for label, chosen, total in (("model", centres, len(centres)), ("localized", placed, len(queries))):
+    for label, chosen, total in (("model", centres, others), ("localized", placed, len(queries))):
         distances = [np.linalg.norm(to_metres * chosen[name] - positions[name]) for name in sorted(chosen)]
         numbers = (f"{measure(distances):.2f}" for measure in (np.median, np.max))
         rows.append((label, f"{len(chosen)} of {total}", *numbers))
