@@ -1,8 +1,8 @@
 """The table of ``d2sfm evaluate hpatches`` for several folders of sequences: ``python benchmarks/hpatches.py ROOT...``
 
 In float32, at one scale or at --scales; what is measured is in docs/evaluation.md. A row for each sequence, and one for
-all of a folder.
-Where there are three numbers in a cell, they are of D2, of D2 refined, and of RootSIFT at its best on this folder.
+all of a folder. Where there are three numbers in a cell, they are of D2, of D2 refined, and of RootSIFT at its best on
+this folder.
 """
 
 import argparse
