@@ -15,7 +15,8 @@ that refined keypoints were. The method features is refinement without grey valu
 
 --work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
 which then stands for all seeds: its pairs are verified again with each. Early feature maps are kept from the first seed
-on, so only that one's seconds of refinement count.
+on, so only that one's seconds of refinement count. With --processes seeds run side by side, and early maps are kept by
+the extraction.
 """
 
 import argparse
@@ -26,12 +27,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from exactness import SHARES_PX, halves_mdeg, known_camera, observation_errors_px
 from pages import add_update, update
+from pool import workers
 from sift import extract_sift, match_sift, verify_sift
 
 from d2sfm.database import FeatureStore
@@ -76,8 +79,47 @@ class Run:
 
     method: str
     seed: int
-    model: pycolmap.Reconstruction | None
+    folder: Path | None  # of the model
     costs: dict[str, float]  # cells of the table
+
+    @cached_property
+    def model(self) -> pycolmap.Reconstruction | None:
+        return self.folder and pycolmap.Reconstruction(self.folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is the same for all seeds. folder: of databases without geometries; scratch: of what each seed makes."""
+
+    images: Path
+    cameras: CameraOptions
+    folder: Path
+    scratch: Path
+    methods: tuple[str, ...]
+    extraction: ExtractionOptions
+
+    @property
+    def sift(self) -> Path:
+        return self.folder / "sift.db"
+
+    @property
+    def d2(self) -> Path:
+        return self.folder / "d2.db"
+
+    @property
+    def refined(self) -> Path:
+        """Keypoints of all seeds, where it is there."""
+        return self.folder / "refined.db"
+
+    @property
+    def maps(self) -> MapCacheOptions:
+        return MapCacheOptions(cache=self.folder / "maps", cache_limit=CACHE_GB)
+
+    @property
+    def needs_matches(self) -> bool:
+        """Of D2, before refinement."""
+        methods = set(self.methods)
+        return bool({"d2", "features"} & methods) or ("refined" in methods and not self.refined.exists())
 
 
 @contextmanager
@@ -88,70 +130,81 @@ def timed(costs: dict[str, float], stage: str) -> Iterator[None]:
     costs[f"{stage} s"] = time.perf_counter() - started
 
 
+def matched_sift(task: Task) -> dict[str, float]:
+    """SIFT at full resolution, if it is not there. Returns what it took."""
+    costs: dict[str, float] = {}
+    if "sift" in task.methods and not task.sift.exists():
+        with timed(costs, "extract"):
+            extract_sift(task.sift, task.images, task.cameras)
+        with timed(costs, "match"):
+            match_sift(task.sift)
+    return costs
+
+
+def matched_d2(task: Task, cache: MapCacheOptions | None) -> dict[str, float]:
+    """D2 and its matches, if they are not there. cache: of early maps, where they are kept at once."""
+    costs: dict[str, float] = {}
+    if task.needs_matches and not task.d2.exists():
+        with timed(costs, "extract"):
+            extract_to_database(task.d2, task.images, options=task.extraction, cameras=task.cameras, cache=cache)
+        with timed(costs, "match"):
+            match_database(task.d2, verification=None)
+    return costs
+
+
 def mapped(method: str, seed: int, database: Path, costs: dict[str, float]) -> Run:
     """Map a database whose pairs are verified."""
     result = reconstruct(database, database.with_suffix(""), options=ReconstructionOptions(seed=seed, num_threads=1))
-    model = pycolmap.Reconstruction(result.models[0]) if result.models else None
     costs = costs | {"map s": result.seconds, "starts": len(result.starts)}
-    return Run(method=method, seed=seed, model=model, costs=costs)
+    return Run(method=method, seed=seed, folder=next(iter(result.models), None), costs=costs)
 
 
-def sift_runs(
-    images: Path, scratch: Path, cameras: CameraOptions, arguments: argparse.Namespace, limits_px: dict[int, float]
-) -> Iterator[Run]:
-    """SIFT at full resolution, a run for each seed, and one for each that has a limit of its inliers' errors."""
-    matched, shared = (arguments.work or scratch) / "sift.db", {}
-    if not matched.exists():
-        with timed(shared, "extract"):
-            extract_sift(matched, images, cameras)
-        with timed(shared, "match"):
-            match_sift(matched)
-    for method, limits in (("SIFT", dict.fromkeys(arguments.seeds)), ("SIFT, same threshold", limits_px)):
-        for seed, limit_px in limits.items():
-            verified, costs = Path(shutil.copy(matched, scratch / f"sift_{limit_px}_{seed}.db")), dict(shared)
-            with timed(costs, "verify"):
-                verify_sift(verified, seed, limit_px)
-            yield mapped(method, seed, verified, costs)
+def runs_of(task: Task, of_d2: dict[str, float], of_sift: dict[str, float], seed: int) -> list[Run]:
+    """All methods with one seed of verification and mapping. of_d2, of_sift: seconds of what all seeds begin from."""
+    runs, limit_px = d2_runs(task, of_d2, seed)
+    if "sift" in task.methods:
+        runs.append(sift_run(task, "SIFT", of_sift, seed, None))
+        if limit_px is not None:
+            runs.append(sift_run(task, "SIFT, same threshold", of_sift, seed, limit_px))
+    return runs
 
 
-def d2_runs(
-    images: Path, scratch: Path, cameras: CameraOptions, arguments: argparse.Namespace, limits_px: dict[int, float]
-) -> Iterator[Run]:
-    """D2 and refined D2, as far as they are asked for, of the same matches; a run of each for each seed.
+def sift_run(task: Task, method: str, costs: dict[str, float], seed: int, limit_px: float | None) -> Run:
+    """SIFT, verified with inliers' errors up to a limit (default: COLMAP's)."""
+    verified, costs = Path(shutil.copy(task.sift, task.scratch / f"sift_{limit_px}_{seed}.db")), dict(costs)
+    with timed(costs, "verify"):
+        verify_sift(verified, seed, limit_px)
+    return mapped(method, seed, verified, costs)
 
-    limits_px: gets the error that verification allowed refined keypoints, by seed.
+
+def d2_runs(task: Task, costs: dict[str, float], seed: int) -> tuple[list[Run], float | None]:
+    """D2 and refined D2, as far as they are asked for, of the same matches.
+
+    Also returns the error that verification allowed refined keypoints, in pixels of the photographs.
     """
-    options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision)
-    folder, shared = arguments.work or scratch, {}
-    matched, aligned_before = folder / "d2.db", folder / "refined.db"
-    is_aligned, maps = aligned_before.exists(), MapCacheOptions(cache=folder / "maps", cache_limit=CACHE_GB)
-    needs_matches = {"d2", "features"} & set(arguments.methods) or not is_aligned
-    if needs_matches and not matched.exists():
-        with timed(shared, "extract"):
-            extract_to_database(matched, images, options=options, cameras=cameras)
-        with timed(shared, "match"):
-            match_database(matched, verification=None)
-    for seed in arguments.seeds:
-        costs, verified, refined = dict(shared), scratch / f"d2_{seed}.db", scratch / f"refined_{seed}.db"
-        if needs_matches:
-            shutil.copy(matched, verified)
-            with timed(costs, "verify"):
-                match_database(verified, verification=VerificationOptions(seed=seed))
-        if "d2" in arguments.methods:
-            yield mapped("D2", seed, verified, costs)
-        if "features" in arguments.methods:
-            by_features = Path(shutil.copy(verified, scratch / f"features_{seed}.db"))
-            with timed(costs, "refine"):
-                refine_database(by_features, images, options=RefinementOptions(seed=seed, grey=False), cache=maps)
-            yield mapped("D2 by features", seed, by_features, dict(costs))
-        if "refined" in arguments.methods:
-            shutil.copy(aligned_before if is_aligned else verified, refined)
-            with timed(costs, "refine"):
-                refine_database(refined, images, options=aligned_alike(refined, seed), cache=maps)
-            with FeatureStore(refined) as store:
-                factors = store.resize_factors().values()
-                limits_px[seed] = allowed_error(store).in_photographs(typical_factor(factors))
-            yield mapped("D2 refined", seed, refined, costs)
+    runs, limit_px, costs, scratch = [], None, dict(costs), task.scratch
+    verified, refined = scratch / f"d2_{seed}.db", scratch / f"refined_{seed}.db"
+    if task.needs_matches:
+        shutil.copy(task.d2, verified)
+        with timed(costs, "verify"):
+            match_database(verified, verification=VerificationOptions(seed=seed))
+    if "d2" in task.methods:
+        runs.append(mapped("D2", seed, verified, costs))
+    if "features" in task.methods:
+        by_features, options = scratch / f"features_{seed}.db", RefinementOptions(seed=seed, grey=False)
+        shutil.copy(verified, by_features)
+        with timed(costs, "refine"):
+            refine_database(by_features, task.images, options=options, cache=task.maps)
+        runs.append(mapped("D2 by features", seed, by_features, costs))
+    if "refined" in task.methods:
+        shutil.copy(task.refined if task.refined.exists() else verified, refined)
+        with timed(costs, "refine"):
+            refine_database(refined, task.images, options=aligned_alike(refined, seed), cache=task.maps)
+        with FeatureStore(refined) as store:
+            factors = store.resize_factors().values()
+            limit_px = allowed_error(store).in_photographs(typical_factor(factors))
+        runs.append(mapped("D2 refined", seed, refined, costs))
+    return runs, limit_px
 
 
 def aligned_alike(database: Path, seed: int) -> RefinementOptions:
@@ -217,6 +270,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", type=Precision, default=Precision.FLOAT32, help="as for d2sfm extract")
     parser.add_argument("--work", type=Path, metavar="DIR", help="folder of databases to begin from (default: none)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--processes", type=int, default=1, help="seeds at one time, each on one core")
     add_update(parser)
     arguments = parser.parse_args()
     if arguments.work:
@@ -236,13 +290,29 @@ def main() -> None:
     if (arguments.folder / "ground_truth").is_dir():
         truth = pycolmap.Reconstruction(arguments.folder / "ground_truth")
         cameras = known_camera(truth) if arguments.known_cameras else cameras
-    runs = []
+    options = ExtractionOptions(max_edge=arguments.max_edge, weights=arguments.weights, precision=arguments.precision)
     with tempfile.TemporaryDirectory() as scratch:
-        given, limits_px = (images, Path(scratch), cameras, arguments), {}
-        if set(METHODS[1:]) & set(arguments.methods):
-            runs += d2_runs(*given, limits_px)
-        if "sift" in arguments.methods:
-            runs += sift_runs(*given, limits_px)
+        task = Task(
+            images=images,
+            cameras=cameras,
+            folder=arguments.work or Path(scratch),
+            scratch=Path(scratch),
+            methods=tuple(arguments.methods),
+            extraction=options,
+        )
+        several = arguments.processes > 1
+        of_seed = partial(runs_of, task, matched_d2(task, task.maps if several else None), matched_sift(task))
+        if several:
+            with workers(arguments.processes) as pool:
+                of_seeds = list(pool.map(of_seed, arguments.seeds))
+        else:
+            of_seeds = [of_seed(seed) for seed in arguments.seeds]
+        report(arguments, truth, [run for of_one in of_seeds for run in of_one])
+
+
+def report(arguments: argparse.Namespace, truth: pycolmap.Reconstruction | None, runs: list[Run]) -> None:
+    """Print the table, and write it into pages."""
+    images = arguments.folder / "images"
     if truth is not None:
         truths, reference = dict.fromkeys(arguments.seeds, truth), "the ground truth"
     else:

@@ -13,22 +13,20 @@ one thread each, which share the device. --work DIR keeps databases and results,
 
 import argparse
 import json
-import multiprocessing
 import os
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-import torch
 from exactness import known_camera
 from pages import add_update, update
+from pool import workers
 
 from d2sfm.database import FeatureStore
 from d2sfm.evaluation.poses import pose_errors
@@ -112,15 +110,6 @@ def extracted(data: Path, work: Path, name: str, arguments: argparse.Namespace) 
     cache = MapCacheOptions(cache=work / f"maps_{name}", cache_limit=CACHE_GB)
     extract_to_database(database, images, options=options, cameras=cameras, cache=cache)
     match_database(database, verification=None)
-
-
-def take_a_core(taken) -> None:
-    """Keep a worker to a core of its own: the others are busy, too. taken: how many are, in memory that is shared."""
-    with taken.get_lock():
-        number, taken.value = taken.value, taken.value + 1
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[number % len(cores)]})
-    torch.set_num_threads(1)
 
 
 def localized(task: Task) -> dict[str, object]:
@@ -247,10 +236,8 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         for name in arguments.sets:
             extracted(arguments.data, work, name, arguments)
-        tasks, spawn = planned(arguments, work), multiprocessing.get_context("spawn")
-        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # of workers; this one has begun
-        given = {"mp_context": spawn, "initializer": take_a_core, "initargs": (spawn.Value("i", 0),)}
-        with ProcessPoolExecutor(arguments.processes, **given) as pool:
+        tasks = planned(arguments, work)
+        with workers(arguments.processes) as pool:
             rows = list(pool.map(localized, tasks))
         first = {task.name: task for task in reversed(tasks)}
         times = {name: timed(task) for name, task in first.items()} if arguments.times else {}
