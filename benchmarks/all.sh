@@ -208,7 +208,7 @@ measure hard_pairs hard_pairs "$data/wxbs" --update docs/evaluation.md
 measure reckoning reckoning --update docs/cluster.md
 measure cluster cluster "$data/lund/images" --max-edge 480 --most 12 --refine --update docs/cluster.md
 fresh shards "$results/shards"
-measure shards shards --images 10000 --shares 3 --folder "$results/shards" --descriptors
+measure shards shards --images 10000 --shares 2 --at-once 2 --folder "$results/shards" --descriptors
 measure large_pairs large_pairs "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db" \
   --update docs/pairs.md
 measure refinement_shares refinement_shares "$results/herz_jesus_p8/d2.db" --images "$data/herz_jesus_p8/images" \

@@ -95,6 +95,8 @@ def main() -> None:
 def measured(precision: Precision, arguments: argparse.Namespace) -> dict[str, float]:
     """The columns of the last table, after printing those of one precision."""
     device = resolve_device(arguments.device)
+    on_gpu = device.type == "cuda"
+    kept = torch.cuda.memory_allocated(device) if on_gpu else 0  # by threads that matched in the precision before
     options = ExtractionOptions(
         precision=precision,
         device=arguments.device,
@@ -108,6 +110,8 @@ def measured(precision: Precision, arguments: argparse.Namespace) -> dict[str, f
     rate = product_rate(device, extractor.precision)
     print(f"{device_name(device)}; {extractor.precision}; {len(names)} photographs of {arguments.folder.name}")
     print(f"before the first photograph: {memory('VmRSS') / 1e6:.0f} MB; matrix product: {rate / 1e9:.0f} GFLOP/s\n")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
     stages, operations = split(extractor, [arguments.folder / name for name in names])
     found = {"floor": operations / rate} | {name: stage.seconds for name, stage in stages.items()}
     found["read, preprocess"] = found.pop("read") + found.pop("preprocess")
@@ -115,10 +119,9 @@ def measured(precision: Precision, arguments: argparse.Namespace) -> dict[str, f
     row("floor of the trunk", found["floor"], found["trunk"])
     for name, stage in stages.items():
         row(name, stage.seconds, found["trunk"], stage.peak)
-    if device.type == "cuda":
-        found["GPU memory, MB"] = torch.cuda.max_memory_allocated(device) / 1e6
+    if on_gpu:
+        found["GPU memory, MB"] = (torch.cuda.max_memory_allocated(device) - kept) / 1e6
         print(f"GPU memory: {found['GPU memory, MB']:.0f} MB")
-        torch.cuda.reset_peak_memory_stats(device)
     return found | commands(arguments, options, names, found["trunk"])
 
 

@@ -28,6 +28,7 @@ LOSS, REFINED_LOSS = 1.0, 0.25  # scales of the robust loss, in pixels of the ne
 MOST_ALIGNED = 800  # matches: more take time and hardly make a pose more exact
 CELL = 1 / 8  # of the longer edge: squares from which as many come
 LEAST_SHARE = 0.5  # of the inliers that a query needs, before it is refined
+WEAK, MOST_ROUNDS = 5, 4  # times the inliers that a query needs: with fewer it is refined again from the better pose
 
 
 class Localizer:
@@ -111,12 +112,7 @@ class Localizer:
             return NotPlaced(reason=Reason.NO_AGREEMENT, **facts)
         found, xy, last = voted, of_query[voted.keypoint], first
         if self._aligner is not None and voted[first.agree].distinct >= LEAST_SHARE * needed:
-            limit_px = self.options.max_error * query.factor
-            near = first.errors_px(of_query[all_found.keypoint], self.map.xyz[all_found.point]) <= limit_px
-            found = all_found[near]
-            found = found[found.spread(of_query[found.keypoint], CELL * max(query.features.image_size), MOST_ALIGNED)]
-            xy = self._aligner.aligned(query, found, names)
-            last = self._estimate(query, known, xy, found, self.options.refined_error, REFINED_LOSS)
+            found, xy, last = self._refined(query, known, names, all_found, first)
         agree = np.zeros(len(found), bool) if last is None else last.agree
         view = self._view(all_found, found[agree], of_query, names)
         inliers = found[agree].distinct
@@ -135,6 +131,30 @@ class Localizer:
             point_ids=self.map.point_ids(seen.point),
             view=view,
         )
+
+    def _refined(
+        self, query: Query, known: QueryCamera, names: tuple[str, ...], all_found: Correspondences, first: Estimate
+    ) -> tuple[Correspondences, np.ndarray, Estimate | None]:
+        """The pose of all matches near the first one, aligned; these, and their positions in the query [N, 2].
+
+        The pose of a query of which few keypoints agree can be so far off that half of its matches are not near it. So
+        they are looked for again from the new pose, as long as more agree.
+        """
+        of_query, best, most = query.features.keypoints[:, :2].astype(float), None, -1
+        pose = first
+        for _ in range(MOST_ROUNDS):
+            errors_px = pose.errors_px(of_query[all_found.keypoint], self.map.xyz[all_found.point])
+            found = all_found[errors_px <= self.options.max_error * query.factor]
+            found = found[found.spread(of_query[found.keypoint], CELL * max(query.features.image_size), MOST_ALIGNED)]
+            xy = self._aligner.aligned(query, found, names)
+            pose = self._estimate(query, known, xy, found, self.options.refined_error, REFINED_LOSS)
+            agree = 0 if pose is None else found[pose.agree].distinct
+            if agree <= most:
+                break
+            best, most = (found, xy, pose), agree
+            if pose is None or agree >= WEAK * self.options.min_inliers:
+                break
+        return best
 
     def _estimate(
         self, query: Query, known: QueryCamera, xy: np.ndarray, found: Correspondences, max_error: float, loss: float

@@ -15,7 +15,7 @@ from d2sfm.cli import make_parser
 
 SCRIPT = BENCHMARKS / "all.sh"
 # Those that others import, and synthetic, whose databases large makes.
-MODULES = {"child", "exactness", "night_like", "pages", "sift", "synthetic"}
+MODULES = {"child", "exactness", "night_like", "pages", "pool", "sift", "synthetic"}
 PYTHON = """#!/bin/sh
 echo "$@" >>"$CALLS"
 case "$*" in *"$FAILING"*) echo "it is broken" >&2; exit 3;; esac
