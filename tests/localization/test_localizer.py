@@ -8,6 +8,8 @@ from support.small_map import LEFT_OUT, camera, centre_x
 
 from d2sfm import Localizer, NotPlaced, Pose
 from d2sfm.coordinates import stored_array, stored_from_upright
+from d2sfm.localization import localizer as of_localizer
+from d2sfm.localization.estimation import estimate
 from d2sfm.localization.outcome import Reason
 from d2sfm.options import LocalizationOptions
 from d2sfm.photographs.reading import load_photograph
@@ -57,6 +59,24 @@ def test_the_alignment_makes_it_more_exact(small_map, found):
     unrefined = plain.localize(small_map.query, camera())
     assert errors(found)[0] < 0.5 * errors(unrefined)[0]
     assert found.error_px < 0.5 * unrefined.error_px
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_poor_first_pose_is_mended_by_a_second_round(small_map, found, monkeypatch, rounds):
+    def turned(*given, **options):
+        pose = estimate(*given, **options)
+        monkeypatch.setattr(of_localizer, "estimate", estimate)  # only the first one is
+        about_its_axis = pycolmap.Rigid3d(pycolmap.Rotation3d(np.radians([0, 0, 8.0])), np.zeros(3))
+        return pose._replace(cam_from_world=about_its_axis * pose.cam_from_world)
+
+    monkeypatch.setattr(of_localizer, "estimate", turned)
+    monkeypatch.setattr(of_localizer, "MOST_ROUNDS", rounds)
+    pose = Localizer(small_map.database, small_map.model).localize(small_map.query, camera())
+    if rounds == 1:
+        assert pose.reason is Reason.FEW_INLIERS
+    else:
+        assert pose.inliers == pytest.approx(found.inliers, rel=0.05)
+        assert errors(pose)[1] < 0.1
 
 
 def test_an_unknown_focal_length_is_estimated(localizer, small_map):
