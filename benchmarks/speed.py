@@ -96,7 +96,7 @@ def measured(precision: Precision, arguments: argparse.Namespace) -> dict[str, f
     """The columns of the last table, after printing those of one precision."""
     device = resolve_device(arguments.device)
     on_gpu = device.type == "cuda"
-    kept = torch.cuda.memory_allocated(device) if on_gpu else 0  # by threads that matched in the precision before
+    kept = torch.cuda.memory_allocated(device) if on_gpu else 0  # by the commands of the precision before
     options = ExtractionOptions(
         precision=precision,
         device=arguments.device,
