@@ -6,6 +6,8 @@ import sys
 
 from tqdm import tqdm
 
+from d2sfm.text import plural
+
 LINE_S = 30.0  # between two lines: those of a night are read at once
 
 logger = logging.getLogger(__name__)
@@ -35,9 +37,10 @@ class Bar(tqdm):
         numbers = self.n, self.total or 0
         n, total = (tqdm.format_sizeof(each) if self.unit_scale else f"{each:,}" for each in numbers)
         speed = tqdm.format_sizeof(rate) if self.unit_scale else f"{rate:.3g}"
-        done = f"{n} of {total} {self.unit}" if self.total else f"{n} {self.unit}"
+        unit = self.unit if self.unit_scale else plural(self.unit)
+        done = f"{n} of {total} {unit}" if self.total else f"{n} {unit}"
         left = f", {tqdm.format_interval((self.total - self.n) / rate)} left" if self.total and rate else ""
-        return f"{self.desc.removesuffix(': ')}: {done}{'' if self.unit_scale else 's'}, {speed} a second{left}"
+        return f"{self.desc.removesuffix(': ')}: {done}, {speed} a second{left}"
 
 
 def _is_watched() -> bool:

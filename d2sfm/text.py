@@ -54,8 +54,12 @@ def first_few(names: Sequence[str], most: int) -> str:
 
 def counted(number: int, noun: str, form: str = "") -> str:
     """A number with its noun: "1 match", "2 matches"; with ``form`` ",": "1,000 points"."""
-    several = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("tch") else f"{noun}s"
-    return f"{number:{form}} {noun if number == 1 else several}"
+    return f"{number:{form}} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """The noun for several: "matches", "queries"."""
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("tch") else f"{noun}s"
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -41,6 +41,13 @@ def test_where_nobody_watches_a_line_tells_now_and_then(clock, said, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_line_has_the_noun_for_several(clock, said):
+    with Bar(total=3, desc="localize", unit="query") as bar:
+        clock.now += 40
+        bar.update(2)
+    assert said() == ["localize: 2 of 3 queries, 0.05 a second, 00:20 left"]
+
+
 def test_bytes_are_told_in_their_own_sizes(clock, said):
     with Bar(total=30_000_000, desc="d2_tf.pth", unit="B", unit_scale=True) as bar:
         clock.now += 40
