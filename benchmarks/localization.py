@@ -2,8 +2,8 @@
 
 DATA holds folders of sets, each with ``images/`` and ``ground_truth/`` (a COLMAP model). Features of a set are
 extracted once and all pairs matched once. Then each photograph, for each seed, is taken out of a copy of that database
-before pairs are verified and keypoints refined; what is left is triangulated with the true cameras, and the photograph
-is localized in it, with its true camera for the sets of ``KNOWN``, with none for others. Photographs of the other sets
+before pairs are verified by the true cameras and keypoints refined; what is left is triangulated with these, and it is
+localized in it, with its true camera for the sets of ``KNOWN``, with none for others. Photographs of the other sets
 are localized in the first map of each set and seed, where none should be accepted. At last the time of a query in a
 loaded map is compared with that of its extraction, both warm, in this process alone.
 
@@ -122,11 +122,17 @@ def localized(task: Task) -> dict[str, object]:
     database, started = task.folder / "db.db", time.perf_counter()
     shutil.copy(task.work / f"{task.name}.db", database)
     remove_images(database, [task.query])
-    match_database(database, verification=VerificationOptions(seed=task.seed), num_threads=1)
+    reference = task.data / task.name / "ground_truth"
+    match_database(database, verification=VerificationOptions(seed=task.seed), reference=reference, num_threads=1)
     options = RefinementOptions(seed=task.seed, precision=task.precision)
     refine_database(database, task.images, options=options, cache=task.cache)
-    given = database, task.data / task.name / "ground_truth", task.folder / "model"
-    triangulate(*given, images=task.images, options=TriangulationOptions(seed=task.seed, num_threads=1))
+    triangulate(
+        database,
+        reference,
+        task.folder / "model",
+        images=task.images,
+        options=TriangulationOptions(seed=task.seed, num_threads=1),
+    )
     map_s = time.perf_counter() - started
     localizer, truth = loaded(task, task.cache), task.truth  # which owns its images
     [true] = [image for image in truth.images.values() if image.name == task.query]

@@ -32,7 +32,8 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
-from d2sfm.matching.verification import Verification, View, verify
+from d2sfm.matching.verification import Verification, verify
+from d2sfm.matching.view import View
 from d2sfm.options import CameraOptions, ExtractionOptions, VerificationOptions
 from d2sfm.text import aligned
 

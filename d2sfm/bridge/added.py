@@ -16,7 +16,7 @@ from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.matching.epipolar import errors_px
 from d2sfm.matching.settings import EXTRACTORS_PX, thresholds_of
-from d2sfm.matching.verification import View
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 from d2sfm.pairs.arrays import in_tiles
 

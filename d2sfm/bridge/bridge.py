@@ -21,7 +21,7 @@ from d2sfm.database.bridge_writer import BridgedPair, remove_bridge, write_bridg
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.notes import Note
 from d2sfm.extraction.extract import extract_images
-from d2sfm.mapping.in_common import has_usable
+from d2sfm.matching.in_common import has_usable
 from d2sfm.matching.match import match_pairs
 from d2sfm.matching.settings import note_settings
 from d2sfm.options import (

@@ -8,7 +8,8 @@ import pycolmap
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.epipolar import errors_px
 from d2sfm.matching.settings import EXTRACTORS_PX
-from d2sfm.matching.verification import View, verify
+from d2sfm.matching.verification import verify
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 
 

@@ -37,6 +37,13 @@ def add(commands) -> None:
         help="write the chosen pairs, two names a line with a tab between (default: none)",
     )
     parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="DIR",
+        help="COLMAP model with known poses and intrinsics, by which pairs are verified from now on, also by refine "
+        "(default: those given before, else RANSAC)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="match and verify again also the pairs that are there already"
     )
     add_shard(
@@ -61,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         "verification": verification,
         "pairs": pairs,
         "write_pairs_to": arguments.write_pairs,
+        "reference": arguments.reference,
         "overwrite": arguments.overwrite,
         "progress": shows_progress(arguments),
     }
@@ -84,6 +92,8 @@ def _match_shard(arguments: argparse.Namespace, pairs: PairSelectionOptions, giv
         "--write-pairs": arguments.write_pairs is not None,
         "--pairs and what goes with it": pairs != PairSelectionOptions(),
     }
+    if arguments.reference is not None:
+        raise ValueError("--reference does not go with --shard: give it to d2sfm match with the assembled database")
     if found := [flag for flag, is_given in unused.items() if is_given]:
         raise ValueError(f"{found[0]} does not go with --shard (d2sfm pairs SHARDS chose the pairs)")
     from d2sfm.shards.matching import match_shard

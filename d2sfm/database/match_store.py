@@ -11,6 +11,7 @@ from d2sfm.database.connection import sole_use
 from d2sfm.database.continued import continued_counts
 from d2sfm.database.image_reader import ImageReader
 from d2sfm.database.migration import CAMERA_SENSOR
+from d2sfm.database.notes import Note
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.pair_rows import (
     COLUMNS,
@@ -166,6 +167,19 @@ class MatchStore(ImageReader):
             self._put(REFUSED, pair_id, (pair_id, refused) if refused else None)
             if is_matched and PAIRS_ANEW in self._tables:
                 self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
+
+    def note_and_unverify(self, note: Note, value: str | None, pair_ids: np.ndarray) -> None:
+        """Write a note, or remove it for None, and remove the two-view geometries of the pairs of these numbers, which
+        that makes outdated."""
+        create_our_tables(self._connection)
+        with self._connection.transaction():
+            if value is None:
+                self.notes.remove(note)
+            else:
+                self.notes.write(note, value)
+            for table in {"two_view_geometries", REFUSED} & tables(self._connection):
+                numbers = ((number,) for number in pair_ids.tolist())
+                self._connection.run_many(f"DELETE FROM {table} WHERE pair_id = ?", numbers)
 
     def states(self, image_ids: Iterable[int]) -> dict[int, bytes]:
         """By image_id, some bytes that change whenever the keypoints do."""

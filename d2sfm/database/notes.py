@@ -19,6 +19,7 @@ class Note(StrEnum):
     IMAGES = "images"  # the folder of photographs, absolute
     IMAGES_BESIDE = "images_beside"  # the same as it lies to the database's folder: a project may be copied or moved
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
+    POSES = "poses"  # known ones, by which pairs are verified, as JSON: see matching.known_poses
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON
     # Of a run of extract --overwrite that is not through: its fingerprint, and patterns if it has any.
     OVERWRITING = "overwriting"
@@ -45,7 +46,10 @@ class Notes:
 
     def read(self, note: Note) -> str | None:
         """What was noted; None if nothing was."""
-        return self.all().get(note)
+        if SETTINGS not in tables(self._connection):
+            return None
+        rows = self._connection.rows(f"SELECT value FROM {SETTINGS} WHERE key = ?", (note,))
+        return rows[0][0] if rows else None
 
     def write(self, note: Note, value: str) -> None:
         """Write a note; it replaces that of the same key."""

@@ -60,7 +60,8 @@ def remove_of_pairs(connection: Connection, image_id: int, of_tables: set[str]) 
 def _remove_notes(connection: Connection) -> None:
     """Settings of pairs go with the last pair, those of refinement with the last refined image, the origin of foreign
     keypoints with the last keypoints."""
-    noted = {Note.MATCH: PAIR_TABLES, Note.REFINEMENT: (ORIGINALS,), Note.FOREIGN: ("keypoints",)}
+    of_pairs = dict.fromkeys((Note.MATCH, Note.POSES), PAIR_TABLES)
+    noted = of_pairs | {Note.REFINEMENT: (ORIGINALS,), Note.FOREIGN: ("keypoints",)}
     for note, noted_of in noted.items():
         if not any(has_rows(connection, table) for table in noted_of):
             Notes(connection).remove(note)

@@ -142,6 +142,7 @@ def _require_same_images(contents: Sequence[_Content]) -> None:
 def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
     """Notes of the whole. RuntimeError if those of two sources contradict each other."""
     common: dict[str, tuple[str, Path]] = {}
+    differing: dict[str, tuple[Path, Path]] = {}
     if images is not None:
         images = Path(images)
         names = set().union(*(content.names for content in contents))
@@ -156,6 +157,8 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
                 continue
             if key == Note.MATCH:
                 logger.warning("pairs of %s were made with %s, those of %s with %s", path, noted, content.path, value)
+            elif key == Note.POSES:
+                differing[key] = path, content.path
             elif key == Note.IMAGES:
                 raise RuntimeError(
                     f"{path} has its photographs in {noted}, {content.path} in {value}: give --images, a folder where "
@@ -163,7 +166,9 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
                 )
             else:
                 raise RuntimeError(f"{path} has the setting {key} {noted}, {content.path} has {value}")
-    return {key: value for key, (value, _) in common.items()}
+    for paths in differing.values():  # each may have a frame of its own
+        logger.warning("%s and %s were verified by different known poses, which are left out", *paths)
+    return {key: value for key, (value, _) in common.items() if key not in differing}
 
 
 def _replace_notes(merged: Path, notes: Mapping[str, str]) -> None:

@@ -17,7 +17,6 @@ from d2sfm.colmap import read_model
 from d2sfm.database import MatchStore, exclusive, read_frames, read_rigs
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.growth import Growth
-from d2sfm.mapping.in_common import has_usable
 from d2sfm.mapping.joining import cameras_of, join_others
 from d2sfm.mapping.model_files import (
     colour,
@@ -33,6 +32,7 @@ from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.mapping.transcription import Transcription, transcribed
+from d2sfm.matching.in_common import has_usable
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions

@@ -8,7 +8,7 @@ import pycolmap
 from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.mapping.growth import Growth
-from d2sfm.mapping.in_common import require_same_size
+from d2sfm.matching.in_common import require_same_size
 from d2sfm.text import counted
 
 

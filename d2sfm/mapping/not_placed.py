@@ -7,7 +7,7 @@ import numpy as np
 
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.mapping.in_common import has_usable
+from d2sfm.matching.in_common import has_usable
 from d2sfm.text import counted, printable
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import MatchStore
-from d2sfm.mapping.in_common import require_same_size
 from d2sfm.mapping.transcribed_frames import add_frames, free_id, rigs_with
+from d2sfm.matching.in_common import require_same_size
 from d2sfm.text import first_of, printable
 
 SAME_PX = 0.01  # text files of other programs round

@@ -20,11 +20,11 @@ from d2sfm.database.connection import OPENING_BYTES, open_pycolmap
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.patience import named_errors
 from d2sfm.database.rows import UnusableRow, warn_once
-from d2sfm.mapping.in_common import InCommon, in_common
 from d2sfm.mapping.model_files import colour, photographs_folder, require_elsewhere, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import epipolar_errors_px
+from d2sfm.matching.in_common import InCommon, in_common
 from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
@@ -97,6 +97,8 @@ def triangulate(
             work = folder / "work.db"
             require_room(folder.parent, OPENING_BYTES, folder=folder)
             with MatchStore(database) as store, open_pycolmap(work) as copy:
+                if not len(store.done_pairs(verified=True)):
+                    raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
                 common = in_common(store, poses, reference)
                 writes = partial(named_errors, folder.parent, RuntimeError, ValueError)
                 _write_images(copy, common, store, writes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pycolmap
 
-from d2sfm.matching.verification import View
+from d2sfm.matching.view import View
 
 _Kind = pycolmap.TwoViewGeometryConfiguration
 

@@ -13,7 +13,8 @@ import torch
 
 from d2sfm.matching.neighbours import BLOCK_ROWS, product, product_precision
 from d2sfm.matching.prosac import Relation, plane_errors, without_distortion
-from d2sfm.matching.verification import View, estimate_again
+from d2sfm.matching.verification import estimate_again
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 
 # Most similar descriptors of the other picture that are looked at. Any of them may lie on a line, so more of them bring

@@ -7,7 +7,8 @@ import torch
 
 from d2sfm.database import MatchStore
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache, in_own_pages
-from d2sfm.matching.verification import View
+from d2sfm.matching.known_poses import KnownView, known_views
+from d2sfm.matching.view import View
 from d2sfm.text import counted
 
 
@@ -16,7 +17,8 @@ class MatchingInputs:
 
     def __init__(self, store: MatchStore, device: torch.device, capacity_bytes: int = DESCRIPTOR_CACHE_BYTES):
         # Not a method of this object: a ring of references would hold the memory until the garbage collector comes by.
-        self._held = LruCache(partial(_read, store, device, store.continued()), capacity_bytes)
+        read = partial(_read, store, device, store.continued(), known_views(store))
+        self._held = LruCache(read, capacity_bytes)
 
     def descriptors(self, image_id: int) -> torch.Tensor:
         """Descriptors on the device as they are stored, [N, 512] float16 or float32.
@@ -27,16 +29,21 @@ class MatchingInputs:
         return self._held["descriptors", image_id]
 
     def view(self, image_id: int) -> View:
-        """Camera and keypoints. Raises RuntimeError if there are no keypoints."""
+        """Camera and keypoints, and the pose if it is known. Raises RuntimeError if there are no keypoints."""
         return self._held["view", image_id]
 
 
 def _read(
-    store: MatchStore, device: torch.device, continued: Mapping[int, int], key: tuple[str, int]
+    store: MatchStore,
+    device: torch.device,
+    continued: Mapping[int, int],
+    known: Mapping[int, KnownView],
+    key: tuple[str, int],
 ) -> torch.Tensor | View:
     kind, image_id = key
     if kind == "view":
-        return View(store.camera(image_id), store.keypoints(image_id))
+        camera, pose = known[image_id] if image_id in known else (store.camera(image_id), None)
+        return View(camera, store.keypoints(image_id), pose)
     descriptors, keypoints = store.descriptors(image_id), store.keypoints(image_id)
     if len(descriptors) != len(keypoints) - continued.get(image_id, 0):
         raise RuntimeError(

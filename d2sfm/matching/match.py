@@ -18,6 +18,7 @@ from d2sfm.database import (
     require_own_features,
 )
 from d2sfm.database.pair_ids import image_pairs
+from d2sfm.matching.known_poses import forget_poses, note_poses
 from d2sfm.matching.settings import note_settings, settings_of, thresholds_told
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
@@ -37,6 +38,7 @@ def match_database(
     verification: VerificationOptions | None,
     pairs: PairSelectionOptions | None = None,
     write_pairs_to: Path | str | None = None,
+    reference: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = False,
     num_threads: int | None = None,
@@ -48,6 +50,9 @@ def match_database(
     pairs: which images to match, see ``pairs.select``; write_pairs_to: text file for what that came to.
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
     by: what does the work, see ``work.do_work``.
+    reference: the folder of a COLMAP model with known poses and intrinsics of the images. Pairs of these are verified
+    by them, and not by RANSAC, now and whenever they are verified later. They are kept until another model is given, or
+    ``overwrite`` without one.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
@@ -55,22 +60,32 @@ def match_database(
     with a warning. A pair is verified within verification.max_error, in pixels of the network's input, times the larger
     resize factor of its images; where the keypoints of both are refined, within the threshold of refinement.
 
-    Raises FileNotFoundError for a missing file, ValueError for a bad pairs file or device and for guided matching
-    without verification, and RuntimeError if the file is no database or in use, has fewer than two images with
-    features, has descriptors that are not D2-Net's, or lacks what the pairs are chosen by.
+    Raises FileNotFoundError for a missing file or model, ValueError for a bad pairs file or device, and for guided
+    matching and a reference without verification, RuntimeError if the file is no database or in use, has fewer than two
+    images with features, has descriptors that are not D2-Net's, lacks what the pairs are chosen by, or if the reference
+    can't be read or is of other photographs.
     """
     database, options = Path(database), options or MatchingOptions()
     check_options(options, verification)
+    if reference is not None and verification is None:
+        raise ValueError("known poses verify pairs: --reference does not go with --no-verify")
     require_database(database)
     with exclusive(database):
         if overwrite:
             require_not_bridged(database, "match --overwrite")
+        if reference is not None:
+            require_not_bridged(database, "match --reference")
         require_own_features(database, "match", or_descriptors=True)  # SIFT's matches are verified
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
             later = set(features.later().values())
         asked = _selected(database, pairs or PairSelectionOptions(), write_pairs_to)
         settings = settings_of(options, verification)
+        with MatchStore(database) as store:
+            if reference is not None:
+                logger.info("%s", note_poses(store, Path(reference), asked))
+            elif overwrite:
+                forget_poses(store, asked)
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
         left = begin_overwriting(database, asked, settings, overwrite)

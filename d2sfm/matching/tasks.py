@@ -13,7 +13,8 @@ import torch
 
 from d2sfm.matching.guided import GuidedPair, match_again
 from d2sfm.matching.neighbours import neighbours_and_similarities
-from d2sfm.matching.verification import View, verify
+from d2sfm.matching.verification import verify
+from d2sfm.matching.view import View
 from d2sfm.options import MatchingOptions, VerificationOptions
 
 PAIRS_IN_FLIGHT = 4  # for each thread: a slow pair does not hold up the others, and memory stays bounded

@@ -8,32 +8,23 @@ cameras rotations from a fundamental matrix alone are twice as wrong.
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
 from d2sfm.matching.chance import chance_explains, chance_explains_plane
+from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.prosac import Relation, agreeing_with_one, without_distortion
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 
 # Of matches that agree already. COLMAP's least number, 100, took most of the time and found no other geometries.
 MOST_TRIALS, LEAST_TRIALS = 500, 30
+LEAST_BASELINE = 1e-6  # of the distances to the origin: below that, rounding decides where the epipole is
 
 _Kind = pycolmap.TwoViewGeometryConfiguration
 # Kinds of geometries whose inliers are those of a fundamental matrix, if no fewer than of a homography.
 FUNDAMENTAL = (_Kind.UNCALIBRATED, _Kind.PLANAR, _Kind.PANORAMIC, _Kind.PLANAR_OR_PANORAMIC)
-
-
-class View(NamedTuple):
-    """Data of an image for verification: its camera, and x, y of its keypoints, [N, 2] float32 in COLMAP's frame."""
-
-    camera: pycolmap.Camera
-    keypoints: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        return self.keypoints.nbytes
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,8 @@ def verify(
     are given), or chance explains their number. Its relative pose is left open: both mappers of pycolmap compute it for
     the pairs that they need. Without similarities COLMAP's RANSAC has all matches, and nothing is refused: mapping
     tests such pairs, see ``chance.chance_pairs``. It also has all matches of panoramas and lenses of strong distortion,
-    see ``prosac.without_distortion``; chance is tested then.
+    see ``prosac.without_distortion``; chance is tested then. Where both poses are known, the geometry is theirs, and no
+    RANSAC looks for another; chance is tested. Two images of one place have no epipolar geometry, so it does there.
     Raises ValueError if shapes do not fit, or a match refers to a missing keypoint.
     """
     keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (a.keypoints, b.keypoints, matches))
@@ -77,6 +69,8 @@ def verify(
     if similarities is not None and np.shape(similarities) != matches.shape[:1]:
         raise ValueError(f"similarities have shape {np.shape(similarities)}, expected ({len(matches)},)")
     pair = _pair(a, b, matches, options, options.max_error if max_error_px is None else max_error_px, names)
+    if pair.b_from_a is not None:
+        return pair.posed()
     return Verification(pair.estimated()) if similarities is None else pair.tested(np.asarray(similarities))
 
 
@@ -89,12 +83,14 @@ def estimate_again(
     max_error_px: float,
     names: tuple[str, str] = ("", ""),
 ) -> pycolmap.TwoViewGeometry:
-    """COLMAP's estimate from matches that agree as a rule, with few trials; nothing is refused.
+    """COLMAP's estimate from matches that agree as a rule, with few trials, or the geometry of known poses; nothing is
+    refused.
 
     Arguments and errors are those of ``verify``.
     """
     require_matches(matches, len(a.keypoints), len(b.keypoints))
-    return _pair(a, b, matches, options, max_error_px, names).estimated(matches, MOST_TRIALS, LEAST_TRIALS)
+    pair = _pair(a, b, matches, options, max_error_px, names)
+    return pair.estimated(matches, MOST_TRIALS, LEAST_TRIALS) if pair.b_from_a is None else pair.geometry_of_poses()
 
 
 def _pair(
@@ -103,11 +99,21 @@ def _pair(
     return _Pair(
         cameras=(a.camera, b.camera),
         keypoints=(np.asarray(a.keypoints), np.asarray(b.keypoints)),
+        b_from_a=_relative_pose(a, b),
         matches=matches,
         options=options,
         max_error_px=max_error_px,
         seed=pair_seed(options.seed, *names),
     )
+
+
+def _relative_pose(a: View, b: View) -> pycolmap.Rigid3d | None:
+    """From a to b; None where one is not known, and for images of one place."""
+    if a.cam_from_world is None or b.cam_from_world is None:
+        return None
+    b_from_a = b.cam_from_world * a.cam_from_world.inverse()
+    size = np.linalg.norm(a.cam_from_world.translation) + np.linalg.norm(b.cam_from_world.translation)
+    return b_from_a if np.linalg.norm(b_from_a.translation) > LEAST_BASELINE * size else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +122,32 @@ class _Pair:
 
     cameras: tuple[pycolmap.Camera, pycolmap.Camera]
     keypoints: tuple[np.ndarray, np.ndarray]
+    b_from_a: pycolmap.Rigid3d | None
     matches: np.ndarray
     options: VerificationOptions
     max_error_px: float
     seed: int
+
+    def posed(self) -> Verification:
+        """The geometry of the known poses, unless too few matches agree with it, or no more than by chance."""
+        geometry = self.geometry_of_poses()
+        inliers = len(geometry.inlier_matches)
+        if inliers < self.options.min_num_inliers:
+            return Verification(_none())
+        if chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px):
+            return self._refused(inliers)
+        return Verification(geometry)
+
+    def geometry_of_poses(self) -> pycolmap.TwoViewGeometry:
+        """That of the known poses, with all matches that agree with it."""
+        (camera_a, camera_b), (xy_a, xy_b) = self.cameras, self._positions()
+        errors_px = epipolar_errors_px(camera_a, xy_a, camera_b, xy_b, self.b_from_a)
+        geometry = pycolmap.TwoViewGeometry()
+        geometry.config = _Kind.CALIBRATED
+        geometry.cam2_from_cam1 = self.b_from_a
+        geometry.E = pycolmap.essential_matrix_from_pose(self.b_from_a)
+        geometry.inlier_matches = self.matches[errors_px <= self.max_error_px].astype(np.uint32)
+        return geometry
 
     def tested(self, similarities: np.ndarray) -> Verification:
         """The geometry by the three steps, or without the first for cameras without undistorted positions."""

@@ -17,7 +17,7 @@ from d2sfm.matching.chance import false_alarms_of_pair
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.settings import Threshold, Thresholds, thresholds_of
 from d2sfm.matching.tasks import PairTask, run_pairs
-from d2sfm.matching.verification import View
+from d2sfm.matching.view import View
 from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.system import processors
 

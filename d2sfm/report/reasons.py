@@ -8,10 +8,10 @@ import numpy as np
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.causes import likely_causes
-from d2sfm.mapping.in_common import has_usable
 from d2sfm.mapping.not_placed import at_best, why_not
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.reconstruct import read_input
+from d2sfm.matching.in_common import has_usable
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
 from d2sfm.report.models import Model
 from d2sfm.text import counted

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from d2sfm.database import MatchStore
+from d2sfm.database import MatchStore, Note
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.estimate import Estimate
 from d2sfm.matching.match import match_database
@@ -65,7 +65,8 @@ def _match(
     blocks = pair_blocks(work.todo, cluster.piece(len(work.todo), MOST_PAIRS), MOST_IMAGES)
     states = store.states(np.unique(work.todo).tolist())
     thresholds = work.thresholds and [*work.thresholds[:2], sorted(work.thresholds.new)]
-    settings = json.dumps([settings_of(work.options, work.verification), thresholds], sort_keys=True)
+    settings = [settings_of(work.options, work.verification), thresholds, store.notes.read(Note.POSES)]
+    settings = json.dumps(settings, sort_keys=True)
     kept = [among(block, matched) for block in blocks]
     files = [_file(folder, *each, states, settings) for each in zip(blocks, kept, strict=True)]
     path = store.path.absolute()

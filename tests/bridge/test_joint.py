@@ -7,7 +7,7 @@ import pytest
 from support.two_views import camera, two_views
 
 from d2sfm.bridge.joint import TwoKinds
-from d2sfm.matching.verification import View
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 
 TRUE, FALSE = 12, 4  # of each kind: too few for one alone, which 15 are needed for

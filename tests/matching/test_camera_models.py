@@ -6,7 +6,8 @@ import pytest
 from support.two_views import HEIGHT, ROTATION, TRANSLATION, WIDTH, similarities_of
 
 from d2sfm.matching.prosac import without_distortion
-from d2sfm.matching.verification import View, verify
+from d2sfm.matching.verification import verify
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 
 COUNT, FALSE = 200, 60

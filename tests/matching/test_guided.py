@@ -20,7 +20,8 @@ from d2sfm.matching.match import match_database
 from d2sfm.matching.neighbours import neighbours_and_similarities
 from d2sfm.matching.prosac import Relation
 from d2sfm.matching.settings import note_matching_alike, note_settings
-from d2sfm.matching.verification import View, verify
+from d2sfm.matching.verification import verify
+from d2sfm.matching.view import View
 from d2sfm.options import Convention, MatchingOptions, VerificationOptions
 
 CPU, GUIDED = MatchingOptions(device="cpu"), MatchingOptions(device="cpu", guided=True)

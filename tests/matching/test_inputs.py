@@ -35,10 +35,11 @@ def store(tmp_path):
 def test_what_is_stored_comes_back(store, image_id, dtype):
     cache = MatchingInputs(store, CPU, 1 << 20)
     for _ in range(2):
-        descriptors, (camera, keypoints) = cache.descriptors(image_id), cache.view(image_id)
+        descriptors, (camera, keypoints, pose) = cache.descriptors(image_id), cache.view(image_id)
         assert descriptors.dtype == dtype
         np.testing.assert_array_equal(descriptors.numpy(), store.descriptors(image_id))
         np.testing.assert_array_equal(keypoints, store.keypoints(image_id))
+        assert pose is None
         assert camera.params.tolist() == [2 * image_id + 1, 2 * image_id + 1, 32, 24]
 
 

@@ -8,7 +8,7 @@ import torch
 from d2sfm.matching import tasks as pair_tasks
 from d2sfm.matching.neighbours import mutual_nearest_neighbours
 from d2sfm.matching.tasks import PairTask, run_pair, run_pairs
-from d2sfm.matching.verification import View
+from d2sfm.matching.view import View
 from d2sfm.options import MatchingOptions, VerificationOptions
 
 CPU = MatchingOptions(device="cpu")

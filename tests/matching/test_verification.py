@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 from support.two_views import ROTATION, TRANSLATION, camera, similarities_of, two_views
 
 from d2sfm.matching.prosac import Relation, agreeing_with_one
-from d2sfm.matching.verification import View, pair_seed, verify
+from d2sfm.matching.verification import pair_seed, verify
+from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
 
 DEGENERATE = pycolmap.TwoViewGeometryConfiguration.DEGENERATE

@@ -29,8 +29,6 @@ def in_common(store: MatchStore, poses: pycolmap.Reconstruction, reference: Path
     database = store.path
     posed = {image.name: image for image in poses.images.values() if image.has_pose}
     ids = {name: image_id for name, image_id in store.image_ids().items() if has_usable(store, image_id)}
-    if not len(store.done_pairs(verified=True)):
-        raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
     names = sorted(posed.keys() & ids.keys())
     without_pose = tuple(sorted(ids.keys() - posed.keys()))
     without_features = tuple(sorted(posed.keys() - ids.keys()))
