@@ -60,6 +60,15 @@ def chance_explains(cameras: Sequence[pycolmap.Camera], matches: int, inliers: i
     return false_alarms_of_pair(cameras, matches, inliers, max_error_px) > 0
 
 
+def chance_explains_known(cameras: Sequence[pycolmap.Camera], matches: int, inliers: int, max_error_px: float) -> bool:
+    """Whether as many random matches of two images would agree with the geometry of their known poses.
+
+    Matches did not choose it, so fewer of them tell it from chance.
+    """
+    share = max(share_near_line(camera, max_error_px) for camera in cameras)
+    return _choices_log10(matches, inliers) + inliers * log10(min(share, 1.0)) > 0
+
+
 def chance_explains_plane(
     cameras: Sequence[pycolmap.Camera], matches: int, xy_a: np.ndarray, xy_b: np.ndarray, max_error_px: float
 ) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pycolmap
 
-from d2sfm.matching.chance import chance_explains, chance_explains_plane
+from d2sfm.matching.chance import chance_explains, chance_explains_known, chance_explains_plane
 from d2sfm.matching.epipolar import epipolar_errors_px
 from d2sfm.matching.prosac import Relation, agreeing_with_one, without_distortion
 from d2sfm.matching.view import View
@@ -134,7 +134,7 @@ class _Pair:
         inliers = len(geometry.inlier_matches)
         if inliers < self.options.min_num_inliers:
             return Verification(_none())
-        if chance_explains(self.cameras, len(self.matches), inliers, self.max_error_px):
+        if chance_explains_known(self.cameras, len(self.matches), inliers, self.max_error_px):
             return self._refused(inliers)
         return Verification(geometry)
 

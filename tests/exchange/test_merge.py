@@ -463,6 +463,19 @@ def test_other_settings(tmp_path, parts, caplog):
     refuse(tmp_path, parts, f"{parts[0]} has the setting alone y, {parts[2]} has x")
 
 
+def test_known_poses_are_kept_unless_they_differ(tmp_path, parts, caplog):
+    set_setting(parts[1], "poses", "of a model")
+    merge_databases(parts, tmp_path / "merged.db")
+    with FeatureStore(tmp_path / "merged.db") as store:
+        assert store.notes.read("poses") == "of a model"
+    (tmp_path / "merged.db").unlink()
+    set_setting(parts[2], "poses", "of another")
+    merge_databases(parts, tmp_path / "merged.db")
+    with FeatureStore(tmp_path / "merged.db") as store:
+        assert store.notes.read("poses") is None
+    assert f"{parts[1]} and {parts[2]} were verified by different known poses, which are left out" in caplog.text
+
+
 def test_what_can_not_be_merged(tmp_path, parts):
     with pytest.raises(ValueError, match="expected two or more databases, each once"):
         merge_databases([parts[0], parts[0]], tmp_path / "merged.db")

@@ -10,6 +10,7 @@ from support.database_contents import rows
 from support.feature_database import say_verified
 from support.helpers import textured_picture
 from support.photograph_folder import cut
+from support.posed_views import TRUE, true_poses, write_posed_views, write_reference
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.extraction.extract import extract_to_database
@@ -149,6 +150,21 @@ def test_blocks_within_another_threshold_are_not_taken_in(project, tmp_path):
     match_on_cluster(here, database, **GIVEN)
     before, after = ({file for _, (_, _, file, *_) in each.done} for each in (killed, here))
     assert before.isdisjoint(after)
+
+
+def test_blocks_without_known_poses_are_not_taken_in_where_there_are_some(tmp_path):
+    database, reference = (
+        write_posed_views(tmp_path / "db.db", 3),
+        write_reference(tmp_path / "true", true_poses(range(3))),
+    )
+    alone = shutil.copy(database, tmp_path / "alone.db")
+    with pytest.raises(KeyboardInterrupt):
+        match_on_cluster(Here(is_killed=True), database, **GIVEN)
+    match_on_cluster(Here(), database, **GIVEN, reference=reference)
+    match_database(alone, **GIVEN, reference=reference)
+    assert rows(database, *PAIRS) == rows(alone, *PAIRS)
+    with MatchStore(database) as store:
+        assert len(store.inlier_matches(1, 2)) >= TRUE
 
 
 def test_pairs_are_matched_anew_and_others_only_verified(project, tmp_path):
