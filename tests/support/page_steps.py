@@ -188,7 +188,7 @@ BEFORE = {
         f"d2sfm extract --images photos{option}": begin()
         for option in ("", " --orientation auto", " --orientation none")
     },
-    "docs/verification.md": {"": begin(database="extracted.db")},
+    "docs/verification.md": {"": begin(true_model("model", *MAPPED), database="extracted.db")},
     "docs/weights.md": {"": begin(partial(put_weights, "d2_tf.pth"))},
     "docs/from_d2net.md": {"": begin(partial(put_weights, "checkpoints/d2.best.pth"))},
     "docs/georeference.md": {"": write_tables},
