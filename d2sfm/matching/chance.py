@@ -13,6 +13,7 @@ import pycolmap
 from d2sfm.database import MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
+from d2sfm.matching.known_poses import known_views
 from d2sfm.matching.prosac import Relation, agreeing_with_one
 from d2sfm.matching.settings import Threshold, pair_threshold_px
 from d2sfm.options import VerificationOptions
@@ -87,12 +88,13 @@ def chance_pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, 
     """Verified pairs that chance explains: their numbers (see ``pair_ids``), [P] int64, ascending.
 
     Pairs of d2sfm's own matches are tested when they are verified, so such pairs come from earlier versions, or from
-    matches or geometries of another tool. threshold: of verification; factors: resize factors by image id, see
-    ``pair_threshold_px``.
+    matches or geometries of another tool. Those of known poses are left alone. threshold: of verification; factors:
+    resize factors by image id, see ``pair_threshold_px``.
     """
     cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     counts = store.pair_counts()
-    counts, found = counts[counts["inliers"] > 0], []
+    are_known = np.isin(image_pairs(counts["pair_id"]), list(known_views(store))).all(axis=1)
+    counts, found = counts[(counts["inliers"] > 0) & ~are_known], []
     for pair, (pair_id, matches, inliers) in zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True):
         max_error_px = pair_threshold_px(threshold, factors, pair)
         of_pair = [cameras[image_id] for image_id in pair]

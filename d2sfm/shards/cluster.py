@@ -48,6 +48,11 @@ class Cluster:
         self._connect, self._num_workers = connect, num_workers  # on this machine; None where they are elsewhere
 
     @property
+    def is_here(self) -> bool:
+        """Whether the workers are processes of this machine."""
+        return self._num_workers is not None
+
+    @property
     def workers_here(self) -> int:
         """Number of workers that have the memory of this machine among them; 1 where they are elsewhere."""
         return self._num_workers or 1

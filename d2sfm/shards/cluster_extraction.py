@@ -58,7 +58,7 @@ def extract_on_cluster(
     Raises as that does, ValueError for a cache of maps and the reference convention, and as ``Cluster.run``.
     """
     if cache not in (None, MapCacheOptions()):
-        raise ValueError("--cache is for one machine, as workers of a cluster keep no maps: leave it out")
+        raise ValueError("--cache of extract is for one process, not for a cluster: leave it out")
     cluster.require_device((options or ExtractionOptions()).device)
     if options is not None and options.convention is Convention.REFERENCE:
         raise ValueError("--convention reference is for one process, not for a cluster")

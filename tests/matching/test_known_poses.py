@@ -6,14 +6,16 @@ import numpy as np
 import pycolmap
 import pytest
 import torch
-from support.posed_views import TRUE, name_of, pose_of, true_poses, write_posed_views, write_reference
+from support.posed_views import TRUE, WRONG, name_of, pose_of, true_poses, write_posed_views, write_reference
 
 from d2sfm.cli import main
 from d2sfm.database import MatchStore, Note
 from d2sfm.database.pair_ids import pair_ids
+from d2sfm.matching import chance
 from d2sfm.matching.inputs import MatchingInputs
-from d2sfm.matching.known_poses import known_views
+from d2sfm.matching.known_poses import forget_poses, known_views
 from d2sfm.matching.match import match_database, verify_again
+from d2sfm.matching.settings import Threshold
 from d2sfm.options import MatchingOptions, VerificationOptions
 
 COUNT = 4
@@ -64,6 +66,19 @@ def test_few_true_matches_are_found_where_ransac_finds_none(database, prepared, 
     assert geometry.config == pycolmap.TwoViewGeometryConfiguration.CALIBRATED
     expected = pose_of(2) * pose_of(0).inverse()
     np.testing.assert_allclose(geometry.cam2_from_cam1.matrix(), expected.matrix(), atol=1e-12)
+
+
+def test_few_of_many_matches_are_enough_and_mapping_takes_them_as_they_are(database, prepared, monkeypatch):
+    """Of 8 pixels' room, in which chance puts one match in thirty, RANSAC could fit as many to some geometry."""
+    match(database, reference=prepared[1], verification=VerificationOptions())
+    monkeypatch.setattr(chance, "_is_plane", lambda *_: False)
+    factors = dict.fromkeys(range(1, COUNT + 1), 1.0)
+    with MatchStore(database) as store:
+        cameras, inliers = [store.camera(each) for each in (1, 2)], len(store.inlier_matches(1, 2))
+        assert chance.chance_explains(cameras, TRUE + WRONG, inliers, 8.0)
+        assert not len(chance.chance_pairs(store, Threshold(8.0), factors))
+        forget_poses(store, np.zeros((0, 2), int))
+        assert len(chance.chance_pairs(store, Threshold(8.0), factors))
 
 
 def test_the_seed_counts_no_more(database, prepared, tmp_path):

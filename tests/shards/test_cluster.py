@@ -174,7 +174,7 @@ def test_pieces_of_other_options_are_extracted_anew(photographs, tmp_path):
     ("arguments", "sentence"),
     [
         (["--num-workers", "0"], "num_workers must be 1 or more, found 0"),
-        (["--num-workers", "2", "--cache", "maps"], "--cache is for one machine"),
+        (["--num-workers", "2", "--cache", "maps"], "--cache of extract is for one process"),
         (["--num-workers", "2", "--convention", "reference"], "--convention reference is for one process"),
         (["--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
         (["--num-workers", "2", "--output-type", "npz"], "go with --images and a database, not with files"),

@@ -15,7 +15,8 @@ from support.posed_views import TRUE, true_poses, write_posed_views, write_refer
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
-from d2sfm.options import MatchingOptions, RefinementOptions, VerificationOptions
+from d2sfm.options import MapCacheOptions, MatchingOptions, RefinementOptions, VerificationOptions
+from d2sfm.refinement import map_source
 from d2sfm.refinement.refine import refine_database
 from d2sfm.shards.cluster_matching import match_on_cluster
 from d2sfm.shards.cluster_refinement import refine_on_cluster
@@ -84,6 +85,23 @@ def test_refined_keypoints_are_those_of_one_process(four_workers, switches, proj
     assert again.moved > 0
     with FeatureStore(database) as store:
         assert store.notes.refinement() == moved
+
+
+def test_shares_compute_the_maps_of_each_photograph_once(project, tmp_path, monkeypatch):
+    """In the folder of the pieces, which goes, or in that which was asked for, which stays."""
+    database, computed = copy(project, "matched.db", tmp_path), []
+    compute = map_source.feature_maps
+    monkeypatch.setattr(map_source, "feature_maps", lambda *given: computed.append(given) or compute(*given))
+    say_verified(database, step=1)
+    other = shutil.copy(database, tmp_path / "other.db")
+    refine_on_cluster(Here(), database, tmp_path / "photographs", options=REFINEMENT)
+    assert len(computed) == COUNT
+    assert left_beside(database) == ["db.db"]
+    cache = MapCacheOptions(cache=tmp_path / "maps")
+    refine_on_cluster(Here(), other, tmp_path / "photographs", options=REFINEMENT, cache=cache)
+    assert len(computed) == 2 * COUNT
+    assert len(list((tmp_path / "maps").iterdir())) == COUNT
+    assert rows(database, *REFINED) == rows(other, *REFINED)
 
 
 def test_blocks_of_a_killed_client_are_taken_in_unless_they_are_cut_short(project, tmp_path):

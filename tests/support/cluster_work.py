@@ -74,7 +74,7 @@ class Here:
     done: the name of the function, and the arguments, of each call.
     """
 
-    workers = workers_here = 2
+    is_here, workers, workers_here = True, 2, 2
 
     def __init__(self, is_killed=False):
         self.is_killed, self.done = is_killed, []
