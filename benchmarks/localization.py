@@ -2,10 +2,10 @@
 
 DATA holds folders of sets, each with ``images/`` and ``ground_truth/`` (a COLMAP model). Features of a set are
 extracted once and all pairs matched once. Then each photograph, for each seed, is taken out of a copy of that database
-before pairs are verified by the true cameras and keypoints refined; what is left is triangulated with these, and it is
-localized in it, with its true camera for the sets of ``KNOWN``, with none for others. Photographs of the other sets
-are localized in the first map of each set and seed, where none should be accepted. At last the time of a query in a
-loaded map is compared with that of its extraction, both warm, in this process alone.
+before pairs are verified and keypoints refined. What is left is verified by the true cameras, and triangulated with
+them. The photograph is localized there, with its true camera for the sets of ``KNOWN``, with none for others.
+Photographs of the other sets are localized in the first map of each set and seed, where none should be accepted. At
+last the time of a query in a loaded map is compared with that of its extraction, both warm, in this process alone.
 
 Prints a row for each set and seed, and writes all numbers to --output. Maps are made in --processes worker processes of
 one thread each, which share the device. --work DIR keeps databases and results, and continues from those it finds.

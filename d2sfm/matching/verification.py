@@ -20,7 +20,7 @@ from d2sfm.options import VerificationOptions
 
 # Of matches that agree already. COLMAP's least number, 100, took most of the time and found no other geometries.
 MOST_TRIALS, LEAST_TRIALS = 500, 30
-LEAST_BASELINE = 1e-6  # of the distances to the origin: below that, rounding decides where the epipole is
+LEAST_BASELINE = 1e-9  # of the distances to the origin: below that, rounding decides where the epipole is
 
 _Kind = pycolmap.TwoViewGeometryConfiguration
 # Kinds of geometries whose inliers are those of a fundamental matrix, if no fewer than of a homography.
@@ -56,8 +56,8 @@ def verify(
     are given), or chance explains their number. Its relative pose is left open: both mappers of pycolmap compute it for
     the pairs that they need. Without similarities COLMAP's RANSAC has all matches, and nothing is refused: mapping
     tests such pairs, see ``chance.chance_pairs``. It also has all matches of panoramas and lenses of strong distortion,
-    see ``prosac.without_distortion``; chance is tested then. Where both poses are known, the geometry is theirs, and no
-    RANSAC looks for another; chance is tested. Two images of one place have no epipolar geometry, so it does there.
+    see ``prosac.without_distortion``; chance is tested then. Where both poses are known, the geometry is theirs
+    without RANSAC; chance is tested. Two images of one place have no epipolar geometry: RANSAC verifies them.
     Raises ValueError if shapes do not fit, or a match refers to a missing keypoint.
     """
     keypoints_a, keypoints_b, matches = (np.asarray(array) for array in (a.keypoints, b.keypoints, matches))
