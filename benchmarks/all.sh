@@ -193,8 +193,11 @@ measure report report --page "$results/report.html"
 
 # docs/localization.md, docs/evaluation.md
 fresh localization "$results/localization"
+fresh localization_1024 "$results/localization_1024"
 measure localization localization "$data" --seeds 3 --foreign 2 --precision float32 --no-times --max-edge 800 \
   --work "$results/localization" --output "$results/localization.json" --update docs/localization.md
+measure localization_1024 localization "$data" --sets sacre_coeur --seeds 3 --precision float32 --no-times \
+  --max-edge 1024 --work "$results/localization_1024" --output "$results/localization_1024.json"
 measure localization_times localization "$data" --sets herz_jesus_p8 --queries 3 --precision float32 --max-edge 1024 \
   --work "$results/localization_times" --output "$results/localization_times.json"
 measure localization_gps localization_gps "$data/lund/images" --max-edge 1024
@@ -207,6 +210,8 @@ measure hard_pairs hard_pairs "$data/wxbs" --update docs/evaluation.md
 # docs/cluster.md, docs/pairs.md
 measure reckoning reckoning --update docs/cluster.md
 measure cluster cluster "$data/lund/images" --max-edge 480 --most 12 --refine --update docs/cluster.md
+measure cluster_lund cluster "$data/lund/images" --shares 3 --num-workers 1
+measure cluster_brighton_beach cluster "$data/brighton_beach/images" --max-edge 480 --shares 1 3 7 --num-workers 2 4 --refine
 fresh shards "$results/shards"
 measure shards shards --images 10000 --shares 2 --at-once 2 --folder "$results/shards" --descriptors
 measure large_pairs large_pairs "$results/lund.db" "$results/brighton_beach.db" "$results/sacre_coeur.db" \
