@@ -142,7 +142,7 @@ def _require_same_images(contents: Sequence[_Content]) -> None:
 def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str, str]:
     """Notes of the whole. RuntimeError if those of two sources contradict each other."""
     common: dict[str, tuple[str, Path]] = {}
-    differing: dict[str, tuple[Path, Path]] = {}
+    left_out = set()
     if images is not None:
         images = Path(images)
         names = set().union(*(content.names for content in contents))
@@ -158,7 +158,10 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
             if key == Note.MATCH:
                 logger.warning("pairs of %s were made with %s, those of %s with %s", path, noted, content.path, value)
             elif key == Note.POSES:
-                differing[key] = path, content.path
+                logger.warning(
+                    "%s and %s were verified by different known poses, which are left out", path, content.path
+                )
+                left_out.add(key)  # each may have a frame of its own
             elif key == Note.IMAGES:
                 raise RuntimeError(
                     f"{path} has its photographs in {noted}, {content.path} in {value}: give --images, a folder where "
@@ -166,9 +169,7 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
                 )
             else:
                 raise RuntimeError(f"{path} has the setting {key} {noted}, {content.path} has {value}")
-    for paths in differing.values():  # each may have a frame of its own
-        logger.warning("%s and %s were verified by different known poses, which are left out", *paths)
-    return {key: value for key, (value, _) in common.items() if key not in differing}
+    return {key: value for key, (value, _) in common.items() if key not in left_out}
 
 
 def _replace_notes(merged: Path, notes: Mapping[str, str]) -> None:

@@ -23,10 +23,11 @@ from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.mapping.model_files import colour, photographs_folder, require_elsewhere, write_models
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
-from d2sfm.matching.epipolar import epipolar_errors_px
+from d2sfm.matching.epipolar import geometry_of_poses
 from d2sfm.matching.in_common import InCommon, in_common
 from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
+from d2sfm.matching.view import View
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, TriangulationOptions
 from d2sfm.parts import scratch_folder
@@ -170,17 +171,12 @@ def _write_pairs(
             warn_once(f"left out: {error}")
             continue
         a, b = (known.images[image_id] for image_id in pair)
+        views = [View(image.camera, store.keypoints(image.image_id)) for image in (a, b)]
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
-        xy_a, xy_b = (store.keypoints(image_id)[column] for image_id, column in zip(pair, matches.T, strict=True))
-        limit = pair_threshold_px(*limits, pair)
-        inliers = matches[epipolar_errors_px(a.camera, xy_a, b.camera, xy_b, b_from_a) <= limit]
-        geometry = pycolmap.TwoViewGeometry()
-        geometry.config = pycolmap.TwoViewGeometryConfiguration.CALIBRATED
-        geometry.cam2_from_cam1 = b_from_a
-        geometry.inlier_matches = inliers
+        geometry = geometry_of_poses(*views, b_from_a, matches, pair_threshold_px(*limits, pair))
         with writes():
             copy.write_two_view_geometry(*pair, geometry)
-        used, matched, kept = used + 1, matched + len(matches), kept + len(inliers)
+        used, matched, kept = used + 1, matched + len(matches), kept + len(geometry.inlier_matches)
     return {"pairs": used, "matches": matched, "agreeing": kept, "unusable": len(pairs) - used}
 
 

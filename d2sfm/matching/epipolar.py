@@ -21,6 +21,20 @@ def epipolar_errors_px(
     return _calibrated_errors_px(camera_a, xy_a, camera_b, xy_b, pycolmap.essential_matrix_from_pose(b_from_a))
 
 
+def geometry_of_poses(
+    a: View, b: View, b_from_a: pycolmap.Rigid3d, matches: np.ndarray, max_error_px: float
+) -> pycolmap.TwoViewGeometry:
+    """The geometry of a known relative pose, with those of the matches, [M, 2], that agree with it."""
+    xy_a, xy_b = (view.keypoints[of_image] for view, of_image in zip((a, b), matches.T, strict=True))
+    errors = epipolar_errors_px(a.camera, xy_a, b.camera, xy_b, b_from_a)
+    geometry = pycolmap.TwoViewGeometry()
+    geometry.config = _Kind.CALIBRATED
+    geometry.cam2_from_cam1 = b_from_a
+    geometry.E = pycolmap.essential_matrix_from_pose(b_from_a)
+    geometry.inlier_matches = matches[errors <= max_error_px].astype(np.uint32)
+    return geometry
+
+
 def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewGeometry) -> np.ndarray:
     """Errors of matches, [M, 2], under a two-view geometry, in pixels of the photographs, [M] float64.
 

@@ -81,11 +81,12 @@ def match_database(
             later = set(features.later().values())
         asked = _selected(database, pairs or PairSelectionOptions(), write_pairs_to)
         settings = settings_of(options, verification)
-        with MatchStore(database) as store:
-            if reference is not None:
-                logger.info("%s", note_poses(store, Path(reference), asked))
-            elif overwrite:
-                forget_poses(store, asked)
+        if reference is not None or overwrite:
+            with MatchStore(database) as store:
+                if reference is None:
+                    forget_poses(store, asked)
+                else:
+                    logger.info("%s", note_poses(store, Path(reference), asked))
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
         left = begin_overwriting(database, asked, settings, overwrite)

@@ -13,7 +13,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.matching.chance import chance_explains, chance_explains_known, chance_explains_plane
-from d2sfm.matching.epipolar import epipolar_errors_px
+from d2sfm.matching.epipolar import geometry_of_poses
 from d2sfm.matching.prosac import Relation, agreeing_with_one, without_distortion
 from d2sfm.matching.view import View
 from d2sfm.options import VerificationOptions
@@ -140,14 +140,8 @@ class _Pair:
 
     def geometry_of_poses(self) -> pycolmap.TwoViewGeometry:
         """That of the known poses, with all matches that agree with it."""
-        (camera_a, camera_b), (xy_a, xy_b) = self.cameras, self._positions()
-        errors_px = epipolar_errors_px(camera_a, xy_a, camera_b, xy_b, self.b_from_a)
-        geometry = pycolmap.TwoViewGeometry()
-        geometry.config = _Kind.CALIBRATED
-        geometry.cam2_from_cam1 = self.b_from_a
-        geometry.E = pycolmap.essential_matrix_from_pose(self.b_from_a)
-        geometry.inlier_matches = self.matches[errors_px <= self.max_error_px].astype(np.uint32)
-        return geometry
+        a, b = map(View, self.cameras, self.keypoints)
+        return geometry_of_poses(a, b, self.b_from_a, self.matches, self.max_error_px)
 
     def tested(self, similarities: np.ndarray) -> Verification:
         """The geometry by the three steps, or without the first for cameras without undistorted positions."""

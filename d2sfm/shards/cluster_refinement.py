@@ -14,7 +14,6 @@ from typing import Any
 from d2sfm.database import exclusive
 from d2sfm.network.device import resolve_device
 from d2sfm.options import MapCacheOptions, RefinementOptions
-from d2sfm.options.map_cache import MAPS_IN_FOLDER_GB
 from d2sfm.progress import Bar
 from d2sfm.refinement.gather import gather
 from d2sfm.refinement.one_round import Run
@@ -66,10 +65,8 @@ def _shared_maps(cluster: Cluster, run: Run, folder: Path) -> MapCacheOptions:
         return replace(run.cache, cache=run.cache.cache.absolute())
     if not cluster.is_here or resolve_device(run.options.device).type != "cpu":
         return replace(run.cache, cache_limit=run.cache.limit_bytes / 1e9 / cluster.workers_here)
-    limit_gb = MAPS_IN_FOLDER_GB if run.cache.cache_limit is None else run.cache.cache_limit
-    folder.mkdir(exist_ok=True)
-    room_gb = shutil.disk_usage(folder).free / 1e9
-    return MapCacheOptions(cache=folder / MAPS, cache_limit=min(limit_gb, MOST_OF_DISK * room_gb))
+    shared, room = replace(run.cache, cache=folder / MAPS), shutil.disk_usage(folder.parent).free
+    return replace(shared, cache_limit=min(shared.limit_bytes, MOST_OF_DISK * room) / 1e9)
 
 
 def align_piece(
