@@ -6,12 +6,13 @@ several seeds: size and quality of the first model, rotation and centre errors (
 truth's unit) of the registered images, AUC of all pairs of the truth's images at thresholds in degrees (see
 ``evaluation.poses.pose_auc``); in the line of medians the largest of all seeds' rotation errors, too; what halves of
 the points do not agree in, as rotation and direction of translation, in millidegrees, and the median and shares of the
-observations' errors under the true cameras, in pixels of the photographs (both in ``exactness``); and the wall-clock
-seconds of each stage; those of refinement include its own verification, those of mapping add up over starts. Cameras
-and the command that maps are the same for all methods; its thresholds follow each method's own threshold of
-verification (COLMAP's for SIFT), and where focal lengths are estimated, its first starts are cautious with refined
-keypoints and every second one is with others. SIFT comes a second time, verified within the pixels of the photographs
-that refined keypoints were. The method features is refinement without grey values.
+observations' errors under the true cameras, in pixels of the photographs (both in ``exactness``); medians of how far
+rotations and centres are from those of SIFT's model of the same seed, which says how much of two methods' errors is the
+truth's own; and the wall-clock seconds of each stage; those of refinement include its own verification, those of
+mapping add up over starts. Cameras and the command that maps are the same for all methods; its thresholds follow each
+method's own threshold of verification (COLMAP's for SIFT), and where focal lengths are estimated, its first starts are
+cautious with refined keypoints and every second one is with others. SIFT comes a second time, verified within the
+pixels of the photographs that refined keypoints were. The method features is refinement without grey values.
 
 --work DIR keeps sift.db and d2.db (features and matches) and goes on from those that are there, and from refined.db,
 which then stands for all seeds: its pairs are verified again with each. Early feature maps are kept from the first seed
@@ -68,6 +69,7 @@ FORMATS |= {"rotation deg": ".3f", "max deg": ".3f", "centre": ".4f", "max": ".4
 FORMATS |= {f"AUC {threshold}": ".3f" for threshold in THRESHOLDS_DEG}
 WORST = {"worst seed deg": "rotation deg", "worst image deg": "max deg"}  # over the seeds
 FORMATS |= dict.fromkeys(WORST, ".2f")
+FORMATS |= {"from SIFT deg": ".3f", "from SIFT": ".4f"}
 FORMATS |= {"halves rot": ".1f", "halves dir": ".1f", "observations px": ".3f"}
 FORMATS |= {f"< {share:g} px": ".2f" for share in SHARES_PX}
 FORMATS |= {f"{stage} s": ".1f" for stage in ("extract", "match", "verify", "refine", "map")} | {"starts": ".10g"}
@@ -216,8 +218,13 @@ def aligned_alike(database: Path, seed: int) -> RefinementOptions:
     return RefinementOptions(seed=seed, rounds=noted.get("rounds", 1), **of_alignment(noted))
 
 
-def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
-    """The run's numbers by column. Infinite where the model is not good enough to have them, nan where none apply."""
+def cells(
+    run: Run, truth: pycolmap.Reconstruction | None, sift: pycolmap.Reconstruction | None = None
+) -> dict[str, float]:
+    """The run's numbers by column. Infinite where the model is not good enough to have them, nan where none apply.
+
+    sift: SIFT's model of the same seed.
+    """
     model = run.model or pycolmap.Reconstruction()
     size = statistics(model)
     found = {"images": size.images, "points": size.points, "seen by 3+": size.points_of_three}
@@ -237,15 +244,30 @@ def cells(run: Run, truth: pycolmap.Reconstruction | None) -> dict[str, float]:
     else:
         found |= {"rotation deg": np.median(errors.rotation_deg), "max deg": errors.rotation_deg.max()}
         found |= {"centre": np.median(errors.centre), "max": errors.centre.max()}
+    if sift is not None and sift is not run.model:
+        found |= from_sift(model, sift, truth)
     return found | run.costs
+
+
+def from_sift(
+    model: pycolmap.Reconstruction, sift: pycolmap.Reconstruction, truth: pycolmap.Reconstruction
+) -> dict[str, float]:
+    """Medians of rotation and, in the truth's unit, of centres between two models, aligned with each other."""
+    try:
+        unit = compare_with_truth(sift, truth).truth_from_model.scale
+        apart = compare_with_truth(model, sift)
+    except RuntimeError:
+        return {"from SIFT deg": math.inf, "from SIFT": math.inf}
+    return {"from SIFT deg": np.median(apart.rotation_deg), "from SIFT": unit * np.median(apart.centre)}
 
 
 def table(runs: list[Run], truths: dict[int, pycolmap.Reconstruction | None]) -> list[tuple[str, ...]]:
     """A line for each run, those of a method together, with their medians below where there are several."""
     rows = [("", "seed", *FORMATS)]
+    sift = {run.seed: run.model for run in runs if run.method == "SIFT"}
     for method in dict.fromkeys(run.method for run in runs):
         members = [run for run in runs if run.method == method]
-        found = [cells(run, truths[run.seed]) for run in members]
+        found = [cells(run, truths[run.seed], sift.get(run.seed)) for run in members]
         numbers = np.array([[row.get(column, math.nan) for column in FORMATS] for row in found], dtype=float)
         labels = [str(run.seed) for run in members]
         if len(members) > 1:
