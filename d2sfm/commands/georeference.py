@@ -20,7 +20,10 @@ def add(commands) -> None:
     add_output(parser, "georeferenced", "folder to write: the model, its transform and files for maps")
     group = parser.add_argument_group("positions of photographs, or what is known of the scene")
     group.add_argument(
-        "--database", type=Path, metavar="FILE", help="COLMAP database with GPS positions (default: db.db)"
+        "--database",
+        type=Path,
+        metavar="FILE",
+        help="COLMAP database with GPS positions (default: db.db if nothing else is given)",
     )
     group.add_argument(
         "--images",

@@ -34,7 +34,7 @@ def add(commands) -> None:
         "--write-pairs",
         type=Path,
         metavar="FILE",
-        help="write the chosen pairs, two names a line with a tab between (default: none)",
+        help="write the chosen pairs, two names a line, as COLMAP and hloc read them (default: none)",
     )
     parser.add_argument(
         "--reference",

@@ -52,21 +52,22 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         metavar="N",
-        help=f"seed of verification, refinement and mapping (default: that of --config, {ReconstructionOptions.seed})",
+        help="seed of verification, refinement and mapping "
+        f"(default: that of --config, else {ReconstructionOptions.seed})",
     )
     parser.add_argument(
         "--undistort",
         type=ChoiceOf(Layout),
         metavar="|".join(Layout),
-        help="also write undistorted photographs and the first model for this program, into a folder of that name in "
-        "the output (default: that of --config, else none)",
+        help="also write undistorted photographs and the first model (with --georeference in metres) for this program, "
+        "into a folder of that name in the output (default: that of --config, else none)",
     )
     parser.add_argument(
         "--num-threads",
         type=int,
         metavar="N",
         help="threads of mapping, -1 for all processors; only with 1 does the same seed give the same model "
-        f"(default: that of --config, {ReconstructionOptions.num_threads})",
+        f"(default: that of --config, else {ReconstructionOptions.num_threads})",
     )
     parser.add_argument(
         "--georeference",

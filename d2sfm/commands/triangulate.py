@@ -21,7 +21,7 @@ RESULT = "mapping.triangulate.TriangulationResult"
 def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(
-        commands, "triangulate", run, "points for known cameras, for example for localisation", NO_MODELS, RESULT
+        commands, "triangulate", run, "points for known cameras, for example for localization", NO_MODELS, RESULT
     )
     add_main_database(parser)
     parser.add_argument(

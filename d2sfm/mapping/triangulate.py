@@ -1,4 +1,4 @@
-"""Points for cameras that are known: the standard way to build a map for localisation.
+"""Points for cameras that are known: the standard way to build a map for localization.
 
 d2sfm triangulate --reference model --database db.db --output triangulated
 """

@@ -67,7 +67,7 @@ def match_some(
 def check_options(options: MatchingOptions, verification: VerificationOptions | None) -> None:
     """Raise ValueError for a bad device, and for guided matching without verification."""
     if options.guided and verification is None:
-        raise ValueError("guided matching goes by geometries: --guided does not go with --no-verify")
+        raise ValueError("guided matching needs geometries: --guided does not go with --no-verify")
     resolve_device(options.device)
 
 

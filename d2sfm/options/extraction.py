@@ -103,7 +103,8 @@ class StorageOptions(Options):
         None, help="type of stored descriptors (default: float16 in a database, half the size; float32 in files)"
     )
     output_type: OutputType | None = option(
-        None, help="write feature files of this format beside the photographs, not a database (default: npz)"
+        None,
+        help="write feature files of this format beside the photographs (default: a database; npz with --image-list)",
     )
     output_extension: str | None = option(
         None, metavar="SUFFIX", help="suffix that such a file adds to its photograph's name (default: .d2-net)"

@@ -15,8 +15,8 @@ class PairSelectionOptions(Options):
     """Which images to match.
 
     The photographs of a folder are a sequence, in the order of names, numbers in them by size: frame_9 comes before
-    frame_10. Similar images may lie in another folder. An image that the way to choose can't use (no GPS position, not
-    in the model) gets the neighbours that it would have by retrieval.
+    frame_10. Similar images may lie in another folder. An image without a GPS position, or not in the
+    model, gets the neighbours that it would have by retrieval.
     """
 
     TITLE = "which images to match"

@@ -1,4 +1,4 @@
-"""Matches of one pair of pictures made exact, as for the localisation of a query in a model."""
+"""Matches of one pair of pictures made exact, as for the localization of a query in a model."""
 
 from dataclasses import dataclass
 

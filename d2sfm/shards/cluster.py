@@ -61,8 +61,8 @@ class Cluster:
         """Raise ValueError for one GPU of several, of which a worker on this machine sees its own alone."""
         if self._num_workers is not None and device.startswith("cuda:"):
             raise ValueError(
-                f"each of --num-workers has a GPU of its own, asked for is {device}: give --device cuda, and "
-                "CUDA_VISIBLE_DEVICES for some of the GPUs alone"
+                f"each of --num-workers has a GPU of its own, but this run asks for {device}: give --device "
+                "cuda, and set CUDA_VISIBLE_DEVICES to use some of the GPUs only"
             )
 
     @cached_property
@@ -104,7 +104,7 @@ class Cluster:
                 yield outcome.number, outcome.result
         except KilledWorker as error:
             raise RuntimeError(
-                f"workers died one after the other of the same piece of work ({error.task}), as a rule for lack of "
+                f"workers died one after the other of the same piece of work ({error.task}), usually for lack of "
                 "memory: give fewer --num-workers, which leaves more to each"
             ) from error
         except (ImportError, CancelledError) as error:

@@ -163,7 +163,7 @@ def extract_piece(
         return
     extractor = _extractor(options, dtype)
     if extractor.fingerprint != of_extractor:
-        raise RuntimeError(f"a worker extracts with {extractor.fingerprint}, asked for is {of_extractor}")
+        raise RuntimeError(f"a worker extracts with {extractor.fingerprint}, but this run asks for {of_extractor}")
     mask = _masks(masks, largest)
     extract_to_file(block, photographs, extractor, Skipped(), mask=mask, with_blanks=False)
 

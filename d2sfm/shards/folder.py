@@ -181,8 +181,8 @@ class ShardFolder:
             )
         if clash(there.fingerprint, photographs.fingerprint):
             raise RuntimeError(
-                f"{self.path} was begun with {difference(there.fingerprint, photographs.fingerprint)}, asked for is "
-                f"{difference(photographs.fingerprint, there.fingerprint)}: {way_out}"
+                f"{self.path} was begun with {difference(there.fingerprint, photographs.fingerprint)}, but this run "
+                f"asks for {difference(photographs.fingerprint, there.fingerprint)}: {way_out}"
             )
         require_same(self.path, _settings(there), _settings(photographs), way_out)
 

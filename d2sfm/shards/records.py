@@ -48,7 +48,7 @@ def require_same(path: Path, before: Mapping[str, Any], now: Mapping[str, Any], 
             require_same(path, one, other, way_out)
         elif one != other:
             raise RuntimeError(
-                f"{path} was begun with {_told(name, one)}, asked for is {_told(name, other)}: {way_out}"
+                f"{path} was begun with {_told(name, one)}, but this run asks for {_told(name, other)}: {way_out}"
             )
 
 

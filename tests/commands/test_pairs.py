@@ -32,7 +32,7 @@ def test_pairs_by_what_looks_alike_and_their_matches(folder, capsys):
     assert main(["pairs", "shards", *alike]) == 0
     assert capsys.readouterr().out.endswith(", as they were already\n")
     assert main(["pairs", "shards"]) == 2
-    assert "begun with pairs retrieval, asked for is pairs auto: use the same" in capsys.readouterr().err
+    assert "begun with pairs retrieval, but this run asks for pairs auto: use the same" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

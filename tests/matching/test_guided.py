@@ -266,7 +266,7 @@ def test_without_geometries_there_is_nothing_to_go_by(tmp_path, capsys):
     path = write_database(tmp_path / "db.db", 2)
     assert main(["match", str(path), "--guided", "--no-verify"]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line == "error: d2sfm match: guided matching goes by geometries: --guided does not go with --no-verify"
+    assert line == "error: d2sfm match: guided matching needs geometries: --guided does not go with --no-verify"
 
 
 @pytest.mark.slow

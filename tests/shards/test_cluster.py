@@ -176,7 +176,7 @@ def test_pieces_of_other_options_are_extracted_anew(photographs, tmp_path):
         (["--num-workers", "0"], "num_workers must be 1 or more, found 0"),
         (["--num-workers", "2", "--cache", "maps"], "--cache of extract is for one process"),
         (["--num-workers", "2", "--convention", "reference"], "--convention reference is for one process"),
-        (["--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
+        (["--num-workers", "2", "--device", "cuda:1"], "of its own, but this run asks for cuda:1"),
         (["--num-workers", "2", "--output-type", "npz"], "go with --images and a database, not with files"),
         (["--num-workers", "2", "--shard", "1/2", "--output", "there"], "--shard is one process's part"),
     ],
@@ -198,8 +198,8 @@ def test_what_a_cluster_cant_do_is_refused_before_anything_is_done(
         (["match", "db.db", "--num-workers", "2", "--shard", "1/2"], "--shard is one process's part"),
         (["refine", "db.db", "--num-workers", "2", "--parts", "there"], "--parts is one process's part"),
         (["refine", "db.db", "--num-workers", "2", "--restore"], "--restore is done by one process"),
-        (["match", "db.db", "--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
-        (["refine", "db.db", "--num-workers", "2", "--device", "cuda:1"], "has a GPU of its own, asked for is cuda:1"),
+        (["match", "db.db", "--num-workers", "2", "--device", "cuda:1"], "of its own, but this run asks for cuda:1"),
+        (["refine", "db.db", "--num-workers", "2", "--device", "cuda:1"], "of its own, but this run asks for cuda:1"),
         (["run", "photographs", "--num-workers", "-1"], "num_workers must be 1 or more, found -1"),
     ],
 )
@@ -217,7 +217,7 @@ def test_a_run_with_one_gpu_of_several_is_refused_before_anything_is_done(photog
     for given in ({"refine": {"device": "cuda:1"}}, {"match": {"device": "cuda:0"}}):
         with (
             cluster_module.cluster(2) as workers,
-            pytest.raises(ValueError, match="has a GPU of its own, asked for is"),
+            pytest.raises(ValueError, match="has a GPU of its own, but this run asks for"),
         ):
             reconstruct_photographs(photographs, tmp_path / "model", config=given, cluster=workers)
     assert not list(tmp_path.iterdir())

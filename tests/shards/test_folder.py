@@ -37,15 +37,15 @@ def test_blocks_are_runs_of_names():
     ("change", "told"),
     [
         ({"names": ("a.jpg", "c.jpg")}, r"begun with 3 photographs, found 2; not in both: 3 photographs \(b.jpg the"),
-        ({"fingerprint": '{"max_edge": 64}'}, "begun with max_edge 96, asked for is max_edge 64"),
-        ({"cameras": CameraOptions()}, "begun with camera_mode single, asked for is camera_mode auto"),
+        ({"fingerprint": '{"max_edge": 64}'}, "begun with max_edge 96, but this run asks for max_edge 64"),
+        ({"cameras": CameraOptions()}, "begun with camera_mode single, but this run asks for camera_mode auto"),
         (
             {"descriptor_dtype": DescriptorDtype.FLOAT32},
-            "with descriptor_dtype float16, asked for is descriptor_dtype float32",
+            "with descriptor_dtype float16, but this run asks for descriptor_dtype float32",
         ),
         (
             {"extraction": ExtractionOptions(max_edge=96, stretch="image")},
-            "begun with stretch folder, asked for is stretch image",
+            "begun with stretch folder, but this run asks for stretch image",
         ),
     ],
 )
@@ -74,7 +74,7 @@ def test_files_of_cameras_are_compared_by_content_and_a_copy_serves_all(tmp_path
     other.write_text("otherwise")
     with pytest.raises(RuntimeError, match=rf"is not the file that .* was begun with: use the same, or remove {copy}"):
         ShardFolder.begin(folder, made[1])
-    with pytest.raises(RuntimeError, match=rf"begun with {option} {copy}, asked for is no {option}"):
+    with pytest.raises(RuntimeError, match=rf"begun with {option} {copy}, but this run asks for no {option}"):
         ShardFolder.begin(folder, replace(MADE, cameras=CameraOptions()))
     (folder / copy).unlink()
     ShardFolder.begin(folder, made[1])

@@ -117,11 +117,11 @@ def test_each_photograph_is_read_once_a_block(folder, monkeypatch):
 @pytest.mark.slow
 def test_other_options_are_refused(folder):
     match(folder, Share(4, 4))
-    with pytest.raises(RuntimeError, match="was begun with seed 0, asked for is seed 1: use the same, or"):
+    with pytest.raises(RuntimeError, match="was begun with seed 0, but this run asks for seed 1: use the same, or"):
         match(folder, verification=VerificationOptions(max_num_trials=500, seed=1))
-    with pytest.raises(RuntimeError, match=r"was begun with max_error 8\.0, asked for is no max_error"):
+    with pytest.raises(RuntimeError, match=r"was begun with max_error 8\.0, but this run asks for no max_error"):
         match(folder, verification=None)
-    with pytest.raises(ValueError, match="guided matching goes by geometries"):
+    with pytest.raises(ValueError, match="guided matching needs geometries"):
         match(folder, verification=None, options=MatchingOptions(guided=True))
     assert matched_blocks(folder) == [False, False, False, True]
 

@@ -175,7 +175,7 @@ def test_other_options_after_matching_are_refused(tmp_path, folder):
     choose_pairs(folder, options)
     match_shard(folder.path, Share(1, 9), verification=QUICK)
     before = read_record(folder.pair_record)
-    with pytest.raises(RuntimeError, match=r"was begun with pairs pairs.txt, asked for is pairs retrieval: use"):
+    with pytest.raises(RuntimeError, match=r"begun with pairs pairs.txt, but this run asks for pairs retrieval: use"):
         choose_pairs(folder, RETRIEVAL)
     assert choose_pairs(folder, options).already_there
     (tmp_path / "elsewhere").mkdir()

@@ -243,6 +243,7 @@ BEFORE = {
     "docs/prepare.md": {"": begin(move_to_phone, without="photos-model")},
     "docs/training.md": {
         "": in_turn(write_dense, train_on("house")),
+        "d2sfm train --dataset-path dense --scene-info-path scene_info --train-scenes scenes.txt": train_on("house"),
         f"{TRAIN} --train-scenes scenes.txt --num-epochs 2": train_on("0000"),
     },
     "docs/evaluation.md": {"": evaluate},
