@@ -167,9 +167,7 @@ def _is_turned(cameras: list[pycolmap.Camera], xy: list[np.ndarray], within_px: 
     is_estimated: whether focal lengths may differ by a factor of FOCAL_LENGTHS.
     """
     a, b = (camera.cam_from_img(points) for camera, points in zip(cameras, xy, strict=True))
-    are_seen = np.isfinite(np.column_stack([a, b])).all(
-        axis=1
-    )  # a lens of strong distortion sees nothing in some places
+    are_seen = np.isfinite(np.column_stack([a, b])).all(axis=1)  # beyond strong distortion there are no rays
     if np.mean(are_seen) < 0.5:
         return False
     a, b = a[are_seen], b[are_seen]

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,10 +61,10 @@ def transcribed(
             f"{called} and {store.path} have no image in common: expected a model of some of the same photographs"
         )
     _require_same_keypoints(in_both, keypoints, store, called)
-    only_in_model = sorted(posed.keys() - names.values())
-    image_ids = {image.image_id: image_id for image_id, image in in_both.items()}
-    for image_id, name in enumerate(only_in_model, start=max(store.image_names()) + 1):
-        image_ids[posed[name].image_id] = image_id
+    ids = store.image_ids()
+    only_in_model = sorted(posed.keys() - ids.keys())
+    ids |= zip(only_in_model, count(max(ids.values()) + 1))
+    image_ids = {image.image_id: ids[name] for name, image in posed.items()}
     lacking = sorted(names.keys() - in_both.keys())
     cameras = _Cameras(known, store, in_both, {image_id: others.get(names[image_id]) for image_id in lacking})
     camera_of = {image_id: cameras.ids[store.camera(image_id).camera_id] for image_id in lacking}

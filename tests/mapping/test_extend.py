@@ -164,6 +164,21 @@ def test_images_that_only_the_model_has_stay(scene, database, model, tmp_path, c
         extend(database, model, tmp_path / "other")
 
 
+def test_an_image_whose_keypoints_are_gone_from_the_database_stays_in_the_model(
+    scene, database, model, tmp_path, caplog
+):
+    names = scene[2]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "DELETE FROM keypoints WHERE image_id = (SELECT image_id FROM images WHERE name = ?)", names[:1]
+        )
+    result = extend(database, model, tmp_path / "new")
+    assert is_kept(read_model(model), read_model(result.model))
+    assert (result.added, result.not_placed, result.images) == (tuple(names[5:]), {}, 8)
+    assert result.only_in_model == ()
+    assert f"{names[0]} has no keypoints" in caplog.text
+
+
 def add_image(database, name, keypoints=None, matches=None):
     """One of another place: some keypoints, and matches with image 1 that agree on nothing."""
     with pycolmap.Database.open(database) as colmap:
