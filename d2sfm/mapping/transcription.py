@@ -124,8 +124,9 @@ class _Cameras:
             for of_database, found in partners.items()
             if len({(known.cameras[each].model, *known.cameras[each].params) for each in found}) == 1
         }
-        posed = {image.camera_id for image in known.images.values() if image.has_pose}
-        self.all = [known.cameras[camera_id] for camera_id in sorted(posed)]
+        posed = [image for image in known.images.values() if image.has_pose]
+        used = {sensor.id for image in posed for sensor in known.rigs[image.frame.rig_id].sensor_ids()}
+        self.all = [known.cameras[camera_id] for camera_id in sorted(used)]
         taken = set(known.cameras)
         for image_id, better in sorted(lacking.items(), key=lambda each: each[1] is None):
             camera_id = store.camera(image_id).camera_id

@@ -343,6 +343,17 @@ def test_frames_of_a_rig_are_placed_whole_and_a_late_image_gets_the_pose_of_its_
     assert found.num_points3D > 30
 
 
+def test_a_rig_of_whose_cameras_one_has_no_image_in_the_model(tmp_path):
+    truth = synthetic_rig(tmp_path / "db.db")
+    late = sorted(image.name for image in truth.images.values() if not image.is_ref_in_frame())
+    (tmp_path / "model").mkdir()
+    renumbered(truth, images=0, cameras=0, without=late).write_binary(tmp_path / "model")
+    result = extend(tmp_path / "db.db", tmp_path / "model", tmp_path / "new")
+    assert result.added == tuple(late)
+    assert is_kept(read_model(tmp_path / "model"), read_model(result.model))
+    assert compare_with_truth(read_model(result.model), truth).rotation_deg.max() < 0.5
+
+
 def test_new_images_share_the_models_camera_or_bring_their_own(tmp_path, scene):
     """A camera that the model has stays; one of new images alone is refined."""
     database = tmp_path / "two.db"
