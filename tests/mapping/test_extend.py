@@ -354,6 +354,25 @@ def test_a_rig_of_whose_cameras_one_has_no_image_in_the_model(tmp_path):
     assert compare_with_truth(read_model(result.model), truth).rotation_deg.max() < 0.5
 
 
+@pytest.mark.parametrize("num_rigs", [1, 2])
+def test_poses_in_a_rig_that_the_database_lacks_are_the_models_or_left_open(tmp_path, num_rigs):
+    """As after --mapper global, which finds them. The second rig is not in the model."""
+    truth = synthetic_database(tmp_path / "db.db", 5, num_rigs=num_rigs, num_cameras=2)
+    with closing(sqlite3.connect(tmp_path / "db.db")) as connection, connection:
+        connection.execute("UPDATE rig_sensors SET sensor_from_rig = NULL")
+    last = max(frame_id for frame_id, frame in truth.frames.items() if frame.rig_id == 1)
+    late = [frame for frame_id, frame in truth.frames.items() if frame.rig_id > 1 or frame_id == last]
+    names = sorted(truth.images[data.id].name for frame in late for data in frame.image_ids)
+    (tmp_path / "model").mkdir()
+    renumbered(truth, images=0, cameras=0, without=names).write_binary(tmp_path / "model")
+    result = extend(tmp_path / "db.db", tmp_path / "model", tmp_path / "new")
+    assert result.added == tuple(names)
+    old, new = read_model(tmp_path / "model"), read_model(result.model)
+    assert all(of(old).items() <= of(new).items() for of in (poses, points))
+    assert sorted(rig.num_sensors() for rig in new.rigs.values()) == [*[1] * 2 * (num_rigs - 1), 2]
+    assert compare_with_truth(new, truth).rotation_deg.max() < 0.5
+
+
 def test_new_images_share_the_models_camera_or_bring_their_own(tmp_path, scene):
     """A camera that the model has stays; one of new images alone is refined."""
     database = tmp_path / "two.db"
