@@ -12,6 +12,7 @@ from d2sfm.bridge.transfer import transferred
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore
 from d2sfm.database.bridge_writer import BridgedPair
 from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.pair_rows import are_among
 from d2sfm.database.rows import UnusableRow, warn_once
 from d2sfm.lru import DESCRIPTOR_CACHE_BYTES, LruCache
 from d2sfm.matching.epipolar import errors_px
@@ -85,7 +86,9 @@ class _Added:
         own = self._own.matches(*pair)[:matches]
         across = self._across(pair, found, self._own.inlier_matches(*pair)[:inliers])
         added = np.concatenate([across, found])
-        return BridgedPair(pair, np.concatenate([_without(across, own), found]), added, None) if len(added) else None
+        if not len(added):
+            return None
+        return BridgedPair(pair, np.concatenate([across[~are_among(across, own)], found]), added, None)
 
     def to_unverified(
         self, pair: tuple[int, int], matches: int, limit_px: float, options: VerificationOptions
@@ -115,7 +118,9 @@ class _Added:
         across = self._across(pair, found, own_inliers)
         across = across[errors_px(*views, across, geometry) <= EXTRACTORS_PX]
         geometry.inlier_matches = np.concatenate([own_inliers, across, found])
-        return BridgedPair(pair, np.concatenate([_without(across, own), found]), geometry.inlier_matches, geometry)
+        return BridgedPair(
+            pair, np.concatenate([across[~are_among(across, own)], found]), geometry.inlier_matches, geometry
+        )
 
     def _across(self, pair: tuple[int, int], found: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Matches of the extractor's keypoints found through D2's inliers, of keypoints outside of its own inliers, [M,
@@ -141,9 +146,3 @@ class _Added:
         view = View(self._own.camera(image_id), np.concatenate([xy, self._d2.keypoints(image_id)]))
         has_all = descriptors is not None and len(descriptors) >= first
         return _Image(view, first, descriptors[:first] if has_all else None, self._factors.get(image_id, 1.0))
-
-
-def _without(matches: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Those of the matches that are not among others, [M, 2] each."""
-    numbers, of_others = (each[:, 0].astype(np.int64) << 32 | each[:, 1] for each in (matches, others))
-    return matches[~np.isin(numbers, of_others)]

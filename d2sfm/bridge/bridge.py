@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.pairs.arrays import union
+from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.refinement.refine import refine_database
 from d2sfm.skipped import Skipped
@@ -93,6 +94,8 @@ def bridge_database(
             f"convention {features.convention} shifts keypoints by two pixels of the network's input: expected colmap"
         )
     require_database(database)
+    if options.pairs:
+        require_pairs_file(options.pairs)
     with exclusive(database):
         _require_foreign(database)
         with BridgeStore(database) as store:
@@ -188,8 +191,11 @@ class _Work:
         match_pairs(layer, pairs, matching, verification, progress=self.progress)
         with MatchStore(layer) as store:
             has_verified = bool((store.pair_counts()["inliers"] > 0).any())
+            noted = store.notes.refinement()
         if has_verified:
             refinement = RefinementOptions.of_features(self.features)
+            # One of these may have said "auto": features of another precision were refused before.
+            refinement = replace(refinement, precision=noted.get("precision", refinement.precision))
             refine_database(layer, self.folder, options=refinement, cache=self.cache, progress=self.progress)
         if not self.skipped:  # else the next run looks at them again
             with FeatureStore(layer) as store:

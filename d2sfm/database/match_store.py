@@ -15,6 +15,7 @@ from d2sfm.database.notes import Note
 from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.pair_rows import (
     COLUMNS,
+    are_among,
     geometry_row,
     matches_row,
     read_matches,
@@ -98,10 +99,8 @@ class MatchStore(ImageReader):
         Inliers that are no matches, as COLMAP's guided matching finds some, are the last ones. Raises as these.
         """
         matches, inliers = self.matches(id_a, id_b), self.inlier_matches(id_a, id_b)
-        keys, of_inliers = (each.astype(np.uint64) @ np.array([1 << 32, 1], np.uint64) for each in (matches, inliers))
-        further = ~np.isin(of_inliers, keys)
-        is_inlier = np.isin(np.concatenate([keys, of_inliers[further]]), of_inliers)
-        return np.concatenate([matches, inliers[further]]), is_inlier
+        matches = np.concatenate([matches, inliers[~are_among(inliers, matches)]])
+        return matches, are_among(matches, inliers)
 
     def similarities(self, id_a: int, id_b: int) -> np.ndarray | None:
         """Of the descriptors of each of the ``matches`` of a pair, higher is better, [M] float16.

@@ -60,6 +60,12 @@ def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:
     return np.array(matches[:, ::-1] if is_swapped else matches, order="C")
 
 
+def are_among(matches: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of the matches of a pair, [M, 2] uint32, are among others, [N, 2]: [M] bool."""
+    numbers, of_others = (each.astype(np.int64) @ (1 << 32, 1) for each in (matches, others))
+    return np.isin(numbers, of_others)
+
+
 def turned_rows(rows: Mapping[str, tuple]) -> dict[str, tuple]:
     """The rows of a pair, by table, with its two images in each other's place. Without ``pair_id``, before and after.
 

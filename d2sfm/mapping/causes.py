@@ -131,7 +131,7 @@ def _focal_lengths(
     off = []
     for image in images:
         began, found = store.camera(image.image_id).mean_focal_length(), image.camera.mean_focal_length()
-        if not 1 / FAR_OFF <= found / began <= FAR_OFF:
+        if began and not 1 / FAR_OFF <= found / began <= FAR_OFF:  # 0 of a panorama
             off.append(f"{image.name}: {began:.0f} px, in the model {found:.0f}")
     if not off:
         return ""
@@ -167,6 +167,10 @@ def _is_turned(cameras: list[pycolmap.Camera], xy: list[np.ndarray], within_px: 
     is_estimated: whether focal lengths may differ by a factor of FOCAL_LENGTHS.
     """
     a, b = (camera.cam_from_img(points) for camera, points in zip(cameras, xy, strict=True))
+    are_seen = np.isfinite(np.column_stack([a, b])).all(axis=1)  # beyond strong distortion there are no rays
+    if np.mean(are_seen) < 0.5:
+        return False
+    a, b = a[are_seen], b[are_seen]
     focal_px = cameras[1].mean_focal_length()
     for times in FOCAL_LENGTHS if is_estimated else (1.0,):
         rays = [np.column_stack([points / times, np.ones(len(points))]) for points in (a, b)]

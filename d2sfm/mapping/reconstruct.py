@@ -4,7 +4,7 @@ d2sfm reconstruct --database db.db --output sparse
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +126,7 @@ def reconstruct(
     with exclusive(database):
         require_replaceable(output)
         warn_of_unfinished(database, "the model")
-        given = read_input(database, options)
+        given = replace(read_input(database, options), constant_rigs=_constant_rigs(options, database))
         outcome = best_of_starts(given, options, progress=progress)
         models = outcome.models
         if models:
@@ -167,7 +167,7 @@ def _warn_of_uneven_cameras(model: pycolmap.Reconstruction) -> None:
 
 
 def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
-    """What mapping needs of the database. Raises RuntimeError as ``reconstruct``."""
+    """What mapping needs of the database, but for its rigs. Raises RuntimeError as ``reconstruct``."""
     with FeatureStore(database) as features:
         factors = features.resize_factors()
         factor = typical_factor(factors.values())
@@ -194,7 +194,6 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
         unusable=len(unusable),
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
-        constant_rigs=_constant_rigs(options, database),
         names=names,
         connected=len(np.unique(image_pairs(verified[~np.isin(verified, left_out)]))),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),

@@ -13,11 +13,10 @@ from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
 from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
-from d2sfm.mapping.quality import ModelStatistics, score, statistics
+from d2sfm.mapping.quality import ModelStatistics, is_worth_it, score, statistics
 from d2sfm.options import Mapper, ReconstructionOptions
 from d2sfm.progress import Bar
 
-MIN_GAIN = 0.01  # of a camera for each image: where there was no distortion, that of 10 photographs gained 0.2 %
 FRUITLESS = 4  # further starts with known cameras, one after the other
 ROUNDING = 1e-3  # of the agreement, as a share: what equal models differ by, as their adjustments ended here or there
 MOST_SECONDS = 1 << 30  # that pycolmap is told
@@ -243,13 +242,3 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, most_seconds: int)
     cameras = {image.camera_id for image in posed_images(released)} if released else ()
     if released and is_worth_it(start.best, kept.best, len(cameras)):
         outcome.kept, outcome.models = start, [released, *outcome.models[1:]]
-
-
-def is_worth_it(released: ModelStatistics, held: ModelStatistics, cameras: int) -> bool:
-    """Whether refined distortion explains more than its additional parameters alone would.
-
-    cameras: their number in the released model, each with distortion of its own.
-    """
-    if released.supported != held.supported:
-        return released.supported > held.supported
-    return released.agreement > (1 + MIN_GAIN * cameras / released.images) * held.agreement

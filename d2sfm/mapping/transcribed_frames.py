@@ -69,11 +69,12 @@ def _add_rigs(
 
 
 def rigs_with(rigs: Iterable[pycolmap.Rig], camera_ids: Mapping[int, int]) -> list[pycolmap.Rig]:
-    """The rigs of several cameras that all have another id, with these."""
+    """The rigs of several cameras with known poses that all have another id, with these."""
     found = []
     for rig in rigs:
         sensors = [rig.ref_sensor_id, *rig.non_ref_sensors]
-        if len(sensors) > 1 and all(sensor.id in camera_ids for sensor in sensors):
+        is_known = None not in rig.non_ref_sensors.values()
+        if len(sensors) > 1 and is_known and all(sensor.id in camera_ids for sensor in sensors):
             other = trivial_rig(camera_ids[rig.ref_sensor_id.id], rig.rig_id)
             for sensor, pose in rig.non_ref_sensors.items():
                 other.add_sensor(_sensor(camera_ids[sensor.id]), pose)

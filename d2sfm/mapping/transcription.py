@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,10 +61,10 @@ def transcribed(
             f"{called} and {store.path} have no image in common: expected a model of some of the same photographs"
         )
     _require_same_keypoints(in_both, keypoints, store, called)
-    only_in_model = sorted(posed.keys() - names.values())
-    image_ids = {image.image_id: image_id for image_id, image in in_both.items()}
-    for image_id, name in enumerate(only_in_model, start=max(store.image_names()) + 1):
-        image_ids[posed[name].image_id] = image_id
+    ids = store.image_ids()
+    only_in_model = sorted(posed.keys() - ids.keys())
+    ids |= zip(only_in_model, count(max(ids.values()) + 1))
+    image_ids = {image.image_id: ids[name] for name, image in posed.items()}
     lacking = sorted(names.keys() - in_both.keys())
     cameras = _Cameras(known, store, in_both, {image_id: others.get(names[image_id]) for image_id in lacking})
     camera_of = {image_id: cameras.ids[store.camera(image_id).camera_id] for image_id in lacking}
@@ -123,8 +124,9 @@ class _Cameras:
             for of_database, found in partners.items()
             if len({(known.cameras[each].model, *known.cameras[each].params) for each in found}) == 1
         }
-        posed = {image.camera_id for image in known.images.values() if image.has_pose}
-        self.all = [known.cameras[camera_id] for camera_id in sorted(posed)]
+        posed = [image for image in known.images.values() if image.has_pose]
+        used = {sensor.id for image in posed for sensor in known.rigs[image.frame.rig_id].sensor_ids()}
+        self.all = [known.cameras[camera_id] for camera_id in sorted(used)]
         taken = set(known.cameras)
         for image_id, better in sorted(lacking.items(), key=lambda each: each[1] is None):
             camera_id = store.camera(image_id).camera_id

@@ -14,8 +14,8 @@ def epipolar_errors_px(
     """Errors of pairs of points under a relative pose, in pixels of the photographs, [M] float64.
 
     xy_a, xy_b: [M, 2] in the same. The error is Sampson's, on the plane z = 1 of the cameras, over the mean of both
-    cameras' pixels on it, as in COLMAP's verification. It is NaN for points that a camera can't see, and for pairs of
-    one place.
+    cameras' pixels on it, as in COLMAP's verification; with a panorama, which has no such plane, on the unit spheres.
+    It is NaN for points that a camera can't see, and for pairs of one place.
     """
     xy_a, xy_b = (np.asarray(xy, np.float64).reshape(-1, 2) for xy in (xy_a, xy_b))
     return _calibrated_errors_px(camera_a, xy_a, camera_b, xy_b, pycolmap.essential_matrix_from_pose(b_from_a))
@@ -56,6 +56,22 @@ def errors_px(a: View, b: View, matches: np.ndarray, geometry: pycolmap.TwoViewG
 def _calibrated_errors_px(
     camera_a: pycolmap.Camera, xy_a: np.ndarray, camera_b: pycolmap.Camera, xy_b: np.ndarray, essential: np.ndarray
 ) -> np.ndarray:
-    rays = camera_a.cam_from_img(xy_a), camera_b.cam_from_img(xy_b)
-    squares = pycolmap.compute_squared_sampson_error(*rays, essential)
-    return np.sqrt(squares) / (1 / camera_a.mean_focal_length() + 1 / camera_b.mean_focal_length()) * 2
+    if camera_a.is_spherical() or camera_b.is_spherical():
+        squares = _squares_on_spheres(camera_a.cam_ray_from_img(xy_a), camera_b.cam_ray_from_img(xy_b), essential)
+    else:
+        rays = camera_a.cam_from_img(xy_a), camera_b.cam_from_img(xy_b)
+        squares = pycolmap.compute_squared_sampson_error(*rays, essential)
+    return np.sqrt(squares) / (1 / _px_per_radian(camera_a) + 1 / _px_per_radian(camera_b)) * 2
+
+
+def _squares_on_spheres(rays_a: np.ndarray, rays_b: np.ndarray, essential: np.ndarray) -> np.ndarray:
+    """Sampson's errors of unit rays, [M, 3] each, where they move on the unit spheres, in radians, squared."""
+    normals_a, normals_b = rays_b @ essential, rays_a @ essential.T  # of the epipolar planes
+    off = (rays_b * normals_b).sum(axis=1)
+    with np.errstate(invalid="ignore"):  # of one place
+        return off**2 / ((normals_a**2).sum(axis=1) + (normals_b**2).sum(axis=1) - 2 * off**2)
+
+
+def _px_per_radian(camera: pycolmap.Camera) -> float:
+    """In the middle of a photograph."""
+    return camera.width / (2 * np.pi) if camera.is_spherical() else camera.mean_focal_length()

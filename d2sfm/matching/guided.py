@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 import torch
 
+from d2sfm.database.pair_rows import are_among
 from d2sfm.matching.neighbours import BLOCK_ROWS, product, product_precision
 from d2sfm.matching.prosac import Relation, plane_errors, without_distortion
 from d2sfm.matching.verification import estimate_again
@@ -75,7 +76,7 @@ def match_again(
     found = guide(a, b, before.geometry, max_error_px)
     if found is None:
         return before
-    agree = np.isin(_codes(before.matches), _codes(before.geometry.inlier_matches))
+    agree = are_among(before.matches, before.geometry.inlier_matches)
     candidates = _joined(guided_matches(*descriptors, found), (before.matches[agree], before.similarities[agree]))
     geometry = estimate_again(a, b, candidates[0], options, max_error_px=max_error_px, names=names)
     if len(geometry.inlier_matches) < len(before.geometry.inlier_matches):
@@ -104,11 +105,6 @@ def guide(a: View, b: View, geometry: pycolmap.TwoViewGeometry, max_error_px: fl
     else:
         return None
     return Guide(relation=relation, matrix=matrix, xy_a=positions[0], xy_b=positions[1], max_error_px=max_error_px)
-
-
-def _codes(matches: np.ndarray) -> np.ndarray:
-    """A number for each match, [K] int64."""
-    return matches.astype(np.int64) @ (1 << 32, 1)
 
 
 def _joined(

@@ -13,7 +13,7 @@ import pycolmap
 
 from d2sfm.colmap import read_model
 from d2sfm.database import MatchStore, Note
-from d2sfm.database.pair_ids import pair_ids
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.rows import json_object
 from d2sfm.matching.in_common import in_common
 from d2sfm.text import counted
@@ -26,10 +26,10 @@ class KnownView(NamedTuple):
     cam_from_world: pycolmap.Rigid3d
 
 
-def note_poses(store: MatchStore, reference: Path, asked: np.ndarray) -> str:
+def note_poses(store: MatchStore, reference: Path) -> str:
     """Note the poses of the images that the database and a COLMAP model in this folder have in common, in place of
-    others, and return in words how many. Of the pairs that are asked for, [P, 2] of image ids, those of these images
-    lose their geometries, unless the same poses are noted.
+    others, and return in words how many. All pairs of these images lose their geometries, unless the same poses are
+    noted.
 
     Raises FileNotFoundError if there is no model, RuntimeError if it can't be read, they have fewer than two images in
     common, or the sizes of a photograph differ.
@@ -40,7 +40,9 @@ def note_poses(store: MatchStore, reference: Path, asked: np.ndarray) -> str:
     for camera in cameras.values():
         camera |= {"model": camera["model"].name, "params": list(camera["params"]), "has_prior_focal_length": True}
     if (text := json.dumps({"cameras": cameras, "images": images})) != store.notes.read(Note.POSES):
-        store.note_and_unverify(Note.POSES, text, _pairs_of(asked, common.model.images))
+        store.note_and_unverify(
+            Note.POSES, text, _pairs_of(image_pairs(store.done_pairs(verified=True)), common.model.images)
+        )
     of_all = counted(len(store.image_names()), "image")
     return f"pairs are verified by the poses that {reference} has of {len(images)} of {of_all}"
 
@@ -70,9 +72,15 @@ def known_views(store: MatchStore) -> dict[int, KnownView]:
     return found
 
 
-def _pairs_of(asked: np.ndarray, image_ids: Iterable[int]) -> np.ndarray:
-    """Numbers of the pairs of which both images are among these."""
-    return pair_ids(*asked[np.isin(asked, list(image_ids)).all(axis=1)].T)
+def unverified_of_known(store: MatchStore) -> np.ndarray:
+    """The pairs of images of known poses that have matches but no geometry, [P, 2]."""
+    unverified = np.setdiff1d(store.done_pairs(verified=False), store.done_pairs(verified=True))
+    return image_pairs(_pairs_of(image_pairs(unverified), known_views(store)))
+
+
+def _pairs_of(pairs: np.ndarray, image_ids: Iterable[int]) -> np.ndarray:
+    """Numbers of those of the pairs, [P, 2], of which both images are among these."""
+    return pair_ids(*pairs[np.isin(pairs, list(image_ids)).all(axis=1)].T)
 
 
 def _numbers(image: pycolmap.Image) -> list[float]:

@@ -18,7 +18,7 @@ from d2sfm.database import (
     require_own_features,
 )
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.matching.known_poses import forget_poses, note_poses
+from d2sfm.matching.known_poses import forget_poses, note_poses, unverified_of_known
 from d2sfm.matching.settings import note_settings, settings_of, thresholds_told
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
@@ -50,9 +50,9 @@ def match_database(
     pairs: which images to match, see ``pairs.select``; write_pairs_to: text file for what that came to.
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
     by: what does the work, see ``work.do_work``.
-    reference: the folder of a COLMAP model with known poses and intrinsics of the images. Pairs of these are verified
-    by them, and not by RANSAC, now and whenever they are verified later. They are kept until another model is given, or
-    ``overwrite`` without one.
+    reference: the folder of a COLMAP model with known poses and intrinsics of the images. All pairs of these that have
+    matches are verified by them, and not by RANSAC, now and whenever they are verified later. They are kept until
+    another model is given, or ``overwrite`` without one.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
@@ -86,7 +86,7 @@ def match_database(
                 if reference is None:
                     forget_poses(store, asked)
                 else:
-                    logger.info("%s", note_poses(store, Path(reference), asked))
+                    logger.info("%s", note_poses(store, Path(reference)))
         with FeatureStore(database) as features:
             differing = note_settings(features, settings)
         left = begin_overwriting(database, asked, settings, overwrite)
@@ -96,8 +96,12 @@ def match_database(
             if is_refined:
                 _tell_of_new(work, later)
             summary = by(store, work, num_threads, progress)
+            further = np.zeros((0, 2), np.uint32) if reference is None else unverified_of_known(store)
         if left is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
+        if len(further):
+            logger.info("verified by the poses, too: %s there already", counted(len(further), "further pair"))
+            match_pairs(database, further, options, verification, progress=progress)
         return summary
 
 

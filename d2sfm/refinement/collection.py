@@ -25,6 +25,7 @@ from d2sfm.options import Convention, GreyRange
 from d2sfm.pairs.arrays import in_tiles
 from d2sfm.refinement.tracks import Edges
 from d2sfm.refinement.warps import local_warps
+from d2sfm.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +182,11 @@ def read_collection(images: list[ImageKeypoints], store: MatchStore, around: Ite
         nodes = ((first[i] + of_a).astype(np.int32), (first[j] + of_b).astype(np.int32))
         parts.append((*nodes, cosine, warps.astype(np.float32)))
     if not parts:
+        if len(pairs):
+            raise RuntimeError(
+                f"{store.path} holds {counted(len(pairs), 'pair')} whose matches agree on no geometry, so nothing can "
+                "be refined: d2sfm reconstruct tells likely causes"
+            )
         raise RuntimeError(f"{store.path} holds no verified pairs of images: run d2sfm match first")
     begin, end, cosine, warps = map(np.concatenate, zip(*parts, strict=True))
     return Collection(images=images, edges=Edges(begin, end, cosine), warps=warps)

@@ -67,7 +67,7 @@ class Read(NamedTuple):
 def align_tracks(run: Run, alignment: Alignment, read: Read, summary: RefinementSummary) -> None:
     """Align all tracks, and write the positions of images that verified pairs have."""
     started = time.perf_counter() - read.seconds
-    stages, new = read.stages, alignment.new
+    stages = read.stages
     reference = stages.tracks.reference[stages.tracks.of_node[stages.moving]]
     positions = stages.by_features()
     by_features = time.perf_counter()
@@ -79,9 +79,9 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
     if run.options.grey:
         summary.grey_s += time.perf_counter() - by_features
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
-    summary.images, summary.tracks = len(new or stages.collection.images), len(np.unique(reference))
+    summary.images, summary.tracks = len(read.aligned), len(np.unique(reference))
     summary.moved = len(moves)
-    if new:
+    if alignment.new:
         own = stages.tracks.observations()
         summary.staying = int((~stages.standing.are_continued[own]).sum()) - len(moves)
     summary.median_move_px = float(np.median(moves)) if len(moves) else 0.0

@@ -16,6 +16,7 @@ from d2sfm.refinement.stages import Stages, of_alignment
 from d2sfm.refinement.standing import Standing
 from d2sfm.refinement.tracks import Edges, Tracks
 
+_ABOUT = ("fingerprint", "alignment", "database", "state", "folder", "images")
 _OF_IMAGE = ("image_id", "name", "image_size", "input_size", "orientation", "grey_range")
 _ARRAYS = ("counts", "xy", "scale", "warps", *Edges._fields, *Tracks._fields, *Standing._fields)
 
@@ -58,6 +59,8 @@ def read_plan(
         raise FileNotFoundError(f"no plan {path}: d2sfm refine --database FILE --parts {folder} makes it")
     found = read_arrays(path, ("about", *_ARRAYS))
     about = json.loads(found["about"].tobytes())
+    if about.keys() != set(_ABOUT) or any(image.keys() != set(_OF_IMAGE) for image in about["images"]):
+        raise _of_another_version(path)
     if of_alignment(asdict(options)) != about["alignment"]:
         noted = json.dumps(about["alignment"])
         raise ValueError(f"{path} has other options ({noted}): give all shares the same ones, or another folder")
@@ -78,8 +81,12 @@ def read_plan(
         scratch=Path(tempfile.gettempdir()),
     )
     if stages.fingerprint != about["fingerprint"]:
-        raise ValueError(f"{path} is of another version of d2sfm: d2sfm refine --parts {folder} makes a new one")
+        raise _of_another_version(path)
     return stages
+
+
+def _of_another_version(path: Path) -> ValueError:
+    return ValueError(f"{path} is of another version of d2sfm: d2sfm refine --parts {path.parent} makes a new one")
 
 
 def remove_plan(folder: Path) -> None:

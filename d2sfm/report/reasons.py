@@ -12,12 +12,9 @@ from d2sfm.mapping.not_placed import at_best, why_not
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.matching.in_common import has_usable
-from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
+from d2sfm.options import ReconstructionOptions
 from d2sfm.report.models import Model
 from d2sfm.text import counted
-
-# With which no database is refused for what only mapping needs.
-_ANY = ReconstructionOptions(mapper=Mapper.GLOBAL, refine_cameras=RefineCameras.YES)
 
 
 def mapping_input(database: Path) -> MappingInput | None:
@@ -25,7 +22,7 @@ def mapping_input(database: Path) -> MappingInput | None:
     with MatchStore(database) as store:
         if not len(store.done_pairs(verified=True)):
             return None
-    return read_input(database, _ANY)
+    return read_input(database, ReconstructionOptions())
 
 
 def reasons(database: Path, given: MappingInput | None, model: Model | None) -> dict[str, str]:

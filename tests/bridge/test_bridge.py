@@ -24,7 +24,14 @@ from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.localization.localizer import Localizer
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.options import BridgeOptions, LocalizationOptions, ReconstructionOptions, RefineCameras
+from d2sfm.options import (
+    BridgeOptions,
+    ExtractionOptions,
+    LocalizationOptions,
+    Precision,
+    ReconstructionOptions,
+    RefineCameras,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -142,13 +149,14 @@ def test_a_second_run_does_nothing(scene, bridged, monkeypatch):
 
 
 @pytest.mark.usefixtures("narrow_network")
-def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path):
+@pytest.mark.parametrize("precision", [Precision.AUTO, Precision.FLOAT32])
+def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path, precision):
     database = shutil.copy(bridged[0], tmp_path / "db.db")
     with BridgeStore(database) as store:
         before = store.pairs().tolist()
     with layer_of(database) as layer, FeatureStore(layer) as store:
         features = store.read("0.png")
-    bridge_database(database, options=BridgeOptions(all_=True))
+    bridge_database(database, options=BridgeOptions(all_=True), features=ExtractionOptions(precision=precision))
     with BridgeStore(database) as store:
         assert {*map(tuple, store.pairs().tolist())} >= {*map(tuple, before)}
     with layer_of(database) as layer, FeatureStore(layer) as store:

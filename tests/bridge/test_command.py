@@ -28,6 +28,7 @@ def foreign(tmp_path_factory):
         (["--images", "{folder}"], "lacks 4 of 4 photographs"),
         (["--restore", "--images", "{folder}"], "--restore needs neither photographs nor other options"),
         (["--all", "--pairs", "pairs.txt"], "expected one of --model, --pairs and --all, found --pairs and --all"),
+        (["--images", "{folder}", "--pairs", "{folder}/none.txt"], "no pairs file"),
         (["--num-neighbours", "0"], "num_neighbours must be 1 or more, found 0"),
         (["--convention", "reference"], "pixels"),
     ],

@@ -87,3 +87,29 @@ def test_a_focal_length_that_the_model_changed_much(tmp_path):
         model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
     [cause] = likely_causes(given, [model])
     assert "2 images (0.jpg: 900 px, in the model 200 the first)" in cause
+
+
+def test_a_lens_that_sees_nothing_in_some_places(tmp_path):
+    """Beyond where its distortion folds the picture, there are no rays."""
+    given = seen(tmp_path, to_the_side(4))
+    folded = pycolmap.Camera(model="SIMPLE_RADIAL", width=SIZE[0], height=SIZE[1], params=[FOCAL_PX, 500, 400, -1])
+    assert np.isnan(folded.cam_from_img(np.zeros((1, 2)))).all()
+    use_camera(given, 1, folded)
+    assert not any("camera only rotated" in cause for cause in likely_causes(given, []))
+
+
+def test_a_panorama_in_the_model_has_no_focal_length(tmp_path):
+    given, model = seen(tmp_path, to_the_side(4), cameras=2), pycolmap.Reconstruction()
+    use_camera(given, 2, pycolmap.Camera(model="EQUIRECTANGULAR", width=SIZE[0], height=SIZE[1], params=SIZE))
+    with pycolmap.Database.open(given.database) as colmap:
+        for camera in colmap.read_all_cameras():
+            model.add_camera_with_trivial_rig(camera)
+        for image in colmap.read_all_images():
+            model.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
+    assert likely_causes(given, [model]) == ()
+
+
+def use_camera(given, camera_id, camera):
+    camera.camera_id, camera.has_prior_focal_length = camera_id, True
+    with pycolmap.Database.open(given.database) as colmap:
+        colmap.update_camera(camera)

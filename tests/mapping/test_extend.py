@@ -164,6 +164,21 @@ def test_images_that_only_the_model_has_stay(scene, database, model, tmp_path, c
         extend(database, model, tmp_path / "other")
 
 
+def test_an_image_whose_keypoints_are_gone_from_the_database_stays_in_the_model(
+    scene, database, model, tmp_path, caplog
+):
+    names = scene[2]
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute(
+            "DELETE FROM keypoints WHERE image_id = (SELECT image_id FROM images WHERE name = ?)", names[:1]
+        )
+    result = extend(database, model, tmp_path / "new")
+    assert is_kept(read_model(model), read_model(result.model))
+    assert (result.added, result.not_placed, result.images) == (tuple(names[5:]), {}, 8)
+    assert result.only_in_model == ()
+    assert f"{names[0]} has no keypoints" in caplog.text
+
+
 def add_image(database, name, keypoints=None, matches=None):
     """One of another place: some keypoints, and matches with image 1 that agree on nothing."""
     with pycolmap.Database.open(database) as colmap:
@@ -326,6 +341,36 @@ def test_frames_of_a_rig_are_placed_whole_and_a_late_image_gets_the_pose_of_its_
     found = read_model(extend(first, tmp_path / "lacking", tmp_path / "late").model).find_image_with_name(late.name)
     assert np.abs(found.cam_from_world().matrix() - before).max() < 1e-12
     assert found.num_points3D > 30
+
+
+def test_a_rig_of_whose_cameras_one_has_no_image_in_the_model(tmp_path):
+    truth = synthetic_rig(tmp_path / "db.db")
+    late = sorted(image.name for image in truth.images.values() if not image.is_ref_in_frame())
+    (tmp_path / "model").mkdir()
+    renumbered(truth, images=0, cameras=0, without=late).write_binary(tmp_path / "model")
+    result = extend(tmp_path / "db.db", tmp_path / "model", tmp_path / "new")
+    assert result.added == tuple(late)
+    assert is_kept(read_model(tmp_path / "model"), read_model(result.model))
+    assert compare_with_truth(read_model(result.model), truth).rotation_deg.max() < 0.5
+
+
+@pytest.mark.parametrize("num_rigs", [1, 2])
+def test_poses_in_a_rig_that_the_database_lacks_are_the_models_or_left_open(tmp_path, num_rigs):
+    """As after --mapper global, which finds them. The second rig is not in the model."""
+    truth = synthetic_database(tmp_path / "db.db", 5, num_rigs=num_rigs, num_cameras=2)
+    with closing(sqlite3.connect(tmp_path / "db.db")) as connection, connection:
+        connection.execute("UPDATE rig_sensors SET sensor_from_rig = NULL")
+    last = max(frame_id for frame_id, frame in truth.frames.items() if frame.rig_id == 1)
+    late = [frame for frame_id, frame in truth.frames.items() if frame.rig_id > 1 or frame_id == last]
+    names = sorted(truth.images[data.id].name for frame in late for data in frame.image_ids)
+    (tmp_path / "model").mkdir()
+    renumbered(truth, images=0, cameras=0, without=names).write_binary(tmp_path / "model")
+    result = extend(tmp_path / "db.db", tmp_path / "model", tmp_path / "new")
+    assert result.added == tuple(names)
+    old, new = read_model(tmp_path / "model"), read_model(result.model)
+    assert all(of(old).items() <= of(new).items() for of in (poses, points))
+    assert sorted(rig.num_sensors() for rig in new.rigs.values()) == [*[1] * 2 * (num_rigs - 1), 2]
+    assert compare_with_truth(new, truth).rotation_deg.max() < 0.5
 
 
 def test_new_images_share_the_models_camera_or_bring_their_own(tmp_path, scene):

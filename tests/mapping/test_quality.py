@@ -3,7 +3,15 @@ import pycolmap
 import pytest
 from support.synthetic_model import synthetic
 
-from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, score, statistics, table, uneven_focal_lengths
+from d2sfm.mapping.quality import (
+    MIN_SUPPORT,
+    ModelStatistics,
+    is_worth_it,
+    score,
+    statistics,
+    table,
+    uneven_focal_lengths,
+)
 
 
 def model_statistics(**changes):
@@ -111,3 +119,23 @@ def test_focal_lengths_that_drift_apart(model, params, is_uneven):
     image = pycolmap.Image("a.jpg", np.zeros((0, 2)), 1, 1)
     found.add_image_with_trivial_frame(image, pycolmap.Rigid3d())
     assert [camera.camera_id for camera in uneven_focal_lengths(found)] == ([1] if is_uneven else [])
+
+
+def of_nine(supported=7, agreement=100.0):
+    return model_statistics(images=9, supported=supported, agreement=agreement)
+
+
+@pytest.mark.parametrize(
+    ("released", "cameras", "is_better"),
+    [
+        (of_nine(agreement=100.5), 9, False),
+        (of_nine(agreement=102.0), 9, True),
+        (of_nine(agreement=100.5), 1, True),
+        (of_nine(agreement=100.1), 1, False),
+        (of_nine(supported=6, agreement=200.0), 1, False),
+        (of_nine(supported=8, agreement=50.0), 9, True),
+    ],
+)
+def test_refined_distortion_has_to_gain_more_than_its_parameters_do(released, cameras, is_better):
+    """Of nine images."""
+    assert is_worth_it(released, of_nine(agreement=100.0), cameras) is is_better

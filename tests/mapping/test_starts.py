@@ -16,7 +16,7 @@ from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once
 from d2sfm.mapping.quality import ModelStatistics
 from d2sfm.mapping.reconstruct import read_input
-from d2sfm.mapping.starts import Outcome, Start, StoppingRule, best_of_starts, is_worth_it, trial_of
+from d2sfm.mapping.starts import Outcome, Start, StoppingRule, best_of_starts, trial_of
 from d2sfm.options import Mapper, ReconstructionOptions
 
 mapping_options = partial(ReconstructionOptions, num_threads=1)  # so that a seed gives one model
@@ -67,22 +67,6 @@ def test_a_start_that_is_better_by_rounding_gains_nothing(agreement, fruitless):
     for found in (100.0, agreement):
         assert outcome.add(start(numbers(agreement=found)), [pycolmap.Reconstruction()])
     assert outcome.fruitless == fruitless
-
-
-@pytest.mark.parametrize(
-    ("released", "cameras", "is_better"),
-    [
-        (numbers(agreement=100.5), 9, False),
-        (numbers(agreement=102.0), 9, True),
-        (numbers(agreement=100.5), 1, True),
-        (numbers(agreement=100.1), 1, False),
-        (numbers(supported=6, agreement=200.0), 1, False),
-        (numbers(supported=8, agreement=50.0), 9, True),
-    ],
-)
-def test_refined_distortion_has_to_gain_more_than_its_parameters_do(released, cameras, is_better):
-    """Of nine images."""
-    assert is_worth_it(released, numbers(agreement=100.0), cameras) is is_better
 
 
 @pytest.fixture(scope="module")

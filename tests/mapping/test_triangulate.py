@@ -79,6 +79,17 @@ def test_the_same_seed_gives_the_same_model(scene, database, tmp_path):
         assert (first / f"{name}.bin").read_bytes() == (second / f"{name}.bin").read_bytes()
 
 
+def test_panoramas_are_triangulated(tmp_path):
+    options = pycolmap.SyntheticDatasetOptions(num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=4)
+    options.camera_model_id, options.camera_params = pycolmap.CameraModelId.EQUIRECTANGULAR, [2000, 1000]
+    options.camera_width, options.camera_height, options.num_points3D = 2000, 1000, POINTS
+    with pycolmap.Database.open(tmp_path / "db.db") as colmap:
+        truth = pycolmap.synthesize_dataset(options, colmap)
+    truth.write_binary(tmp_path)
+    result = triangulate(tmp_path / "db.db", tmp_path, tmp_path / "out")
+    assert (result.agreeing, result.statistics.points) == (result.matches, POINTS)
+
+
 def edited(scene, tmp_path, edit):
     model = pycolmap.Reconstruction(scene[1])
     edit(model)

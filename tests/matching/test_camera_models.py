@@ -98,6 +98,16 @@ def test_true_matches_of_panoramas_are_kept():
     )
 
 
+def test_true_matches_of_panoramas_with_known_poses_are_kept():
+    camera, b_from_a = panorama(), pycolmap.Rigid3d(pycolmap.Rotation3d(ROTATION), TRANSLATION)
+    xy_a, xy_b, similarities = seen_by(camera)
+    views = View(camera, xy_a, pycolmap.Rigid3d()), View(camera, xy_b, b_from_a)
+    matches = np.tile(np.arange(COUNT + FALSE)[:, None], 2)
+    geometry = verify(*views, matches, VerificationOptions(), similarities=similarities).geometry
+    assert np.count_nonzero(geometry.inlier_matches[:, 0] < COUNT) >= 0.98 * COUNT
+    assert np.count_nonzero(geometry.inlier_matches[:, 0] >= COUNT) < 0.2 * FALSE
+
+
 def test_one_view_of_strong_distortion_is_enough_to_keep_to_colmaps_way():
     fisheye, plain = camera_of("OPENCV_FISHEYE", 1), camera_of("PINHOLE", 0)
     *keypoints, similarities = seen_by(plain)

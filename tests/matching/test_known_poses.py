@@ -16,7 +16,7 @@ from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.known_poses import forget_poses, known_views
 from d2sfm.matching.match import match_database, verify_again
 from d2sfm.matching.settings import Threshold
-from d2sfm.options import MatchingOptions, VerificationOptions
+from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 
 COUNT = 4
 PAIRS = [(a, b) for a in range(1, COUNT + 1) for b in range(a + 1, COUNT + 1)]
@@ -108,6 +108,16 @@ def test_pairs_that_are_there_are_verified_again_and_keep_their_matches(database
     assert found == pairs(at_once)
     assert all(found[pair][0] == before[pair][0] for pair in PAIRS)
     assert match(database, reference=prepared[1]).already_there == len(PAIRS)
+
+
+def test_pairs_that_were_not_asked_for_are_verified_by_them_too(database, prepared, tmp_path):
+    at_once = shutil.copy(database, tmp_path / "at_once.db")
+    match(at_once, reference=prepared[1])
+    match(database)
+    (tmp_path / "pairs.txt").write_text(f"{name_of(0)}\t{name_of(1)}\n")
+    some = PairSelectionOptions(pairs=str(tmp_path / "pairs.txt"))
+    assert match(database, reference=prepared[1], pairs=some).pairs == 1
+    assert pairs(database) == pairs(at_once)
 
 
 def test_later_verification_goes_by_them_too(database, prepared):

@@ -486,6 +486,14 @@ def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tm
         refined(shutil.copy(matched.database, tmp_path / "other.db"), matched, images=folder)
 
 
+def test_an_image_in_no_verified_pair_is_not_counted(database, matched):
+    with Connection(database) as connection:
+        connection.rows("DELETE FROM two_view_geometries WHERE pair_id NOT IN (SELECT min(pair_id) FROM matches)")
+        connection.rows("DELETE FROM matches WHERE pair_id NOT IN (SELECT pair_id FROM two_view_geometries)")
+    summary = refined(database, matched)
+    assert (summary.images, summary.pairs) == (2, 1)
+
+
 def test_changed_photographs_are_refused(database, matched, tmp_path):
     folder = shutil.copytree(matched.folder, tmp_path / "images")
     before = rows(database, "keypoints", "two_view_geometries")

@@ -1,5 +1,6 @@
 """Refinement by shares, each in a process of its own, ends as in one process, to the bit."""
 
+import json
 import shutil
 import time
 from dataclasses import replace
@@ -302,3 +303,17 @@ def test_a_share_that_is_killed_leaves_no_piece_and_runs_again(project, refined,
     assert gather(project).missing == [2]
     assert finish(project) == STAGES
     assert is_as_in_one_process(project, refined)
+
+
+@pytest.mark.parametrize("change", [lambda about: about.pop("state"), lambda about: about["images"][0].update(new=1)])
+def test_a_plan_of_another_version_is_made_anew(project, change):
+    before = gather(project)
+    path = project / "shares" / "plan.npz"
+    arrays = dict(np.load(path))
+    about = json.loads(arrays["about"].tobytes())
+    change(about)
+    np.savez(path, **arrays | {"about": np.frombuffer(json.dumps(about).encode(), np.uint8)})
+    with pytest.raises(ValueError, match=r"plan\.npz is of another version of d2sfm: d2sfm refine --parts .* makes a"):
+        align(project, 1, 2)
+    assert gather(project) == before
+    assert align(project, 1, 2).aligned > 0
