@@ -24,6 +24,7 @@ from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
 from d2sfm.matching.work import NO_PAIRS, Work, check_options, do_work, match_some, work_of
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
+from d2sfm.pairs.arrays import union
 from d2sfm.pairs.pair_files import write_pairs
 from d2sfm.pairs.select import select_pairs
 from d2sfm.text import counted, first_of
@@ -51,8 +52,8 @@ def match_database(
     num_threads: each matches and verifies a pair (default: one for each processor); the results do not depend on it.
     by: what does the work, see ``work.do_work``.
     reference: the folder of a COLMAP model with known poses and intrinsics of the images. All pairs of these that have
-    matches are verified by them, and not by RANSAC, now and whenever they are verified later. They are kept until
-    another model is given, or ``overwrite`` without one.
+    matches, asked for or not, are verified by them, and not by RANSAC, now and whenever they are verified later. They
+    are kept until another model is given, or ``overwrite`` without one.
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
@@ -91,17 +92,15 @@ def match_database(
             differing = note_settings(features, settings)
         left = begin_overwriting(database, asked, settings, overwrite)
         with MatchStore(database) as store:
+            if reference is not None:
+                asked = union(asked, unverified_of_known(store))
             work = work_of(store, asked, options, verification, thresholds, NO_PAIRS if left is None else left)
             _warn(store, work, differing, left is not None)
             if is_refined:
                 _tell_of_new(work, later)
             summary = by(store, work, num_threads, progress)
-            further = np.zeros((0, 2), np.uint32) if reference is None else unverified_of_known(store)
         if left is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
-        if len(further):
-            logger.info("verified by the poses, too: %s there already", counted(len(further), "further pair"))
-            match_pairs(database, further, options, verification, progress=progress)
         return summary
 
 
