@@ -168,6 +168,7 @@ def _noting(place, asked):
         (["queries", "--mirror", "https://example.org", "--weights", "d2_ots"], "mirror goes with weights"),
         (["queries", "--device", "abacus"], "device must be"),
         (["queries", "--images", "nowhere"], "no folder of the map's photographs nowhere"),
+        (["queries", "--no-refine", "--pictures", "drawn", "--images", "nowhere"], "which --pictures needs"),
         (["queries", "--cache-limit", "-1"], "cache_limit must be 0 or more"),
     ],
 )
@@ -179,6 +180,18 @@ def test_what_is_wrong_is_said_in_one_line(small_map, queries, capsys, arguments
     [line] = capsys.readouterr().err.splitlines()
     assert expected in line
     assert not list(queries.parent.glob("*.txt.journal"))
+
+
+def test_a_result_is_of_the_size_of_a_camera_and_of_a_mask(tmp_path):
+    """With another one than in the stopped run, a query is placed again."""
+    photograph, mask = tmp_path / "a.png", tmp_path / "a.png.png"
+    photograph.touch()
+    wide = camera()
+    wide.width += 1
+    found = [driver._key("a.png", (photograph, None), each) for each in (None, camera(), wide)]
+    mask.touch()
+    found.append(driver._key("a.png", (photograph, mask), None))
+    assert len(set(found)) == 4
 
 
 @pytest.mark.slow
