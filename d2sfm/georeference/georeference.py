@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import placed_images, read_model
 from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
 from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
 from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
 from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
-from d2sfm.georeference.output import placed_images, require_output, write_output
+from d2sfm.georeference.output import require_output, write_output
 from d2sfm.georeference.positions import Positions, of_database, of_photographs, of_table
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import require_cloud

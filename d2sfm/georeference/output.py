@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import posed_images
+from d2sfm.colmap import placed_images
 from d2sfm.georeference.frames import Frame, Metric
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import GEOJSON, KML, POINTS, TRANSFORM, write_cloud, write_maps, write_transform
@@ -68,12 +68,6 @@ def write_output(
 
 def _there(output: Path) -> list[Path]:
     return [output / name for name in OURS if (output / name).exists()]
-
-
-def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    """Images with a pose, by name, without those of damaged models whose pose is not finite."""
-    images = sorted(posed_images(model), key=lambda image: image.name)
-    return [image for image in images if np.isfinite(image.projection_center()).all()]
 
 
 def _places(model: pycolmap.Reconstruction, frame: Frame, offset: np.ndarray) -> dict[str, np.ndarray]:
