@@ -1,5 +1,6 @@
 """The folder of a georeferenced model, written whole or not at all."""
 
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -14,9 +15,12 @@ from d2sfm.georeference.writers import GEOJSON, KML, POINTS, TRANSFORM, write_cl
 from d2sfm.models import MODEL_FILES, write_model
 from d2sfm.options import Cloud
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
+from d2sfm.text import first_of
 
 OURS = (*(f"{name}.bin" for name in MODEL_FILES), TRANSFORM, GEOJSON, KML, f"{POINTS}.las", f"{POINTS}.laz")
 _IN_OUTPUT = "georeferenced"  # in the names of hidden folders
+
+logger = logging.getLogger(__name__)
 
 
 def require_output(output: Path, model: Path) -> None:
@@ -71,7 +75,14 @@ def _there(output: Path) -> list[Path]:
 
 
 def _places(model: pycolmap.Reconstruction, frame: Frame, offset: np.ndarray) -> dict[str, np.ndarray]:
-    """Latitude, longitude and altitude of all cameras with a pose, by name."""
+    """Latitude, longitude and altitude of all cameras with a pose, by name.
+
+    A camera that false matches have put beyond what the frame covers has none, with a warning.
+    """
     images = placed_images(model)
     centres = np.array([image.projection_center() for image in images]) + offset
-    return dict(zip((image.name for image in images), frame.to_geographic(centres), strict=True))
+    places = dict(zip((image.name for image in images), frame.to_geographic(centres), strict=True))
+    found = {name: place for name, place in places.items() if np.isfinite(place).all()}
+    if outside := sorted(places.keys() - found.keys()):
+        logger.warning("not on the maps, as they lie outside of %s: %s", frame, first_of(outside, "image"))
+    return found
