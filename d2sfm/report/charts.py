@@ -124,7 +124,8 @@ def plan(model: Model, rows: Mapping[str, int], key: int, has_locations: bool) -
     """Cameras and points from above. Dots have ids plan-<key>-<row of the photograph>."""
     seen, place = model.observations, model.place
     offset = np.array(place.offset if place and has_locations else (0, 0, 0))
-    points, centres = (each @ model.level.T + offset for each in (seen.xyz, seen.centres))
+    finite = seen.xyz[np.isfinite(seen.xyz).all(axis=1)]
+    points, centres = (each @ model.level.T + offset for each in (finite, seen.centres))
     ahead = np.reshape([model.level @ image.viewing_direction() for image in model.images.values()], (-1, 3))
     low, high = _bounds(points[:, :2], centres[:, :2])
     unit = f", {model.unit}" if model.unit else ", units of the model"
