@@ -87,9 +87,13 @@ class Localizer:
         length starts at EXIF's, or is estimated). candidates: names of images of the map to match it with (default: the
         most similar). mask: bool [H, W], the pixels to use.
 
-        Raises ValueError if the photograph can't be used or the camera has another size, FileNotFoundError if the file
-        is missing.
+        Raises ValueError if the photograph can't be used, the camera has another size, or a candidate is not in the
+        map, FileNotFoundError if the file is missing.
         """
+        if unknown := set(candidates or ()).difference(self.map.names):
+            raise ValueError(
+                f"{self.map.database} and its model have no points of {first_of(sorted(unknown), 'image')}"
+            )
         path = None if isinstance(image, np.ndarray) else Path(image)
         query = read_query(self.extractor, image if path is None else path, self.map.fingerprint, mask)
         known = camera_of(path, query.features.image_size, camera)

@@ -151,6 +151,11 @@ def test_queries_get_ids_that_no_rig_and_no_frame_has(tmp_path):
     assert written.points3D[point_id].track.length() == 3
 
 
+def test_many_matches_of_few_keypoints_are_few():
+    told = str(NotPlaced(reason=Reason.FEW_MATCHES, candidates=("a", "b"), matches=21, needed=20))
+    assert told == "few matches: 21 with 2 images, of fewer than the 20 keypoints that are needed"
+
+
 def test_base_names_must_differ():
     assert short_names(["day/a.jpg", "b.jpg"]) == {"day/a.jpg": "a.jpg", "b.jpg": "b.jpg"}
     with pytest.raises(ValueError, match=r"day/a\.jpg and night/a\.jpg have the same base name"):
