@@ -26,6 +26,7 @@ from d2sfm.options import ComparisonOptions, Convention, ExtractionOptions, Matc
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.progress import Bar
 from d2sfm.refinement.refine_matches import align_matches
+from d2sfm.text import errors_at
 
 RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
 
@@ -115,7 +116,8 @@ def _of_d2(
 
 def _seen(extractor: Extractor, path: Path) -> Query:
     stretch = Stretch.NONE if extractor.options.stretch is Stretch.NONE else Stretch.IMAGE
-    return read_query(extractor, path, json.dumps({STRETCH: stretch}))
+    with errors_at(path):
+        return read_query(extractor, path, json.dumps({STRETCH: stretch}))
 
 
 def _positions(seen: Query) -> np.ndarray:
