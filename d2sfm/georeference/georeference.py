@@ -135,6 +135,10 @@ def _inputs(
         scale, bars_m = scale_by(scale_bars, places)
     if clicks is not None and clicks.world is not None:
         known = {name: place for name, place in clicks.world.by_name.items() if name in places}
+        if not known:
+            raise RuntimeError(
+                f"{control_points} has no point with a place in the world that two photographs of the model agree on"
+            )
         world = Positions(known, clicks.world.is_geographic, clicks.source)
         return _Inputs(world, places, down, scale, bars_m, options.max_error_m or MAX_CLICK_ERROR_M)
     positions = _positions(names, database, images, table)
