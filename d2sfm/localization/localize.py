@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -15,6 +16,7 @@ import pycolmap
 
 from d2sfm.colmap import model_files
 from d2sfm.localization.journal import Journal
+from d2sfm.localization.loaded_map import LoadedMap
 from d2sfm.localization.localizer import Localizer
 from d2sfm.localization.outcome import NotPlaced, Pose
 from d2sfm.localization.outputs import draw, short_names, write_model, write_poses
@@ -27,7 +29,7 @@ from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.progress import Bar
 from d2sfm.skipped import reason
-from d2sfm.text import counted
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ def localize(
     in_model = {image.name for image in localizer.map.model.images.values()}
     if files.write_model and (both := sorted(in_model & set(found.names))):
         raise ValueError(f"{both[0]} is also an image of the model: --write-model needs queries of other names")
-    candidates = read_candidates(pairs, found.names, localizer.map.names) if pairs else {}
+    candidates = _candidates(pairs, found.names, localizer.map) if pairs else {}
     points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
     settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **asdict(options)}
     settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates, "pictures": files.pictures, **masks.settings}
@@ -149,6 +151,14 @@ def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
         short_names(names)
     elif spaced := [name for name in names if len(name.split()) > 1]:
         logger.warning("%s: names with spaces, which other readers of this list split: %s", files.output, spaced[0])
+
+
+def _candidates(pairs: Path, queries: Sequence[str], loaded: LoadedMap) -> dict[str, list[str]]:
+    """What a file names for each query, without photographs that the map does not use: retrieval knows all of them."""
+    found = read_candidates(pairs, queries, {*loaded.names, *loaded.unusable})
+    if left_out := sorted(loaded.unusable.intersection(chain.from_iterable(found.values()))):
+        logger.warning("%s: left out, as the map has no points of them: %s", pairs, first_of(left_out, "image"))
+    return {query: [name for name in names if name not in loaded.unusable] for query, names in found.items()}
 
 
 def _key(name: str, files: Sequence[Path | None], camera: pycolmap.Camera | None) -> str:
