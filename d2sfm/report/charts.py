@@ -78,7 +78,7 @@ def residual_field(lens: LensResiduals) -> Markup:
         figure, axes = _new((4.6, max(2.0, min(5.5, 4.3 * height / width))))
         lengths = np.hypot(*lens.means.T)
         typical = max(float(np.quantile(lengths, 0.9)), 1e-6)
-        cell = max(lens.size) / CELLS[0]
+        cell = max(lens.size) / CELLS
         drawn = lens.means * np.minimum(cell / typical, 1.6 * cell / np.maximum(lengths, 1e-9))[:, None]
         colour = WARM if lens.share > MOST_SHARE else ACCENT
         axes.quiver(*lens.centres.T, *drawn.T, angles="xy", scale_units="xy", scale=1, color=colour, width=0.006)
