@@ -5,6 +5,7 @@ d2sfm georeference sparse/0
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -184,8 +185,9 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
     offset = offset_of(world)
     points = np.array([inputs.points[name] for name in names])
     decided = {"down": inputs.down, "is_up": options.up or options.nadir, "scale": inputs.scale}
-    aligned = align(points, world - offset, inputs.max_error_m, options.seed, **decided)
-    check_found(aligned, names, points, given, positions, frame, offset, inputs.max_error_m, options.seed, decided)
+    aligned_with = partial(align, points, max_error_m=inputs.max_error_m, seed=options.seed, **decided)
+    aligned = aligned_with(world - offset)
+    check_found(aligned, aligned_with, names, points, given, positions, frame, offset, inputs.max_error_m)
     if aligned.doubt:
         logger.warning(
             "positions lie nearly on a line, so how the scene is turned about it is %s: give --up if cameras were held "
