@@ -15,7 +15,7 @@ import pycolmap
 from d2sfm.colmap import placed_images, read_model
 from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
 from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
-from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
+from d2sfm.georeference.control_points import clicks_of, in_world, scale_by, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
 from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
 from d2sfm.georeference.output import require_output, write_output
@@ -130,17 +130,12 @@ def _inputs(
     turned = orientations(names, database and Path(database), images and Path(images))
     down = mean_down(registered, turned, options.nadir)
     scale, bars_m, points = None, {}, {image.name: image.projection_center() for image in registered}
-    clicks = None if control_points is None else _clicks(Path(control_points), model, upright, turned)
+    clicks = None if control_points is None else clicks_of(Path(control_points), model, turned if upright else None)
     places = {} if clicks is None else triangulated(clicks, model)
     if scale_bars:
         scale, bars_m = scale_by(scale_bars, places)
     if clicks is not None and clicks.world is not None:
-        known = {name: place for name, place in clicks.world.by_name.items() if name in places}
-        if not known:
-            raise RuntimeError(
-                f"{control_points} has no point with a place in the world that two photographs of the model agree on"
-            )
-        world = Positions(known, clicks.world.is_geographic, clicks.source)
+        world = in_world(clicks.world, places)
         return _Inputs(world, places, down, scale, bars_m, options.max_error_m or MAX_CLICK_ERROR_M)
     positions = _positions(names, database, images, table)
     is_enough = scale_bars or options.up or options.nadir
@@ -150,11 +145,6 @@ def _inputs(
         logger.info("no positions in %s", positions.source)
         positions = None
     return _Inputs(positions, points, down, scale, bars_m, options.max_error_m or MAX_ERROR_M)
-
-
-def _clicks(path: Path, model: pycolmap.Reconstruction, upright: bool, turned: dict[str, int]) -> Clicks:
-    clicks = of_model(read_clicks(path), model)
-    return stored_clicks(clicks, model, turned) if upright else clicks
 
 
 def _positions(
