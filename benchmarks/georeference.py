@@ -23,12 +23,11 @@ import numpy as np
 import pycolmap
 from pages import add_update, update
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import placed_images, read_model
 from d2sfm.demo.square import CENTRE
 from d2sfm.evaluation.poses import compare_with_truth, pose_errors
 from d2sfm.georeference.down import mean_down, orientations
 from d2sfm.georeference.georeference import georeference_model
-from d2sfm.georeference.output import placed_images
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.options import GeoreferenceOptions
 from d2sfm.text import aligned

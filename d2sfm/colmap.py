@@ -55,6 +55,12 @@ def posed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
     return [model.images[image_id] for image_id in model.reg_image_ids()]
 
 
+def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
+    """Images with a pose, by name, without those of damaged models whose pose is not finite."""
+    images = sorted(posed_images(model), key=lambda image: image.name)
+    return [image for image in images if np.isfinite(image.projection_center()).all()]
+
+
 @contextmanager
 def quiet_pycolmap() -> Iterator[None]:
     """Silence pycolmap's log: what matters in it is also in results and exceptions."""

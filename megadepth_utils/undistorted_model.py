@@ -12,6 +12,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import read_model
+from d2sfm.undistortion.cameras import is_pinhole
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def read_undistorted_model(folder: Path) -> UndistortedModel:
         raise RuntimeError(f"the model {folder} has no image with a pose")
     cameras = [model.cameras[image.camera_id] for image in images]
     for image, camera in zip(images, cameras, strict=True):
-        if not (camera.is_perspective() and camera.is_undistorted()):  # a panorama has no focal length either
+        if not is_pinhole(camera):
             raise RuntimeError(
                 f"{image.name} in {folder} has a camera with distortion, {camera.model_name}: undistort it first"
             )

@@ -16,7 +16,7 @@ import numpy as np
 from d2sfm.coordinates import hloc_from_image
 from d2sfm.evaluation.homographies import ACCURACY_PX, estimated, pair_figures
 from d2sfm.evaluation.hpatches_result import PLAIN, REFINED, SIFT, HPatchesEvaluation, Method, SequenceFigures
-from d2sfm.evaluation.root_sift import root_sift
+from d2sfm.evaluation.root_sift import ERRORS_PX, RATIOS, root_sift
 from d2sfm.evaluation.sequences import PictureSequence, find_sequences
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import STRETCH
@@ -26,8 +26,7 @@ from d2sfm.options import ComparisonOptions, Convention, ExtractionOptions, Matc
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.progress import Bar
 from d2sfm.refinement.refine_matches import align_matches
-
-RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
+from d2sfm.text import errors_at
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +114,8 @@ def _of_d2(
 
 def _seen(extractor: Extractor, path: Path) -> Query:
     stretch = Stretch.NONE if extractor.options.stretch is Stretch.NONE else Stretch.IMAGE
-    return read_query(extractor, path, json.dumps({STRETCH: stretch}))
+    with errors_at(path):
+        return read_query(extractor, path, json.dumps({STRETCH: stretch}))
 
 
 def _positions(seen: Query) -> np.ndarray:
@@ -138,7 +138,7 @@ def _of_sift(sequence: PictureSequence, device: str) -> Mapping[Setting, Sequenc
             options = MatchingOptions(ratio=ratio, device=device)
             matches = mutual_nearest_neighbours(descriptors_a, descriptors_b, options)
             matched = xy_a[matches[:, 0]], xy_b[matches[:, 1]]
-            for error in SIFT_ERRORS_PX:
+            for error in ERRORS_PX:
                 found[ratio, error].append(pair_figures(*matched, truth, size, error))
     return {setting: SequenceFigures(features, pairs) for setting, pairs in found.items()}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import placed_images, read_model
 from d2sfm.evaluation.pose_lists import read_poses, require_common
 from d2sfm.evaluation.poses import compare_with_truth, pose_auc, pose_errors
 from d2sfm.notebook import Displayed
@@ -79,7 +79,7 @@ def evaluate_poses(model: Path, truth: Path) -> PoseEvaluation:
     name is in both, or the truth has fewer than two images.
     """
     found, true = read_model(model), read_model(truth)
-    by_name = [{image.name: image for image in each.images.values() if image.has_pose} for each in (found, true)]
+    by_name = [{image.name: image for image in placed_images(each)} for each in (found, true)]
     if not all(by_name):
         raise ValueError(f"{truth if by_name[0] else model} holds no poses")
     require_common(*by_name, model, truth)

@@ -15,7 +15,7 @@ import torch
 from d2sfm.coordinates import hloc_from_image, joined_orientation, resize_factor, upright_array
 from d2sfm.evaluation.pair_results import MethodOnPairs, PairsEvaluation, scores
 from d2sfm.evaluation.pair_sets import HardPair, read_pairs
-from d2sfm.evaluation.root_sift import root_sift
+from d2sfm.evaluation.root_sift import ERRORS_PX, RATIOS, root_sift
 from d2sfm.evaluation.two_view import Estimate, essential_matrix, fundamental_matrix, pose_error_deg, share_within
 from d2sfm.features.extractor import Extractor
 from d2sfm.lru import LruCache
@@ -36,7 +36,6 @@ from d2sfm.progress import Bar
 from d2sfm.text import errors_at
 
 D2, SIFT = "D2", "SIFT"
-SIFT_RATIOS, SIFT_ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
 SIFT_FEATURES = 8000
 CACHE_BYTES = 1 << 29  # of features: lists name a picture in many pairs
 
@@ -106,7 +105,7 @@ def _evaluation(
 ) -> PairsEvaluation:
     extractor = Extractor(extraction, DescriptorDtype.FLOAT16)  # as a database keeps them
     d2, sift = LruCache(lambda key: _described(extractor, *key), CACHE_BYTES), LruCache(_sift, CACHE_BYTES)
-    settings = list(product(SIFT_RATIOS, SIFT_ERRORS_PX)) if options.sift else []
+    settings = list(product(RATIOS, ERRORS_PX)) if options.sift else []
     ours, theirs = [], [[] for _ in settings]
     for pair in Bar(pairs, desc="pairs", unit="pair", disable=not progress):
         ours.append(
@@ -189,9 +188,9 @@ def _of_d2(pair: HardPair, described: Sequence[Described], options: PairEvaluati
 def _of_sift(pair: HardPair, sift: LruCache) -> Iterator[Outcome]:
     """With each ratio and each threshold."""
     a, b = (sift[path] for path in pair.paths)
-    for ratio in SIFT_RATIOS:
+    for ratio in RATIOS:
         matches = mutual_nearest_neighbours(a.descriptors, b.descriptors, MatchingOptions(ratio=ratio, device="cpu"))
-        for error_px in SIFT_ERRORS_PX:
+        for error_px in ERRORS_PX:
             yield _outcome(pair, a.xy, b.xy, matches, _estimate(pair, a.xy, b.xy, matches, error_px))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import placed_images, read_model
 from d2sfm.files import read_text
 from d2sfm.text import first_of, one_line
 
@@ -18,7 +18,8 @@ def read_poses(path: Path) -> dict[str, pycolmap.Rigid3d]:
     names that are twice in a list, and a list without poses.
     """
     if path.is_dir():
-        poses = {image.name: image.cam_from_world() for image in read_model(path).images.values() if image.has_pose}
+        model = read_model(path)  # which owns the images
+        poses = {image.name: image.cam_from_world() for image in placed_images(model)}
     else:
         poses = _of_list(path)
     if not poses:

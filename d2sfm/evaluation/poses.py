@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import similarity
+from d2sfm.colmap import placed_images, similarity
 from d2sfm.evaluation.relative_poses import angular_errors, area_under_curve
 from d2sfm.text import counted
 
@@ -36,17 +36,20 @@ def compare_with_truth(
     the truth's unit; default: a twentieth of the extent of its centres), so a few images that are far off do not pull
     the others along; their own errors are reported all the same.
 
-    Raises RuntimeError if no alignment is found, as for fewer than three common images.
+    Raises RuntimeError if no alignment is found, as for fewer than three common images, or true cameras at one place.
     """
-    centres = {image.name: image.projection_center() for image in truth.images.values() if image.has_pose}
+    truths = {image.name: image for image in placed_images(truth)}
+    centres = {name: image.projection_center() for name, image in truths.items()}
     if max_centre_error is None:
         spread = np.ptp(list(centres.values()), axis=0) if centres else np.zeros(3)
         max_centre_error = float(np.linalg.norm(spread)) / 20
-    images = {image.name: image for image in model.images.values() if image.has_pose and image.name in centres}
+    images = {image.name: image for image in placed_images(model) if image.name in centres}
     if len(images) < 3:
         raise RuntimeError(
             f"both models have a pose of {counted(len(images), 'image')}, expected 3 or more for an alignment"
         )
+    if not max_centre_error > 0:
+        raise RuntimeError("the true cameras are all at one place, so that no alignment can be found")
     names = tuple(sorted(images))
     truth_from_model = similarity(
         np.array([images[name].projection_center() for name in names]),
@@ -54,8 +57,9 @@ def compare_with_truth(
         ransac=pycolmap.RANSACOptions(max_error=max_centre_error, random_seed=0),
     )
     if truth_from_model is None:
-        raise RuntimeError("the model can't be aligned with the true one: their camera centres do not agree")
-    truths = {image.name: image for image in truth.images.values()}
+        raise RuntimeError(
+            "the model can't be aligned with the true one: their camera centres do not agree, or lie on one line"
+        )
     aligned_poses = [truth_from_model.transform_camera_world(images[name].cam_from_world()) for name in names]
     true_poses = [truths[name].cam_from_world() for name in names]
     rotation_deg, centre = pose_errors(aligned_poses, true_poses)
@@ -111,7 +115,7 @@ def pair_errors_deg(model: pycolmap.Reconstruction, truth: pycolmap.Reconstructi
 
 
 def _poses_by_name(model: pycolmap.Reconstruction) -> dict[str, pycolmap.Rigid3d]:
-    return {image.name: image.cam_from_world() for image in model.images.values() if image.has_pose}
+    return {image.name: image.cam_from_world() for image in placed_images(model)}
 
 
 def _relative_poses(

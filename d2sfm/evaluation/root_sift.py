@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 
+# Of which the best are taken: largest ratios of distances in matching, and errors of the geometry in pixels.
+RATIOS, ERRORS_PX = (None, 0.8, 0.85, 0.9), (0.5, 1.0, 2.0, 3.0)
+
 
 def root_sift(grey: np.ndarray, max_features: int = 8000) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints and descriptors of a picture, those of the strongest response first; N may be 0.

@@ -161,7 +161,7 @@ def _roll_deviation_deg(points: np.ndarray, positions: np.ndarray, free: Alignme
 
 def _doubt(points: np.ndarray, down: Down, free: Alignment | None, deviation_deg: float) -> str | None:
     """Why the cameras' down axis can't be taken for the vertical; None if it can."""
-    line = np.linalg.svd(points - np.median(points, axis=0))[2][0]
+    line = np.linalg.svd(points - np.median(points, axis=0), full_matrices=False)[2][0]
     if down.agreement < AGREEING:
         return "cameras were held in different ways"
     if np.linalg.norm(down.view) > PARALLEL and abs(down.view @ line) < ACROSS:

@@ -1,10 +1,11 @@
 """Checks of positions before a model is aligned with them."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 
-from d2sfm.georeference.alignment import Alignment, align, residuals
+from d2sfm.georeference.alignment import Alignment, residuals
 from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, ground_scale, middle
 from d2sfm.georeference.positions import Positions
 from d2sfm.text import counted, first_of
@@ -42,6 +43,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
 
 def check_found(
     found: Alignment | None,
+    aligned_with: Callable[[np.ndarray], Alignment | None],
     names: list[str],
     points: np.ndarray,
     given: np.ndarray,
@@ -49,16 +51,18 @@ def check_found(
     frame: Frame,
     offset: np.ndarray,
     max_error_m: float,
-    seed: int,
-    decided: dict,
 ) -> None:
     """Raise RuntimeError if no positions agree with the model, or all do with latitude and longitude exchanged; warn if
-    some do. Arguments: as of ``align``."""
+    some do.
+
+    found: of the positions, in the frame less its offset; aligned_with: ``align`` of the points with others, [N, 3]
+    metres. points: [N, 3] in the model; given: [N, 3], as given.
+    """
     off = np.full(len(points), np.inf)
     if found is not None:
         world = frame.from_geographic(given) if positions.is_geographic else given
         off = np.linalg.norm(residuals(found.world_from_model, points, world - offset), axis=1)
-    if positions.is_geographic and _all_exchanged(found, off, points, given, max_error_m, seed, decided):
+    if positions.is_geographic and _all_exchanged(found, aligned_with, off, points, given):
         raise RuntimeError(
             f"{positions.source}: latitude and longitude look exchanged: swapped, the positions fit better"
         )
@@ -79,12 +83,10 @@ def check_found(
 
 def _all_exchanged(
     found: Alignment | None,
+    aligned_with: Callable[[np.ndarray], Alignment | None],
     off: np.ndarray,
     points: np.ndarray,
     given: np.ndarray,
-    max_error_m: float,
-    seed: int,
-    decided: dict,
 ) -> bool:
     """Whether the positions fit much better with both exchanged. One alone proves nothing: a flat scene may be turned
     over, and a line stretched."""
@@ -95,7 +97,7 @@ def _all_exchanged(
     spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
     if np.median(off) <= POOR_FIT * spread:
         return False
-    other = align(points, world, max_error_m, seed, **decided)
+    other = aligned_with(world)
     if other is None:
         return False
     of_other = np.median(np.linalg.norm(residuals(other.world_from_model, points, world), axis=1))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,16 @@ class Clicks:
     source: str
     pixels: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     world: Positions | None = None
+
+
+def clicks_of(path: Path, model: pycolmap.Reconstruction, turned: Mapping[str, int] | None) -> Clicks:
+    """The clicks of a table in images of a model, in pixels of the stored photographs.
+
+    turned: EXIF orientation by name if pictures were upright for the clicks. Raises as ``read_clicks``, ``of_model``
+    and ``stored_clicks``.
+    """
+    clicks = of_model(read_clicks(path), model)
+    return clicks if turned is None else stored_clicks(clicks, model, turned)
 
 
 def read_clicks(path: Path) -> Clicks:
@@ -159,6 +169,16 @@ def _refined(place: np.ndarray, images: Sequence[pycolmap.Image], xy: np.ndarray
     return (
         least_squares(off, place, x_scale=np.maximum(np.abs(place), 1e-9)).x if np.isfinite(off(place)).all() else place
     )
+
+
+def in_world(world: Positions, places: Mapping[str, np.ndarray]) -> Positions:
+    """Positions of the points that have a place in the model. RuntimeError if there are none."""
+    known = {point: position for point, position in world.by_name.items() if point in places}
+    if not known:
+        raise RuntimeError(
+            f"{world.source} has no point with a place in the world that two photographs of the model agree on"
+        )
+    return replace(world, by_name=known)
 
 
 def scale_by(

@@ -5,19 +5,20 @@ d2sfm georeference sparse/0
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import placed_images, read_model
 from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
 from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
-from d2sfm.georeference.control_points import Clicks, of_model, read_clicks, scale_by, stored_clicks, triangulated
+from d2sfm.georeference.control_points import clicks_of, in_world, scale_by, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
 from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
-from d2sfm.georeference.output import placed_images, require_output, write_output
+from d2sfm.georeference.output import require_output, write_output
 from d2sfm.georeference.positions import Positions, of_database, of_photographs, of_table
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import require_cloud
@@ -129,13 +130,12 @@ def _inputs(
     turned = orientations(names, database and Path(database), images and Path(images))
     down = mean_down(registered, turned, options.nadir)
     scale, bars_m, points = None, {}, {image.name: image.projection_center() for image in registered}
-    clicks = None if control_points is None else _clicks(Path(control_points), model, upright, turned)
+    clicks = None if control_points is None else clicks_of(Path(control_points), model, turned if upright else None)
     places = {} if clicks is None else triangulated(clicks, model)
     if scale_bars:
         scale, bars_m = scale_by(scale_bars, places)
     if clicks is not None and clicks.world is not None:
-        known = {name: place for name, place in clicks.world.by_name.items() if name in places}
-        world = Positions(known, clicks.world.is_geographic, clicks.source)
+        world = in_world(clicks.world, places)
         return _Inputs(world, places, down, scale, bars_m, options.max_error_m or MAX_CLICK_ERROR_M)
     positions = _positions(names, database, images, table)
     is_enough = scale_bars or options.up or options.nadir
@@ -145,11 +145,6 @@ def _inputs(
         logger.info("no positions in %s", positions.source)
         positions = None
     return _Inputs(positions, points, down, scale, bars_m, options.max_error_m or MAX_ERROR_M)
-
-
-def _clicks(path: Path, model: pycolmap.Reconstruction, upright: bool, turned: dict[str, int]) -> Clicks:
-    clicks = of_model(read_clicks(path), model)
-    return stored_clicks(clicks, model, turned) if upright else clicks
 
 
 def _positions(
@@ -180,8 +175,9 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
     offset = offset_of(world)
     points = np.array([inputs.points[name] for name in names])
     decided = {"down": inputs.down, "is_up": options.up or options.nadir, "scale": inputs.scale}
-    aligned = align(points, world - offset, inputs.max_error_m, options.seed, **decided)
-    check_found(aligned, names, points, given, positions, frame, offset, inputs.max_error_m, options.seed, decided)
+    aligned_with = partial(align, points, max_error_m=inputs.max_error_m, seed=options.seed, **decided)
+    aligned = aligned_with(world - offset)
+    check_found(aligned, aligned_with, names, points, given, positions, frame, offset, inputs.max_error_m)
     if aligned.doubt:
         logger.warning(
             "positions lie nearly on a line, so how the scene is turned about it is %s: give --up if cameras were held "

@@ -1,5 +1,6 @@
 """The folder of a georeferenced model, written whole or not at all."""
 
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -7,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import posed_images
+from d2sfm.colmap import placed_images
 from d2sfm.georeference.frames import Frame, Metric
 from d2sfm.georeference.result import GeoreferenceResult
 from d2sfm.georeference.writers import GEOJSON, KML, POINTS, TRANSFORM, write_cloud, write_maps, write_transform
 from d2sfm.models import MODEL_FILES, write_model
 from d2sfm.options import Cloud
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
+from d2sfm.text import first_of
 
 OURS = (*(f"{name}.bin" for name in MODEL_FILES), TRANSFORM, GEOJSON, KML, f"{POINTS}.las", f"{POINTS}.laz")
 _IN_OUTPUT = "georeferenced"  # in the names of hidden folders
+
+logger = logging.getLogger(__name__)
 
 
 def require_output(output: Path, model: Path) -> None:
@@ -70,14 +74,15 @@ def _there(output: Path) -> list[Path]:
     return [output / name for name in OURS if (output / name).exists()]
 
 
-def placed_images(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    """Images with a pose, by name, without those of damaged models whose pose is not finite."""
-    images = sorted(posed_images(model), key=lambda image: image.name)
-    return [image for image in images if np.isfinite(image.projection_center()).all()]
-
-
 def _places(model: pycolmap.Reconstruction, frame: Frame, offset: np.ndarray) -> dict[str, np.ndarray]:
-    """Latitude, longitude and altitude of all cameras with a pose, by name."""
+    """Latitude, longitude and altitude of all cameras with a pose, by name.
+
+    A camera that false matches have put beyond what the frame covers has none, with a warning.
+    """
     images = placed_images(model)
     centres = np.array([image.projection_center() for image in images]) + offset
-    return dict(zip((image.name for image in images), frame.to_geographic(centres), strict=True))
+    places = dict(zip((image.name for image in images), frame.to_geographic(centres), strict=True))
+    found = {name: place for name, place in places.items() if np.isfinite(place).all()}
+    if outside := sorted(places.keys() - found.keys()):
+        logger.warning("not on the maps, as they lie outside of %s: %s", frame, first_of(outside, "image"))
+    return found

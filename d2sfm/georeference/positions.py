@@ -1,6 +1,7 @@
 """Positions of photographs from a database, the photographs themselves or a table."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -55,12 +56,12 @@ class Positions:
 def images_meant(given: Iterable[str], names: Iterable[str]) -> dict[str, str]:
     """The images of a model by the given names: equal names, or equal base names that are unique on both sides."""
     given, names = set(given), set(names)
-    bases = [PurePosixPath(name).name for name in [*sorted(given), *sorted(names)]]
+    bases = Counter(PurePosixPath(name).name for name in [*given, *names])
     by_base = {PurePosixPath(name).name: name for name in names - given}
     found = {name: name for name in given & names}
     for name in given - names:
         base = PurePosixPath(name).name
-        if base in by_base and bases.count(base) == 2:
+        if base in by_base and bases[base] == 2:
             found[name] = by_base[base]
     return found
 

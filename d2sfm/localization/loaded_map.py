@@ -40,8 +40,8 @@ class MapImage:
 class LoadedMap:
     """A map for localization: points, and by name of an image the keypoints that see them.
 
-    names: of the images that have both points and features, sorted. Descriptors are read on request and the last used
-    are kept, so memory is bounded.
+    names: of the images that have both points and features, sorted; unusable: of the others of either. Descriptors are
+    read on request and the last used are kept, so memory is bounded.
 
     Raises FileNotFoundError if the database or the model is missing, RuntimeError if they can't be read, the model has
     no points, or they are not of the same photographs.
@@ -64,6 +64,7 @@ class LoadedMap:
         with FeatureStore(self._features) as store:
             extracted, self.photographs = store.extracted(), store.notes.images_folder()
         self.names = sorted(by_name.keys() & extracted.keys())
+        self.unusable = {*extracted, *(image.name for image in self.model.images.values())}.difference(self.names)
         if not self.names:
             raise RuntimeError(
                 f"{self.database} has no features of any of the {first_of(sorted(by_name), 'image')} of {called}"

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -15,6 +16,7 @@ import pycolmap
 
 from d2sfm.colmap import model_files
 from d2sfm.localization.journal import Journal
+from d2sfm.localization.loaded_map import LoadedMap
 from d2sfm.localization.localizer import Localizer
 from d2sfm.localization.outcome import NotPlaced, Pose
 from d2sfm.localization.outputs import draw, short_names, write_model, write_poses
@@ -27,7 +29,7 @@ from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.progress import Bar
 from d2sfm.skipped import reason
-from d2sfm.text import counted
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -89,17 +91,20 @@ def localize(
     found = find_queries([Path(each) for each in given], query_folder)
     cameras = read_cameras(query_cameras, found.names) if query_cameras else {}
     _require_output(files, found.names)
+    masks = masks or Masks()
     localizer = Localizer(database, model, images=images, options=options, cache=cache)
+    if files.pictures is not None:
+        localizer.require_photographs("--pictures", "no --pictures")
     in_model = {image.name for image in localizer.map.model.images.values()}
     if files.write_model and (both := sorted(in_model & set(found.names))):
         raise ValueError(f"{both[0]} is also an image of the model: --write-model needs queries of other names")
-    candidates = read_candidates(pairs, found.names, localizer.map.names) if pairs else {}
+    candidates = _candidates(pairs, found.names, localizer.map) if pairs else {}
     points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
     settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **asdict(options)}
-    settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates}
-    keys = [_key(found.folder / name, name, cameras.get(name)) for name in found.names]
+    settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates, "pictures": files.pictures, **masks.settings}
+    keys = [_key(name, (found.folder / name, masks.path(name)), cameras.get(name)) for name in found.names]
     journal, is_finished = Journal(files.output, settings), False
-    run = _Run(localizer, found, cameras, candidates if pairs else None, masks or Masks(), files)
+    run = _Run(localizer, found, cameras, candidates if pairs else None, masks, files)
     try:
         left = [(name, key) for name, key in zip(found.names, keys, strict=True) if key not in journal.done]
         for name, key in Bar(left, desc="localize", unit="query", disable=not progress):
@@ -148,11 +153,21 @@ def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
         logger.warning("%s: names with spaces, which other readers of this list split: %s", files.output, spaced[0])
 
 
-def _key(path: Path, name: str, camera: pycolmap.Camera | None) -> str:
-    """What identifies a query in its present state."""
-    status = path.stat() if path.exists() else None
-    told = [name, *([status.st_size, status.st_mtime_ns] if status else [])]
-    return repr(told + ([camera.model_name, camera.params.tolist()] if camera is not None else []))
+def _candidates(pairs: Path, queries: Sequence[str], loaded: LoadedMap) -> dict[str, list[str]]:
+    """What a file names for each query, without photographs that the map does not use: retrieval knows all of them."""
+    found = read_candidates(pairs, queries, {*loaded.names, *loaded.unusable})
+    if left_out := sorted(loaded.unusable.intersection(chain.from_iterable(found.values()))):
+        logger.warning("%s: left out, as the map has no points of them: %s", pairs, first_of(left_out, "image"))
+    return {query: [name for name in names if name not in loaded.unusable] for query, names in found.items()}
+
+
+def _key(name: str, files: Sequence[Path | None], camera: pycolmap.Camera | None) -> str:
+    """What identifies a query in its present state. files: the photograph and its mask."""
+    states = [path.stat() for path in files if path is not None and path.exists()]
+    told = [name, *((state.st_size, state.st_mtime_ns) for state in states)]
+    if camera is not None:
+        told += [camera.model_name, camera.width, camera.height, camera.params.tolist()]
+    return repr(told)
 
 
 def _written(

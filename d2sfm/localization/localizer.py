@@ -60,18 +60,18 @@ class Localizer:
         self.folder = Path(images) if images is not None else self.map.photographs
         self._aligner = None
         if self.options.refine:
-            self._require_photographs()
+            self.require_photographs("aligning queries", "--no-refine")
             self._aligner = Aligner(self.map, self.folder, features, cache or MapCacheOptions())
 
-    def _require_photographs(self) -> None:
-        """FileNotFoundError if photographs of the map are missing."""
+    def require_photographs(self, use: str, otherwise: str) -> None:
+        """FileNotFoundError if photographs of the map are missing. use: what needs them; otherwise: what does not."""
         if self.folder is None or not self.folder.is_dir():
             what = f"no folder of the map's photographs{f' {self.folder}' if self.folder else ''}"
         elif missing := [name for name in self.map.names if not (self.folder / name).exists()]:
             what = f"not in {self.folder}: {first_of(missing, 'photograph')} of the map"
         else:
             return
-        raise FileNotFoundError(f"{what}, which aligning queries needs: give --images, or --no-refine")
+        raise FileNotFoundError(f"{what}, which {use} needs: give --images, or {otherwise}")
 
     def localize(
         self,
@@ -87,9 +87,13 @@ class Localizer:
         length starts at EXIF's, or is estimated). candidates: names of images of the map to match it with (default: the
         most similar). mask: bool [H, W], the pixels to use.
 
-        Raises ValueError if the photograph can't be used or the camera has another size, FileNotFoundError if the file
-        is missing.
+        Raises ValueError if the photograph can't be used, the camera has another size, or a candidate is not in the
+        map, FileNotFoundError if the file is missing.
         """
+        if unknown := set(candidates or ()).difference(self.map.names):
+            raise ValueError(
+                f"{self.map.database} and its model have no points of {first_of(sorted(unknown), 'image')}"
+            )
         path = None if isinstance(image, np.ndarray) else Path(image)
         query = read_query(self.extractor, image if path is None else path, self.map.fingerprint, mask)
         known = camera_of(path, query.features.image_size, camera)

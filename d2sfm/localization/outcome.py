@@ -106,7 +106,8 @@ class NotPlaced(Displayed):
         of_matches = f"of {counted(self.matches, 'match')} with {images}"
         return {
             Reason.NO_CANDIDATES: f"{self.reason}: it has no keypoints, or is paired with no image of the map",
-            Reason.FEW_MATCHES: f"{self.reason}: {self.matches} with {images}, {self.needed} are needed",
+            Reason.FEW_MATCHES: f"{self.reason}: {self.matches} with {images}, of fewer keypoints than the "
+            f"{self.needed} that are needed",
             Reason.NO_AGREEMENT: f"{self.reason}: no pose agrees with any three {of_matches}",
             Reason.FEW_INLIERS: f"{self.reason}: {self.inliers} keypoints agree, {of_matches}; {self.needed} are "
             "needed",

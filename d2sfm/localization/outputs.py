@@ -12,6 +12,7 @@ from d2sfm.mapping.model_files import write_models
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.canvas import limited, save_image
 from d2sfm.plots.keypoints import draw_matches
+from d2sfm.text import errors_at
 
 PICTURE_PX = 800  # longer edge of either photograph
 
@@ -38,7 +39,8 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
 def add_queries(model: pycolmap.Reconstruction, poses: Iterable[tuple[str, Pose]]) -> None:
     """Images with cameras of their own, which see the agreeing points, each once."""
     for name, pose in poses:
-        camera_id, image_id = max(model.cameras, default=0) + 1, max(model.images, default=0) + 1
+        # A trivial rig has its camera's id, and a trivial frame its image's.
+        camera_id, image_id = _next_id(model.cameras, model.rigs), _next_id(model.images, model.frames)
         pose.camera.camera_id = camera_id
         model.add_camera_with_trivial_rig(pose.camera)
         point_ids, rows = np.unique(pose.point_ids, return_index=True)
@@ -47,6 +49,10 @@ def add_queries(model: pycolmap.Reconstruction, poses: Iterable[tuple[str, Pose]
         model.add_image_with_trivial_frame(image, pose.cam_from_world)
         for number, point_id in enumerate(point_ids.tolist()):
             model.add_observation(point_id, pycolmap.TrackElement(image_id, number))
+
+
+def _next_id(*taken: Iterable[int]) -> int:
+    return max((each for ids in taken for each in ids), default=0) + 1
 
 
 def write_model(model: pycolmap.Reconstruction, poses: Iterator[tuple[str, Pose]], output: Path) -> None:
@@ -71,5 +77,6 @@ def draw(path: Path, photograph: Path, folder: Path, found: Pose | NotPlaced) ->
 
 def _small(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """A photograph as it is stored, and how many of its pixels are one of the picture file's, [2]."""
-    pixels = load_photograph(path)
+    with errors_at(path):
+        pixels = load_photograph(path)
     return limited(pixels, min(PICTURE_PX, max(pixels.shape[:2])))

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +11,9 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.colmap import model_files, read_model
+from d2sfm.database import given_camera
 from d2sfm.files import read_text
+from d2sfm.options import CameraOptions
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES
 from d2sfm.photographs.reading import require_photographs
 from d2sfm.text import counted, first_of, one_line
@@ -35,6 +38,8 @@ def find_queries(given: Sequence[Path], folder: Path | None = None) -> Queries:
 
     Raises FileNotFoundError if something is missing, ValueError without photographs, or if names occur twice.
     """
+    if not given:
+        raise ValueError("no queries: expected a folder, photographs, or a list of names")
     if len(given) == 1 and given[0].is_dir():
         if folder is not None:
             raise ValueError(f"--query-folder goes with files and lists, {given[0]} is a folder")
@@ -48,10 +53,7 @@ def find_queries(given: Sequence[Path], folder: Path | None = None) -> Queries:
             raise ValueError(f"{given[0]} holds no query: expected a folder, photographs, or a list of names")
     else:
         base = folder or given[0].parent
-        outside = [str(path) for path in given if not path.resolve().is_relative_to(base.resolve())]
-        if outside:
-            raise ValueError(f"{outside[0]} is not below {base}, to which names are relative: give --query-folder")
-        names = [path.resolve().relative_to(base.resolve()).as_posix() for path in given]
+        names = [_relative(path, base) for path in given]
     names.sort()
     if double := sorted({a for a, b in pairwise(names) if a == b}):
         raise ValueError(f"listed more than once: {first_of(double, 'query')}")
@@ -96,12 +98,10 @@ def _of_list(path: Path, names: Sequence[str]) -> Mapping[str, pycolmap.Camera]:
 
 
 def _camera(words: list[str]) -> pycolmap.Camera:
-    if len(words) < 4 or words[0] not in pycolmap.CameraModelId.__members__:
-        raise ValueError(f"{words[0] if words else 'nothing'} is not a camera model")
-    width, height, params = int(words[1]), int(words[2]), [float(word) for word in words[3:]]
-    camera = pycolmap.Camera(model=words[0], width=width, height=height, params=params)
-    if not camera.verify_params():
-        raise ValueError(f"{words[0]} does not take {counted(len(params), 'parameter')}")
+    if len(words) < 4:
+        raise ValueError(f"{counted(len(words), 'word')} behind the name")
+    camera = given_camera(CameraOptions(camera_model=words[0], camera_params=",".join(words[3:])))
+    camera.width, camera.height = int(words[1]), int(words[2])
     return camera
 
 
@@ -114,4 +114,13 @@ def _lines(path: Path) -> list[str]:
 
 def _name(line: str, folder: Path) -> str:
     """The whole line if it is the name of a file, else the part before the first space."""
-    return line if (folder / line).is_file() else line.split()[0]
+    # os.path's: Path's raises OSError where a name with the digits of its camera is longer than a file's can be.
+    return line if os.path.isfile(folder / line) else line.split()[0]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """The name of a file in a folder: where a link lies, or else where it leads. ValueError if neither is below it."""
+    for place in (os.path.abspath, os.path.realpath):
+        if Path(place(path)).is_relative_to(place(folder)):
+            return Path(place(path)).relative_to(place(folder)).as_posix()
+    raise ValueError(f"{path} is not below {folder}, to which names are relative: give --query-folder")

@@ -11,7 +11,7 @@ import numpy as np
 
 from d2sfm.options import ExtractionOptions
 from d2sfm.orientation.relative import Turned, inliers_in_turns, likely_pairs
-from d2sfm.orientation.solve import solve
+from d2sfm.orientation.solve import SURE_MARGIN, solve
 from d2sfm.orientation.turned_features import TURNS, features_in_turns, small_extractor
 from d2sfm.pairs.arrays import unique_pairs
 from d2sfm.progress import Bar
@@ -44,7 +44,7 @@ class Turns:
         kinds = {6: "to the right", 8: "to the left", 3: "upside down"}
         turned = [f"{counts[number]} {kind}" for number, kind in kinds.items() if counts[number]]
         text += f" ({', '.join(turned)})" if turned else ""
-        sure = [self.margin[name] for name in self.orientation if name not in set(self.unsure)]
+        sure = [margin for margin in self.margin.values() if margin >= SURE_MARGIN]  # known ones may have less
         if sure:
             text += f", by {min(sure)} matches or more (median {np.median(sure):.0f})"
         if self.unsure:

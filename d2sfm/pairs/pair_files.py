@@ -51,7 +51,7 @@ def read_candidates(path: Path | str, queries: Collection[str], images: Collecti
     Raises as ``read_pairs``.
     """
     found: dict[str, list[str]] = {name: [] for name in queries}
-    for _, query, image in _named_pairs(path, queries, images):
+    for _, query, image in _named_pairs(path, found, set(images)):
         if image not in found[query]:
             found[query].append(image)
     return found

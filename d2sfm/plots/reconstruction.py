@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import posed_images, read_model
+from d2sfm.colmap import placed_images, read_model
 from d2sfm.plots.cameras import Poses, draw_cameras
 from d2sfm.plots.canvas import png
 from d2sfm.plots.palette import DARK, Theme
@@ -16,7 +16,7 @@ SURE = 3  # images that see a point: points of two are the least certain, and bl
 
 def draw_reconstruction(model: pycolmap.Reconstruction, theme: Theme = DARK) -> np.ndarray:
     """Cameras and the points of three images or more, or of all if there are none: [H, W, 3] uint8 RGB."""
-    images = posed_images(model)
+    images = placed_images(model)
     rotations = [image.cam_from_world().rotation.matrix() for image in images]
     centres = [image.projection_center() for image in images]
     poses = Poses(np.reshape(centres, (-1, 3)), np.reshape(rotations, (-1, 3, 3)))

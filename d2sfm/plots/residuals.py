@@ -37,9 +37,11 @@ def draw_residuals(
         cv2.circle(canvas, fixed(xy), round(0.8 * stroke * 2**SHIFT), UNUSED, -1, cv2.LINE_AA, SHIFT)
     lengths = np.linalg.norm(residuals, axis=1)
     colours = sequence(lengths / max(largest, np.finfo(float).tiny)).tolist()
+    # Cut behind the picture: OpenCV counts pixels in 32 bits, and a point beside the camera is seen anywhere.
+    scales = np.minimum(scale, 2 * np.hypot(*image.shape[:2]) / np.maximum(lengths, np.finfo(float).tiny))
     for index in np.argsort(lengths, kind="stable"):  # the worst come last, and are seen
-        start, end = fixed(observed[index]), fixed(observed[index] + scale * residuals[index])
-        length = scale * lengths[index]
+        start, end = fixed(observed[index]), fixed(observed[index] + scales[index] * residuals[index])
+        length = scales[index] * lengths[index]
         tip = HEAD_PX * stroke / length if length > 2 * HEAD_PX * stroke else 0.0  # a short one would be nothing else
         for ink, extra in ((SHADOW, 2), (colours[index], 0)):
             cv2.circle(canvas, start, round((1.2 * stroke + extra / 2) * 2**SHIFT), ink, -1, cv2.LINE_AA, SHIFT)

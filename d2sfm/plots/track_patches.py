@@ -93,7 +93,7 @@ def _marked(patch: Patch, side_px: float) -> np.ndarray:
         for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             ends = (at(middle + x * length, middle + y * length) for length in (gap, end))
             cv2.line(canvas, *ends, colour, width, cv2.LINE_AA, shift)
-    if patch.point is not None:
+    if patch.point is not None and np.abs(patch.point).max() < side_px:  # beyond, nothing of it is in the patch
         centre = at(*(middle + patch.point * PATCH_PX / side_px))
         for colour, width in ((SHADOW, 4), (INLIER, 2)):
             cv2.circle(canvas, centre, 5 << shift, colour, width, cv2.LINE_AA, shift)

@@ -33,13 +33,15 @@ def read_cameras(model: Model, database: Path | None) -> list[Camera]:
         with MatchStore(database) as store:
             began = {name: store.camera(image_id) for image_id, name in store.image_names().items()}
     seen = model.observations
-    of_row = np.array([model.model.images[image_id].camera_id for image_id in seen.image_ids], np.int64)
-    order = np.argsort(of_row[seen.image], kind="stable")
-    bounds = {camera_id: np.searchsorted(of_row[seen.image][order], [camera_id, camera_id + 1]) for camera_id in of_row}
-    found = []
-    for camera_id in np.unique(of_row).tolist():
-        camera, own = model.model.cameras[camera_id], order[slice(*bounds[camera_id])]
-        names = [name for name, image in model.images.items() if image.camera_id == camera_id]
+    names_of: dict[int, list[str]] = {}
+    for name, image in model.images.items():
+        names_of.setdefault(image.camera_id, []).append(name)
+    camera_of = np.array([image.camera_id for image in model.images.values()], np.int64)[seen.image]
+    order = np.argsort(camera_of, kind="stable")
+    ascending, found = camera_of[order], []
+    for camera_id, names in sorted(names_of.items()):
+        camera = model.model.cameras[camera_id]
+        own = order[slice(*np.searchsorted(ascending, [camera_id, camera_id + 1]))]
         first = next((began[name] for name in names if name in began), None)
         has_focal = len(camera.focal_length_idxs()) > 0
         knows = first is not None and has_focal and len(first.focal_length_idxs()) > 0

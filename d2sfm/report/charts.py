@@ -78,7 +78,7 @@ def residual_field(lens: LensResiduals) -> Markup:
         figure, axes = _new((4.6, max(2.0, min(5.5, 4.3 * height / width))))
         lengths = np.hypot(*lens.means.T)
         typical = max(float(np.quantile(lengths, 0.9)), 1e-6)
-        cell = max(lens.size) / CELLS[0]
+        cell = max(lens.size) / CELLS
         drawn = lens.means * np.minimum(cell / typical, 1.6 * cell / np.maximum(lengths, 1e-9))[:, None]
         colour = WARM if lens.share > MOST_SHARE else ACCENT
         axes.quiver(*lens.centres.T, *drawn.T, angles="xy", scale_units="xy", scale=1, color=colour, width=0.006)
@@ -124,7 +124,8 @@ def plan(model: Model, rows: Mapping[str, int], key: int, has_locations: bool) -
     """Cameras and points from above. Dots have ids plan-<key>-<row of the photograph>."""
     seen, place = model.observations, model.place
     offset = np.array(place.offset if place and has_locations else (0, 0, 0))
-    points, centres = (each @ model.level.T + offset for each in (seen.xyz, seen.centres))
+    finite = seen.xyz[np.isfinite(seen.xyz).all(axis=1)]
+    points, centres = (each @ model.level.T + offset for each in (finite, seen.centres))
     ahead = np.reshape([model.level @ image.viewing_direction() for image in model.images.values()], (-1, 3))
     low, high = _bounds(points[:, :2], centres[:, :2])
     unit = f", {model.unit}" if model.unit else ", units of the model"

@@ -6,7 +6,7 @@ import numpy as np
 
 from d2sfm.coordinates import Size
 
-CELLS = (12, 9)  # across and down of the longer edge; of the means that are drawn, and judged
+CELLS = 12  # along the longer edge; of the means that are drawn, and judged
 FEWEST = 10  # observations of a cell
 ENOUGH = 500  # observations of a camera, for a judgement
 MOST_SHARE = 0.3  # of the residuals, where a lens counts as modelled
@@ -40,7 +40,7 @@ def lens_residuals(xy: np.ndarray, residual: np.ndarray, size: Size) -> LensResi
     finite = np.isfinite(residual).all(axis=1)
     xy, residual = xy[finite], residual[finite]
     longest = max(size)
-    shape = [max(1, round(CELLS[0] * edge / longest)) for edge in size]
+    shape = [max(1, round(CELLS * edge / longest)) for edge in size]
     cell = [np.clip((xy[:, axis] * shape[axis] / size[axis]).astype(int), 0, shape[axis] - 1) for axis in (0, 1)]
     flat, cells = cell[0] + shape[0] * cell[1], shape[0] * shape[1]
     counts = np.bincount(flat, minlength=cells)

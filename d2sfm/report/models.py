@@ -79,11 +79,15 @@ def find_models(path: Path | None) -> dict[str, Path]:
 
 
 def read_models(folders: Mapping[str, Path]) -> list[Model]:
-    """The models of these folders. Raises as ``read_model`` and ``read_place``."""
-    return [
-        Model(label, read_model(folder), read_place(folder / TRANSFORM) if (folder / TRANSFORM).exists() else None)
-        for label, folder in folders.items()
-    ]
+    """The models of these folders. Raises as ``read_model`` and ``read_place``, and RuntimeError for one without
+    images."""
+    found = []
+    for label, folder in folders.items():
+        place = read_place(folder / TRANSFORM) if (folder / TRANSFORM).exists() else None
+        found.append(Model(label, read_model(folder), place))
+        if not found[-1].images:
+            raise RuntimeError(f"{folder} has no image with a pose")
+    return found
 
 
 def _numbered(folder: Path) -> dict[str, Path]:

@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 
+from d2sfm.colmap import placed_images
+
 MOST_RAYS = 32  # of a point, evenly out of its track: all pairs of them are looked at
 
 
 class Observations(NamedTuple):
     """Of the points of a model by its registered images. Rows of points are in order of their ids."""
 
-    image_ids: list[int]  # sorted; of registered images
+    image_ids: list[int]  # sorted; of registered images whose pose is finite
     centres: np.ndarray  # [I, 3], of their cameras
     xyz: np.ndarray  # [P, 3]
     image: np.ndarray  # [O] int64, row in image_ids
@@ -31,8 +33,9 @@ class Observations(NamedTuple):
 
 
 def observations(model: pycolmap.Reconstruction) -> Observations:
-    """All of them, in order of images; an image whose pose is not finite has none."""
-    image_ids, point_ids = sorted(model.reg_image_ids()), np.array(sorted(model.point3D_ids()), np.uint64)
+    """All of them, in order of images."""
+    image_ids = sorted(image.image_id for image in placed_images(model))
+    point_ids = np.array(sorted(model.point3D_ids()), np.uint64)
     xyz = np.reshape([model.points3D[point_id].xyz for point_id in point_ids.tolist()], (-1, 3))
     found = [_of_image(model.images[image_id], point_ids, xyz) for image_id in image_ids]
     counts = [len(points) for points, _, _ in found]
@@ -60,7 +63,8 @@ def _of_image(image: pycolmap.Image, point_ids: np.ndarray, xyz: np.ndarray) -> 
 
 
 def angles_deg(given: Observations) -> np.ndarray:
-    """The largest angle between two rays to each point, [P] degrees; 0 for a point that one image sees."""
+    """The largest angle between two rays to each point, [P] degrees; 0 for a point that one image sees, or whose place
+    is not finite."""
     order = np.argsort(given.point, kind="stable")
     lengths, starts = given.track_lengths, np.concatenate([[0], np.cumsum(given.track_lengths)])
     found = np.zeros(len(given.xyz))
@@ -72,5 +76,5 @@ def angles_deg(given: Observations) -> np.ndarray:
             rays = given.centres[images] - given.xyz[some][:, None]
             rays /= np.linalg.norm(rays, axis=2, keepdims=True)
             cosines = np.einsum("pix,pjx->pij", rays, rays).min(axis=(1, 2))
-            found[some] = np.rad2deg(np.arccos(np.clip(cosines, -1, 1)))
+            found[some] = np.rad2deg(np.arccos(np.clip(np.nan_to_num(cosines, nan=1.0), -1, 1)))
     return found

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
 
 BRIDGES = 3  # pairs that are named
 
@@ -57,6 +57,9 @@ def weakest_joint(pairs: Pairs) -> Joint | None:
     count = int(max(a.max(), b.max())) + 1
     # The tree of largest weights: minimal costs, all of them positive.
     tree = minimum_spanning_tree(coo_array((1 / weight, (a, b)), shape=(count, count)).tocsr())
+    part = connected_components(tree, directed=False)[1]
+    inside = part[a] == np.bincount(part).argmax()
+    a, b, weight = a[inside], b[inside], weight[inside]
     order, parent = breadth_first_order(tree, int(a[np.argmax(weight)]), directed=False)
     children = {int(row): int(parent[row]) for row in order[1:]}
     below = {int(row): [int(row)] for row in order}

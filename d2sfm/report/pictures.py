@@ -8,6 +8,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image, ImageOps
 
 from d2sfm.coordinates import ORIENTATIONS
+from d2sfm.database import FeatureStore
 from d2sfm.photographs.headers import named_damage, opened, pillow_settings
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.progress import Bar
@@ -27,11 +28,21 @@ class Picture(NamedTuple):
     camera: str = ""  # maker and model by EXIF
 
 
+def photographs_folder(images: Path | str | None, database: Path | str | None) -> Path | None:
+    """The given folder of photographs, else the one that the database names."""
+    if images is None and database is not None:
+        with FeatureStore(Path(database)) as features:
+            return features.notes.images_folder()
+    return None if images is None else Path(images)
+
+
 def read_pictures(
-    folder: Path, names: Collection[str], with_thumbnails: bool, progress: bool = False
+    folder: Path | None, names: Collection[str], with_thumbnails: bool, progress: bool = False
 ) -> dict[str, Picture]:
-    """By name; photographs that are missing or can't be read are left out."""
+    """By name; photographs that are missing or can't be read are left out, which are all without a folder."""
     found = {}
+    if folder is None or not folder.is_dir():
+        return found
     for name in Bar(names, desc="thumbnails", unit="photograph", disable=not progress, leave=False):
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()) and not path.is_symlink():

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from d2sfm.database import FeatureStore
 from d2sfm.files import replacing
 from d2sfm.report import charts
 from d2sfm.report.cameras import Camera
@@ -22,7 +21,7 @@ from d2sfm.report.names import shown, shown_name
 from d2sfm.report.observations import angles_deg
 from d2sfm.report.page import REPORT, photograph_data, render
 from d2sfm.report.pairs import Pairs
-from d2sfm.report.pictures import Picture, read_pictures
+from d2sfm.report.pictures import Picture, photographs_folder, read_pictures
 from d2sfm.report.scene import inline_scene
 from d2sfm.text import counted
 
@@ -83,7 +82,8 @@ def write_report(
     facts = gather(find_models(None if model is None else Path(model)), None if database is None else Path(database))
     if not facts.photographs:
         raise ValueError("nothing to report: found neither a model nor a database with photographs")
-    page = _page(facts, _pictures(facts, database, images, thumbnails, progress), locations)
+    pictures = read_pictures(photographs_folder(images, database), list(facts.rows), thumbnails, progress)
+    page = _page(facts, pictures, locations)
     data = page.encode()
     with replacing(output) as stream:
         stream.write(data)
@@ -105,18 +105,6 @@ def require_page(output: Path) -> None:
         raise FileNotFoundError(
             f"{output} can't be written: {output.parent} is not a folder, or {output.name} is a folder"
         )
-
-
-def _pictures(
-    facts: Facts, database: Path | str | None, images: Path | str | None, thumbnails: bool, progress: bool
-) -> dict[str, Picture]:
-    """Of the existing photographs."""
-    if images is None and database is not None:
-        with FeatureStore(Path(database)) as features:
-            images = features.notes.images_folder()
-    if images is None or not Path(images).is_dir():
-        return {}
-    return read_pictures(Path(images), list(facts.rows), thumbnails, progress)
 
 
 def _page(facts: Facts, pictures: dict[str, Picture], locations: bool) -> str:

@@ -11,13 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-from d2sfm.database import FeatureStore
 from d2sfm.files import replacing
 from d2sfm.report.models import Model, find_models, read_models
 from d2sfm.report.names import shown
 from d2sfm.report.page import VIEW, photograph_data, render
 from d2sfm.report.photographs import names_of_all, read_photographs
-from d2sfm.report.pictures import Picture, read_pictures
+from d2sfm.report.pictures import Picture, photographs_folder, read_pictures
 from d2sfm.report.report import require_page
 from d2sfm.report.scene import MOST_POINTS, cells, chunk, cloud, inline_scene, scene
 
@@ -52,11 +51,8 @@ def read_view(
     models = read_models(find_models(model))
     if not models:
         raise ValueError(f"{model} holds no COLMAP model")
-    if images is None and database is not None:
-        with FeatureStore(database) as features:
-            images = features.notes.images_folder()
     names = names_of_all(None, models)
-    pictures = read_pictures(images, names, thumbnails) if images is not None and images.is_dir() else {}
+    pictures = read_pictures(photographs_folder(images, database), names, thumbnails)
     return View(models, {name: row for row, name in enumerate(names)}, pictures)
 
 

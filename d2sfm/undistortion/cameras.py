@@ -17,7 +17,7 @@ def pinhole_camera(camera: pycolmap.Camera, max_edge: int | None = None, is_cent
     """
     if not camera.is_perspective():  # of whose focal length pycolmap crashes the process
         raise ValueError(f"has a {camera.model_name} camera, which no PINHOLE camera can replace")
-    if camera.is_undistorted():
+    if is_pinhole(camera):
         size = {"width": camera.width, "height": camera.height}
         target = pycolmap.Camera(model=pycolmap.CameraModelId.PINHOLE, params=_pinhole_params(camera), **size)
     else:
@@ -32,9 +32,15 @@ def pinhole_camera(camera: pycolmap.Camera, max_edge: int | None = None, is_cent
     return target
 
 
+def is_pinhole(camera: pycolmap.Camera) -> bool:
+    """Whether the camera shows straight lines straight. COLMAP calls undistorted also what only has no coefficients:
+    a fisheye lens and a panorama."""
+    return camera.is_undistorted() and camera.is_perspective() and not camera.is_perspective_fisheye()
+
+
 def keeps_pixels(source: pycolmap.Camera, target: pycolmap.Camera) -> bool:
     """Whether the photographs of both cameras are the same."""
-    if not source.is_undistorted() or (source.width, source.height) != (target.width, target.height):
+    if not is_pinhole(source) or (source.width, source.height) != (target.width, target.height):
         return False
     return _pinhole_params(source) == _pinhole_params(target)
 

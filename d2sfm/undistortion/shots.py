@@ -5,18 +5,13 @@ from pathlib import Path, PurePosixPath
 
 import pycolmap
 
-from d2sfm.colmap import posed_images
+from d2sfm.colmap import placed_images
 from d2sfm.options import Layout
 from d2sfm.photographs.masks import Masks
 from d2sfm.skipped import Skipped
 from d2sfm.undistortion.cameras import pinhole_camera
 from d2sfm.undistortion.names import as_png, base_names
 from d2sfm.undistortion.pictures import Shot, holds_alpha
-
-
-def images_by_name(model: pycolmap.Reconstruction) -> list[pycolmap.Image]:
-    """The images with a pose, by name."""
-    return sorted(posed_images(model), key=lambda image: image.name)
 
 
 def make_shots(
@@ -27,7 +22,7 @@ def make_shots(
     Other layouts than COLMAP's have no subfolders. That of 3DGS has cameras with a central principal point, and
     pictures with a mask in a format that has alpha.
     """
-    found = images_by_name(model)
+    found = placed_images(model)
     names = {image.name: image.name for image in found}
     if layout is not Layout.COLMAP:
         names = base_names(names)

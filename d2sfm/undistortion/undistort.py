@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from d2sfm import __version__
-from d2sfm.colmap import model_files, quiet_pycolmap, read_model
+from d2sfm.colmap import model_files, placed_images, quiet_pycolmap, read_model
 from d2sfm.notebook import Displayed
 from d2sfm.options import Layout, MaskOptions, PhotographOptions, UndistortionOptions
 from d2sfm.photographs.masks import Masks
@@ -26,7 +26,7 @@ from d2sfm.undistortion.layouts import foreign_files, write_layout
 from d2sfm.undistortion.model import undistorted_model
 from d2sfm.undistortion.output import MARKER, fingerprint, finish, read_marker, recover, unfinished
 from d2sfm.undistortion.pictures import Shot, write_picture
-from d2sfm.undistortion.shots import images_by_name, make_shots
+from d2sfm.undistortion.shots import make_shots
 
 NAMES_SHOWN = 20  # of photographs without a pose
 
@@ -104,7 +104,7 @@ class Undistortion:
         self.model = read_model(Path(model))
         self.max_megapixels = (limits or PhotographOptions()).max_megapixels
         self.masks = Masks.of(masks, self.max_megapixels)
-        names = [image.name for image in images_by_name(self.model)]
+        names = [image.name for image in placed_images(self.model)]
         if names:
             self.masks.check(self.images, names)
             self.masks.warn_of_lacking(names)

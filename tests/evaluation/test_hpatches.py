@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from d2sfm.evaluation.hpatches import accuracy_of_weights, evaluate_hpatches
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import ComparisonOptions, ExtractionOptions
 from d2sfm.photographs.reading import load_photograph
+from d2sfm.plots.canvas import save_image
 
 NO_SIFT = ComparisonOptions(sift=False, refine=False)
 FEW = ExtractionOptions(max_keypoints=60)
@@ -170,3 +172,12 @@ def test_one_line_tells_what_is_wrong(root, tmp_path, capsys):
     assert main(["evaluate", "hpatches", str(tmp_path), "--mirror", "http://127.0.0.1/", "--weights", "d2_tf"]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "holds no sequences" in line
+
+
+@pytest.mark.usefixtures("narrow_network")
+def test_a_picture_that_is_too_small_is_named(root, tmp_path):
+    shutil.copytree(root / "i_far", tmp_path / "i_far")
+    save_image(tmp_path / "i_far" / "1.png", np.zeros((6, 6, 3), np.uint8))
+    (tmp_path / "i_far" / "1.ppm").unlink()
+    with pytest.raises(ValueError, match=r"i_far/1\.png: picture of 6 x 6 px is"):
+        evaluate_hpatches(tmp_path, comparison=NO_SIFT)

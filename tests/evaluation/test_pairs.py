@@ -13,8 +13,8 @@ from support.hard_pairs import write_hard_pairs, write_list
 from d2sfm.cli import main
 from d2sfm.evaluation import pairs as hard_pairs
 from d2sfm.evaluation.pair_results import AUC_DEG
-from d2sfm.evaluation.pairs import SIFT_ERRORS_PX, SIFT_RATIOS, evaluate_pairs, scores_of_weights
-from d2sfm.evaluation.root_sift import root_sift
+from d2sfm.evaluation.pairs import evaluate_pairs, scores_of_weights
+from d2sfm.evaluation.root_sift import ERRORS_PX, RATIOS, root_sift
 from d2sfm.evaluation.two_view import CONFIDENCE, MAX_NUM_TRIALS, share_within
 from d2sfm.features.extractor import Extractor
 from d2sfm.options import DescriptorDtype, ExtractionOptions, PairEvaluationOptions
@@ -61,9 +61,9 @@ def test_figures_are_those_of_the_steps(root):
         matches = mutual(a.descriptors, b.descriptors)
         ours.append(shares(a.keypoints[:, :2] - 0.5, b.keypoints[:, :2] - 0.5, matches, 4.0, points))
         sift = [root_sift(np.array(Image.open(picture).convert("L")), 8000) for picture in pictures]
-        for ratio in SIFT_RATIOS:
+        for ratio in RATIOS:
             matches = mutual(sift[0][1], sift[1][1], ratio)
-            for error in SIFT_ERRORS_PX:
+            for error in ERRORS_PX:
                 theirs.setdefault((ratio, error), []).append(shares(sift[0][0], sift[1][0], matches, error, points))
     assert found.methods["D2"].within == tuple(tuple(each) for each in np.array(ours).tolist())
     scores = found.methods["D2"].scores

@@ -75,6 +75,25 @@ def test_too_few_common_images_are_named():
         compare_with_truth(pycolmap.Reconstruction(), synthetic())
 
 
+def test_a_pose_that_is_not_finite_is_none():
+    truth = synthetic()
+    model = pycolmap.Reconstruction(truth)
+    lost = model.image(model.reg_image_ids()[2])
+    model.frame(lost.frame_id).rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.full(3, np.nan))
+    errors = compare_with_truth(model, truth)
+    assert len(errors.names) == 5
+    assert lost.name not in errors.names
+    assert np.isinf(pair_errors_deg(model, truth)).sum() == 5
+
+
+def test_true_cameras_at_one_place_are_named():
+    truth = synthetic()
+    for frame in truth.frames.values():
+        frame.rig_from_world = pycolmap.Rigid3d(frame.rig_from_world.rotation, np.zeros(3))
+    with pytest.raises(RuntimeError, match="all at one place"):
+        compare_with_truth(synthetic(), truth)
+
+
 def slow_pair_errors_deg(model, truth):
     """The same pair by pair, with pycolmap's poses and arccos."""
     found = {image.name: image for image in model.images.values() if image.has_pose}

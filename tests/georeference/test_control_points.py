@@ -135,3 +135,10 @@ def test_a_place_may_stand_in_a_line_of_its_own(tmp_path):
 def test_clicks_in_other_photographs(model):
     with pytest.raises(RuntimeError, match=r"c.csv has clicks in 1 name \(z.jpg\), but the model has no such image"):
         of_model(Clicks("c.csv", {"P": {"z.jpg": np.zeros(2)}}), model)
+
+
+def test_points_that_one_photograph_shows_are_none(tmp_path):
+    lines = write_clicks(tmp_path / "c.csv").read_text().splitlines()
+    write_csv(tmp_path / "c.csv", lines[0], [line.split(",") for line in lines[1::3]])
+    with pytest.raises(RuntimeError, match=r"c\.csv has no point with a place in the world that two photographs"):
+        georeference_model(write_given(tmp_path / "given"), tmp_path / "out", control_points=tmp_path / "c.csv")

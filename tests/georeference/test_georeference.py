@@ -175,6 +175,21 @@ def test_maps_have_all_cameras_also_those_without_a_position(given, tmp_path):
     assert marks[0].find(".//{*}coordinates").text == ",".join(map(repr, features[0]["geometry"]["coordinates"]))
 
 
+def test_a_camera_beyond_what_the_frame_covers_is_not_on_the_maps(given, tmp_path, caplog):
+    model = pycolmap.Reconstruction(given)
+    lost = model.images[model.reg_image_ids()[0]]
+    turn = lost.cam_from_world().rotation
+    model.frame(lost.frame_id).rig_from_world = pycolmap.Rigid3d(turn, np.full(3, 1e9))
+    model.write(given)
+    by_positions(given, tmp_path, utm=True)
+    features = json.loads(Path("out/cameras.geojson").read_text())["features"]
+    assert {each["properties"]["name"] for each in features} == set(CENTRES) - {lost.name}
+    assert (
+        f"not on the maps, as they lie outside of EPSG:32615 (WGS 84 / UTM zone 15N): 1 image ({lost.name})"
+        in caplog.text
+    )
+
+
 @pytest.mark.parametrize("cloud", ["las", "laz"])
 def test_the_cloud_has_world_coordinates_colours_and_its_frame(given, tmp_path, cloud):
     laspy = pytest.importorskip("laspy")

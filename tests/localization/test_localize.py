@@ -9,6 +9,7 @@ from support.small_map import LEFT_OUT, SIZE, camera, centre_x
 
 from d2sfm.cli import main
 from d2sfm.localization import localize as driver
+from d2sfm.localization.loaded_map import LoadedMap
 from d2sfm.localization.localizer import Localizer
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.canvas import save_image
@@ -168,6 +169,7 @@ def _noting(place, asked):
         (["queries", "--mirror", "https://example.org", "--weights", "d2_ots"], "mirror goes with weights"),
         (["queries", "--device", "abacus"], "device must be"),
         (["queries", "--images", "nowhere"], "no folder of the map's photographs nowhere"),
+        (["queries", "--no-refine", "--pictures", "drawn", "--images", "nowhere"], "which --pictures needs"),
         (["queries", "--cache-limit", "-1"], "cache_limit must be 0 or more"),
     ],
 )
@@ -179,6 +181,28 @@ def test_what_is_wrong_is_said_in_one_line(small_map, queries, capsys, arguments
     [line] = capsys.readouterr().err.splitlines()
     assert expected in line
     assert not list(queries.parent.glob("*.txt.journal"))
+
+
+def test_a_pair_with_a_photograph_that_has_no_point_is_left_out(small_map, tmp_path, caplog):
+    """Retrieval pairs queries with all photographs of a folder, of which the model may lack some."""
+    model = pycolmap.Reconstruction(small_map.model)
+    model.deregister_frame(model.find_image_with_name("0.png").frame_id)
+    (tmp_path / "pairs.txt").write_text("a.png 0.png\na.png 1.png\n")
+    loaded = LoadedMap(small_map.database, model)
+    assert driver._candidates(tmp_path / "pairs.txt", ["a.png"], loaded) == {"a.png": ["1.png"]}
+    assert "left out, as the map has no points of them: 1 image (0.png)" in caplog.text
+
+
+def test_a_result_is_of_the_size_of_a_camera_and_of_a_mask(tmp_path):
+    """With another one than in the stopped run, a query is placed again."""
+    photograph, mask = tmp_path / "a.png", tmp_path / "a.png.png"
+    photograph.touch()
+    wide = camera()
+    wide.width += 1
+    found = [driver._key("a.png", (photograph, None), each) for each in (None, camera(), wide)]
+    mask.touch()
+    found.append(driver._key("a.png", (photograph, mask), None))
+    assert len(set(found)) == 4
 
 
 @pytest.mark.slow

@@ -147,6 +147,11 @@ def test_candidates_can_be_given(localizer, small_map):
     assert found.view.name == "1.png"
 
 
+def test_a_candidate_that_is_not_in_the_map_is_named(localizer, small_map):
+    with pytest.raises(ValueError, match=r"have no points of 1 image \(gone\.png\)"):
+        localizer.localize(small_map.query, candidates=["0.png", "gone.png"])
+
+
 @pytest.mark.slow
 def test_the_same_map_gives_the_same_pose_and_its_database_is_only_read(small_map, found):
     before = hashlib.sha256(small_map.database.read_bytes()).hexdigest()

@@ -1,9 +1,14 @@
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pycolmap
 import pytest
 from support.synthetic_model import synthetic
 
 from d2sfm.localization.journal import Journal
-from d2sfm.localization.outcome import NotPlaced, Reason
-from d2sfm.localization.outputs import short_names
+from d2sfm.localization.outcome import NotPlaced, Pose, Reason
+from d2sfm.localization.outputs import short_names, write_model
 from d2sfm.localization.queries import find_queries, read_cameras
 from d2sfm.pairs.pair_files import read_candidates
 
@@ -28,6 +33,29 @@ def test_files_have_names_relative_to_a_folder(folder):
         find_queries(files[::-1])
     with pytest.raises(ValueError, match="listed more than once: 1 query"):
         find_queries([files[0], files[0]])
+
+
+def test_a_link_lies_where_it_is(tmp_path):
+    """And a folder that is called by a link has the files of the one that it leads to."""
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "taken.jpg").touch()
+    (tmp_path / "queries" / "a.jpg").symlink_to(tmp_path / "taken.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "queries")
+    assert find_queries([tmp_path / "queries" / "a.jpg"]).names == ("a.jpg",)
+    (tmp_path / "queries" / "b.jpg").touch()
+    assert find_queries([tmp_path / "queries" / "b.jpg"], tmp_path / "link").names == ("b.jpg",)
+
+
+def test_no_query_at_all_is_said():
+    with pytest.raises(ValueError, match="no queries: expected a folder"):
+        find_queries([])
+
+
+def test_a_line_may_be_longer_than_the_name_of_a_file(folder):
+    digits = " ".join(["0.31415926535897931"] * 12)
+    (folder / "list.txt").write_text(f"sub/a.jpg FULL_OPENCV 640 480 {digits}\n")
+    assert find_queries([folder / "list.txt"]).names == ("sub/a.jpg",)
+    assert read_cameras(folder / "list.txt", ["sub/a.jpg"])["sub/a.jpg"].model_name == "FULL_OPENCV"
 
 
 def test_a_list_has_names_with_spaces_and_what_follows_names(folder):
@@ -61,7 +89,17 @@ def test_a_model_has_cameras_by_name(tmp_path):
     assert found[image.name].params.tolist() == image.camera.params.tolist()
 
 
-@pytest.mark.parametrize("line", ["a.jpg", "a.jpg LENS 1 1 1", "a.jpg PINHOLE 1 1 1", "a.jpg PINHOLE x 1 1 1 1 1"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a.jpg",
+        "a.jpg LENS 1 1 1",
+        "a.jpg PINHOLE 1 1 1",
+        "a.jpg PINHOLE x 1 1 1 1 1",
+        "a.jpg PINHOLE 2 2 nan 1 1 1",
+        "a.jpg PINHOLE 2 2 1 -1 1 1",
+    ],
+)
 def test_other_lines_are_named(tmp_path, line):
     (tmp_path / "c.txt").write_text(f"{line}\n")
     with pytest.raises(ValueError, match=r"line 1 \(comments not counted\): expected name, camera model"):
@@ -77,6 +115,45 @@ def test_candidates_are_of_the_query_that_stands_first(tmp_path):
     }
     with pytest.raises(ValueError, match=r"line 1: no image 'b\.jpg'"):
         read_candidates(tmp_path / "pairs.txt", ["a.jpg"], ["a.jpg"])
+
+
+def test_queries_get_ids_that_no_rig_and_no_frame_has(tmp_path):
+    """A rig and its frames, as COLMAP's rig configuration makes them, have larger ids than the cameras and images."""
+    model = pycolmap.Reconstruction()
+    camera = pycolmap.Camera(camera_id=1, model="SIMPLE_PINHOLE", width=64, height=48, params=[50, 32, 24])
+    model.add_camera(camera)
+    rig, frame = pycolmap.Rig(rig_id=2), pycolmap.Frame(frame_id=2, rig_id=2)
+    sensor = pycolmap.sensor_t(pycolmap.SensorType.CAMERA, 1)
+    rig.add_ref_sensor(sensor)
+    model.add_rig(rig)
+    frame.add_data_id(pycolmap.data_t(sensor, 1))
+    frame.rig_from_world = pycolmap.Rigid3d()
+    model.add_frame(frame)
+    image = pycolmap.Image(name="map.jpg", keypoints=np.zeros((1, 2)), camera_id=1, image_id=1)
+    image.frame_id = 2
+    model.add_image(image)
+    track = pycolmap.Track([pycolmap.TrackElement(1, 0)])
+    point_id = model.add_point3D(np.array([0.0, 0, 1]), track, np.zeros(3, np.uint8))
+    pose = Pose(
+        cam_from_world=pycolmap.Rigid3d(),
+        camera=camera,
+        inliers=1,
+        points=1,
+        error_px=0.0,
+        candidates=(),
+        covariance=np.eye(6),
+        xy=np.zeros((1, 2)),
+        point_ids=np.array([point_id]),
+    )
+    write_model(model, iter([("a.jpg", pose), ("b.jpg", replace(pose, camera=copy.deepcopy(camera)))]), tmp_path)
+    written = pycolmap.Reconstruction(tmp_path / "0")
+    assert {image.name for image in written.images.values()} == {"map.jpg", "a.jpg", "b.jpg"}
+    assert written.points3D[point_id].track.length() == 3
+
+
+def test_many_matches_of_few_keypoints_are_few():
+    told = str(NotPlaced(reason=Reason.FEW_MATCHES, candidates=("a", "b"), matches=21, needed=20))
+    assert told == "few matches: 21 with 2 images, of fewer than the 20 keypoints that are needed"
 
 
 def test_base_names_must_differ():

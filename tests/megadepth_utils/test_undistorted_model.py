@@ -71,7 +71,7 @@ def test_models_of_2018_and_text_models_are_read(folder, tmp_path):
         np.testing.assert_array_equal(model.points2D_xy, expected.points2D_xy)
 
 
-@pytest.mark.parametrize("camera_model", ["SIMPLE_RADIAL", "EQUIRECTANGULAR"])
+@pytest.mark.parametrize("camera_model", ["SIMPLE_RADIAL", "FISHEYE", "EQUIRECTANGULAR"])
 def test_a_camera_with_distortion_is_refused(tmp_path, camera_model):
     write_undistorted_model(tmp_path / "sparse", camera_model=camera_model)
     with pytest.raises(RuntimeError, match=rf"sub/b\.jpg in .* has a camera with distortion, {camera_model}"):

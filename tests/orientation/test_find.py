@@ -82,3 +82,5 @@ def test_the_text_says_how_many_were_turned_and_how_sure_that_is():
         "orientation: 3 of 5 photographs turned (2 to the right, 1 upside down), by 12 matches or more (median 25); "
         "not sure, so left as stored: 1 photograph (e)"
     )
+    known = Turns(orientation={"a": 1, "b": 6}, margin={"a": 0, "b": 20}, unsure=())  # a, without neighbours
+    assert str(known) == "orientation: 1 of 2 photographs turned (1 to the right), by 20 matches or more (median 20)"

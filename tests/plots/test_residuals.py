@@ -21,6 +21,15 @@ def test_arrows_go_from_the_keypoint_and_are_so_many_times_as_long(scale):
     assert (right, bottom) == pytest.approx((30 + 4 * scale, 40 + 2 * scale), abs=3)
 
 
+def test_an_arrow_to_a_point_beside_the_camera_leaves_the_picture():
+    start = np.array([[30.5, 60.5]])
+    for far in (1e3, 1e12):
+        picture = draw_residuals(BLACK, start, np.array([[far, 0.0]]), NONE, 10, 5.0)
+        left, right, top, bottom = ends(picture)
+        assert (left, right) == (pytest.approx(30, abs=3), 159)
+        assert bottom - top < 8  # of the disc and the line: no tip is seen
+
+
 def test_large_residuals_are_yellow_and_small_ones_violet():
     starts, residuals = np.array([[30.5, 30.5], [30.5, 90.5]]), np.array([[40.0, 0], [0.5, 0]])
     picture = draw_residuals(BLACK, starts, residuals, NONE, 1, 40.0).astype(int)

@@ -29,6 +29,11 @@ def test_the_ring_lies_where_the_point_is_from_the_cross():
     np.testing.assert_allclose(offset, np.array([2, -1]) * PATCH_PX / 20, atol=1.5)
 
 
+def test_a_point_far_off_has_no_ring():
+    far, none = (draw_track([Observation([Patch(GREY, at)], ["a"])], ["before"], 20) for at in (np.full(2, 1e12), None))
+    np.testing.assert_array_equal(far, none)
+
+
 def test_rows_and_columns():
     patch = Patch(GREY)
     one = draw_track([Observation([patch], ["a", "b"])], ["as extracted"], 20)

@@ -124,6 +124,16 @@ def test_the_pair_that_joins_two_halves_is_named():
     assert weakest_joint(Pairs(a, b, matches, 0 * matches, {})) is None
 
 
+def test_the_joint_is_that_of_the_largest_part():
+    """Not of three photographs of one thing, whose pairs are the strongest and have none with the others."""
+    a, b, matches = two_groups(5)
+    apart = [
+        np.concatenate([each, more]) for each, more in ((a, [10, 10, 11]), (b, [11, 12, 12]), (matches, [5000] * 3))
+    ]
+    joint = weakest_joint(Pairs(a, b, matches, matches, {}))
+    assert weakest_joint(Pairs(*apart, apart[2], {})) == joint
+
+
 def test_what_belongs_together_comes_together():
     a, b, matches = two_groups(4)
     shuffled = np.random.default_rng(1).permutation(8)

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pycolmap
 import pytest
 from PIL import Image
 from support.placed_model import write_given, write_positions
@@ -15,7 +16,8 @@ from support.reported import HOSTILE, MAKER, write_reported
 from d2sfm.cli import main
 from d2sfm.demo.photographs import truth_model
 from d2sfm.demo.scene import arc_of_views
-from d2sfm.report.models import find_models
+from d2sfm.plots.reconstruction import model_png
+from d2sfm.report.models import find_models, read_models
 from d2sfm.report.names import shown, shown_name
 from d2sfm.report.pictures import MOST_BYTES, read_pictures
 from d2sfm.report.report import write_report
@@ -135,6 +137,25 @@ def test_a_model_without_points_has_a_page(count, counted, tmp_path):
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert (result.images, result.total) == (count, count)
     assert f"The model has {count} of {counted}, and 0 points." in text
+
+
+@pytest.mark.slow
+def test_what_is_not_finite_in_a_model_is_left_out(hostile, tmp_path):
+    model = pycolmap.Reconstruction(hostile.model)
+    lost, *others = map(model.image, model.reg_image_ids())
+    model.frame(lost.frame_id).rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.full(3, np.nan))
+    next(iter(model.points3D.values())).xyz = np.full(3, np.nan)
+    (tmp_path / "model").mkdir()
+    model.write(tmp_path / "model")
+    write_report(tmp_path / "model", tmp_path / "report.html")
+    assert {image.name for image in others} == set(read_models(find_models(tmp_path / "model"))[0].images)
+    assert model_png(tmp_path / "model").startswith(b"\x89PNG")
+
+
+def test_a_model_without_images_is_refused(tmp_path):
+    pycolmap.Reconstruction().write(tmp_path)
+    with pytest.raises(RuntimeError, match="has no image with a pose"):
+        read_models(find_models(tmp_path))
 
 
 def test_absolute_names_of_other_programs_lose_their_folders():

@@ -29,9 +29,12 @@ def write_undistorted_model(
     points: np.ndarray = POINTS,
 ) -> None:
     """Write a model of the images in ``seen`` to ``folder``, which is made."""
-    params = {"PINHOLE": [*FOCALS_PX, 60, 40], "SIMPLE_RADIAL": [100, 60, 40, 0.1], "EQUIRECTANGULAR": [120, 80]}[
-        camera_model
-    ]
+    params = {
+        "PINHOLE": [*FOCALS_PX, 60, 40],
+        "SIMPLE_RADIAL": [100, 60, 40, 0.1],
+        "FISHEYE": [*FOCALS_PX, 60, 40],
+        "EQUIRECTANGULAR": [120, 80],
+    }[camera_model]
     model = pycolmap.Reconstruction()
     model.add_camera_with_trivial_rig(
         pycolmap.Camera(camera_id=1, model=camera_model, width=120, height=80, params=params)

@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 from support.dotted_scene import CAMERAS, FEW, SIZE, dot_errors, points, undistorted, write_dotted_scene
 
 from d2sfm import colmap
+from d2sfm.options import UndistortionOptions
 from d2sfm.undistortion.output import MARKER
 from d2sfm.undistortion.undistort import undistort
 
@@ -160,6 +161,16 @@ def test_a_panorama_and_a_name_outside_are_skipped(few):
     assert "EQUIRECTANGULAR" in summary.skipped["g.jpg"]
     assert "leads out of the folder" in summary.skipped["../b.png"]
     assert summary.images == 1
+
+
+def test_a_pose_that_is_not_finite_is_none(few):
+    model = pycolmap.Reconstruction(few / "model")
+    lost = model.image(model.reg_image_ids()[0])
+    model.frame(lost.frame_id).rig_from_world = pycolmap.Rigid3d(pycolmap.Rotation3d(), np.full(3, np.nan))
+    model.write(few / "model")
+    summary = undistort(few / "model", few / "photos", few / "out", options=UndistortionOptions(layout="nerfstudio"))
+    assert lost.name in summary.without_pose
+    assert "NaN" not in (few / "out/transforms.json").read_text()
 
 
 def test_a_wrong_folder_of_photographs(few):

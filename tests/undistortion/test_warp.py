@@ -12,6 +12,8 @@ CAMERAS = {
     "SIMPLE_RADIAL": [300, 160, 120, -0.15],
     "OPENCV": [310, 300, 150, 130, -0.2, 0.05, 0.002, -0.001],
     "OPENCV_FISHEYE": [110, 110, 160, 120, 0.05, -0.01, 0, 0],
+    "FISHEYE": [200, 210, 150, 130],  # has no coefficients, so that COLMAP calls it undistorted
+    "SIMPLE_RADIAL_FISHEYE": [200, 160, 120, 0],
     "RADIAL": [300, 160, 120, 0.1, 0.02],
 }
 
