@@ -100,6 +100,8 @@ measure accuracy_square accuracy "$results/square" --known-cameras --methods fea
 measure accuracy_brighton_beach accuracy "$data/brighton_beach" --update docs/results.md
 measure accuracy_sacre_coeur accuracy "$data/sacre_coeur" --max-edge 1024 --methods sift refined \
   --seeds 0 1 2 3 4 5 6 7 8 9 --update docs/results.md
+measure accuracy_sacre_coeur_30 accuracy "$data/sacre_coeur" --max-edge 1024 --methods features refined \
+  --seeds {0..29} --processes 2 --update docs/results.md
 measure accuracy_sacre_coeur_1600 accuracy "$data/sacre_coeur" --methods refined --seeds 0 1 2 3 4 \
   --update docs/refinement.md
 measure frontier_sacre_coeur frontier "$data/sacre_coeur" --max-edge 512 1600 --precision float32

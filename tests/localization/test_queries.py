@@ -153,7 +153,7 @@ def test_queries_get_ids_that_no_rig_and_no_frame_has(tmp_path):
 
 def test_many_matches_of_few_keypoints_are_few():
     told = str(NotPlaced(reason=Reason.FEW_MATCHES, candidates=("a", "b"), matches=21, needed=20))
-    assert told == "few matches: 21 with 2 images, of fewer than the 20 keypoints that are needed"
+    assert told == "few matches: 21 with 2 images, of fewer keypoints than the 20 that are needed"
 
 
 def test_base_names_must_differ():
