@@ -1,5 +1,6 @@
 """Blocks of features: the same as in one process, whatever the shares are, and a stopped run goes on."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.features import extract_shard
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.import_blocks import import_photographs_of, names_in_blocks, write_features_of
+from d2sfm.shards.pairs import choose_pairs
 from d2sfm.shards.share import Share
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -209,3 +211,13 @@ def test_thermal_photographs_are_not_stretched_together(tmp_path, photographs):
     folder = extract_all(tmp_path / "others", photographs, options=one)
     found = database_of(folder, tmp_path / "db.db")
     assert dump(found) == dump(in_one_process(photographs, tmp_path / "one.db", options=one))
+
+
+def test_a_name_that_is_not_utf8_is_told_and_the_others_go_on(tmp_path, photographs):
+    bad = os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(photographs / "a.jpg", photographs / bad)
+    told = [extract_shard(tmp_path / "shards", photographs, Share(n, 2), options=ON_CPU).skipped for n in (1, 2)]
+    assert told == [{}, {bad: "has a name that is not UTF-8: rename it"}]
+    folder = ShardFolder(tmp_path / "shards")
+    assert [choose_pairs(folder).already_there for _ in range(2)] == [False, True]
+    assert choose_pairs(folder).pairs == 3
