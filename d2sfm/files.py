@@ -70,12 +70,16 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(path: Path | str, what: str) -> dict[str, Any]:
-    """The tables of a TOML file. FileNotFoundError if it is missing ("no <what> <path>"), ValueError for no TOML."""
+    """The tables of a TOML file. FileNotFoundError if it is missing ("no <what> <path>"), ValueError for no TOML.
+
+    A byte order mark, as editors on Windows write it, is dropped.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no {what} {path}")
+    text = read_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is not TOML: {one_line(error)}") from error
 

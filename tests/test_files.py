@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from d2sfm.files import replacing, replacing_file, replacing_folder
+from d2sfm.files import read_toml, replacing, replacing_file, replacing_folder
 from d2sfm.parts import part_path
 
 
@@ -100,3 +100,11 @@ def test_threads_that_write_at_once_leave_the_whole_file_of_one(tmp_path):
     assert len(found) == len(contents)
     assert set(found) <= set(contents)
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_of_options(tmp_path):
+    (tmp_path / "a.toml").write_text("[extract]\nmax_edge = 64\n", encoding="utf-8-sig")
+    assert read_toml(tmp_path / "a.toml", "configuration") == {"extract": {"max_edge": 64}}
+    (tmp_path / "a.toml").write_bytes(b'only = "caf\xe9"')
+    with pytest.raises(ValueError, match=r"a\.toml is not a text file in UTF-8: .* at byte 11"):
+        read_toml(tmp_path / "a.toml", "configuration")
