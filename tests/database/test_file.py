@@ -58,6 +58,8 @@ def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_
         working_copy(database, tmp_path / "none" / "copy.db")
     with pytest.raises(FileNotFoundError, match="no database"):
         working_copy(tmp_path / "none.db", tmp_path / "other.db")
+    with pytest.raises(ValueError, match=r"udce9\.db' is not UTF-8, as texts in a database must be: rename the file"):
+        working_copy(database, tmp_path / os.fsdecode(b"caf\xe9.db"))
     assert sorted(os.listdir(tmp_path)) == ["copy.db", "db.db"]
 
 
