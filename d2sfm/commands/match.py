@@ -31,10 +31,7 @@ def add(commands) -> None:
     )
     add_main_database(parser)
     parser.add_argument(
-        "--write-pairs",
-        type=Path,
-        metavar="FILE",
-        help="write the chosen pairs, two names a line with a tab between (default: none)",
+        "--write-pairs", type=Path, metavar="FILE", help="write the chosen pairs, two names a line (default: none)"
     )
     parser.add_argument(
         "--reference",

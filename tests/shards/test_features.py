@@ -201,6 +201,14 @@ def test_what_needs_all_photographs_at_once_is_refused(tmp_path, photographs, gi
     assert not (tmp_path / "shards").exists()
 
 
+def test_a_camera_of_a_database_is_refused_in_a_file_of_cameras_too(tmp_path, photographs):
+    (tmp_path / "cameras.toml").write_text('["sub"]\nexisting_camera = 3\n')
+    given = {"options": SMALL, "cameras": CameraOptions(cameras=tmp_path / "cameras.toml")}
+    with pytest.raises(ValueError, match="--existing-camera is of a database"):
+        extract_shard(tmp_path / "shards", photographs, Share(1, 1), **given)
+    assert not (tmp_path / "shards").exists()
+
+
 @pytest.mark.slow
 def test_thermal_photographs_are_not_stretched_together(tmp_path, photographs):
     picture = textured_picture(3, (96, 80))[..., 0].astype(np.uint16) + 20_000
