@@ -84,6 +84,19 @@ def read_toml(path: Path | str, what: str) -> dict[str, Any]:
         raise ValueError(f"{path} is not TOML: {one_line(error)}") from error
 
 
+def open_hdf5(path: Path, mode: str) -> "h5py.File":
+    """h5py's file, without its lock where the file system has none, as network folders may. OSError as h5py's, also
+    where another process holds the lock."""
+    import h5py
+
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
+            raise
+        return h5py.File(path, mode, locking=False)
+
+
 def check_unpacked(stored: int, unpacked: int) -> None:
     """Raise ValueError if ``stored`` bytes can't be data of ``unpacked`` bytes."""
     if unpacked > max(ALWAYS_UNPACKED, MOST_UNPACKED * stored):
