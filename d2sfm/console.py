@@ -91,7 +91,7 @@ def _exit_code(log: logging.Logger, name: str, run: Callable[[], int], on_interr
     except KeyboardInterrupt:
         log.error("interrupted: %s", on_interrupt)
         return EXIT_INTERRUPTED
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         log.debug("traceback", exc_info=True)
         log.error("%s: %s", name, first_line(error))
         return EXIT_ERROR

@@ -70,14 +70,31 @@ def read_text(path: Path) -> str:
 
 
 def read_toml(path: Path | str, what: str) -> dict[str, Any]:
-    """The tables of a TOML file. FileNotFoundError if it is missing ("no <what> <path>"), ValueError for no TOML."""
+    """The tables of a TOML file. FileNotFoundError if it is missing ("no <what> <path>"), ValueError for no TOML.
+
+    A byte order mark, as editors on Windows write it, is dropped.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no {what} {path}")
+    text = read_text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is not TOML: {one_line(error)}") from error
+
+
+def open_hdf5(path: Path, mode: str) -> "h5py.File":
+    """h5py's file, without its lock where the file system has none, as network folders may. OSError as h5py's, also
+    where another process holds the lock."""
+    import h5py
+
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        if isinstance(error, BlockingIOError) or "unable to lock file" not in str(error):
+            raise
+        return h5py.File(path, mode, locking=False)
 
 
 def check_unpacked(stored: int, unpacked: int) -> None:

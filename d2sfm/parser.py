@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NoReturn
 
 from d2sfm.console import EXIT_ERROR
@@ -35,6 +36,7 @@ class Parser(argparse.ArgumentParser):
         self.commands: Mapping[str, Parser] = {}
         self.register("type", int, _whole_number)
         self.register("type", float, _number)
+        self.register("type", Path, _path)
 
     def add_subparsers(self, **settings):
         commands = super().add_subparsers(**settings)
@@ -155,6 +157,12 @@ def _whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
+
+
+def _path(text: str) -> Path:
+    if not text:  # a variable that a script has not set: it would be the current folder
+        raise argparse.ArgumentTypeError("expected a path, found an empty one")
+    return Path(text)
 
 
 def _number(text: str) -> float:

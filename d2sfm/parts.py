@@ -35,10 +35,11 @@ def part_of(path: Path) -> Iterator[Path]:
     """A path beside ``path`` for a file, folder or database that will take its name.
 
     Moving it into place is the block's task; what is still there when the block ends is removed, or by the next run
-    where this one is killed. Raises FileNotFoundError if the folder is missing; OSErrors of the block that name the
-    part, or nothing as those of writing to a full disk, name the path.
+    where this one is killed. Raises as ``require_replaceable``, and FileNotFoundError if the folder is missing;
+    OSErrors of the block that name the part, or nothing as those of writing to a full disk, name the path.
     """
     path = Path(path)
+    require_replaceable(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} can't be written: no folder {path.parent}")
     if (folder := path.parent.resolve()) not in _tidied:
@@ -51,6 +52,12 @@ def part_of(path: Path) -> Iterator[Path]:
             yield part
         finally:
             _remove(part)
+
+
+def require_replaceable(path: Path) -> None:
+    """ValueError for a device or a pipe, which a file would take the place of: of /dev/null, where root asks for it."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is a device or a pipe, expected the name of a file")
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def test_log_messages_are_lines(log, capsys):
     assert capsys.readouterr().err == f"{ESCAPED} is here\nwarning: skipped {ESCAPED}\n"
 
 
-@pytest.mark.parametrize("kind", [ValueError, OSError, RuntimeError])
+@pytest.mark.parametrize("kind", [ValueError, OSError, RuntimeError, MemoryError])
 def test_of_an_error_the_first_line_is_printed_and_tracebacks_keep_theirs(log, capsys, kind):
     def run():
         raise kind("no \x1b[31m.jpg here\nand advice")

@@ -1,9 +1,11 @@
+import fcntl
 import os
 import threading
 
+import h5py
 import pytest
 
-from d2sfm.files import replacing, replacing_file, replacing_folder
+from d2sfm.files import open_hdf5, read_toml, replacing, replacing_file, replacing_folder
 from d2sfm.parts import part_path
 
 
@@ -100,3 +102,36 @@ def test_threads_that_write_at_once_leave_the_whole_file_of_one(tmp_path):
     assert len(found) == len(contents)
     assert set(found) <= set(contents)
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_of_options(tmp_path):
+    (tmp_path / "a.toml").write_text("[extract]\nmax_edge = 64\n", encoding="utf-8-sig")
+    assert read_toml(tmp_path / "a.toml", "configuration") == {"extract": {"max_edge": 64}}
+    (tmp_path / "a.toml").write_bytes(b'only = "caf\xe9"')
+    with pytest.raises(ValueError, match=r"a\.toml is not a text file in UTF-8: .* at byte 11"):
+        read_toml(tmp_path / "a.toml", "configuration")
+
+
+def test_hdf5_is_read_and_written_where_the_file_system_has_no_locks(tmp_path, monkeypatch):
+    """As in a network folder; a lock that somebody holds still counts."""
+    path, opened = tmp_path / "a.h5", h5py.File
+    opened(path, "w").close()
+
+    def without_locks(path, mode, locking=None):
+        if locking is None:
+            raise OSError("Unable to synchronously open file (unable to lock file, errno = 37, error message = '...')")
+        return opened(path, mode, locking=locking)
+
+    with monkeypatch.context() as patch, path.open("rb") as holder:
+        patch.setattr(h5py, "File", without_locks)
+        fcntl.flock(holder, fcntl.LOCK_EX)  # which is not asked for
+        with open_hdf5(path, "r+") as file:
+            file["a"] = 1
+        with open_hdf5(path, "r") as file:
+            assert file["a"][()] == 1
+    with path.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            open_hdf5(path, "r")
+    with pytest.raises(FileNotFoundError):
+        open_hdf5(tmp_path / "none.h5", "r")

@@ -49,6 +49,7 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "extract a --precision half": " extract: --precision: 'half' is not one of float32, bfloat16, float16, auto",
     "extract a --max-edge 80O": " extract: --max-edge: expected a whole number, found '80O'",
     "extract a --scales 1 two": " extract: --scales: expected a number, found 'two'",
+    "extract a --database=": " extract: --database: expected a path, found an empty one",
     "extract my photos": " extract: 'photos' is one argument too many: a name with spaces stands in quotes",
     "run a --max-edge 800": " run: --max-edge is not an option of this command: write max_edge = ... below [extract] "
     "or [undistort] into a file and give it with --config FILE",

@@ -109,6 +109,17 @@ def test_what_fails_names_the_file_and_the_reason(tmp_path):
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """As root, a run would otherwise leave a file in place of /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    refused = pytest.raises(ValueError, match="pipe is a device or a pipe, expected the name of a file")
+    with refused, replacing(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
 class Killed(BaseException):
     pass
 

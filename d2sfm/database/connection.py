@@ -160,5 +160,11 @@ class Connection(Closing):
             raise
 
 
+def require_utf8(text: str) -> None:
+    """ValueError for a text that SQLite can't take, as a path may be."""
+    if text != text.encode(errors="replace").decode():
+        raise ValueError(f"{text!r} is not UTF-8, as texts in a database must be: rename the file or folder")
+
+
 def _mode(is_constant: bool) -> str:
     return "mode=ro&immutable=1" if is_constant else "mode=rw"

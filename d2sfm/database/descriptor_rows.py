@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pycolmap
 
 from d2sfm.database.connection import PIECE_BYTES
 from d2sfm.features.record import DESCRIPTOR_SIZE
@@ -11,6 +12,9 @@ from d2sfm.options import DescriptorDtype
 MAX_ROW_BYTES = 1_000_000_000  # SQLite's limit, where it is not built with another
 _ROW_HEAD_BYTES = 64  # more than what stands beside the descriptors in their row
 DTYPES = {DescriptorDtype.FLOAT16: np.dtype("<f2"), DescriptorDtype.FLOAT32: np.dtype("<f4")}
+DTYPE_OF_BYTES = {DESCRIPTOR_SIZE * dtype.itemsize: dtype for dtype in DTYPES.values()}  # of a row of D2-Net's
+SIFT = int(pycolmap.FeatureExtractorType.SIFT)
+UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 
 
 def check_count(count: int, descriptor_dtype: DescriptorDtype) -> None:

@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
-import pycolmap
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database.descriptor_rows import DTYPES, check_count, pieces
+from d2sfm.database.descriptor_rows import DTYPE_OF_BYTES, DTYPES, UNDEFINED, check_count, pieces
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.removal import remove_features
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales, warn_once
@@ -29,7 +28,6 @@ from d2sfm.database.tables import (
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype, GreyRange
 
-_UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
 
 
@@ -106,7 +104,7 @@ class FeatureStore(Store):
             if descriptors:
                 self._connection.rows(
                     "INSERT INTO descriptors (image_id, type, rows, cols, data) VALUES (?, ?, ?, ?, zeroblob(?))",
-                    (image.image_id, _UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
+                    (image.image_id, UNDEFINED, len(features), row_bytes, len(features) * row_bytes),
                 )
                 self._connection.write_blob("descriptors", "data", image.image_id, pieces(features.descriptors, dtype))
             self._connection.rows(
@@ -131,7 +129,7 @@ class FeatureStore(Store):
             if not rows:
                 raise RuntimeError(f"{self.path} has no d2sfm features of {name}")
             [(width, height, scales, convention, scores, keypoints, row_bytes, count, orientation, *greys)] = rows
-            descriptors = np.empty((count, DESCRIPTOR_SIZE), f"<f{row_bytes // DESCRIPTOR_SIZE}")
+            descriptors = np.empty((count, DESCRIPTOR_SIZE), DTYPE_OF_BYTES[row_bytes])
             self._connection.read_blob("descriptors", "data", image.image_id, descriptors)
         keypoints = np.frombuffer(keypoints or b"", "<f4").reshape(-1, 4).copy()
         keypoints = keypoints[:count]
@@ -219,7 +217,7 @@ class FeatureStore(Store):
             f"images JOIN {FEATURES} USING (image_id) JOIN keypoints USING (image_id) JOIN descriptors "
             "ON descriptors.image_id = images.image_id AND 4 * descriptors.rows = length(scores) "
             f"AND keypoints.rows = descriptors.rows + {continued_or_0(self._connection)} "
-            "AND keypoints.cols = 4 AND descriptors.cols IN (1024, 2048) "
+            f"AND keypoints.cols = 4 AND descriptors.cols IN {tuple(DTYPE_OF_BYTES)} "
             "AND coalesce(length(keypoints.data), 0) = 16 * keypoints.rows "
             "AND coalesce(length(descriptors.data), 0) = descriptors.cols * descriptors.rows "
             f"AND fingerprint != '{OUTDATED}'"

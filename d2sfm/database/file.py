@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from d2sfm.database.bridge_tables import UNBRIDGED
-from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap, require_utf8
 from d2sfm.database.lock import exclusive, held_or_exclusive
 from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.notes import Note, Notes
@@ -109,8 +109,9 @@ def _matched(connection: Connection) -> set[tuple[int, int]]:
 def copy_whole(source: Path, part: Path, path: Path) -> None:
     """A copy that is to become ``path``, with what another connection has not yet written into the file.
 
-    Raises RuntimeError that names ``path`` if the disk has no room for it.
+    Raises RuntimeError that names ``path`` if the disk has no room for it, ValueError if that is not UTF-8.
     """
+    require_utf8(str(path))
     require_room(path, sum(os.path.getsize(file) for file in _files_of(source)))
     with Connection(source) as connection:
         connection.rows("VACUUM INTO ?", (str(part),))

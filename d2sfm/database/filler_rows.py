@@ -4,16 +4,16 @@ vocabulary-tree matching end the process if rows are fewer than keypoints."""
 import hashlib
 
 import numpy as np
-import pycolmap
+
+from d2sfm.database.descriptor_rows import SIFT
 
 ENTRIES = 4  # that are not 0; of dense random rows one or two in an image matched, of zeros hundreds
-_SIFT = int(pycolmap.FeatureExtractorType.SIFT)
 _SIFT_BYTES = 128
 
 
 def row_dtype(row_bytes: int, type_id: int) -> np.dtype:
     """Type of the numbers in another extractor's descriptors: bytes as SIFT's, else float32."""
-    are_bytes = type_id == _SIFT or row_bytes == _SIFT_BYTES or row_bytes % 4
+    are_bytes = type_id == SIFT or row_bytes == _SIFT_BYTES or row_bytes % 4
     return np.dtype("u1" if are_bytes else "<f4")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from d2sfm.database.descriptor_rows import SIFT, UNDEFINED
 from d2sfm.database.feature_store import FeatureStore
 from d2sfm.database.notes import Note
 from d2sfm.database.removal import remove_features
@@ -13,8 +14,6 @@ from d2sfm.database.tables import FEATURES, columns, continued_or_0, create_our_
 from d2sfm.text import first_of
 
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
-_SIFT = int(pycolmap.FeatureExtractorType.SIFT)
-_UNDEFINED = int(pycolmap.FeatureExtractorType.UNDEFINED)  # none of the extractors that COLMAP knows
 
 
 class ForeignStore(Store):
@@ -28,9 +27,9 @@ class ForeignStore(Store):
         """The origin of the keypoints in words: extractors, or the file they were imported from; None without such
         keypoints."""
         types = {type_id for _, type_id in self._rows()}
-        known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, _UNDEFINED})]
+        known = [_TYPES.get(type_id, f"type {type_id}") for type_id in sorted(types - {None, UNDEFINED})]
         imported = self.notes.read(Note.FOREIGN) or "an extractor unknown to COLMAP"
-        unknown = [imported] if types & {None, _UNDEFINED} else []
+        unknown = [imported] if types & {None, UNDEFINED} else []
         return " and ".join(known + unknown) or None
 
     def described(self) -> str | None:
@@ -68,7 +67,7 @@ class ForeignStore(Store):
             ours = f"SELECT image_id FROM {FEATURES} JOIN keypoints USING (image_id) "
             ours += f"WHERE 4 * (rows - {continued_or_0(self._connection)}) = length(scores)"
         # COLMAP's older versions know one type only, and have no column for it.
-        type_id = "type" if "type" in columns(self._connection, "descriptors") else _SIFT
+        type_id = "type" if "type" in columns(self._connection, "descriptors") else SIFT
         type_id = f"iif(descriptors.image_id IS NULL, NULL, {type_id})"
         return self._connection.rows(
             f"SELECT name, {type_id} FROM images JOIN keypoints USING (image_id) LEFT JOIN descriptors "

@@ -6,14 +6,14 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.camera_rows import read_camera, read_pose_priors
+from d2sfm.database.descriptor_rows import DTYPE_OF_BYTES
 from d2sfm.database.filler_rows import row_dtype
 from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, check_size, declared_bytes
 from d2sfm.database.store import Store
+from d2sfm.features.record import DESCRIPTOR_SIZE
 from d2sfm.text import counted
-
-_DESCRIPTOR_DTYPES = {1024: np.float16, 2048: np.float32}  # by bytes a row: 512 numbers
 
 
 class ImageReader(Store):
@@ -93,14 +93,14 @@ class ImageReader(Store):
         UnusableRow if they can't be used.
         """
         rows, row_bytes, found = self._shape("descriptors", image_id)
-        if row_bytes not in _DESCRIPTOR_DTYPES:
+        if row_bytes not in DTYPE_OF_BYTES:
             raise RuntimeError(
                 f"descriptors of {self._names[image_id]} in {self.path} have {counted(row_bytes, 'byte')} each, but "
                 "those of D2-Net have 1024 (float16) or 2048 (float32): match them with the tool that made them, then "
                 "run d2sfm match to verify and d2sfm reconstruct to map"
             )
         check_size(self.path, self._names[image_id], "descriptors", declared_bytes(rows, row_bytes), found)
-        descriptors = self._read("descriptors", image_id, np.empty((rows, 512), _DESCRIPTOR_DTYPES[row_bytes]))
+        descriptors = self._read("descriptors", image_id, np.empty((rows, DESCRIPTOR_SIZE), DTYPE_OF_BYTES[row_bytes]))
         check_descriptors(self.path, self._names[image_id], descriptors)
         return descriptors
 

@@ -167,9 +167,10 @@ class MatchStore(ImageReader):
             if is_matched and PAIRS_ANEW in self._tables:
                 self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id = ?", (pair_id,))
 
-    def note_and_unverify(self, note: Note, value: str | None, pair_ids: np.ndarray) -> None:
-        """Write a note, or remove it for None, and remove the two-view geometries of the pairs of these numbers, which
-        that makes outdated."""
+    def note_and_unverify(self, note: Note, value: str | None, pairs: np.ndarray) -> None:
+        """Write a note, or remove it for None, and remove the two-view geometries of pairs, which that makes outdated.
+
+        pairs: their numbers (see ``pair_ids``), [P] int64."""
         create_our_tables(self._connection)
         with self._connection.transaction():
             if value is None:
@@ -177,7 +178,7 @@ class MatchStore(ImageReader):
             else:
                 self.notes.write(note, value)
             for table in {"two_view_geometries", REFUSED} & tables(self._connection):
-                numbers = ((number,) for number in pair_ids.tolist())
+                numbers = ((number,) for number in pairs.tolist())
                 self._connection.run_many(f"DELETE FROM {table} WHERE pair_id = ?", numbers)
 
     def states(self, image_ids: Iterable[int]) -> dict[int, bytes]:

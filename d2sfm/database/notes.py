@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 
-from d2sfm.database.connection import Connection
+from d2sfm.database.connection import Connection, require_utf8
 from d2sfm.database.rows import json_object
 from d2sfm.database.tables import FEATURES, ORIGINALS, OUTDATED, SETTINGS, create_our_tables, tables
 
@@ -52,7 +52,8 @@ class Notes:
         return rows[0][0] if rows else None
 
     def write(self, note: Note, value: str) -> None:
-        """Write a note; it replaces that of the same key."""
+        """Write a note; it replaces that of the same key. ValueError for a path that is not UTF-8."""
+        require_utf8(value)
         create_our_tables(self._connection)
         self._connection.rows(f"INSERT OR REPLACE INTO {SETTINGS} (key, value) VALUES (?, ?)", (note, value))
 
@@ -83,10 +84,8 @@ class Notes:
         return folder
 
     def note_images_folder(self, folder: Path) -> None:
-        """Keep the folder of the photographs. ValueError if its name is not UTF-8, as a database's texts are."""
+        """Keep the folder of the photographs. Raises as ``write``."""
         folder = folder.resolve()
-        if str(folder) != str(folder).encode(errors="replace").decode():
-            raise ValueError(f"{str(folder)!r} is not UTF-8, as paths in a database must be: rename the folder")
         self.write(Note.IMAGES, str(folder))
         try:
             self.write(Note.IMAGES_BESIDE, os.path.relpath(folder, self._connection.path.resolve().parent))

@@ -24,9 +24,10 @@ def begin_overwriting(path: Path, names: Iterable[str], run: str) -> None:
         with connection.transaction():
             if Notes(connection).read(Note.OVERWRITING) == run:
                 return
-            of_image = "image_id = (SELECT image_id FROM images WHERE name = ?)"
+            written = dict(connection.rows(f"SELECT name, image_id FROM images JOIN {FEATURES} USING (image_id)"))
             connection.run_many(
-                f"UPDATE {FEATURES} SET fingerprint = '{OUTDATED}' WHERE {of_image}", [(name,) for name in names]
+                f"UPDATE {FEATURES} SET fingerprint = '{OUTDATED}' WHERE image_id = ?",
+                [(written[name],) for name in names if name in written],
             )
             Notes(connection).write(Note.OVERWRITING, run)
 

@@ -30,7 +30,9 @@ def ids_of_images(source: Path, names: Iterable[str]) -> dict[str, int]:
     """Ids of those of the images that a database has, by name. It is only read, and nobody may write to it."""
     with Connection(source, is_constant=True) as connection:
         connection.rows("CREATE TEMP TABLE asked (name TEXT PRIMARY KEY)")
-        connection.run_many("INSERT INTO asked VALUES (?)", ((name,) for name in names))
+        # Bytes, as texts are UTF-8: a name that is not is of no image.
+        encoded = ((name.encode(errors="surrogateescape"),) for name in names)
+        connection.run_many("INSERT INTO asked VALUES (CAST(? AS TEXT))", encoded)
         return dict(connection.rows("SELECT name, image_id FROM asked JOIN images USING (name)"))
 
 

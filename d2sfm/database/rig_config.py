@@ -8,6 +8,7 @@ from pathlib import Path
 import pycolmap
 
 from d2sfm.database.given_camera import given_camera
+from d2sfm.files import read_text
 from d2sfm.options import CameraOptions
 from d2sfm.text import errors_at, one_line
 
@@ -45,8 +46,9 @@ def read_rig_config(path: Path) -> list[list[RigCamera]]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no rig configuration {path}")
+    text = read_text(path)
     try:
-        rigs = json.loads(path.read_text(encoding="utf-8"))
+        rigs = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {one_line(error)}") from error
     if not isinstance(rigs, list) or not rigs:

@@ -94,9 +94,8 @@ def json_object(path: Path, what: str, text: str) -> dict:
         found = json.loads(text)
     except (ValueError, RecursionError):
         found = None
-    numbers = {"max_error": 1, **found} if isinstance(found, dict) else {}
-    numbers = [numbers[key] for key in _NUMBERS & numbers.keys()]
-    if not numbers or not all(type(each) in (int, float) and 0 <= each < np.inf for each in numbers):
+    numbers = [found[key] for key in _NUMBERS & found.keys()] if isinstance(found, dict) else [None]
+    if not all(type(each) in (int, float) and 0 <= each < np.inf for each in numbers):
         raise RuntimeError(
             f"{path}: the note {what} in {SETTINGS} is not a JSON object of d2sfm's settings: delete it from the "
             "database"

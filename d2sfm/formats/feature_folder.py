@@ -9,6 +9,7 @@ from d2sfm.features.record import Features
 from d2sfm.formats.npz_mat import read_features, read_fingerprint, read_published, tells_convention
 from d2sfm.network.input import input_size
 from d2sfm.options import ImportOptions
+from d2sfm.photographs.reading import list_files
 
 
 class FeatureFolder(AbstractContextManager):
@@ -25,8 +26,8 @@ class FeatureFolder(AbstractContextManager):
     def names(self) -> list[str]:
         """Sorted names of the images that have a file."""
         extension = self._options.extension
-        files = (path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file())
-        return sorted(name.removesuffix(extension) for name in files if name.endswith(extension))
+        # As photographs are found: their files lie beside them, also behind links to folders.
+        return sorted(name.removesuffix(extension) for name in list_files(self.path) if name.endswith(extension))
 
     def fingerprint(self, name: str) -> str | None:
         """The settings that made the features of an image, if d2sfm wrote them. Raises as ``read``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from d2sfm.files import check_dataset, replacing_file
+from d2sfm.files import check_dataset, open_hdf5, replacing_file
 from d2sfm.system import named_shortage, reserve
 from d2sfm.text import counted, first_line
 
@@ -28,7 +28,7 @@ def opened(path: Path | str) -> Iterator[h5py.File]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     with _named(path):
-        file = h5py.File(path, "r")
+        file = open_hdf5(path, "r")
     try:
         yield file
     finally:
@@ -63,7 +63,7 @@ def created(path: Path | str, size: int) -> Iterator[h5py.File]:
                 stream.write(_empty_file())
                 stream.flush()
                 reserve(stream, size)
-            with h5py.File(part, "r+") as file:  # when it is closed, HDF5 gives back what it did not need
+            with open_hdf5(part, "r+") as file:  # when it is closed, HDF5 gives back what it did not need
                 yield file
     except OSError as error:
         cause = os.strerror(error.errno) if error.errno else first_line(error)

@@ -45,9 +45,21 @@ def _exif(picture: Image.Image) -> bytes:
         return picture.info.get("exif", b"")
     found, exif = picture.getexif(), Image.Exif()  # of a TIFF, its layout of pixels is among them
     for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Orientation):
-        if tag in picture.tag_v2:
+        if tag in picture.tag_v2 and _is_writable({tag: picture.tag_v2[tag]}):
             exif[tag] = picture.tag_v2[tag]
     for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        if entries := found.get_ifd(tag):
+        entries = {key: each for key, each in found.get_ifd(tag).items() if _is_writable({tag: {key: each}})}
+        if entries:
             exif[tag] = entries
     return exif.tobytes()
+
+
+def _is_writable(values: dict) -> bool:
+    """Whether Pillow can write values of EXIF by tag: not those of a type that is not their tag's, which it reads."""
+    exif = Image.Exif()
+    exif.update(values)
+    try:
+        exif.tobytes()
+    except Exception:  # Pillow's writer raises what it likes
+        return False
+    return True

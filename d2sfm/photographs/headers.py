@@ -73,7 +73,7 @@ def read_header(path: Path, size: Size | None = None, max_megapixels: float = ma
                 found = picture.getexif().get(ExifTags.Base.Orientation, 1)
         except Exception:  # damaged EXIF, for which Pillow's reader raises what it likes
             found = 1
-        return stored_size(picture), found if found in ORIENTATIONS else 1
+        return stored_size(picture), int(found) if found in ORIENTATIONS else 1  # in odd files 6.0
 
 
 def read_size(path: Path, max_megapixels: float = math.inf) -> Size:

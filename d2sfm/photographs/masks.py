@@ -6,6 +6,7 @@ The mask of ``sub/a.jpg`` is ``sub/a.jpg.png`` below the folder of masks or else
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -133,7 +134,7 @@ class Masks:
         if self.folder is None:
             return None
         paths = (self.folder / f"{name}.png", (self.folder / name).with_suffix(".png"))
-        return next((path for path in paths if path.is_file()), None)
+        return next((path for path in paths if os.path.isfile(path)), None)  # False also of a name that is too long
 
 
 class _Misfit(ValueError):

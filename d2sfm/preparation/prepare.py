@@ -3,6 +3,7 @@
 d2sfm prepare DCIM --output photos
 """
 
+import errno
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -88,6 +89,9 @@ def prepare(
         except (ValueError, FileNotFoundError) as error:
             summary.skipped[name] = reason(error)
         except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # with the suffix that it would get: of this file alone
+                summary.skipped[name] = reason(error)
+                continue
             error.filename = error.filename or str(output / name)
             raise
     for name, remark in summary.remarks.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore, MatchStore, Note, exclusive
 from d2sfm.database.file import put_in_place, unfinished
 from d2sfm.database.part_copy import is_whole
-from d2sfm.parts import SQLITE_SUFFIXES
+from d2sfm.parts import SQLITE_SUFFIXES, require_replaceable
 from d2sfm.progress import Bar
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.import_blocks import (
@@ -55,9 +55,10 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
     without pairs gives a database without pairs. Blocks are read one after the other, and a stopped run goes on.
 
     Raises FileNotFoundError if there is no such folder, RuntimeError if blocks are missing or damaged, or the
-    database is there already.
+    database is there already, and as ``require_replaceable``.
     """
     started, folder, database = time.perf_counter(), ShardFolder(shards), Path(database)
+    require_replaceable(database)
     with exclusive(database):
         if database.exists() and database.stat().st_size:
             raise RuntimeError(f"{database} exists already: give the assembled database another name")

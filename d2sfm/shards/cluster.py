@@ -17,12 +17,12 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import torch
 
 from d2sfm.parts import scratch_folder
 from d2sfm.shards.cluster_worker import Call, Outcome, perform
+from d2sfm.shards.scheduler import require_address, tell_of_workers, warn_of_open
 
 PIECES_A_WORKER = 4  # at the least, so that none waits long for the last one
 CONNECT_S = 30
@@ -87,6 +87,8 @@ class Cluster:
 
         Raises RuntimeError if one worker after the other died of a call, or the scheduler is gone.
         """
+        if not calls:  # nothing that workers would have to begin for
+            return
         from distributed import KilledWorker, as_completed
 
         told, level = set(), logging.getLogger("d2sfm").getEffectiveLevel()
@@ -132,8 +134,8 @@ def cluster(num_workers: int | None = None, scheduler: str | None = None) -> Ite
     with this process. Scheduler, workers and dashboard listen on 127.0.0.1 alone. How to reach another scheduler by
     TLS is told by Dask's own configuration.
 
-    It starts with the first work. Raises ValueError if Dask is missing or the number is below 1, and
-    then OSError if there is no such scheduler.
+    It starts with the first work. Raises ValueError if Dask is missing or the number is below 1, and then as
+    ``require_address``, and OSError if there is no such scheduler.
     """
     if find_spec("distributed") is None:
         raise ValueError('--num-workers and --scheduler need Dask: pip install "d2sfm[cluster]"')
@@ -152,9 +154,10 @@ def _connected(num_workers: int | None, scheduler: str | None) -> Iterator[Any]:
         if scheduler is None:
             client = stack.enter_context(Client(stack.enter_context(_local(num_workers)), set_as_default=False))
         else:
-            _warn_of_open(scheduler)
+            require_address(scheduler)
+            warn_of_open(scheduler)
             client = stack.enter_context(Client(scheduler, set_as_default=False, timeout=CONNECT_S))
-            _tell_of_workers(scheduler, client.nthreads())
+            tell_of_workers(scheduler, client.nthreads())
         if find_spec("bokeh") is not None:
             logger.info("the cluster's dashboard: %s", client.dashboard_link)
         client.subscribe_topic("all", _tell_of_lost)
@@ -200,27 +203,6 @@ def _local(num_workers: int) -> Iterator[Any]:
         ) as made,
     ):
         yield made
-
-
-def _warn_of_open(address: str) -> None:
-    """Dask runs whatever is sent to it: who can reach a scheduler or a worker has the account that it runs under."""
-    parts = urlsplit(address if "://" in address else f"tcp://{address}")
-    is_here = parts.hostname in ("localhost", "::1") or (parts.hostname or "").startswith("127.")
-    if parts.scheme not in ("tls", "wss") and not is_here:
-        logger.warning(
-            "%s is not encrypted, and Dask runs whatever a client sends: use it only where you trust everybody, "
-            "or give the cluster certificates and a tls:// address",
-            address,
-        )
-
-
-def _tell_of_workers(address: str, threads: Mapping[str, int]) -> None:
-    if not threads:
-        logger.info("%s has no workers yet: the work begins when one comes", address)
-    elif max(threads.values()) > 1:
-        logger.warning(
-            "workers of %s have several threads, of which one is used: start them with --nthreads 1", address
-        )
 
 
 def _tell_of_lost(event: tuple[float, Mapping[str, Any]]) -> None:

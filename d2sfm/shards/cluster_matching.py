@@ -46,11 +46,11 @@ def _do_work(
 ) -> MatchSummary:
     """``work.do_work`` by the workers, whatever the number of threads, by pieces in a folder, which goes at the end."""
     summary = MatchSummary(pairs=0, already_there=0, verified=None if work.verification is None else 0)
-    if len(work.todo):
-        with pieces_folder(folder):
+    with pieces_folder(folder):
+        if len(work.todo):
             _match(cluster, folder, store, work, summary, progress)
-            for file in folder.glob("matches-*.db"):
-                file.unlink()
+        for file in folder.glob("matches-*.db"):  # a killed client may have left some that are taken in
+            file.unlink()
     summary.already_there += len(work.asked) - len(work.todo)
     summary.pairs = len(work.asked)
     return summary

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from d2sfm.database import camera_rules
 from d2sfm.extraction.folder import check_cameras, check_size
 from d2sfm.extraction.pipeline import extract_all
 from d2sfm.extraction.stretch import stretched
@@ -170,7 +171,7 @@ def _planned(
             "--orientation auto compares all photographs with each other, a shard sees 64 at a time: extract without "
             "--shard, or turn the photographs upright before"
         )
-    if cameras.existing_camera is not None:
+    if any(rule.options.existing_camera is not None for rule in camera_rules(cameras)):
         raise ValueError("--existing-camera is of a database, and there is none yet: give --camera-params")
     names = chosen_photographs(images, require_photographs(images), only)
     check_cameras(cameras, names)

@@ -90,7 +90,7 @@ class ShardFolder:
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         images = photographs.images.resolve()
-        record = {"images": images, "images_beside": os.path.relpath(images, path.resolve())}
+        record = {"images": str(images), "images_beside": os.path.relpath(images, path.resolve())}
         record |= {"fingerprint": photographs.fingerprint, **_settings(photographs), "names": photographs.names}
         write_first(path / "shards.json", record)
         folder = cls(path)
@@ -205,7 +205,6 @@ class ShardFolder:
     def _require_same_masks(self, masks: Mapping[str, int]) -> None:
         if not masks:  # as the fingerprint tells of all shares
             return
-        masks = json.loads(json_text(masks))
         write_first(record := self.path / "masks.json", masks)
         before = read_record(record)
         if others := sorted(name for name in before.keys() | masks.keys() if before.get(name) != masks.get(name)):

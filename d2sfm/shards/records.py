@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from d2sfm.json_text import json_text
 from d2sfm.parts import part_of
 
 
 def write_first(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record unless it is there already; of several processes at once, one does."""
+    """Write a record unless it is there already; of several processes at once, one does.
+
+    record: of what JSON has, so that ``read_record`` gives the same: also names that are not UTF-8.
+    """
     if path.exists():
         return
     with part_of(path) as part:
-        part.write_text(json_text(record), encoding="ascii")
+        part.write_text(json.dumps(record), encoding="ascii")
         place_first(part, path)
 
 

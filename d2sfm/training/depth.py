@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from d2sfm.coordinates import Size
-from d2sfm.files import check_dataset
+from d2sfm.files import check_dataset, open_hdf5
 from d2sfm.network.sampling import resample
 from d2sfm.training.warp import where_known
 
@@ -57,7 +57,7 @@ def read_depth_crop(path: Path, image_size: Size, corner: tuple[int, int], size:
 
 def _open_megadepth(path: Path) -> h5py.Dataset:
     try:
-        file = h5py.File(path, "r")
+        file = open_hdf5(path, "r")
     except OSError as error:
         raise ValueError(f"{path} is not an HDF5 file, or is damaged") from error
     depth = file.get("depth")

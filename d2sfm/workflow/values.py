@@ -105,7 +105,8 @@ def run_values(
     _update(stages, {"georeference": {ENABLED: True} if georeferenced else {}})
     _update(stages, {"undistort": {} if layout is None else {"layout": str(layout)}})
     asked = {own_name(key, _kinds("match")) for key in tables.get("match", ())}
-    if chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER and "num_neighbours" not in asked:
+    is_of_quality = quality is not None or "num_neighbours" not in asked
+    if is_of_quality and chosen(PairKind, stages["match"]["pairs"]) not in KINDS_WITH_NUMBER:
         # A quality's number is not for these kinds.
         stages["match"]["num_neighbours"] = PairSelectionOptions.num_neighbours
     values = RunValues({stage: {k: v for k, v in given.items() if v is not None} for stage, given in stages.items()})

@@ -39,6 +39,14 @@ def test_an_existing_database_keeps_its_rows(database):
         assert colmap.num_cameras() == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_empty_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is a device or a pipe, expected the name of a file"):
+        create_database(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_path):
     with open_pycolmap(database) as colmap:
         colmap.write_camera(pycolmap.Camera(model="PINHOLE", width=4, height=4, params=[1, 1, 2, 2]))
@@ -58,6 +66,8 @@ def test_a_copy_holds_what_the_database_does_and_replaces_nothing(database, tmp_
         working_copy(database, tmp_path / "none" / "copy.db")
     with pytest.raises(FileNotFoundError, match="no database"):
         working_copy(tmp_path / "none.db", tmp_path / "other.db")
+    with pytest.raises(ValueError, match=r"udce9\.db' is not UTF-8, as texts in a database must be: rename the file"):
+        working_copy(database, tmp_path / os.fsdecode(b"caf\xe9.db"))
     assert sorted(os.listdir(tmp_path)) == ["copy.db", "db.db"]
 
 

@@ -1,5 +1,7 @@
 """Features that are to be written again: they count as none, and stay until then."""
 
+import os
+
 import numpy as np
 import pytest
 from support.database_contents import contents
@@ -114,3 +116,8 @@ def test_a_database_without_features_has_none_to_overwrite(tmp_path):
     assert outdated_images(tmp_path / "db.db") == {}
     begin_overwriting(tmp_path / "db.db", NAMES, "new")
     assert outdated_images(tmp_path / "db.db") == {}
+
+
+def test_photographs_that_the_database_cant_have_are_passed_over(database):
+    begin_overwriting(database, ["a.jpg", "new.jpg", os.fsdecode(b"caf\xe9.jpg")], "new")
+    assert outdated_images(database) == {"a.jpg": 1}

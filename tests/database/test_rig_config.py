@@ -35,6 +35,12 @@ def test_it_is_read_as_colmap_reads_it(tmp_path):
     assert ours[1].camera.params.tolist() == theirs.cameras[1].camera.params.tolist()
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    file = written(tmp_path / "rig.json", LEFT)
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    assert [camera.prefix for rig in read_rig_config(file) for camera in rig] == ["left/"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

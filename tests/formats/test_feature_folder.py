@@ -39,6 +39,16 @@ def test_d2sfms_files(tmp_path, output_type):
             assert folder.tells_convention(name)
 
 
+def test_files_behind_a_link_to_a_folder_are_found_as_photographs_are(tmp_path):
+    (tmp_path / "day 1").mkdir()
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "first").symlink_to(tmp_path / "day 1")
+    write_features(tmp_path / "all" / "first" / "a.jpg.d2-net", random_features(0))
+    with FeatureFolder(tmp_path / "all") as folder:
+        assert folder.names() == ["first/a.jpg"]
+        assert len(folder.read("first/a.jpg", SIZE))
+
+
 def test_published_files_at_two_scales(tmp_path):
     """Half of the size: the photograph has 160 x 120 px, the input 80 x 60 and its coarser level 40 x 30."""
     write_published(tmp_path / "a.jpg.d2-net", np.array([[3, 3, 1], [6, 6, 2]], np.float32))

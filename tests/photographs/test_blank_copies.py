@@ -1,12 +1,14 @@
 """Blank copies: COLMAP must learn from them what it learns from the photographs."""
 
 import sqlite3
+import struct
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 from PIL import Image, PngImagePlugin
+from support.tiffs import LONG, tiff
 
 from d2sfm.photographs.blank_copies import write_blank_copy
 
@@ -192,3 +194,13 @@ def test_a_disk_that_is_full_is_no_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", refuse)
     with pytest.raises(OSError, match="No space left"):
         write_blank_copy(photograph, tmp_path / "copy")
+
+
+def test_entries_of_another_type_than_their_tags_cost_themselves_alone(tmp_path):
+    """Of a TIFF, whose EXIF has to be written again: here the altitude's reference is a text."""
+    gps = struct.pack("<HHHI4sHHI4sI", 2, 1, 2, 2, b"N", 5, 2, 2, b"0", 0)
+    beyond = len(tiff({GPS_IFD: (LONG, [0])}))
+    (tmp_path / "odd.tif").write_bytes(tiff({GPS_IFD: (LONG, [beyond])}) + gps)
+    write_blank_copy(tmp_path / "odd.tif", tmp_path / "blank.png")
+    with Image.open(tmp_path / "blank.png") as picture:
+        assert picture.getexif().get_ifd(GPS_IFD) == {1: "N"}

@@ -33,6 +33,16 @@ def test_the_orientation_is_told(tmp_path, value):
     assert orientation == value
 
 
+@pytest.mark.parametrize(("kind", "value"), [(5, struct.pack("<II", 6, 1)), (12, struct.pack("<d", 6))])
+def test_an_orientation_that_is_a_fraction_is_a_whole_number(tmp_path, kind, value):
+    """EXIF's RATIONAL and DOUBLE, which a database can't hold."""
+    entry = struct.pack("<HHII", 274, kind, 1, 26)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + value
+    RGB.save(tmp_path / "odd.jpg", exif=exif)
+    _, orientation = read_header(tmp_path / "odd.jpg")
+    assert (orientation, type(orientation)) == (6, int)
+
+
 def test_no_orientation_and_one_that_is_none(tmp_path):
     assert read_header(save(tmp_path, "rgb.png"))[1] == 1
     assert read_header(save_turned(tmp_path / "turned.jpg", 77))[1] == 1

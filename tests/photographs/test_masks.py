@@ -130,6 +130,8 @@ def test_masks_are_found_as_colmap_finds_them(tmp_path):
     assert masks("d.jpg", SIZE) is None
     assert masks.without(["sub/a.b.jpg", "d.jpg", "c.JPG", "sub/c.jpg"]) == ["d.jpg", "sub/c.jpg"]
     assert Masks().without(["d.jpg"]) == []
+    longest = "x" * 251 + ".jpg"  # whose mask no file system can hold
+    assert masks.without([longest]) == [longest]
 
 
 def test_both_kinds_of_masks_are_out_together(tmp_path):

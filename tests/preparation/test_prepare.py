@@ -40,6 +40,14 @@ def test_a_second_run_does_what_is_missing(source, tmp_path):
     assert str(again).endswith("in " + str(tmp_path / "photos") + ", 2 there already")
 
 
+def test_a_name_that_gets_too_long_is_skipped(source, tmp_path):
+    longest = "x" * 250 + ".webp"
+    (source / "c.webp").rename(source / longest)
+    summary = prepare([source], tmp_path / "photos")
+    assert summary.skipped == {longest: "File name too long"}
+    assert (summary.copied, summary.converted) == (1, 1)
+
+
 def test_photographs_that_were_touched_or_copied_again_are_still_there(source, tmp_path):
     prepare([source], tmp_path / "photos")
     for path in source.rglob("*.*"):

@@ -1,10 +1,12 @@
 """One database of blocks: whole or not there, equal to that of one process, and a stopped run goes on."""
 
 import json
+import os
 
 import pytest
 from support.database_contents import dump
 from support.photograph_folder import SMALL, cut, write_overlapping
+from support.shard_folder import write_shard_folder
 
 from d2sfm.cli import main
 from d2sfm.database import file
@@ -54,6 +56,14 @@ def test_the_database_is_that_of_one_process(tmp_path, shards, one):
     assert (summary.images, summary.pairs) == (3, 3)
     assert as_one(tmp_path / "db.db") == as_one(one)
     assert str(summary).startswith(f"assemble: 3 images, 3 pairs ({summary.verified} of them verified) in ")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_refused_before_the_work(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe is a device or a pipe, expected the name of a file"):
+        assemble(write_shard_folder(tmp_path / "shards").path, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from d2sfm.cli import main
 from d2sfm.database import exclusive
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.shards import cluster as cluster_module
+from d2sfm.shards import scheduler
 from d2sfm.shards.cluster_extraction import extract_on_cluster
 from d2sfm.shards.cluster_worker import Call, perform
 from d2sfm.shards.feature_block import FeatureBlock
@@ -244,8 +245,31 @@ def test_without_dask_one_line_tells_what_to_install(photographs, tmp_path, capl
     ],
 )
 def test_an_address_that_anybody_may_listen_to_is_told(caplog, address, is_told):
-    cluster_module._warn_of_open(address)
+    scheduler.warn_of_open(address)
     assert ("Dask runs whatever a client sends" in caplog.text) == is_told
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("tls://node7:8786", "tls://node7:8786 needs certificates: name them in Dask's configuration"),
+        ("node7", "the address of a scheduler is tls://HOST:PORT, found 'node7'"),
+        ("", "the address of a scheduler is tls://HOST:PORT, found ''"),
+        ("http://node7:8786", "unknown address scheme 'http'"),
+        ("tcp://node7:99999", "Port out of range"),
+    ],
+)
+def test_an_address_that_cant_be_used_is_refused_at_once(address, told):
+    pytest.importorskip("distributed")
+    with cluster_module.cluster(scheduler=address) as workers, pytest.raises(ValueError, match=told):
+        assert workers.workers
+
+
+def test_no_cluster_begins_for_no_work(monkeypatch):
+    monkeypatch.setattr(cluster_module, "find_spec", lambda name: name)
+    monkeypatch.setattr(cluster_module, "_connected", lambda *_: pytest.fail("a cluster was begun"))
+    with cluster_module.cluster(2) as workers:
+        assert list(workers.run(cluster_work.warn_and_double, [])) == []
 
 
 def test_dasks_own_log_is_kept_back_while_a_cluster_is_there_alone():

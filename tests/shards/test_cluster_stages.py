@@ -64,8 +64,12 @@ def test_matches_and_geometries_are_those_of_one_process(four_workers, switches,
     assert summary.matches > 0
     assert rows(database, *PAIRS) == rows(project / "matched.db", *PAIRS)
     assert left_beside(database) == ["db.db"]
+    folder = tmp_path / "db.db.shards"
+    folder.mkdir()
+    (folder / "matches-0123456789abcdef.db").touch()  # of a client that was killed when it had taken in all
     again = match_on_cluster(four_workers, database, **GIVEN)
     assert (again.pairs, again.already_there, again.matches) == (6, 6, 0)
+    assert left_beside(database) == ["db.db"]
 
 
 def test_refined_keypoints_are_those_of_one_process(four_workers, switches, project, tmp_path):

@@ -1,5 +1,6 @@
 """Blocks of features: the same as in one process, whatever the shares are, and a stopped run goes on."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from d2sfm.shards.feature_block import FeatureBlock
 from d2sfm.shards.features import extract_shard
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.import_blocks import import_photographs_of, names_in_blocks, write_features_of
+from d2sfm.shards.pairs import choose_pairs
 from d2sfm.shards.share import Share
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -199,6 +201,14 @@ def test_what_needs_all_photographs_at_once_is_refused(tmp_path, photographs, gi
     assert not (tmp_path / "shards").exists()
 
 
+def test_a_camera_of_a_database_is_refused_in_a_file_of_cameras_too(tmp_path, photographs):
+    (tmp_path / "cameras.toml").write_text('["sub"]\nexisting_camera = 3\n')
+    given = {"options": SMALL, "cameras": CameraOptions(cameras=tmp_path / "cameras.toml")}
+    with pytest.raises(ValueError, match="--existing-camera is of a database"):
+        extract_shard(tmp_path / "shards", photographs, Share(1, 1), **given)
+    assert not (tmp_path / "shards").exists()
+
+
 @pytest.mark.slow
 def test_thermal_photographs_are_not_stretched_together(tmp_path, photographs):
     picture = textured_picture(3, (96, 80))[..., 0].astype(np.uint16) + 20_000
@@ -209,3 +219,13 @@ def test_thermal_photographs_are_not_stretched_together(tmp_path, photographs):
     folder = extract_all(tmp_path / "others", photographs, options=one)
     found = database_of(folder, tmp_path / "db.db")
     assert dump(found) == dump(in_one_process(photographs, tmp_path / "one.db", options=one))
+
+
+def test_a_name_that_is_not_utf8_is_told_and_the_others_go_on(tmp_path, photographs):
+    bad = os.fsdecode(b"caf\xe9.jpg")
+    shutil.copy(photographs / "a.jpg", photographs / bad)
+    told = [extract_shard(tmp_path / "shards", photographs, Share(n, 2), options=ON_CPU).skipped for n in (1, 2)]
+    assert told == [{}, {bad: "has a name that is not UTF-8: rename it"}]
+    folder = ShardFolder(tmp_path / "shards")
+    assert [choose_pairs(folder).already_there for _ in range(2)] == [False, True]
+    assert choose_pairs(folder).pairs == 3

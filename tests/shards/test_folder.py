@@ -22,9 +22,11 @@ MADE = Photographs(
 )
 
 
-def test_the_record_is_read_as_it_was_made(tmp_path):
-    made = replace(MADE, images=tmp_path / "photographs")
-    ShardFolder.begin(tmp_path / "shards", made)
+@pytest.mark.parametrize("name", ["sub/ä 1.jpg", os.fsdecode(b"sub/caf\xe9.jpg")])
+def test_the_record_is_read_as_it_was_made(tmp_path, name):
+    made = replace(MADE, images=tmp_path / "photographs", names=("a.jpg", "b.jpg", name))
+    for _ in range(2):
+        ShardFolder.begin(tmp_path / "shards", made, {name: 100})
     assert ShardFolder(tmp_path / "shards").photographs == made
 
 

@@ -66,7 +66,16 @@ def test_a_number_of_neighbours_is_for_pairs_that_have_one():
     values = run_values("extreme", {"match": {"pairs": "sequential", "overlap": 3}})
     assert values.stages["match"]["overlap"] == 3
     with pytest.raises(ValueError, match="--num-neighbours goes with --pairs auto or"):
-        run_values("extreme", {"match": {"pairs": "sequential", "num-neighbours": 7}})
+        run_values(config={"match": {"pairs": "sequential", "num-neighbours": 7}})
+
+
+@pytest.mark.parametrize("quality", list(Quality))
+def test_a_run_of_pairs_without_such_a_number_is_repeated_in_another_quality(tmp_path, quality):
+    values = run_values(config={"match": {"pairs": "sequential"}})
+    values.write(tmp_path / "run.toml")
+    again = run_values(quality, config=tmp_path / "run.toml")
+    assert again.stages["match"] == values.stages["match"]
+    assert again.stages["extract"]["max_edge"] == QUALITIES[quality]["extract"]["max_edge"]
 
 
 def test_cameras_are_those_of_the_file():
