@@ -40,9 +40,7 @@ def note_poses(store: MatchStore, reference: Path) -> str:
     for camera in cameras.values():
         camera |= {"model": camera["model"].name, "params": list(camera["params"]), "has_prior_focal_length": True}
     if (text := json.dumps({"cameras": cameras, "images": images})) != store.notes.read(Note.POSES):
-        store.note_and_unverify(
-            Note.POSES, text, _pairs_of(image_pairs(store.done_pairs(verified=True)), common.model.images)
-        )
+        store.note_and_unverify(Note.POSES, text, _within(common.model.images, store.done_pairs(verified=True)))
     of_all = counted(len(store.image_names()), "image")
     return f"pairs are verified by the poses that {reference} has of {len(images)} of {of_all}"
 
@@ -51,7 +49,7 @@ def forget_poses(store: MatchStore, asked: np.ndarray) -> None:
     """Note no poses any more. Of the pairs that are asked for, those that were verified by them lose their
     geometries."""
     if known := known_views(store):
-        store.note_and_unverify(Note.POSES, None, _pairs_of(asked, known))
+        store.note_and_unverify(Note.POSES, None, _within(known, pair_ids(*asked.T)))
 
 
 def known_views(store: MatchStore) -> dict[int, KnownView]:
@@ -75,12 +73,12 @@ def known_views(store: MatchStore) -> dict[int, KnownView]:
 def unverified_of_known(store: MatchStore) -> np.ndarray:
     """The pairs of images of known poses that have matches but no geometry, [P, 2]."""
     unverified = np.setdiff1d(store.done_pairs(verified=False), store.done_pairs(verified=True))
-    return image_pairs(_pairs_of(image_pairs(unverified), known_views(store)))
+    return image_pairs(_within(known_views(store), unverified))
 
 
-def _pairs_of(pairs: np.ndarray, image_ids: Iterable[int]) -> np.ndarray:
-    """Numbers of those of the pairs, [P, 2], of which both images are among these."""
-    return pair_ids(*pairs[np.isin(pairs, list(image_ids)).all(axis=1)].T)
+def _within(image_ids: Iterable[int], pairs: np.ndarray) -> np.ndarray:
+    """Those of the pairs, [P] numbers (see ``pair_ids``), of which both images are among these."""
+    return pairs[np.isin(image_pairs(pairs), list(image_ids)).all(axis=1)]
 
 
 def _numbers(image: pycolmap.Image) -> list[float]:
