@@ -13,6 +13,7 @@ from d2sfm.database.tables import (
     OUR_TABLES,
     PAIR_TABLES,
     REFUSED,
+    REFUTED,
     SETTINGS,
     SIGMAS,
     SIMILARITIES,
@@ -36,7 +37,7 @@ _LAYER_TABLES = {
     "keypoints": f"{_OF_IMAGE}, {_ARRAY}",
     "descriptors": f"{_OF_IMAGE}, type INTEGER NOT NULL, {_ARRAY}",
     **_PAIRS,
-    **{name: OUR_TABLES[name] for name in (FEATURES, ORIGINALS, SIGMAS, SIMILARITIES, REFUSED, SETTINGS)},
+    **{name: OUR_TABLES[name] for name in (FEATURES, ORIGINALS, SIGMAS, SIMILARITIES, REFUSED, REFUTED, SETTINGS)},
 }
 LAYER_TABLES = tuple(_LAYER_TABLES)
 LAYER_PAIR_TABLES = tuple(f"{LAYER}{name}" for name in (*PAIR_TABLES, *OUR_PAIR_TABLES))

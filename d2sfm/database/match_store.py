@@ -23,7 +23,7 @@ from d2sfm.database.pair_rows import (
     similarities_row,
 )
 from d2sfm.database.rows import check_matches, check_size, declared_bytes, of_images, warn_once
-from d2sfm.database.tables import OUR_PAIR_TABLES, PAIRS_ANEW, REFUSED, SIMILARITIES, create_our_tables, tables
+from d2sfm.database.tables import OUR_PAIR_TABLES, PAIRS_ANEW, REFUSED, REFUTED, SIMILARITIES, create_our_tables, tables
 
 
 class MatchStore(ImageReader):
@@ -115,6 +115,16 @@ class MatchStore(ImageReader):
             (int(pair_ids(id_a, id_b)),),
         )
         return read_similarities(*rows[0]) if rows else None
+
+    def refuted(self, id_a: int, id_b: int) -> np.ndarray:
+        """Matches that refinement found to be of two points, which verification leaves out: [K, 2] uint32, indices of
+        keypoints of a and b. Raises ValueError if the database has no such image."""
+        self._require_images(id_a, id_b)
+        rows = REFUTED in self._tables and self._connection.rows(
+            f"SELECT CAST(data AS BLOB) FROM {REFUTED} WHERE pair_id = ? AND length(data) % 8 = 0",
+            (int(pair_ids(id_a, id_b)),),
+        )
+        return read_matches(rows[0][0] if rows else None, id_a > id_b)
 
     def refusals(self) -> dict[int, str]:
         """Why pairs have a two-view geometry without inliers, in words, by their numbers (see ``pair_ids``).

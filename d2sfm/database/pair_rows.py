@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pycolmap
 
-from d2sfm.database.tables import REFUSED, SIMILARITIES
+from d2sfm.database.tables import REFUSED, REFUTED, SIMILARITIES
 
 _MATCHES = ("pair_id", "rows", "cols", "data")
 COLUMNS = {  # by table
@@ -16,6 +16,7 @@ COLUMNS = {  # by table
     "two_view_geometries": (*_MATCHES, "config", "F", "E", "H", "qvec", "tvec", "camera1", "camera2"),
     SIMILARITIES: ("pair_id", "digest", "similarities"),
     REFUSED: ("pair_id", "reason"),
+    REFUTED: ("pair_id", "data"),
 }
 
 
@@ -74,14 +75,20 @@ def turned_rows(rows: Mapping[str, tuple]) -> dict[str, tuple]:
     turned = dict(rows)
     matches = rows["matches"][-1] if "matches" in rows else None
     if "matches" in rows:
-        turned["matches"] = (*rows["matches"][:2], *matches_row(0, read_matches(matches, False), True)[3:])
+        turned["matches"] = (*rows["matches"][:2], _turned_data(matches))
     if SIMILARITIES in turned:
         similarities = read_similarities(matches, *turned.pop(SIMILARITIES))
         if similarities is not None:
             turned[SIMILARITIES] = similarities_row(0, turned["matches"][-1], similarities)[1:]
+    if REFUTED in rows:
+        turned[REFUTED] = (_turned_data(rows[REFUTED][0]),)
     if "two_view_geometries" in rows:
         turned["two_view_geometries"] = _turned_geometry(*rows["two_view_geometries"])
     return turned
+
+
+def _turned_data(matches: bytes | None) -> bytes | None:
+    return matches_row(0, read_matches(matches, False), True)[-1]
 
 
 def _turned_geometry(

@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from d2sfm.database.connection import Connection, open_pycolmap, sole_use
+from d2sfm.database.pair_ids import MAX_IMAGES
 from d2sfm.database.pair_rows import COLUMNS
-from d2sfm.database.tables import FEATURES, ORIGINALS, SETTINGS, SIMILARITIES, columns, create_our_tables, tables
+from d2sfm.database.tables import (
+    FEATURES,
+    ORIGINALS,
+    REFUTED,
+    SETTINGS,
+    SIMILARITIES,
+    columns,
+    create_our_tables,
+    tables,
+)
 
 _OF_IMAGES = ("images", "keypoints", "descriptors", FEATURES, ORIGINALS)
 _OF_PAIRS = ("matches", SIMILARITIES)
@@ -55,6 +65,8 @@ def copy_part(source: Path, copy: Path, image_ids: Iterable[int], matched: Itera
         where = {"cameras": f"WHERE camera_id IN ({of_images})"}
         where |= dict.fromkeys(_OF_IMAGES, "WHERE image_id IN (SELECT id FROM wanted)")
         where |= dict.fromkeys(_OF_PAIRS, "WHERE pair_id IN (SELECT id FROM matched)") | {SETTINGS: ""}
+        both = (f"pair_id {sign} {MAX_IMAGES} IN (SELECT id FROM wanted)" for sign in "/%")
+        where[REFUTED] = f"WHERE {' AND '.join(both)}"  # also of pairs that are matched again
         there = tables(connection, "source")
         with connection.transaction():
             for table in (name for name in where if name in there):  # cameras before their images

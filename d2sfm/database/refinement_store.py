@@ -6,9 +6,11 @@ import numpy as np
 
 from d2sfm.database.continued import add_continued, remove_continued
 from d2sfm.database.notes import Note
+from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.pair_rows import matches_row, read_matches
 from d2sfm.database.removal import remove_of_pairs
 from d2sfm.database.store import Store
-from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, SIGMAS, create_our_tables, tables
+from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, REFUTED, SIGMAS, create_our_tables, tables
 from d2sfm.text import counted
 
 _OF_POSITIONS = {"two_view_geometries", REFUSED}  # tables of pairs
@@ -70,6 +72,7 @@ class RefinementStore(Store):
         sigmas: Mapping[int, np.ndarray] | None = None,
         continued: tuple[Mapping[int, np.ndarray], Mapping[tuple[int, int], np.ndarray]] = ({}, {}),
         *,
+        refuted: Mapping[tuple[int, int], np.ndarray] | None = None,
         others_stay: bool = False,
     ) -> None:
         """Replace keypoints by refined positions and keep the originals, in one transaction.
@@ -79,6 +82,8 @@ class RefinementStore(Store):
         all pairs go, as they belong to the old positions; matches stay. Parts of unfinished runs go. note: for
         ``notes.refinement``. others_stay: sigmas, continued tracks and geometries go only for the images in positions,
         which have no continued tracks yet.
+        refuted: matches of pairs of ids in ascending order, [K, 2] each, as of ``MatchStore.refuted``; those that were
+        refuted before stay such.
         Raises RuntimeError if an image has another number of keypoints.
         """
         create_our_tables(self._connection)
@@ -89,6 +94,7 @@ class RefinementStore(Store):
             else:
                 self._connection.rows(f"DELETE FROM {SIGMAS}")
                 remove_continued(self._connection)
+                self._forget_refuted_of_continued()
                 self._remove_geometries()
             for image_id, xy in positions.items():
                 keypoints = self.keypoints(image_id)
@@ -106,6 +112,8 @@ class RefinementStore(Store):
             for image_id, sigma in (sigmas or {}).items():
                 values = (image_id, sigma.astype("<f4").tobytes())
                 self._connection.rows(f"INSERT OR REPLACE INTO {SIGMAS} (image_id, data) VALUES (?, ?)", values)
+            for pair, matches in (refuted or {}).items():
+                self._add_refuted(int(pair_ids(*pair)), matches)
             self._connection.rows(f"DELETE FROM {PARTS}")
             self.notes.note_refinement(note)
 
@@ -124,7 +132,7 @@ class RefinementStore(Store):
                 self._set_keypoints(image_id, np.frombuffer(data, "<f4"))
             if rows:
                 self._remove_geometries()
-            for table in {ORIGINALS, SIGMAS} & tables(self._connection):
+            for table in {ORIGINALS, SIGMAS, REFUTED} & tables(self._connection):
                 self._connection.rows(f"DELETE FROM {table}")
             self.notes.remove(Note.REFINEMENT)
         return len(rows)
@@ -162,6 +170,26 @@ class RefinementStore(Store):
             for nodes, values in self._connection.rows(sql, (f"{run} {stage}",))
             if len(nodes) % 8 == 0 and len(values) == columns * len(nodes)
         ]
+
+    def _add_refuted(self, pair_id: int, matches: np.ndarray) -> None:
+        rows = self._connection.rows(f"SELECT data FROM {REFUTED} WHERE pair_id = ?", (pair_id,))
+        before = read_matches(rows[0][0] if rows else None, False)
+        self._set_refuted(pair_id, np.unique(np.concatenate([before, matches]), axis=0))
+
+    def _forget_refuted_of_continued(self) -> None:
+        """Their keypoints are gone, and others will come in their places."""
+        counts = dict(self._connection.rows("SELECT image_id, rows FROM keypoints"))
+        for pair_id, data in self._connection.rows(f"SELECT pair_id, data FROM {REFUTED}"):
+            matches = read_matches(data, False)
+            limits = [counts.get(image_id, 0) for image_id in image_pairs(np.array([pair_id]))[0].tolist()]
+            self._set_refuted(pair_id, matches[(matches < limits).all(axis=1)])
+
+    def _set_refuted(self, pair_id: int, matches: np.ndarray) -> None:
+        if len(matches):
+            row = (pair_id, matches_row(pair_id, matches, False)[-1])
+            self._connection.rows(f"INSERT OR REPLACE INTO {REFUTED} (pair_id, data) VALUES (?, ?)", row)
+        else:
+            self._connection.rows(f"DELETE FROM {REFUTED} WHERE pair_id = ?", (pair_id,))
 
     def _remove_geometries(self) -> None:
         for table in _OF_POSITIONS & tables(self._connection):

@@ -14,7 +14,8 @@ PARTS = "d2sfm_refined_parts"
 PAIRS_ANEW = "d2sfm_pairs_anew"
 SIMILARITIES = "d2sfm_similarities"
 REFUSED = "d2sfm_refused_pairs"
-OUR_PAIR_TABLES = (SIMILARITIES, REFUSED)
+REFUTED = "d2sfm_refuted_matches"
+OUR_PAIR_TABLES = (SIMILARITIES, REFUSED, REFUTED)
 
 ORIENTATION = "orientation"  # EXIF's, of the photograph at extraction; earlier versions turned none and have no column
 # Values of 16 bits that are black and white to the network, NULL for all; earlier versions have no columns.
@@ -43,6 +44,7 @@ OUR_TABLES = {
     # In the order of ``matches``. digest: of both, as other tools replace matches and know nothing of this table.
     SIMILARITIES: "pair_id INTEGER PRIMARY KEY NOT NULL, digest BLOB NOT NULL, similarities BLOB NOT NULL",
     REFUSED: "pair_id INTEGER PRIMARY KEY NOT NULL, reason TEXT NOT NULL",  # why their geometry has no inliers
+    REFUTED: "pair_id INTEGER PRIMARY KEY NOT NULL, data BLOB NOT NULL",  # by refinement; as data of ``matches``
     PARTS: (
         "number INTEGER PRIMARY KEY NOT NULL, fingerprint TEXT NOT NULL, nodes BLOB NOT NULL, positions BLOB NOT NULL"
     ),

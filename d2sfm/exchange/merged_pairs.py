@@ -9,7 +9,7 @@ from d2sfm.database.bridge_tables import BRIDGE_PAIR_TABLES
 from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import MAX_IMAGES
 from d2sfm.database.pair_rows import COLUMNS, turned_rows
-from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, REFUSED, SIMILARITIES, columns, tables
+from d2sfm.database.tables import OUR_PAIR_TABLES, PAIR_TABLES, REFUSED, REFUTED, SIMILARITIES, columns, tables
 
 OF_PAIRS = (*PAIR_TABLES, *OUR_PAIR_TABLES, *BRIDGE_PAIR_TABLES)
 ID_OF_FIRST, ID_OF_SECOND = f"(pair_id / {MAX_IMAGES})", f"(pair_id % {MAX_IMAGES})"
@@ -92,7 +92,7 @@ def _taken(own: Mapping[str, tuple], others: Mapping[str, tuple], alike: set[str
         return dict(others)
     if "matches" not in alike:
         return {}
-    lacking = {SIMILARITIES} - own.keys()
+    lacking = {SIMILARITIES, REFUTED} - own.keys()
     if "two_view_geometries" in others.keys() - own.keys():
         lacking |= {"two_view_geometries", REFUSED}
     return {name: others[name] for name in lacking & others.keys()}

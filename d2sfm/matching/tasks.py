@@ -11,6 +11,7 @@ import numpy as np
 import pycolmap
 import torch
 
+from d2sfm.database.pair_rows import are_among
 from d2sfm.matching.guided import GuidedPair, match_again
 from d2sfm.matching.neighbours import neighbours_and_similarities
 from d2sfm.matching.verification import verify
@@ -25,7 +26,7 @@ class PairTask:
     """Work for one pair, with its data from the database.
 
     pair: image ids. descriptors: of both images, to be matched; or else existing ``matches``, [M, 2], and their
-    ``similarities``, [M], if known.
+    ``similarities``, [M], if known. refuted: matches that are left out where they are verified, [K, 2].
     views: camera and keypoints of both images, if they are to be verified. names: of the images; max_error_px: see
     ``verify``.
     """
@@ -35,6 +36,7 @@ class PairTask:
     descriptors: tuple[torch.Tensor, torch.Tensor] | None = None
     matches: np.ndarray | None = None
     similarities: np.ndarray | None = None
+    refuted: np.ndarray | None = None
     views: tuple[View, View] | None = None
     max_error_px: float | None = None
 
@@ -66,14 +68,18 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
     matched = time.perf_counter()
     geometry, refused = None, ""
     if verification is not None:
-        of_pair = {"similarities": similarities, "max_error_px": task.max_error_px, "names": task.names}
-        verified = verify(*task.views, matches, verification, **of_pair)
+        is_open = np.ones(len(matches), bool) if task.refuted is None else ~are_among(matches, task.refuted)
+        of_open = None if similarities is None else similarities[is_open]
+        of_pair = {"similarities": of_open, "max_error_px": task.max_error_px, "names": task.names}
+        verified = verify(*task.views, matches[is_open], verification, **of_pair)
         geometry, refused = verified.geometry, verified.refused
         if options.guided and task.matches is None:
             before = GuidedPair(matches=matches, similarities=similarities, geometry=geometry)
             of_pair = {"max_error_px": task.max_error_px, "names": task.names}
             again = match_again(*task.views, task.descriptors, before, verification, **of_pair)
             matches, similarities, geometry = again.matches, again.similarities, again.geometry
+            if task.refuted is not None:
+                geometry.inlier_matches = geometry.inlier_matches[~are_among(geometry.inlier_matches, task.refuted)]
     return PairResult(
         pair=task.pair,
         matches=matches,

@@ -143,7 +143,8 @@ def _tasks(store: MatchStore, work: Work, skipped: Skipped) -> Iterator[PairTask
                 task = replace(task, descriptors=(inputs.descriptors(a), descriptors_b))
             if work.verification is not None:
                 views = inputs.view(a), inputs.view(b)
-                task = replace(task, views=views, max_error_px=work.thresholds.of_pair_px((a, b)))
+                limit_px = work.thresholds.of_pair_px((a, b))
+                task = replace(task, views=views, refuted=store.refuted(a, b), max_error_px=limit_px)
         except UnusableRow as error:
             skipped[error.name], latest = error.reason, None
             continue

@@ -14,7 +14,7 @@ from support.runs import PROCESSES
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore, RefinementStore, remove_photographs
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import pair_ids
-from d2sfm.database.tables import OUR_PAIR_TABLES, REFUSED, SIMILARITIES, tables
+from d2sfm.database.tables import OUR_PAIR_TABLES, REFUSED, REFUTED, SIMILARITIES, tables
 
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
 PAIRS = [(1, 2), (1, 3), (2, 3), (2, 4)]
@@ -57,8 +57,10 @@ def run_sql(path, statement, values=()):
 
 
 def rows_of_ours(path):
-    """Numbers of pairs in each of our tables."""
-    return [{pair_id for (pair_id,) in run_sql(path, f"SELECT pair_id FROM {table}")} for table in OUR_PAIR_TABLES]
+    """Numbers of pairs with similarities, and of those with a reason."""
+    return [
+        {pair_id for (pair_id,) in run_sql(path, f"SELECT pair_id FROM {table}")} for table in (SIMILARITIES, REFUSED)
+    ]
 
 
 def numbers(*pairs):
@@ -209,7 +211,10 @@ def import_keypoints(path):
 
 @pytest.mark.parametrize("remove", [extract_again, import_keypoints, lambda path: remove_photographs(path, ["b.jpg"])])
 def test_they_go_with_the_features(database, remove):
+    for pair in ((1, 2), (1, 3)):
+        run_sql(database, f"INSERT INTO {REFUTED} VALUES (?, zeroblob(8))", (int(pair_ids(*pair)),))
     remove(database)
+    assert {pair_id for (pair_id,) in run_sql(database, f"SELECT pair_id FROM {REFUTED}")} == numbers((1, 3))
     assert rows_of_ours(database) == [numbers((1, 3)), set()]
     assert kept(database) == ({(1, 3): (SCORES + np.float16(4)).tolist()}, {})
 

@@ -136,6 +136,43 @@ def test_sigmas_lie_beside_the_positions_and_go_with_them(database):
             assert rows(database, "d2sfm_keypoint_sigmas") == []
 
 
+def test_refuted_matches_stay_through_rounds_and_go_with_the_positions(database):
+    first, more = np.array([[0, 1], [3, 2]]), np.array([[3, 2], [1, 1]])
+    with MatchStore(database) as store:
+        assert store.refuted(1, 2).shape == (0, 2)
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE, refuted={(1, 2): first})
+    with MatchStore(database) as store:
+        assert store.refuted(1, 2).tolist() == first.tolist()
+        assert store.refuted(2, 1).tolist() == first[:, ::-1].tolist()
+        assert store.refuted(1, 2).dtype == np.uint32
+        assert store.refuted(1, 3).shape == (0, 2)
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE, refuted={(1, 2): more, (1, 3): first})
+    with MatchStore(database) as store:
+        assert store.refuted(1, 2).tolist() == [[0, 1], [1, 1], [3, 2]]
+        assert store.refuted(1, 3).tolist() == first.tolist()
+    with RefinementStore(database) as store:
+        store.restore()
+    assert rows(database, "d2sfm_refuted_matches") == []
+
+
+def test_refuted_matches_of_continued_keypoints_go_with_these(database):
+    with RefinementStore(database) as store:
+        more = {1: np.full((2, 4), 5, np.float32)}
+        refuted = {(1, 2): np.array([[0, 1], [COUNTS[1], 2]]), (1, 3): np.array([[COUNTS[1] + 1, 0]])}
+        store.replace(new_positions(), NOTE, continued=(more, {}), refuted=refuted)
+        store.replace({}, NOTE, others_stay=True)
+    with MatchStore(database) as store:
+        assert len(store.refuted(1, 2)) == 2
+        assert len(store.refuted(1, 3)) == 1
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE)
+    with MatchStore(database) as store:
+        assert store.refuted(1, 2).tolist() == [[0, 1]]
+    assert len(rows(database, "d2sfm_refuted_matches")) == 1
+
+
 @pytest.mark.parametrize("count", [3, 5])
 def test_another_number_of_positions_is_refused_as_a_whole(database, count):
     before = {table: rows(database, table) for table in ("keypoints", "two_view_geometries", "matches")}

@@ -35,9 +35,9 @@ from d2sfm.database import (
 from d2sfm.database.bridge_tables import BRIDGE_PAIR_TABLES, BRIDGE_TABLES, LAYER
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.lock import exclusive
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import image_pairs, pair_ids
 from d2sfm.database.removal import MAX_IMAGES
-from d2sfm.database.tables import OUR_PAIR_TABLES, OUR_TABLES, PAIR_TABLES, PAIRS_ANEW, PARTS, SETTINGS, tables
+from d2sfm.database.tables import OUR_PAIR_TABLES, OUR_TABLES, PAIR_TABLES, PAIRS_ANEW, PARTS, REFUTED, SETTINGS, tables
 from d2sfm.exchange.merge import merge_databases
 from d2sfm.exchange.merged_rows import RENUMBERED
 from d2sfm.options import CameraMode, CameraOptions
@@ -306,23 +306,26 @@ def test_keypoints_that_are_not_refined_alike(tmp_path, parts):
 
 
 def with_similarities(path, seed):
-    """Writes all pairs again, each with its own similarities and refused."""
+    """Writes all pairs again, each with its own similarities and refused, and with refuted matches."""
     refused = pycolmap.TwoViewGeometry(config=pycolmap.TwoViewGeometryConfiguration.DEGENERATE)
-    generator = np.random.default_rng(seed)
+    generator, pairs = np.random.default_rng(seed), []
     with MatchStore(path) as store:
         for pair in image_pairs(store.done_pairs(verified=True)).tolist():
             matches = store.matches(*pair)
             kept = {"similarities": generator.uniform(0, 1, len(matches)), "refused": f"{path.name} {pair}"}
             store.write(*pair, matches, refused, **kept)
+            pairs.append((int(pair_ids(*pair)), matches[seed : seed + 2].astype("<u4").tobytes()))
+    for pair_id, data in pairs:
+        run_sql(path, f"INSERT INTO {REFUTED} VALUES ({pair_id}, x'{data.hex()}')")
 
 
 def of_pairs(path):
-    """Similarities and reasons of refusal, of all matched pairs by names."""
+    """Similarities, reasons of refusal and refuted matches, of all matched pairs by names."""
     with MatchStore(path) as store:
         names, refusals = store.image_names(), store.refusals()
         numbers = store.done_pairs(verified=False)
         return {
-            (names[a], names[b]): (store.similarities(a, b).tolist(), refusals[number])
+            (names[a], names[b]): (store.similarities(a, b).tolist(), refusals[number], store.refuted(a, b).tolist())
             for number, (a, b) in zip(numbers.tolist(), image_pairs(numbers).tolist(), strict=True)
             if store.similarities(a, b) is not None
         }
@@ -348,7 +351,7 @@ def test_similarities_and_reasons_of_refusal(tmp_path, parts, with_them, lacking
 def test_similarities_that_removed_images_left_do_not_become_those_of_others(tmp_path, parts):
     """As those tools leave them that do not know the tables; 4 and 5 are ids of the images that come next."""
     with_similarities(parts[1], 1)
-    for table, values in zip(OUR_PAIR_TABLES, ("x'00', x''", "'of others'"), strict=True):
+    for table, values in zip(OUR_PAIR_TABLES, ("x'00', x''", "'of others'", "x'00'"), strict=True):
         run_sql(parts[0], f"INSERT INTO {table} VALUES ({MAX_IMAGES * 4 + 5}, {values})")
     merge_databases(parts, tmp_path / "merged.db")
     assert of_pairs(tmp_path / "merged.db") == of_pairs(parts[1])

@@ -15,8 +15,10 @@ from support.database_contents import contents, require_whole, rows
 from support.feature_database import SIZE, unit
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore, cameras_given, create_database, mark_cameras_given
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.pair_ids import pair_ids
 from d2sfm.database.pair_rows import COLUMNS
+from d2sfm.database.tables import REFUTED, create_our_tables
 from d2sfm.exchange.merge import merge_databases
 from d2sfm.features.record import Features
 from d2sfm.matching.match import match_database
@@ -206,6 +208,23 @@ def test_geometry_and_similarities_come_to_equal_matches_alone(tmp_path, two, is
     assert other not in found["two_view_geometries"]
     a, b = sources
     assert f"1 pair with different rows in {b} and in {a}: those of {a} were taken" in caplog.text
+
+
+def test_refuted_matches_come_with_pairs_whose_images_change_places(tmp_path, two):
+    pair, refuted = ("ä.png", "b.png"), [[1, 2], [4, 0]]
+    with MatchStore(two[1]) as store:
+        write_pair(store, pair)
+        ids = store.image_ids()
+    in_order = [ids[name] for name in pair] if ids[pair[0]] < ids[pair[1]] else [ids[name] for name in pair[::-1]]
+    columns = np.array(refuted if ids[pair[0]] < ids[pair[1]] else [match[::-1] for match in refuted], "<u4")
+    with Connection(two[1]) as connection:
+        create_our_tables(connection)
+    execute(two[1], f"INSERT INTO {REFUTED} VALUES (?, ?)", (int(pair_ids(*in_order)), columns.tobytes()))
+    merge_databases(two, tmp_path / "merged.db")
+    for path in (two[1], tmp_path / "merged.db"):
+        with MatchStore(path) as store:
+            ids = store.image_ids()
+            assert store.refuted(*(ids[name] for name in pair)).tolist() == refuted
 
 
 def execute(path, sql, values=()):

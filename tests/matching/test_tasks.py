@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pycolmap
@@ -43,6 +44,18 @@ def test_matches_that_are_there_are_only_verified(task):
     result = run_pair(PairTask(pair=task.pair, names=task.names, matches=there, views=task.views), CPU, VERIFICATION)
     assert result.matches is there
     assert len(result.geometry.inlier_matches) == 30
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_refuted_matches_stay_and_are_in_no_geometry(task, guided, is_there):
+    refuted, options = np.array([[3, 3], [5, 6], [20, 20]], np.uint32), replace(CPU, guided=guided)
+    there = np.column_stack([range(30), range(30)]).astype(np.uint32)
+    of_there = {"descriptors": None, "matches": there, "similarities": np.ones(30, np.float16)} if is_there else {}
+    result = run_pair(replace(task, refuted=refuted, max_error_px=4.0, **of_there), options, VERIFICATION)
+    expected = range(30 if is_there else 40)
+    assert result.matches.tolist() == [[k, k] for k in expected]
+    assert result.geometry.inlier_matches.tolist() == [[k, k] for k in expected if k not in (3, 20)]
 
 
 def test_without_verification_there_is_no_geometry(task):

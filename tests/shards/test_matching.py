@@ -16,7 +16,8 @@ from support.shard_folder import QUICK, database_of, pair_rows, write_shard_fold
 
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs, pair_ids
-from d2sfm.database.tables import SIMILARITIES
+from d2sfm.database.pair_rows import are_among
+from d2sfm.database.tables import REFUTED, SIMILARITIES
 from d2sfm.matching.match import match_database
 from d2sfm.options import MatchingOptions, VerificationOptions
 from d2sfm.pairs.arrays import exhaustive
@@ -207,6 +208,8 @@ def test_pairs_of_a_database_that_are_only_verified(tmp_path, folder):
         store._connection.rows("INSERT INTO d2sfm_original_keypoints SELECT image_id, data FROM keypoints")
         store._connection.rows("DELETE FROM d2sfm_original_keypoints WHERE image_id = 9")
         store.notes.note_refinement({"max_error": 2.0, "max_error_px": 1.0})
+        refuted = f"INSERT INTO {REFUTED} SELECT pair_id, substr(data, 1, 80) FROM matches WHERE rows > 10"
+        store._connection.rows(refuted)
     shutil.copyfile(path, expected)
     pairs = exhaustive(range(1, 10))
     has_matches = np.arange(len(pairs)) % 3 > 0
@@ -219,6 +222,10 @@ def test_pairs_of_a_database_that_are_only_verified(tmp_path, folder):
         given = {"has_matches": has_matches[part], "options": CPU, "verification": QUICK}
         match_block_of_database(path, pairs[part], file, **given)
     assert pair_rows(*blocks) == pair_rows(expected)
+    with MatchStore(expected) as store:
+        of_pairs = [(store.inlier_matches(*pair), store.refuted(*pair)) for pair in pairs.tolist()]
+    assert sum(len(refuted) for _, refuted in of_pairs) > 100
+    assert not any(are_among(*each).any() for each in of_pairs)
     assert rows(expected, "two_view_geometries") != rows(tmp_path / "one.db", "two_view_geometries")
 
 
