@@ -1,7 +1,10 @@
-"""Where tracks continue in images that see their point but have no keypoint there: predicted from exact keypoints.
+"""Where tracks continue in images that see their point but have no exact keypoint there: predicted from exact ones.
 
-Around each exact observation of a track, other tracks lie that both of two images see exactly. If these agree on a
+Around each sure observation of a track, other tracks lie that both of two images see exactly. If these agree on a
 local map, the track's place in the other image is known to a pixel or two, where the alignment of grey values starts.
+
+An image may have a keypoint of the track that was not exact. Near the place where the point is found it was only drawn
+aside, and is put right. Elsewhere it is of another point, that looks like this one.
 """
 
 from dataclasses import replace
@@ -13,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from d2sfm.coordinates import input_from_image
 from d2sfm.refinement.collection import Collection
+from d2sfm.refinement.outliers import OUTLIER
 from d2sfm.refinement.tracks import Tracks
 
 NEIGHBOURS = 12
@@ -22,6 +26,8 @@ ROBUST_PX, ROUNDS = 1.5, 3
 RIDGE_PX = 2.0  # of offsets, that keep neighbours on a line from saying anything across it
 LARGEST_CHANGE_OF_AREA = 5.0
 MARGIN_PX = 16  # of the photograph, at its border
+# Of the network's input, one cell of its features: how far a keypoint may be from the place of its track's point.
+NEAR_PX = 4.0
 
 
 class Members(NamedTuple):
@@ -34,7 +40,7 @@ class Members(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """Places of K tracks in images that have no observation of them. The most certain of each track and image."""
+    """Places of K tracks in images without a sure node of them. The most certain of each track and image."""
 
     track: np.ndarray  # [K]
     image: np.ndarray  # [K]
@@ -44,7 +50,7 @@ class Predictions(NamedTuple):
 
 def predict(
     exact: Members,
-    seen: Members,
+    sure: Members,
     xy: np.ndarray,
     warps: np.ndarray,
     sizes: np.ndarray,
@@ -52,19 +58,19 @@ def predict(
     into: np.ndarray,
     chosen: np.ndarray | None = None,
 ) -> Predictions:
-    """Where tracks are in images that do not see them yet.
+    """Where tracks are in images that do not see them yet, or not surely.
 
-    exact: the nodes whose position is exact; seen: all nodes of tracks. xy: [N, 2] and warps: [N, 2, 2] of the nodes,
-    as in ``Predictions``. sizes: [I, 2] (width, height) of the upright photographs; unit_px: [I] their pixels for one
-    that the limits above are counted in. into: numbers of the images that are asked for; chosen: [T] bool, the tracks
-    that are (default: all), whose nodes alone have warps then.
+    exact: the nodes that maps are made of; sure: those that tracks are followed from, and that need no prediction. xy:
+    [N, 2] and warps: [N, 2, 2] of the nodes, as in ``Predictions``. sizes: [I, 2] (width, height) of the upright
+    photographs; unit_px: [I] their pixels for one that the limits above are counted in. into: numbers of the images
+    that are asked for; chosen: [T] bool, the tracks that are (default: all), whose nodes alone have warps then.
     """
     chosen = np.ones(exact.count, bool) if chosen is None else chosen
     found = [(*(np.zeros(0, int) for _ in "ab"), np.zeros((0, 2)), np.zeros((0, 2, 2)))]
     pairs = _pairs_in_common(exact, exact, LEAST_IN_COMMON)
     for b in np.intersect1d(pairs[:, 1], into).tolist():  # image by image, as most places are predicted from several
         others = pairs[pairs[:, 1] == b, 0].tolist()
-        of_pairs = [_of_pair(a, b, exact, seen, xy, warps, unit_px, chosen) for a in others]
+        of_pairs = [_of_pair(a, b, exact, sure, xy, warps, unit_px, chosen) for a in others]
         track, places, maps, doubt = (np.concatenate(column) for column in zip(*of_pairs, strict=True))
         inside = np.flatnonzero(((places > MARGIN_PX) & (places < sizes[b] - MARGIN_PX)).all(axis=1))
         order = inside[np.lexsort((doubt[inside], track[inside]))]
@@ -89,13 +95,13 @@ def _incidence(members: Members) -> csc_array:
     return csc_array((np.ones(len(tracks), np.int32), tracks, first), (members.count, len(members.tracks)))
 
 
-def _of_pair(a: int, b: int, exact: Members, seen: Members, xy, warps, unit_px, chosen) -> tuple[np.ndarray, ...]:
-    """Of tracks that image a sees exactly and b not at all: columns of ``Predictions`` but the image, and how doubtful
+def _of_pair(a: int, b: int, exact: Members, sure: Members, xy, warps, unit_px, chosen) -> tuple[np.ndarray, ...]:
+    """Of tracks that image a sees surely and b does not: columns of ``Predictions`` but the image, and how doubtful
     each is."""
     _, of_a, of_b = np.intersect1d(exact.tracks[a], exact.tracks[b], assume_unique=True, return_indices=True)
     both_a, both_b = exact.nodes[a][of_a], exact.nodes[b][of_b]
-    is_asked = ~np.isin(exact.tracks[a], seen.tracks[b], assume_unique=True) & chosen[exact.tracks[a]]
-    asked, nodes = exact.tracks[a][is_asked], exact.nodes[a][is_asked]
+    is_asked = ~np.isin(sure.tracks[a], sure.tracks[b], assume_unique=True) & chosen[sure.tracks[a]]
+    asked, nodes = sure.tracks[a][is_asked], sure.nodes[a][is_asked]
     places = xy[nodes]
     carried = carry(places, xy[both_a], xy[both_b], unit_px[a], unit_px[b])
     columns = asked, carried.xy, carried.maps @ warps[nodes], carried.doubt
@@ -150,6 +156,7 @@ class Extended(NamedTuple):
     warps: np.ndarray  # [N, 2, 2] as of ``photograph_warps``
     old: np.ndarray  # [M] the existing nodes, by their old numbers
     new: np.ndarray  # [K] those of the predictions
+    own: np.ndarray  # [K] the node that the image had of the same track, by its old number, or -1
 
 
 def extend(
@@ -175,7 +182,49 @@ def extend(
         images.append(replace(image, xy=all_xy[first : first + len(scale)], scale=scale))
     edges = collection.edges._replace(a=old[collection.edges.a], b=old[collection.edges.b])
     extended = replace(collection, images=images, edges=edges)
-    return Extended(extended, Tracks(of_node, old[tracks.reference]), all_xy, all_warps, old, new)
+    own = _nodes_of(tracks, collection, predictions)
+    return Extended(extended, Tracks(of_node, old[tracks.reference]), all_xy, all_warps, old, new, own)
+
+
+def _nodes_of(tracks: Tracks, collection: Collection, predictions: Predictions) -> np.ndarray:
+    """The nodes of the predicted tracks in the images that they are predicted in, [K], or -1 where there is none."""
+    found, there = np.full(len(predictions.track), -1), members(tracks, collection, np.flatnonzero(tracks.of_node >= 0))
+    for number in np.unique(predictions.image).tolist():
+        here = np.flatnonzero(predictions.image == number)
+        both = predictions.track[here], there.tracks[number]
+        _, some, of_image = np.intersect1d(*both, assume_unique=True, return_indices=True)
+        found[here[some]] = there.nodes[number][of_image]
+    return found
+
+
+class Corrected(NamedTuple):
+    """What was found of predictions, told apart."""
+
+    xy: np.ndarray  # [M, 2] of the nodes that were there, pixels of the inputs
+    sigmas: np.ndarray  # [M] of them, in pixels of the photograph: NaN where they are not known, or OUTLIER
+    found: np.ndarray  # [N, 3] as of ``as_rows``: of what is new alone
+
+
+def corrected(
+    extended: Extended, start: np.ndarray, xy: np.ndarray, sigmas: np.ndarray, found: np.ndarray
+) -> Corrected:
+    """Put nodes right that images had of predicted tracks, or call them outliers where their point is elsewhere.
+
+    start: [M, 2] where the nodes were before they were aligned; xy, sigmas: as of ``Corrected``; found: [N, 3] of the
+    predictions, as of ``GreyAdjustment.move``, NaN for others.
+    """
+    xy, sigmas, found = xy.copy(), sigmas.copy(), found.copy()
+    rows = np.flatnonzero(np.isfinite(found[extended.new, 2]))
+    new, own = extended.new[rows], extended.own[rows]
+    # Its alignment may have led a keypoint astray.
+    off_px = np.min([np.linalg.norm(found[new, :2] - before[own], axis=1) for before in (start, xy)], axis=0)
+    is_near = (own >= 0) & (off_px <= NEAR_PX)
+    sigmas[own[(own >= 0) & ~is_near]] = OUTLIER
+    xy[own[is_near]], sigmas[own[is_near]] = found[new[is_near], :2], found[new[is_near], 2]
+    references = np.searchsorted(extended.old, extended.tracks.reference[extended.tracks.of_node[new]])
+    np.fmin.at(sigmas, references, found[new, 2])
+    found[new[is_near]] = np.nan
+    return Corrected(xy, sigmas, found)
 
 
 def members(tracks: Tracks, collection: Collection, nodes: np.ndarray) -> Members:
@@ -192,6 +241,9 @@ class Continued(NamedTuple):
     keypoints: dict[int, np.ndarray]  # [K, 4]
     matches: dict[tuple[int, int], np.ndarray]  # [M, 2] with the exact keypoints of their track, and with each other
     sigmas: dict[int, np.ndarray]  # [K]
+
+
+NOTHING_NEW = Continued({}, {}, {})
 
 
 def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continued:

@@ -13,7 +13,8 @@ from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.photograph import missing_photographs, read_headers
 from d2sfm.refinement.collection import read_collection, read_images
-from d2sfm.refinement.continuation import Continued
+from d2sfm.refinement.continuation import NOTHING_NEW, Continued
+from d2sfm.refinement.outliers import OUTLIER, refuted_matches, with_outliers
 from d2sfm.refinement.stages import Stages
 from d2sfm.refinement.standing import Standing, read_standing
 from d2sfm.refinement.summary import RefinementSummary
@@ -72,10 +73,16 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
     positions = stages.by_features()
     by_features = time.perf_counter()
     sigmas = None
+    continued = NOTHING_NEW
     if run.options.grey:
         positions, sigmas = stages.by_grey_values(positions)
+        if run.options.continue_:
+            positions, sigmas, continued = stages.continued(positions, sigmas)
+        sigmas = with_outliers(stages.tracks, stages.collection.image_of_node, stages.moving, sigmas)
         summary.exact = int(np.isfinite(sigmas[stages.moving]).sum())
-    _write(run, alignment.note, read, positions, sigmas, summary)
+        summary.outliers = int((sigmas[stages.moving] == OUTLIER).sum())
+        summary.continued = sum(map(len, continued.keypoints.values()))
+    _write(run, alignment.note, read, positions, sigmas, continued)
     if run.options.grey:
         summary.grey_s += time.perf_counter() - by_features
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
@@ -89,27 +96,31 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
 
 
 def _write(
-    run: Run, note: Mapping, read: Read, positions: np.ndarray, sigmas: np.ndarray | None, summary: RefinementSummary
+    run: Run, note: Mapping, read: Read, positions: np.ndarray, sigmas: np.ndarray | None, continued: Continued
 ) -> None:
-    """Positions of nodes of these images, in pixels of their inputs, and tracks that are continued from there."""
-    stages, aligned = read.stages, read.aligned
-    images, of_images = stages.collection.images, stages.collection.first_node[1:-1]
-    continued, found = Continued({}, {}, {}), {}
-    if sigmas is not None and run.options.continue_:
-        continued = stages.continued(positions, sigmas)
-        summary.continued = sum(map(len, continued.keypoints.values()))
+    """Positions of nodes of these images, in pixels of their inputs, what continues their tracks, and what was refuted.
+
+    sigmas: as of ``with_outliers``.
+    """
+    stages, aligned, collection = read.stages, read.aligned, read.stages.collection
+    images, of_images = collection.images, collection.first_node[1:-1]
+    found, refuted = {}, {}
     if sigmas is not None:  # those of references that stay are as of all that is exact to them
-        split = zip(images, np.split(sigmas, of_images), np.split(stages.standing.sigmas, of_images), strict=True)
+        known = np.where(sigmas == OUTLIER, np.nan, sigmas)
+        split = zip(images, np.split(known, of_images), np.split(stages.standing.sigmas, of_images), strict=True)
         changed = {
             image.image_id: of_image
             for image, of_image, before in split
             if image.image_id in aligned or not np.array_equal(of_image, before, equal_nan=True)
         }
         found = {each: np.append(of_image, continued.sigmas.get(each, [])) for each, of_image in changed.items()}
+        with MatchStore(run.database) as store:
+            refuted = refuted_matches(store, collection, stages.tracks, sigmas, aligned)
     by_image = zip(images, np.split(positions, of_images), strict=True)
     placed = {image.image_id: image.in_image(xy) for image, xy in by_image if image.image_id in aligned}
+    others_stay = bool(stages.standing.of_images.any())
     with RefinementStore(run.database) as store:
-        store.replace(placed, note, found, continued[:2], others_stay=stages.standing.of_images.any())
+        store.replace(placed, note, found, continued[:2], refuted=refuted, others_stay=others_stay)
 
 
 def read_stages(run: Run, new: frozenset[int] = frozenset()) -> Read:

@@ -103,4 +103,4 @@ def next_stage(stages: Stages, found: Callable[[Stage], Piece], chosen: np.ndarr
     if not stages.options.continue_:
         return None
     positions, sigmas = stages.after_grey_values(start, [(stage.nodes_of(piece.labels), piece.values)])
-    return stages.continuation(positions, sigmas, chosen).stage
+    return stages.continuation(positions, sigmas, chosen)[0]

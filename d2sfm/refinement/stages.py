@@ -15,10 +15,11 @@ from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
 from d2sfm.refinement.collection import Collection
-from d2sfm.refinement.continuation import Continued, Extended, as_rows, extend, members, predict
+from d2sfm.refinement.continuation import NEAR_PX, Continued, Extended, as_rows, corrected, extend, members, predict
 from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, OF_PREDICTED, GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.map_source import MapSource, read_upright
+from d2sfm.refinement.outliers import sure_nodes
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.standing import Standing
 from d2sfm.refinement.tracks import Tracks
@@ -95,17 +96,18 @@ class Stages:
         of ``RefinementStore.sigmas``. Raises as ``by_features``."""
         return self.after_grey_values(start, self._finished(self.grey_values(start)))
 
-    def continued(self, xy: np.ndarray, sigmas: np.ndarray) -> Continued:
-        """Tracks continued into images that see their place without a node of theirs; see ``continuation``. Not into
-        those that stay as they are.
+    def continued(self, xy: np.ndarray, sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray, Continued]:
+        """Tracks continued into images that see their place without a sure node of theirs; see ``continuation``. Not
+        into those that stay as they are.
 
-        xy, sigmas: of all nodes, as of ``by_grey_values``. Raises as that does.
+        xy, sigmas: of all nodes, as of ``by_grey_values``; also returns them as they are then. Raises as that does.
         """
-        continuation = self.continuation(xy, sigmas)
-        found = np.full((len(continuation.extended.xy), 3), np.nan)
-        for nodes, values in self._finished(continuation.stage):
+        stage, extended = self.continuation(xy, sigmas)
+        found = np.full((len(extended.xy), 3), np.nan)
+        for nodes, values in self._finished(stage):
             found[nodes] = values
-        return as_rows(continuation.extended, continuation.exact, found)
+        xy, sigmas, found = corrected(extended, self.collection.xy, xy, sigmas, found)
+        return xy, sigmas, as_rows(extended, extended.old[self._exact(sigmas)], found)
 
     def features(self, chosen: np.ndarray | None = None) -> Stage:
         """Where feature maps put the nodes."""
@@ -144,21 +146,20 @@ class Stages:
         np.fmin.at(sigmas, references, sigmas[exact])
         return positions, sigmas
 
-    def continuation(self, xy: np.ndarray, sigmas: np.ndarray, chosen: np.ndarray | None = None) -> "Continuation":
-        """Where tracks continue, from positions and how sure they are."""
+    def continuation(
+        self, xy: np.ndarray, sigmas: np.ndarray, chosen: np.ndarray | None = None
+    ) -> tuple[Stage, Extended]:
+        """Where tracks continue, from positions and how sure they are, and what rows are made of."""
         collection, (tracks, _) = self.collection, self._of(chosen)
-        is_in_track = self.tracks.of_node >= 0
-        exact = np.flatnonzero((sigmas < OF_PREDICTED.largest_sigma_px) & is_in_track)
-        exact = np.union1d(exact, self.tracks.reference[self.tracks.of_node[exact]])
-        seen = members(self.tracks, collection, np.flatnonzero(is_in_track))
+        nodes = self._exact(sigmas), sure_nodes(self.tracks, sigmas)
+        exact, sure = (members(self.tracks, collection, some) for some in nodes)
         of_images = zip(collection.images, np.split(xy, collection.first_node[1:-1]), strict=True)
         upright = np.concatenate([image.in_upright(each) for image, each in of_images])
         sizes = np.array([image.upright_size for image in collection.images])
         input_px = np.array([max(image.per_input_px) for image in collection.images])
         warps = photograph_warps(collection, tracks)
         into = np.flatnonzero(~self.standing.of_images)
-        given = members(self.tracks, collection, exact), seen, upright, warps, sizes, input_px, into
-        predicted = predict(*given, chosen)
+        predicted = predict(exact, sure, upright, warps, sizes, input_px, into, chosen)
         extended = extend(collection, tracks, xy, warps, predicted)
 
         def begin(*work) -> GreyAdjustment:
@@ -167,8 +168,12 @@ class Stages:
 
         labels = predicted.track * len(collection.images) + predicted.image
         work = extended.collection, extended.tracks, extended.new, labels
-        stage = Stage("continue tracks", CONTINUATION, 3, *work, begin)
-        return Continuation(stage, extended, extended.old[exact])
+        return Stage("continue tracks", CONTINUATION, 3, *work, begin), extended
+
+    def _exact(self, sigmas: np.ndarray) -> np.ndarray:
+        """The nodes that predictions are made from, ascending."""
+        exact = np.flatnonzero((sigmas < OF_PREDICTED.largest_sigma_px) & (self.tracks.of_node >= 0))
+        return np.union1d(exact, self.tracks.reference[self.tracks.of_node[exact]])
 
     def _of(self, chosen: np.ndarray | None) -> tuple[Tracks, np.ndarray]:
         """The tracks that are chosen, and their nodes that are aligned."""
@@ -199,7 +204,7 @@ class Stages:
     def fingerprint(self) -> str:
         """Of all that decides the positions."""
         by_features = of_alignment(asdict(self.options)), STAGES, LARGEST_MOVE_PX
-        by_grey_values = COARSE, FINE, ACCEPTANCE, OF_PREDICTED
+        by_grey_values = COARSE, FINE, ACCEPTANCE, OF_PREDICTED, NEAR_PX
         digest = hashlib.sha256(json.dumps([by_features, by_grey_values]).encode())
         edges = self.collection.edges
         for array in (
@@ -208,14 +213,6 @@ class Stages:
         ):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
-
-
-class Continuation(NamedTuple):
-    """The stage in which tracks are continued, and what rows are made of."""
-
-    stage: Stage
-    extended: Extended
-    exact: np.ndarray  # as of ``as_rows``
 
 
 def of_alignment(options: Mapping[str, object]) -> dict[str, object]:

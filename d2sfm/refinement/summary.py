@@ -17,6 +17,7 @@ class RefinementSummary(Displayed):
     median_move_px: float = 0.0
     staying: int | None = None  # keypoints near the new ones that stay as a run before left them; None without new ones
     exact: int | None = None  # of these, that grey values agree with; None if these were not looked at
+    outliers: int = 0  # of these, that are left out of their tracks
     continued: int = 0  # keypoints added to images where a track had none
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
     pairs: int = 0
@@ -33,6 +34,8 @@ class RefinementSummary(Displayed):
         )
         if self.exact is not None:
             text += f", {self.exact} of them exact by grey values in {self.grey_s:.1f} s"
+        if self.outliers:
+            text += f", {self.outliers} left out of their tracks"
         if self.continued:
             text += f", {self.continued} added where these tracks continue"
         if self.staying is not None:

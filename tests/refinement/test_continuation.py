@@ -7,7 +7,8 @@ import pytest
 from support.grey_texture import apply
 
 from d2sfm.refinement.collection import Collection, ImageKeypoints
-from d2sfm.refinement.continuation import as_rows, extend, members, predict
+from d2sfm.refinement.continuation import as_rows, corrected, extend, members, predict
+from d2sfm.refinement.outliers import OUTLIER
 from d2sfm.refinement.tracks import Edges, Tracks
 
 SIZE = (400, 300)
@@ -52,12 +53,12 @@ def views(seen, disturbed_px=0.0):
     return places, collection, tracks, collection.xy + 0.5, np.concatenate(warps)
 
 
-def predicted(collection, tracks, xy, warps, exact=None, unit_px=1.0, into=None):
-    nodes = np.arange(len(xy)) if exact is None else exact
-    exact, seen = (members(tracks, collection, some) for some in (nodes, np.arange(len(xy))))
+def predicted(collection, tracks, xy, warps, exact=None, sure=None, unit_px=1.0, into=None):
+    nodes = (np.arange(len(xy)) if some is None else some for some in (exact, sure))
+    exact, sure = (members(tracks, collection, some) for some in nodes)
     count = len(collection.images)
     into = np.arange(count) if into is None else into
-    return predict(exact, seen, xy, warps, np.array([SIZE] * count), np.full(count, float(unit_px)), into)
+    return predict(exact, sure, xy, warps, np.array([SIZE] * count), np.full(count, float(unit_px)), into)
 
 
 def test_places_and_warps_are_those_of_the_surroundings(seen):
@@ -91,13 +92,13 @@ def test_some_wrong_neighbours_do_no_harm_and_many_forbid(seen):
     assert len(predicted(collection, tracks, many, warps).track) < 0.05 * (~seen).sum()
 
 
-def test_nothing_is_predicted_from_few_tracks_or_of_what_is_not_exact(seen):
+def test_nothing_is_predicted_from_few_tracks_or_of_what_is_not_sure(seen):
     _, collection, tracks, xy, warps = views(seen)
     none = predicted(collection, tracks, xy, warps, exact=np.arange(TRACKS))
     assert [each.shape for each in none] == [(0,), (0,), (0, 2), (0, 2, 2)]
-    inexact = 7
-    exact = np.flatnonzero(tracks.of_node != inexact)
-    assert inexact not in predicted(collection, tracks, xy, warps, exact=exact).track
+    unsure = 7
+    sure = np.flatnonzero(tracks.of_node != unsure)
+    assert unsure not in predicted(collection, tracks, xy, warps, exact=sure, sure=sure).track
     # Neighbours that are far off, as of pixels that are large.
     assert len(predicted(collection, tracks, xy, warps, unit_px=0.1).track) == 0
 
@@ -125,6 +126,77 @@ def test_an_extended_collection_keeps_what_was_there(seen):
     assert np.array_equal(extended.collection.xy, extended.xy)
     for before, after in zip(collection.images, extended.collection.images, strict=True):
         assert np.array_equal(after.xy[: len(before.xy)], before.xy)
+
+
+def unsure(moved_px):
+    """Views whose second image has nodes that are not sure, every tenth, moved along x: with positions in the inputs,
+    these nodes, and what is predicted."""
+    _, collection, tracks, _, warps = views(np.ones((TRACKS, 3), bool))
+    nodes = np.arange(TRACKS, 2 * TRACKS, 10)
+    places, moved = collection.xy[nodes].copy(), collection.xy.copy()
+    moved[nodes, 0] += moved_px
+    sure = np.setdiff1d(np.arange(len(moved)), nodes)
+    found = predicted(collection, tracks, moved + 0.5, warps, exact=sure, sure=sure)
+    extended = extend(collection, tracks, moved, warps, found)
+    sigmas = np.full(len(moved), 0.2)
+    sigmas[nodes] = np.nan
+    order = np.argsort(extended.own)
+    assert np.array_equal(extended.own[order], nodes)
+    np.testing.assert_allclose(extended.xy[extended.new[order]], places, atol=0.05)
+    return moved, sigmas, nodes, extended, extended.new[order]
+
+
+@pytest.mark.parametrize(("moved_px", "is_near"), [(3.0, True), (-3.0, True), (5.0, False), (40.0, False)])
+def test_what_is_found_again_is_put_right_or_taken_out(moved_px, is_near):
+    moved, sigmas, nodes, extended, new = unsure(moved_px)
+    found = np.full((len(extended.xy), 3), np.nan)
+    accepted = new[::2]
+    found[accepted] = np.column_stack([extended.xy[accepted], np.full(len(accepted), 0.1)])
+    right = corrected(extended, moved, moved, sigmas, found)
+    others = np.setdiff1d(np.arange(len(moved)), nodes)
+    assert np.array_equal(right.xy[others], moved[others])
+    if is_near:
+        assert np.array_equal(right.xy[nodes[::2]], extended.xy[accepted])
+        assert np.array_equal(right.xy[nodes[1::2]], moved[nodes[1::2]])
+        assert (right.sigmas[nodes[::2]] == 0.1).all()
+        assert np.isnan(right.sigmas[nodes[1::2]]).all()
+        assert np.isnan(right.found).all()  # nothing is new
+    else:
+        assert np.array_equal(right.xy, moved)
+        assert (right.sigmas[nodes[::2]] == OUTLIER).all()
+        assert np.isnan(right.sigmas[nodes[1::2]]).all()
+        assert np.array_equal(np.flatnonzero(np.isfinite(right.found[:, 2])), np.sort(accepted))
+    # References are as sure as the surest of their tracks.
+    of_accepted = np.isin(np.arange(TRACKS), extended.tracks.of_node[accepted])
+    assert (right.sigmas[:TRACKS] == np.where(of_accepted, 0.1, 0.2)).all()
+
+
+def test_a_keypoint_that_its_alignment_led_astray_is_put_right():
+    places, sigmas, nodes, extended, new = unsure(0.0)
+    astray, found = places.copy(), np.full((len(extended.xy), 3), np.nan)
+    astray[nodes] += [7.0, 0.0]
+    found[new] = np.column_stack([extended.xy[new], np.full(len(new), 0.1)])
+    right = corrected(extended, places, astray, sigmas, found)
+    assert np.array_equal(right.xy[nodes], extended.xy[new])
+    assert (right.sigmas[nodes] == 0.1).all()
+
+
+def test_a_track_that_was_sure_nowhere_is_followed_from_its_reference():
+    _, collection, tracks, xy, warps = views(np.ones((TRACKS, 3), bool))
+    alone = 7
+    exact = np.flatnonzero(tracks.of_node != alone)
+    sure = np.append(exact, tracks.reference[alone])
+    found = predicted(collection, tracks, xy, warps, exact=exact, sure=sure)
+    assert (found.track.tolist(), found.image.tolist()) == ([alone] * 2, [1, 2])
+    of_track = np.flatnonzero(tracks.of_node == alone)
+    np.testing.assert_allclose(found.xy, xy[of_track[1:]], atol=0.05)
+    extended = extend(collection, tracks, collection.xy, warps, found)
+    assert np.array_equal(extended.own, of_track[1:])
+    sigmas, places = np.full(len(xy), 0.2), np.full((len(extended.xy), 3), np.nan)
+    sigmas[of_track] = np.nan
+    places[extended.new[0]] = [*extended.xy[extended.new[0]], 0.15]
+    right = corrected(extended, collection.xy, collection.xy, sigmas, places)
+    np.testing.assert_array_equal(right.sigmas[of_track], [0.15, 0.15, np.nan])
 
 
 def test_rows_name_the_new_keypoints_by_their_place_behind_the_old(seen):
