@@ -35,7 +35,7 @@ class RefinementOptions(Options):
     grey: bool = option(True, help="do not align keypoints by grey values after the early layers")
     # Tracks get longer by a third, and so do points seen by three images or more.
     continue_: bool = option(
-        True, help="do not add keypoints in photographs that see a track's point but have none there"
+        True, help="do not look for a track's point in photographs that have no exact keypoint of it"
     )
     seed: int = option(0, help="seed of RANSAC")
 
