@@ -172,17 +172,21 @@ class RefinementStore(Store):
         ]
 
     def _add_refuted(self, pair_id: int, matches: np.ndarray) -> None:
+        self._set_refuted(pair_id, np.unique(np.concatenate([self._refuted(pair_id), matches]), axis=0))
+
+    def _refuted(self, pair_id: int) -> np.ndarray:
         rows = self._connection.rows(f"SELECT data FROM {REFUTED} WHERE pair_id = ?", (pair_id,))
-        before = read_matches(rows[0][0] if rows else None, False)
-        self._set_refuted(pair_id, np.unique(np.concatenate([before, matches]), axis=0))
+        return read_matches(rows[0][0] if rows else None, False)
 
     def _forget_refuted_of_continued(self) -> None:
         """Their keypoints are gone, and others will come in their places."""
         counts = dict(self._connection.rows("SELECT image_id, rows FROM keypoints"))
-        for pair_id, data in self._connection.rows(f"SELECT pair_id, data FROM {REFUTED}"):
-            matches = read_matches(data, False)
+        for (pair_id,) in self._connection.rows(f"SELECT pair_id FROM {REFUTED}"):
+            matches = self._refuted(pair_id)
             limits = [counts.get(image_id, 0) for image_id in image_pairs(np.array([pair_id]))[0].tolist()]
-            self._set_refuted(pair_id, matches[(matches < limits).all(axis=1)])
+            stay = (matches < limits).all(axis=1)
+            if not stay.all():
+                self._set_refuted(pair_id, matches[stay])
 
     def _set_refuted(self, pair_id: int, matches: np.ndarray) -> None:
         if len(matches):
