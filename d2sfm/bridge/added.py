@@ -100,15 +100,17 @@ class _Added:
         if not matches and not len(self._d2.inlier_matches(*pair)):
             return None
         views = tuple(self._images[image_id].view for image_id in pair)
-        of_d2, similarities = self._d2.matches(*pair) + self._first(pair), self._d2.similarities(*pair)
+        of_d2, similarities = self._d2.matches(*pair), self._d2.similarities(*pair)
+        similarities = np.zeros(len(of_d2)) if similarities is None else similarities
+        is_open = ~are_among(of_d2, self._d2.refuted(*pair))
         own = self._own.matches(*pair)[:matches]
         geometry = TwoKinds(
             views=views,
             names=tuple(self._names[image_id] for image_id in pair),
             first=tuple(self._first(pair).tolist()),
             own=own,
-            d2=of_d2,
-            similarities=np.zeros(len(of_d2)) if similarities is None else similarities,
+            d2=of_d2[is_open] + self._first(pair),
+            similarities=similarities[is_open],
             limit_px=limit_px,
         ).verified(options)
         if geometry is None:

@@ -16,11 +16,13 @@ from support.runs import finish, start
 from support.sift_scene import APART
 
 from d2sfm.bridge import bridge
+from d2sfm.bridge.added import added_pairs
 from d2sfm.bridge.bridge import bridge_database, unbridge_database
 from d2sfm.colmap import read_model
-from d2sfm.database import BridgeStore, FeatureStore, MatchStore, layer_of
+from d2sfm.database import BridgeStore, FeatureStore, MatchStore, RefinementStore, layer_of
 from d2sfm.database.bridge_tables import LAYER
 from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.pair_rows import are_among
 from d2sfm.localization.localizer import Localizer
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
@@ -31,6 +33,7 @@ from d2sfm.options import (
     Precision,
     ReconstructionOptions,
     RefineCameras,
+    VerificationOptions,
 )
 
 pytestmark = pytest.mark.slow
@@ -93,6 +96,23 @@ def test_matches_are_of_keypoints_of_one_kind_that_lie_on_epipolar_lines(bridged
 def test_d2_keypoints_are_refined(bridged):
     with layer_of(bridged[0]) as layer, FeatureStore(layer) as features:
         assert features.notes.refinement()
+
+
+def test_matches_that_refinement_has_refuted_are_not_verified_again(scene, bridged):
+    pair = (4, 5)  # which SIFT has not verified
+    with BridgeStore(scene.database) as store:
+        counts = store.own_counts()
+    with layer_of(bridged[0]) as layer:
+        with MatchStore(layer) as store:
+            refuted = store.inlier_matches(*pair)[::3]
+        with RefinementStore(layer) as store:
+            store.replace({}, store.notes.refinement(), refuted={pair: refuted}, others_stay=True)
+        added = {each.images: each for each in added_pairs(scene.database, layer, counts, VerificationOptions())}
+    first = np.array([counts[image_id] for image_id in pair], np.uint32)
+    inliers = added[pair].geometry.inlier_matches
+    of_d2 = inliers[(inliers >= first).all(axis=1)] - first
+    assert len(of_d2) > 15
+    assert not are_among(refuted, of_d2).any()
 
 
 @pytest.fixture(scope="module")
