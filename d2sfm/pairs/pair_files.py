@@ -48,12 +48,18 @@ def read_candidates(path: Path | str, queries: Collection[str], images: Collecti
     """For each query, the images that a text file pairs it with, in its order: lines as of ``read_pairs``, the query
     first, as in hloc's files.
 
-    Raises as ``read_pairs``.
+    Lines of other queries are left out, with a warning, as such a file may be of all queries of a dataset.
+    Raises as ``read_pairs``, also if all lines are of other queries.
     """
     found: dict[str, list[str]] = {name: [] for name in queries}
-    for _, query, image in _named_pairs(path, found, set(images)):
+    others: dict[str, ValueError] = {}
+    for _, query, image in _named_pairs(path, found, set(images), others):
         if image not in found[query]:
             found[query].append(image)
+    if others and not any(found.values()):
+        raise next(iter(others.values()))
+    if others:
+        logger.warning("%s: left out, as they are no queries here: %s", path, first_of(list(others), "image"))
     return found
 
 
@@ -110,17 +116,33 @@ def _holds_space(name: str) -> bool:
     return len(name.split()) > 1 or name != name.strip()
 
 
+class _UnknownName(ValueError):
+    """A line names an image that is not known: which, and whether it comes first."""
+
+    def __init__(self, name: str, is_first: bool, text: str):
+        super().__init__(text)
+        self.name, self.is_first = name, is_first
+
+
 def _named_pairs(
-    path: Path | str, names_a: Collection[str], names_b: Collection[str]
+    path: Path | str, names_a: Collection[str], names_b: Collection[str], others: dict[str, ValueError] | None = None
 ) -> Iterator[tuple[int, str, str]]:
-    """The number of each line with a pair, from 1, and its two names, one of either."""
+    """The number of each line with a pair, from 1, and its two names, one of either.
+
+    others: lines whose first name is not of names_a are left out, and their names kept here, with the error that is
+    else raised.
+    """
     for number, line in enumerate(_lines(_read_text(Path(path))), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
             name_a, name_b = _split(line, names_a, names_b)
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+            of_line = ValueError(f"{path}, line {number}: {error}")
+            if others is None or not (isinstance(error, _UnknownName) and error.is_first):
+                raise of_line from None
+            others.setdefault(error.name, of_line)
+            continue
         yield number, name_a, name_b
 
 
@@ -158,7 +180,8 @@ def _split(line: str, names_a: Collection[str], names_b: Collection[str]) -> tup
             raise ValueError(f"{line!r} can be split in {len(found)} ways: put a tab between the two names")
     whole = {pair for pair in trimmed if all(pair)}
     if len(whole) == 1:
-        sides = zip(whole.pop(), (names_a, names_b), strict=True)
-        unknown, names = next((name, names) for name, names in sides if name not in names)
-        raise ValueError(f"no image {unknown!r} among the {counted(len(names), 'image')}")
+        name_a, name_b = whole.pop()
+        is_first = name_a not in names_a
+        unknown, known = (name_a, names_a) if is_first else (name_b, names_b)
+        raise _UnknownName(unknown, is_first, f"no image {unknown!r} among the {counted(len(known), 'image')}")
     raise ValueError(f"expected two names of images, found {line.strip()!r}")

@@ -117,6 +117,16 @@ def test_candidates_are_of_the_query_that_stands_first(tmp_path):
         read_candidates(tmp_path / "pairs.txt", ["a.jpg"], ["a.jpg"])
 
 
+def test_lines_of_other_queries_are_left_out(tmp_path, caplog):
+    """A dataset's file is of all its queries, of which some are asked for."""
+    (tmp_path / "pairs.txt").write_text("z.jpg b.jpg\na.jpg b.jpg\ny.jpg b.jpg\nz.jpg a.jpg\n")
+    assert read_candidates(tmp_path / "pairs.txt", ["a.jpg"], ["a.jpg", "b.jpg"]) == {"a.jpg": ["b.jpg"]}
+    [warning] = caplog.messages
+    assert warning == f"{tmp_path / 'pairs.txt'}: left out, as they are no queries here: 2 images (z.jpg the first)"
+    with pytest.raises(ValueError, match=r"line 1: no image 'z\.jpg' among the 1 image$"):
+        read_candidates(tmp_path / "pairs.txt", ["c.jpg"], ["a.jpg", "b.jpg"])
+
+
 def test_queries_get_ids_that_no_rig_and_no_frame_has(tmp_path):
     """A rig and its frames, as COLMAP's rig configuration makes them, have larger ids than the cameras and images."""
     model = pycolmap.Reconstruction()
