@@ -23,7 +23,7 @@ def add(commands) -> None:
         "--database",
         type=Path,
         metavar="FILE",
-        help="COLMAP database with GPS positions (default: db.db if nothing else is given)",
+        help="COLMAP database with GPS positions (default: db.db if no other source is given)",
     )
     group.add_argument(
         "--images",

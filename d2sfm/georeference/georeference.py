@@ -81,8 +81,7 @@ def georeference_model(
     Positions come from the first given source: control_points, a table of clicks (upright: in pictures as viewers show
     them) with at least three points that have a place in the world; positions, a table; the database; the EXIF data of
     the photographs in images. scale_bars: lengths between points of control_points, which always decide the scale.
-    Without positions, scale bars and the options ``up`` and ``nadir`` work alone; without any of these, the database is
-    db.db.
+    Without a source, the database is db.db; ``up`` and ``nadir`` work without it, too, and scale bars alone.
 
     output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is
     known, and points.las or .laz. Raises FileNotFoundError and ValueError for inputs that are missing or wrong,
@@ -97,7 +96,7 @@ def georeference_model(
     if scale_bars and control_points is None:
         raise ValueError("--scale-bar needs clicks of its two points: give --control-points")
     given = any(each is not None for each in (database, images, positions, control_points))
-    if not given and not (options.up or options.nadir):
+    if not given and (DATABASE.exists() or not (options.up or options.nadir)):
         database = DATABASE
     found = read_model(model)
     if not placed_images(found):

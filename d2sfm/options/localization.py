@@ -19,7 +19,7 @@ class LocalizationOptions(Options):
     refined_error: float = option(
         3.0, metavar="PX", help="largest reprojection error after refinement, in pixels of the network input"
     )
-    # Photographs of another place have reached 16; the weakest true query of three collections had 26.
+    # Photographs of another place have reached 10; the weakest true query of three collections had 28.
     min_inliers: int = option(20, metavar="N", help="fewest keypoints of a query that agree on its pose")
     refine: bool = option(True, help="do not align the keypoints of queries with those of the model")
     weights: str = option("d2_ots", metavar="NAME|FILE", help="weights that the map's features were made with")

@@ -69,6 +69,8 @@ def test_the_default_database_and_none(given, tmp_path):
         georeference_model(given, "out")
     write_priors(tmp_path / "db.db")
     assert georeference_model(given, "out").largest_m < 1e-3
+    with_up = georeference_model(given, "out", options=GeoreferenceOptions(up=True))
+    assert (with_up.source, len(with_up.residuals_m)) == ("db.db", len(CAMERAS))
 
 
 def test_one_photograph_that_is_moved_by_500_m_changes_nothing(given, tmp_path):
