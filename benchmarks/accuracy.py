@@ -44,7 +44,7 @@ from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.quality import statistics
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.matching.match import match_database
-from d2sfm.matching.settings import allowed_error, typical_factor
+from d2sfm.matching.settings import noted_thresholds, typical_factor
 from d2sfm.options import (
     CameraOptions,
     ExtractionOptions,
@@ -203,8 +203,8 @@ def d2_runs(task: Task, costs: dict[str, float], seed: int) -> tuple[list[Run], 
         with timed(costs, "refine"):
             refine_database(refined, task.images, options=aligned_alike(refined, seed), cache=task.maps)
         with FeatureStore(refined) as store:
-            factors = store.resize_factors().values()
-            limit_px = allowed_error(store).in_photographs(typical_factor(factors))
+            noted = noted_thresholds(store)
+        limit_px = noted.widest.in_photographs(typical_factor(noted.factors.values()))
         runs.append(mapped("D2 refined", seed, refined, costs))
     return runs, limit_px
 

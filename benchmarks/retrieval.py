@@ -22,7 +22,7 @@ from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.features.extractor import Extractor
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.matching.settings import allowed_error
+from d2sfm.matching.settings import noted_thresholds
 from d2sfm.network.input import normalise_batch
 from d2sfm.network.strips import TrunkStrips
 from d2sfm.options import ExtractionOptions, PairKind, PairSelectionOptions, Precision, VerificationOptions
@@ -52,12 +52,12 @@ def main() -> None:
     rows = [HEADER]
     for database in arguments.databases:
         with FeatureStore(database) as features:
-            threshold, factors = allowed_error(features), features.resize_factors()
+            thresholds = noted_thresholds(features)
             folder = features.notes.images_folder()
             [settings] = {json.dumps(json.loads(text), sort_keys=True) for text in features.extracted().values()}
         with MatchStore(database) as store:
             ways = ways_of(store) | (dense_ways(store, folder, json.loads(settings)) if arguments.dense else {})
-            by_chance = chance_pairs(store, threshold, factors)
+            by_chance = chance_pairs(store, thresholds)
             truth = verified_pairs(store, by_chance, arguments.min_num_inliers)
             images = len(store.image_names())
             for way, pairs_by in ways.items():

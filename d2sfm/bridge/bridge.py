@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ from d2sfm.options import (
 from d2sfm.pairs.arrays import union
 from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.photographs.photograph import missing_photographs
-from d2sfm.refinement.refine import refine_database
+from d2sfm.refinement.refine import noted_options, refine_database
 from d2sfm.skipped import Skipped
 from d2sfm.text import counted, first_of
 
@@ -194,8 +194,8 @@ class _Work:
             noted = store.notes.refinement()
         if has_verified:
             refinement = RefinementOptions.of_features(self.features)
-            # One of these may have said "auto": features of another precision were refused before.
-            refinement = replace(refinement, precision=noted.get("precision", refinement.precision))
+            if noted:  # by a run before: features of another precision were refused, and there are no other options
+                refinement = noted_options(noted, refinement)
             refine_database(layer, self.folder, options=refinement, cache=self.cache, progress=self.progress)
         if not self.skipped:  # else the next run looks at them again
             with FeatureStore(layer) as store:

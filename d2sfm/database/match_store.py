@@ -19,6 +19,7 @@ from d2sfm.database.pair_rows import (
     geometry_row,
     matches_row,
     read_matches,
+    read_refuted,
     read_similarities,
     similarities_row,
 )
@@ -69,13 +70,17 @@ class MatchStore(ImageReader):
         return pair_ids(*np.array(rows, np.int64).reshape(-1, 2).T)
 
     def pair_counts(self) -> np.ndarray:
-        """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), and the numbers
-        of ``matches`` and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""
+        """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), the numbers of
+        ``matches``, of ``inliers`` of the two-view geometry, and of the matches that verification sees (``open``: not
+        ``refuted``), [P] of a structured dtype of int64."""
+        rows = "max(CAST(matches.rows AS INTEGER), 0)"
+        is_refuting = REFUTED in self._tables
+        refuted = f"coalesce(length({REFUTED}.data) / 8, 0)" if is_refuting else "0"
         counts = self._connection.table(
-            "SELECT pair_id, max(CAST(matches.rows AS INTEGER), 0), "
-            "max(coalesce(CAST(two_view_geometries.rows AS INTEGER), 0), 0) FROM matches "
-            "LEFT JOIN two_view_geometries USING (pair_id) ORDER BY pair_id",
-            [("pair_id", np.int64), ("matches", np.int64), ("inliers", np.int64)],
+            f"SELECT pair_id, {rows}, max(coalesce(CAST(two_view_geometries.rows AS INTEGER), 0), 0), "
+            f"max({rows} - {refuted}, 0) FROM matches LEFT JOIN two_view_geometries USING (pair_id) "
+            f"{f'LEFT JOIN {REFUTED} USING (pair_id) ' if is_refuting else ''}ORDER BY pair_id",
+            [("pair_id", np.int64), ("matches", np.int64), ("inliers", np.int64), ("open", np.int64)],
         )
         return counts[self._are_pairs(counts["pair_id"])]
 
@@ -120,11 +125,9 @@ class MatchStore(ImageReader):
         """Matches that refinement found to be of two points, which verification leaves out: [K, 2] uint32, indices of
         keypoints of a and b. Raises ValueError if the database has no such image."""
         self._require_images(id_a, id_b)
-        rows = REFUTED in self._tables and self._connection.rows(
-            f"SELECT CAST(data AS BLOB) FROM {REFUTED} WHERE pair_id = ? AND length(data) % 8 = 0",
-            (int(pair_ids(id_a, id_b)),),
-        )
-        return read_matches(rows[0][0] if rows else None, id_a > id_b)
+        if REFUTED not in self._tables:
+            return read_matches(None, False)
+        return read_refuted(self._connection, int(pair_ids(id_a, id_b)), id_a > id_b)
 
     def refusals(self) -> dict[int, str]:
         """Why pairs have a two-view geometry without inliers, in words, by their numbers (see ``pair_ids``).
@@ -210,7 +213,10 @@ class MatchStore(ImageReader):
                 for table, names in COLUMNS.items():
                     listed = ", ".join(names)
                     self._connection.rows(f"DELETE FROM main.{table} WHERE pair_id IN {of_file}")
-                    self._connection.rows(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM taken.{table}")
+                    self._connection.rows(
+                        f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM taken.{table} "
+                        f"WHERE pair_id IN {of_file}"
+                    )
                 if PAIRS_ANEW in self._tables:
                     self._connection.rows(f"UPDATE {PAIRS_ANEW} SET is_written = TRUE WHERE pair_id IN {of_file}")
             self._connection.rows("DETACH DATABASE taken")
@@ -219,7 +225,7 @@ class MatchStore(ImageReader):
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""
         counts = self.pair_counts()
         pairs = zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True)
-        return [(self._names[a], self._names[b], matches, inliers) for (a, b), (_, matches, inliers) in pairs]
+        return [(self._names[a], self._names[b], matches, inliers) for (a, b), (_, matches, inliers, _) in pairs]
 
     def _are_pairs(self, pairs: np.ndarray) -> np.ndarray:
         are_pairs = of_images(pairs, list(self._names))

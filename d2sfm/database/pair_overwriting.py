@@ -31,8 +31,8 @@ class PairsToOverwrite(NamedTuple):
 def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> None:
     """Note in one transaction that the pairs of these numbers are to be matched again.
 
-    A stopped run of the same settings continues: pairs that it has written are not noted again. Raises as any
-    ``Store``.
+    A stopped run of the same settings continues: pairs that it has written are not noted again. A stopped refine
+    --overwrite does not, as its matches go. Raises as any ``Store``.
     """
     noted = json.dumps(settings, sort_keys=True)
     with Connection(path) as connection:
@@ -41,6 +41,7 @@ def begin_overwriting_pairs(path: Path, ids: np.ndarray, settings: Mapping) -> N
             if Notes(connection).read(Note.MATCHING_ANEW) != noted:
                 connection.rows(f"DELETE FROM {PAIRS_ANEW}")
                 Notes(connection).write(Note.MATCHING_ANEW, noted)
+            Notes(connection).remove(Note.REFINING_ANEW)
             values = ((pair_id,) for pair_id in ids.tolist())
             connection.run_many(f"INSERT OR IGNORE INTO {PAIRS_ANEW} (pair_id, is_written) VALUES (?, FALSE)", values)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pycolmap
 
+from d2sfm.database.connection import Connection
 from d2sfm.database.tables import REFUSED, REFUTED, SIMILARITIES
 
 _MATCHES = ("pair_id", "rows", "cols", "data")
@@ -53,6 +54,13 @@ def read_similarities(matches: bytes | None, digest: bytes, data: bytes | None) 
     matches, data = matches or b"", data or b""
     is_whole = len(matches) == 4 * len(data) and _digest(matches, data) == digest
     return np.frombuffer(data, "<f2") if is_whole else None
+
+
+def read_refuted(connection: Connection, pair_id: int, is_swapped: bool = False) -> np.ndarray:
+    """The refuted matches of a pair, [K, 2] uint32, of a database that has their table."""
+    sql = f"SELECT CAST(data AS BLOB) FROM {REFUTED} WHERE pair_id = ? AND length(data) % 8 = 0"
+    rows = connection.rows(sql, (pair_id,))
+    return read_matches(rows[0][0] if rows else None, is_swapped)
 
 
 def read_matches(data: bytes | None, is_swapped: bool) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from d2sfm.database.continued import add_continued, remove_continued
 from d2sfm.database.notes import Note
 from d2sfm.database.pair_ids import image_pairs, pair_ids
-from d2sfm.database.pair_rows import matches_row, read_matches
+from d2sfm.database.pair_rows import matches_row, read_refuted
 from d2sfm.database.removal import remove_of_pairs
 from d2sfm.database.store import Store
 from d2sfm.database.tables import ORIGINALS, PARTS, REFUSED, REFUTED, SIGMAS, create_our_tables, tables
@@ -172,17 +172,14 @@ class RefinementStore(Store):
         ]
 
     def _add_refuted(self, pair_id: int, matches: np.ndarray) -> None:
-        self._set_refuted(pair_id, np.unique(np.concatenate([self._refuted(pair_id), matches]), axis=0))
-
-    def _refuted(self, pair_id: int) -> np.ndarray:
-        rows = self._connection.rows(f"SELECT data FROM {REFUTED} WHERE pair_id = ?", (pair_id,))
-        return read_matches(rows[0][0] if rows else None, False)
+        before = read_refuted(self._connection, pair_id)
+        self._set_refuted(pair_id, np.unique(np.concatenate([before, matches]), axis=0))
 
     def _forget_refuted_of_continued(self) -> None:
         """Their keypoints are gone, and others will come in their places."""
         counts = dict(self._connection.rows("SELECT image_id, rows FROM keypoints"))
         for (pair_id,) in self._connection.rows(f"SELECT pair_id FROM {REFUTED}"):
-            matches = self._refuted(pair_id)
+            matches = read_refuted(self._connection, pair_id)
             limits = [counts.get(image_id, 0) for image_id in image_pairs(np.array([pair_id]))[0].tolist()]
             stay = (matches < limits).all(axis=1)
             if not stay.all():

@@ -19,7 +19,7 @@ from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, detailed_table, statistics, table, uneven_focal_lengths
 from d2sfm.mapping.starts import Start, best_of_starts
 from d2sfm.matching.chance import chance_pairs
-from d2sfm.matching.settings import allowed_error, typical_factor
+from d2sfm.matching.settings import noted_thresholds, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
 from d2sfm.options import Mapper, ReconstructionOptions, RefineCameras
@@ -169,16 +169,15 @@ def _warn_of_uneven_cameras(model: pycolmap.Reconstruction) -> None:
 def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
     """What mapping needs of the database, but for its rigs. Raises RuntimeError as ``reconstruct``."""
     with FeatureStore(database) as features:
-        factors = features.resize_factors()
-        factor = typical_factor(factors.values())
-        threshold, is_refined = allowed_error(features), bool(features.notes.refinement())
+        thresholds, is_refined = noted_thresholds(features), bool(features.notes.refinement())
+    factor = typical_factor(thresholds.factors.values())
     given_cameras, unusable = cameras_given(database), unusable_geometries(database)
     with MatchStore(database) as store:
         names = store.image_names()
         if not len(store.done_pairs(verified=True)):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
-        by_chance, counts = chance_pairs(store, threshold, factors), store.pair_counts()
+        by_chance, counts = chance_pairs(store, thresholds), store.pair_counts()
     for reason in dict.fromkeys(unusable.values()):
         logger.warning("left out: %s", reason)
     left_out = np.union1d(by_chance, np.array(list(unusable), np.int64))
@@ -187,8 +186,8 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
     return MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=threshold.pixel_factor(factor),
-        max_error_px=threshold.in_photographs(factor),
+        pixel_factor=thresholds.widest.pixel_factor(factor),
+        max_error_px=thresholds.widest.in_photographs(factor),
         is_refined=is_refined,
         left_out=left_out,
         unusable=len(unusable),

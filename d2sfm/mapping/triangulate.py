@@ -4,12 +4,11 @@ d2sfm triangulate --reference model --database db.db --output triangulated
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pycolmap
@@ -25,7 +24,7 @@ from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.matching.epipolar import geometry_of_poses
 from d2sfm.matching.in_common import InCommon, in_common
-from d2sfm.matching.settings import Threshold, allowed_error, pair_threshold_px, typical_factor
+from d2sfm.matching.settings import Threshold, Thresholds, noted_thresholds, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.matching.view import View
 from d2sfm.notebook import Displayed
@@ -92,7 +91,7 @@ def triangulate(
     options, started = options or TriangulationOptions(), time.perf_counter()
     with exclusive(database):
         require_elsewhere(output, reference)
-        poses, limits = read_model(reference), _limits(database, options)
+        poses, thresholds = read_model(reference), _thresholds(database, options)
         warn_of_unfinished(database, "the model")
         with scratch_folder() as folder:
             work = folder / "work.db"
@@ -103,15 +102,15 @@ def triangulate(
                 common = in_common(store, poses, reference)
                 writes = partial(named_errors, folder.parent, RuntimeError, ValueError)
                 _write_images(copy, common, store, writes)
-                counts = _write_pairs(copy, common, store, writes, limits, progress)
-            model = _triangulated(work, common.model, options, limits)
+                counts = _write_pairs(copy, common, store, writes, thresholds, progress)
+            model = _triangulated(work, common.model, options, thresholds)
         folders = ()
         if model.num_points3D():
             colour([model], photographs_folder(database, images))
             folders = write_models([model], output, text=options.text, ply=options.ply)
     return TriangulationResult(
         model=folders[0] if folders else None,
-        statistics=statistics(model, limits.pixel_factor(common.model)),
+        statistics=statistics(model, _pixel_factor(common.model, thresholds)),
         images=len(common.model.images),
         without_pose=common.without_pose,
         without_features=common.without_features,
@@ -120,22 +119,20 @@ def triangulate(
     )
 
 
-class _Limits(NamedTuple):
-    """The largest error of a pair's matches, and resize factors by image id."""
-
-    threshold: Threshold
-    factors: Mapping[int, float]
-
-    def pixel_factor(self, model: pycolmap.Reconstruction) -> float:
-        """Pixels of the photographs for one of the network input, see ``MappingInput``."""
-        found = [self.factors[image_id] for image_id in model.images if image_id in self.factors]
-        return self.threshold.pixel_factor(typical_factor(found))
-
-
-def _limits(database: Path, options: TriangulationOptions) -> _Limits:
+def _thresholds(database: Path, options: TriangulationOptions) -> Thresholds:
+    """The largest errors of matches."""
     with FeatureStore(database) as features:
-        threshold = allowed_error(features) if options.max_error is None else Threshold(options.max_error)
-        return _Limits(threshold, features.resize_factors())
+        noted = noted_thresholds(features)
+    if options.max_error is None:
+        return noted
+    given = Threshold(options.max_error)
+    return noted._replace(common=given, of_new=given)
+
+
+def _pixel_factor(model: pycolmap.Reconstruction, thresholds: Thresholds) -> float:
+    """Pixels of the photographs for one of the network input, see ``MappingInput``."""
+    factors = thresholds.factors
+    return thresholds.widest.pixel_factor(typical_factor(factors[each] for each in model.images if each in factors))
 
 
 def _write_images(copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors) -> None:
@@ -152,7 +149,12 @@ def _write_images(copy: pycolmap.Database, common: InCommon, store: MatchStore, 
 
 
 def _write_pairs(
-    copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors, limits: _Limits, progress: bool
+    copy: pycolmap.Database,
+    common: InCommon,
+    store: MatchStore,
+    writes: _NamedErrors,
+    thresholds: Thresholds,
+    progress: bool,
 ) -> dict[str, int]:
     """The verified matches that agree with the poses. Returns the numbers of pairs, of their matches, and of agreeing
     ones, as ``TriangulationResult`` names them.
@@ -173,7 +175,7 @@ def _write_pairs(
         a, b = (known.images[image_id] for image_id in pair)
         views = [View(image.camera, store.keypoints(image.image_id)) for image in (a, b)]
         b_from_a = b.cam_from_world() * a.cam_from_world().inverse()
-        geometry = geometry_of_poses(*views, b_from_a, matches, pair_threshold_px(*limits, pair))
+        geometry = geometry_of_poses(*views, b_from_a, matches, thresholds.of_pair_px(pair))
         with writes():
             copy.write_two_view_geometry(*pair, geometry)
         used, matched, kept = used + 1, matched + len(matches), kept + len(geometry.inlier_matches)
@@ -181,12 +183,12 @@ def _write_pairs(
 
 
 def _triangulated(
-    work: Path, known: pycolmap.Reconstruction, options: TriangulationOptions, limits: _Limits
+    work: Path, known: pycolmap.Reconstruction, options: TriangulationOptions, thresholds: Thresholds
 ) -> pycolmap.Reconstruction:
     given = MappingInput(
         database=work,
         mapper=Mapper.INCREMENTAL,
-        pixel_factor=limits.pixel_factor(known),
+        pixel_factor=_pixel_factor(known, thresholds),
         all_constant=True,
         num_threads=options.num_threads,
     )

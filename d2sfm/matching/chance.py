@@ -4,7 +4,7 @@ RANSAC finds some epipolar geometry for any two images, and the more matches the
 A fixed least number of inliers thus lets through half of the pairs of a collection of D2 features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf, lgamma, log, log10, pi
 
 import numpy as np
@@ -15,7 +15,7 @@ from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.rows import UnusableRow
 from d2sfm.matching.known_poses import known_views
 from d2sfm.matching.prosac import Relation, agreeing_with_one
-from d2sfm.matching.settings import Threshold, pair_threshold_px
+from d2sfm.matching.settings import Thresholds
 from d2sfm.options import VerificationOptions
 
 MODELS = {Relation.EPIPOLAR: 3, Relation.PLANE: 1}  # that as many matches as determine one allow at most
@@ -84,19 +84,19 @@ def chance_explains_plane(
     return false_alarms_log10(matches, places, share, Relation.PLANE) > 0
 
 
-def chance_pairs(store: MatchStore, threshold: Threshold, factors: Mapping[int, float]) -> np.ndarray:
+def chance_pairs(store: MatchStore, thresholds: Thresholds) -> np.ndarray:
     """Verified pairs that chance explains: their numbers (see ``pair_ids``), [P] int64, ascending.
 
     Pairs of d2sfm's own matches are tested when they are verified, so such pairs come from earlier versions, or from
-    matches or geometries of another tool. Those of known poses are left alone. threshold: of verification; factors:
-    resize factors by image id, see ``pair_threshold_px``.
+    matches or geometries of another tool. Those of known poses are left alone. thresholds: of verification.
     """
     cameras = {image_id: store.camera(image_id) for image_id in store.image_names()}
     counts = store.pair_counts()
     are_known = np.isin(image_pairs(counts["pair_id"]), list(known_views(store))).all(axis=1)
     counts, found = counts[(counts["inliers"] > 0) & ~are_known], []
-    for pair, (pair_id, matches, inliers) in zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True):
-        max_error_px = pair_threshold_px(threshold, factors, pair)
+    columns = (counts[name].tolist() for name in ("pair_id", "open", "inliers"))
+    for pair, pair_id, matches, inliers in zip(image_pairs(counts["pair_id"]).tolist(), *columns, strict=True):
+        max_error_px = thresholds.of_pair_px(pair)
         of_pair = [cameras[image_id] for image_id in pair]
         if chance_explains(of_pair, matches, inliers, max_error_px) and not _is_plane(
             store, pair, of_pair, matches, max_error_px

@@ -67,17 +67,21 @@ def match_again(
     *,
     max_error_px: float,
     names: tuple[str, str],
+    refuted: np.ndarray | None = None,
 ) -> GuidedPair:
     """A verified pair with matches that its geometry allows, and the geometry estimated again.
 
-    max_error_px, names: see ``verify``. Earlier matches stay if they share no keypoint with an agreeing one. Nothing
-    changes without a guide, or if fewer matches than before would agree.
+    max_error_px, names: see ``verify``; refuted: as of ``PairTask``. Earlier matches stay if they share no keypoint
+    with an agreeing one. Nothing changes without a guide, or if fewer matches than before would agree.
     """
     found = guide(a, b, before.geometry, max_error_px)
     if found is None:
         return before
     agree = are_among(before.matches, before.geometry.inlier_matches)
     candidates = _joined(guided_matches(*descriptors, found), (before.matches[agree], before.similarities[agree]))
+    if refuted is not None:
+        is_open = ~are_among(candidates[0], refuted)
+        candidates = candidates[0][is_open], candidates[1][is_open]
     geometry = estimate_again(a, b, candidates[0], options, max_error_px=max_error_px, names=names)
     if len(geometry.inlier_matches) < len(before.geometry.inlier_matches):
         return before

@@ -51,24 +51,20 @@ class Thresholds(NamedTuple):
     common: Threshold
     of_new: Threshold  # of pairs with an image of these, by image id
     new: frozenset[int]
-    factors: Mapping[int, float]  # see ``pair_threshold_px``
+    factors: Mapping[int, float]  # pixels of the photograph for one of the network's input by image id; else 1
 
     def of_pair(self, pair: Iterable[int]) -> Threshold:
         """The threshold for both images: the smaller one of refined keypoints if both are refined."""
         return self.common if self.new.isdisjoint(pair) else self.of_new
 
     def of_pair_px(self, pair: Iterable[int]) -> float:
-        """The same in pixels of the photographs."""
-        return pair_threshold_px(self.of_pair(pair), self.factors, pair)
+        """The same in pixels of the photographs; the larger factor of both images counts."""
+        return self.of_pair(pair).in_photographs(max(self.factors.get(image_id, 1.0) for image_id in pair))
 
-
-def pair_threshold_px(threshold: Threshold, factors: Mapping[int, float], pair: Iterable[int]) -> float:
-    """Largest epipolar error of a pair's inliers, in pixels of the photographs.
-
-    factors: pixels of the photograph for one of the network input by image id, 1 where missing. The larger factor of
-    both images counts.
-    """
-    return threshold.in_photographs(max(factors.get(image_id, 1.0) for image_id in pair))
+    @property
+    def widest(self) -> Threshold:
+        """That of all pairs."""
+        return self.of_new if self.new else self.common
 
 
 def typical_factor(factors: Iterable[float]) -> float:
@@ -76,17 +72,17 @@ def typical_factor(factors: Iterable[float]) -> float:
     return median([*factors] or [1.0])
 
 
-def allowed_error(features: FeatureStore) -> Threshold:
-    """The threshold of the last verification; refinement verifies again, with its own.
+def noted_thresholds(features: FeatureStore) -> Thresholds:
+    """The thresholds that pairs were last verified within; refinement verifies again, with its own.
 
-    Where verified pairs have images that came later, and are not refined yet, that of these: it is the larger one. That
-    of COLMAP where it was COLMAP's, of keypoints of others; what d2sfm bridge adds is within its own, which is about
-    that, as it is refined.
+    That of COLMAP where it was COLMAP's, of keypoints of others; what d2sfm bridge adds is within its own, which is
+    about that, as it is refined.
     """
-    matching = features.notes.match_settings()
+    matching, factors = features.notes.match_settings(), features.resize_factors()
     if not matching and not features.extracted():
-        return Threshold(EXTRACTORS_PX)
-    return _noted(matching if features.later_in_pairs() else matching | features.notes.refinement())
+        return Thresholds(Threshold(EXTRACTORS_PX), Threshold(EXTRACTORS_PX), frozenset(), factors)
+    later = frozenset(features.later_in_pairs().values())
+    return Thresholds(_noted(matching | features.notes.refinement()), _noted(matching), later, factors)
 
 
 def thresholds_of(features: FeatureStore, verification: VerificationOptions) -> Thresholds:

@@ -75,11 +75,9 @@ def run_pair(task: PairTask, options: MatchingOptions, verification: Verificatio
         geometry, refused = verified.geometry, verified.refused
         if options.guided and task.matches is None:
             before = GuidedPair(matches=matches, similarities=similarities, geometry=geometry)
-            of_pair = {"max_error_px": task.max_error_px, "names": task.names}
+            of_pair = {"max_error_px": task.max_error_px, "names": task.names, "refuted": task.refuted}
             again = match_again(*task.views, task.descriptors, before, verification, **of_pair)
             matches, similarities, geometry = again.matches, again.similarities, again.geometry
-            if task.refuted is not None:
-                geometry.inlier_matches = geometry.inlier_matches[~are_among(geometry.inlier_matches, task.refuted)]
     return PairResult(
         pair=task.pair,
         matches=matches,

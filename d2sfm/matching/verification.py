@@ -49,7 +49,7 @@ def verify(
 
     matches: [K, 2], indices of keypoints of a and b; K may be 0.
     similarities: [K], of the descriptors of each match; None if they are not known.
-    max_error_px: of inliers, in pixels of the photographs, see ``pair_threshold_px`` (default: options.max_error).
+    max_error_px: of inliers, in pixels of the photographs, see ``Thresholds`` (default: options.max_error).
     names: of the two images; with options.seed they make the seed of RANSAC, see ``pair_seed``.
 
     The geometry is of type DEGENERATE without inlier matches if fewer than options.min_num_inliers matches agree (or

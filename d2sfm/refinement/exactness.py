@@ -31,8 +31,8 @@ MOST_PAIRS = 200  # that are looked at, evenly among all
 
 
 class _Pair(NamedTuple):
-    """A verified pair: its inliers to be verified within EXACT_PX, how many matches it has, and how likely its
-    agreement is by chance as it is."""
+    """A verified pair: its inliers to be verified within EXACT_PX, how many matches verification saw, and how likely
+    its agreement is by chance as it is."""
 
     task: PairTask
     matches: int
@@ -79,7 +79,7 @@ def _pairs(store: MatchStore, thresholds: Thresholds) -> Iterator[_Pair]:
     is_refined = ~np.isin(image_pairs(counts["pair_id"]), list(thresholds.new)).any(axis=1)
     counts = counts[(counts["inliers"] > 0) & is_refined]
     counts = counts[:: -(-len(counts) // MOST_PAIRS) or 1]
-    for pair, of_pair in zip(image_pairs(counts["pair_id"]).tolist(), counts["matches"].tolist(), strict=True):
+    for pair, of_pair in zip(image_pairs(counts["pair_id"]).tolist(), counts["open"].tolist(), strict=True):
         try:
             matches, views = store.inlier_matches(*pair), tuple(map(inputs.view, pair))
         except UnusableRow:  # which verification has named

@@ -82,7 +82,7 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
         summary.exact = int(np.isfinite(sigmas[stages.moving]).sum())
         summary.outliers = int((sigmas[stages.moving] == OUTLIER).sum())
         summary.continued = sum(map(len, continued.keypoints.values()))
-    _write(run, alignment.note, read, positions, sigmas, continued)
+    _write(run, alignment, read, positions, sigmas, continued)
     if run.options.grey:
         summary.grey_s += time.perf_counter() - by_features
     moves = np.linalg.norm(positions - stages.collection.xy, axis=1)[stages.moving]
@@ -96,7 +96,7 @@ def align_tracks(run: Run, alignment: Alignment, read: Read, summary: Refinement
 
 
 def _write(
-    run: Run, note: Mapping, read: Read, positions: np.ndarray, sigmas: np.ndarray | None, continued: Continued
+    run: Run, alignment: Alignment, read: Read, positions: np.ndarray, sigmas: np.ndarray | None, continued: Continued
 ) -> None:
     """Positions of nodes of these images, in pixels of their inputs, what continues their tracks, and what was refuted.
 
@@ -118,9 +118,9 @@ def _write(
             refuted = refuted_matches(store, collection, stages.tracks, sigmas, aligned)
     by_image = zip(images, np.split(positions, of_images), strict=True)
     placed = {image.image_id: image.in_image(xy) for image, xy in by_image if image.image_id in aligned}
-    others_stay = bool(stages.standing.of_images.any())
+    others = {"refuted": refuted, "others_stay": bool(alignment.new)}
     with RefinementStore(run.database) as store:
-        store.replace(placed, note, found, continued[:2], refuted=refuted, others_stay=others_stay)
+        store.replace(placed, alignment.note, found, continued[:2], **others)
 
 
 def read_stages(run: Run, new: frozenset[int] = frozenset()) -> Read:
@@ -135,11 +135,13 @@ def read_stages(run: Run, new: frozenset[int] = frozenset()) -> Read:
     missing = missing_photographs(folder, [row.name for row in rows])
     with MatchStore(run.database) as store:
         collection, continued = read_collection(rows, store, around=new or None), store.continued()
-    in_pairs = np.unique(collection.image_of_node[np.concatenate(collection.edges[:2])])
-    aligned = frozenset(collection.images[number].image_id for number in in_pairs)
     if missing:
         logger.warning("not in %s, keypoints stay as they are: %s", folder, first_of(missing, "photograph"))
     collection, standing = collection.without(missing), Standing.nothing(collection)
+    in_pairs = np.unique(collection.image_of_node[np.concatenate(collection.edges[:2])])
+    aligned = frozenset(collection.images[number].image_id for number in in_pairs)
+    if not new and not aligned:
+        raise RuntimeError(f"{folder} lacks a photograph of every verified pair: give the folder of all (--images)")
     if new:
         with RefinementStore(run.database) as store:
             standing = read_standing(store, collection, new, continued)

@@ -6,13 +6,14 @@ d2sfm refine --database db.db --images dir
 import json
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 from d2sfm.database import FeatureStore, Note, RefinementStore, exclusive, require_not_bridged, require_own_features
 from d2sfm.matching.match import verify_again
-from d2sfm.matching.settings import IS_EXACT, LIMIT, allowed_error
+from d2sfm.matching.settings import IS_EXACT, LIMIT, noted_thresholds
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
@@ -22,6 +23,8 @@ from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
+
+IS_GIVEN = "is_given"  # in the note, where an option set max_error: pixels of the photographs are not looked for then
 
 
 def refine_database(
@@ -150,7 +153,11 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     if not note:
         return 0
     done = note.get("rounds", 1)
-    if of_alignment(note) != of_alignment(asdict(options)) or done > options.rounds:
+    if of_alignment(note) == of_alignment(asdict(options)) and done > options.rounds:
+        raise RuntimeError(
+            f"{database} was refined in {done} rounds: give --rounds {done}, or --overwrite to align all again"
+        )
+    if of_alignment(note) != of_alignment(asdict(options)):
         raise RuntimeError(
             f"{database} was refined before, with other options ({json.dumps(note)}): "
             "d2sfm refine --overwrite aligns all again, or continue without refining"
@@ -164,10 +171,19 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     return done
 
 
+def noted_options(note: Mapping[str, Any], options: RefinementOptions | None = None) -> RefinementOptions:
+    """The options of the run of refinement that wrote this note, those that it does not tell from ``options``."""
+    given = note | of_alignment(note)
+    if given.get("max_error") == MAX_ERROR and not given.get(IS_GIVEN):
+        given["max_error"] = None
+    names = {each.name for each in fields(RefinementOptions)} & given.keys()
+    return replace(options or RefinementOptions(), **{name: given[name] for name in names})
+
+
 def _note(options: RefinementOptions, rounds: int) -> dict:
     """The options that decide positions and geometries after a number of rounds."""
-    max_error = MAX_ERROR if options.max_error is None else options.max_error
-    return of_alignment(asdict(options)) | {"max_error": max_error, "seed": options.seed, "rounds": rounds}
+    noted = of_alignment(asdict(options)) | {"max_error": MAX_ERROR, "seed": options.seed, "rounds": rounds}
+    return noted if options.max_error is None else noted | {"max_error": options.max_error, IS_GIVEN: True}
 
 
 def _verify(run: Run, verification: VerificationOptions, summary: RefinementSummary) -> None:
@@ -187,6 +203,6 @@ def _verify(run: Run, verification: VerificationOptions, summary: RefinementSumm
         if limit_px is not None:
             found = verify_again(run.database, verification, progress=run.progress)
     with FeatureStore(run.database) as features:
-        summary.threshold = allowed_error(features)
+        summary.threshold = noted_thresholds(features).widest
     summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)
     summary.verification_s += time.perf_counter() - started

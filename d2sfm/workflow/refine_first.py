@@ -2,17 +2,13 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.photograph import read_headers
-from d2sfm.refinement.exactness import MAX_ERROR
-from d2sfm.refinement.refine import refine_database
-from d2sfm.refinement.stages import of_alignment
+from d2sfm.refinement.refine import noted_options, refine_database
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import counted, first_of
@@ -45,7 +41,7 @@ def refine_first(
         unverified = store.unverified_pairs()
         is_verified = bool((store.pair_counts()["inliers"] > 0).any())
     if note:
-        options = _noted(note)
+        options = noted_options(note)
     if not (new or unverified if note else is_verified):
         return None
     if (new or not note) and (reason := _obstacle(database, images)) is not None:
@@ -55,16 +51,6 @@ def refine_first(
         of = f" of {first_of([*new], 'new image')}" if new else ""
         logger.info("keypoints%s are refined first%s", of, f" ({way_out})" if way_out else "")
     return by(database, images, options=options, cache=cache, progress=progress)
-
-
-def _noted(note: Mapping[str, Any]) -> RefinementOptions:
-    """The options of the run of refinement that wrote this note."""
-    given = note | of_alignment(note)
-    if given.get("max_error") == MAX_ERROR:  # the default, with which pixels of the photograph are found
-        given["max_error"] = None
-    return RefinementOptions(
-        **{each.name: given[each.name] for each in fields(RefinementOptions) if each.name in given}
-    )
 
 
 def _obstacle(database: Path | str, images: Path | str | None) -> str | None:

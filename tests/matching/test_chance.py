@@ -5,10 +5,11 @@ import pycolmap
 import pytest
 from support.two_views import camera, two_views
 
-from d2sfm.database import MatchStore
+from d2sfm.database import MatchStore, RefinementStore
+from d2sfm.database.pair_rows import are_among
 from d2sfm.matching.chance import chance_explains_plane, chance_pairs, false_alarms_log10, share_near_line
 from d2sfm.matching.prosac import Relation
-from d2sfm.matching.settings import Threshold
+from d2sfm.matching.settings import Threshold, Thresholds
 
 
 @pytest.mark.parametrize(("matches", "inliers", "share"), [(30, 12, 0.01), (60, 8, 0.3), (40, 40, 0.05)])
@@ -83,13 +84,35 @@ def database(tmp_path):
     return path, (first, last)
 
 
+def thresholds(max_error, factors=None):
+    return Thresholds(Threshold(max_error), Threshold(max_error), frozenset(), factors or {})
+
+
 def test_random_matches_are_chance_and_true_ones_are_not(database):
     path, pair = database
     number = pycolmap.image_pair_to_pair_id(*pair)
     with MatchStore(path) as store:
-        assert chance_pairs(store, Threshold(8.0), {}).tolist() == [number]
+        assert chance_pairs(store, thresholds(8.0)).tolist() == [number]
         # With wider thresholds more agreement is chance; a pair's is that of its larger factor.
-        assert number in chance_pairs(store, Threshold(1.0), {pair[1]: 8.0})
+        assert number in chance_pairs(store, thresholds(1.0, {pair[1]: 8.0}))
+        # Where an image came after the others were refined, that of its pairs is another one.
+        for new, expected in ((pair[0], []), (pair[1] - 1, [number])):
+            mixed = Thresholds(Threshold(8.0), Threshold(0.1), frozenset({new}), {})
+            assert [each for each in chance_pairs(store, mixed).tolist() if each == number] == expected
+
+
+def test_refuted_matches_are_not_counted(database):
+    """Verification does not see them, so chance has fewer matches to choose from."""
+    path, pair = database
+    with MatchStore(path) as store:
+        agreeing = store.inlier_matches(*pair)
+        others = store.matches(*pair)[~are_among(store.matches(*pair), agreeing)]
+    with RefinementStore(path) as store:
+        store.replace({}, {}, refuted={pair: others}, others_stay=True)
+    with MatchStore(path) as store:
+        [counts] = [each for each in store.pair_counts() if each["pair_id"] == pycolmap.image_pair_to_pair_id(*pair)]
+        assert (counts["matches"], counts["open"]) == (len(agreeing) + len(others), len(agreeing))
+        assert not len(chance_pairs(store, thresholds(8.0)))
 
 
 @pytest.mark.parametrize("planar", [True, False])
@@ -107,4 +130,4 @@ def test_few_matches_of_a_plane_are_no_chance(planar, tmp_path):
         geometry.config, geometry.inlier_matches = 3, matches[true]
         colmap.write_two_view_geometry(*ids, geometry)
     with MatchStore(path) as store:
-        assert len(chance_pairs(store, Threshold(8.0), {})) == (not planar)
+        assert len(chance_pairs(store, thresholds(8.0))) == (not planar)

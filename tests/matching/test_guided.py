@@ -13,6 +13,7 @@ from support.two_views import HEIGHT, WIDTH, camera, two_views
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, MatchStore, Note, create_database
 from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.pair_rows import are_among
 from d2sfm.features.record import Features
 from d2sfm.matching import tasks as pair_tasks
 from d2sfm.matching.guided import NEIGHBOURS, Guide, GuidedPair, guide, guided_matches, match_again
@@ -100,14 +101,14 @@ def hard_pair(count=300, true=220, *, planar=False, seed=0):
     return (xy_a, xy_b), (a, b), np.arange(count) < true
 
 
-def before_and_again(known, planar):
+def before_and_again(known, planar, refuted=None):
     xy, descriptors, true = hard_pair(planar=planar)
     views = [View(camera(known), each.astype(np.float32)) for each in xy]
     tensors = tuple(map(torch.from_numpy, descriptors))
     matches, similarities = neighbours_and_similarities(*tensors, CPU)
     geometry = verify(*views, matches, VERIFICATION, similarities=similarities).geometry
     before = GuidedPair(matches=matches, similarities=similarities, geometry=geometry)
-    names = {"max_error_px": VERIFICATION.max_error, "names": ("", "")}
+    names = {"max_error_px": VERIFICATION.max_error, "names": ("", ""), "refuted": refuted}
     return before, match_again(*views, tensors, before, VERIFICATION, **names), true
 
 
@@ -127,6 +128,16 @@ def test_true_matches_that_another_one_hid_are_found(known, planar):
         assert len(np.unique(of_side)) == len(of_side)
     assert (np.diff(again.matches[:, 0].astype(int)) > 0).all()
     assert len(again.similarities) == len(again.matches)
+
+
+def test_refuted_matches_are_not_found_again():
+    before, again, _ = before_and_again(True, False)
+    new = again.geometry.inlier_matches[~are_among(again.geometry.inlier_matches, before.geometry.inlier_matches)]
+    assert len(new) > 10
+    _, without, _ = before_and_again(True, False, refuted=new[::2])
+    for found in (without.matches, without.geometry.inlier_matches):
+        assert not are_among(found, new[::2]).any()
+    assert len(without.geometry.inlier_matches) >= len(before.geometry.inlier_matches)
 
 
 def test_no_match_that_agreed_is_lost():

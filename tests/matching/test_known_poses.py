@@ -15,7 +15,7 @@ from d2sfm.matching import chance
 from d2sfm.matching.inputs import MatchingInputs
 from d2sfm.matching.known_poses import forget_poses, known_views
 from d2sfm.matching.match import match_database, verify_again
-from d2sfm.matching.settings import Threshold
+from d2sfm.matching.settings import Threshold, Thresholds
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 
 COUNT = 4
@@ -72,13 +72,13 @@ def test_few_of_many_matches_are_enough_and_mapping_takes_them_as_they_are(datab
     """Of 8 pixels' room, in which chance puts one match in thirty, RANSAC could fit as many to some geometry."""
     match(database, reference=prepared[1], verification=VerificationOptions())
     monkeypatch.setattr(chance, "_is_plane", lambda *_: False)
-    factors = dict.fromkeys(range(1, COUNT + 1), 1.0)
+    wide = Thresholds(Threshold(8.0), Threshold(8.0), frozenset(), {})
     with MatchStore(database) as store:
         cameras, inliers = [store.camera(each) for each in (1, 2)], len(store.inlier_matches(1, 2))
         assert chance.chance_explains(cameras, TRUE + WRONG, inliers, 8.0)
-        assert not len(chance.chance_pairs(store, Threshold(8.0), factors))
+        assert not len(chance.chance_pairs(store, wide))
         forget_poses(store, np.zeros((0, 2), int))
-        assert len(chance.chance_pairs(store, Threshold(8.0), factors))
+        assert len(chance.chance_pairs(store, wide))
 
 
 def test_the_seed_counts_no_more(database, prepared, tmp_path):

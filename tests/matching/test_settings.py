@@ -10,10 +10,10 @@ from d2sfm.database import FeatureStore, MatchStore, Note, RefinementStore
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.matching.settings import (
     Threshold,
-    allowed_error,
+    Thresholds,
     note_refinement_alike,
     note_settings,
-    pair_threshold_px,
+    noted_thresholds,
     thresholds_of,
     thresholds_told,
 )
@@ -32,17 +32,18 @@ def features(tmp_path):
 
 
 def test_a_pairs_threshold_grows_with_the_larger_factor():
-    factors = {1: 2.0, 2: 3.5, 3: 0.5}
-    wide, limited = Threshold(4.0), Threshold(4.0, 9.0)
-    assert [pair_threshold_px(wide, factors, pair) for pair in ((1, 2), (2, 1), (1, 3))] == [14, 14, 8]
-    assert [pair_threshold_px(wide, factors, pair) for pair in ((3, 9), (8, 9))] == [4, 4]  # without a factor it is 1
-    assert [pair_threshold_px(limited, factors, pair) for pair in ((1, 2), (1, 3))] == [9, 8]  # never more than asked
+    wide, limited = (
+        Thresholds(each, each, frozenset(), {1: 2.0, 2: 3.5, 3: 0.5}) for each in (Threshold(4.0), Threshold(4.0, 9.0))
+    )
+    assert [wide.of_pair_px(pair) for pair in ((1, 2), (2, 1), (1, 3))] == [14, 14, 8]
+    assert [wide.of_pair_px(pair) for pair in ((3, 9), (8, 9))] == [4, 4]  # without a factor it is 1
+    assert [limited.of_pair_px(pair) for pair in ((1, 2), (1, 3))] == [9, 8]  # never more than asked
 
 
-def test_the_allowed_error_is_the_noted_one(features):
-    assert allowed_error(features) == Threshold(VerificationOptions().max_error)
+def test_the_last_threshold_is_the_noted_one(features):
+    assert noted_thresholds(features).widest == Threshold(VerificationOptions().max_error)
     note_settings(features, {"max_error": 6.0})
-    assert allowed_error(features) == Threshold(6)
+    assert noted_thresholds(features).widest == Threshold(6)
 
 
 def test_the_first_settings_are_noted_and_others_said(features):
@@ -75,7 +76,9 @@ def test_a_pair_of_an_image_that_came_after_refinement_has_the_threshold_of_unre
         assert store.later_in_pairs() == ({"2.jpg": 2} if inliers else {})
         thresholds = thresholds_of(store, VerificationOptions(max_error=7.0))
         told = thresholds_told(store, VerificationOptions())
-        assert allowed_error(store) == (Threshold(8.0) if inliers else Threshold(2.0, 1.0))
+        noted = noted_thresholds(store)
+    assert noted.widest == (Threshold(8.0) if inliers else Threshold(2.0, 1.0))
+    assert noted.of_pair((1, 1)) == Threshold(2.0, 1.0)  # whatever other pairs have
     assert [thresholds.of_pair(pair) for pair in ((1, 2), (2, 3))] == [Threshold(7.0)] * 2
     assert thresholds.of_pair((1, 1)) == told.common == Threshold(2.0, 1.0)
 

@@ -14,7 +14,7 @@ from d2sfm.database import FeatureStore, MatchStore, RefinementStore, create_dat
 from d2sfm.database.connection import open_pycolmap
 from d2sfm.mapping.reconstruct import read_input
 from d2sfm.matching.match import match_database, verify_again
-from d2sfm.matching.settings import Threshold, allowed_error
+from d2sfm.matching.settings import Threshold, noted_thresholds
 from d2sfm.options import ReconstructionOptions, RefinementOptions, VerificationOptions
 from d2sfm.refinement.exactness import EXACT_PX, MAX_ERROR, exact_limit_px
 from d2sfm.refinement.refine import refine_database
@@ -137,7 +137,7 @@ def test_matching_and_mapping_go_by_the_limit_that_was_found(tmp_path, caplog):
     database = refined_pair(tmp_path / "db.db", 1.2)
     wide = inliers(database)
     with FeatureStore(database) as store:
-        assert allowed_error(store) == Threshold(MAX_ERROR)  # as earlier versions noted it
+        assert noted_thresholds(store).widest == Threshold(MAX_ERROR)  # as earlier versions noted it
     given = read_input(database, ReconstructionOptions())
     assert (given.pixel_factor, given.max_error_px) == (FACTOR, MAX_ERROR * FACTOR)
     with RefinementStore(database) as store:

@@ -24,6 +24,7 @@ from d2sfm.demo.scene import Camera, Scene, arc_of_views
 from d2sfm.demo.square import CENTRE
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
+from d2sfm.matching.settings import Threshold, noted_thresholds
 from d2sfm.options import (
     CameraMode,
     CameraOptions,
@@ -37,8 +38,9 @@ from d2sfm.refinement import refine as refine_module
 from d2sfm.refinement import stages as stages_module
 from d2sfm.refinement.adjustment import Adjustment
 from d2sfm.refinement.continuation import NEAR_PX
+from d2sfm.refinement.exactness import MAX_ERROR
 from d2sfm.refinement.grey import GreyAdjustment
-from d2sfm.refinement.refine import refine_database, restore_database
+from d2sfm.refinement.refine import noted_options, refine_database, restore_database
 from d2sfm.refinement.schedule import schedule
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
@@ -324,6 +326,18 @@ def test_another_threshold_or_seed_only_verifies_again(database, refined_databas
     assert rows(refined_database, *tables) == rows(database, *tables)
 
 
+def test_a_given_threshold_stays_without_pixels_of_the_photographs(refined_database, matched):
+    given = RefinementOptions(**CPU, max_error=MAX_ERROR)
+    refined(refined_database, matched, options=given)
+    with FeatureStore(refined_database) as store:
+        note = store.notes.refinement()
+        assert noted_thresholds(store).common == Threshold(MAX_ERROR)
+    assert noted_options(note).max_error == MAX_ERROR
+    refined(refined_database, matched)
+    with FeatureStore(refined_database) as store:
+        assert noted_options(store.notes.refinement()).max_error is None
+
+
 def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path):
     first, at_once = shutil.copy(database, tmp_path / "first.db"), shutil.copy(database, tmp_path / "at_once.db")
     refined(first, matched)
@@ -338,7 +352,7 @@ def test_rounds_follow_each_other_also_after_a_stop(database, matched, tmp_path)
     assert rows(database, *tables) == rows(at_once, *tables)
     assert rows(database, "keypoints") != rows(first, "keypoints")
     assert np.median(errors_px(database, matched)) < 1.1 * np.median(errors_px(first, matched))
-    with pytest.raises(RuntimeError, match="was refined before, with other options"):
+    with pytest.raises(RuntimeError, match=r"was refined in 2 rounds: give --rounds 2, or --overwrite"):
         refined(database, matched)
     assert restore_database(database) == 3
     assert rows(database, "keypoints") == rows(matched.database, "keypoints")
@@ -363,6 +377,12 @@ def test_overwriting_aligns_all_anew_also_after_stops(refined_database, matched,
     assert rows(refined_database, *tables) == expected
     assert refined(refined_database, matched, overwrite=True).images == 3
     assert rows(refined_database, *tables) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(refine_module, "exact_limit_px", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            refined(refined_database, matched, overwrite=True)
+    match_database(refined_database, verification=VerificationOptions(), overwrite=True)
+    assert refined(refined_database, matched, overwrite=True).images == 3  # of other matches than the stopped run's
 
 
 def test_a_view_that_comes_later_is_as_exact_as_if_it_had_come_with_the_others(database, refined_database, matched):
@@ -561,9 +581,29 @@ def test_a_photograph_that_was_taken_away_is_left_as_it_is(database, matched, tm
         moved = {name: (store.read(name).keypoints != keypoints).any() for name, keypoints in before.items()}
     # Of two images those of the first are the references, which stay.
     assert moved == {"view_00.png": False, "view_01.png": False, "view_02.png": True}
+    with FeatureStore(database) as store:
+        assert store.later_in_pairs() == {"view_01.png": 2}
+        thresholds = noted_thresholds(store)
+    assert thresholds.of_pair((1, 2)) == thresholds.of_new != thresholds.of_pair((1, 3))
+    assert refined(database, matched, images=matched.folder).images == 1  # it is there again
+    with FeatureStore(database) as store:
+        assert not store.later()
+        assert (store.read("view_01.png").keypoints != before["view_01.png"]).any()
     (folder / "view_02.png").unlink()
     with pytest.raises(RuntimeError, match=r"lacks 2 of 3 photographs: check the folder"):
         refined(shutil.copy(matched.database, tmp_path / "other.db"), matched, images=folder)
+
+
+def test_one_photograph_of_each_pair_is_not_enough(database, matched, tmp_path):
+    folder = shutil.copytree(matched.folder, tmp_path / "images")
+    (folder / "view_01.png").unlink()
+    with Connection(database) as connection:
+        connection.rows("DELETE FROM two_view_geometries WHERE pair_id != ?", (int(pair_ids(1, 2)),))
+        connection.rows("DELETE FROM matches WHERE pair_id != ?", (int(pair_ids(1, 2)),))
+    with pytest.raises(RuntimeError, match=r"lacks a photograph of every verified pair"):
+        refined(database, matched, images=folder)
+    with RefinementStore(database) as store:
+        assert not store.refined()
 
 
 def test_an_image_in_no_verified_pair_is_not_counted(database, matched):
