@@ -210,8 +210,8 @@ class MatchStore(ImageReader):
         with sole_use(file):
             self._connection.attach(file, "taken", is_constant=True)
             with self._connection.transaction():
-                for table, names in COLUMNS.items():
-                    listed = ", ".join(names)
+                for table in COLUMNS.keys() & tables(self._connection, "taken"):  # earlier versions had fewer
+                    listed = ", ".join(COLUMNS[table])
                     self._connection.rows(f"DELETE FROM main.{table} WHERE pair_id IN {of_file}")
                     self._connection.rows(
                         f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM taken.{table} "

@@ -152,9 +152,9 @@ class Extended(NamedTuple):
 
     collection: Collection
     tracks: Tracks
-    xy: np.ndarray  # [N, 2] pixels of the inputs
-    warps: np.ndarray  # [N, 2, 2] as of ``photograph_warps``
-    old: np.ndarray  # [M] the existing nodes, by their old numbers
+    xy: np.ndarray  # [N + K, 2] pixels of the inputs
+    warps: np.ndarray  # [N + K, 2, 2] as of ``photograph_warps``
+    old: np.ndarray  # [N] the existing nodes, by their old numbers
     new: np.ndarray  # [K] those of the predictions
     own: np.ndarray  # [K] the node that the image had of the same track, by its old number, or -1
 
@@ -173,36 +173,29 @@ def extend(
     of_node, all_xy, all_warps = np.full(total, -1), np.empty((total, 2)), np.empty((total, 2, 2))
     of_node[old], of_node[new] = tracks.of_node, predictions.track
     all_xy[old], all_warps[old], all_warps[new] = xy, warps, predictions.warps
+    there, own = members(tracks, collection, np.flatnonzero(tracks.of_node >= 0)), np.full(len(new), -1)
     images = []
     for number, image in enumerate(collection.images):
         here = order[shift[number] : shift[number + 1]]
+        both = predictions.track[here], there.tracks[number]
+        _, some, of_image = np.intersect1d(*both, assume_unique=True, return_indices=True)
+        own[here[some]] = there.nodes[number][of_image]
         all_xy[new[here]] = input_from_image(predictions.xy[here], image.input_size, image.upright_size)
         first = collection.first_node[number] + shift[number]
         scale = np.concatenate([image.scale, np.ones(len(here))])
         images.append(replace(image, xy=all_xy[first : first + len(scale)], scale=scale))
     edges = collection.edges._replace(a=old[collection.edges.a], b=old[collection.edges.b])
     extended = replace(collection, images=images, edges=edges)
-    own = _nodes_of(tracks, collection, predictions)
     return Extended(extended, Tracks(of_node, old[tracks.reference]), all_xy, all_warps, old, new, own)
 
 
-def _nodes_of(tracks: Tracks, collection: Collection, predictions: Predictions) -> np.ndarray:
-    """The nodes of the predicted tracks in the images that they are predicted in, [K], or -1 where there is none."""
-    found, there = np.full(len(predictions.track), -1), members(tracks, collection, np.flatnonzero(tracks.of_node >= 0))
-    for number in np.unique(predictions.image).tolist():
-        here = np.flatnonzero(predictions.image == number)
-        both = predictions.track[here], there.tracks[number]
-        _, some, of_image = np.intersect1d(*both, assume_unique=True, return_indices=True)
-        found[here[some]] = there.nodes[number][of_image]
-    return found
-
-
 class Corrected(NamedTuple):
-    """What was found of predictions, told apart."""
+    """What was found of predictions, told apart: of the N nodes that were there, by their old numbers, and of all N +
+    K, by those of ``Extended``."""
 
-    xy: np.ndarray  # [M, 2] of the nodes that were there, pixels of the inputs
-    sigmas: np.ndarray  # [M] of them, in pixels of the photograph: NaN where they are not known, or OUTLIER
-    found: np.ndarray  # [N, 3] as of ``as_rows``: of what is new alone
+    xy: np.ndarray  # [N, 2] pixels of the inputs
+    sigmas: np.ndarray  # [N] pixels of the photograph: NaN where they are not known, or OUTLIER
+    found: np.ndarray  # [N + K, 3] as of ``as_rows``: of what becomes new keypoints alone
 
 
 def corrected(
@@ -210,8 +203,8 @@ def corrected(
 ) -> Corrected:
     """Put nodes right that images had of predicted tracks, or call them outliers where their point is elsewhere.
 
-    start: [M, 2] where the nodes were before they were aligned; xy, sigmas: as of ``Corrected``; found: [N, 3] of the
-    predictions, as of ``GreyAdjustment.move``, NaN for others.
+    start: [N, 2] where the nodes were before they were aligned; xy, sigmas: as of ``Corrected``; found: [N + K, 3] of
+    the predictions, as of ``GreyAdjustment.move``, NaN for others.
     """
     xy, sigmas, found = xy.copy(), sigmas.copy(), found.copy()
     rows = np.flatnonzero(np.isfinite(found[extended.new, 2]))
@@ -247,8 +240,8 @@ NOTHING_NEW = Continued({}, {}, {})
 
 
 def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continued:
-    """Of what was found of all nodes, [N, 3] as of ``GreyAdjustment.move``, NaN where nothing is new; exact: [M] the
-    existing nodes, by their new numbers, that new ones are matched with."""
+    """Of what was found of all nodes, [N + K, 3] as of ``GreyAdjustment.move``, NaN where nothing is new; exact: [M]
+    the existing nodes, by their new numbers, that new ones are matched with."""
     images, of_image = extended.collection.images, extended.collection.image_of_node
     new = np.sort(extended.new[np.isfinite(found[extended.new, 2])])
     own = np.bincount(of_image[extended.old], minlength=len(images))
@@ -257,8 +250,8 @@ def as_rows(extended: Extended, exact: np.ndarray, found: np.ndarray) -> Continu
     row[new] = own[of_image[new]] + np.arange(len(new)) - np.searchsorted(of_image[new], of_image[new])
     is_new[new] = True
     keypoints, sigmas, matches = {}, {}, {}
-    for number, image in enumerate(images):
-        here = new[of_image[new] == number]
+    of_images = np.split(new, np.searchsorted(of_image[new], np.arange(1, len(images))))
+    for image, here in zip(images, of_images, strict=True):
         if not len(here):
             continue
         columns = image.in_image(found[here, :2]), np.full(len(here), max(image.per_input_px)), np.zeros(len(here))

@@ -2,6 +2,9 @@
 
 Matches of similar windows agree with the geometry of a pair where they lie along its lines, and so do keypoints whose
 alignment has failed. Tracks tell them apart: their exact keypoints show one point, and one point alone.
+
+A node is exact if its sigma is finite: grey values have accepted it. It is sure if it is exact, or the reference of its
+track. It is an outlier if its sigma is OUTLIER, which is so in memory alone: the database has NaN.
 """
 
 import numpy as np

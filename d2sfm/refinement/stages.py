@@ -39,7 +39,9 @@ class Stage(NamedTuple):
     collection: Collection
     tracks: Tracks
     asked: np.ndarray  # [M] nodes
-    labels: np.ndarray  # [M] int64 ascending, which are the same of all tracks and of some, as nodes may not be
+    # [M] int64, ascending, by which shares know the nodes. They are the same whichever tracks are chosen. Numbers of
+    # nodes are not, in the stage of continuation: those of predictions come behind all others of their image.
+    labels: np.ndarray
     begin: Callable[[np.ndarray, int], Adjustment | GreyAdjustment]  # for these nodes, with this number of slots
 
     def nodes_of(self, labels: np.ndarray) -> np.ndarray:
@@ -107,7 +109,7 @@ class Stages:
         for nodes, values in self._finished(stage):
             found[nodes] = values
         xy, sigmas, found = corrected(extended, self.collection.xy, xy, sigmas, found)
-        return xy, sigmas, as_rows(extended, extended.old[self._exact(sigmas)], found)
+        return xy, sigmas, as_rows(extended, extended.old[self._anchors(sigmas)], found)
 
     def features(self, chosen: np.ndarray | None = None) -> Stage:
         """Where feature maps put the nodes."""
@@ -151,7 +153,7 @@ class Stages:
     ) -> tuple[Stage, Extended]:
         """Where tracks continue, from positions and how sure they are, and what rows are made of."""
         collection, (tracks, _) = self.collection, self._of(chosen)
-        nodes = self._exact(sigmas), sure_nodes(self.tracks, sigmas)
+        nodes = self._anchors(sigmas), sure_nodes(self.tracks, sigmas)
         exact, sure = (members(self.tracks, collection, some) for some in nodes)
         of_images = zip(collection.images, np.split(xy, collection.first_node[1:-1]), strict=True)
         upright = np.concatenate([image.in_upright(each) for image, each in of_images])
@@ -170,8 +172,9 @@ class Stages:
         work = extended.collection, extended.tracks, extended.new, labels
         return Stage("continue tracks", CONTINUATION, 3, *work, begin), extended
 
-    def _exact(self, sigmas: np.ndarray) -> np.ndarray:
-        """The nodes that predictions are made from, ascending."""
+    def _anchors(self, sigmas: np.ndarray) -> np.ndarray:
+        """The nodes that predictions are made from, ascending: those of smaller sigmas than exact ones need, and the
+        references of their tracks."""
         exact = np.flatnonzero((sigmas < OF_PREDICTED.largest_sigma_px) & (self.tracks.of_node >= 0))
         return np.union1d(exact, self.tracks.reference[self.tracks.of_node[exact]])
 

@@ -17,7 +17,9 @@ from support.verified_pair import (
 )
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
-from d2sfm.database.connection import open_pycolmap
+from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.pair_ids import pair_ids
+from d2sfm.database.part_copy import write_pair_rows
 
 
 @pytest.fixture
@@ -155,6 +157,42 @@ def test_refuted_matches_stay_through_rounds_and_go_with_the_positions(database)
     with RefinementStore(database) as store:
         store.restore()
     assert rows(database, "d2sfm_refuted_matches") == []
+
+
+def test_a_damaged_row_of_refuted_matches_counts_for_nothing(database):
+    first = np.array([[0, 1], [3, 2]])
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE, refuted={(1, 2): first[:1]})
+    with Connection(database) as connection:
+        connection.rows("UPDATE d2sfm_refuted_matches SET data = substr(data, 1, 5)")
+    with MatchStore(database) as store:
+        assert store.refuted(1, 2).shape == (0, 2)
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE, refuted={(1, 2): first[1:]})
+    with MatchStore(database) as store:
+        assert store.refuted(1, 2).tolist() == first[1:].tolist()
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_pairs_of_a_share_take_their_refuted_matches_along(database, tmp_path, has_table):
+    """A pair that the share had to pass over has these alone, and files of earlier versions lack their table."""
+    refuted, done, passed_over = np.array([[0, 1], [3, 2]]), (1, 3), (1, 2)
+    with MatchStore(database) as store:
+        there = store.matches(*passed_over).tolist()
+        store.write(*done, np.zeros((0, 2), np.uint32))
+    with RefinementStore(database) as store:
+        store.replace(new_positions(), NOTE, refuted={done: refuted, passed_over: refuted})
+    part, file = shutil.copy(database, tmp_path / "part.db"), tmp_path / "share.db"
+    with Connection(part) as connection:
+        connection.rows("DELETE FROM matches WHERE pair_id = ?", (int(pair_ids(*passed_over)),))
+    write_pair_rows(part, file, pair_ids(*np.transpose([done, passed_over])), {})
+    if not has_table:
+        with Connection(file) as connection:
+            connection.rows("DROP TABLE d2sfm_refuted_matches")
+    with MatchStore(database) as store:
+        store.take_in(file)
+        assert store.matches(*passed_over).tolist() == there
+        assert [store.refuted(*pair).tolist() for pair in (done, passed_over)] == [refuted.tolist()] * 2
 
 
 def test_refuted_matches_of_continued_keypoints_go_with_these(database):

@@ -13,6 +13,7 @@ from support.helpers import textured_picture
 from support.runs import write_cut_outs
 
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
+from d2sfm.database.connection import Connection
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
@@ -220,3 +221,16 @@ def test_an_old_photograph_that_is_gone_is_no_reference_and_a_new_one_stays_as_i
     assert refined(grown).moved
     assert "keypoints stay as they are: 1 photograph (0.png)" in caplog.text
     assert old_rows(grown / "db.db") == before
+
+
+@pytest.mark.slow
+def test_what_was_refined_stays_also_where_another_tool_has_cleared_its_descriptors(grown):
+    shutil.copy(grown / "photos" / "4.png", grown / "photos" / "5.png")
+    take_in(grown / "db.db", grown / "photos")
+    with Connection(grown / "db.db") as connection:
+        connection.rows("UPDATE descriptors SET rows = 0, data = NULL WHERE image_id < ?", (NEW,))
+    before = rows(grown / "db.db", "keypoints", "d2sfm_keypoint_sigmas")
+    assert refined(grown).images == 2
+    after = rows(grown / "db.db", "keypoints", "d2sfm_keypoint_sigmas")
+    for table, found in before.items():
+        assert [row for row in after[table] if row[0] < NEW] == [row for row in found if row[0] < NEW]
