@@ -93,7 +93,7 @@ def test_refine_verifies_a_database_of_earlier_versions_within_what_it_finds_and
     assert refine_database(database, options=AS_EARLIER).verified == 0  # nothing is left to do
     assert contents(database) == found
     refine_database(database, options=replace(AS_EARLIER, max_error=MAX_ERROR))
-    assert contents(database) == (NOTE_OF_NOW, wide[1])
+    assert contents(database) == (NOTE_OF_NOW | {"is_given": True}, wide[1])
     refine_database(database, options=AS_EARLIER)
     assert contents(database) == (NOTE_OF_NOW | {"max_error_px": EXACT_PX}, found[1])
     refine_database(database, options=replace(AS_EARLIER, seed=1))
