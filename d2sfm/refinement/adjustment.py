@@ -9,15 +9,15 @@ import torch
 
 from d2sfm.network.early_maps import CELL_PX, COARSE, FINE, FeatureMaps
 from d2sfm.network.trunk import CHANNELS
-from d2sfm.refinement.alignment import Stage, align
 from d2sfm.refinement.collection import Collection
+from d2sfm.refinement.patch_search import Search, search_patches
 from d2sfm.refinement.patch_store import PatchStore
 from d2sfm.refinement.patches import sample_patches
 from d2sfm.refinement.schedule import Part
 from d2sfm.refinement.tracks import Tracks, warps_from_reference
 
 # Larger patches are more exact and find their place less surely, so they come last.
-STAGES = (Stage(COARSE, 5, 2), Stage(FINE, 9, 2), Stage(FINE, 13, 1), Stage(FINE, 13, 1))
+SEARCHES = (Search(COARSE, 5, 2), Search(FINE, 9, 2), Search(FINE, 13, 1), Search(FINE, 13, 1))
 LARGEST_MOVE_PX = 12.0  # on an axis, at scale 1: two keypoints' errors add up
 NODES_AT_ONCE = 64  # their windows stay in the processor's cache
 
@@ -74,12 +74,12 @@ class Adjustment:
         """Positions of nodes of one image, [M, 2]; slots: [M] where the patches of their references are."""
         moved, warps = self._collection.xy[nodes].copy(), self._warps[nodes]
         patches = {layer: self._patches.get(layer, slots, maps.layer(layer).device) for layer in _largest_sides()}
-        for stage in STAGES:
-            cells = maps.layer(stage.layer)
-            centres, bases = _cells(moved, stage.layer).to(cells.device), torch.from_numpy(warps).to(cells.device)
-            of_reference = _middle(patches[stage.layer], stage.side)
-            steps = align(cells, centres, bases, of_reference, stage).cpu().double().numpy()
-            moved += CELL_PX[stage.layer] * np.einsum("nij,nj->ni", warps, steps)
+        for search in SEARCHES:
+            cells = maps.layer(search.layer)
+            centres, bases = _cells(moved, search.layer).to(cells.device), torch.from_numpy(warps).to(cells.device)
+            of_reference = _middle(patches[search.layer], search.side)
+            steps = search_patches(cells, centres, bases, of_reference, search).cpu().double().numpy()
+            moved += CELL_PX[search.layer] * np.einsum("nij,nj->ni", warps, steps)
         return moved
 
 
@@ -91,8 +91,8 @@ def _in_chunks(*arrays: np.ndarray) -> list[tuple[np.ndarray, ...]]:
 
 def _largest_sides() -> dict[str, int]:
     """The side of the largest patch of each layer; smaller ones are its middle."""
-    layers = {stage.layer for stage in STAGES}
-    return {layer: max(stage.side for stage in STAGES if stage.layer == layer) for layer in sorted(layers)}
+    layers = {search.layer for search in SEARCHES}
+    return {layer: max(search.side for search in SEARCHES if search.layer == layer) for layer in sorted(layers)}
 
 
 def _middle(patches: torch.Tensor, side: int) -> torch.Tensor:

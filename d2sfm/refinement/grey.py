@@ -15,7 +15,7 @@ from torch import Tensor
 from d2sfm.coordinates import input_from_image
 from d2sfm.refinement.collection import Collection
 from d2sfm.refinement.grey_levels import FINER, GreyLevels, step_px
-from d2sfm.refinement.least_squares import Window, align, sample
+from d2sfm.refinement.least_squares import Window, align_patches, sample
 from d2sfm.refinement.patch_store import PatchStore
 from d2sfm.refinement.schedule import Part
 from d2sfm.refinement.tracks import Tracks, warps_from_reference
@@ -204,7 +204,7 @@ def adjust(
     scale = (samples_per_px * step_px(of_patch))[:, None, None]
     centres, bases = torch.from_numpy(start), torch.from_numpy(observations.warps[rows] * scale)
     for window in windows:
-        found = align(squares, centres, bases, patches, window)
+        found = align_patches(squares, centres, bases, patches, window)
         centres, bases = found.centres, found.bases
     observations.xy[rows] += (centres.numpy() - start) / samples_per_px
     observations.warps[rows] = bases.numpy() / scale

@@ -32,7 +32,7 @@ class Window(NamedTuple):
     iterations: int  # at most
 
 
-class Alignment(NamedTuple):
+class Aligned(NamedTuple):
     """Where patches lie, and how surely. All of N patches, float64."""
 
     centres: Tensor  # [N, 2] (x, y) samples of the square
@@ -46,7 +46,7 @@ def sample(squares: Tensor, centres: Tensor, bases: Tensor, side: int) -> Tensor
     """Samples of squares of grey values on a grid of points each, [N, side * side] float32, rows first.
 
     squares: [N, S, S] float32; beyond them their border is repeated. centres: [N, 2] (x, y) and bases: [N, 2, 2], see
-    ``Alignment``.
+    ``Aligned``.
     """
     count, edge, _ = squares.shape
     steps = torch.arange(side, device=squares.device, dtype=torch.float64) - (side - 1) / 2
@@ -60,7 +60,7 @@ def sample(squares: Tensor, centres: Tensor, bases: Tensor, side: int) -> Tensor
     return found.view(count, side * side)
 
 
-def align(squares: Tensor, centres: Tensor, bases: Tensor, patches: Tensor, window: Window) -> Alignment:
+def align_patches(squares: Tensor, centres: Tensor, bases: Tensor, patches: Tensor, window: Window) -> Aligned:
     """Align patches with squares of another picture, from where they are thought to lie.
 
     squares, centres, bases: as for ``sample``; patches: [N, S, S] float32 with S at least window.side + 2, of which the
@@ -86,7 +86,7 @@ def align(squares: Tensor, centres: Tensor, bases: Tensor, patches: Tensor, wind
             break
         if int(left.sum()) < FULL * len(rows):
             rows, fields, squares = rows[left], fields[left], squares[left]
-    return Alignment(centres, bases, last_step, correlation, template.sigma(correlation, bases))
+    return Aligned(centres, bases, last_step, correlation, template.sigma(correlation, bases))
 
 
 class _Template:

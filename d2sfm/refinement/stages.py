@@ -13,7 +13,7 @@ import numpy as np
 from d2sfm.database import RefinementStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.progress import Bar
-from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, STAGES, Adjustment
+from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, SEARCHES, Adjustment
 from d2sfm.refinement.collection import Collection
 from d2sfm.refinement.continuation import NEAR_PX, Continued, Extended, as_rows, corrected, extend, members, predict
 from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, OF_PREDICTED, GreyAdjustment, photograph_warps
@@ -206,7 +206,7 @@ class Stages:
     @cached_property
     def fingerprint(self) -> str:
         """Of all that decides the positions."""
-        by_features = of_alignment(asdict(self.options)), STAGES, LARGEST_MOVE_PX
+        by_features = of_alignment(asdict(self.options)), SEARCHES, LARGEST_MOVE_PX
         by_grey_values = COARSE, FINE, ACCEPTANCE, OF_PREDICTED, NEAR_PX
         digest = hashlib.sha256(json.dumps([by_features, by_grey_values]).encode())
         edges = self.collection.edges

@@ -87,7 +87,8 @@ def test_positions_do_not_depend_on_the_room_for_patches_nor_on_parts(maps, how)
 
 
 def test_patches_of_the_most_tracks_take_what_is_stated():
-    sides = {layer: max(stage.side for stage in adjustment_module.STAGES if stage.layer == layer) for layer in CELL_PX}
+    searches = adjustment_module.SEARCHES
+    sides = {layer: max(search.side for search in searches if search.layer == layer) for layer in CELL_PX}
     of_track = sum(2 * CHANNELS[layer] * side**2 for layer, side in sides.items())
     assert 3.9e9 < MOST_TRACKS * of_track < 4e9
 

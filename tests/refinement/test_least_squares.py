@@ -8,7 +8,16 @@ from support.grey_texture import apply, inverse, photograph
 
 from d2sfm.refinement.grey import ACCEPTANCE, FINE, PATCH_SIDE, Observations, adjust, cut_patches
 from d2sfm.refinement.grey_levels import GreyLevels
-from d2sfm.refinement.least_squares import LARGEST_CHANGE, LONGEST_STEP, RIDGE, STOP, STOP_OF_ALL, Window, align, sample
+from d2sfm.refinement.least_squares import (
+    LARGEST_CHANGE,
+    LONGEST_STEP,
+    RIDGE,
+    STOP,
+    STOP_OF_ALL,
+    Window,
+    align_patches,
+    sample,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (260, 200)
@@ -136,14 +145,14 @@ def test_many_at_once_are_what_each_is_by_itself(window):
     squares, centres = GreyLevels(photograph(SIZE, inverse(AFFINE), 0.7, 20)).squares(apply(AFFINE, xy), 0)
     centres = torch.from_numpy(centres + random.uniform(-1.5, 1.5, centres.shape))
     bases = torch.from_numpy(2 * np.eye(2) + random.normal(0, 0.1, (COUNT, 2, 2)))
-    found = align(squares, centres, bases, patches, window)
+    found = align_patches(squares, centres, bases, patches, window)
     for row in range(0, COUNT, 3):
         centre, basis, correlation = plain(*(each[row].numpy() for each in (squares, centres, bases, patches)), window)
         np.testing.assert_allclose(found.centres[row], centre, atol=2e-4)
         np.testing.assert_allclose(found.bases[row], basis, atol=1e-4)
         assert found.correlation[row].item() == pytest.approx(correlation, abs=1e-5)
     for some in ([5, 2, 17], [11]):
-        alone = align(squares[some], centres[some], bases[some], patches[some], window)
+        alone = align_patches(squares[some], centres[some], bases[some], patches[some], window)
         for each, of_all in zip(alone, found, strict=True):
             assert torch.equal(each, of_all[some])
 
@@ -162,7 +171,7 @@ def test_samples_are_bilinear_and_the_border_goes_on():
 
 def test_nothing_is_a_shape():
     none = torch.zeros(0, 2, dtype=torch.float64)
-    found = align(
+    found = align_patches(
         torch.zeros(0, 9, 9), none, none[..., None].expand(0, 2, 2), torch.zeros(0, PATCH_SIDE, PATCH_SIDE), FINE[1]
     )
     assert [tuple(each.shape) for each in found] == [(0, 2), (0, 2, 2), (0,), (0,), (0,)]

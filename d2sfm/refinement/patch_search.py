@@ -10,7 +10,7 @@ from d2sfm.refinement.patches import sample_patches
 ROWS_AT_ONCE = 2  # of the reference; see _products
 
 
-class Stage(NamedTuple):
+class Search(NamedTuple):
     """One search: the layer, the side of the patch and the reach of the search in cells."""
 
     layer: str
@@ -18,14 +18,14 @@ class Stage(NamedTuple):
     reach: int
 
 
-def align(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, stage: Stage) -> Tensor:
+def search_patches(cells: Tensor, centres: Tensor, bases: Tensor, references: Tensor, search: Search) -> Tensor:
     """Offsets of reference patches in a map from where the search begins, [N, 2] (right, down) in steps of the patch.
 
     cells, centres, bases: as for ``sample_patches``; references: [N, side * side, C]. The cost of a whole step is the
     squared difference summed over the patch; a parabola through the smallest and its two neighbours on each axis gives
     the fraction, at most half a step, and 0 where a neighbour lies beyond the reach.
     """
-    count, channels, side, shifts = len(references), references.shape[2], stage.side, 2 * stage.reach + 1
+    count, channels, side, shifts = len(references), references.shape[2], search.side, 2 * search.reach + 1
     edge = side + shifts - 1
     window = sample_patches(cells, centres, bases, edge).view(count, edge, edge, channels)
     references = references.view(count, side, side, channels)
