@@ -84,10 +84,10 @@ def align_share(
 
 
 def next_stage(stages: Stages, found: Callable[[Stage], Piece], chosen: np.ndarray | None = None) -> Stage | None:
-    """The first stage that is not whole, of the chosen tracks ([T] bool, default: all), or the last one, though it may
-    be; None if others are left out and the last one is whole.
+    """The first stage that lacks keypoints, of the chosen tracks ([T] bool, default: all).
 
-    found: what there is of a stage.
+    If none does: None where the options leave stages out, and else the last stage, of which the caller finds that it is
+    whole. found: what there is of a stage.
     """
     stage = stages.features()
     piece = found(stage)
