@@ -8,7 +8,7 @@ import numpy as np
 
 from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
 from d2sfm.database.pair_rows import read_similarities
-from d2sfm.database.tables import OUR_PAIR_TABLES, REFUSED, SIMILARITIES
+from d2sfm.database.tables import OUR_PAIR_TABLES, REFUSED, REFUTED, SIMILARITIES
 
 OF_ONE_RUN = {"images", "images_beside", "copy_of"}  # settings: folders differ from test to test
 
@@ -29,7 +29,7 @@ def contents(database: Path) -> dict:
 
         settings = connection.execute("SELECT * FROM d2sfm_settings") if "d2sfm_settings" in there else []
         found = {table: by_image(table) for table in ("keypoints", "descriptors", "d2sfm_features")}
-        found["originals"] = by_image("d2sfm_original_keypoints")
+        found["originals"], found["sigmas"] = map(by_image, ("d2sfm_original_keypoints", "d2sfm_keypoint_sigmas"))
         found |= {table: by_pair(table) for table in ("matches", "two_view_geometries")}
         found |= {table: by_pair(table) if table in there else {} for table in OUR_PAIR_TABLES}
         cameras = "SELECT name, model, width, height, params FROM images JOIN cameras USING (camera_id)"
@@ -64,6 +64,14 @@ def require_whole(database: Path) -> dict:
         assert found["keypoints"].keys() >= set(pair)
         if pair in found[SIMILARITIES]:
             assert read_similarities(data, *found[SIMILARITIES][pair]) is not None
+        keypoints = [found["keypoints"][name][0] for name in pair]
+        for table, column in {"matches": 2, "two_view_geometries": 2, REFUTED: 0}.items():
+            indices = found[table][pair][column] if pair in found[table] else None
+            assert (np.frombuffer(indices or b"", "<u4").reshape(-1, 2) < keypoints).all()
+    for name, (data,) in found["sigmas"].items():
+        sigmas = np.frombuffer(data, "<f4")
+        assert len(sigmas) == found["keypoints"][name][0]
+        assert not np.isinf(sigmas).any()
     assert found["matches"].keys() >= found[SIMILARITIES].keys()
     assert all(found["two_view_geometries"][pair][0] == 0 for pair in found[REFUSED])
     return found
