@@ -49,7 +49,7 @@ def test_the_options_are_noted_with_the_keypoints(database, tmp_path, capsys):
     with RefinementStore(tmp_path / "copy.db") as store:
         note = store.notes.refinement()
     expected = {"max_error": 3.0, "seed": 4, "preprocessing": "torch", "precision": "float32", "weights": "d2_ots"}
-    assert note == expected | {"rounds": 2, "grey": False, "continue_": False}
+    assert note == expected | {"is_given": True, "rounds": 2, "grey": False, "continue_": False}
 
 
 @pytest.mark.slow
