@@ -118,9 +118,8 @@ def _write(
             refuted = refuted_matches(store, collection, stages.tracks, sigmas, aligned)
     by_image = zip(images, np.split(positions, of_images), strict=True)
     placed = {image.image_id: image.in_image(xy) for image, xy in by_image if image.image_id in aligned}
-    others = {"refuted": refuted, "others_stay": bool(alignment.new)}
     with RefinementStore(run.database) as store:
-        store.replace(placed, alignment.note, found, continued[:2], **others)
+        store.replace(placed, alignment.note, found, continued[:2], refuted=refuted, others_stay=bool(alignment.new))
 
 
 def read_stages(run: Run, new: frozenset[int] = frozenset()) -> Read:

@@ -153,14 +153,14 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     if not note:
         return 0
     done = note.get("rounds", 1)
-    if of_alignment(note) == of_alignment(asdict(options)) and done > options.rounds:
-        raise RuntimeError(
-            f"{database} was refined in {done} rounds: give --rounds {done}, or --overwrite to align all again"
-        )
     if of_alignment(note) != of_alignment(asdict(options)):
         raise RuntimeError(
             f"{database} was refined before, with other options ({json.dumps(note)}): "
             "d2sfm refine --overwrite aligns all again, or continue without refining"
+        )
+    if done > options.rounds:
+        raise RuntimeError(
+            f"{database} was refined in {done} rounds: give --rounds {done}, or --overwrite to align all again"
         )
     expected = _note(options, done)
     if options.max_error is None:  # found by a run before
