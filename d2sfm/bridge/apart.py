@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from d2sfm.colmap import read_model
 from d2sfm.database import BridgeStore, MatchStore
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import connected_groups, image_pairs
 from d2sfm.matching.chance import chance_explains
 from d2sfm.matching.settings import EXTRACTORS_PX
 from d2sfm.text import counted
@@ -31,15 +29,10 @@ def verified_pairs(database: Path) -> np.ndarray:
     return pairs[are_true]
 
 
-def largest_group(image_ids: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The largest group of the images, [N] ascending, connected by pairs, [P, 2], ascending; empty without such
-    pairs."""
-    if not len(pairs):
-        return image_ids[:0]
-    rows = np.searchsorted(image_ids, pairs)
-    graph = coo_array((np.ones(len(rows), bool), tuple(rows.T)), (len(image_ids),) * 2)
-    _, of_image = connected_components(graph, directed=False)
-    return image_ids[of_image == np.bincount(of_image).argmax()]
+def largest_group(pairs: np.ndarray) -> np.ndarray:
+    """The largest group of images that pairs, [P, 2], connect, ascending; empty without pairs."""
+    groups = connected_groups(pairs)
+    return groups[0] if groups else np.zeros(0, np.uint32)
 
 
 def outside_of(image_ids: np.ndarray, pairs: np.ndarray, names: dict[int, str], model: Path | None) -> np.ndarray:
@@ -48,7 +41,7 @@ def outside_of(image_ids: np.ndarray, pairs: np.ndarray, names: dict[int, str], 
     Raises as ``read_model``, and RuntimeError if the model has none of the images.
     """
     if model is None:
-        return np.setdiff1d(image_ids, largest_group(image_ids, pairs))
+        return np.setdiff1d(image_ids, largest_group(pairs))
     posed = {image.name for image in read_model(model).images.values() if image.has_pose}
     inside = np.array([image_id for image_id in image_ids.tolist() if names[image_id] in posed], np.uint32)
     if not len(inside):

@@ -108,7 +108,7 @@ def bridge_database(
         remove_work(database)
         with BridgeStore(database) as store:
             joined = union(chosen.verified, store.pairs())
-    together = largest_group(np.array(list(chosen.names), np.uint32), joined)
+    together = largest_group(joined)
     return BridgeSummary(
         images=len(chosen.names),
         apart=len(chosen.apart),

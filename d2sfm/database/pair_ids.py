@@ -1,6 +1,8 @@
 """COLMAP's number of a pair of images, 8 bytes where a tuple of two ids takes 100: two million pairs are 16 MB."""
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 MAX_IMAGES = 2147483647  # pair_id is MAX_IMAGES * smaller image_id + larger image_id
 
@@ -15,3 +17,15 @@ def pair_ids(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def image_pairs(ids: np.ndarray) -> np.ndarray:
     """The pairs of image ids of these numbers, the smaller id first, [K, 2] uint32."""
     return np.stack(np.divmod(np.asarray(ids, np.int64), MAX_IMAGES), axis=1).astype(np.uint32)
+
+
+def connected_groups(pairs: np.ndarray) -> list[np.ndarray]:
+    """The image ids that pairs, [P, 2], connect, each group ascending. The largest one comes first, of equals the one
+    with the smallest id."""
+    if not len(pairs):
+        return []
+    image_ids = np.unique(pairs)
+    rows = np.searchsorted(image_ids, pairs)
+    graph = coo_array((np.ones(len(rows), bool), tuple(rows.T)), (len(image_ids),) * 2)
+    count, of_image = connected_components(graph, directed=False)
+    return sorted((image_ids[of_image == number] for number in range(count)), key=len, reverse=True)

@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pycolmap
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from d2sfm.database import MatchStore
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import connected_groups, image_pairs
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import MIN_SUPPORT
 from d2sfm.text import counted, first_few, first_of, printable
@@ -76,16 +74,13 @@ def _looked_at(pairs: np.ndarray, inliers: np.ndarray, registered: Collection[in
 
 def _parts(given: MappingInput, pairs: np.ndarray) -> str:
     """Groups of images that no pair connects."""
-    ids = np.unique(pairs)
-    a, b = np.searchsorted(ids, pairs).T
-    count, of_image = connected_components(coo_array((np.ones(len(a)), (a, b)), shape=(len(ids),) * 2), directed=False)
-    if count < 2:
+    groups = [sorted(given.names[image_id] for image_id in group.tolist()) for group in connected_groups(pairs)]
+    if len(groups) < 2:
         return ""
-    groups = [[given.names[image_id] for image_id in ids[of_image == number].tolist()] for number in range(count)]
-    first, second, *_ = sorted((sorted(group) for group in groups), key=len, reverse=True)
+    first, second, *_ = groups
     return (
         f"no verified pair connects {first_few(first, 1)} with {first_few(second, 1)}"
-        + (f", {count} unconnected parts in all" if count > 2 else "")
+        + (f", {len(groups)} unconnected parts in all" if len(groups) > 2 else "")
         + "; try photographs that show both places, or match --pairs exhaustive if not all pairs were matched"
     )
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+import numpy as np
 import pycolmap
 
 from d2sfm.colmap import posed_images
 from d2sfm.database import MatchStore
+from d2sfm.database.pair_ids import connected_groups, image_pairs
 from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once, with_distortion
 from d2sfm.mapping.quality import ModelStatistics, is_worth_it, score, statistics
@@ -22,6 +24,7 @@ ROUNDING = 1e-3  # of the agreement, as a share: what equal models differ by, as
 MOST_SECONDS = 1 << 30  # that pycolmap is told
 RUNS_A_START = 3  # most initial pairs give no model, and are done in a second
 FURTHER_S = 600.0  # that further starts have where the user gives no time budget
+LEAST_IMAGES = 3  # of a model of what the others leave out: of two images, nothing tells whether it is right
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +34,13 @@ class Start:
     """One mapping run: its seed, the statistics of its best model (None without any), and its seconds.
 
     way: how it was made, "" for the pipeline's own; see ``one_run.Trial`` and ``one_run.with_distortion``.
+    is_of_rest: whether only images were mapped that the kept models lack.
     initial: names of the images it was told to start with; empty if the pipeline chose them.
     """
 
     seed: int
     way: str = ""
+    is_of_rest: bool = False
     initial: tuple[str, ...] = ()
     best: ModelStatistics | None
     dropped: ModelStatistics | None = None  # of the best one, where no image of any has support: that is no model
@@ -44,7 +49,8 @@ class Start:
     @property
     def label(self) -> str:
         """Seed, way, and first images."""
-        parts = (f"seed {self.seed}", self.way, " and ".join(self.initial))
+        rest = "of the rest" if self.is_of_rest else ""
+        parts = (f"seed {self.seed}", rest, self.way, " and ".join(self.initial))
         return ", ".join(part for part in parts if part)
 
 
@@ -104,9 +110,10 @@ class StoppingRule:
     kept one took, and without a budget of the user none is stopped before a model of most images exists.
     """
 
-    def __init__(self, given: MappingInput, options: ReconstructionOptions):
+    def __init__(self, given: MappingInput, options: ReconstructionOptions, end: float | None = None):
+        """end: of the time, of ``time.perf_counter``; None: the time begins now."""
         self._given, self._options = given, options
-        self._end = time.perf_counter() + (options.time_budget or FURTHER_S)
+        self.end = time.perf_counter() + (options.time_budget or FURTHER_S) if end is None else end
         self.least = min(options.min_starts, options.max_starts) if given.is_estimated else 1
 
     def most_seconds(self, outcome: Outcome) -> int | None:
@@ -127,7 +134,7 @@ class StoppingRule:
         return is_last or self._seconds_left() <= needed or self._is_enough(outcome)
 
     def _seconds_left(self) -> float:
-        return self._end - time.perf_counter()
+        return self.end - time.perf_counter()
 
     def _is_of_most(self, outcome: Outcome) -> bool:
         return outcome.kept is not None and 2 * outcome.kept.best.supported >= self._given.connected
@@ -142,9 +149,18 @@ def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progr
     """Map with several seeds and initial pairs, and keep the best model by ``quality.score``.
 
     For their number, and what stops them, see ``StoppingRule``. The kept start's models are followed by those that
-    other starts found of images which they lack.
+    other starts found of images which they lack, and these by models of the rest: each group of images that verified
+    pairs connect is mapped in the same way, largest first, while there is time.
     """
-    outcome, rule, is_stopped = Outcome(pixel_factor=given.pixel_factor), StoppingRule(given, options), False
+    rule = StoppingRule(given, options)
+    outcome = _best_of_starts(given, options, rule, progress)
+    if outcome.kept is not None:
+        _add_rest(given, options, rule.end, outcome, progress)
+    return outcome
+
+
+def _best_of_starts(given: MappingInput, options: ReconstructionOptions, rule: StoppingRule, progress: bool) -> Outcome:
+    outcome, is_stopped = Outcome(pixel_factor=given.pixel_factor), False
     for trial in trials(given, options, rule, outcome):
         start, models = _run(given, trial, progress)
         if outcome.add(start, models):
@@ -156,6 +172,28 @@ def best_of_starts(given: MappingInput, options: ReconstructionOptions, *, progr
         _refine_distortion(given, outcome, rule.whole_seconds_left(outcome.kept.seconds))
         outcome.add_elsewhere()
     return outcome
+
+
+def _add_rest(
+    given: MappingInput, options: ReconstructionOptions, end: float, outcome: Outcome, progress: bool
+) -> None:
+    """Append models of the images that the models lack, and the starts that were made for them."""
+    with MatchStore(given.database) as store:
+        counts = store.pair_counts()
+    ids = counts["pair_id"][(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.left_out)]
+    pairs, there = image_pairs(ids), [image_id for model in outcome.models for image_id in model.reg_image_ids()]
+    for group in connected_groups(pairs[~np.isin(pairs, there).any(axis=1)]):
+        if len(group) < LEAST_IMAGES or time.perf_counter() >= end:
+            return
+        rest = replace(
+            given,
+            names={image_id: given.names[image_id] for image_id in group.tolist()},
+            connected=len(group),
+            left_out=np.union1d(given.left_out, ids[~np.isin(pairs, group).all(axis=1)]),
+        )
+        further = _best_of_starts(rest, options, StoppingRule(rest, options, end), progress)
+        outcome.starts += [replace(start, is_of_rest=True) for start in further.starts]
+        outcome.models += [model for model in further.models if model.num_reg_images() >= LEAST_IMAGES]
 
 
 def trials(

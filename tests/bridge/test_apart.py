@@ -13,8 +13,8 @@ IDS = np.arange(1, 7, dtype=np.uint32)
 
 
 def test_the_largest_group_by_what_connects_it():
-    assert largest_group(IDS, np.array([[1, 2], [4, 5], [5, 6]])).tolist() == [4, 5, 6]
-    assert largest_group(IDS, np.zeros((0, 2), int)).tolist() == []
+    assert largest_group(np.array([[1, 2], [4, 5], [5, 6]])).tolist() == [4, 5, 6]
+    assert largest_group(np.zeros((0, 2), int)).tolist() == []
 
 
 def test_apart_is_what_is_outside_or_not_in_the_model(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from support.seen_points import seen
 
 from d2sfm.colmap import similarity
+from d2sfm.database.pair_ids import pair_ids
 from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once
 from d2sfm.mapping.quality import ModelStatistics
@@ -118,6 +119,36 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
     )
     found = best_of_starts(given, options)
     assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
+
+
+@pytest.mark.slow
+def test_the_rest_is_mapped_by_itself(two_places, tmp_path, monkeypatch):
+    """Where no start begins in the second place, and where only two of its images are left."""
+    database, names, (first, second) = two_places
+    given = input_of(shutil.copy(database, tmp_path / "db.db"), names)
+
+    def in_the_first(given, trial, on_image):
+        of_all = len(given.names) == len(names)
+        return [
+            model for model in map_once(given, trial, on_image) if not of_all or set(model.reg_image_ids()) == first
+        ]
+
+    monkeypatch.setattr("d2sfm.mapping.starts.map_once", in_the_first)
+    monkeypatch.setattr(
+        "d2sfm.mapping.starts.initial_pairs",
+        lambda *given, most: [p for p in initial_pairs(*given, most=99) if set(p.image_ids) <= first],
+    )
+    found = best_of_starts(given, mapping_options(max_starts=2))
+    assert [set(model.reg_image_ids()) for model in found.models] == [first, second]
+    assert [start.is_of_rest for start in found.starts] == [False] * (len(found.starts) - 1) + [True]
+    assert found.starts[-1].label.startswith("seed 0, of the rest")
+    assert not found.kept.is_of_rest
+    found = best_of_starts(given, mapping_options(max_starts=2, time_budget=1e-9))
+    assert [set(model.reg_image_ids()) for model in found.models] in ([], [first])
+    two = pair_ids(*np.array([(a, b) for a in second for b in sorted(second)[2:] if a != b]).T)
+    found = best_of_starts(replace(given, left_out=np.unique(two)), mapping_options(max_starts=2))
+    assert [set(model.reg_image_ids()) for model in found.models] == [first]
+    assert not any(start.is_of_rest for start in found.starts)
 
 
 @pytest.mark.slow
@@ -240,6 +271,7 @@ def test_where_runs_are_cautious(two_places, tmp_path, monkeypatch, mapper, is_r
 
     monkeypatch.setattr("d2sfm.mapping.starts.map_once", recorded)
     monkeypatch.setattr("d2sfm.mapping.starts.with_distortion", lambda *arguments: None)
+    monkeypatch.setattr("d2sfm.mapping.starts.LEAST_IMAGES", 10)  # the rest has its own test
     given = input_of(database, names, mapper, is_refined=is_refined, is_estimated=is_estimated)
     options = mapping_options(min_starts=4, max_starts=4)
     best_of_starts(given, options)
