@@ -174,11 +174,13 @@ measure growth_lund growth "$results/features_lund_1024.db" "$results/lund_joint
 
 # docs/bridge.md, docs/night.md
 fresh bridge "$results/six"
-measure bridge bridge "$data/herz_jesus_p8" --photographs 6 --max-edge 768 --work "$results/six" --update docs/bridge.md
-measure transfer transfer "$results/six/bridged.db" "$data/herz_jesus_p8/ground_truth" --update docs/bridge.md
-measure bridge_all bridge "$data/herz_jesus_p8" --all --max-edge 1024 --seeds 0 1 2 --update docs/bridge.md
-measure bridge_all_fountain_p11 bridge "$data/fountain_p11" --all --max-edge 1024 --seeds 0 1 2 3 4 --precision float32 \
+measure bridge bridge "$data/herz_jesus_p8" --known-cameras --photographs 6 --max-edge 768 --work "$results/six" \
   --update docs/bridge.md
+measure transfer transfer "$results/six/bridged.db" "$data/herz_jesus_p8/ground_truth" --update docs/bridge.md
+measure bridge_all bridge "$data/herz_jesus_p8" --known-cameras --all --max-edge 1024 --seeds 0 1 2 \
+  --update docs/bridge.md
+measure bridge_all_fountain_p11 bridge "$data/fountain_p11" --known-cameras --all --max-edge 1024 --seeds 0 1 2 3 4 \
+  --precision float32 --update docs/bridge.md
 measure bridge_night_like bridge "$data/sacre_coeur" --night-like --all --seeds 0 1 2 --update docs/bridge.md
 fresh night "$results/night"
 measure night night "$results/night" --picture "$results/night_square.png" --update docs/night.md

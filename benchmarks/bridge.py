@@ -1,9 +1,9 @@
 """What SIFT alone gives, and what with D2 features beside it: ``python benchmarks/bridge.py FOLDER [OPTIONS]``.
 
-FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model; where all images have one camera, it is given). The
-first photographs by name, made smaller on request, get SIFT features, matched in all pairs. The last of them are set
-apart: their pairs with the others, and among each other, are taken out. ``d2sfm bridge`` goes to work on what is left;
-with --all none is apart, and it adds D2 matches to every pair. With --night-like every second photograph is made so
+FOLDER holds ``images/`` and ``ground_truth/`` (a COLMAP model, whose camera --known-cameras gives to SIFT). The first
+photographs by name, made smaller on request, get SIFT features, matched in all pairs. The last of them are set apart:
+their pairs with the others, and among each other, are taken out. ``d2sfm bridge`` goes to work on what is left; with
+--all none is apart, and it adds D2 matches to every pair. With --night-like every second photograph is made so
 (``night_like.py``), and none is set apart: what SIFT does not join is. Prints a row for each database and each seed of
 SIFT's verification and mapping, and their medians: images and points of the first model, rotation and centre errors
 (median and largest; centres in the truth's unit) of the images that are not apart, and medians of those that are. D2
@@ -18,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pycolmap
+from exactness import known_camera
 from night_like import write_night_like
 from pages import add_update, update
 from sift import extract_sift, match_sift, verify_sift
@@ -31,11 +32,21 @@ from d2sfm.database.pair_ids import pair_ids
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
-from d2sfm.options import BridgeOptions, CameraMode, CameraOptions, ExtractionOptions, Precision, ReconstructionOptions
+from d2sfm.options import BridgeOptions, CameraOptions, ExtractionOptions, Precision, ReconstructionOptions
 from d2sfm.photographs.reading import list_photographs
 from d2sfm.text import aligned
 
-COLUMNS = ("images", "points", "rotation deg", "max deg", "centre", "max", "apart deg", "apart centre")
+# Columns of the table, and the decimals of their numbers.
+COLUMNS = {
+    "images": 0,
+    "points": 0,
+    "rotation deg": 3,
+    "max deg": 3,
+    "centre": 4,
+    "max": 4,
+    "apart deg": 3,
+    "apart centre": 4,
+}
 
 
 def write_photographs(source: Path, target: Path, names: list[str], edge: int | None) -> float:
@@ -47,16 +58,6 @@ def write_photographs(source: Path, target: Path, names: list[str], edge: int | 
         smaller = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         cv2.imwrite(str(target / name), smaller, [cv2.IMWRITE_JPEG_QUALITY, 98])
     return scale
-
-
-def known_camera(truth: pycolmap.Reconstruction, scale: float) -> CameraOptions:
-    """The truth's camera in photographs that are so much smaller; what EXIF tells where it has several."""
-    if len(truth.cameras) > 1:
-        return CameraOptions()
-    camera = pycolmap.Camera(next(iter(truth.cameras.values())).todict())
-    camera.rescale(scale)
-    text = ",".join(map(str, camera.params))
-    return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=camera.model_name, camera_params=text)
 
 
 def set_apart(database: Path, names: list[str]) -> None:
@@ -97,10 +98,17 @@ def row(folder: Path | None, truth: pycolmap.Reconstruction, apart: list[str]) -
     return [*numbers, *both]
 
 
+def _cell(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if np.isfinite(value) else "-"
+
+
 def arguments_given() -> argparse.Namespace:
     """Those of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "--known-cameras", action="store_true", help="give the ground truth's camera to SIFT's database"
+    )
     parser.add_argument("--photographs", type=int, help="the first by name (default: all)")
     parser.add_argument("--apart", type=int, default=2, help="how many of these, the last by name, are set apart")
     parser.add_argument("--max-edge", type=int, help="longest edge of the photographs (default: as they are)")
@@ -132,7 +140,8 @@ def main() -> None:
         scale = write_photographs(source, work / "images", names, arguments.max_edge)
         matched, layer = work / "matched.db", work / "layer.db"
         if not matched.exists():
-            extract_sift(matched, work / "images", known_camera(truth, scale))
+            cameras = known_camera(truth, scale) if arguments.known_cameras else CameraOptions()
+            extract_sift(matched, work / "images", cameras)
             match_sift(matched)
         options = BridgeOptions(all_=arguments.all), ExtractionOptions(precision=arguments.precision)
         found = {}
@@ -162,7 +171,7 @@ def main() -> None:
         for label, numbers in found.items():
             medians = np.median(numbers, axis=0)
             for seed, values in zip([*arguments.seeds, "median"], [*numbers, medians], strict=True):
-                rows.append((label, str(seed), *(f"{value:.4g}" if np.isfinite(value) else "-" for value in values)))
+                rows.append((label, str(seed), *map(_cell, values, COLUMNS.values())))
         print(aligned(rows))
     update(arguments.update, rows)
 

@@ -18,14 +18,15 @@ SHARES_PX = (0.1, 0.25, 0.5, 1.0)
 DRAWS = 2  # of halves
 
 
-def known_camera(truth: pycolmap.Reconstruction) -> CameraOptions:
-    """The truth's camera, where all of its images have the same."""
+def known_camera(truth: pycolmap.Reconstruction, scale: float = 1.0) -> CameraOptions:
+    """The truth's camera, where all of its images have the same, in photographs that are so much smaller."""
     cameras = {(camera.model_name, tuple(camera.params)) for camera in truth.cameras.values()}
     if len(cameras) != 1:
         raise SystemExit(f"the ground truth has {len(cameras)} different cameras, --known-cameras needs one")
-    [(model, params)] = cameras
-    text = ",".join(map(str, params))
-    return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=model, camera_params=text)
+    camera = pycolmap.Camera(next(iter(truth.cameras.values())).todict())
+    camera.rescale(scale)
+    text = ",".join(map(str, camera.params))
+    return CameraOptions(camera_mode=CameraMode.SINGLE, camera_model=camera.model_name, camera_params=text)
 
 
 def observation_errors_px(model: pycolmap.Reconstruction, truth: pycolmap.Reconstruction) -> np.ndarray:

@@ -110,7 +110,7 @@ def both_ways(arguments: argparse.Namespace, numbers: list[int], truth: pycolmap
             for name, features in new.items():
                 store.write(name, features, settings[name])
         ways = ((f"{len(new)} of {len(settings)}", grown), (f"{len(settings)} at once", together))
-        return [(label, *refined(path, arguments, truth, set(new)).cells()) for label, path in ways]
+        return [(label, *refined(path, arguments, truth, set(new), path == together).cells()) for label, path in ways]
 
 
 def given(arguments: argparse.Namespace) -> dict:
@@ -119,9 +119,13 @@ def given(arguments: argparse.Namespace) -> dict:
     return {"options": options, "cache": cache, "progress": False}
 
 
-def refined(database: Path, arguments: argparse.Namespace, truth: pycolmap.Reconstruction, new: set[str]) -> Result:
+def refined(
+    database: Path, arguments: argparse.Namespace, truth: pycolmap.Reconstruction, new: set[str], is_matched_anew: bool
+) -> Result:
     """Match and refine a database."""
-    matching, match_s = timed(lambda: match_database(database, verification=VerificationOptions()))
+    matching, match_s = timed(
+        lambda: match_database(database, verification=VerificationOptions(), overwrite=is_matched_anew)
+    )
     run = Run(database=database, images=arguments.images, **given(arguments))
     with FeatureStore(database) as store:
         later = frozenset(store.later_in_pairs().values())
