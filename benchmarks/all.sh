@@ -154,7 +154,7 @@ measure growth growth "$results/fountain_p11/d2.db" "$data/fountain_p11/ground_t
 measure extension_fountain_p11 extension "$results/fountain_p11/refined.db" "$data/fountain_p11/ground_truth" \
   --parts 5 3 3 --update docs/growth.md
 d2sfm estimated_extract extract --database "$results/fountain_estimated.db" --images "$data/fountain_p11/images" \
-  --max-edge 1024 --precision float32
+  --max-edge 1024 --camera-mode single --precision float32
 d2sfm estimated_match match --database "$results/fountain_estimated.db"
 d2sfm estimated_refine refine --database "$results/fountain_estimated.db"
 measure extension_estimated extension "$results/fountain_estimated.db" "$data/fountain_p11/ground_truth" \
