@@ -84,6 +84,11 @@ class MatchStore(ImageReader):
         )
         return counts[self._are_pairs(counts["pair_id"])]
 
+    def verified_counts(self, without: np.ndarray) -> np.ndarray:
+        """Those of ``pair_counts`` with inliers, less the pairs of these numbers."""
+        counts = self.pair_counts()
+        return counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], without)]
+
     def matches(self, id_a: int, id_b: int) -> np.ndarray:
         """Matches of a pair, [M, 2] uint32, indices of keypoints of a and b; (0, 2) where the pair has none.
 

@@ -39,10 +39,9 @@ def likely_causes(given: MappingInput, models: Sequence[pycolmap.Reconstruction]
     """
     registered = {image_id for model in models[:1] for image_id in model.reg_image_ids()}
     with MatchStore(given.database) as store:
-        counts = store.pair_counts()
-        verified = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.left_out)]
+        verified = store.verified_counts(given.left_out)
         if not len(verified):
-            return (_nothing_verified(given, counts),)
+            return (_nothing_verified(given, store.pair_counts()),)
         pairs = image_pairs(verified["pair_id"])
         looked_at = _looked_at(pairs, verified["inliers"], registered)
         pairs_shown = [_shown(store, given, pair) for pair in looked_at if _have_focal_lengths(store, pair)]

@@ -52,9 +52,7 @@ def initial_pairs(
     calibrated geometry and a wide enough angle come before those that only pass COLMAP's relaxed limits, and narrow
     ones with enough inliers last; within each of these, those with more verified matches come first.
     """
-    counts = store.pair_counts()
-    without = np.concatenate([without, store.frame_pairs()])
-    counts = counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], without)]
+    counts = store.verified_counts(np.concatenate([without, store.frame_pairs()]))
     names = store.image_names()
     places = np.searchsorted(list(names), image_pairs(counts["pair_id"]))
     first, second = np.array(list(names.values()))[places].T

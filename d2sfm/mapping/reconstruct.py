@@ -177,11 +177,10 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
         if not len(store.done_pairs(verified=True)):
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
-        by_chance, counts = chance_pairs(store, thresholds), store.pair_counts()
+        left_out = np.union1d(chance_pairs(store, thresholds), np.array(list(unusable), np.int64))
+        verified = store.verified_counts(left_out)["pair_id"]
     for reason in dict.fromkeys(unusable.values()):
         logger.warning("left out: %s", reason)
-    left_out = np.union1d(by_chance, np.array(list(unusable), np.int64))
-    verified = counts["pair_id"][counts["inliers"] > 0]
     constant = _constant_cameras(options, given_cameras, set(cameras))
     return MappingInput(
         database=database,
@@ -194,7 +193,7 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         names=names,
-        connected=len(np.unique(image_pairs(verified[~np.isin(verified, left_out)]))),
+        connected=len(np.unique(image_pairs(verified))),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )

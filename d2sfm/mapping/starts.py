@@ -179,8 +179,7 @@ def _add_rest(
 ) -> None:
     """Append models of the images that the models lack, and the starts that were made for them."""
     with MatchStore(given.database) as store:
-        counts = store.pair_counts()
-    ids = counts["pair_id"][(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], given.left_out)]
+        ids = store.verified_counts(given.left_out)["pair_id"]
     pairs, there = image_pairs(ids), [image_id for model in outcome.models for image_id in model.reg_image_ids()]
     for group in connected_groups(pairs[~np.isin(pairs, there).any(axis=1)]):
         if len(group) < LEAST_IMAGES or time.perf_counter() >= end:
