@@ -22,7 +22,7 @@ OF_STARTS = ("mapper", "min_starts", "max_starts", "time_budget")  # which a mod
 
 def add(commands) -> None:
     """Add the command's parser."""
-    left, text = f"{NO_MODELS}; refinement continues where it was", "cameras and points from a matched database"
+    left, text = f"{NO_MODELS}; what was refined is kept", "cameras and points from a matched database"
     parser = add_command(commands, "reconstruct", run, text, left, RESULT, refine=REFINEMENT, extend=EXTENSION)
     add_main_database(parser)
     add_output(parser, "sparse", "folder of the models")
