@@ -128,7 +128,7 @@ class Parser(argparse.ArgumentParser):
         if others and flag.startswith("--"):
             return f"{flag} is an option of {self.prog.rpartition(' ')[0]} {_listed(others)}, not of this command"
         if f"no-{plain(flag)}" in self.options:
-            return f"{flag} is what it does anyway, which --no-{plain(flag)} turns off"
+            return f"{flag} is the default; --no-{plain(flag)} turns it off"
         meant = nearest(flag, self.options)
         hint = f"did you mean --{meant}?" if meant else f"{self.prog} --help names them"
         return f"{flag} is not an option of this command: {hint}"

@@ -36,7 +36,7 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "reconstruct --outptu a": " reconstruct: --outptu is not an option of this command: did you mean --output?",
     "extract a --text": " extract: --text is an option of d2sfm reconstruct and triangulate, not of this command",
     "reconstruct --max_edge 3": " reconstruct: --max_edge is an option of d2sfm extract",
-    "match --verify": " match: --verify is what it does anyway, which --no-verify turns off",
+    "match --verify": " match: --verify is the default; --no-verify turns it off",
     "extract --max a": " extract: --max may be --max-edge or --max-sum-edges or --max-keypoints or --max-megapixels",
     "extract a --ImageReader.single_camera 1": " extract: --ImageReader.single_camera is not an option of this "
     "command: here that is --camera-mode single",

@@ -65,7 +65,7 @@ def add(commands) -> None:
         action="store_true",
         help="extract again also those that have features, which removes the matches and geometries of their pairs",
     )
-    add_shard(parser, "do share I of N of the photographs, as 2/7, and write its blocks to --output")
+    add_shard(parser, "do share I of N of the photographs, for example 2/7, and write its blocks to --output")
     parser.add_argument(
         "--output",
         type=Path,

@@ -47,7 +47,8 @@ def add(commands) -> None:
         "--overwrite", action="store_true", help="match and verify again also the pairs that are there already"
     )
     add_shard(
-        parser, "do share I of N, as 2/7, of the pairs in a folder of shards, which is given in place of the database"
+        parser,
+        "do share I of N, for example 2/7, of the pairs in a folder of shards, which is given in place of the database",
     )
     add_cluster(parser)
     add_no_verify(parser)

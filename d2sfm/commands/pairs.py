@@ -18,8 +18,8 @@ def add(commands) -> None:
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_shard(
         parser,
-        "only make the global descriptors of share I of N, as 2/7, of the photographs; after that, one process chooses "
-        "the pairs, without --shard",
+        "only make the global descriptors of share I of N of the photographs, for example 2/7; after that, one process "
+        "without --shard chooses the pairs",
     )
     add_options(parser, PairSelectionOptions)
 

@@ -61,10 +61,10 @@ def add(commands) -> None:
         "--parts",
         type=Path,
         metavar="DIR",
-        help="folder for the work of many machines; without --shard, what they found is taken in where all shares are "
-        "done, and the command tells which is next (default: none)",
+        help="folder for the work of many machines; without --shard, the command takes in what finished shares have "
+        "found, and tells which stage is next (default: none)",
     )
-    add_shard(parser, "do share I of N, as 2/7, of what is next in --parts; the database is not needed")
+    add_shard(parser, "do share I of N, for example 2/7, of what is next in --parts; the database is not needed")
     add_cluster(parser)
     add_options(parser, *STAGES["refine"])
 

@@ -73,7 +73,7 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         "--georeference",
         action="store_true",
         help="also georeference the first model by GPS positions, in DIR/georeferenced (default: that of --config, "
-        "else not)",
+        "else no)",
     )
 
 

@@ -67,16 +67,19 @@ def _add(kinds, name: str, draw, text: str) -> Parser:
     return _add_kind(kinds, name, run, text)
 
 
-def _add_kind(kinds, name: str, run, text: str, default: str = "a .png in the current folder") -> Parser:
+def _add_kind(
+    kinds, name: str, run, text: str, default: str = "a .png in the current folder", where: str = "db.db"
+) -> Parser:
     parser = add_kind(kinds, name, run, text)
-    parser.add_argument("--database", type=Path, metavar="FILE", help="COLMAP database (default: db.db)")
+    parser.add_argument("--database", type=Path, metavar="FILE", help=f"COLMAP database (default: {where})")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"picture, .png or .html (default: {default})")
     parser.add_argument("--light", action="store_true", help=".png on white")
     return parser
 
 
 def _add_model(kinds) -> None:
-    parser = _add_kind(kinds, "model", _run_model, "cameras and points of a model, in 3D", "model.html")
+    where, text = "db.db here or beside the model, if it is there", "cameras and points of a model, in 3D"
+    parser = _add_kind(kinds, "model", _run_model, text, "model.html", where)
     parser.add_argument(
         "model",
         nargs="?",

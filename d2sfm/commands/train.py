@@ -59,7 +59,7 @@ def add(commands) -> None:
         "--evaluate-pairs",
         type=Path,
         metavar="PATH",
-        help="the same as d2sfm evaluate pairs does, without SIFT (default: no)",
+        help="evaluate them also as d2sfm evaluate pairs does, without SIFT (default: no)",
     )
     add_options(parser, PairOptions, TrainingOptions)
 

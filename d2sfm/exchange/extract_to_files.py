@@ -86,7 +86,7 @@ def _in_float32(options: ExtractionOptions) -> ExtractionOptions:
 def _photographs(image_list: Path | None, images: Path | None, only: Sequence[str]) -> tuple[Path, list[str]]:
     """A folder, and the names of the chosen photographs in it."""
     if (image_list is None) == (images is None) or (only and images is None):
-        raise ValueError("expected image_list or images, not both; only goes with images")
+        raise ValueError("expected image_list or images, not both; the argument 'only' needs images")
     if images is None:
         return Path(), read_image_list(image_list)
     return Path(images), chosen_photographs(images, require_photographs(images), only)

@@ -25,7 +25,7 @@ class BridgeOptions(Options):
         None, metavar="FILE", help="match the pairs of this file, two image names a line, instead of choosing some"
     )
     all_: bool = option(
-        False, help="bridge all photographs: all pairs of up to 200, of more the pairs that d2sfm match chooses"
+        False, help="bridge all photographs: up to 200 in all pairs, more in the pairs that d2sfm match chooses"
     )
 
     def _check(self):

@@ -29,8 +29,9 @@ class CameraOptions(Options):
     cameras: Path | None = option(
         None,
         metavar="FILE",
-        help="TOML file with these options for some folders or names: each table is named by a pattern, and the first "
-        "that matches a photograph counts; without one, it gets the options above (default: all do)",
+        help="TOML file with these options for some folders or names: the name of each table is a pattern, and the "
+        "first that matches a photograph counts; photographs that none matches get the options above (default: no "
+        "file)",
     )
     rig_config: Path | None = option(
         None,

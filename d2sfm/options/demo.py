@@ -11,7 +11,7 @@ class DemoOptions(Options):
 
     TITLE = "the rendered scene"
 
-    views: int = option(14, help="number of views, 6 to 40; the default neighbours are 10 to 15 degrees apart")
+    views: int = option(14, help="number of views, 6 to 40; at the default, neighbours are 10 to 15 degrees apart")
     night: bool = option(False, help="every second view at night, under street lamps")
     seed: int = option(0, help="seed of the scene's textures, of RANSAC and of mapping")
 

@@ -32,7 +32,9 @@ class PairEvaluationOptions(Options):
     TITLE = "matches and geometry of pairs"
 
     half: PairHalf | None = option(
-        None, help="only every other pair, starting from the first or second: choose settings on one half"
+        None,
+        help="only every other pair, starting from the first or second: choose settings on one half (default: all "
+        "pairs)",
     )
     # Chosen on the first half of WxBS pairs, see benchmarks/NOTES.md.
     max_error: float = option(4.0, metavar="PX", help="threshold of RANSAC, in pixels of the network's input")

@@ -55,7 +55,8 @@ class ExtractionOptions(Options):
     tile_size: int | None = option(
         None,
         metavar="PX",
-        help="rows computed at a time, 8 or more; features do not depend on it (default: by memory, CPU: 64)",
+        help="rows computed at a time, 8 or more; features do not depend on it (default: what memory allows, on a CPU "
+        "at most 64)",
     )
     memory_limit: float | None = option(
         None, metavar="GB", help="memory for feature maps, GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)"

@@ -55,10 +55,10 @@ class ReconstructionOptions(_ModelOptions):
     time_budget: float | None = option(
         None,
         metavar="S",
-        help="seconds after which no start begins, and the one that runs, also the first, stops with the model it has; "
-        "a global one finishes, and refining distortion at the end may take as long again; the result then depends on "
-        "the speed of the machine (default: none until a start has given a model of most images, 600 for further "
-        "starts)",
+        help="seconds after which no start begins and the running one, also the first, stops with the model it has (a "
+        "global one finishes); refining distortion at the end may take as long again; the result depends on the "
+        "machine's speed (default: no limit until a start has given a model of most images; then no start begins or "
+        "runs on after 600 s of mapping)",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones get the next numbers")
 

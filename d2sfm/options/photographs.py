@@ -15,7 +15,8 @@ class PhotographOptions(Options):
     max_megapixels: float = option(
         250.0,
         metavar="MP",
-        help="skip photographs of more megapixels, and refuse such masks; decoding takes 7 or 16 MB for each",
+        help="skip photographs of more megapixels, and refuse such masks; decoding takes 7 MB a megapixel, 16 MB where "
+        "pixels have 16 bits",
     )
 
     def _check(self):

@@ -17,7 +17,7 @@ class PairOptions(Options):
     TITLE = "which training pairs are drawn and cropped"
 
     min_overlap: float = option(0.5, help="smallest share of the first image's points that the second sees")
-    max_overlap: float = option(1.0, help="largest share of them")
+    max_overlap: float = option(1.0, help="largest such share")
     max_scale_ratio: float = option(
         float("inf"), help="largest ratio of the scales at which the two images show a point, 1 or more"
     )

@@ -41,7 +41,7 @@ class ImportOptions(Options):
     convention: Convention | None = option(
         None,
         help="pixel frame of keypoints if files do not say; reference, as the published tool and hloc's D2-Net write, "
-        "is converted to colmap (default: HDF5: hloc's frame, with a warning; npz, mat: none, refused)",
+        "is converted to colmap (default: hloc's frame for HDF5, with a warning; npz and mat need it)",
     )
     max_edge: int = option(
         1600, metavar="PX", help="longest edge of the network input, if files do not say; 0 for no limit"

@@ -58,7 +58,7 @@ def _named_in(path: str, store: PairImages, names: Mapping[int, str]) -> np.ndar
         raise RuntimeError(f"{path} names no pair of images")
     pairs = pairs[np.isin(pairs, _with_features(store, np.unique(pairs).tolist())).all(axis=1)]
     if not len(pairs):
-        raise RuntimeError(f"{path} names no pair of images that both have features")
+        raise RuntimeError(f"{path} names no pair whose two images both have features")
     return pairs
 
 

@@ -213,5 +213,5 @@ def test_images_without_features_are_left_out(database, caplog, tmp_path):
     with pytest.raises(RuntimeError, match="no features of 1 of 2 images: run d2sfm extract"):
         select(database, pairs=str(tmp_path / "pairs.txt"))
     (tmp_path / "pairs.txt").write_text("new.jpg\tmy view 0.jpg\nnew.jpg\tmy view 1.jpg\n")
-    with pytest.raises(RuntimeError, match="names no pair of images that both have features"):
+    with pytest.raises(RuntimeError, match="names no pair whose two images both have features"):
         select(database, pairs=str(tmp_path / "pairs.txt"))
