@@ -23,7 +23,8 @@ def add(commands) -> None:
         "--database",
         type=Path,
         metavar="FILE",
-        help="COLMAP database with GPS positions (default: db.db if no other source is given)",
+        help="COLMAP database with GPS positions (default: db.db here or beside the model, if no other "
+        "source is given)",
     )
     group.add_argument(
         "--images",

@@ -42,7 +42,7 @@ def add(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm report``."""
-    from d2sfm.report.models import beside
+    from d2sfm.database.file import beside
     from d2sfm.report.report import write_report
 
     result = write_report(

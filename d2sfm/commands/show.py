@@ -103,7 +103,7 @@ def _add_model(kinds) -> None:
 
 
 def _run_model(arguments: argparse.Namespace) -> int:
-    from d2sfm.report.models import beside
+    from d2sfm.database.file import beside
     from d2sfm.report.view import read_view, write_view
     from d2sfm.show.picture import require_suffix
     from d2sfm.show.shown import Shown, write_picture

@@ -1,4 +1,4 @@
-"""COLMAP's database file: making and checking it, and copies to work on."""
+"""COLMAP's database file: finding, making and checking it, and copies to work on."""
 
 import os
 from collections.abc import Iterator
@@ -14,6 +14,12 @@ from d2sfm.database.tables import COLMAP_TABLES, tables
 from d2sfm.parts import SQLITE_SUFFIXES, part_of, sync
 from d2sfm.system import require_room
 from d2sfm.text import counted
+
+
+def beside(model: Path | None, name: Path) -> Path | None:
+    """The database of a name in the current folder, or in the nearest of the model's folder and the two around it."""
+    around = [] if model is None else [model, *model.resolve().parents[:2]]
+    return next((folder / name for folder in (Path(), *around) if (folder / name).is_file()), None)
 
 
 def create_database(path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import placed_images, read_model
+from d2sfm.database.file import beside
 from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
 from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
 from d2sfm.georeference.control_points import clicks_of, in_world, scale_by, triangulated
@@ -81,7 +82,8 @@ def georeference_model(
     Positions come from the first given source: control_points, a table of clicks (upright: in pictures as viewers show
     them) with at least three points that have a place in the world; positions, a table; the database; the EXIF data of
     the photographs in images. scale_bars: lengths between points of control_points, which always decide the scale.
-    Without a source, the database is db.db; ``up`` and ``nadir`` work without it, too, and scale bars alone.
+    Without a source, the database is db.db, here or beside the model (``database.file.beside``); ``up`` and ``nadir``
+    work without it, too, and scale bars alone.
 
     output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is
     known, and points.las or .laz. Raises FileNotFoundError and ValueError for inputs that are missing or wrong,
@@ -96,8 +98,8 @@ def georeference_model(
     if scale_bars and control_points is None:
         raise ValueError("--scale-bar needs clicks of its two points: give --control-points")
     given = any(each is not None for each in (database, images, positions, control_points))
-    if not given and (DATABASE.exists() or not (options.up or options.nadir)):
-        database = DATABASE
+    if not given:
+        database = beside(model, DATABASE) or (None if options.up or options.nadir else DATABASE)
     found = read_model(model)
     if not placed_images(found):
         raise RuntimeError(f"{model} has no image with a pose")

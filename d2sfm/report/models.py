@@ -92,9 +92,3 @@ def read_models(folders: Mapping[str, Path]) -> list[Model]:
 
 def _numbered(folder: Path) -> dict[str, Path]:
     return {each.name: each for each in numbered(folder) if model_files(each)}
-
-
-def beside(path: Path | None, name: Path) -> Path | None:
-    """The file of a name in the current folder, or in the nearest of the model's folder and the two around it."""
-    around = [] if path is None else [path, *path.resolve().parents[:2]]
-    return next((folder / name for folder in (Path(), *around) if (folder / name).is_file()), None)

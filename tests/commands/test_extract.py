@@ -10,8 +10,8 @@ from support.helpers import save_plain_weights, textured_picture
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, cameras_given, read_rigs
-from d2sfm.features.extractor import Extractor
-from d2sfm.options import Convention, ExtractionOptions
+from d2sfm.features.budget import Budget
+from d2sfm.options import Convention
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
@@ -66,14 +66,14 @@ def test_the_orientation(photographs, tmp_path):
     assert (turned.orientation, stored.orientation) == (6, 1)
 
 
-def test_what_bounds_memory_reaches_the_extractor(photographs, tmp_path):
-    code, bounded, _ = extract(photographs, tmp_path / "db.db", "--tile-size", "16", "--memory-limit", "0.3")
-    assert code == 0
-    found = {}
-    for options in ({"tile_size": 16, "memory_limit": 0.3}, {}):
-        fresh = Extractor(ExtractionOptions(**options)).extract(photographs / "a.png")
-        found[bool(options)] = np.array_equal(fresh.keypoints, bounded.keypoints)
-    assert found == {True: True, False: False}  # in rounding, for the network is cut elsewhere
+def test_what_bounds_memory_reaches_the_extractor(photographs, tmp_path, monkeypatch, capsys):
+    rows, of_budget = [], Budget.strip_px
+    monkeypatch.setattr(Budget, "strip_px", lambda *given: rows.append(of_budget(*given)) or rows[-1])
+    extract(photographs, tmp_path / "a.db")
+    extract(photographs, tmp_path / "b.db", "--tile-size", "16")
+    assert rows == [64, 16]
+    assert main(["extract", "--images", str(photographs), "--memory-limit", "0.0001", "--database", f"{tmp_path}/c.db"])
+    assert "memory limit of" in capsys.readouterr().err
 
 
 def test_a_cache_without_room_stays_empty(photographs, tmp_path):

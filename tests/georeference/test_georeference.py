@@ -73,6 +73,14 @@ def test_the_default_database_and_none(given, tmp_path):
     assert (with_up.source, len(with_up.residuals_m)) == ("db.db", len(CAMERAS))
 
 
+def test_the_database_of_a_run_is_found_by_its_model(given, tmp_path):
+    (tmp_path / "photos-model" / "sparse").mkdir(parents=True)
+    given.rename(tmp_path / "photos-model" / "sparse" / "0")
+    write_priors(tmp_path / "photos-model" / "db.db")
+    for options in (GeoreferenceOptions(), GeoreferenceOptions(up=True)):
+        assert len(georeference_model("photos-model/sparse/0", "out", options=options).residuals_m) == len(CAMERAS)
+
+
 def test_one_photograph_that_is_moved_by_500_m_changes_nothing(given, tmp_path):
     by_positions(given, tmp_path, noisy(0.1))
     before = transform()["model_from_given"]
