@@ -35,7 +35,7 @@ class MappingInput:
         ``matching.chance``, or their rows can't be used; ``unusable`` is the number of the latter.
     constant_cameras: ids of cameras with fixed intrinsics; ``all_constant`` if these are all.
     constant_rigs: by id, the rigs in which the known poses of cameras stay fixed.
-    names: of the images by id; connected: how many of them the other verified pairs connect.
+    names: of the images by id; connected: how many the largest group has that the other verified pairs connect.
     is_estimated: whether some focal lengths are only estimated.
     """
 
@@ -104,7 +104,7 @@ def _database(given: MappingInput, folder: Path) -> Path:
     """The database to map: a copy in the folder if pairs are left out, or the global pipeline will rewrite it."""
     if not len(given.left_out) and given.mapper is not Mapper.GLOBAL:
         return given.database
-    copy_for_mapping(given.database, folder / "copy.db", given.left_out)
+    copy_for_mapping(given.database, folder / "copy.db", given.left_out, given.names)
     return folder / "copy.db"
 
 

@@ -11,13 +11,14 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database import FeatureStore, MatchStore, cameras_given, exclusive, read_rigs
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import connected_groups, image_pairs
 from d2sfm.database.unusable import unusable_geometries
 from d2sfm.mapping.causes import likely_causes
 from d2sfm.mapping.model_files import colour, numbered, photographs_folder, require_replaceable, write_models
 from d2sfm.mapping.one_run import MappingInput
+from d2sfm.mapping.outcome import Start
 from d2sfm.mapping.quality import MIN_SUPPORT, ModelStatistics, detailed_table, statistics, table, uneven_focal_lengths
-from d2sfm.mapping.starts import Start, best_of_starts
+from d2sfm.mapping.starts import best_of_starts
 from d2sfm.matching.chance import chance_pairs
 from d2sfm.matching.settings import noted_thresholds, typical_factor
 from d2sfm.matching.unfinished import warn_of_unfinished
@@ -193,7 +194,7 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         names=names,
-        connected=len(np.unique(image_pairs(verified))),
+        connected=max(map(len, connected_groups(image_pairs(verified))), default=0),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )

@@ -1,6 +1,7 @@
 """D2 features where SIFT has left photographs apart."""
 
 import os
+import json
 import shutil
 import time
 from functools import partial
@@ -169,13 +170,14 @@ def test_a_second_run_does_nothing(scene, bridged, monkeypatch):
 
 
 @pytest.mark.usefixtures("narrow_network")
-@pytest.mark.parametrize("precision", [Precision.AUTO, Precision.FLOAT32])
-def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path, precision):
+@pytest.mark.parametrize("is_auto", [True, False])
+def test_another_run_adds_what_it_is_asked_for_more(scene, bridged, tmp_path, is_auto):
     database = shutil.copy(bridged[0], tmp_path / "db.db")
     with BridgeStore(database) as store:
         before = store.pairs().tolist()
     with layer_of(database) as layer, FeatureStore(layer) as store:
-        features = store.read("0.png")
+        features, of_layer = store.read("0.png"), json.loads(store.extracted()["0.png"])["precision"]
+    precision = Precision.AUTO if is_auto else Precision(of_layer)
     bridge_database(database, options=BridgeOptions(all_=True), features=ExtractionOptions(precision=precision))
     with BridgeStore(database) as store:
         assert {*map(tuple, store.pairs().tolist())} >= {*map(tuple, before)}

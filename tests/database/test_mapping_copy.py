@@ -26,13 +26,25 @@ def test_a_copy_has_all_that_mapping_reads_but_the_pairs_left_out(tmp_path):
             if name == "two_view_geometries":
                 left_out = {pycolmap.image_pair_to_pair_id(*pair)}
                 assert {row[0] for row in rows[0]} - {row[0] for row in rows[1]} == left_out
-            elif name == "descriptors":
+            elif name in {"descriptors", "matches"}:
                 assert rows[0]
                 assert not rows[1]
             elif name != "sqlite_sequence":
                 assert rows[0] == rows[1]
     with pycolmap.Database.open(copy) as colmap:
         assert colmap.num_images() == 4
+
+
+def test_a_copy_of_some_images_has_no_others_keypoints(tmp_path):
+    path, copy = tmp_path / "db.db", tmp_path / "copy.db"
+    options = pycolmap.SyntheticDatasetOptions(num_rigs=1, num_cameras_per_rig=1, num_frames_per_rig=4)
+    with open_pycolmap(path) as colmap:
+        pycolmap.synthesize_dataset(options, colmap)
+    outside = [pycolmap.image_pair_to_pair_id(a, b) for a, b in ((1, 4), (2, 4), (3, 4))]
+    copy_for_mapping(path, copy, outside, {1: "a", 2: "b", 3: "c"})
+    with pycolmap.Database.open(copy) as colmap:
+        assert [colmap.exists_keypoints(image_id) for image_id in (1, 2, 3, 4)] == [True, True, True, False]
+        assert len(colmap.read_two_view_geometries()[0]) == 3
 
 
 def test_tables_of_other_programs_stay_behind(tmp_path):

@@ -1,5 +1,6 @@
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pycolmap
 import pytest
@@ -79,6 +80,13 @@ def test_the_whole_of_a_large_model_is_adjusted_less_often(tmp_path):
     assert ratios(201) == (1.2, 1.2, 1e-6)
 
 
+def input_of(scene, mapper=Mapper.INCREMENTAL):
+    """scene: (database, truth)."""
+    database, truth = scene
+    names = {image_id: image.name for image_id, image in truth.images.items()}
+    return MappingInput(database=database, mapper=mapper, max_error_px=2.0, names=names)
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory):
     """(input, truth): seven images of one camera, noise of half a pixel."""
@@ -89,7 +97,7 @@ def scene(tmp_path_factory):
     with pycolmap.Database.open(database) as colmap:
         truth = pycolmap.synthesize_dataset(options, colmap)
         pycolmap.synthesize_noise(pycolmap.SyntheticNoiseOptions(point2D_stddev=0.5), truth, colmap)
-    return MappingInput(database=database, mapper=Mapper.INCREMENTAL, max_error_px=2.0), truth
+    return input_of((database, truth)), truth
 
 
 @pytest.mark.slow
@@ -98,7 +106,7 @@ def test_a_cautious_run_holds_distortion_and_all_runs_leave_pairs_out(scene, map
     given, truth = scene
     lonely = max(truth.reg_image_ids())
     pairs = pair_ids([image_id for image_id in truth.reg_image_ids() if image_id != lonely], lonely)
-    given = MappingInput(database=given.database, mapper=mapper, left_out=pairs)
+    given = MappingInput(database=given.database, mapper=mapper, left_out=pairs, names=given.names)
     with closing(sqlite3.connect(given.database)) as connection:
         before = list(connection.iterdump())
     (cautious,) = map_once(given, Trial(seed=0, is_cautious=True), lambda images: None)
@@ -157,7 +165,7 @@ def test_a_run_begins_with_the_given_pair_and_counts_its_images(scene):
     seen = []
     (model,) = map_once(given, Trial(seed=0, initial_pair=InitialPair(image_ids=(first, second))), seen.append)
     assert sum(seen) == model.num_reg_images() == 7
-    nowhere = MappingInput(database=given.database, mapper=Mapper.INCREMENTAL, left_out=pair_ids([first], [second]))
+    nowhere = replace(given, left_out=pair_ids([first], [second]))
     # Without matches between them the pair gives no model, whatever else would.
     assert map_once(nowhere, Trial(seed=0, initial_pair=InitialPair(image_ids=(first, second))), seen.append) == []
 
@@ -184,7 +192,7 @@ def test_known_poses_in_a_rig_are_held_to_the_bit_and_tell_the_size(stereo, mapp
     database, truth = stereo
     rigs = read_rigs(database)
     assert list(poses_in_rigs(rigs)) == [(1, 2)]
-    given = MappingInput(database=database, mapper=mapper, max_error_px=2.0, constant_rigs=rigs)
+    given = replace(input_of(stereo, mapper), constant_rigs=rigs)
     (model,) = map_once(given, Trial(seed=0, is_cautious=True), lambda images: None)
     assert model.num_reg_images() == 10
     models = [model] if mapper is Mapper.GLOBAL else [model, with_distortion(given, model, seed=0)]
@@ -197,7 +205,7 @@ def test_known_poses_in_a_rig_are_held_to_the_bit_and_tell_the_size(stereo, mapp
 @pytest.mark.parametrize("mapper", [Mapper.INCREMENTAL, pytest.param(Mapper.GLOBAL, marks=pytest.mark.slow)])
 def test_poses_in_a_rig_that_are_not_held_are_refined(stereo, mapper):
     database, _ = stereo
-    (model,) = map_once(MappingInput(database=database, mapper=mapper, max_error_px=2.0), Trial(seed=0), lambda n: None)
+    (model,) = map_once(input_of(stereo, mapper), Trial(seed=0), lambda n: None)
     ((_, found),) = poses_in_rigs(model.rigs).values()
     ((_, stored),) = poses_in_rigs(read_rigs(database)).values()
     assert found != stored

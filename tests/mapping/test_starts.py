@@ -15,9 +15,11 @@ from d2sfm.colmap import similarity
 from d2sfm.database.pair_ids import pair_ids
 from d2sfm.mapping.initial_pairs import InitialPair, initial_pairs
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options, map_once
+from d2sfm.mapping.outcome import Outcome, Start
 from d2sfm.mapping.quality import ModelStatistics
 from d2sfm.mapping.reconstruct import read_input
-from d2sfm.mapping.starts import Outcome, Start, StoppingRule, best_of_starts, trial_of
+from d2sfm.mapping.starts import best_of_starts, trial_of
+from d2sfm.mapping.stopping import StoppingRule
 from d2sfm.options import Mapper, ReconstructionOptions
 
 mapping_options = partial(ReconstructionOptions, num_threads=1)  # so that a seed gives one model
@@ -122,7 +124,7 @@ def test_models_of_other_places_follow_the_kept_one(two_places, tmp_path, monkey
 
 
 @pytest.mark.slow
-def test_the_rest_is_mapped_by_itself(two_places, tmp_path, monkeypatch):
+def test_the_rest_is_mapped_by_itself(two_places, tmp_path, monkeypatch, caplog):
     """Where no start begins in the second place, and where only two of its images are left."""
     database, names, (first, second) = two_places
     given = input_of(shutil.copy(database, tmp_path / "db.db"), names)
@@ -143,8 +145,11 @@ def test_the_rest_is_mapped_by_itself(two_places, tmp_path, monkeypatch):
     assert [start.is_of_rest for start in found.starts] == [False] * (len(found.starts) - 1) + [True]
     assert found.starts[-1].label.startswith("seed 0, of the rest")
     assert not found.kept.is_of_rest
-    found = best_of_starts(given, mapping_options(max_starts=2, time_budget=1e-9))
-    assert [set(model.reg_image_ids()) for model in found.models] in ([], [first])
+    with monkeypatch.context() as patched:
+        patched.setattr(StoppingRule, "of_rest", lambda rule: StoppingRule(given, mapping_options(), end=0.0))
+        found = best_of_starts(given, mapping_options(max_starts=2))
+    assert [set(model.reg_image_ids()) for model in found.models] == [first]
+    assert "not mapped by themselves, as the time was over: 4 images in 1 group" in caplog.text
     two = pair_ids(*np.array([(a, b) for a in second for b in sorted(second)[2:] if a != b]).T)
     found = best_of_starts(replace(given, left_out=np.unique(two)), mapping_options(max_starts=2))
     assert [set(model.reg_image_ids()) for model in found.models] == [first]
@@ -211,7 +216,7 @@ def test_without_a_budget_runs_are_whole_until_there_is_a_model_of_most_images(t
 )
 def test_a_start_begins_where_there_is_time_for_a_whole_one(tmp_path, monkeypatch, budget, seconds, supported, ends):
     now = 1000.0
-    monkeypatch.setattr("d2sfm.mapping.starts.time.perf_counter", lambda: now)
+    monkeypatch.setattr("d2sfm.mapping.stopping.time.perf_counter", lambda: now)
     given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, is_estimated=True, connected=100)
     rule, outcome = StoppingRule(given, mapping_options(time_budget=budget)), Outcome()
     outcome.add(Start(seed=0, best=numbers(supported=supported), seconds=seconds), [pycolmap.Reconstruction()])
@@ -287,4 +292,39 @@ def test_distortion_of_known_cameras_is_not_refined_afterwards(two_places, tmp_p
     assert [start.way for start in outcome.starts] == ["cautious"]
     free = input_of(database, names, is_refined=True)
     outcome = best_of_starts(free, options)
-    assert [start.way for start in outcome.starts] == ["cautious", "distortion refined"]
+    assert [start.label for start in outcome.starts] == [
+        "seed 0, cautious",
+        "seed 0, distortion refined",
+        "seed 0, of the rest, distortion refined",
+    ]
+
+
+def test_distortion_is_refined_in_the_models_of_all_places(two_places, tmp_path):
+    database, names, (first, second) = two_places
+    database = shutil.copy(database, tmp_path / "db.db")
+    with pycolmap.Database.open(database) as colmap:
+        true = [camera.params[-1] for camera in colmap.read_all_cameras()]
+        for camera in colmap.read_all_cameras():
+            camera.params = [*camera.params[:-1], 0.0]
+            colmap.update_camera(camera)
+    models = best_of_starts(input_of(database, names, is_refined=True), mapping_options(max_starts=1)).models
+    assert [set(model.reg_image_ids()) for model in models] == [first, second]
+    for model in models:
+        (camera_id,) = {model.images[image_id].camera_id for image_id in model.reg_image_ids()}
+        assert model.cameras[camera_id].params[-1] == pytest.approx(true[camera_id - 1], abs=1e-4)
+
+
+def test_only_the_largest_place_has_to_be_whole(two_places, tmp_path):
+    database, _, (first, _) = two_places
+    given = read_input(shutil.copy(database, tmp_path / "db.db"), mapping_options())
+    assert given.connected == len(first)
+    assert len(best_of_starts(given, mapping_options(min_starts=1)).starts) == 1
+
+
+@pytest.mark.parametrize(("budget", "is_over"), [(None, False), (600.0, True)])
+def test_the_rest_has_time_of_its_own_unless_the_user_sets_it(tmp_path, monkeypatch, budget, is_over):
+    now = 1000.0
+    monkeypatch.setattr("d2sfm.mapping.stopping.time.perf_counter", lambda: now)
+    rule = StoppingRule(MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL), mapping_options(time_budget=budget))
+    now += 700
+    assert rule.of_rest().is_over is is_over
