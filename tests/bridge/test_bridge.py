@@ -1,7 +1,7 @@
 """D2 features where SIFT has left photographs apart."""
 
-import os
 import json
+import os
 import shutil
 import time
 from functools import partial
