@@ -209,6 +209,7 @@ BEFORE = {
         f"{IMPORT} superpoint.h5 --matches matches.h5": begin(SUPERPOINT),
         "d2sfm export": begin(database="matched.db"),
     },
+    "docs/from_colmap.md": {"": begin(colmaps, partial(shutil.move, "db.db", "database.db"), without="sparse")},
     "docs/from_a_drone.md": {
         "": partial(shutil.move, "photos", "flight"),
         "d2sfm run flight --config drone.toml --georeference --undistort 3dgs": new_flight,
