@@ -31,21 +31,30 @@ def join_others(
 ) -> dict[str, str]:
     """Give images that could not be placed the poses of these models, then continue placing.
 
+    A model may have images in common with the extended one only after others were joined, wherever these are named.
     Returns the folders of models that can't be joined, each with the reason, worded to follow its name.
     """
-    reasons, ids = {}, {image.name: image_id for image_id, image in growth.model.images.items()}
-    for folder, other in others.items():
-        poses = {ids[image.name]: image.cam_from_world() for image in posed_images(other) if image.name in ids}
-        common = sum(growth.model.images[image_id].has_pose for image_id in poses)
-        if common == len(poses) > 0:
-            continue
-        if growth.join(poses):
-            growth.place(on_image)
-        elif common < 2:
-            reasons[str(folder)] = (
-                f"has {common} of its {counted(len(poses), 'image')} in common with the extended model, expected two: "
-                "match its images with those of the model"
-            )
-        else:
-            reasons[str(folder)] = f"has {common} images in common with the model, but no two agree on its place"
-    return reasons
+    left = others
+    while True:
+        reasons = {folder: reason for folder, other in left.items() if (reason := _join(growth, other, on_image))}
+        if len(reasons) == len(left):
+            return {str(folder): reason for folder, reason in reasons.items()}
+        left = {folder: left[folder] for folder in reasons}
+
+
+def _join(growth: Growth, other: pycolmap.Reconstruction, on_image: Callable[[int], object]) -> str | None:
+    """Join a model; returns the reason if it can't be joined."""
+    ids = {image.name: image_id for image_id, image in growth.model.images.items()}
+    poses = {ids[image.name]: image.cam_from_world() for image in posed_images(other) if image.name in ids}
+    common = sum(growth.model.images[image_id].has_pose for image_id in poses)
+    if common == len(poses) > 0:
+        return None
+    if growth.join(poses):
+        growth.place(on_image)
+        return None
+    if common < 2:
+        return (
+            f"has {common} of its {counted(other.num_reg_images(), 'image')} in common with the extended model, "
+            "expected two: match its images with those of the model"
+        )
+    return f"has {common} images in common with the model, but no two agree on its place"

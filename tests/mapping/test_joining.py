@@ -16,6 +16,7 @@ from support.bridged_scene import NEW, OLD, all_pairs, bridged, names, require_k
 
 from d2sfm.colmap import read_model
 from d2sfm.evaluation.poses import compare_with_truth
+from d2sfm.exchange.remove import remove_images
 from d2sfm.mapping.extend import extend_model
 from d2sfm.options import ReconstructionOptions, RefineCameras
 
@@ -64,6 +65,25 @@ def test_too_few_images_in_common_are_told(bridged_scene, old, other, tmp_path, 
     assert (result.added, result.is_whole) == (names(bridged_scene, NEW[:common]), False)
     told = f"not joined: {other} has {common} of its 6 images in common with the extended model, expected "
     assert f"{told}two: match its images with those of the model" in str(result)
+
+
+@pytest.mark.parametrize("names_the_nearer_first", [True, False])
+def test_models_that_hang_together_are_joined_in_any_order(bridged_scene, old, tmp_path, names_the_nearer_first):
+    """The second one has no image in common with the extended model until the first is joined."""
+    database = bridged_scene.write(tmp_path / "db.db", all_pairs(OLD) + all_pairs((6, 7, 8)) + all_pairs((9, 10, 11)))
+    nearer = bridged_scene.model(tmp_path / "b", (4, 5, 6, 7, 8), ELSEWHERE)
+    farther = bridged_scene.model(tmp_path / "c", (7, 8, 9, 10, 11), ELSEWHERE)
+    others = [nearer, farther] if names_the_nearer_first else [farther, nearer]
+    result = extend(database, old, tmp_path / "new", join=others)
+    assert (result.added, result.not_placed, result.not_joined) == (names(bridged_scene, NEW), {}, {})
+    assert compare_with_truth(read_model(result.model), bridged_scene.truth).rotation_deg.max() < 0.5
+
+
+def test_a_model_of_images_that_the_database_lacks_is_told_with_its_own_count(bridged_scene, old, other, tmp_path):
+    database = bridged(bridged_scene, tmp_path / "db.db")
+    remove_images(database, names(bridged_scene, NEW))
+    result = extend(database, old, tmp_path / "new", join=[other])
+    assert f"not joined: {other} has 0 of its 6 images in common with the extended model, expected" in str(result)
 
 
 def test_poses_that_disagree_are_told(bridged_scene, database, old, other, tmp_path):
