@@ -24,6 +24,7 @@ from d2sfm.mapping.model_files import (
     photographs_folder,
     replace_model,
     require_elsewhere,
+    require_own_place,
     write_models,
 )
 from d2sfm.mapping.not_placed import why_not
@@ -108,8 +109,11 @@ def extend_model(
     options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
     with exclusive(database):
         finish_model(model)
-        for folder in [model, *join] if output.resolve() != model.resolve() else []:
-            require_elsewhere(output, folder)
+        if output.resolve() == model.resolve():
+            require_own_place(model)
+        else:
+            for folder in [model, *join]:
+                require_elsewhere(output, folder)
         known, others = read_model(model), {folder: read_model(folder) for folder in join}
         warn_of_unfinished(database, "the model")
         given = read_input(database, options)

@@ -131,6 +131,14 @@ def require_elsewhere(output: Path, model: Path) -> None:
     require_replaceable(output)
 
 
+def require_own_place(folder: Path) -> None:
+    """Check before the long work whether ``replace_model`` can replace the model in a folder; RuntimeError if not."""
+    folder = folder.resolve()
+    for place in (folder, folder.parent):  # the new one is written beside the old one, which is put aside
+        if place.exists() and not os.access(place, os.W_OK):
+            raise RuntimeError(f"{folder} can't be written: {place} is read-only")
+
+
 def replace_model(model: pycolmap.Reconstruction, folder: Path, *, text: bool = False, ply: bool = False) -> None:
     """Replace the model in a folder in one step, in the formats that it has there and those requested; other files in
     the folder stay. A kill loses neither model, see ``finish_model``."""

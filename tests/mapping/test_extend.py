@@ -1,11 +1,13 @@
 """Photographs placed in a model that is there."""
 
 import logging
+import os
 import re
 import shutil
 import sqlite3
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pycolmap
@@ -283,6 +285,18 @@ def test_the_model_is_replaced_in_its_own_folder_alone(scene, database, model):
     as_text.read_text(model)
     assert len(as_text.reg_image_ids()) == 8
     assert sorted(path.name for path in model.parent.iterdir()) == ["0", "1"]
+
+
+@pytest.mark.parametrize("place", ["the model", "the folder around it"])
+def test_a_model_that_can_not_be_replaced_is_told_before_the_work(scene, database, model, place, monkeypatch):
+    read_only = model if place == "the model" else model.parent
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != read_only and may(path, mode))
+    monkeypatch.setattr(growth.Growth, "place", None)  # the work
+    before = files(model)
+    with pytest.raises(RuntimeError, match=re.escape(f"{model} can't be written: {read_only} is read-only")):
+        extend(database, model, model)
+    assert files(model) == before
 
 
 @pytest.mark.parametrize("moment", ["whole", "aside"])
