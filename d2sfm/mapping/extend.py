@@ -98,8 +98,8 @@ def extend_model(
     instead, but the world frame stays. join: folders of further models, of any points, which give poses to images that
     can't be placed otherwise, see ``Growth.join``, and cameras that the model lacks. output: if it is the model's own
     folder, the result replaces it, unless nothing was added; other numbered models in it are replaced, see
-    ``write_models``. images: the folder of the photographs, for point colours only (default: the one that extraction
-    recorded). options: mapper and those of starts do not matter.
+    ``write_models``. images: the folder of the photographs, for the colours of new points only (default: the one that
+    extraction recorded). options: mapper and those of starts do not matter.
 
     Raises FileNotFoundError if there is no database or model, OtherKeypoints (a RuntimeError) if the points are not of
     the database's keypoints, RuntimeError if something can't be read or written, there are no verified pairs, the two
@@ -216,10 +216,10 @@ class _Extension:
 
 
 def _finish(grown: _Grown, known: pycolmap.Reconstruction, database: Path, images: Path | str | None) -> None:
-    """Give the model colours, the world frame of the known one, and the errors of its points."""
-    if grown.is_changed:
-        colour([grown.model], photographs_folder(database, images))
-    (align if grown.is_adjusted else put_back)(grown.model, known)  # this one also takes back old points' colours
+    """Give new points colours, the model the world frame of the known one, and its points their errors."""
+    if grown.new_points:
+        colour([grown.model], photographs_folder(database, images), kept=set(known.points3D))
+    (align if grown.is_adjusted else put_back)(grown.model, known)
     grown.model.update_point_3d_errors()
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -34,36 +35,44 @@ def photographs_folder(database: Path, images: Path | str | None) -> Path | None
     return Path(images)
 
 
-def colour(models: list[pycolmap.Reconstruction], images: Path | None) -> None:
-    """Give points the mean colour of their keypoints in the photographs; without a folder they stay black."""
+def colour(models: list[pycolmap.Reconstruction], images: Path | None, kept: Collection[int] = ()) -> None:
+    """Give points the mean colour of their keypoints in the photographs; without a folder they stay black.
+
+    kept: ids of points that keep their colours; photographs that show no others are not read.
+    """
     if images is None:
         return
-    names = {image.name for model in models for image in posed_images(model)}
-    unread = sorted(set().union(*(_colour(model, images) for model in models)))
-    if unread:
+    is_read = {}
+    for model in models:
+        is_read |= _colour(model, images, kept)
+    if unread := sorted(name for name, was_read in is_read.items() if not was_read):
         logger.warning(
             "%s of %d missing in %s, damaged or of another size: points seen only in these stay black (give --images)",
             first_of(unread, "photograph"),
-            len(names),
+            len(is_read),
             images,
         )
 
 
-def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
-    """Colour the points of a model; returns the names of the photographs that can't be read.
+def _colour(model: pycolmap.Reconstruction, folder: Path, kept: Collection[int]) -> dict[str, bool]:
+    """Colour the points of a model, less those that keep their colours; returns whether each photograph that shows some
+    can be read.
 
     Not with pycolmap's own way, which crashes or hangs on some damaged photographs.
     """
-    ids, unread = np.array(sorted(model.points3D), np.int64), set()
+    ids, is_read = np.array(sorted(set(model.points3D).difference(kept)), np.int64), {}
     sums, counts = np.zeros((len(ids), 3)), np.zeros((len(ids), 1))
     for image in posed_images(model):
-        observed = image.get_observation_points2D()
+        observed = [point for point in image.get_observation_points2D() if point.point3D_id not in kept]
+        if not observed:
+            continue
         try:
             pixels = load_photograph(folder / image.name, (image.camera.width, image.camera.height))
         except (ValueError, OSError):
-            unread.add(image.name)
+            is_read[image.name] = False
             continue
-        x, y = np.array([point.xy for point in observed]).reshape(-1, 2).T - 0.5  # pixel centres are whole here
+        is_read[image.name] = True
+        x, y = np.array([point.xy for point in observed]).T - 0.5  # pixel centres are whole here
         height, width, _ = pixels.shape
         inside = (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
         rows = np.searchsorted(ids, [point.point3D_id for point in observed])[inside]
@@ -74,7 +83,7 @@ def _colour(model: pycolmap.Reconstruction, folder: Path) -> set[str]:
     seen = counts[:, 0] > 0  # others keep the colour that they have
     for point_id, mean in zip(ids[seen].tolist(), np.rint(sums[seen] / counts[seen]).astype(np.uint8), strict=True):
         model.points3D[point_id].color = mean
-    return unread
+    return is_read
 
 
 def write_models(models: list[pycolmap.Reconstruction], output: Path, *, text: bool, ply: bool) -> tuple[Path, ...]:

@@ -18,7 +18,7 @@ def put_back(model: pycolmap.Reconstruction, known: pycolmap.Reconstruction) -> 
     for camera_id in set(model.cameras) & set(known.cameras):
         model.cameras[camera_id].params = known.cameras[camera_id].params
     for point_id, point in known.points3D.items():
-        model.points3D[point_id].xyz, model.points3D[point_id].color = point.xyz, point.color
+        model.points3D[point_id].xyz = point.xyz
 
 
 def align(model: pycolmap.Reconstruction, known: pycolmap.Reconstruction) -> None:

@@ -17,7 +17,7 @@ from support.synthetic_model import renumbered, synthetic_database, synthetic_ri
 from d2sfm.colmap import read_model
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.exchange.remove import remove_images
-from d2sfm.mapping import growth
+from d2sfm.mapping import growth, model_files
 from d2sfm.mapping.extend import extend_model
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.transcription import OtherKeypoints
@@ -109,6 +109,35 @@ def test_adjusted_all_move_and_the_world_stays(scene, database, model, tmp_path)
     assert np.abs(centres["old"] - centres["new"]).max() < 0.02 * extent
     assert np.abs((centres["old"] - centres["new"]).mean(axis=0)).max() < 1e-9 * extent
     assert compare_with_truth(new, truth).rotation_deg.max() < 0.5
+
+
+@pytest.mark.parametrize("adjust", [False, True])
+def test_new_points_are_coloured_and_no_photograph_is_read_that_shows_none(
+    scene, database, model, adjust, tmp_path, monkeypatch
+):
+    """Old points keep their colours, also when they move. An image that the database lacks sees no new ones."""
+    read, names = [], scene[2]
+
+    def white(path, size):
+        read.append(path.name)
+        return np.full((size[1], size[0], 3), 255, np.uint8)
+
+    known = read_model(model)
+    for point_id in sorted(known.points3D)[:40]:
+        known.delete_point3D(point_id)
+    for point in known.points3D.values():
+        point.color = [1, 2, 3]
+    known.write_binary(model)
+    remove_images(database, names[:1])
+    monkeypatch.setattr(model_files, "load_photograph", white)
+    result = extend(database, model, tmp_path / "new", images=tmp_path, adjust=adjust)
+    assert sorted(read) == names[1:]
+    new = read_model(result.model)
+    assert len(set(new.points3D) - set(known.points3D)) == result.new_points > 0
+    of_old = {True: set(), False: set()}
+    for point_id, point in new.points3D.items():
+        of_old[point_id in known.points3D].add(tuple(point.color.tolist()))
+    assert of_old == {True: {(1, 2, 3)}, False: {(255, 255, 255)}}
 
 
 def test_an_adjustment_that_spoils_the_model_is_not_taken(scene, database, model, tmp_path, monkeypatch, caplog):

@@ -8,6 +8,7 @@ from support.full_disks import error_with_limited_files
 from support.helpers import textured_picture
 
 from d2sfm import models
+from d2sfm.mapping import model_files
 from d2sfm.mapping.model_files import colour, numbered, require_replaceable, write_models
 from d2sfm.photographs.reading import load_photograph
 
@@ -67,6 +68,26 @@ def test_photographs_that_are_not_in_the_folder_are_told(tmp_path, model, caplog
         cv2.imwrite(str(tmp_path / image.name), np.zeros((image.camera.height, image.camera.width, 3), np.uint8))
     colour([model], tmp_path)
     assert f"1 photograph ({images[0].name}) of {len(images)} missing in {tmp_path}, damaged or of" in caplog.text
+
+
+def test_points_that_keep_their_colours_need_no_photographs(tmp_path, model, monkeypatch, caplog):
+    """The third image shows no other points, and its photograph is missing."""
+    first, second, third = (model.images[image_id] for image_id in sorted(model.reg_image_ids()))
+    kept, asked = set(sorted(model.points3D)[:10]), []
+    for place, point in zip(third.get_observation_point2D_idxs(), third.get_observation_points2D(), strict=True):
+        if point.point3D_id not in kept:
+            model.delete_observation(third.image_id, place)
+
+    def white(path, size):
+        asked.append(path.name)
+        return np.full((size[1], size[0], 3), 255, np.uint8)
+
+    monkeypatch.setattr(model_files, "load_photograph", white)
+    colour([model], tmp_path, kept=kept)
+    assert sorted(asked) == sorted([first.name, second.name])
+    white_points = {point_id for point_id, point in model.points3D.items() if point.color.tolist() == [255] * 3}
+    assert white_points == set(model.points3D) - kept
+    assert caplog.text == ""
 
 
 @pytest.mark.slow
