@@ -1,5 +1,8 @@
 """COLMAP's number of a pair of images, 8 bytes where a tuple of two ids takes 100: two million pairs are 16 MB."""
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -17,6 +20,18 @@ def pair_ids(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def image_pairs(ids: np.ndarray) -> np.ndarray:
     """The pairs of image ids of these numbers, the smaller id first, [K, 2] uint32."""
     return np.stack(np.divmod(np.asarray(ids, np.int64), MAX_IMAGES), axis=1).astype(np.uint32)
+
+
+def rows_by_image(pairs: np.ndarray) -> Mapping[int, np.ndarray]:
+    """The rows of ``pairs``, [P, 2], in which an image id is, ascending; of other ids, none.
+
+    Sorted once: a search for each of many images would go through all pairs each time.
+    """
+    image_ids = pairs.ravel()
+    order = np.argsort(image_ids, kind="stable")
+    found, begin = np.unique(image_ids[order], return_index=True)
+    none, *rows = np.split(order // 2, begin)
+    return defaultdict(lambda: none, zip(found.tolist(), rows, strict=True))
 
 
 def connected_groups(pairs: np.ndarray) -> list[np.ndarray]:

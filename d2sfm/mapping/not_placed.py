@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from d2sfm.database import MatchStore
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import image_pairs, rows_by_image
 from d2sfm.matching.in_common import has_usable
 from d2sfm.text import counted, printable
 
@@ -33,17 +33,16 @@ def why_not(store: MatchStore, left_out: np.ndarray, placing: Placing) -> dict[s
     """
     names, there = store.image_names(), placing.there
     counts, refusals = store.pair_counts(), store.refusals()
-    pairs = image_pairs(counts["pair_id"])
+    counts = counts[np.isin(image_pairs(counts["pair_id"]), list(there)).sum(axis=1) == 1]  # of one with the model
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)
-    in_model = np.isin(pairs, list(there))
-    reasons = {}
+    rows, reasons = rows_by_image(image_pairs(counts["pair_id"])), {}
     for name, image_id in sorted((name, image_id) for image_id, name in names.items() if image_id not in there):
-        own = (pairs == image_id).any(axis=1) & in_model.any(axis=1)
+        own = rows[image_id]
         if not has_usable(store, image_id):
             reasons[name] = "has no keypoints that can be used: run d2sfm extract"
-        elif not own.any():
+        elif not len(own):
             reasons[name] = "was not matched with an image of the model: run d2sfm match"
-        elif not (own & verified).any():
+        elif not verified[own].any():
             reasons[name] = (
                 "agrees with no image of the model by more matches than chance explains "
                 f"({at_best(counts[own], refusals, names, image_id)}): it shows another place or shares too little"

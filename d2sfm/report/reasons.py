@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from d2sfm.database import MatchStore
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import image_pairs, rows_by_image
 from d2sfm.mapping.causes import likely_causes
 from d2sfm.mapping.not_placed import at_best, why_not
 from d2sfm.mapping.one_run import MappingInput, Trial, incremental_options
@@ -54,11 +54,12 @@ class _Seen:
         self.needed = incremental_options(given, Trial(seed=0)).mapper.abs_pose_min_num_inliers
         verified = np.setdiff1d(store.done_pairs(verified=True), given.left_out)
         self._pairs = image_pairs(verified).astype(np.int64)
+        self._rows = rows_by_image(self._pairs)
 
     def visible_points(self, image_id: int) -> int:
         """Keypoints of an image whose matches lead to points of the model."""
         seen = set()
-        for a, b in self._pairs[(self._pairs == image_id).any(axis=1)].tolist():
+        for a, b in self._pairs[self._rows[image_id]].tolist():
             other = b if a == image_id else a
             has_point = self._has_point.get(other, np.zeros(0, bool))
             matches = self._store.inlier_matches(image_id, other)
@@ -70,20 +71,20 @@ class _Seen:
 def _without_model(store: MatchStore, left_out: np.ndarray) -> dict[str, str]:
     """What each image lacks by itself, without a model that it could be placed in."""
     names, counts, refusals = store.image_names(), store.pair_counts(), store.refusals()
-    pairs, found = image_pairs(counts["pair_id"]), {}
+    rows, found = rows_by_image(image_pairs(counts["pair_id"])), {}
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)
     for image_id, name in sorted(names.items(), key=lambda each: each[1]):
-        own = (pairs == image_id).any(axis=1)
+        own = rows[image_id]
         if not has_usable(store, image_id):
             found[name] = "has no keypoints that can be used: run d2sfm extract"
-        elif not own.any():
+        elif not len(own):
             found[name] = "was not matched with another image: run d2sfm match"
-        elif not (own & verified).any():
+        elif not verified[own].any():
             found[name] = (
                 "agrees with no other image by more matches than chance explains "
                 f"({at_best(counts[own], refusals, names, image_id)})"
             )
         else:
-            agreeing = (own & verified).sum()
+            agreeing = verified[own].sum()
             found[name] = f"agrees with {counted(agreeing, 'other image')}, and no model could be made of them"
     return found

@@ -1,9 +1,9 @@
-"""Groups of images that pairs connect."""
+"""Groups of images that pairs connect, and the pairs of each."""
 
 import numpy as np
 import pytest
 
-from d2sfm.database.pair_ids import connected_groups
+from d2sfm.database.pair_ids import connected_groups, rows_by_image
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,12 @@ def test_groups_are_largest_first(pairs, expected):
 
 def test_no_pair_connects_nothing():
     assert connected_groups(np.zeros((0, 2), np.uint32)) == []
+
+
+@pytest.mark.parametrize("count", [0, 1, 200])
+def test_rows_of_an_image_are_those_that_a_search_finds(count):
+    first = np.random.default_rng(0).integers(1, 20, count)
+    pairs = np.column_stack([first, first + np.random.default_rng(1).integers(1, 20, count)]).astype(np.uint32)
+    rows = rows_by_image(pairs)
+    for image_id in range(45):
+        assert rows[image_id].tolist() == np.flatnonzero((pairs == image_id).any(axis=1)).tolist()
