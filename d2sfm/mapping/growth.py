@@ -159,13 +159,14 @@ class Growth:
         return None
 
     def _new_points(self) -> set[int]:
-        return set(self.model.points3D) - self._old_points
+        """Found among those that the triangulator made or changed: a large model has many more."""
+        return self._mapper.get_modified_points3D() - self._old_points
 
     def _complete(self) -> None:
         triangulator, options = self._mapper.triangulator, self._options.triangulation
         for image_id in self.placed:
             triangulator.complete_image(options, image_id)
-        triangulator.complete_tracks(options, set(self.model.points3D))
+        triangulator.complete_all_tracks(options)
         self._mapper.retriangulate(options)
 
     def _adjust(self, images: Collection[int]) -> None:
