@@ -43,7 +43,7 @@ def align(
     max_error_m: float,
     seed: int,
     *,
-    down: Down | None = None,
+    down: Down,
     is_up: bool = False,
     scale: float | None = None,
 ) -> Alignment | None:
@@ -57,7 +57,7 @@ def align(
         deviation_deg = _roll_deviation_deg(points, positions, free)
         if deviation_deg <= ROLL_KNOWN_DEG:
             return free
-        if doubt := "no camera tells what is down" if down is None else _doubt(points, down, free, deviation_deg):
+        if doubt := _doubt(points, down, free, deviation_deg):
             return free and free._replace(doubt=f"known to {min(deviation_deg, 180):.0f} degrees only: {doubt}")
     return _upright(points, positions, max_error_m, seed, down.axis, scale)
 

@@ -40,7 +40,7 @@ class _Inputs(NamedTuple):
 
     positions: Positions | None
     points: dict[str, np.ndarray]
-    down: Down | None
+    down: Down
     scale: float | None
     bars_m: dict[str, float]
     max_error_m: float
