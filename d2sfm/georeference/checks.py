@@ -29,7 +29,7 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
         )
     if len(names) < least:
         count = counted(len(names), "position")
-        raise RuntimeError(f"{positions.source} has {count} of images of the model, expected {least} or more")
+        raise RuntimeError(f"{positions.source} has {count} of {positions.of_what}, expected {least} or more")
     metres = np.nan_to_num(given)
     if positions.is_geographic:
         metres = Local(*middle(metres)).from_geographic(metres)

@@ -178,7 +178,7 @@ def in_world(world: Positions, places: Mapping[str, np.ndarray]) -> Positions:
         raise RuntimeError(
             f"{world.source} has no point with a place in the world that two photographs of the model agree on"
         )
-    return replace(world, by_name=known)
+    return replace(world, by_name=known, of_what="points that photographs of the model agree on")
 
 
 def scale_by(

@@ -30,12 +30,13 @@ logger = logging.getLogger(__name__)
 class Positions:
     """Positions [3] float64 by name: latitude and longitude in degrees (WGS 84) and altitude, or x, y, z; in metres.
 
-    An unknown altitude is NaN. source: their origin, for messages.
+    An unknown altitude is NaN. For messages, source: their origin; of_what: whose positions they are.
     """
 
     by_name: Mapping[str, np.ndarray]
     is_geographic: bool
     source: str
+    of_what: str = "images of the model"
 
     def of(self, names: Iterable[str]) -> "Positions":
         """Positions of images of a model, by the model's names: equal names, or unique equal base names.

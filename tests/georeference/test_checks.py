@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pycolmap
 import pytest
-from support.placed_model import CENTRES, geographic, write_csv, write_given, write_positions
+from support.placed_model import CENTRES, geographic, write_clicks, write_csv, write_given, write_positions
 
 from d2sfm.georeference.georeference import georeference_model
 from d2sfm.options import GeoreferenceOptions
@@ -48,6 +48,13 @@ def test_positions_that_say_nothing_are_one_line(given, tmp_path, rows, message)
     with pytest.raises((RuntimeError, ValueError), match=message):
         georeference_model(given, "out", positions=table, options=options)
     assert not (tmp_path / "out").exists()
+
+
+def test_too_few_control_points_are_called_points(given, tmp_path):
+    table = write_clicks(tmp_path / "gcp.csv", count=2)
+    told = "gcp.csv has 2 positions of points that photographs of the model agree on, expected 3 or more"
+    with pytest.raises(RuntimeError, match=told):
+        georeference_model(given, "out", control_points=table)
 
 
 def test_some_exchanged_positions_are_named(given, tmp_path, caplog):
