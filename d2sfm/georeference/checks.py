@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,23 @@ POOR_FIT = 0.02  # median residual, of how far positions are from their middle, 
 POOR_SCALE = 0.05  # standard deviation of the scale beyond which it is told
 
 logger = logging.getLogger(__name__)
+
+
+class Located(NamedTuple):
+    """Points of a model, [N, 3], with their positions: as given, [N, 3], with altitudes, and in metres of the frame
+    less its offset, [N, 3] in ``world``."""
+
+    names: list[str]
+    points: np.ndarray
+    given: np.ndarray
+    world: np.ndarray
+    positions: Positions
+    frame: Frame
+    offset: np.ndarray
+
+    def off_m(self, found: Alignment) -> np.ndarray:
+        """Distances of the aligned points from their positions, [N]."""
+        return np.linalg.norm(residuals(found.world_from_model, self.points, self.world), axis=1)
 
 
 def check_positions(names: list[str], given: np.ndarray, positions: Positions, least: int) -> None:
@@ -44,55 +62,43 @@ def check_positions(names: list[str], given: np.ndarray, positions: Positions, l
 def check_found(
     found: Alignment | None,
     aligned_with: Callable[[np.ndarray], Alignment | None],
-    names: list[str],
-    points: np.ndarray,
-    given: np.ndarray,
-    positions: Positions,
-    frame: Frame,
-    offset: np.ndarray,
+    located: Located,
     max_error_m: float,
 ) -> None:
     """Raise RuntimeError if no positions agree with the model, or all do with latitude and longitude exchanged; warn if
     some do.
 
-    found: of the positions, in the frame less its offset; aligned_with: ``align`` of the points with others, [N, 3]
-    metres. points: [N, 3] in the model; given: [N, 3], as given.
+    aligned_with: ``align`` of the points with other positions, [N, 3] metres.
     """
-    off = np.full(len(points), np.inf)
-    if found is not None:
-        world = frame.from_geographic(given) if positions.is_geographic else given
-        off = np.linalg.norm(residuals(found.world_from_model, points, world - offset), axis=1)
-    if positions.is_geographic and _all_exchanged(found, aligned_with, off, points, given):
+    positions, count = located.positions, len(located.points)
+    off = np.full(count, np.inf) if found is None else located.off_m(found)
+    if positions.is_geographic and _all_exchanged(found, aligned_with, off, located):
         raise RuntimeError(
             f"{positions.source}: latitude and longitude look exchanged: swapped, the positions fit better"
         )
     if found is None:
         raise RuntimeError(
-            f"{positions.source}: no three of {len(points)} positions agree within {max_error_m:g} m: give a larger "
+            f"{positions.source}: no three of {count} positions agree within {max_error_m:g} m: give a larger "
             "--max-error-m, or --up or --nadir if they lie on a line"
         )
-    if positions.is_geographic and len(exchanged := _exchanged(found, off, points, given, frame, offset)):
+    if positions.is_geographic and len(exchanged := _exchanged(found, off, located)):
         logger.warning(
             "latitude and longitude look exchanged, %.0f km off: %s",
             off[exchanged[0]] / 1000,
-            first_of([names[index] for index in exchanged], "position"),
+            first_of([located.names[index] for index in exchanged], "position"),
         )
-    if 2 * found.used.sum() < len(points):
-        logger.warning("only %d of %d positions agree within %g m", found.used.sum(), len(points), max_error_m)
+    if 2 * found.used.sum() < count:
+        logger.warning("only %d of %d positions agree within %g m", found.used.sum(), count, max_error_m)
 
 
 def _all_exchanged(
-    found: Alignment | None,
-    aligned_with: Callable[[np.ndarray], Alignment | None],
-    off: np.ndarray,
-    points: np.ndarray,
-    given: np.ndarray,
+    found: Alignment | None, aligned_with: Callable[[np.ndarray], Alignment | None], off: np.ndarray, located: Located
 ) -> bool:
     """Whether the positions fit much better with both exchanged. One alone proves nothing: a flat scene may be turned
     over, and a line stretched."""
-    exchanged = given[:, [1, 0, 2]]
+    exchanged = located.given[:, [1, 0, 2]]
     world = None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
-    if world is None or len(points) < TELLING:
+    if world is None or len(world) < TELLING:
         return False
     spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
     if np.median(off) <= POOR_FIT * spread:
@@ -100,24 +106,23 @@ def _all_exchanged(
     other = aligned_with(world)
     if other is None:
         return False
-    of_other = np.median(np.linalg.norm(residuals(other.world_from_model, points, world), axis=1))
-    least = len(points) / 2 if found is None else found.used.sum()
+    of_other = np.median(located._replace(world=world).off_m(other))
+    least = len(world) / 2 if found is None else found.used.sum()
     return bool(other.used.sum() >= least and of_other < BETTER * np.median(off))
 
 
-def _exchanged(
-    found: Alignment, off: np.ndarray, points: np.ndarray, given: np.ndarray, frame: Frame, offset: np.ndarray
-) -> np.ndarray:
+def _exchanged(found: Alignment, off: np.ndarray, located: Located) -> np.ndarray:
     """Indices of positions that come far nearer with latitude and longitude exchanged."""
-    far = np.flatnonzero((off > FAR_M) & (np.abs(given[:, 1]) <= 90))
+    far = np.flatnonzero((off > FAR_M) & (np.abs(located.given[:, 1]) <= 90))
     if not len(far):
         return far
-    world = frame.from_geographic(given[far][:, [1, 0, 2]]) - offset
-    return far[np.linalg.norm(residuals(found.world_from_model, points[far], world), axis=1) < off[far] / 100]
+    world = located.frame.from_geographic(located.given[far][:, [1, 0, 2]]) - located.offset
+    of_swapped = residuals(found.world_from_model, located.points[far], world)
+    return far[np.linalg.norm(of_swapped, axis=1) < off[far] / 100]
 
 
 def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None:
-    """Warn if positions leave the scale poorly known. off: distances of the points from them, [N] metres."""
+    """Warn if positions leave the scale poorly located. off: distances of the points from them, [N] metres."""
     spread = found.world_from_model.scale * np.linalg.norm(points[found.used] - points[found.used].mean(axis=0))
     deviation = float(np.sqrt(np.mean(off[found.used] ** 2) / 3) / spread)
     if deviation > POOR_SCALE:

@@ -14,8 +14,8 @@ import pycolmap
 
 from d2sfm.colmap import placed_images, read_model
 from d2sfm.database.file import beside
-from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align, residuals
-from d2sfm.georeference.checks import check_found, check_positions, warn_of_frame, warn_of_scale
+from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align
+from d2sfm.georeference.checks import Located, check_found, check_positions, warn_of_frame, warn_of_scale
 from d2sfm.georeference.control_points import clicks_of, in_world, scale_by, triangulated
 from d2sfm.georeference.down import AGREEING, Down, mean_down, orientations, upright_rotation
 from d2sfm.georeference.frames import Frame, Projected, chosen_frame, offset_of
@@ -175,17 +175,18 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
         check_positions(names, given, positions, LEAST)
     offset = offset_of(world)
     points = np.array([inputs.points[name] for name in names])
+    located = Located(names, points, given, world - offset, positions, frame, offset)
     decided = {"down": inputs.down, "is_up": options.up or options.nadir, "scale": inputs.scale}
     aligned_with = partial(align, points, max_error_m=inputs.max_error_m, seed=options.seed, **decided)
-    aligned = aligned_with(world - offset)
-    check_found(aligned, aligned_with, names, points, given, positions, frame, offset, inputs.max_error_m)
+    aligned = aligned_with(located.world)
+    check_found(aligned, aligned_with, located, inputs.max_error_m)
     if aligned.doubt:
         logger.warning(
             "positions lie nearly on a line, so how the scene is turned about it is %s: give --up if cameras were held "
             "upright, --nadir if they looked straight down",
             aligned.doubt,
         )
-    off = np.linalg.norm(residuals(aligned.world_from_model, points, world - offset), axis=1)
+    off = located.off_m(aligned)
     if inputs.scale is None:
         warn_of_scale(aligned, points, off)
     if positions.is_geographic:
