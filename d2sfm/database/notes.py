@@ -18,6 +18,7 @@ class Note(StrEnum):
 
     IMAGES = "images"  # the folder of photographs, absolute
     IMAGES_BESIDE = "images_beside"  # the same as it lies to the database's folder: a project may be copied or moved
+    CAMERAS = "cameras"  # the options by which the first photographs got theirs, as text
     MATCH = "match"  # the settings of d2sfm's own matching and verification, as JSON
     POSES = "poses"  # known ones, by which pairs are verified, as JSON: see matching.known_poses
     REFINEMENT = "refinement"  # the options of the refinement that made the keypoints, as JSON

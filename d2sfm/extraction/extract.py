@@ -6,14 +6,14 @@ d2sfm extract --database db.db --images photos
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from d2sfm.database import FeatureStore, end_overwriting, exclusive
+from d2sfm.database import FeatureStore, Note, end_overwriting, exclusive
 from d2sfm.extraction.folder import (
     check_cameras,
     check_size,
+    described,
     feature_writer,
     import_folder,
     open_database,
@@ -163,12 +163,15 @@ def _warn_of_missing(database: Path, images: Path, names: list[str], only: Seque
 def _imported(
     database: Path, images: Path, photographs: list[Photograph], cameras: CameraOptions, skipped: Skipped, is_all: bool
 ) -> list[Photograph]:
-    """``import_folder`` if there is anything to do; a warning if others (not is_all) keep their cameras."""
+    """``import_folder`` if there is anything to do; a warning if others (not is_all) keep cameras of other options."""
     if photographs or cameras.rig_config is not None:
         photographs = import_folder(database, images, photographs, cameras, skipped)
-    if not is_all and replace(cameras, rig_config=None) != CameraOptions():
+    with FeatureStore(database) as features:
+        noted = features.notes.read(Note.CAMERAS)
+    if not is_all and described(cameras) not in (noted, described(CameraOptions())):
         logger.warning(
-            "options of cameras are for new photographs only: to give all others, extract into a new database"
+            "options of cameras are for new photographs only; those that are there keep their cameras (to change "
+            "these, extract into a new database)"
         )
     return photographs
 

@@ -11,6 +11,7 @@ import pycolmap
 
 from d2sfm.database import (
     FeatureStore,
+    Note,
     apply_rig_config,
     by_camera_group,
     by_rule,
@@ -68,6 +69,9 @@ def import_folder(
     Returns the others, in the size of their cameras. Pixels are read only to find the first undamaged photograph of a
     shared camera, which defines the camera. Rigs are then made of all images of the database.
     """
+    with FeatureStore(database) as features:
+        if features.notes.read(Note.CAMERAS) is None and not features.images():
+            features.notes.write(Note.CAMERAS, described(cameras))
     named, options_of = {photograph.name: photograph for photograph in photographs}, {}
     for rule, names in by_rule(cameras, named):
         of_rule = [named[name] for name in names]
@@ -95,6 +99,12 @@ def import_folder(
             *count_and_size,
         )
     return _as_stored(database, [photograph for photograph in whole if photograph.name not in skipped])
+
+
+def described(cameras: CameraOptions) -> str:
+    """The options that decide cameras, as text: those of a file are what it holds, wherever it lies."""
+    rules = "" if cameras.cameras is None else f" {cameras.cameras.read_text(encoding='utf-8')}"
+    return f"{replace(cameras, cameras=None, rig_config=None)}{rules}"
 
 
 def _not_imported(cameras: CameraOptions) -> str:

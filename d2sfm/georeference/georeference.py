@@ -105,6 +105,11 @@ def georeference_model(
         raise RuntimeError(f"{model} has no image with a pose")
     inputs = _inputs(found, database, images, positions, control_points, upright, scale_bars, options)
     if inputs.positions is None:
+        if options.utm or options.epsg is not None:
+            raise RuntimeError(
+                "--utm and --epsg need positions in the world, and there are none: give --positions, --images or "
+                "--control-points, or leave the frame out"
+            )
         placed = None
         similarity = _without_positions(inputs, options)
     else:

@@ -95,6 +95,8 @@ def import_photographs_of(folder: ShardFolder, database: Path) -> Skipped:
     """
     photographs, skipped, names = folder.photographs, Skipped(), []
     open_database(database, photographs.cameras)
+    with FeatureStore(database) as store:
+        store.notes.note_images_folder(photographs.images)
     with scratch_folder() as scratch:
         for block in _blocks(folder):
             for name in block.names():
@@ -104,8 +106,6 @@ def import_photographs_of(folder: ShardFolder, database: Path) -> Skipped:
                 copy.write_bytes(block.blank_copy(name))
         found = read_headers(scratch, sorted(names), skipped)
         import_folder(database, scratch, found, photographs.cameras, skipped)
-    with FeatureStore(database) as store:
-        store.notes.note_images_folder(photographs.images)
     return skipped
 
 

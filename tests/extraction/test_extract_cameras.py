@@ -25,7 +25,15 @@ def test_camera_options_that_come_too_late_are_mentioned(tmp_path, photographs, 
     caplog.clear()
     cameras = CameraOptions(camera_model="PINHOLE", camera_params="90,91,48,40")
     extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
-    assert "options of cameras are for new photographs only" in caplog.text
+    assert "options of cameras are for new photographs only; those that are there keep their cameras" in caplog.text
+
+
+def test_camera_options_that_are_as_before_are_not_mentioned(tmp_path, photographs, caplog):
+    cameras = CameraOptions(camera_mode=CameraMode.SINGLE)
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    cv2.imwrite(str(photographs / "later.png"), textured_picture(7, (96, 80)))
+    extract_to_database(tmp_path / "db.db", photographs, options=SMALL, cameras=cameras)
+    assert "options of cameras" not in caplog.text
 
 
 def test_bad_camera_options_leave_no_database(tmp_path, photographs):

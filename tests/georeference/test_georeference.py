@@ -81,6 +81,13 @@ def test_the_database_of_a_run_is_found_by_its_model(given, tmp_path):
         assert len(georeference_model("photos-model/sparse/0", "out", options=options).residuals_m) == len(CAMERAS)
 
 
+@pytest.mark.parametrize("frame", [{"utm": True, "up": True}, {"epsg": 32615, "nadir": True}])
+def test_a_frame_of_the_world_needs_positions(given, frame):
+    with pytest.raises(RuntimeError, match="--utm and --epsg need positions in the world, and there are none"):
+        georeference_model(given, "out", options=GeoreferenceOptions(**frame))
+    assert not Path("out").exists()
+
+
 def test_one_photograph_that_is_moved_by_500_m_changes_nothing(given, tmp_path):
     by_positions(given, tmp_path, noisy(0.1))
     before = transform()["model_from_given"]
