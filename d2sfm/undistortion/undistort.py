@@ -81,6 +81,16 @@ def undistort(
     return work.there(overwrite) or work.make(progress)
 
 
+def require_own(output: Path) -> dict[str, Any] | None:
+    """What the marker of an existing output tells; None if it is absent or empty, ValueError if it is of others."""
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return None
+    facts = read_marker(output) if output.is_dir() else None
+    if facts is None or "layout" not in facts:
+        raise ValueError(f"{output} was not made by d2sfm undistort (no {MARKER}): give another --output")
+    return facts
+
+
 class Undistortion:
     """Photographs to be undistorted, and those that already are. See ``undistort``."""
 
@@ -127,11 +137,8 @@ class Undistortion:
         Raises ValueError if the output holds something that must not be replaced.
         """
         output = self.output
-        if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        if (facts := require_own(output)) is None:
             return None
-        facts = read_marker(output) if output.is_dir() else None
-        if facts is None or "layout" not in facts:
-            raise ValueError(f"{output} was not made by d2sfm undistort (no {MARKER}): give another --output")
         if facts["fingerprint"] == self.facts["fingerprint"]:
             return self._summary(facts, facts["images"])
         if not overwrite:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from d2sfm.database import FeatureStore
 from d2sfm.georeference.georeference import require_libraries
-from d2sfm.options import GeoreferenceOptions, PairSelectionOptions
+from d2sfm.georeference.output import require_output
+from d2sfm.options import GeoreferenceOptions, PairSelectionOptions, UndistortionOptions
 from d2sfm.pairs.pair_files import require_pairs_file
 from d2sfm.skipped import Skipped
+from d2sfm.undistortion.undistort import require_own
+from d2sfm.workflow.output import GEOREFERENCED, MODELS
 from d2sfm.workflow.values import ENABLED, RunValues
 
 logger = logging.getLogger(__name__)
@@ -24,6 +27,14 @@ def require_inputs(values: RunValues) -> None:
     for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):
         if path is not None and not path.exists():
             raise FileNotFoundError(f"no {what} {path}")
+
+
+def require_places(values: RunValues, output: Path) -> None:
+    """Before the hours, too: ValueError or RuntimeError if a folder of the last stages holds what is not theirs."""
+    if values.stages["georeference"][ENABLED]:
+        require_output(output / GEOREFERENCED, output / MODELS)
+    if (layout := values.of("undistort", UndistortionOptions).layout) is not None:
+        require_own(output / layout)
 
 
 def require_two(database: Path, photographs: Path, skipped: Skipped) -> None:

@@ -26,7 +26,7 @@ from d2sfm.text import counted, first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.by_cluster import stage_functions
 from d2sfm.workflow.grown import names_of, remove_gone
-from d2sfm.workflow.inputs import require_inputs, require_two
+from d2sfm.workflow.inputs import require_inputs, require_places, require_two
 from d2sfm.workflow.output import DATABASE, begin_output
 from d2sfm.workflow.stages import Stages
 from d2sfm.workflow.times import Times
@@ -127,6 +127,7 @@ def reconstruct_photographs(
     output = Path(f"{photographs.resolve().name}-model") if output is None else Path(output)
     require_photographs(photographs)
     require_inputs(values)
+    require_places(values, output)
     for stage, kind in (("extract", ExtractionOptions), ("match", MatchingOptions), ("refine", RefinementOptions)):
         if cluster is not None:
             cluster.require_device(values.of(stage, kind).device)
@@ -153,7 +154,7 @@ def _result_of(stages: Stages) -> RunResult:
     model = _best(extension, reconstruction)
     placed, not_done = stages.georeference(model)
     report, no_report = stages.report()
-    undistorted = stages.undistort(placed.output if placed else model)
+    undistorted, not_undistorted = stages.undistort(placed.output if placed else model)
     names = _names(stages.database, extraction.skipped)
     return RunResult(
         photographs=stages.photographs,
@@ -169,7 +170,7 @@ def _result_of(stages: Stages) -> RunResult:
         total=len(names),
         left_out=tuple(sorted(names - (names_of(read_model(model)) if model else set()))),
         report=report,
-        not_done={**not_done, **no_report},
+        not_done={**not_done, **no_report, **not_undistorted},
     )
 
 

@@ -1,6 +1,7 @@
 """The stages of a run, each with its options, its time, and a line in the log."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ from d2sfm.workflow.times import Times
 from d2sfm.workflow.values import ENABLED, ONLY, RunValues
 
 Summary = TypeVar("Summary", ExtractionSummary, MatchSummary, RefinementSummary | None)
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -117,45 +119,53 @@ class Stages:
     def georeference(self, model: Path | None) -> tuple[GeoreferenceResult | None, dict[str, str]]:
         """The georeferenced first model, in a folder of the output.
 
-        None if it is not requested, without a model, or if it fails, with the reason in words by the stage's name, and
-        in the log: the hours before are not lost for that.
+        None if it is not requested, without a model, or if it fails, see ``_attempt``.
         """
         with self.times.listed("georeference"):
             if model is None or not self.values.stages["georeference"][ENABLED]:
                 return None, {}
             settings = {"database": self.database, "options": self.values.of("georeference", GeoreferenceOptions)}
-            try:
-                return georeference_model(model, self.output / GEOREFERENCED, **settings), {}
-            except (ValueError, RuntimeError) as error:
-                logger.warning("not georeferenced: %s", first_line(error))
-                return None, {"georeference": first_line(error)}
+            work = partial(georeference_model, model, self.output / GEOREFERENCED, **settings)
+            return _attempt("georeference", "not georeferenced", work)
 
     def report(self) -> tuple[ReportResult | None, dict[str, str]]:
-        """The page about all models, in the output; None if it can't be written, as in ``georeference``."""
+        """The page about all models, in the output; None if it can't be written, see ``_attempt``."""
         settings = {"database": self.database, "images": self.photographs, "progress": self.progress}
         with self.times.listed("report"):
-            try:
-                return write_report(self.output, self.output / REPORT, **settings), {}
-            except (ValueError, RuntimeError, OSError) as error:
-                logger.warning("no report: %s", first_line(error))
-                return None, {"report": first_line(error)}
+            work = partial(write_report, self.output, self.output / REPORT, **settings)
+            return _attempt("report", "no report", work)
 
-    def undistort(self, model: Path | None) -> UndistortionSummary | None:
-        """The undistorted photographs of the first model, in a folder of the output, if a layout is requested."""
+    def undistort(self, model: Path | None) -> tuple[UndistortionSummary | None, dict[str, str]]:
+        """The undistorted photographs of the first model, in a folder of the output.
+
+        None if no layout is requested, without a model, or if it fails, see ``_attempt``.
+        """
         options = self.values.of("undistort", UndistortionOptions)
         with self.times.listed("undistort"):
             if model is None or options.layout is None:
-                return None
-            return undistort(
-                model,
-                self.photographs,
-                self.output / options.layout,
-                options=options,
-                masks=self.values.of("extract", MaskOptions),
-                limits=self.values.of("extract", PhotographOptions),
-                overwrite=True,
-                progress=self.progress,
-            )
+                return None, {}
+            settings = {
+                "options": options,
+                "masks": self.values.of("extract", MaskOptions),
+                "limits": self.values.of("extract", PhotographOptions),
+                "overwrite": True,
+                "progress": self.progress,
+            }
+            work = partial(undistort, model, self.photographs, self.output / options.layout, **settings)
+            return _attempt("undistort", "not undistorted", work)
+
+
+def _attempt(stage: str, lacking: str, work: Callable[[], Result]) -> tuple[Result | None, dict[str, str]]:
+    """The result of a stage that comes after the model.
+
+    None if it fails, with the reason in words by the stage's name, and in the log behind what is lacking: the hours
+    before are not lost for that.
+    """
+    try:
+        return work(), {}
+    except (ValueError, RuntimeError, OSError) as error:
+        logger.warning("%s: %s", lacking, first_line(error))
+        return None, {stage: first_line(error)}
 
 
 def _told(summary: Summary) -> Summary:

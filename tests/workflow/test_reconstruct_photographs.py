@@ -115,6 +115,23 @@ def test_what_pairs_are_chosen_by_is_missed_before_anything_is_made(photographs,
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize(
+    ("folder", "asked", "message"),
+    [
+        ("3dgs", {"layout": "3dgs"}, r"3dgs was not made by d2sfm undistort \(no undistorted\.json\): give another"),
+        ("georeferenced", {"georeferenced": True}, r"holds notes\.md, which d2sfm georeference did not write: give"),
+    ],
+)
+def test_what_lies_where_the_last_stages_write_is_refused_before_the_work(
+    photographs, tmp_path, folder, asked, message
+):
+    (tmp_path / "model" / folder).mkdir(parents=True)
+    (tmp_path / "model" / folder / "notes.md").write_text("mine")
+    with pytest.raises(ValueError, match=message):
+        reconstruct_photographs(photographs, tmp_path / "model", **asked)
+    assert [path.name for path in (tmp_path / "model").iterdir()] == [folder]
+
+
 def test_where_too_few_photographs_can_be_used_it_is_said_why(tmp_path, capsys):
     (tmp_path / "phone").mkdir()
     for name in ("a.HEIC", "b.heic"):

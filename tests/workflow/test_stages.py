@@ -75,12 +75,13 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
         assert frame["transform_matrix"][0][3] == pytest.approx(centres[Path(frame["file_path"]).name][0])
 
 
-@pytest.mark.usefixtures("with_report")
-def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
+@pytest.fixture
+def stages(tmp_path):
+    """Of a run with all last stages, whose database is empty."""
     create_database(tmp_path / "db.db")
     (tmp_path / "run.toml").write_text("")
-    values = run_values()
-    stages = Stages(
+    values = run_values(georeferenced=True, layout="3dgs")
+    return Stages(
         photographs=tmp_path / "photos",
         output=tmp_path,
         values=values,
@@ -88,7 +89,45 @@ def test_a_report_that_can_not_be_written_costs_nothing_else(tmp_path, caplog):
         functions=stage_functions(None),
         progress=False,
     )
+
+
+@pytest.mark.usefixtures("with_report")
+def test_a_report_that_can_not_be_written_costs_nothing_else(stages, caplog):
     page, reason = stages.report()
     assert page is None
     assert reason == {"report": "nothing to report: found neither a model nor a database with photographs"}
     assert "no report: nothing to report" in caplog.text
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("damaged"), ValueError("odd")])
+@pytest.mark.usefixtures("with_report")
+def test_no_stage_after_the_model_costs_the_others(stages, error, monkeypatch, caplog):
+    def fails(*_, **__):
+        raise error
+
+    for name in ("georeference_model", "write_report", "undistort"):
+        monkeypatch.setattr(f"d2sfm.workflow.stages.{name}", fails)
+    assert stages.georeference(Path("0")) == (None, {"georeference": str(error)})
+    assert stages.report() == (None, {"report": str(error)})
+    assert stages.undistort(Path("0")) == (None, {"undistort": str(error)})
+    said = [f"{lacking}: {error}" for lacking in ("not georeferenced", "no report", "not undistorted")]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == said
+
+
+def test_a_run_ends_with_its_summary_where_undistortion_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_small_scene(tmp_path / "photos")
+    (tmp_path / "quick.toml").write_text(TOML)
+    command = ["run", "photos", "--config", "quick.toml", "--undistort", "colmap"]
+    assert main(command) == 0
+    maps = tmp_path / "photos-model" / "colmap" / "stereo" / "depth_maps"
+    (maps / "0.png.geometric.bin").write_bytes(b"of hours")
+    (tmp_path / "quick.toml").write_text(f"{TOML}[undistort]\nmax_edge = 100\n")
+    capsys.readouterr()
+    assert main([*command, "--json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)["results"]["run"]
+    assert found["undistortion"] is None
+    assert "holds stereo/depth_maps/0.png.geometric.bin, which d2sfm did not" in found["not_done"]["undistort"]
+    assert "warning: not undistorted: photos-model/colmap holds" in said.err
+    assert found["left_out"] == []
