@@ -14,6 +14,7 @@ from d2sfm.mapping.model_files import numbered
 from d2sfm.mapping.quality import ModelStatistics, statistics
 from d2sfm.plots.cameras import level_axes
 from d2sfm.report.georeferenced import Place, read_place
+from d2sfm.report.history import CONFIG
 from d2sfm.report.observations import Observations, observations
 
 MODELS, GEOREFERENCED = "sparse", "georeferenced"  # folders of what d2sfm run writes
@@ -73,7 +74,7 @@ def find_models(path: Path | None) -> dict[str, Path]:
     if found and model_files(placed):
         found = {GEOREFERENCED: placed, **found}
     others = [each.name for each in path.iterdir() if not each.name.startswith(".")]
-    if not found and others and not (path / "run.toml").exists():
+    if not found and others and not (path / CONFIG).exists():
         raise ValueError(f"{path} holds no COLMAP model: expected cameras, images and points3D, or folders 0, 1, ...")
     return found
 

@@ -8,9 +8,9 @@ from d2sfm.georeference.georeference import require_libraries
 from d2sfm.georeference.output import require_output
 from d2sfm.options import GeoreferenceOptions, PairSelectionOptions, UndistortionOptions
 from d2sfm.pairs.pair_files import require_pairs_file
+from d2sfm.report.models import GEOREFERENCED, MODELS
 from d2sfm.skipped import Skipped
 from d2sfm.undistortion.undistort import require_own
-from d2sfm.workflow.output import GEOREFERENCED, MODELS
 from d2sfm.workflow.values import ENABLED, RunValues
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,11 @@ import logging
 from pathlib import Path
 
 from d2sfm.database import FeatureStore
+from d2sfm.report.history import CONFIG
+from d2sfm.report.models import MODELS
 from d2sfm.workflow.values import RunValues, run_values
 
-CONFIG, DATABASE, MODELS, GEOREFERENCED = "run.toml", "db.db", "sparse", "georeferenced"
-REPORT = "report.html"
+DATABASE, REPORT = "db.db", "report.html"  # the other names are the report's, which looks for them
 
 logger = logging.getLogger(__name__)
 

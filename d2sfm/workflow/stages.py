@@ -30,12 +30,13 @@ from d2sfm.options import (
     VerificationOptions,
 )
 from d2sfm.refinement.summary import RefinementSummary
+from d2sfm.report.models import GEOREFERENCED, MODELS
 from d2sfm.report.report import ReportResult, write_report
 from d2sfm.text import first_line
 from d2sfm.undistortion.undistort import UndistortionSummary, undistort
 from d2sfm.workflow.by_cluster import StageFunctions
 from d2sfm.workflow.grown import extended
-from d2sfm.workflow.output import DATABASE, GEOREFERENCED, MODELS, REPORT
+from d2sfm.workflow.output import DATABASE, REPORT
 from d2sfm.workflow.refine_first import refine_first
 from d2sfm.workflow.times import Times
 from d2sfm.workflow.values import ENABLED, ONLY, RunValues
