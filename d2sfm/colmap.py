@@ -1,6 +1,7 @@
 """Additions to pycolmap: models that may be damaged are read safely (pycolmap takes minutes, or all memory, or notices
 nothing), its log is silenced, and similarities are found of points in any plane."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,15 @@ def model_files(folder: Path) -> list[Path]:
         if all(file.is_file() for file in files):
             return files
     return []
+
+
+def model_digest(folder: Path) -> str:
+    """Of the files of the model in a folder: another one after any change of cameras, images or points."""
+    digest = hashlib.sha256()
+    for path in model_files(folder):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:32]
 
 
 def read_model(folder: Path) -> pycolmap.Reconstruction:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import placed_images, read_model
+from d2sfm.colmap import model_digest, placed_images, read_model
 from d2sfm.database.file import beside
 from d2sfm.georeference.alignment import BY_CAMERAS, LEAST, Alignment, align
 from d2sfm.georeference.checks import Located, check_found, check_positions, warn_of_frame, warn_of_scale
@@ -100,7 +100,7 @@ def georeference_model(
     given = any(each is not None for each in (database, images, positions, control_points))
     if not given:
         database = beside(model, DATABASE) or (None if options.up or options.nadir else DATABASE)
-    found = read_model(model)
+    digest, found = model_digest(model), read_model(model)
     if not placed_images(found):
         raise RuntimeError(f"{model} has no image with a pose")
     inputs = _inputs(found, database, images, positions, control_points, upright, scale_bars, options)
@@ -117,7 +117,7 @@ def georeference_model(
         similarity = placed.alignment.world_from_model
     found.transform(similarity)
     result = _result(output, inputs, placed, similarity, found)
-    write_output(output, found, similarity, placed and placed.frame, result, options.cloud)
+    write_output(output, found, digest, similarity, placed and placed.frame, result, options.cloud)
     return result
 
 

@@ -11,7 +11,7 @@ import pycolmap
 from d2sfm.colmap import placed_images
 from d2sfm.georeference.frames import Frame, Metric
 from d2sfm.georeference.result import GeoreferenceResult
-from d2sfm.georeference.writers import GEOJSON, KML, POINTS, TRANSFORM, write_cloud, write_maps, write_transform
+from d2sfm.georeference.writers import GEOJSON, GIVEN, KML, POINTS, TRANSFORM, write_cloud, write_maps, write_transform
 from d2sfm.models import MODEL_FILES, write_model
 from d2sfm.options import Cloud
 from d2sfm.parts import finish_putting, part_of, put_in_place, sync
@@ -43,6 +43,7 @@ def require_output(output: Path, model: Path) -> None:
 def write_output(
     output: Path,
     model: pycolmap.Reconstruction,
+    digest: str,
     similarity: pycolmap.Sim3d,
     frame: Frame | None,
     result: GeoreferenceResult,
@@ -50,12 +51,13 @@ def write_output(
 ) -> None:
     """Write the model, its transform, maps and cloud; they replace those of an earlier run.
 
+    digest: of the given model, by which the report knows whether the result is of the model that it shows.
     RuntimeError if the disk is full or fails; then nothing has changed.
     """
     output.mkdir(parents=True, exist_ok=True)
     offset = np.array(result.offset)
-    told = {field.name: getattr(result, field.name) for field in fields(result)}
-    rest = {name: told[name] for name in ("source", "up_by", "residuals_m", "left_out_m", "scale_bars_m")}
+    told = {GIVEN: digest} | {field.name: getattr(result, field.name) for field in fields(result)}
+    rest = {name: told[name] for name in (GIVEN, "source", "up_by", "residuals_m", "left_out_m", "scale_bars_m")}
     described = frame.described() if frame else {"kind": "none", "axes": result.frame}
     with part_of(output / _IN_OUTPUT) as part:
         part.mkdir()

@@ -16,6 +16,7 @@ from d2sfm.preparation.extras import require
 from d2sfm.text import counted, printable
 
 TRANSFORM, GEOJSON, KML, POINTS = "georeference.json", "cameras.geojson", "cameras.kml", "points"
+GIVEN = "digest_of_given"  # entry of the first
 LAS_STEP_M = 0.001
 LAS_REACH_M = 2e6  # what 32 bits of steps hold; points further away are of false matches
 

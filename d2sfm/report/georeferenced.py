@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from d2sfm.georeference.writers import GIVEN
 from d2sfm.text import one_line
 
 
@@ -20,6 +21,7 @@ class Place:
     residuals_m: Mapping[str, float]  # by photograph or control point
     left_out_m: Mapping[str, float]
     scale_bars_m: Mapping[str, float]
+    digest_of_given: str | None  # of the model before it was georeferenced; earlier versions did not note it
 
 
 def read_place(path: Path) -> Place:
@@ -45,6 +47,7 @@ def read_place(path: Path) -> Place:
         residuals_m=off[0],
         left_out_m=off[1],
         scale_bars_m=off[2],
+        digest_of_given=told.get(GIVEN),
     )
 
 

@@ -1,5 +1,6 @@
 """The models of a page, as they are on the disk, and what is drawn of each."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import model_files, read_model
+from d2sfm.colmap import model_digest, model_files, read_model
 from d2sfm.georeference.writers import TRANSFORM
 from d2sfm.mapping.model_files import numbered
 from d2sfm.mapping.quality import ModelStatistics, statistics
@@ -18,6 +19,8 @@ from d2sfm.report.history import CONFIG
 from d2sfm.report.observations import Observations, observations
 
 MODELS, GEOREFERENCED = "sparse", "georeferenced"  # folders of what d2sfm run writes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def find_models(path: Path | None) -> dict[str, Path]:
     """Folders of models by their labels, the one to show first.
 
     path: a model, with the numbered ones of the same run beside it; a folder of numbered models; or the output of d2sfm
-    run. None, or a folder of the last two kinds without models, if nothing was reconstructed. Raises FileNotFoundError
-    if the folder is missing, ValueError if it is a file or a folder of other things.
+    run, whose georeferenced model comes first if it is of the first of these as that is now. None, or a folder of the
+    last two kinds without models, if nothing was reconstructed. Raises FileNotFoundError if the folder is missing,
+    ValueError if it is a file or a folder of other things.
     """
     if path is None:
         return {}
@@ -72,7 +76,10 @@ def find_models(path: Path | None) -> dict[str, Path]:
     found = _numbered(path) or _numbered(path / MODELS)
     placed = path / GEOREFERENCED
     if found and model_files(placed):
-        found = {GEOREFERENCED: placed, **found}
+        first = next(iter(found.values()))
+        if _is_of(placed, first):
+            return {GEOREFERENCED: placed, **found}
+        logger.warning("not shown: %s is not of %s as it is now: run d2sfm georeference again", placed, first)
     others = [each.name for each in path.iterdir() if not each.name.startswith(".")]
     if not found and others and not (path / CONFIG).exists():
         raise ValueError(f"{path} holds no COLMAP model: expected cameras, images and points3D, or folders 0, 1, ...")
@@ -89,6 +96,12 @@ def read_models(folders: Mapping[str, Path]) -> list[Model]:
         if not found[-1].images:
             raise RuntimeError(f"{folder} has no image with a pose")
     return found
+
+
+def _is_of(placed: Path, model: Path) -> bool:
+    """Whether what was georeferenced is this very model. Raises as ``read_place``."""
+    path = placed / TRANSFORM
+    return path.exists() and read_place(path).digest_of_given == model_digest(model)
 
 
 def _numbered(folder: Path) -> dict[str, Path]:

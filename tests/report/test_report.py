@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -14,8 +15,12 @@ from support.placed_model import write_given, write_positions
 from support.reported import HOSTILE, MAKER, write_reported
 
 from d2sfm.cli import main
+from d2sfm.colmap import posed_images, read_model
 from d2sfm.demo.photographs import truth_model
 from d2sfm.demo.scene import arc_of_views
+from d2sfm.georeference.georeference import georeference_model
+from d2sfm.mapping.model_removal import remove_from_model
+from d2sfm.options import GeoreferenceOptions
 from d2sfm.plots.reconstruction import model_png
 from d2sfm.report.models import find_models, read_models
 from d2sfm.report.names import shown, shown_name
@@ -172,6 +177,23 @@ def test_models_are_found_with_those_beside_them(hostile, tmp_path):
     assert list(find_models(tmp_path / "sparse")) == list(find_models(tmp_path)) == ["1", "2", "10"]
     (tmp_path / "empty").mkdir()
     assert find_models(tmp_path / "empty") == find_models(None) == {}
+
+
+def test_a_georeferenced_model_comes_first_while_it_is_of_the_first_model(hostile, tmp_path, caplog):
+    for name in "01":
+        shutil.copytree(hostile.model, tmp_path / "sparse" / name)
+    placed, upright = tmp_path / "georeferenced", {"options": GeoreferenceOptions(up=True)}
+    georeference_model(tmp_path / "sparse" / "0", placed, **upright)
+    assert list(find_models(tmp_path)) == ["georeferenced", "0", "1"]
+    model = read_model(tmp_path / "sparse" / "0")
+    remove_from_model(tmp_path / "sparse" / "0", [posed_images(model)[0].name])
+    assert "as it is now" not in caplog.text
+    assert list(find_models(tmp_path)) == ["0", "1"]
+    assert f"{placed} is not of {tmp_path / 'sparse' / '0'} as it is now: run" in caplog.text
+    georeference_model(tmp_path / "sparse" / "0", placed, **upright)
+    assert list(find_models(tmp_path)) == ["georeferenced", "0", "1"]
+    (placed / "georeference.json").unlink()
+    assert list(find_models(tmp_path)) == ["0", "1"]
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def test_a_run_ends_with_the_model_at_its_place_or_tells_why_not(tmp_path, monke
     transforms = json.loads((tmp_path / "photos-model" / "nerfstudio" / "transforms.json").read_text())
     for frame in transforms["frames"]:
         assert frame["transform_matrix"][0][3] == pytest.approx(centres[Path(frame["file_path"]).name][0])
+    # The model changes, and is not asked to be at its place again.
+    (tmp_path / "photos" / "0.png").unlink()
+    assert main(["run", "photos", "--config", "quick.toml"]) == 0
+    said = capsys.readouterr()
+    assert "not shown: photos-model/georeferenced is not of photos-model/sparse/0 as it is now" in said.err
+    assert "4 of 4 photographs placed" in said.out
 
 
 @pytest.fixture
