@@ -1,30 +1,43 @@
 """Removal of images from a model on disk."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
 
 from d2sfm.colmap import read_model
 from d2sfm.mapping.model_files import finish_model, replace_model
+from d2sfm.text import first_of
+
+logger = logging.getLogger(__name__)
 
 
-def remove_from_model(folder: Path, names: Collection[str], *, dry_run: bool = False) -> int:
+def remove_from_model(folder: Path, names: Collection[str], *, with_frames: bool = False, dry_run: bool = False) -> int:
     """Remove images from the model in ``folder``, which is replaced, with the points that fewer than two images then
     see.
 
-    Returns the number of images that it had of these names. dry_run: write nothing. Raises FileNotFoundError if there
-    is no model, RuntimeError if it can't be read or written, or an image shares a frame of a rig with one that stays.
+    with_frames: images that share a frame of a rig with them go, too, with a warning, as a frame has one pose.
+    dry_run: write nothing. Returns the number of images that it had of these names. Raises FileNotFoundError if there
+    is no model, RuntimeError if it can't be read or written, or, without ``with_frames``, an image shares a frame with
+    one that stays.
     """
     folder = folder.resolve()
     finish_model(folder)
     model = read_model(folder)
     chosen = [image for image in model.images.values() if image.name in names]
-    for frame_id in sorted({image.frame_id for image in chosen}):
-        data_ids = {data.id for data in model.frames[frame_id].image_ids}
-        if others := data_ids - {image.image_id for image in chosen}:
-            raise RuntimeError(
-                f"{folder}: {model.images[min(others)].name} is in the same rig frame as an image to be removed: name "
-                "all images of the frame"
-            )
+    frame_ids = sorted({image.frame_id for image in chosen})
+    there = {data.id for frame_id in frame_ids for data in model.frames[frame_id].image_ids}
+    others = sorted(model.images[image_id].name for image_id in there - {image.image_id for image in chosen})
+    if others and not with_frames:
+        raise RuntimeError(
+            f"{folder}: {others[0]} is in the same rig frame as an image to be removed: name all images of the frame"
+        )
+    if others:
+        logger.warning(
+            "%s: also removed, as they share a rig frame with removed images: %s; they can be placed again",
+            folder,
+            first_of(others, "image"),
+        )
+    for frame_id in frame_ids:
         model.deregister_frame(frame_id)
     if chosen and not dry_run:
         replace_model(model, folder)

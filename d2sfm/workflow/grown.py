@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, ...]:
     """Remove images whose photographs are missing from the models and the database. Returns their names.
 
-    Models come first, so that the next run continues after a stop in between. Raises RuntimeError if more than half are
-    gone.
+    Models come first, so that the next run continues after a stop in between. They lose frames of rigs whole; what is
+    left of a frame can be placed again. Raises RuntimeError if more than half are gone.
     """
     if not database.exists():
         return ()
@@ -32,7 +32,7 @@ def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, .
         logger.info("missing since an earlier run, so the model loses them: %s", first_of(gone, "photograph"))
         with exclusive(database):
             for folder in _models(models):
-                remove_from_model(folder, gone)
+                remove_from_model(folder, gone, with_frames=True)
             remove_photographs(database, gone)
     return tuple(gone)
 

@@ -72,3 +72,14 @@ def test_images_of_one_frame_of_a_rig_go_together(tmp_path):
         remove_from_model(tmp_path / "rig", both[:1])
     assert remove_from_model(tmp_path / "rig", both) == 2
     assert len(read_model(tmp_path / "rig").images) == 8
+
+
+def test_the_rest_of_a_frame_goes_with_an_image_if_that_is_asked_for(tmp_path, caplog):
+    model = synthesize(tmp_path / "rig", cameras_a_rig=2)
+    [one, other], whole, *_ = (
+        [model.images[data.id].name for data in frame.image_ids] for frame in model.frames.values()
+    )
+    assert remove_from_model(tmp_path / "rig", [one, *whole], with_frames=True) == 3
+    assert names_of(read_model(tmp_path / "rig")) == sorted({*names_of(model)} - {one, other, *whole})
+    [record] = caplog.records
+    assert f"share a rig frame with removed images: 1 image ({other}); they can be" in record.getMessage()

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pycolmap
 import pytest
-from support.synthetic_model import synthetic_database
+from support.synthetic_model import synthetic_database, synthetic_rig
 
 from d2sfm.colmap import read_model
 from d2sfm.database import FeatureStore
@@ -99,3 +99,21 @@ def test_photographs_that_are_gone_leave_the_models_and_the_database(made, outpu
         remove_gone(output / "db.db", output / "photos", output / "sparse")
     assert names_of(read_model(output / "sparse" / "0")) == set(left[:3])
     assert remove_gone(output / "none.db", output / "photos", output / "sparse") == ()
+
+
+@pytest.mark.parametrize("place", [0, -1])  # in the order of names: of the rig's first camera, and of the other one
+def test_a_photograph_of_a_rig_that_is_gone_takes_its_frame_along_which_is_placed_again(tmp_path, caplog, place):
+    truth = synthetic_rig(tmp_path / "db.db")
+    reconstruct(tmp_path / "db.db", tmp_path / "sparse", options=OPTIONS)
+    left = sorted(image.name for image in truth.images.values())
+    gone = left.pop(place)
+    (tmp_path / "photos").mkdir()
+    for name in left:
+        (tmp_path / "photos" / name).touch()
+    assert remove_gone(tmp_path / "db.db", tmp_path / "photos", tmp_path / "sparse") == (gone,)
+    assert "share a rig frame with removed images: 1 image (" in caplog.text
+    assert len(names_of(read_model(tmp_path / "sparse" / "0"))) == len(left) - 1
+    assert remove_gone(tmp_path / "db.db", tmp_path / "photos", tmp_path / "sparse") == ()
+    result = extend(tmp_path)
+    assert len(result.added) == 1
+    assert names_of(read_model(result.model)) == set(left)
