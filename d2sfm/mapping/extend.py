@@ -5,7 +5,7 @@ d2sfm reconstruct --extend sparse/0 --database db.db --output extended
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pycolmap
 
-from d2sfm.colmap import read_model
+from d2sfm.colmap import posed_images, read_model
 from d2sfm.database import MatchStore, exclusive, read_frames, read_rigs
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.mapping.growth import Growth
@@ -86,6 +86,7 @@ def extend_model(
     *,
     adjust: bool = False,
     join: Sequence[Path | str] = (),
+    only: Collection[str] | None = None,
     images: Path | str | None = None,
     options: ReconstructionOptions | None = None,
     progress: bool = False,
@@ -96,10 +97,11 @@ def extend_model(
     that only the model has stay in it. Its poses, cameras and points stay to the last bit, except for quaternions that
     are not of unit length, as in text files; points may be seen by more images. adjust: they move with the new ones
     instead, but the world frame stays. join: folders of further models, of any points, which give poses to images that
-    can't be placed otherwise, see ``Growth.join``, and cameras that the model lacks. output: if it is the model's own
-    folder, the result replaces it, unless nothing was added; other numbered models in it are replaced, see
-    ``write_models``. images: the folder of the photographs, for the colours of new points only (default: the one that
-    extraction recorded). options: mapper and those of starts do not matter.
+    can't be placed otherwise, see ``Growth.join``, and cameras that the model lacks. only: names of images to be
+    placed; others that the model lacks do not count (default: all). output: if it is the model's own folder, the result
+    replaces it, unless nothing was added; other numbered models in it are replaced, see ``write_models``. images: the
+    folder of the photographs, for the colours of new points only (default: the one that extraction recorded). options:
+    mapper and those of starts do not matter.
 
     Raises FileNotFoundError if there is no database or model, OtherKeypoints (a RuntimeError) if the points are not of
     the database's keypoints, RuntimeError if something can't be read or written, there are no verified pairs, the two
@@ -117,7 +119,7 @@ def extend_model(
         known, others = read_model(model), {folder: read_model(folder) for folder in join}
         warn_of_unfinished(database, "the model")
         given = read_input(database, options)
-        grown = _Extension(known, model, others, given, options, adjust).grown(progress)
+        grown = _Extension(known, model, others, given, options, adjust, only).grown(progress)
         _finish(grown, known, database, images)
         folder = _written(grown, model, output, options)
     return ExtensionResult(
@@ -162,6 +164,7 @@ class _Extension:
     given: MappingInput
     options: ReconstructionOptions
     adjust: bool
+    only: Collection[str] | None  # names of images to be placed
 
     def grown(self, progress: bool) -> _Grown:
         rigs, frames = read_rigs(self.given.database), read_frames(self.given.database)
@@ -171,7 +174,7 @@ class _Extension:
             with Bar(total=len(self.given.names), desc="place", unit="image", disable=not progress, leave=False) as bar:
                 growth.place(bar.update)
                 not_joined = join_others(growth, self.others, bar.update)
-            placed, reasons = growth.placed, why_not(store, self.given.left_out, growth)
+            placed, reasons = growth.placed, why_not(store, self.given.left_out, growth, self.only)
         is_adjusted = self.adjust and bool(placed) and growth.adjust_all()
         if self.adjust and placed and not is_adjusted:
             logger.warning("the adjustment made images lose their points: poses, cameras and points stay as they were")
@@ -182,9 +185,10 @@ class _Extension:
     def _transcribed(
         self, store: MatchStore, rigs: Mapping[int, pycolmap.Rig], frames: list[list[int]]
     ) -> Transcription:
-        keypoints = {
-            image_id: store.keypoints(image_id) for image_id in self.given.names if has_usable(store, image_id)
-        }
+        there = {image.name for image in posed_images(self.known)}
+        names = self.given.names
+        wanted = [id_ for id_ in names if self.only is None or names[id_] in self.only or names[id_] in there]
+        keypoints = {image_id: store.keypoints(image_id) for image_id in wanted if has_usable(store, image_id)}
         cameras = cameras_of(self.others, store)
         found = transcribed(self.known, store, keypoints, rigs, frames, self.folder, cameras)
         if found.only_in_model:
@@ -193,11 +197,11 @@ class _Extension:
         return found
 
     def _growth(self, found: Transcription, store: MatchStore) -> Growth:
-        given, pairs = self.given, {}
-        for pair_id in np.setdiff1d(store.done_pairs(verified=True), given.left_out):
-            a, b = image_pairs([pair_id])[0].tolist()
-            pairs[a, b] = store.inlier_matches(a, b)
+        given = self.given
         there = [image_id for image_id in given.names if image_id in found.model.images]
+        verified = image_pairs(np.setdiff1d(store.done_pairs(verified=True), given.left_out))
+        verified = verified[np.isin(verified, there).all(axis=1)].tolist()
+        pairs = {(a, b): store.inlier_matches(a, b) for a, b in verified}
         of_given = [image_id for image_id in there if store.camera(image_id).camera_id in given.constant_cameras]
         held = {found.model.images[image_id].camera_id for image_id in of_given}
         rigs = {

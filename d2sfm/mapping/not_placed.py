@@ -26,17 +26,22 @@ class Placing(Protocol):
         """Number of points of the model to which an image's matches lead."""
 
 
-def why_not(store: MatchStore, left_out: np.ndarray, placing: Placing) -> dict[str, str]:
+def why_not(
+    store: MatchStore, left_out: np.ndarray, placing: Placing, only: Collection[str] | None = None
+) -> dict[str, str]:
     """By name, sorted, for images of the database that the model lacks: the reason, worded to follow the name.
 
-    left_out: numbers of pairs that mapping ignores; placing: after placing all that can be placed.
+    left_out: numbers of pairs that mapping ignores; placing: after placing all that can be placed; only: names of
+    images that were to be placed (default: all).
     """
     names, there = store.image_names(), placing.there
+    wanted = set(names.values()) if only is None else only
     counts, refusals = store.pair_counts(), store.refusals()
     counts = counts[np.isin(image_pairs(counts["pair_id"]), list(there)).sum(axis=1) == 1]  # of one with the model
     verified = (counts["inliers"] > 0) & ~np.isin(counts["pair_id"], left_out)
     rows, reasons = rows_by_image(image_pairs(counts["pair_id"])), {}
-    for name, image_id in sorted((name, image_id) for image_id, name in names.items() if image_id not in there):
+    lacking = sorted((name, image_id) for image_id, name in names.items() if name in wanted and image_id not in there)
+    for name, image_id in lacking:
         own = rows[image_id]
         if not has_usable(store, image_id):
             reasons[name] = "has no keypoints that can be used: run d2sfm extract"

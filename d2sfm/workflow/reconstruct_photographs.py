@@ -25,7 +25,7 @@ from d2sfm.skipped import Skipped
 from d2sfm.text import counted, first_of
 from d2sfm.undistortion.undistort import UndistortionSummary
 from d2sfm.workflow.by_cluster import stage_functions
-from d2sfm.workflow.grown import names_of, remove_gone
+from d2sfm.workflow.grown import in_other_models, names_of, remove_gone
 from d2sfm.workflow.inputs import require_inputs, require_places, require_two
 from d2sfm.workflow.output import DATABASE, begin_output
 from d2sfm.workflow.stages import Stages
@@ -44,12 +44,14 @@ class RunResult(Displayed):
     refinement: RefinementSummary | None
     reconstruction: ReconstructionResult | None
     extension: ExtensionResult | None = None  # of the model that an earlier run made, instead of a reconstruction
+    further_extensions: tuple[ExtensionResult, ...] = ()  # of its other models, which share pairs with what is left
     removed: tuple[str, ...] = ()  # images whose photographs are gone since an earlier run
     georeference: GeoreferenceResult | None  # of the first model
     undistortion: UndistortionSummary | None  # the same
     report: ReportResult | None  # of all models
     total: int  # photographs
     left_out: tuple[str, ...]  # of these, those that are not in the first model, sorted
+    in_others: tuple[str, ...] = ()  # of those, the ones that another model has
     not_done: Mapping[str, str]  # stages that were asked for and could not be, with the reason
 
     @property
@@ -66,7 +68,8 @@ class RunResult(Displayed):
         return _best(self.extension, self.reconstruction) is not None and not passed_over and not self.not_done
 
     def __str__(self) -> str:
-        made = [self.extension or self.reconstruction, self.georeference, self.undistortion, self.report]
+        mapped = [self.extension or self.reconstruction, *self.further_extensions]
+        made = [*mapped, self.georeference, self.undistortion, self.report]
         lines = [*made, self._sentence()]
         return "\n".join(str(line) for line in lines if line is not None)
 
@@ -85,9 +88,11 @@ class RunResult(Displayed):
         text = f"run: {model} has {placed}; look at it with colmap gui {arguments}"
         if not self.left_out:
             return text
-        rest = first_of(self.left_out, "photograph")
         if self.extension:
-            return f"{text}; not in it: {rest}, for the reasons above"
+            rest = [name for name in self.left_out if name not in self.in_others]
+            text += f"; in other models: {first_of(self.in_others, 'photograph')}" if self.in_others else ""
+            return f"{text}; not in it: {first_of(rest, 'photograph')}, for the reasons above" if rest else text
+        rest = first_of(self.left_out, "photograph")
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
         return f"{text}; not in it: {rest}; try photographs between those and the rest, or a higher --quality"
@@ -150,12 +155,14 @@ def _result_of(stages: Stages) -> RunResult:
     require_two(stages.database, stages.photographs, extraction.skipped)
     matching = stages.match()
     refinement = stages.refine()
-    extension, reconstruction = stages.reconstruct()
+    extensions, reconstruction = stages.reconstruct()
+    extension, *further = extensions or [None]
     model = _best(extension, reconstruction)
     placed, not_done = stages.georeference(model)
     report, no_report = stages.report()
     undistorted, not_undistorted = stages.undistort(placed.output if placed else model)
     names = _names(stages.database, extraction.skipped)
+    left_out = names - (names_of(read_model(model)) if model else set())
     return RunResult(
         photographs=stages.photographs,
         output=stages.output,
@@ -164,11 +171,13 @@ def _result_of(stages: Stages) -> RunResult:
         refinement=refinement,
         reconstruction=reconstruction,
         extension=extension,
+        further_extensions=tuple(further),
         removed=removed,
         georeference=placed,
         undistortion=undistorted,
         total=len(names),
-        left_out=tuple(sorted(names - (names_of(read_model(model)) if model else set()))),
+        left_out=tuple(sorted(left_out)),
+        in_others=tuple(sorted(left_out & in_other_models(stages.models, model))),
         report=report,
         not_done={**not_done, **no_report, **not_undistorted},
     )

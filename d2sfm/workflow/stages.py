@@ -109,13 +109,13 @@ class Stages:
         with self.times.of("refine"):
             return _told(refine(self.database, self.photographs, options=options, cache=cache, progress=self.progress))
 
-    def reconstruct(self) -> tuple[ExtensionResult | None, ReconstructionResult | None]:
-        """One of both: the first model of an earlier run is extended, or all photographs are mapped."""
+    def reconstruct(self) -> tuple[list[ExtensionResult], ReconstructionResult | None]:
+        """One of both: the models of an earlier run are extended, or all photographs are mapped."""
         options = self.values.of("reconstruct", ReconstructionOptions)
         settings = {"images": self.photographs, "options": options, "progress": self.progress}
         with self.times.of("reconstruct"):
-            extension = extended(self.database, self.models, **settings)
-            return extension, None if extension else reconstruct(self.database, self.models, **settings)
+            extensions = extended(self.database, self.models, **settings)
+            return extensions, None if extensions else reconstruct(self.database, self.models, **settings)
 
     def georeference(self, model: Path | None) -> tuple[GeoreferenceResult | None, dict[str, str]]:
         """The georeferenced first model, in a folder of the output.

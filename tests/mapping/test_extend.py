@@ -140,6 +140,17 @@ def test_new_points_are_coloured_and_no_photograph_is_read_that_shows_none(
     assert of_old == {True: {(1, 2, 3)}, False: {(255, 255, 255)}}
 
 
+def test_images_that_are_not_asked_for_stay_out(scene, database, model, tmp_path):
+    *_, unplaced, one, two = scene[2]
+    add_image(database, "other.jpg")
+    result = extend(database, model, tmp_path / "new", only=[one, two])
+    assert (result.added, result.not_placed) == ((one, two), {})
+    result = extend(database, result.model, tmp_path / "newer", only=["other.jpg"])
+    assert (result.added, list(result.not_placed)) == ((), ["other.jpg"])
+    result = extend(database, result.model, tmp_path / "newest")
+    assert (result.added, list(result.not_placed)) == ((unplaced,), ["other.jpg"])
+
+
 def test_an_adjustment_that_spoils_the_model_is_not_taken(scene, database, model, tmp_path, monkeypatch, caplog):
     def spoil(model, given, refine_distortion, manager):
         for camera in model.cameras.values():

@@ -10,6 +10,7 @@ import numpy as np
 import pycolmap
 import pytest
 from support.seen_points import seen
+from support.synthetic_model import synthetic_places
 
 from d2sfm.colmap import similarity
 from d2sfm.database.pair_ids import pair_ids
@@ -75,28 +76,10 @@ def test_a_start_that_is_better_by_rounding_gains_nothing(agreement, fruitless):
 @pytest.fixture(scope="module")
 def two_places(tmp_path_factory):
     """(input, ids of each place's images): five and four images of two scenes that share nothing."""
-    folder = tmp_path_factory.mktemp("places")
-    ids = []
-    for number, images in enumerate((5, 4)):
-        pycolmap.set_random_seed(number)
-        options = pycolmap.SyntheticDatasetOptions()
-        options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, images
-        options.num_points3D = 200
-        with pycolmap.Database.open(folder / f"{number}.db") as colmap:
-            pycolmap.synthesize_dataset(options, colmap)
-            for image in colmap.read_all_images():
-                image.name = f"{number}/{image.name}"
-                colmap.update_image(image)
-    both = folder / "both.db"
-    with (
-        pycolmap.Database.open(folder / "0.db") as a,
-        pycolmap.Database.open(folder / "1.db") as b,
-        pycolmap.Database.open(both) as merged,
-    ):
-        pycolmap.Database.merge(a, b, merged)
+    both = synthetic_places(tmp_path_factory.mktemp("places"), (5, 4))
+    with pycolmap.Database.open(both) as merged:
         names = {image.image_id: image.name for image in merged.read_all_images()}
-    for number in range(2):
-        ids.append({image_id for image_id, name in names.items() if name.startswith(f"{number}/")})
+    ids = [{image_id for image_id, name in names.items() if name.startswith(f"{number}/")} for number in range(2)]
     return both, names, ids
 
 

@@ -30,6 +30,26 @@ def synthetic_database(database, num_frames, num_points=150, num_rigs=1, num_cam
     return truth
 
 
+def synthetic_places(folder, sizes):
+    """Write the exact images of several scenes, which share nothing, to one database; names tell the place."""
+    opened = []
+    for number, images in enumerate(sizes):
+        pycolmap.set_random_seed(number)
+        options = pycolmap.SyntheticDatasetOptions()
+        options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig = 1, 1, images
+        options.num_points3D = 200
+        opened.append(pycolmap.Database.open(folder / f"{number}.db"))
+        pycolmap.synthesize_dataset(options, opened[-1])
+        for image in opened[-1].read_all_images():
+            image.name = f"{number}/{image.name}"
+            opened[-1].update_image(image)
+    with pycolmap.Database.open(folder / "all.db") as merged:
+        pycolmap.Database.merge(*opened, merged)
+    for each in opened:
+        each.close()
+    return folder / "all.db"
+
+
 def renumbered(model, images, cameras, without=(), camera_of_each=False):
     """A copy with larger ids of images and cameras, without images of these names, and points that they see.
 

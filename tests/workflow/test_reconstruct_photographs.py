@@ -5,7 +5,9 @@ import shutil
 import time
 from functools import partial
 from itertools import count
+from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pycolmap
 import pytest
@@ -18,7 +20,7 @@ from d2sfm.cli import main
 from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database.connection import Connection
 from d2sfm.workflow.output import begin_output
-from d2sfm.workflow.reconstruct_photographs import reconstruct_photographs
+from d2sfm.workflow.reconstruct_photographs import RunResult, reconstruct_photographs
 from d2sfm.workflow.values import run_values
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -65,6 +67,23 @@ def test_a_folder_without_photographs_and_a_missing_one_are_refused_before_anyth
     with pytest.raises(FileNotFoundError):
         reconstruct_photographs(tmp_path / "missing", tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("in_others", "rest"),
+    [
+        ((), "; not in it: 2 photographs (a.jpg the first), for the reasons above"),
+        (("b.jpg",), "; in other models: 1 photograph (b.jpg); not in it: 1 photograph (a.jpg), for the reasons above"),
+        (("a.jpg", "b.jpg"), "; in other models: 2 photographs (a.jpg the first)"),
+    ],
+)
+def test_photographs_that_another_model_has_are_not_told_as_missing(in_others, rest):
+    extension = SimpleNamespace(model=Path("model/sparse/0"))
+    stages = dict.fromkeys(["matching", "refinement", "reconstruction", "georeference", "undistortion", "report"])
+    folders = {"photographs": Path("photos"), "output": Path("model")}
+    photographs = {"total": 9, "left_out": ("a.jpg", "b.jpg"), "in_others": in_others}
+    result = RunResult(**folders, **stages, **photographs, extraction=None, extension=extension, not_done={})
+    assert str(result).endswith(f"--image_path photos{rest}")
 
 
 def begun(output, photographs):
