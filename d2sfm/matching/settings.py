@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from d2sfm.database import FeatureStore, Note
 from d2sfm.database.rows import json_object
 from d2sfm.options import MatchingOptions, VerificationOptions
+from d2sfm.options.fields import deciding
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -145,10 +145,8 @@ def note_matching_alike(notes: Mapping[Path, dict[str, str]]) -> None:
 
 
 def settings_of(options: MatchingOptions, verification: VerificationOptions | None) -> dict[str, object]:
-    """What is noted of a run; the device does not change the result."""
-    settings = asdict(options) | (asdict(verification) if verification else {})
-    del settings["device"]
-    return settings
+    """What is noted of a run: the options that decide the result."""
+    return deciding(options) | (deciding(verification) if verification else {})
 
 
 def note_settings(features: FeatureStore, settings: dict[str, object]) -> str:

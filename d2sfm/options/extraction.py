@@ -55,11 +55,15 @@ class ExtractionOptions(Options):
     tile_size: int | None = option(
         None,
         metavar="PX",
+        is_resource=True,
         help="rows computed at a time, 8 or more; features do not depend on it (default: what memory allows, on a CPU "
         "at most 64)",
     )
     memory_limit: float | None = option(
-        None, metavar="GB", help="memory for feature maps, GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)"
+        None,
+        metavar="GB",
+        is_resource=True,
+        help="memory for feature maps, GB of 1e9 bytes (default: 0.5 on a CPU, 2 on a GPU)",
     )
     convention: Convention = option(
         Convention.COLMAP, help="pixel frame of keypoints; reference repeats the published code's offsets"

@@ -1,6 +1,6 @@
 """Common to the options of all stages: their base, their fields, and checks."""
 
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, asdict, field, fields
 from enum import Enum
 from numbers import Real
 from pathlib import Path
@@ -73,21 +73,35 @@ def _converted(name: str, annotation: Any, value: Any) -> Any:
     return value
 
 
-def option(default=MISSING, *, help: str, metavar: str | None = None):
-    """A dataclass field with its text for the command line."""
-    return field(default=default, metadata={"help": help, "metavar": metavar})
+def option(default=MISSING, *, help: str, metavar: str | None = None, is_resource: bool = False):
+    """A dataclass field with its text for the command line.
+
+    is_resource: whether it changes no result, but what the work takes, or where it is done.
+    """
+    return field(default=default, metadata={"help": help, "metavar": metavar, "is_resource": is_resource})
+
+
+def resources(kind: type[Options]) -> frozenset[str]:
+    """The options of a class that change no result."""
+    return frozenset(each.name for each in fields(kind) if each.metadata["is_resource"])
+
+
+def deciding(options: Options) -> dict[str, Any]:
+    """The values by name, without those that change no result."""
+    return {name: value for name, value in asdict(options).items() if name not in resources(type(options))}
 
 
 def device_option():
     """Where the network or the matching runs."""
-    return option("auto", metavar="DEVICE", help="auto (CUDA if available), cpu, cuda or cuda:N")
+    return option("auto", metavar="DEVICE", help="auto (CUDA if available), cpu, cuda or cuda:N", is_resource=True)
 
 
 def mirror_option():
-    """Where else to fetch weights from; it does not affect features."""
+    """Where else to fetch weights from."""
     return option(
         (),
         metavar="URL",
+        is_resource=True,
         help=f"web addresses of folders with {PUBLISHED_WEIGHTS[0]}.pth, tried in this order before the authors' site "
         "(default: none)",
     )

@@ -20,7 +20,9 @@ class UndistortionOptions(Options):
     max_edge: int | None = option(
         None, metavar="PX", help="reduce pictures to this longest edge (default: not reduced)"
     )
-    num_threads: int = option(-1, metavar="N", help="photographs processed at a time, -1 for one per processor")
+    num_threads: int = option(
+        -1, metavar="N", help="photographs processed at a time, -1 for one per processor", is_resource=True
+    )
 
     def _check(self):
         self._require_at_least(1, "max_edge", unit=" px")

@@ -29,13 +29,12 @@ from typing import Any
 from d2sfm.features.fingerprints import clash, difference
 from d2sfm.json_text import json_text
 from d2sfm.options import CameraOptions, DescriptorDtype, ExtractionOptions, PhotographOptions
+from d2sfm.options.fields import deciding
 from d2sfm.parts import part_of
 from d2sfm.shards.records import place_first, read_record, require_same, write_first
 from d2sfm.text import counted, first_of
 
 BLOCK_PHOTOGRAPHS = 64
-# Options that change no feature; for the file of weights the fingerprint has its content.
-_OF_ONE_MACHINE = ("device", "mirror", "tile_size", "memory_limit", "weights")
 _COPIES = {"cameras": "cameras.toml", "rig_config": "rigs.json"}  # of files that options of cameras name
 
 
@@ -216,7 +215,8 @@ class ShardFolder:
 
 def _settings(photographs: Photographs) -> dict[str, Any]:
     """What else decides features and cameras, as the record has it."""
-    extraction = {k: v for k, v in asdict(photographs.extraction).items() if k not in _OF_ONE_MACHINE}
+    extraction = deciding(photographs.extraction)
+    del extraction["weights"]  # a file of one machine, whose content is in the fingerprint
     cameras = asdict(photographs.cameras)
     cameras |= {name: copy for name, copy in _COPIES.items() if cameras[name] is not None}
     settings = {

@@ -16,7 +16,8 @@ logger = logging.getLogger(__name__)
 def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     """Make the output with the values of this run, or check that it was made with the same ones.
 
-    Values of stages without results in it may differ, so a run continues after a correction. Raises ValueError for an
+    Values of stages without results in it may differ, so a run continues after a correction, and so may those that
+    change no result, as the device: another machine continues. Raises ValueError for an
     output inside the photographs or of another kind, RuntimeError for other values.
     """
     noted = output / CONFIG
@@ -43,7 +44,7 @@ def _continue(output: Path, values: RunValues) -> None:
             f"{noted}"
         )
     if difference := values.difference(before):
-        logger.info("stages that have not started use new values: %s", difference)
+        logger.info("new values, which change no finished work: %s", difference)
         values.write(noted)
 
 

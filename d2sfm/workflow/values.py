@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from d2sfm.files import read_toml, replacing
 from d2sfm.options import QUALITIES, STAGES, Layout, PairKind, PairSelectionOptions, Quality
-from d2sfm.options.fields import Options, is_several, value_type
+from d2sfm.options.fields import Options, is_several, resources, value_type
 from d2sfm.options.pairs import KINDS_WITH_NUMBER
 from d2sfm.spelling import chosen, did_you_mean, nearest, own_name, plain
 from d2sfm.text import errors_at
@@ -47,13 +47,16 @@ class RunValues:
         with errors_at(f"[{stage}]"):
             return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
 
-    def difference(self, other: "RunValues", stages: Collection[str] = tuple(STAGES)) -> str:
-        """The values of stages that differ there, as 'extract.max_edge 1024 (there 1600)'; empty if none do."""
+    def difference(self, other: "RunValues", done: Collection[str] | None = None) -> str:
+        """The values that differ there, as 'extract.max_edge 1024 (there 1600)'; empty if none do.
+
+        done: stages of which there are results; then only the values that decide these.
+        """
         return ", ".join(
             f"{stage}.{_key(name)} {self.stages[stage].get(name)} (there {other.stages[stage].get(name)})"
             for stage in STAGES
-            if stage in stages
             for name in _kinds(stage)
+            if done is None or (stage in done and name not in _resources(stage))
             if self.stages[stage].get(name) != other.stages[stage].get(name)
         )
 
@@ -152,6 +155,11 @@ def _kinds(stage: str) -> dict[str, tuple[Any, Any]]:
     for kind in STAGES[stage]:
         found |= {field.name: (field.type, _plain(field.default)) for field in fields(kind)}
     return {name: found[name] for name in found if name not in OF_FILES}
+
+
+def _resources(stage: str) -> frozenset[str]:
+    """The options of a stage that change no result."""
+    return frozenset().union(*map(resources, STAGES[stage]))
 
 
 def _plain(value: Any) -> Any:

@@ -108,7 +108,7 @@ def test_values_of_stages_that_have_left_nothing_may_be_others(photographs, tmp_
     caplog.set_level(logging.INFO)
     begun(output, photographs)
     begin_output(photographs, output, others)
-    assert "stages that have not started use new values: match.pairs sequential (there auto), " in caplog.text
+    assert "new values, which change no finished work: match.pairs sequential (there auto), " in caplog.text
     assert run_values(config=output / "run.toml") == others
     with pytest.raises(RuntimeError, match=r"extract\.max_edge 1024"):
         begin_output(photographs, output, run_values())
@@ -118,6 +118,24 @@ def test_values_of_stages_that_have_left_nothing_may_be_others(photographs, tmp_
     (output / "db.db").unlink()
     begin_output(photographs, output, run_values())
     assert run_values(config=output / "run.toml") == run_values()
+
+
+def test_values_that_change_no_result_may_be_others_where_it_is_there(photographs, tmp_path, caplog):
+    output = tmp_path / "model"
+    caplog.set_level(logging.INFO)
+    begun(output, photographs)
+    (output / "sparse").mkdir()
+    elsewhere = {"device": "cpu", "tile_size": 32, "memory_limit": 1.0, "cache": "maps", "cache_limit": 4.0}
+    mirror = {"weights": "d2_tf", "mirror": ["https://mirror.org"]}
+    others = run_values("low", {"extract": elsewhere})
+    begin_output(photographs, output, others)
+    assert (
+        "change no finished work: extract.device cpu (there auto), extract.tile_size 32 (there None), " in caplog.text
+    )
+    assert run_values(config=output / "run.toml") == others
+    for named, changed in (("max_keypoints 9", {"max_keypoints": 9}), ("weights d2_tf", mirror)):
+        with pytest.raises(RuntimeError, match=rf"other values than extract\.{named} \(there \w+\): give"):
+            begin_output(photographs, output, run_values("low", {"extract": elsewhere | changed}))
 
 
 @pytest.mark.parametrize(
