@@ -87,14 +87,18 @@ def find_models(path: Path | None) -> dict[str, Path]:
 
 
 def read_models(folders: Mapping[str, Path]) -> list[Model]:
-    """The models of these folders. Raises as ``read_model`` and ``read_place``, and RuntimeError for one without
-    images."""
+    """The models of these folders, without later ones that have no image: a run leaves such where all photographs of a
+    place are gone. Raises as ``read_model`` and ``read_place``, and RuntimeError if the first one has none."""
     found = []
     for label, folder in folders.items():
         place = read_place(folder / TRANSFORM) if (folder / TRANSFORM).exists() else None
-        found.append(Model(label, read_model(folder), place))
-        if not found[-1].images:
+        model = Model(label, read_model(folder), place)
+        if model.images:
+            found.append(model)
+        elif not found:
             raise RuntimeError(f"{folder} has no image with a pose")
+        else:
+            logger.info("not shown: %s has no image with a pose", folder)
     return found
 
 

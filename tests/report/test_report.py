@@ -163,6 +163,13 @@ def test_a_model_without_images_is_refused(tmp_path):
         read_models(find_models(tmp_path))
 
 
+def test_a_later_model_without_images_is_passed_over(hostile, tmp_path):
+    shutil.copytree(hostile.model, tmp_path / "0")
+    shutil.copytree(hostile.model, tmp_path / "1")
+    remove_from_model(tmp_path / "1", [image.name for image in posed_images(read_model(tmp_path / "1"))])
+    assert [model.label for model in read_models(find_models(tmp_path))] == ["0"]
+
+
 def test_absolute_names_of_other_programs_lose_their_folders():
     assert shown_name("/home/somebody/photos/a.jpg") == "a.jpg"
     assert shown_name("sub/a\u2066.jpg") == "sub/a\\u2066.jpg"
