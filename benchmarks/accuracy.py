@@ -204,7 +204,7 @@ def d2_runs(task: Task, costs: dict[str, float], seed: int) -> tuple[list[Run], 
             refine_database(refined, task.images, options=aligned_alike(refined, seed), cache=task.maps)
         with FeatureStore(refined) as store:
             noted = noted_thresholds(store)
-        limit_px = noted.widest.in_photographs(typical_factor(noted.factors.values()))
+        limit_px = noted.common.in_photographs(typical_factor(noted.factors.values()))
         runs.append(mapped("D2 refined", seed, refined, costs))
     return runs, limit_px
 

@@ -12,7 +12,7 @@ from d2sfm.database.continued import continued_counts
 from d2sfm.database.image_reader import ImageReader
 from d2sfm.database.migration import CAMERA_SENSOR
 from d2sfm.database.notes import Note
-from d2sfm.database.pair_ids import image_pairs, pair_ids
+from d2sfm.database.pair_ids import NO_PAIRS, image_pairs, pair_ids
 from d2sfm.database.pair_rows import (
     COLUMNS,
     are_among,
@@ -84,7 +84,7 @@ class MatchStore(ImageReader):
         )
         return counts[self._are_pairs(counts["pair_id"])]
 
-    def verified_counts(self, without: np.ndarray) -> np.ndarray:
+    def verified_counts(self, without: np.ndarray = NO_PAIRS) -> np.ndarray:
         """Those of ``pair_counts`` with inliers, less the pairs of these numbers."""
         counts = self.pair_counts()
         return counts[(counts["inliers"] > 0) & ~np.isin(counts["pair_id"], without)]

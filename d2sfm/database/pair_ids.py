@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 MAX_IMAGES = 2147483647  # pair_id is MAX_IMAGES * smaller image_id + larger image_id
+NO_PAIRS = np.zeros(0, np.int64)  # numbers of no pairs
 
 
 def pair_ids(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -179,22 +179,22 @@ def read_input(database: Path, options: ReconstructionOptions) -> MappingInput:
             raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
         cameras = {camera.camera_id: camera for camera in map(store.camera, names)}
         left_out = np.union1d(chance_pairs(store, thresholds), np.array(list(unusable), np.int64))
-        verified = store.verified_counts(left_out)["pair_id"]
+        verified = image_pairs(store.verified_counts(left_out)["pair_id"])
     for reason in dict.fromkeys(unusable.values()):
         logger.warning("left out: %s", reason)
-    constant = _constant_cameras(options, given_cameras, set(cameras))
+    constant, threshold = _constant_cameras(options, given_cameras, set(cameras)), thresholds.of_most(verified)
     return MappingInput(
         database=database,
         mapper=options.mapper,
-        pixel_factor=thresholds.widest.pixel_factor(factor),
-        max_error_px=thresholds.widest.in_photographs(factor),
+        pixel_factor=threshold.pixel_factor(factor),
+        max_error_px=threshold.in_photographs(factor),
         is_refined=is_refined,
         left_out=left_out,
         unusable=len(unusable),
         constant_cameras=frozenset(constant),
         all_constant=constant == set(cameras),
         names=names,
-        connected=max(map(len, connected_groups(image_pairs(verified))), default=0),
+        connected=max(map(len, connected_groups(verified)), default=0),
         is_estimated=any(not cameras[id_].has_prior_focal_length for id_ in cameras.keys() - constant),
         num_threads=options.num_threads,
     )

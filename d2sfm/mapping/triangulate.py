@@ -100,17 +100,18 @@ def triangulate(
                 if not len(store.done_pairs(verified=True)):
                     raise RuntimeError(f"{database} holds no verified pairs of images: run d2sfm match first")
                 common = in_common(store, poses, reference)
+                pixel_factor = _pixel_factor(common.model, store, thresholds)
                 writes = partial(named_errors, folder.parent, RuntimeError, ValueError)
                 _write_images(copy, common, store, writes)
                 counts = _write_pairs(copy, common, store, writes, thresholds, progress)
-            model = _triangulated(work, common.model, options, thresholds)
+            model = _triangulated(work, common.model, options, pixel_factor)
         folders = ()
         if model.num_points3D():
             colour([model], photographs_folder(database, images))
             folders = write_models([model], output, text=options.text, ply=options.ply)
     return TriangulationResult(
         model=folders[0] if folders else None,
-        statistics=statistics(model, _pixel_factor(common.model, thresholds)),
+        statistics=statistics(model, pixel_factor),
         images=len(common.model.images),
         without_pose=common.without_pose,
         without_features=common.without_features,
@@ -129,10 +130,11 @@ def _thresholds(database: Path, options: TriangulationOptions) -> Thresholds:
     return noted._replace(common=given, of_new=given)
 
 
-def _pixel_factor(model: pycolmap.Reconstruction, thresholds: Thresholds) -> float:
+def _pixel_factor(model: pycolmap.Reconstruction, store: MatchStore, thresholds: Thresholds) -> float:
     """Pixels of the photographs for one of the network input, see ``MappingInput``."""
-    factors = thresholds.factors
-    return thresholds.widest.pixel_factor(typical_factor(factors[each] for each in model.images if each in factors))
+    pairs, factors = image_pairs(store.verified_counts()["pair_id"]), thresholds.factors
+    threshold = thresholds.of_most(pairs[np.isin(pairs, list(model.images)).all(axis=1)])
+    return threshold.pixel_factor(typical_factor(factors[each] for each in model.images if each in factors))
 
 
 def _write_images(copy: pycolmap.Database, common: InCommon, store: MatchStore, writes: _NamedErrors) -> None:
@@ -183,12 +185,12 @@ def _write_pairs(
 
 
 def _triangulated(
-    work: Path, known: pycolmap.Reconstruction, options: TriangulationOptions, thresholds: Thresholds
+    work: Path, known: pycolmap.Reconstruction, options: TriangulationOptions, pixel_factor: float
 ) -> pycolmap.Reconstruction:
     given = MappingInput(
         database=work,
         mapper=Mapper.INCREMENTAL,
-        pixel_factor=_pixel_factor(known, thresholds),
+        pixel_factor=pixel_factor,
         all_constant=True,
         num_threads=options.num_threads,
     )

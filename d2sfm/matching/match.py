@@ -17,12 +17,12 @@ from d2sfm.database import (
     require_not_bridged,
     require_own_features,
 )
-from d2sfm.database.pair_ids import image_pairs
+from d2sfm.database.pair_ids import NO_PAIRS, image_pairs
 from d2sfm.matching.known_poses import forget_poses, note_poses, unverified_of_known
 from d2sfm.matching.settings import note_settings, settings_of, thresholds_told
 from d2sfm.matching.summary import MatchSummary
 from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
-from d2sfm.matching.work import NO_PAIRS, Work, check_options, do_work, match_some, work_of
+from d2sfm.matching.work import Work, check_options, do_work, match_some, work_of
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import union
 from d2sfm.pairs.pair_files import write_pairs

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 from d2sfm.database import FeatureStore, Note
 from d2sfm.database.rows import json_object
 from d2sfm.options import MatchingOptions, VerificationOptions
@@ -61,10 +63,12 @@ class Thresholds(NamedTuple):
         """The same in pixels of the photographs; the larger factor of both images counts."""
         return self.of_pair(pair).in_photographs(max(self.factors.get(image_id, 1.0) for image_id in pair))
 
-    @property
-    def widest(self) -> Threshold:
-        """That of all pairs."""
-        return self.of_new if self.new else self.common
+    def of_most(self, pairs: np.ndarray) -> Threshold:
+        """One threshold for a model of the images in these pairs, [P, 2]: that of refined keypoints if more than half
+        of the images are refined, as a few that are not would loosen it for all."""
+        images = np.unique(pairs)
+        new = np.count_nonzero(np.isin(images, list(self.new)))
+        return self.of_new if new and 2 * new >= len(images) else self.common
 
 
 def typical_factor(factors: Iterable[float]) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database.pair_ids import NO_PAIRS
 from d2sfm.database.rows import UnusableRow
 from d2sfm.estimate import Estimate
 from d2sfm.lru import in_own_pages
@@ -24,8 +25,6 @@ from d2sfm.skipped import Skipped
 from d2sfm.system import processors
 
 SHORTER = "--pairs retrieval with a small --num-neighbours, or --pairs sequential, asks for fewer"
-
-NO_PAIRS = np.zeros(0, np.int64)  # numbers of no pairs
 
 
 @dataclass(frozen=True, kw_only=True)

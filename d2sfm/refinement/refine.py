@@ -203,6 +203,6 @@ def _verify(run: Run, verification: VerificationOptions, summary: RefinementSumm
         if limit_px is not None:
             found = verify_again(run.database, verification, progress=run.progress)
     with FeatureStore(run.database) as features:
-        summary.threshold = noted_thresholds(features).widest
+        summary.threshold = noted_thresholds(features).common
     summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)
     summary.verification_s += time.perf_counter() - started

@@ -195,6 +195,23 @@ def test_the_threshold_is_that_of_the_last_verification(database):
     assert max_error_px() == 2
 
 
+@pytest.mark.parametrize(("unrefined", "max_error_px"), [(0, 1), (1, 1), (3, 1), (4, 6), (7, 6)])
+def test_images_that_are_not_refined_decide_about_thresholds_if_they_are_most(
+    database, monkeypatch, unrefined, max_error_px
+):
+    """As where a photograph is missing: the pairs of its image were verified within a threshold of their own."""
+    mark_refined(database)
+    with FeatureStore(database) as store:
+        store.notes.write("match", json.dumps({"max_error": 6.0}))
+        store.notes.note_refinement({"max_error": 2.0, "max_error_px": 1.0})
+        later = {name: image.image_id for name, image in [*store.images().items()][:unrefined]}
+    monkeypatch.setattr(FeatureStore, "later", lambda store: later)
+    monkeypatch.setattr(FeatureStore, "resize_factors", lambda store: dict.fromkeys(range(1, 8), 1.5))
+    given = read_input(database, mapping_options())
+    factor = 1.0 if max_error_px == 1 else 1.5
+    assert (given.max_error_px, given.pixel_factor) == (max_error_px * factor, factor)
+
+
 def weaken_last_image(database, matches):
     """Leave one pair of the last image, with so many of its verified matches; none for 0."""
     with pycolmap.Database.open(database) as colmap:

@@ -1,3 +1,4 @@
+import json
 import logging
 import shutil
 
@@ -10,6 +11,7 @@ from support.helpers import textured_picture
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, exclusive
+from d2sfm.mapping import triangulate as triangulate_module
 from d2sfm.mapping.triangulate import triangulate
 from d2sfm.options import TriangulationOptions
 
@@ -197,6 +199,25 @@ def test_thresholds_grow_with_the_resize_factor(scene, database, tmp_path, monke
     monkeypatch.undo()
     wide = triangulate(database, scene[1], tmp_path / "c", options=TriangulationOptions(max_error=1.0))
     assert plain.agreeing < resized.agreeing == wide.agreeing
+
+
+@pytest.mark.parametrize(("unrefined", "expected"), [(0, 1.0), (2, 1.0), (3, 4.0), (6, 4.0)])
+def test_images_that_are_not_refined_decide_about_the_pixels_that_count_if_they_are_most(
+    scene, database, tmp_path, monkeypatch, unrefined, expected
+):
+    with FeatureStore(database) as store:
+        store.notes.write("match", json.dumps({"max_error": 8.0}))
+        store.notes.note_refinement({"max_error": 2.0, "max_error_px": 1.0})
+        store._connection.rows("INSERT INTO d2sfm_original_keypoints SELECT image_id, data FROM keypoints")
+        later = {name: image.image_id for name, image in [*store.images().items()][:unrefined]}
+    monkeypatch.setattr(FeatureStore, "later", lambda store: later)
+    monkeypatch.setattr(FeatureStore, "resize_factors", lambda store: dict.fromkeys(range(1, 7), 4.0))
+    asked, options_of = [], triangulate_module.incremental_options
+    monkeypatch.setattr(
+        triangulate_module, "incremental_options", lambda given, trial: asked.append(given) or options_of(given, trial)
+    )
+    triangulate(database, scene[1], tmp_path / "out")
+    assert [given.pixel_factor for given in asked] == [expected]
 
 
 def test_where_no_match_agrees_nothing_is_written_and_that_is_said(scene, database, tmp_path, capsys):

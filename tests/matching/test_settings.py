@@ -41,9 +41,9 @@ def test_a_pairs_threshold_grows_with_the_larger_factor():
 
 
 def test_the_last_threshold_is_the_noted_one(features):
-    assert noted_thresholds(features).widest == Threshold(VerificationOptions().max_error)
+    assert noted_thresholds(features).common == Threshold(VerificationOptions().max_error)
     note_settings(features, {"max_error": 6.0})
-    assert noted_thresholds(features).widest == Threshold(6)
+    assert noted_thresholds(features).common == Threshold(6)
 
 
 def test_the_first_settings_are_noted_and_others_said(features):
@@ -77,10 +77,18 @@ def test_a_pair_of_an_image_that_came_after_refinement_has_the_threshold_of_unre
         thresholds = thresholds_of(store, VerificationOptions(max_error=7.0))
         told = thresholds_told(store, VerificationOptions())
         noted = noted_thresholds(store)
-    assert noted.widest == (Threshold(8.0) if inliers else Threshold(2.0, 1.0))
+    assert noted.of_most(np.array([[1, 2]])) == (Threshold(8.0) if inliers else Threshold(2.0, 1.0))
     assert noted.of_pair((1, 1)) == Threshold(2.0, 1.0)  # whatever other pairs have
     assert [thresholds.of_pair(pair) for pair in ((1, 2), (2, 3))] == [Threshold(7.0)] * 2
     assert thresholds.of_pair((1, 1)) == told.common == Threshold(2.0, 1.0)
+
+
+@pytest.mark.parametrize(("new", "is_wide"), [({}, False), ({4}, False), ({3, 4}, True), ({1, 2, 3, 4}, True)])
+def test_a_model_has_the_threshold_of_refined_keypoints_if_most_images_in_pairs_are_refined(new, is_wide):
+    wide, refined = Threshold(8.0), Threshold(2.0, 1.0)
+    thresholds = Thresholds(refined, wide, frozenset({*new, 9}), {})  # no pair of the model has 9
+    assert thresholds.of_most(np.array([[1, 2], [1, 3], [2, 4]])) == (wide if is_wide else refined)
+    assert thresholds.of_most(np.zeros((0, 2))) == refined
 
 
 def test_merging_forgets_that_keypoints_are_not_exact_as_the_whole_may_be():

@@ -137,7 +137,7 @@ def test_matching_and_mapping_go_by_the_limit_that_was_found(tmp_path, caplog):
     database = refined_pair(tmp_path / "db.db", 1.2)
     wide = inliers(database)
     with FeatureStore(database) as store:
-        assert noted_thresholds(store).widest == Threshold(MAX_ERROR)  # as earlier versions noted it
+        assert noted_thresholds(store).common == Threshold(MAX_ERROR)  # as earlier versions noted it
     given = read_input(database, ReconstructionOptions())
     assert (given.pixel_factor, given.max_error_px) == (FACTOR, MAX_ERROR * FACTOR)
     with RefinementStore(database) as store:
