@@ -1,7 +1,7 @@
 """Features of the images of a database."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -202,13 +202,16 @@ class FeatureStore(Store):
         images = self.images()
         return {name: images[name].image_id for name in self.unrefined()}
 
-    def later_in_pairs(self) -> dict[str, int]:
-        """Those of ``later`` that are in a verified pair, which shows where their keypoints belong."""
+    def later_in_pairs(self, without: Iterable[str] = ()) -> dict[str, int]:
+        """Those of ``later`` that are in a verified pair, which shows where their keypoints belong.
+
+        without: names of images whose pairs do not count."""
         later = self.later()
         if not later:
             return {}
         sql = "SELECT pair_id FROM two_view_geometries WHERE rows > 0"
-        pairs = image_pairs(self._connection.table(sql, [("pair_id", np.int64)])["pair_id"])
+        pairs, images = image_pairs(self._connection.table(sql, [("pair_id", np.int64)])["pair_id"]), self.images()
+        pairs = pairs[~np.isin(pairs, [images[name].image_id for name in without]).any(axis=1)]
         return {name: image_id for name, image_id in later.items() if (pairs == image_id).any()}
 
     def _whole(self) -> str:

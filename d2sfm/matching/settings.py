@@ -19,6 +19,7 @@ from d2sfm.text import first_of
 logger = logging.getLogger(__name__)
 
 EXTRACTORS_PX = 4.0  # largest epipolar error of inliers that COLMAP has verified, in pixels of photographs: its default
+UNREFINED = "unrefined image"  # which came later than the others were refined, or whose photograph was missing
 LIMIT = "max_error_px"  # in the note of refinement, where it was found
 IS_EXACT = "is_exact"  # there, false where it was looked for and keypoints are not so exact
 EARLIER = {"guided": False}  # settings of matching of which earlier versions noted nothing
@@ -113,11 +114,15 @@ def thresholds_told(features: FeatureStore, verification: VerificationOptions | 
             logging.INFO if is_default else logging.WARNING,
             "keypoints are refined: pairs are verified within %s, as d2sfm refine does%s",
             thresholds.common,
-            f", and within {thresholds.of_new} for pairs with {first_of([*later], 'image')} added later"
-            if later
-            else "",
+            of_unrefined(thresholds.of_new, first_of([*later], UNREFINED)) if later else "",
         )
     return thresholds
+
+
+def of_unrefined(threshold: Threshold, images: str) -> str:
+    """What is said behind the threshold of refined keypoints: that of pairs with other images, and how many these are,
+    in words."""
+    return f", and within {threshold} for pairs with {images}"
 
 
 def note_refinement_alike(notes: Mapping[Path, dict[str, str]]) -> None:

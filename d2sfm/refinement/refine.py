@@ -16,6 +16,7 @@ from d2sfm.matching.match import verify_again
 from d2sfm.matching.settings import IS_EXACT, LIMIT, noted_thresholds
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOptions
+from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
 from d2sfm.refinement.one_round import Alignment, Read, Run, align_tracks, read_stages
 from d2sfm.refinement.stages import of_alignment
@@ -81,7 +82,7 @@ def alignments(run: Run, verification: VerificationOptions, summary: RefinementS
     if done:
         _verify(run, verification, summary)
     warn_of_unfinished(run.database, "the alignment")
-    if done and (new := _new_images(run.database)):
+    if done and (new := _new_images(run)):
         with FeatureStore(run.database) as features:
             note = features.notes.refinement()
         yield Alignment(note, new)
@@ -111,16 +112,42 @@ def _begin_overwriting(run: Run, noted: VerificationOptions) -> None:
         verify_again(run.database, noted, progress=run.progress)
 
 
-def _new_images(database: Path) -> frozenset[int]:
-    """Ids of the images that came after the others were refined, and have verified pairs."""
-    with FeatureStore(database) as features:
-        later, new = features.later(), features.later_in_pairs()
-    if alone := later.keys() - new.keys():
+def _new_images(run: Run) -> frozenset[int]:
+    """Ids of ``new_images``, with a line in the log about others that are not refined."""
+    with FeatureStore(run.database) as features:
+        later = features.later()
+    new, lacking = new_images(run.database, run.images)
+    if alone := later.keys() - new.keys() - set(lacking):
         logger.warning(
             "not refined, as it is in no verified pair: %s (d2sfm match verifies the pairs of new images)",
             first_of(sorted(alone), "image"),
         )
+    if lacking and not new:  # else missing photographs are named when the others are read
+        logger.warning("%s", told_of_lacking(lacking))
     return frozenset(new.values())
+
+
+def new_images(database: Path | str, images: Path | str | None) -> tuple[dict[str, int], list[str]]:
+    """Ids by name of the images with verified pairs that came after the others were refined, or whose photographs were
+    missing then, and the names of those that stay so, as a photograph of each of their pairs is missing.
+
+    images: the folder of the photographs. Raises FileNotFoundError without it, RuntimeError if it lacks most of them.
+    """
+    with FeatureStore(database) as features:
+        later = features.later_in_pairs()
+        if not later:
+            return {}, []
+        missing = missing_photographs(features.notes.find_images_folder(images), features.extracted())
+        new = features.later_in_pairs(without=missing)
+    return new, [name for name in later if name not in new]
+
+
+def told_of_lacking(names: list[str]) -> str:
+    """Why images are not refined, the second result of ``new_images``."""
+    return (
+        f"not refined, as a photograph of each of its verified pairs is missing: {first_of(names, 'image')} (d2sfm "
+        "refine aligns its keypoints when the photographs are there again)"
+    )
 
 
 def restore_database(database: Path | str, *, progress: bool = False) -> int:
@@ -203,6 +230,9 @@ def _verify(run: Run, verification: VerificationOptions, summary: RefinementSumm
         if limit_px is not None:
             found = verify_again(run.database, verification, progress=run.progress)
     with FeatureStore(run.database) as features:
-        summary.threshold = noted_thresholds(features).common
+        thresholds = noted_thresholds(features)
+    summary.threshold, summary.unrefined = thresholds.common, len(thresholds.new)
+    summary.threshold_of_unrefined = thresholds.of_new if thresholds.new else None
     summary.verified, summary.pairs, summary.skipped = found.verified, found.pairs, len(found.skipped)
+    summary.already_verified = found.already_there
     summary.verification_s += time.perf_counter() - started

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from d2sfm.matching.settings import Threshold
+from d2sfm.matching.settings import UNREFINED, Threshold, of_unrefined
 from d2sfm.notebook import Displayed
 from d2sfm.text import counted
 
@@ -21,10 +21,13 @@ class RefinementSummary(Displayed):
     continued: int = 0  # keypoints added to images where a track had none
     verified: int = 0  # pairs with a geometry that the refined keypoints agree with
     pairs: int = 0
+    already_verified: int = 0  # of these, that were so before the run
     alignment_s: float = 0.0  # of all rounds, with those of all shares or workers together, as the next two
     grey_s: float = 0.0  # with what was added
     verification_s: float = 0.0
-    threshold: Threshold | None = None  # within which they agree
+    threshold: Threshold | None = None  # within which they agree, where the keypoints of both images are refined
+    unrefined: int = 0  # images in verified pairs that came later, or whose photographs are missing
+    threshold_of_unrefined: Threshold | None = None  # of pairs with these; None without any
     skipped: int = 0  # images and pairs that could not be verified, as their rows can't be used
 
     def __str__(self) -> str:
@@ -45,5 +48,10 @@ class RefinementSummary(Displayed):
             )
             text += f"aligns these, too, in about {times:.0f} times the time)"
         text = text if self.images else "keypoints are refined already"
-        verified = f"{self.verified} of {counted(self.pairs, 'pair')} verified again within {self.threshold}"
+        within = f"within {self.threshold}"
+        if self.unrefined:
+            within += of_unrefined(self.threshold_of_unrefined, counted(self.unrefined, UNREFINED))
+        if self.already_verified == self.pairs:
+            return f"refine: {text}, all pairs are verified already {within}"
+        verified = f"{self.verified} of {counted(self.pairs, 'pair')} verified again {within}"
         return f"refine: {text}, {verified} in {self.verification_s:.1f} s"

@@ -8,7 +8,7 @@ from pathlib import Path
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.photographs.photograph import read_headers
-from d2sfm.refinement.refine import noted_options, refine_database
+from d2sfm.refinement.refine import new_images, noted_options, refine_database, told_of_lacking
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.skipped import Skipped
 from d2sfm.text import counted, first_of
@@ -47,6 +47,11 @@ def refine_first(
     if (new or not note) and (reason := _obstacle(database, images)) is not None:
         logger.info("keypoints are mapped as they are, not refined: %s", reason)
         return None
+    if new:
+        new, lacking = new_images(database, images)
+        if not (new or unverified):
+            logger.info("%s", told_of_lacking(lacking))
+            return None
     if new or not note:
         of = f" of {first_of([*new], 'new image')}" if new else ""
         logger.info("keypoints%s are refined first%s", of, f" ({way_out})" if way_out else "")

@@ -74,6 +74,8 @@ def test_a_pair_of_an_image_that_came_after_refinement_has_the_threshold_of_unre
     with FeatureStore(path) as store:
         assert store.later() == {"2.jpg": 2, "3.jpg": 3}
         assert store.later_in_pairs() == ({"2.jpg": 2} if inliers else {})
+        assert store.later_in_pairs(without=["3.jpg"]) == store.later_in_pairs()
+        assert store.later_in_pairs(without=["1.jpg"]) == store.later_in_pairs(without=["2.jpg"]) == {}
         thresholds = thresholds_of(store, VerificationOptions(max_error=7.0))
         told = thresholds_told(store, VerificationOptions())
         noted = noted_thresholds(store)

@@ -130,8 +130,8 @@ def test_a_new_photograph_is_matched_within_the_threshold_of_unrefined_keypoints
     match_database(project / "db.db", verification=VerificationOptions(max_error=7.0))
     assert asked == {(1, 2): 2.0} | {(old, NEW): 7.0 for old in range(1, NEW)}
     assert (
-        "2 px of the network input, as d2sfm refine does, and within 7 px of the network input for pairs with 1 image "
-        "(4.png) added later" in caplog.text
+        "2 px of the network input, as d2sfm refine does, and within 7 px of the network input for pairs with 1 "
+        "unrefined image (4.png)" in caplog.text
     )
     assert "d2sfm refine aligns keypoints across the 4 pairs of new images" in caplog.text
     assert "keypoints are not aligned across 1 pair matched after the refinement of both images" in caplog.text
@@ -213,6 +213,32 @@ def test_before_mapping_new_keypoints_are_aligned_as_the_others_were(grown, capl
     assert "keypoints of 1 new image (4.png) are refined first (--no-refine)" in caplog.text
     assert summary.exact is not None
     assert old_rows(grown / "db.db") == before
+
+
+@pytest.mark.parametrize("gone", [["4.png"], ["0.png", "1.png"]])
+def test_where_the_photographs_of_its_pairs_are_missing_a_new_image_stays_and_is_told(grown, monkeypatch, caplog, gone):
+    for name in gone:
+        (grown / "photos" / name).unlink()
+    with Connection(grown / "db.db") as connection:
+        connection.rows("DELETE FROM two_view_geometries WHERE pair_id IN (?, ?)", of_new(3, 4))
+        connection.rows("DELETE FROM matches WHERE pair_id IN (?, ?)", of_new(3, 4))
+    before = rows(grown / "db.db", *ALL)
+    monkeypatch.setattr(one_round, "read_collection", None)
+    summary = refined(grown)
+    assert caplog.messages == [
+        "not refined, as a photograph of each of its verified pairs is missing: 1 image (4.png) (d2sfm refine aligns "
+        "its keypoints when the photographs are there again)"
+    ]
+    assert str(summary) == (
+        "refine: keypoints are refined already, all pairs are verified already within 2 px of the network input, and "
+        "within 8 px of the network input for pairs with 1 unrefined image"
+    )
+    assert rows(grown / "db.db", *ALL) == before
+
+
+def of_new(*old):
+    """Numbers of the pairs of the new image and these."""
+    return tuple(int(pair_ids(each, NEW)) for each in old)
 
 
 def test_an_old_photograph_that_is_gone_is_no_reference_and_a_new_one_stays_as_it_is(grown, caplog):

@@ -287,7 +287,7 @@ def test_a_second_call_says_that_keypoints_are_refined_already(refined_database,
     before = rows(refined_database, *tables)
     summary = refined(refined_database, matched, cache=MapCacheOptions(cache_limit=1.0))
     assert (summary.images, summary.moved, summary.pairs, summary.verified) == (0, 0, 3, 0)
-    assert "keypoints are refined already" in str(summary)
+    assert "keypoints are refined already, all pairs are verified already within 2 px" in str(summary)
     assert rows(refined_database, *tables) == before
 
 

@@ -17,6 +17,7 @@ from d2sfm.database.connection import Connection
 from d2sfm.extraction.extract import extract_to_database
 from d2sfm.matching.match import match_database
 from d2sfm.options import RefinementOptions, VerificationOptions
+from d2sfm.refinement import one_round
 from d2sfm.workflow.refine_first import refine_first
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
@@ -135,6 +136,30 @@ def test_they_are_mapped_as_they_are_where_that_can_not_be(project, monkeypatch,
     assert "keypoints are mapped as they are, not refined: " in caplog.text
     assert reason in caplog.text
     assert not refinement(project / "db.db")
+
+
+def test_a_photograph_that_is_missing_is_told_once_and_the_others_are_not_read_again(project, monkeypatch, caplog):
+    database, photos = project / "db.db", project / "photos"
+    (photos / "2.png").rename(project / "2.png")
+    refine_first(database, photos, options=OPTIONS)
+    say_verified(database, step=1)
+    told = "not refined, as a photograph of each of its verified pairs is missing: 1 image (2.png) (d2sfm refine"
+    with monkeypatch.context() as patch:
+        patch.setattr(one_round, "read_collection", None)
+        caplog.clear()
+        assert refine_first(database, photos) is None
+        assert [message[: len(told)] for message in caplog.messages] == [told]
+        without_geometry_of_some(database)
+        caplog.clear()
+        assert "2 of 3 pairs" not in str(refine_first(database, photos))
+        assert [message[: len(told)] for message in caplog.messages] == [told]
+    say_verified(database, step=1)
+    (project / "2.png").rename(photos / "2.png")
+    caplog.clear()
+    assert refine_first(database, photos).images == 1
+    assert "keypoints of 1 new image (2.png) are refined first" in caplog.messages
+    with FeatureStore(database) as features:
+        assert not features.later()
 
 
 def test_keypoints_of_others_stay(tmp_path, caplog):
