@@ -71,16 +71,12 @@ class MatchStore(ImageReader):
 
     def pair_counts(self) -> np.ndarray:
         """Of the done pairs of images that are there, in order of ids: ``pair_id`` (see ``pair_ids``), the numbers of
-        ``matches``, of ``inliers`` of the two-view geometry, and of the matches that verification sees (``open``: not
-        ``refuted``), [P] of a structured dtype of int64."""
-        rows = "max(CAST(matches.rows AS INTEGER), 0)"
-        is_refuting = REFUTED in self._tables
-        refuted = f"coalesce(length({REFUTED}.data) / 8, 0)" if is_refuting else "0"
+        ``matches``, and of ``inliers`` of the two-view geometry, [P] of a structured dtype of int64."""
         counts = self._connection.table(
-            f"SELECT pair_id, {rows}, max(coalesce(CAST(two_view_geometries.rows AS INTEGER), 0), 0), "
-            f"max({rows} - {refuted}, 0) FROM matches LEFT JOIN two_view_geometries USING (pair_id) "
-            f"{f'LEFT JOIN {REFUTED} USING (pair_id) ' if is_refuting else ''}ORDER BY pair_id",
-            [("pair_id", np.int64), ("matches", np.int64), ("inliers", np.int64), ("open", np.int64)],
+            "SELECT pair_id, max(CAST(matches.rows AS INTEGER), 0), "
+            "max(coalesce(CAST(two_view_geometries.rows AS INTEGER), 0), 0) "
+            "FROM matches LEFT JOIN two_view_geometries USING (pair_id) ORDER BY pair_id",
+            [("pair_id", np.int64), ("matches", np.int64), ("inliers", np.int64)],
         )
         return counts[self._are_pairs(counts["pair_id"])]
 
@@ -128,11 +124,18 @@ class MatchStore(ImageReader):
 
     def refuted(self, id_a: int, id_b: int) -> np.ndarray:
         """Matches that refinement found to be of two points, which verification leaves out: [K, 2] uint32, indices of
-        keypoints of a and b. Raises ValueError if the database has no such image."""
+        keypoints of a and b; also such that are no ``matches`` any more, as those may be found again. Raises ValueError
+        if the database has no such image."""
         self._require_images(id_a, id_b)
         if REFUTED not in self._tables:
             return read_matches(None, False)
         return read_refuted(self._connection, int(pair_ids(id_a, id_b)), id_a > id_b)
+
+    def open_matches(self, id_a: int, id_b: int) -> np.ndarray:
+        """Those of the ``matches`` that verification sees, as they are not ``refuted``, [M, 2] uint32. Raises as
+        these."""
+        matches = self.matches(id_a, id_b)
+        return matches[~are_among(matches, self.refuted(id_a, id_b))]
 
     def refusals(self) -> dict[int, str]:
         """Why pairs have a two-view geometry without inliers, in words, by their numbers (see ``pair_ids``).
@@ -230,7 +233,7 @@ class MatchStore(ImageReader):
         """Rows (name of a, name of b, matches, inliers of the two-view geometry) of these pairs, in order of ids."""
         counts = self.pair_counts()
         pairs = zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True)
-        return [(self._names[a], self._names[b], matches, inliers) for (a, b), (_, matches, inliers, _) in pairs]
+        return [(self._names[a], self._names[b], matches, inliers) for (a, b), (_, matches, inliers) in pairs]
 
     def _are_pairs(self, pairs: np.ndarray) -> np.ndarray:
         are_pairs = of_images(pairs, list(self._names))

@@ -69,7 +69,7 @@ def at_best(counts: np.ndarray, refusals: Mapping[int, str], names: Mapping[int,
 
     counts: of these pairs, as of ``MatchStore.pair_counts``; refusals: of all, as of ``MatchStore.refusals``.
     """
-    pair_id, matches, inliers, _ = max(counts.tolist(), key=lambda pair: (pair[2], pair[1]))
+    pair_id, matches, inliers = max(counts.tolist(), key=lambda pair: (pair[2], pair[1]))
     [other] = set(image_pairs([pair_id])[0].tolist()) - {image_id}
     found = refusals.get(pair_id, f"{inliers} of {counted(matches, 'match')}")
     return f"of {counted(len(counts), 'pair')}, at best {found}, with {printable(names[other])}"

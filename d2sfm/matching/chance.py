@@ -94,15 +94,25 @@ def chance_pairs(store: MatchStore, thresholds: Thresholds) -> np.ndarray:
     counts = store.pair_counts()
     are_known = np.isin(image_pairs(counts["pair_id"]), list(known_views(store))).all(axis=1)
     counts, found = counts[(counts["inliers"] > 0) & ~are_known], []
-    columns = (counts[name].tolist() for name in ("pair_id", "open", "inliers"))
-    for pair, pair_id, matches, inliers in zip(image_pairs(counts["pair_id"]).tolist(), *columns, strict=True):
+    for pair, (pair_id, matches, inliers) in zip(image_pairs(counts["pair_id"]).tolist(), counts.tolist(), strict=True):
         max_error_px = thresholds.of_pair_px(pair)
         of_pair = [cameras[image_id] for image_id in pair]
+        if not chance_explains(of_pair, matches, inliers, max_error_px):
+            continue  # of the fewer matches that verification sees, it would explain less: they need not be read
+        matches = _seen(store, pair, matches)
         if chance_explains(of_pair, matches, inliers, max_error_px) and not _is_plane(
             store, pair, of_pair, matches, max_error_px
         ):
             found.append(pair_id)
     return np.array(found, np.int64)
+
+
+def _seen(store: MatchStore, pair: Sequence[int], matches: int) -> int:
+    """How many of a pair's matches verification sees."""
+    try:
+        return len(store.open_matches(*pair))
+    except UnusableRow:
+        return matches  # what the row says
 
 
 def _is_plane(

@@ -79,9 +79,10 @@ def _pairs(store: MatchStore, thresholds: Thresholds) -> Iterator[_Pair]:
     is_refined = ~np.isin(image_pairs(counts["pair_id"]), list(thresholds.new)).any(axis=1)
     counts = counts[(counts["inliers"] > 0) & is_refined]
     counts = counts[:: -(-len(counts) // MOST_PAIRS) or 1]
-    for pair, of_pair in zip(image_pairs(counts["pair_id"]).tolist(), counts["open"].tolist(), strict=True):
+    for pair in image_pairs(counts["pair_id"]).tolist():
         try:
             matches, views = store.inlier_matches(*pair), tuple(map(inputs.view, pair))
+            of_pair = len(store.open_matches(*pair))
         except UnusableRow:  # which verification has named
             continue
         by_chance = _by_chance(views, of_pair, len(matches), thresholds.of_pair_px(pair))

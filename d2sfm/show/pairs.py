@@ -57,6 +57,6 @@ def _table(names: list[str], rows: np.ndarray, counts: np.ndarray, refused: dict
     """Pairs, most inliers first."""
     lines = [("image", "image", "matches", "verified", "not verified, because")]
     for index in np.lexsort((rows[:, 1], rows[:, 0], -counts["inliers"])):
-        (a, b), (pair_id, matches, inliers, _) = rows[index], counts[index].tolist()
+        (a, b), (pair_id, matches, inliers) = rows[index], counts[index].tolist()
         lines.append((names[a], names[b], f"{matches:,}", f"{inliers:,}", refused.get(pair_id, "")))
     return lines if len(lines) > 1 else []

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.database_contents import done_pairs
 
-from d2sfm.database import FeatureStore, MatchStore
+from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.database.connection import Connection, open_pycolmap
 from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs, pair_ids
 from d2sfm.features.record import Features
@@ -137,6 +137,20 @@ def test_pairs_without_matches_are_done(database):
         assert done_pairs(store, verified=False) == {(1, 2), (2, 4)}
         assert done_pairs(store, verified=True) == {(1, 2)}
         assert store.pairs_table() == [("4.jpg", "3.jpg", 0, 0), ("3.jpg", "1.jpg", 0, 0)]
+
+
+def test_matches_are_open_unless_refuted_whichever_they_are_now(database):
+    with MatchStore(database) as store:
+        store.write(1, 3, MATCHES, make_geometry())
+        assert np.array_equal(store.open_matches(1, 3), MATCHES)
+    with RefinementStore(database) as store:
+        store.replace({}, {}, refuted={(1, 3): np.concatenate([MATCHES[1:2], [[4, 4]]])}, others_stay=True)
+    with MatchStore(database) as store:
+        assert np.array_equal(store.open_matches(1, 3), MATCHES[[0, 2]])
+        assert np.array_equal(store.open_matches(3, 1), MATCHES[[0, 2], ::-1])
+        store.write(1, 3, MATCHES[[0, 2]], make_geometry())
+        assert np.array_equal(store.open_matches(1, 3), MATCHES[[0, 2]])
+        assert store.open_matches(1, 2).shape == (0, 2)
 
 
 def test_pairs_table_counts_matches_and_inliers(database):

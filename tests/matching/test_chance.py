@@ -110,9 +110,11 @@ def test_refuted_matches_are_not_counted(database):
     with RefinementStore(path) as store:
         store.replace({}, {}, refuted={pair: others}, others_stay=True)
     with MatchStore(path) as store:
-        [counts] = [each for each in store.pair_counts() if each["pair_id"] == pycolmap.image_pair_to_pair_id(*pair)]
-        assert (counts["matches"], counts["open"]) == (len(agreeing) + len(others), len(agreeing))
         assert not len(chance_pairs(store, thresholds(8.0)))
+        found = np.concatenate([agreeing, np.stack([others[:, 0], np.roll(others[:, 1], 1)], axis=1)])
+        store.write(*pair, found, pycolmap.TwoViewGeometry(config=3, inlier_matches=agreeing))
+        assert len(store.refuted(*pair)) == len(others)  # none of which was found again
+        assert chance_pairs(store, thresholds(8.0)).tolist() == [pycolmap.image_pair_to_pair_id(*pair)]
 
 
 @pytest.mark.parametrize("planar", [True, False])
