@@ -127,18 +127,6 @@ def test_a_pair_is_written_in_either_order(database, id_a, id_b):
     np.testing.assert_allclose(swapped.F, np.arange(9.0).reshape(3, 3).T)
 
 
-def test_pairs_without_matches_are_done(database):
-    nothing = np.zeros((0, 2), np.uint32)
-    with MatchStore(database) as store:
-        store.write(1, 2, nothing, pycolmap.TwoViewGeometry())
-        store.write(4, 2, nothing)
-        assert done_pairs(store, verified=False) == {(1, 2), (2, 4)}
-    with MatchStore(database) as store:
-        assert done_pairs(store, verified=False) == {(1, 2), (2, 4)}
-        assert done_pairs(store, verified=True) == {(1, 2)}
-        assert store.pairs_table() == [("4.jpg", "3.jpg", 0, 0), ("3.jpg", "1.jpg", 0, 0)]
-
-
 def test_matches_are_open_unless_refuted_whichever_they_are_now(database):
     with MatchStore(database) as store:
         store.write(1, 3, MATCHES, make_geometry())
@@ -151,13 +139,6 @@ def test_matches_are_open_unless_refuted_whichever_they_are_now(database):
         store.write(1, 3, MATCHES[[0, 2]], make_geometry())
         assert np.array_equal(store.open_matches(1, 3), MATCHES[[0, 2]])
         assert store.open_matches(1, 2).shape == (0, 2)
-
-
-def test_pairs_table_counts_matches_and_inliers(database):
-    with MatchStore(database) as store:
-        store.write(3, 4, MATCHES)
-        store.write(3, 1, MATCHES, make_geometry())
-        assert store.pairs_table() == [("4.jpg", "2.jpg", 3, 2), ("2.jpg", "1.jpg", 3, 0)]
 
 
 @pytest.mark.parametrize("reopened", [False, True])
