@@ -7,7 +7,7 @@ keypoints are matched across a pair of images that its descriptors alone did not
 import numpy as np
 from scipy.spatial import cKDTree
 
-from d2sfm.refinement.continuation import NEIGHBOURS, carry
+from d2sfm.refinement.prediction import NEIGHBOURS, carry
 
 WITHIN_PX = 2.0  # of the predicted place, both ways
 ALIKE = 0.5  # cosine of descriptors less their mean, which SIFT's do not have at 0: of any two, 1 in 100 are more alike

@@ -15,11 +15,12 @@ from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, SEARCHES, Adjustment
 from d2sfm.refinement.collection import Collection
-from d2sfm.refinement.continuation import NEAR_PX, Continued, Extended, as_rows, corrected, extend, members, predict
+from d2sfm.refinement.continuation import NEAR_PX, Continued, Extended, as_rows, corrected, extend
 from d2sfm.refinement.grey import ACCEPTANCE, COARSE, FINE, OF_PREDICTED, GreyAdjustment, photograph_warps
 from d2sfm.refinement.grey_levels import GreyLevels
 from d2sfm.refinement.map_source import MapSource, read_upright
 from d2sfm.refinement.outliers import sure_nodes
+from d2sfm.refinement.prediction import members, predict
 from d2sfm.refinement.schedule import schedule
 from d2sfm.refinement.standing import Standing
 from d2sfm.refinement.tracks import Tracks
