@@ -58,11 +58,19 @@ def read_pairs(database: Path, given: MappingInput | None, rows: Mapping[str, in
 
 
 def names_of_all(database: Path | None, models: Sequence[Model]) -> list[str]:
-    """Names of all photographs, of the database and of the models, in natural order."""
+    """Names of all photographs, of the database and of the models, in natural order.
+
+    RuntimeError if they have none in common: a page of both would be about neither.
+    """
     names = {name for model in models for name in model.images}
     if database is not None:
         with MatchStore(database) as store:
-            names |= set(store.image_names().values())
+            of_database = set(store.image_names().values())
+        if names and of_database.isdisjoint(names):
+            raise RuntimeError(
+                f"the model and {database} have no image in common: expected a model of some of the same photographs"
+            )
+        names |= of_database
     return sorted(names, key=natural_order)
 
 

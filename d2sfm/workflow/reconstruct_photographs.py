@@ -85,7 +85,8 @@ class RunResult(Displayed):
         paths = {"import": model, "database": self.output / DATABASE, "image": self.photographs}
         arguments = " ".join(f"--{name}_path {shlex.quote(str(path))}" for name, path in paths.items())
         placed = f"{self.total - len(self.left_out)} of {counted(self.total, 'photograph')}"
-        text = f"run: {model} has {placed}; look at it with colmap gui {arguments}"
+        page = f"open {self.report.output}, or " if self.report else ""
+        text = f"run: {model} has {placed}; {page}look at it with colmap gui {arguments}"
         if not self.left_out:
             return text
         if self.extension:

@@ -89,6 +89,12 @@ def test_a_model_without_a_database_is_told_of(reported):
     assert [photograph.keypoints for photograph in alone.photographs] == [None] * 5
 
 
+def test_a_database_of_other_photographs_is_refused(reported, tmp_path):
+    write_foreign(tmp_path / "other.db")
+    with pytest.raises(RuntimeError, match=r"the model and .*other\.db have no image in common"):
+        gather(find_models(reported.model), tmp_path / "other.db")
+
+
 def test_angles_are_the_largest_between_two_rays(reported):
     model = pycolmap.Reconstruction(reported.model)
     found = angles_deg(observations(model))

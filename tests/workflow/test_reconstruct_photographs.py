@@ -181,12 +181,14 @@ def test_where_too_few_photographs_can_be_used_it_is_said_why(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_folder_becomes_a_refined_model_and_the_command_says_where(photographs, tmp_path, monkeypatch, capsys):
+def test_a_folder_becomes_a_refined_model_and_the_command_says_where(
+    photographs, with_report, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "quick.toml").write_text(QUICK_TOML)
     assert main(["run", "photos", "--config", "quick.toml"]) == 0
     *_, sentence = capsys.readouterr().out.splitlines()
-    assert sentence.startswith("run: photos-model/sparse/0 has 5 of 5 photographs; look at it with colmap gui ")
+    assert sentence.startswith("run: photos-model/sparse/0 has 5 of 5 photographs; open photos-model/report.html, or ")
     assert "--import_path photos-model/sparse/0 --database_path photos-model/db.db --image_path photos" in sentence
     with FeatureStore("photos-model/db.db") as features:
         assert features.notes.refinement()
