@@ -67,6 +67,13 @@ class ImageReader(Store):
             self._has_row(table, image_id) for table in ("keypoints", "descriptors")
         )
 
+    def of_other_descriptors(self) -> dict[int, str]:
+        """Names by image_id of the images with descriptors that are not D2-Net's, ids ascending."""
+        lengths = ", ".join(map(str, DTYPE_OF_BYTES))
+        rows = self._connection.rows(f"SELECT image_id FROM descriptors WHERE cols NOT IN ({lengths})")
+        there = {image_id for (image_id,) in rows}
+        return {image_id: name for image_id, name in self._names.items() if image_id in there}
+
     def keypoints(self, image_id: int) -> np.ndarray:
         """Positions x, y in pixels of the photograph, [N, 2] float32.
 

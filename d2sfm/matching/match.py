@@ -18,6 +18,7 @@ from d2sfm.database import (
     require_own_features,
 )
 from d2sfm.database.pair_ids import NO_PAIRS, image_pairs
+from d2sfm.matching.asked import asked_pairs
 from d2sfm.matching.known_poses import forget_poses, note_poses, unverified_of_known
 from d2sfm.matching.settings import note_settings, settings_of, thresholds_told
 from d2sfm.matching.summary import MatchSummary
@@ -25,8 +26,6 @@ from d2sfm.matching.unfinished import begin_overwriting, end_overwriting
 from d2sfm.matching.work import Work, check_options, do_work, match_some, work_of
 from d2sfm.options import MatchingOptions, PairSelectionOptions, VerificationOptions
 from d2sfm.pairs.arrays import union
-from d2sfm.pairs.pair_files import write_pairs
-from d2sfm.pairs.select import select_pairs
 from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
@@ -57,14 +56,15 @@ def match_database(
 
     Pairs that are there already are passed over, with a warning where other options made them; ``overwrite`` matches
     them again. A pair that has matches but no geometry keeps its matches and is only verified, without options.guided.
-    Each pair is written whole, so a stopped run continues where it was. Images that have no features yet are left out
-    with a warning. A pair is verified within verification.max_error, in pixels of the network's input, times the larger
-    resize factor of its images; where the keypoints of both are refined, within the threshold of refinement.
+    Each pair is written whole, so a stopped run continues where it was. Left out with a warning are images that have no
+    features yet, and pairs without matches of images whose descriptors are not D2-Net's. A pair is verified within
+    verification.max_error, in pixels of the network's input, times the larger resize factor of its images; where the
+    keypoints of both are refined, within the threshold of refinement.
 
     Raises FileNotFoundError for a missing file or model, ValueError for a bad pairs file or device, and for guided
     matching and a reference without verification, RuntimeError if the file is no database or in use, has fewer than two
-    images with features, has descriptors that are not D2-Net's, lacks what the pairs are chosen by, or if the reference
-    can't be read or is of other photographs.
+    images with features, lacks what the pairs are chosen by, has no matches of keypoints that only another tool can
+    match, or if the reference can't be read or is of other photographs.
     """
     database, options = Path(database), options or MatchingOptions()
     check_options(options, verification)
@@ -80,7 +80,7 @@ def match_database(
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
             later = set(features.later().values())
-        asked = _selected(database, pairs or PairSelectionOptions(), write_pairs_to)
+        asked = asked_pairs(database, pairs or PairSelectionOptions(), write_pairs_to)
         settings = settings_of(options, verification)
         if reference is not None or overwrite:
             with MatchStore(database) as store:
@@ -102,15 +102,6 @@ def match_database(
         if left is not None:
             end_overwriting(database, settings, is_of_all=not work.others)
         return summary
-
-
-def _selected(database: Path, options: PairSelectionOptions, write_to: Path | str | None) -> np.ndarray:
-    """``select_pairs``, written on request."""
-    with MatchStore(database) as store:
-        pairs = select_pairs(store, options)
-        if write_to is not None:
-            write_pairs(write_to, pairs, store.image_names())
-    return pairs
 
 
 def verify_again(database: Path, verification: VerificationOptions, *, progress: bool = False) -> MatchSummary:
