@@ -20,22 +20,29 @@ from d2sfm.text import counted, first_of
 logger = logging.getLogger(__name__)
 
 
-def asked_pairs(database: Path, options: PairSelectionOptions, write_to: Path | str | None) -> np.ndarray:
+def asked_pairs(
+    database: Path, options: PairSelectionOptions, write_to: Path | str | None, overwrite: bool
+) -> np.ndarray:
     """``select_pairs``, [P, 2], less the pairs that can neither be matched nor verified, written on request.
 
     Those are pairs without matches of images whose descriptors are not D2-Net's. Raises as ``select_pairs``, and
-    RuntimeError if no pair is left.
+    RuntimeError if no pair is left, or, with overwrite, if such images have pairs that would be matched again.
     """
     with MatchStore(database) as store:
-        others = store.of_other_descriptors()
+        others, names = store.of_other_descriptors(), store.image_names()
         pairs = _of_others(store, options, others) if others else select_pairs(store, options)
-        if write_to is not None and len(pairs):
-            write_pairs(write_to, pairs, store.image_names())
     if not len(pairs):
         raise RuntimeError(
             f"{database} holds {_described(database, others)}, but no pair asked for has matches: match them with the "
             "tool that made them, then run d2sfm match to verify and d2sfm reconstruct to map"
         )
+    if overwrite and np.isin(pairs, list(others)).any():
+        raise RuntimeError(
+            f"{database} holds {_described(database, others)}, which --overwrite can't match again: match them with "
+            "the tool that made them, then run d2sfm match without --overwrite"
+        )
+    if write_to is not None:
+        write_pairs(write_to, pairs, names)
     return pairs
 
 

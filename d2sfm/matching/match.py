@@ -64,7 +64,7 @@ def match_database(
     Raises FileNotFoundError for a missing file or model, ValueError for a bad pairs file or device, and for guided
     matching and a reference without verification, RuntimeError if the file is no database or in use, has fewer than two
     images with features, lacks what the pairs are chosen by, has no matches of keypoints that only another tool can
-    match, or if the reference can't be read or is of other photographs.
+    match, or matches of these that would be overwritten, or if the reference can't be read or is of other photographs.
     """
     database, options = Path(database), options or MatchingOptions()
     check_options(options, verification)
@@ -80,7 +80,7 @@ def match_database(
         with FeatureStore(database) as features:
             thresholds, is_refined = thresholds_told(features, verification), bool(features.notes.refinement())
             later = set(features.later().values())
-        asked = asked_pairs(database, pairs or PairSelectionOptions(), write_pairs_to)
+        asked = asked_pairs(database, pairs or PairSelectionOptions(), write_pairs_to, overwrite)
         settings = settings_of(options, verification)
         if reference is not None or overwrite:
             with MatchStore(database) as store:

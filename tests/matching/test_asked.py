@@ -93,6 +93,10 @@ def test_d2_features_beside_them_are_matched(database, capsys):
     assert main(["match", "db.db"]) == 0
     assert "left out: 17 pairs without matches, as descriptors of 5 images" in capsys.readouterr().err
     assert pairs(database) == MATCHED | {(6, 7)}
+    assert main(["match", "db.db", "--overwrite"]) == 2
+    (database.parent / "pairs.txt").write_text("6.png 7.png\n0.png 3.png\n")
+    assert main(["match", "db.db", "--overwrite", "--pairs", "pairs.txt"]) == 0
+    assert pairs(database) == MATCHED | {(6, 7)}
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,20 @@ def test_what_is_refused_changes_nothing(database, tmp_path, capsys, options, sa
     assert said in capsys.readouterr().err.splitlines()[-1]
     assert dump(database) == there
     assert not (tmp_path / "written.txt").exists()
+
+
+@pytest.mark.parametrize("more", [[], ["--reference", "true"], ["--pairs", "exhaustive"]])
+def test_they_are_not_matched_again_and_a_later_run_verifies_them(database, capsys, more):
+    run_sql(database, "DELETE FROM two_view_geometries WHERE pair_id = 2147483647 + 2")
+    there = dump(database)
+    assert main(["match", "db.db", "--overwrite", *more]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "error: d2sfm match: db.db holds keypoints of SIFT for 5 images (0.png the first), which --overwrite can't "
+        "match again: match them with the tool that made them, then run d2sfm match without --overwrite"
+    )
+    assert dump(database) == there
+    assert main(["match", "db.db"]) == 0
+    assert pairs(database) == MATCHED
 
 
 def test_without_any_matches_the_way_is_told(database, capsys):
