@@ -14,13 +14,13 @@ import numpy as np
 
 from d2sfm.bridge.added import added_pairs
 from d2sfm.bridge.apart import largest_group, outside_of, verified_pairs
-from d2sfm.bridge.pairs import Images, choose_pairs
-from d2sfm.bridge.work import begin_layer, remove_work
+from d2sfm.bridge.pairs import Images, choose_pairs, named_pairs
+from d2sfm.bridge.work import begin_layer, fingerprints, remove_work
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.database.bridge_writer import BridgedPair, remove_bridge, write_bridge
 from d2sfm.database.connection import Connection, sole_use
 from d2sfm.database.notes import Note
-from d2sfm.extraction.extract import extract_images
+from d2sfm.extraction.extract import extract_images, require_usable
 from d2sfm.matching.in_common import has_usable
 from d2sfm.matching.match import match_pairs
 from d2sfm.matching.settings import note_settings
@@ -39,8 +39,6 @@ from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.refinement.refine import noted_options, refine_database
 from d2sfm.skipped import Skipped
 from d2sfm.text import counted, first_of
-
-WAY_OUT = ", d2sfm bridge --restore to take these out"
 
 logger = logging.getLogger(__name__)
 
@@ -182,6 +180,7 @@ class _Work:
 
     def add(self, images: Images, options: BridgeOptions, request: str) -> list[BridgedPair]:
         """Make the layer, write it into the database and return what it adds to pairs."""
+        self._require_usable(images, options)
         layer, verification = begin_layer(self.database), VerificationOptions()
         pairs = choose_pairs(self.database, layer, images, options, self.features, self._extract)
         matching = MatchingOptions(device=self.features.device)
@@ -210,12 +209,23 @@ class _Work:
                 write_bridge(connection, "layer", counts, added)
         return added
 
+    def _require_usable(self, images: Images, options: BridgeOptions) -> None:
+        """Raise for what would be refused later, as a file lies beside the database then."""
+        if options.pairs:
+            named_pairs(images, options.pairs)
+        require_usable(self.database, fingerprints(self.database), self.features, self._way_out)
+
+    @property
+    def _way_out(self) -> str:
+        return f", or another database, or take these out by d2sfm bridge {self.database} --restore"
+
     def _extract(self, layer: Path, images: Images, image_ids: np.ndarray, features: ExtractionOptions) -> np.ndarray:
         """Extract the features that a layer lacks of these images; returns the images that have some."""
         names = [images.names[image_id] for image_id in image_ids.tolist()]
         cache = self.cache if features == self.features else MapCacheOptions()  # refinement asks for no others
-        given = {"options": features, "cache": cache, "progress": self.progress, "way_out": WAY_OUT}
-        self.skipped.update(extract_images(layer, self.folder, names, **given))
+        given = {"options": features, "cache": cache, "progress": self.progress}
+        told = {"holder": self.database, "way_out": self._way_out}
+        self.skipped.update(extract_images(layer, self.folder, names, **given, **told))
         with FeatureStore(layer) as store:
             there = store.extracted()
         return image_ids[[name in there for name in names]]

@@ -55,14 +55,15 @@ def choose_pairs(
         with MatchStore(layer) as store:
             asked = select_pairs(store, PairSelectionOptions(num_neighbours=options.num_neighbours))
     elif options.pairs:
-        asked = _of_file(images, options.pairs)
+        asked = named_pairs(images, options.pairs)
     else:
         asked = _of_apart(database, images, options, features, extract)
     asked = union(asked, among_both(images.verified, np.unique(asked)))
     return among_both(asked, extract(layer, images, np.unique(asked), features))
 
 
-def _of_file(images: Images, path: Path) -> np.ndarray:
+def named_pairs(images: Images, path: Path) -> np.ndarray:
+    """The pairs of a file, [P, 2] uint32. Raises as ``read_pairs``, and RuntimeError if it names none."""
     pairs = read_pairs(path, {name: image_id for image_id, name in images.names.items()})
     if not len(pairs):
         raise RuntimeError(f"{path} names no pair of images")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from d2sfm.database import BridgeStore, FeatureStore
 from d2sfm.database.bridge_store import add_images, write_empty_layer, write_layer
 from d2sfm.database.file import put_in_place, require_database, unfinished
 from d2sfm.parts import SQLITE_SUFFIXES
@@ -26,6 +27,15 @@ def begin_layer(database: Path) -> Path:
 def begin_small(database: Path) -> Path:
     """The features of small photographs, with those that a stopped run has made. Raises as ``add_images``."""
     return _begin(database, small_file(database), write_empty_layer)
+
+
+def fingerprints(database: Path) -> set[str]:
+    """Of the D2 features that the layer has, or will begin with."""
+    if not (layer := layer_file(database)).exists():
+        with BridgeStore(database) as store:
+            return store.fingerprints()
+    with FeatureStore(layer) as store:
+        return set(store.extracted().values())
 
 
 def _begin(database: Path, path: Path, write: Callable[[Path, Path], None]) -> Path:

@@ -5,7 +5,7 @@ d2sfm extract --database db.db --images photos
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from d2sfm.extraction.folder import (
     remove_skipped,
     warn_of_replaced,
 )
-from d2sfm.extraction.pending import begin, in_their_precision, pending_names
+from d2sfm.extraction.pending import begin, in_precision_of, in_their_precision, pending_names, require_same_settings
 from d2sfm.extraction.pipeline import OnMaps, extract_all
 from d2sfm.extraction.stretch import noted_stretch, stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -105,18 +105,20 @@ def extract_images(
     *,
     options: ExtractionOptions,
     cache: MapCacheOptions,
-    way_out: str = "",
+    holder: Path,
+    way_out: str,
     progress: bool = False,
 ) -> Skipped:
     """Write the features that images of the database lack, and return what could not be used.
 
-    names: of photographs in the folder ``images``, in the size of their cameras. way_out: see ``pending_names``. The
-    caller keeps other runs away (``exclusive``). Raises RuntimeError if the database holds features of other settings.
+    names: of photographs in the folder ``images``, in the size of their cameras. holder, way_out: see
+    ``pending_names``. The caller keeps other runs away (``exclusive``). Raises RuntimeError if the database holds
+    features of other settings.
     """
     skipped, largest = Skipped(), PhotographOptions().max_megapixels
     extractor = _extractor(in_their_precision(database, options, ()), None)
     options, fingerprint = extractor.options, extractor.fingerprint
-    pending = pending_names(database, list(names), fingerprint, way_out)
+    pending = pending_names(database, list(names), fingerprint, way_out, holder)
     with FeatureStore(database) as store:
         sizes = {name: (image.width, image.height) for name, image in store.images().items()}
     photographs = read_headers(images, pending, skipped, partial(check_size, extractor), largest, sizes)
@@ -124,6 +126,12 @@ def extract_images(
     keep, store = _map_keeper(extractor, cache), partial(feature_writer, database, fingerprint, options.stretch)
     extract_all(photographs, extractor, store, skipped, on_maps=keep, progress=progress)
     return skipped
+
+
+def require_usable(database: Path, there: Collection[str], options: ExtractionOptions, way_out: str) -> None:
+    """Raise as ``Extractor`` for options that can't be used here, and as ``require_same_settings``."""
+    extractor = _extractor(in_precision_of(there, options), None)
+    require_same_settings(database, there, extractor.fingerprint, way_out)
 
 
 def _extractor(options: ExtractionOptions, storage: StorageOptions | None) -> Extractor:

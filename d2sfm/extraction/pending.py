@@ -25,7 +25,7 @@ def begin(
     if overwrite:
         pending = names_to_overwrite(database, names, fingerprint, only)
     else:
-        pending = pending_names(database, names, fingerprint, ", --overwrite to extract all again,")
+        pending = pending_names(database, names, fingerprint, ", --overwrite to extract all again, or another database")
     note_folder(database, images)
     if overwrite:
         begin_overwriting(database, names, _run(fingerprint, only))
@@ -42,24 +42,45 @@ def in_their_precision(database: Path, options: ExtractionOptions, replaced: Col
     if options.precision is not Precision.AUTO or not database.exists() or not database.stat().st_size:
         return options
     with FeatureStore(database) as store:
-        settings = [settings_of(found) for name, found in store.extracted().items() if name not in replaced]
+        return in_precision_of([found for name, found in store.extracted().items() if name not in replaced], options)
+
+
+def in_precision_of(fingerprints: Collection[str], options: ExtractionOptions) -> ExtractionOptions:
+    """The same for features of these fingerprints."""
+    if options.precision is not Precision.AUTO:
+        return options
+    settings = [settings_of(found) for found in fingerprints]
     there = {found["precision"] for found in settings if found.get("precision") in list(Precision)}
     return replace(options, precision=there.pop()) if len(there) == 1 else options
 
 
-def pending_names(database: Path, names: list[str], fingerprint: str, way_out: str = "") -> list[str]:
-    """The names that have no features yet. RuntimeError if the database holds features of another kind.
+def pending_names(
+    database: Path,
+    names: list[str],
+    fingerprint: str,
+    way_out: str = " or another database",
+    holder: Path | None = None,
+) -> list[str]:
+    """The names that have no features yet. Raises as ``require_same_settings``.
 
-    way_out: what else the user can do, in words, beside the same settings or another database.
+    holder: the database to name there, where this one is a part of its work.
     """
     extracted = _extracted(database)
-    differing = sorted(found for found in set(extracted.values()) if clash(found, fingerprint))
+    require_same_settings(holder or database, extracted.values(), fingerprint, way_out)
+    return [name for name in names if name not in extracted]
+
+
+def require_same_settings(database: Path, there: Collection[str], fingerprint: str, way_out: str) -> None:
+    """RuntimeError if the database holds features of another kind. there: their fingerprints.
+
+    way_out: what the user can do beside giving the same settings, in words.
+    """
+    differing = sorted(found for found in set(there) if clash(found, fingerprint))
     if differing:
         raise RuntimeError(
             f"{database} holds features with {difference(differing[0], fingerprint)}, but this run asks for "
-            f"{difference(fingerprint, differing[0])}: use the same settings{way_out} or another database"
+            f"{difference(fingerprint, differing[0])}: use the same settings{way_out}"
         )
-    return [name for name in names if name not in extracted]
 
 
 def names_to_overwrite(database: Path, names: list[str], fingerprint: str, only: Sequence[str] = ()) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from support.bridge_database import bridge, dump, write_foreign, write_random_layer
 from support.feature_database import descriptors_of_place, write_feature_database
+from support.narrow_network import use_narrow_network
 from support.small_map import write_true_model
 
 from d2sfm.cli import main
@@ -88,7 +89,69 @@ def test_all_options_decide_something(scene, tmp_path, capsys):
     assert run(tmp_path / "copy.db", "--images", scene.images, "--all", "--quiet") == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "preprocessing torch" in line
-    assert "use the same settings, d2sfm bridge --restore to take these out" in line
+
+
+@pytest.fixture
+def begun(scene, bridged, tmp_path):
+    """A bridged database, and one whose run was stopped when the layer was made, by their names."""
+    database, _ = bridged
+    shutil.copy(scene.database, tmp_path / "stopped.db")
+    with layer_of(database) as layer:
+        shutil.copy(layer, tmp_path / "stopped.db.bridge")
+    return {"bridged": shutil.copy(database, tmp_path / "bridged.db"), "stopped": tmp_path / "stopped.db"}
+
+
+@pytest.mark.usefixtures("narrow_network")
+@pytest.mark.parametrize("state", ["bridged", "stopped"])
+def test_other_settings_are_refused_and_no_file_is_left(scene, begun, tmp_path, capsys, state):
+    database = begun[state]
+    there, files = dump(database), sorted(tmp_path.iterdir())
+    capsys.readouterr()
+    assert run(database, "--images", scene.images, "--all", "--max-edge", "100", "--quiet") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == (
+        f"error: d2sfm bridge: {database} holds features with max_edge 1600, but this run asks for max_edge 100: use "
+        f"the same settings, or another database, or take these out by d2sfm bridge {database} --restore"
+    )
+    assert dump(database) == there
+    assert set(tmp_path.iterdir()) - set(files) <= {tmp_path / f"{database.name}.lock"}
+
+
+def test_features_of_small_photographs_of_other_settings_are_told_of_the_database_too(
+    scene, narrow_weights, tmp_path, capsys, monkeypatch
+):
+    use_narrow_network(monkeypatch, narrow_weights)
+    database = shutil.copy(scene.database, tmp_path / "db.db")
+    monkeypatch.setattr("d2sfm.bridge.pairs.global_descriptors", stop)
+    options = ["--images", scene.images, "--num-neighbours", "1", "--quiet"]
+    with pytest.raises(Stopped):
+        run(database, *options)
+    assert (tmp_path / "db.db.bridge-small").exists()
+    capsys.readouterr()
+    assert run(database, *options, "--border", "3") == 2
+    assert f"{database} holds features with border None, but this run asks" in capsys.readouterr().err
+    assert run(database, "--restore") == 0
+    assert not list(tmp_path.glob("db.db.bridge*"))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"), [("0.png none.png\n", "pairs.txt, line 1: "), ("# none\n", "names no pair of images")]
+)
+@pytest.mark.usefixtures("narrow_network")
+def test_a_bad_pairs_file_leaves_no_file(scene, tmp_path, capsys, pairs, said):
+    database = shutil.copy(scene.database, tmp_path / "db.db")
+    (tmp_path / "pairs.txt").write_text(pairs)
+    assert run(database, "--images", scene.images, "--pairs", tmp_path / "pairs.txt") == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("db.db.bridge*"))
+
+
+class Stopped(BaseException):
+    """Of a run, from outside."""
+
+
+def stop(*_):
+    raise Stopped
 
 
 @pytest.mark.slow
