@@ -13,6 +13,9 @@ from d2sfm.database.store import Store
 from d2sfm.database.tables import FEATURES, columns, continued_or_0, create_our_tables, tables
 from d2sfm.text import first_of
 
+TO_MAP_OTHERS = (
+    "to map features of others, import their matches with d2sfm import --matches, then run d2sfm reconstruct"
+)
 _TYPES = {int(member): name for name, member in pycolmap.FeatureExtractorType.__members__.items()}
 
 
@@ -75,16 +78,15 @@ class ForeignStore(Store):
         )
 
 
-def require_own_features(path: Path, command: str, *, or_descriptors: bool = False) -> None:
+def require_own_features(
+    path: Path, command: str, *, way_out: str = TO_MAP_OTHERS, or_descriptors: bool = False
+) -> None:
     """RuntimeError if a database holds keypoints of others only. command: the d2sfm command that needs D2-Net's.
 
-    or_descriptors: whether others will do that have descriptors.
+    way_out: what the user can do, in words. or_descriptors: whether others will do that have descriptors.
     """
     with ForeignStore(path) as store:
         foreign, will_do = store.described(), or_descriptors and store.have_descriptors()
     with FeatureStore(path) as store:
         if foreign is not None and not will_do and not store.extracted():
-            raise RuntimeError(
-                f"{path} holds {foreign}, but d2sfm {command} needs D2-Net features: to map features of others, import "
-                "their matches with d2sfm import --matches, then run d2sfm reconstruct"
-            )
+            raise RuntimeError(f"{path} holds {foreign}, but d2sfm {command} needs D2-Net features: {way_out}")

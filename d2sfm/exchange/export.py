@@ -100,7 +100,14 @@ def _names(database: Path) -> list[str]:
     with ForeignStore(database) as store:
         foreign = store.described()
     if not names:
-        raise RuntimeError(f"{database} holds no d2sfm features" + (f", only {foreign}" if foreign else ""))
+        if foreign is None:
+            raise RuntimeError(
+                f"{database} holds no d2sfm features: run d2sfm extract --database {database} --images FOLDER first"
+            )
+        raise RuntimeError(
+            f"{database} holds no d2sfm features, only {foreign}: d2sfm bridge {database} --images FOLDER --all adds "
+            "some, which d2sfm export then writes"
+        )
     for name in names:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise ValueError(f"{database} has an image {name}, which is not a valid path below {database.parent}")

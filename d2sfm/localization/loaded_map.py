@@ -57,7 +57,10 @@ class LoadedMap:
         stack = ExitStack()
         finalize(self, stack.close)
         self._features = stack.enter_context(own_features(self.database))
-        require_own_features(self._features, "localize")
+        way_out = (
+            f"d2sfm bridge {self.database} --images FOLDER --all adds some, then d2sfm reconstruct --extend maps them"
+        )
+        require_own_features(self._features, "localize", way_out=way_out)
         by_name = {image.name: image for image in self.model.images.values() if image.has_pose and image.num_points3D}
         with BridgeStore(self.database) as store:
             self._first = {name: image.first for name, image in store.images().items()}

@@ -4,6 +4,7 @@ import shutil
 
 import h5py
 import numpy as np
+import pycolmap
 import pytest
 from support.bridge_database import ADDED, NAMES, OWN, bridge, dump, unbridge, write_foreign, write_random_layer
 from support.feature_records import write_as_hloc
@@ -13,7 +14,9 @@ from d2sfm.cli import main
 from d2sfm.database import BridgeStore
 from d2sfm.database.bridge_tables import BRIDGE_IMAGE_TABLES
 from d2sfm.database.bridge_writer import BridgedPair
+from d2sfm.exchange.export import export_database
 from d2sfm.exchange.remove import remove_images
+from d2sfm.localization.loaded_map import LoadedMap
 
 PAIR = BridgedPair((1, 2), np.array([[OWN, OWN + 1]]), np.array([[OWN, OWN + 1]]), None)
 
@@ -67,6 +70,25 @@ def test_refused_and_left_as_it_is(databases, photographs, capsys, command, said
     assert main([*command, "--database", str(databases[1])]) == 2
     assert said in capsys.readouterr().err.strip().splitlines()[-1]
     assert dump(databases[1]) == there
+
+
+def test_what_d2_features_would_do_names_the_bridge(databases, tmp_path):
+    database = databases[0]
+    held, bridges = "keypoints of SIFT for 3 images (0.png the first)", f"d2sfm bridge {database} --images FOLDER --all"
+    model = pycolmap.Reconstruction()
+    model.add_point3D(np.zeros(3), pycolmap.Track(), np.zeros(3, np.uint8))
+    with pytest.raises(RuntimeError) as refused:
+        LoadedMap(database, model)
+    assert str(refused.value) == (
+        f"{database} holds {held}, but d2sfm localize needs D2-Net features: {bridges} adds some, then d2sfm "
+        "reconstruct --extend maps them"
+    )
+    with pytest.raises(RuntimeError) as refused:
+        export_database(database, tmp_path / "exported")
+    assert str(refused.value) == (
+        f"{database} holds no d2sfm features, only {held}: {bridges} adds some, which d2sfm export then writes"
+    )
+    assert not (tmp_path / "exported").exists()
 
 
 def test_exported_are_features_and_matches_of_d2(databases, tmp_path):

@@ -176,6 +176,9 @@ def refuse(database, output, error, message, **options):
 def test_databases_without_features(tmp_path, database):
     run_sql(database, ("DELETE FROM d2sfm_features", ()), ("UPDATE descriptors SET type = 0", ()))
     refuse(database, tmp_path / "out", RuntimeError, "db.db holds no d2sfm features, only keypoints of SIFT")
+    run_sql(database, ("DELETE FROM descriptors", ()), ("DELETE FROM keypoints", ()))
+    told = f"holds no d2sfm features: run d2sfm extract --database {database} --images FOLDER first"
+    refuse(database, tmp_path / "out", RuntimeError, told)
     assert not (tmp_path / "out").exists()
     refuse(tmp_path / "no.db", tmp_path / "out", FileNotFoundError, "no database")
     with exclusive(database):
