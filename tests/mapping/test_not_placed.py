@@ -32,7 +32,7 @@ def database(images, pairs, seed=0):
     rng = np.random.default_rng(seed)
     first, second = rng.integers(1, images + 1, (2, pairs))
     numbers = np.unique(pair_ids(first, second)[first != second])
-    counts = np.zeros(len(numbers), [(name, np.int64) for name in ("pair_id", "matches", "inliers", "open")])
+    counts = np.zeros(len(numbers), [(name, np.int64) for name in ("pair_id", "matches", "inliers")])
     counts["pair_id"], counts["matches"] = numbers, rng.integers(0, 5, len(numbers))
     counts["inliers"] = rng.integers(0, 4, len(numbers)) * (rng.random(len(numbers)) < 0.15)
     return SimpleNamespace(
