@@ -45,21 +45,18 @@ class Adjustment:
     def move(self, part: Part, on_nodes: Callable[[int], object] = lambda count: None) -> np.ndarray:
         """Positions of the nodes of a part, [M, 2] in pixels of their inputs. Parts build on those before them.
 
-        Nodes that would move more than 12 px (times the reference's scale) on an axis stay where they are. on_nodes is
-        called after each visit of a picture with the number of aligned ones.
+        Nodes that would move more than 12 px (times the reference's scale) on an axis, or out of the picture, stay
+        where they are. on_nodes is called after each visit of a picture with the number of aligned ones.
         """
         moved = [np.zeros((0, 2))]
         for visit in part.visits:
             maps = self._maps_of(visit.image)
             for nodes, slots in _in_chunks(visit.nodes, visit.slots):
-                moved.append(self._align(maps, nodes, slots))
+                moved.append(self._align(maps, visit.image, nodes, slots))
             for references, slots in _in_chunks(visit.references, visit.reference_slots):
                 self._take_in(maps, references, slots)
             on_nodes(len(visit.nodes))
-        moved, start = np.concatenate(moved), self._collection.xy[part.nodes]
-        far = (np.abs(moved - start) > LARGEST_MOVE_PX * self._stretch[part.nodes, None]).any(axis=1)
-        moved[far] = start[far]
-        return moved
+        return np.concatenate(moved)
 
     def _take_in(self, maps: FeatureMaps, references: np.ndarray, slots: np.ndarray) -> None:
         """Keep the patches of references of one image."""
@@ -70,9 +67,10 @@ class Adjustment:
             patches = sample_patches(cells, centres.to(cells.device), bases.to(cells.device), side)
             self._patches.put(layer, slots, patches)
 
-    def _align(self, maps: FeatureMaps, nodes: np.ndarray, slots: np.ndarray) -> np.ndarray:
-        """Positions of nodes of one image, [M, 2]; slots: [M] where the patches of their references are."""
-        moved, warps = self._collection.xy[nodes].copy(), self._warps[nodes]
+    def _align(self, maps: FeatureMaps, image: int, nodes: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """As ``move``, of nodes of one image; slots: [M] where the patches of their references are."""
+        start, warps = self._collection.xy[nodes], self._warps[nodes]
+        moved = start.copy()
         patches = {layer: self._patches.get(layer, slots, maps.layer(layer).device) for layer in _largest_sides()}
         for search in SEARCHES:
             cells = maps.layer(search.layer)
@@ -80,6 +78,9 @@ class Adjustment:
             of_reference = _middle(patches[search.layer], search.side)
             steps = search_patches(cells, centres, bases, of_reference, search).cpu().double().numpy()
             moved += CELL_PX[search.layer] * np.einsum("nij,nj->ni", warps, steps)
+        far = (np.abs(moved - start) > LARGEST_MOVE_PX * self._stretch[nodes, None]).any(axis=1)
+        stays = far | ~self._collection.images[image].holds(moved)
+        moved[stays] = start[stays]
         return moved
 
 

@@ -87,6 +87,11 @@ class ImageKeypoints:
         """Pixels of the upright photograph (COLMAP's frame) from pixels of the input, [N, 2] float64."""
         return image_from_input(xy, self.input_size, self.upright_size, Convention.COLMAP)
 
+    def holds(self, xy: np.ndarray) -> np.ndarray:
+        """Which positions in pixels of the input, [N, 2], lie in the photograph, its edge included, [N] bool."""
+        in_upright = self.in_upright(xy)
+        return ((in_upright >= 0) & (in_upright <= self.upright_size)).all(axis=1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:

@@ -102,7 +102,8 @@ class GreyAdjustment:
 
     def move(self, part: Part, on_nodes: Callable[[int], object] = lambda count: None) -> np.ndarray:
         """Positions of the nodes of a part and how sure they are, [M, 3]: x, y in pixels of their inputs, predicted
-        standard deviation in pixels of the photograph. Nodes that are not accepted stay, and have NaN there.
+        standard deviation in pixels of the photograph. Nodes that are not accepted, or would leave the photograph,
+        stay, and have NaN there.
 
         on_nodes is called after each visit of a picture with the number of aligned ones.
         """
@@ -142,10 +143,11 @@ class GreyAdjustment:
                 of_patch = self._of_patch[nodes[some]] + 2 * octave
                 patches = self._patches_at(slots[some], of_patch)
                 adjust(observations, some, levels, level, patches, of_patch, COARSE if octave else FINE)
-        accepted = observations.accepted(start, self._input_px[nodes], self._acceptance)
-        found = np.column_stack([self._xy[nodes], np.full(len(nodes), np.nan)])
         of = self._images[image]
-        found[accepted, :2] = input_from_image(observations.xy[accepted], of.input_size, of.upright_size)
+        xy = input_from_image(observations.xy, of.input_size, of.upright_size)
+        accepted = observations.accepted(start, self._input_px[nodes], self._acceptance) & of.holds(xy)
+        found = np.column_stack([self._xy[nodes], np.full(len(nodes), np.nan)])
+        found[accepted, :2] = xy[accepted]
         found[accepted, 2] = observations.sigma[accepted]
         return found
 

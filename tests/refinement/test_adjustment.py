@@ -1,5 +1,7 @@
 """The division of tracks by memory, and nodes moved to where their references' patches lie."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -122,6 +124,17 @@ def test_nodes_that_would_move_too_far_stay_as_they_are(maps, monkeypatch):
     expected = np.where((moves > limit)[:, None], collection.xy, moved)
     assert 0 < (moves > limit).sum() < len(moves)
     assert np.array_equal(limited, expected)
+
+
+def test_nodes_that_would_leave_the_picture_stay_as_they_are(maps):
+    collection = shifted_collection(np.random.default_rng(3), per_image=30)
+    tracks, moved = aligned(collection, maps)
+    size = int(np.median(moved[tracks.observations(), 0])), SIZE[1]
+    images = [replace(image, image_size=size, input_size=size) for image in collection.images]
+    _, found = aligned(replace(collection, images=images), maps)
+    leaves = (collection.xy[:, 0] + 0.5 <= size[0]) & (moved[:, 0] + 0.5 > size[0])
+    assert 0 < leaves.sum() < len(leaves)
+    assert np.array_equal(found, np.where(moved[:, :1] + 0.5 > size[0], collection.xy, moved))
 
 
 def test_of_keypoints_of_coarse_levels_larger_surroundings_are_compared_and_moves_may_be_longer(maps, monkeypatch):

@@ -1,5 +1,7 @@
 """The stage of grey values on a collection: exact, in memory that is bounded, and refused where it can't be sure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.grey_texture import apply, inverse, photograph
@@ -48,7 +50,7 @@ def pictures():
     return [photograph(size, inverse(affine), *grey) for size, affine, *grey in given]
 
 
-def adjusted(found, pictures, asked=None, **how):
+def adjusted(found, pictures, asked=None, are_predicted=False, **how):
     """Tracks, and what ``GreyAdjustment.move`` says of all nodes, in order."""
     tracks = build_tracks(found.image_of_node, found.edges)
     work = schedule(found, tracks, **how)
@@ -58,9 +60,8 @@ def adjusted(found, pictures, asked=None, **how):
             asked.append(number)
         return GreyLevels(pictures[number])
 
-    adjustment = GreyAdjustment(
-        found, tracks, found.xy, photograph_warps(found, tracks), levels_of, work.nodes, work.slots
-    )
+    given = found, tracks, found.xy, photograph_warps(found, tracks), levels_of, work.nodes, work.slots
+    adjustment = GreyAdjustment(*given, are_predicted=are_predicted)
     values = np.column_stack([found.xy, np.full(len(found.xy), np.nan)])
     for part in work.parts:
         values[part.nodes] = adjustment.move(part)
@@ -120,6 +121,23 @@ def test_what_lies_too_far_off_stays(pictures):
     _, values = adjusted(found, pictures)
     assert np.array_equal(values[node, :2], found.xy[node])
     assert np.isnan(values[node, 2])
+
+
+@pytest.mark.parametrize("are_predicted", [False, True])
+def test_what_would_leave_its_photograph_stays(pictures, are_predicted):
+    found = collection(np.random.default_rng(3), orientations=[1, 1, 1])
+    _, before = adjusted(found, pictures, are_predicted=are_predicted)
+    start_px, moved_px = (xy[:, 0] + 0.5 for xy in (found.xy, before))  # of the inputs, from the left edge
+    node = np.flatnonzero(np.floor(start_px) < np.floor(moved_px))[0]
+    number, edge_px = found.image_of_node[node], int(moved_px[node])
+    images, cut = list(found.images), found.images[number]
+    sizes = (FACTORS[number] * edge_px, cut.image_size[1]), (edge_px, cut.input_size[1])
+    images[number] = replace(cut, image_size=sizes[0], input_size=sizes[1])
+    _, values = adjusted(replace(found, images=images), pictures, are_predicted=are_predicted)
+    is_outside = (found.image_of_node == number) & (moved_px > edge_px)
+    stays = np.column_stack([found.xy, np.full(len(found.xy), np.nan)])
+    assert 0 < np.isfinite(before[is_outside, 2]).sum() < np.isfinite(values[:, 2]).sum()
+    np.testing.assert_array_equal(values, np.where(is_outside[:, None], stays, before))
 
 
 def test_of_a_photograph_only_bytes_are_kept():
