@@ -17,7 +17,7 @@ from d2sfm.options import Convention, ImportOptions
 from d2sfm.photographs.photograph import Photograph
 from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped
-from d2sfm.text import first_of
+from d2sfm.text import counted, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,13 @@ def require_inside(xy: np.ndarray, image_size: Size, margin_px: float) -> None:
     """ValueError for impossible positions. xy: [N, 2]; margin_px: how far outside of the picture they may be."""
     if not np.isfinite(xy).all():
         raise ValueError("its keypoints are not all finite")
-    if (xy < -margin_px).any() or (xy > np.add(image_size, margin_px)).any():
-        raise ValueError(f"its keypoints lie outside of the {image_size[0]} x {image_size[1]} px")
+    outside = ((xy < -margin_px) | (xy > np.add(image_size, margin_px))).any(axis=1)
+    if outside.any():
+        (x, y), several = xy[outside][0], outside.sum() > 1
+        raise ValueError(
+            f"{outside.sum()} of {counted(len(xy), 'keypoint')} {'lie' if several else 'lies'} outside of the "
+            f"{image_size[0]} x {image_size[1]} px: ({x:.1f}, {y:.1f}){' the first' if several else ''}"
+        )
 
 
 def _descriptors(size: int) -> str:

@@ -246,8 +246,13 @@ def test_what_was_imported_stays_where_its_file_is_damaged_since(tmp_path, photo
 def test_keypoints_outside_of_the_picture(tmp_path, photographs, from_hloc):
     with h5py.File(from_hloc, "a") as file:
         file["A.jpg/keypoints"][0] = 161.6, 3
+        file["a.png/keypoints"][1:3] = [[4, -9], [5, 5000]]
+        counts = [len(file[f"{name}/keypoints"]) for name in ("A.jpg", "a.png")]
     summary = import_features(tmp_path / "db.db", photographs, from_hloc)
-    assert summary.skipped == {"A.jpg": "its keypoints lie outside of the 160 x 120 px"}
+    assert summary.skipped == {
+        "A.jpg": f"1 of {counts[0]} keypoints lies outside of the 160 x 120 px: (162.1, 3.5)",
+        "a.png": f"2 of {counts[1]} keypoints lie outside of the 160 x 120 px: (4.5, -8.5) the first",
+    }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
