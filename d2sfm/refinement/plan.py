@@ -12,7 +12,7 @@ from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.parts import SQLITE_SUFFIXES
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.pieces import read_arrays
-from d2sfm.refinement.stages import Stages, of_alignment
+from d2sfm.refinement.stages import Stages, of_alignment, other_options
 from d2sfm.refinement.standing import Standing
 from d2sfm.refinement.tracks import Edges, Tracks
 
@@ -61,9 +61,8 @@ def read_plan(
     about = json.loads(found["about"].tobytes())
     if about.keys() != set(_ABOUT) or any(image.keys() != set(_OF_IMAGE) for image in about["images"]):
         raise _of_another_version(path)
-    if of_alignment(asdict(options)) != about["alignment"]:
-        noted = json.dumps(about["alignment"])
-        raise ValueError(f"{path} has other options ({noted}): give all shares the same ones, or another folder")
+    if others := other_options(about["alignment"], options):
+        raise ValueError(f"{path} was made with {others}: give all shares the same options, or another folder")
     if of is not None and [str(of.resolve()), _state(of)] != [about["database"], about["state"]]:
         raise ValueError(f"{path} is of another database")
     photographs = Path(images or about["folder"])

@@ -19,7 +19,7 @@ from d2sfm.options import MapCacheOptions, RefinementOptions, VerificationOption
 from d2sfm.photographs.photograph import missing_photographs
 from d2sfm.refinement.exactness import MAX_ERROR, exact_limit_px
 from d2sfm.refinement.one_round import Alignment, Read, Run, align_tracks, read_stages
-from d2sfm.refinement.stages import of_alignment
+from d2sfm.refinement.stages import of_alignment, other_options
 from d2sfm.refinement.summary import RefinementSummary
 from d2sfm.text import first_of
 
@@ -180,10 +180,10 @@ def _rounds_done(database: Path, options: RefinementOptions) -> int:
     if not note:
         return 0
     done = note.get("rounds", 1)
-    if of_alignment(note) != of_alignment(asdict(options)):
+    if others := other_options(note, options):
         raise RuntimeError(
-            f"{database} was refined before, with other options ({json.dumps(note)}): "
-            "d2sfm refine --overwrite aligns all again, or continue without refining"
+            f"{database} was refined with {others}: d2sfm refine --overwrite aligns all again, or continue without "
+            "refining"
         )
     if done > options.rounds:
         raise RuntimeError(

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.database import RefinementStore
+from d2sfm.features.fingerprints import difference
 from d2sfm.options import MapCacheOptions, RefinementOptions
 from d2sfm.progress import Bar
 from d2sfm.refinement.adjustment import LARGEST_MOVE_PX, SEARCHES, Adjustment
@@ -224,3 +225,12 @@ def of_alignment(options: Mapping[str, object]) -> dict[str, object]:
     noted = {name: options.get(name) for name in ("weights", "preprocessing", "precision")}
     grey = options.get("grey", False)  # earlier versions did without, and noted nothing
     return noted | {"grey": grey, "continue_": grey and options.get("continue_", False)}
+
+
+def other_options(there: Mapping[str, object], options: RefinementOptions) -> str:
+    """What of the alignment differs between options that were noted and those of this run, in words; "" if nothing."""
+    both = (of_alignment(each) for each in (there, asdict(options)))
+    noted, asked = (json.dumps({name.rstrip("_"): value for name, value in each.items()}) for each in both)
+    if noted == asked:
+        return ""
+    return f"{difference(noted, asked)}, but this run asks for {difference(asked, noted)}"

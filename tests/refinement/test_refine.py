@@ -71,7 +71,8 @@ def test_grey_values_move_what_they_agree_with_and_nothing_else(database, matche
     before, after = errors_px(database, matched), errors_px(alone, matched)
     print(f"median {np.median(before):.3f} px, by grey values {np.median(after):.3f} px")
     assert np.median(after) < 0.9 * np.median(before)
-    with pytest.raises(RuntimeError, match=r"with other options .*: d2sfm refine --overwrite"):
+    expected = "was refined with grey False, continue False, but this run asks for grey True, continue True: d2sfm ref"
+    with pytest.raises(RuntimeError, match=expected):
         refined(database, matched)
     with FeatureStore(database) as store:  # as earlier versions noted it
         note = {key: value for key, value in store.notes.refinement().items() if key != "grey"}

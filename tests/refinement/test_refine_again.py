@@ -59,7 +59,8 @@ def test_pairs_that_a_stopped_run_left_without_geometry_are_verified(database, m
 
 
 def test_other_options_are_refused(refined_database, matched):
-    with pytest.raises(RuntimeError, match=r"was refined before, with other options .*: d2sfm refine --overwrite"):
+    expected = r"\.db was refined with precision float32, but this run asks for precision bfloat16: d2sfm refine --over"
+    with pytest.raises(RuntimeError, match=expected):
         refined(refined_database, matched, options=RefinementOptions(device="cpu", precision=Precision.BFLOAT16))
 
 
