@@ -65,7 +65,16 @@ def opened_database(path: Path) -> Connection:
     with ExitStack() as stack:
         connection = stack.enter_context(Connection(path))
         if missing := sorted(COLMAP_TABLES - tables(connection)):
-            raise RuntimeError(f"{path} is not a COLMAP database: it lacks the table {', '.join(missing)}")
+            if not path.stat().st_size:
+                raise RuntimeError(
+                    f"{path} is an empty file, not a COLMAP database: d2sfm extract --images DIR --database {path} "
+                    "makes one"
+                )
+            raise RuntimeError(
+                f"{path} is not a COLMAP database: it lacks the {'table' if len(missing) == 1 else 'tables'} "
+                f"{', '.join(missing)}: give the database of these images, or make one by d2sfm extract --images DIR "
+                "--database NEW.db"
+            )
         stack.pop_all()
     return connection
 

@@ -85,6 +85,26 @@ def test_an_empty_file_becomes_a_database(tmp_path):
     require_database(tmp_path / "db.db")
 
 
+@pytest.mark.parametrize("check", [require_database, FeatureStore])
+def test_an_empty_file_is_told_and_stays_for_extract(tmp_path, check):
+    path = tmp_path / "db.db"
+    path.touch()
+    with pytest.raises(
+        RuntimeError, match=r"db\.db is an empty file, .*: d2sfm extract --images DIR .*db\.db makes one"
+    ):
+        check(path)
+    create_database(path)
+    check(path)
+
+
+def test_one_missing_table_is_one(database):
+    with sqlite3.connect(database) as connection:
+        connection.execute("DROP TABLE two_view_geometries")
+    connection.close()
+    with pytest.raises(RuntimeError, match=r": it lacks the table two_view_geometries: give the database of these"):
+        require_database(database)
+
+
 def test_an_older_database_gets_the_tables_that_it_lacks(database):
     connection = sqlite3.connect(database)
     connection.executescript("DROP TABLE frame_data; DROP TABLE frames; PRAGMA user_version = 3900")
@@ -102,9 +122,8 @@ def test_files_that_are_no_database(tmp_path, check):
     connection = sqlite3.connect(tmp_path / "other.db")
     connection.execute("CREATE TABLE images (name)")
     connection.close()
-    with pytest.raises(
-        RuntimeError, match=r"other\.db is not a COLMAP database: it lacks the table cameras, descriptors"
-    ):
+    expected = r"other\.db is not a COLMAP database: it lacks the tables cameras, descriptors, .*: give the database of"
+    with pytest.raises(RuntimeError, match=expected):
         check(tmp_path / "other.db")
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(RuntimeError, match=r"folder\.db is a folder, expected a COLMAP database: d2sfm extract"):
