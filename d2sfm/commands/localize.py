@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_database, add_images, add_options, parse_options
+from d2sfm.commands.arguments import CAN_CONTINUE, DATABASE, add_command, add_images, add_options, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import LocalizationOptions, MapCacheOptions, MaskOptions
 
@@ -19,7 +19,12 @@ def add(commands) -> None:
     parser.add_argument(
         "queries", nargs="+", type=Path, metavar="QUERIES", help="folder of photographs, photographs, or a list of them"
     )
-    add_database(parser)
+    parser.add_argument(
+        "--database",
+        type=Path,
+        metavar="FILE",
+        help=f"COLMAP database of the model (default: {DATABASE} here or beside the model)",
+    )
     parser.add_argument(
         "--model", type=Path, required=True, metavar="DIR", help="COLMAP model of the database, with points"
     )
@@ -66,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     """``d2sfm localize``."""
     options = parse_options(LocalizationOptions, arguments)
     masks, cache = parse_options(MaskOptions, arguments), parse_options(MapCacheOptions, arguments)
+    from d2sfm.database.file import beside
     from d2sfm.localization.localize import LocalizationFiles, localize
     from d2sfm.photographs.masks import Masks
 
@@ -77,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     summary = localize(
         arguments.queries,
-        arguments.database,
+        arguments.database or beside(arguments.model, DATABASE) or DATABASE,
         arguments.model,
         query_folder=arguments.query_folder,
         images=arguments.images,

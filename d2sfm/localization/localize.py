@@ -4,6 +4,7 @@ d2sfm localize queries --database db.db --model sparse/0 --output poses.txt
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -128,6 +129,9 @@ class _Run:
     def place(self, name: str) -> Pose | NotPlaced | str:
         """Where a query was taken, or why it can't be used."""
         path = self.queries.folder / name
+        if not path.exists():
+            looked_at = os.path.join(self.queries.folder, name)  # of the folder "." that is "./a.jpg"
+            return f"no file {looked_at}: names are relative to --query-folder (default: the folder of the list)"
         try:
             mask = self.masks(name, *read_header(path))
             chosen = None if self.candidates is None else self.candidates[name]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pycolmap
 
@@ -16,7 +16,7 @@ from d2sfm.files import read_text
 from d2sfm.options import CameraOptions
 from d2sfm.photographs.headers import PHOTOGRAPH_SUFFIXES
 from d2sfm.photographs.reading import require_photographs
-from d2sfm.text import counted, first_of, one_line
+from d2sfm.text import counted, first_of, one_line, printable
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,13 @@ def read_cameras(path: Path, names: Sequence[str]) -> dict[str, pycolmap.Camera]
         found = _of_list(path, names)
     chosen = {name: found[name] for name in names if name in found}
     if not chosen:
-        raise ValueError(f"{path} has no camera for any of the {first_of(names, 'query')}")
+        asked = {PurePosixPath(name).name for name in names}
+        alike = [name for name in found if PurePosixPath(name).name in asked]
+        raise ValueError(
+            f"{path} has no camera for any of the {first_of(names, 'query')}, it has "
+            f"{printable(next(iter(alike or found), 'none'))}: names are relative to the folder of queries, or "
+            "--query-folder"
+        )
     if lacking := [name for name in names if name not in chosen]:
         logger.warning(
             "not in %s, so focal lengths come from EXIF or are estimated: %s", path, first_of(lacking, "query")

@@ -99,6 +99,27 @@ def test_files_and_lists_name_queries(small_map, queries, capsys):
 
 
 @pytest.mark.slow
+def test_where_names_of_a_list_were_looked_for_is_said(small_map, queries, capsys):
+    (queries.parent / "list.txt").write_text(f"day/{QUERY} {CAMERA_LINE}\n")
+    assert localize(small_map, "list.txt", "--no-refine") == 1
+    expected = f"not placed: day/{QUERY}: no file ./day/{QUERY}: names are relative to --query-folder (default: the fol"
+    assert expected in capsys.readouterr().err
+    assert localize(small_map, queries / "day" / QUERY, "--query-cameras", "list.txt") == 2
+    assert f"1 query ({QUERY}), it has day/{QUERY}: names are relative to" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_database_of_a_run_is_found_beside_its_model(small_map, queries, capsys):
+    model = queries.parent / "out" / "sparse" / "0"
+    shutil.copytree(small_map.model, model)
+    given = ["localize", str(queries / "day" / QUERY), "--model", str(model), "--no-refine"]
+    assert main(given) == 2
+    assert "no database db.db" in capsys.readouterr().err
+    shutil.copy(small_map.database, queries.parent / "out" / "db.db")
+    assert main(given) == 0
+
+
+@pytest.mark.slow
 def test_pairs_choose_candidates(small_map, queries, capsys):
     (queries.parent / "pairs.txt").write_text(f"day/{QUERY} 4.png\nday/{QUERY} 3.png\nelsewhere.png 0.png\n")
     assert localize(small_map, "queries", "--pairs", "pairs.txt", "--no-refine", "--json", "--min-inliers", "10") == 1
@@ -157,7 +178,10 @@ def _noting(place, asked):
             ["queries", "--query-cameras", "bad.txt"],
             "bad.txt, line 1 (comments not counted): expected name, camera model",
         ),
-        (["queries", "--query-cameras", "others.txt"], "has no camera for any of the 3 queries"),
+        (
+            ["queries", "--query-cameras", "others.txt"],
+            "no camera for any of the 3 queries (broken.png the first), it has night.png: names",
+        ),
         (["queries", "--query-folder", "queries"], "goes with files and lists"),
         (["queries", "--precision", "float16"], "float16"),
         (["queries", "--max-error", "0"], "max_error must be above 0"),
