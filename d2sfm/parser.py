@@ -12,6 +12,8 @@ from d2sfm.console import EXIT_ERROR
 from d2sfm.spelling import COMMANDS_ELSEWHERE, LONG_DASHES, did_you_mean, done_otherwise, nearest, own_name, plain
 from d2sfm.text import printable
 
+_MISSING = "the following arguments are required: "  # as argparse begins
+
 
 class UsageError(SystemExit):
     """The arguments are wrong, as standard error was told: program and message of the line that it got."""
@@ -54,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         return found, left_over
 
     def error(self, message: str) -> NoReturn:
-        message = printable(message.removeprefix("argument "))
+        message = printable(self._about_missing(message) or message.removeprefix("argument "))
         if sys.stderr is not None:
             print(f"error: {self.prog}: {message}", file=sys.stderr)
         raise UsageError(self.prog, message)
@@ -108,6 +110,21 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{flag} may be {' or '.join(f'--{name}' for name in begun)}")
         self.error(self._about(flag))
 
+    def _about_missing(self, message: str) -> str | None:
+        """What is expected in place of arguments that argparse tells by their names alone; None of other messages."""
+        if message.startswith(_MISSING):
+            names = message.removeprefix(_MISSING).split(", ")
+            missing = [f"{_shown(each)} ({each.help})" for each in self._actions if _name(each) in names]
+            return f"expected {_listed(missing)}"
+        for group in self._mutually_exclusive_groups:
+            if message == f"one of the arguments {' '.join(map(_name, group._group_actions))} is required":
+                # By what is given: the main input stands without its option, see ``add_main_input``.
+                ways = {each.dest: each for each in group._group_actions}.values()
+                noun = _shown(next(iter(ways))).lower()
+                article = "" if noun.endswith("s") else "a "
+                return f"expected {article}{noun}: {self.prog} {', or '.join(map(_shown, ways))}"
+        return None
+
     def _about_too_many(self, word: str) -> str:
         """A hint about a word that no argument is left for."""
         if not os.path.exists(word):
@@ -145,6 +162,16 @@ class Parser(argparse.ArgumentParser):
         else:
             hint = did_you_mean(word, [*self.commands, *(f"--{name}" for name in self.options)])
         self.error(f"{word!r} is not a command" + (hint or f": expected one of {_listed(self.commands)}"))
+
+
+def _name(argument: argparse.Action) -> str:
+    """What argparse calls it."""
+    return "/".join(argument.option_strings) or argument.metavar or argument.dest
+
+
+def _shown(argument: argparse.Action) -> str:
+    """An argument as it is written on a command line."""
+    return " ".join([*argument.option_strings[:1], argument.metavar or argument.dest])
 
 
 def _listed(words) -> str:

@@ -61,7 +61,11 @@ MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "a file",
     "run a --no-refine": " run: --no-refine is an option of d2sfm reconstruct and localize, not of this command",
     "extract a --images b": " extract: --images: not allowed with argument PHOTOS",
-    "extract": " extract: one of the arguments --images PHOTOS --image-list is required",
+    "extract": " extract: expected photos: d2sfm extract PHOTOS, or --image-list FILE",
+    "georeference --output a": " georeference: expected a model: d2sfm georeference MODEL",
+    "import --images a": " import: expected features: d2sfm import FEATURES",
+    "localize a": " localize: expected --model DIR (COLMAP model of the database, with points)",
+    "merge": " merge: expected FILE (COLMAP databases, two or more) and --output FILE (database to make)",
     "extract --images a --image-list b": " extract: --image-list: not allowed with argument --images",
     "extract --images": " extract: --images: expected one argument",
 }
