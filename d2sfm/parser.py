@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from d2sfm.console import EXIT_ERROR
-from d2sfm.spelling import COMMANDS_ELSEWHERE, LONG_DASHES, did_you_mean, done_otherwise, nearest, own_name, plain
+from d2sfm.spelling import (
+    COMMANDS_AFTER,
+    COMMANDS_ELSEWHERE,
+    LONG_DASHES,
+    did_you_mean,
+    done_otherwise,
+    nearest,
+    own_name,
+    plain,
+)
 from d2sfm.text import printable
 
 _MISSING = "the following arguments are required: "  # as argparse begins
@@ -154,9 +163,12 @@ class Parser(argparse.ArgumentParser):
         """End the program unless a word is a command."""
         if word in self.commands:
             return
-        elsewhere_called = COMMANDS_ELSEWHERE.get(plain(word).replace("-", "_"), "")
-        if elsewhere_called.partition(" ")[0] in self.commands:
-            hint = f": {self.prog} {elsewhere_called} does that"
+        elsewhere_called = plain(word).replace("-", "_")
+        here, before = (table.get(elsewhere_called, "") for table in (COMMANDS_ELSEWHERE, COMMANDS_AFTER))
+        if here.partition(" ")[0] in self.commands:
+            hint = f": {self.prog} {here} does that"
+        elif before.partition(" ")[0] in self.commands:
+            hint = f": run COLMAP's own, after {self.prog} {before}"
         elif os.path.isdir(word) and "run" in self.commands:
             hint = f": {self.prog} run {shlex.quote(word)} makes a model of the photographs in that folder"
         else:

@@ -97,6 +97,8 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "image_registrator": "localize",
     "model_comparer": "evaluate poses",
     "model_analyzer": "report",
+    "model_converter": "reconstruct --text or --ply",
+    "gui": "show model",
     "image_undistorter": "undistort",
     "rig_configurator": "extract --rig-config",
     "extract_features.py": "extract",
@@ -110,6 +112,11 @@ COMMANDS_ELSEWHERE = {  # of COLMAP, the published D2-Net and hloc
     "reconstruction": "reconstruct",
     "triangulation": "triangulate",
     "localize_sfm": "localize",
+}
+
+COMMANDS_AFTER = {  # COLMAP's own, which have no like here, and the command that writes what they take
+    "patch_match_stereo": "undistort --layout colmap",
+    "stereo_fusion": "undistort --layout colmap",
 }
 
 

@@ -6,12 +6,15 @@ import pytest
 
 from d2sfm.cli import main, make_parser
 from d2sfm.options import CameraMode, CameraOptions, ExtractionOptions, PairSelectionOptions
-from d2sfm.spelling import ALSO_CALLED, COMMANDS_ELSEWHERE, own_name
+from d2sfm.spelling import ALSO_CALLED, COMMANDS_AFTER, COMMANDS_ELSEWHERE, own_name
 
 MISSPELT = {  # and how the one line goes on behind "error: d2sfm"
     "extrat": ": 'extrat' is not a command: did you mean extract?",
     "recontruct --database a.db": ": 'recontruct' is not a command: did you mean reconstruct?",
     "exhaustive_matcher": ": 'exhaustive_matcher' is not a command: d2sfm match --pairs exhaustive does that",
+    "gui --database_path a.db": ": 'gui' is not a command: d2sfm show model does that",
+    "model_converter": ": 'model_converter' is not a command: d2sfm reconstruct --text or --ply does that",
+    "stereo_fusion": ": 'stereo_fusion' is not a command: run COLMAP's own, after d2sfm undistort --layout colmap",
     "photos": ": 'photos' is not a command: expected one of ",
     "extract_features.py --model_file a": ": 'extract_features.py' is not a command: d2sfm extract does that",
     "pairs_from_retrieval": ": 'pairs_from_retrieval' is not a command: d2sfm match --pairs retrieval does that",
@@ -154,7 +157,7 @@ def test_other_tools_names_are_hidden_and_stand_for_options_of_some_command(caps
     options = {name for parser in make_parser().commands.values() for name in parser.options}
     assert {name for names in ALSO_CALLED.values() for name in names} <= options
     commands = make_parser().commands
-    assert {command.split()[0] for command in COMMANDS_ELSEWHERE.values()} <= set(commands)
+    assert {command.split()[0] for command in (COMMANDS_ELSEWHERE | COMMANDS_AFTER).values()} <= set(commands)
     assert "image-path" not in commands["extract"].format_help()
 
 

@@ -1,4 +1,4 @@
-"""docs/commands.md tells what is so."""
+"""docs/commands.md tells what is so, and docs/from_colmap.md which commands are known."""
 
 import re
 from pathlib import Path
@@ -7,10 +7,17 @@ import pytest
 
 from d2sfm.cli import make_parser
 from d2sfm.commands.json_output import output_schema
-from d2sfm.spelling import ALSO_CALLED, plain
+from d2sfm.spelling import ALSO_CALLED, COMMANDS_AFTER, COMMANDS_ELSEWHERE, plain
 
-TEXT = (Path(__file__).parents[2] / "docs/commands.md").read_text(encoding="utf-8")
-ROWS = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in TEXT.splitlines() if line.startswith("| ")]
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def rows(page):
+    lines = (DOCS / page).read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+
+
+ROWS = rows("commands.md")
 
 
 def test_the_table_of_other_tools_names_is_whole_and_right():
@@ -20,6 +27,15 @@ def test_the_table_of_other_tools_names_is_whole_and_right():
         for index, name in enumerate(names):
             options = ALSO_CALLED[plain(name)]
             assert options == (tuple(meant) if len(options) > 1 else (meant[index if len(meant) > 1 else 0],))
+
+
+def test_each_command_of_colmap_on_its_page_is_known_and_leads_to_the_same_one():
+    told = [row for row in rows("from_colmap.md") if "`--" not in row[0]]
+    commands = {name: here for there, here in told for name in re.findall(r"`(\w+)`", there)}
+    assert {"gui", "model_converter", "stereo_fusion", "mapper"} <= commands.keys()
+    for name, here in commands.items():
+        meant = (COMMANDS_ELSEWHERE | COMMANDS_AFTER)[name]
+        assert f"d2sfm {meant.split()[0]}" in here
 
 
 @pytest.mark.parametrize("command", make_parser().commands)
