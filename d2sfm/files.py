@@ -69,15 +69,12 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
 
 
-def read_toml(path: Path | str, what: str) -> dict[str, Any]:
-    """The tables of a TOML file. FileNotFoundError if it is missing ("no <what> <path>"), ValueError for no TOML.
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file. ValueError for no TOML.
 
     A byte order mark, as editors on Windows write it, is dropped.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no {what} {path}")
-    text = read_text(path)
+    text = read_text(Path(path))
     try:
         return tomllib.loads(text)
     except ValueError as error:

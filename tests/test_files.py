@@ -106,10 +106,10 @@ def test_threads_that_write_at_once_leave_the_whole_file_of_one(tmp_path):
 
 def test_a_byte_order_mark_is_no_part_of_a_file_of_options(tmp_path):
     (tmp_path / "a.toml").write_text("[extract]\nmax_edge = 64\n", encoding="utf-8-sig")
-    assert read_toml(tmp_path / "a.toml", "configuration") == {"extract": {"max_edge": 64}}
+    assert read_toml(tmp_path / "a.toml") == {"extract": {"max_edge": 64}}
     (tmp_path / "a.toml").write_bytes(b'only = "caf\xe9"')
     with pytest.raises(ValueError, match=r"a\.toml is not a text file in UTF-8: .* at byte 11"):
-        read_toml(tmp_path / "a.toml", "configuration")
+        read_toml(tmp_path / "a.toml")
 
 
 def test_hdf5_is_read_and_written_where_the_file_system_has_no_locks(tmp_path, monkeypatch):

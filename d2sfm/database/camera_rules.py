@@ -67,7 +67,9 @@ def _of_rig(others: CameraOptions, camera: RigCamera) -> CameraOptions:
 
 
 def _read_rules(path: Path) -> list[CameraRule]:
-    tables = read_toml(path, "file of cameras")
+    if not path.is_file():
+        raise FileNotFoundError(f"no file of cameras {path}")
+    tables = read_toml(path)
     if not tables:
         raise ValueError(f'{path} is empty: expected tables named by patterns, such as ["left/*"]')
     return [

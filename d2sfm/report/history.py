@@ -45,8 +45,8 @@ def read_history(database: Path | None) -> History:
     settings = {stage: noted[stage] for stage in ("extract", "match", "refine")}
     photographs = shown(folder.name) if folder is not None else ""
     config = database.parent / CONFIG
-    if config.exists():
-        of_run = {name: table for name, table in read_toml(config, "configuration").items() if isinstance(table, dict)}
+    if config.is_file():
+        of_run = {name: table for name, table in read_toml(config).items() if isinstance(table, dict)}
         settings = {stage: settings.get(stage, {}) | of_run.get(stage, {}) for stage in {**settings, **of_run}}
         commands = [f"d2sfm run {shlex.quote(photographs or 'PHOTOS')} --config {CONFIG}"]
     else:

@@ -24,9 +24,10 @@ def require_inputs(values: RunValues) -> None:
         require_libraries(values.of("georeference", GeoreferenceOptions))
     if pairs.kind is None:
         require_pairs_file(pairs.pairs)
-    for path, what in ((pairs.model, "COLMAP model"), (pairs.global_descriptors, "file of global descriptors")):
-        if path is not None and not path.exists():
-            raise FileNotFoundError(f"no {what} {path}")
+    if pairs.model is not None and not pairs.model.exists():
+        raise FileNotFoundError(f"no COLMAP model {pairs.model}")
+    if pairs.global_descriptors is not None and not pairs.global_descriptors.exists():
+        raise FileNotFoundError(f"no file of global descriptors {pairs.global_descriptors}")
 
 
 def require_places(values: RunValues, output: Path) -> None:

@@ -86,9 +86,7 @@ def run_values(
     that the option does not take, each with their place.
     """
     place = "config" if isinstance(config, Mapping) else str(config)
-    tables = dict(
-        config if isinstance(config, Mapping) else {} if config is None else read_toml(config, "configuration")
-    )
+    tables = dict(config if isinstance(config, Mapping) else {} if config is None else _tables(Path(config)))
     named = tables.pop(QUALITY, Quality.MEDIUM)
     stages = {stage: {name: default for name, (_, default) in _kinds(stage).items()} for stage in STAGES}
     _update(stages, _of_quality(named if quality is None else quality))
@@ -117,6 +115,12 @@ def run_values(
         for kind in kinds:
             values.of(stage, kind)
     return values
+
+
+def _tables(config: Path) -> dict[str, Any]:
+    if not config.is_file():
+        raise FileNotFoundError(f"no configuration {config}")
+    return read_toml(config)
 
 
 def _key(name: str) -> str:

@@ -1,5 +1,7 @@
 """The page of messages has what the code says, whatever its parts were put together from."""
 
+import re
+
 import pytest
 from support.messages import of_code, of_page
 
@@ -16,6 +18,10 @@ def test_the_page_lists_each_message_once_and_no_other(code):
     assert sorted(code.keys() - set(page)) == []
     assert sorted(set(page) - code.keys()) == []
     assert len(set(page)) == len(page)
+
+
+def test_each_message_of_the_page_has_words_to_search_for():
+    assert [text for text in of_page() if len(re.findall("[a-z]{2,}", text)) < 2] == []
 
 
 @pytest.mark.parametrize(
