@@ -69,6 +69,11 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} is not a text file in UTF-8: {error.reason} at byte {error.start}") from None
 
 
+def not_a_text(path: Path) -> ValueError:
+    """The error of a file with bytes that no text has, though its encoding may allow them."""
+    return ValueError(f"{path} is not a text file: it holds NUL bytes")
+
+
 def read_toml(path: Path | str) -> dict[str, Any]:
     """The tables of a TOML file. ValueError for no TOML.
 

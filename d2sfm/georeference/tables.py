@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from d2sfm.files import not_a_text
+
 Columns = Mapping[str, tuple[str, ...]]  # what else a column may be called, by its name
 SEPARATORS = ",;\t"
 
@@ -37,7 +39,7 @@ def read_table(path: Path, columns: Columns, *alternatives: tuple[str, ...]) -> 
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no table {path}")
-    lines = _text(Path(path).read_bytes()).splitlines()
+    lines = _text(Path(path)).splitlines()
     first = next((index for index, line in enumerate(lines) if line.strip()), 0)
     headers = [next(csv.reader(lines[first : first + 1], delimiter=each), []) for each in SEPARATORS]
     found = [_named(header, columns) for header in headers]
@@ -63,10 +65,14 @@ def _rows(
         yield Row(place, {name: cells[index].strip() for name, index in found.items()})
 
 
-def _text(data: bytes) -> str:
-    """What spreadsheets write: UTF-8 or UTF-16 with or without a mark, or Windows' characters of Western Europe."""
+def _text(path: Path) -> str:
+    """What spreadsheets write: UTF-8 with or without a mark, UTF-16 with one, or Windows' characters of Western Europe.
+    ValueError for what can't be a text."""
+    data = path.read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
+    if b"\0" in data:
+        raise not_a_text(path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

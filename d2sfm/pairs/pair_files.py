@@ -12,7 +12,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.database.pair_ids import image_pairs
-from d2sfm.files import read_text, replacing
+from d2sfm.files import not_a_text, read_text, replacing
 from d2sfm.options import PairKind
 from d2sfm.spelling import did_you_mean
 from d2sfm.text import counted, first_of
@@ -160,7 +160,7 @@ def _read_text(path: Path) -> str:
     require_pairs_file(path)
     text = read_text(path)
     if "\0" in text:
-        raise ValueError(f"{path} is not a text file: it holds NUL bytes")
+        raise not_a_text(path)
     return text
 
 

@@ -74,6 +74,15 @@ def test_what_can_not_be_is_one_line(tmp_path, text, message):
         of_table(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    "data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff", b"PK\3\4\0\0", "name;lat;lon\n".encode("utf-16-le")]
+)
+def test_a_file_that_is_no_text_is_told(tmp_path, data):
+    (tmp_path / "p.csv").write_bytes(data)
+    with pytest.raises(ValueError, match=r"p\.csv is not a text file: it holds NUL bytes$"):
+        of_table(tmp_path / "p.csv")
+
+
 def test_names_may_lack_folders_where_only_one_is_meant():
     assert images_meant(["a.jpg", "x/b.jpg", "c.jpg"], ["left/a.jpg", "b.jpg", "1/c.jpg", "2/c.jpg"]) == {
         "a.jpg": "left/a.jpg",
