@@ -56,7 +56,9 @@ class Notes:
         """Write a note; it replaces that of the same key. ValueError for a path that is not UTF-8."""
         require_utf8(value)
         create_our_tables(self._connection)
-        self._connection.rows(f"INSERT OR REPLACE INTO {SETTINGS} (key, value) VALUES (?, ?)", (note, value))
+        # In its place: the rows of two databases of the same work have the same order, also where one was interrupted.
+        update = "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        self._connection.rows(f"INSERT INTO {SETTINGS} (key, value) VALUES (?, ?) {update}", (note, value))
 
     def remove(self, note: Note) -> None:
         """Remove a note if it exists."""

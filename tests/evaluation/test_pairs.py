@@ -22,7 +22,7 @@ from d2sfm.photographs.reading import load_photograph
 
 pytestmark = pytest.mark.usefixtures("narrow_network")
 
-FEW = ExtractionOptions(max_keypoints=80)
+FEW = ExtractionOptions(precision="float32", max_keypoints=80)
 D2_ALONE = PairEvaluationOptions(sift=False)
 
 
