@@ -149,27 +149,28 @@ def names_of(given: MappingInput, trial: Trial) -> tuple[str, ...]:
 
 
 def _refine_distortion(given: MappingInput, outcome: Outcome, rule: StoppingRule) -> None:
-    """Continue the models of a cautious start with refined lens distortion, if the camera models have any.
+    """Continue models whose lens distortion a cautious start has held with refined distortion, if cameras have any.
 
     The first one may gain images, so those that other starts found elsewhere are taken in after it. They and the kept
-    start's other models stay with their images.
+    start's other models stay with their images, and are all tried where any start may have been cautious.
     """
     first, kept = outcome.models[0], outcome.kept
-    is_free = kept.is_cautious and not given.all_constant and given.mapper is Mapper.INCREMENTAL
-    if is_free and _has_distortion(first):
+    is_held = (given.is_refined or given.is_estimated) and not given.all_constant
+    is_held = is_held and given.mapper is Mapper.INCREMENTAL
+    if is_held and kept.is_cautious and _has_distortion(first):
         outcome.models[0], start = _released(given, first, kept, rule.whole_seconds_left(kept.seconds))
         outcome.starts.append(start)
         if outcome.models[0] is not first:
             outcome.kept = start
     outcome.add_elsewhere()
-    if not is_free:
+    if not is_held:
         return
     verified = _verified(given)
     for number, model in enumerate(outcome.models[1:], 1):
         if _has_distortion(model) and model.num_reg_images() >= LEAST_IMAGES and not rule.is_over:
             place = _among(given, model.reg_image_ids(), verified)
             outcome.models[number], start = _released(place, model, kept, rule.whole_seconds_left())
-            outcome.starts.append(replace(start, is_of_rest=True))
+            outcome.starts.append(replace(start, is_of_rest=True, initial=()))
 
 
 def _has_distortion(model: pycolmap.Reconstruction) -> bool:

@@ -301,7 +301,8 @@ def test_only_the_largest_place_has_to_be_whole(two_places, tmp_path):
     database, _, (first, _) = two_places
     given = read_input(shutil.copy(database, tmp_path / "db.db"), mapping_options())
     assert given.connected == len(first)
-    assert len(best_of_starts(given, mapping_options(min_starts=1)).starts) == 1
+    starts = best_of_starts(given, mapping_options(min_starts=1)).starts
+    assert [start.is_of_rest for start in starts] == [False, True]  # the second refined the other place's distortion
 
 
 @pytest.mark.parametrize(("budget", "is_over"), [(None, False), (600.0, True)])
