@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from statistics import median
@@ -25,6 +25,7 @@ from d2sfm.localization.queries import Queries, find_queries, read_cameras
 from d2sfm.mapping.model_files import require_replaceable
 from d2sfm.notebook import Displayed
 from d2sfm.options import LocalizationOptions, MapCacheOptions
+from d2sfm.options.fields import deciding
 from d2sfm.pairs.pair_files import read_candidates
 from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
@@ -101,7 +102,7 @@ def localize(
         raise ValueError(f"{both[0]} is also an image of the model: --write-model needs queries of other names")
     candidates = _candidates(pairs, found.names, localizer.map) if pairs else {}
     points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
-    settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **asdict(options)}
+    settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **deciding(options)}
     settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates, "pictures": files.pictures, **masks.settings}
     keys = [_key(name, (found.folder / name, masks.path(name)), cameras.get(name)) for name in found.names]
     journal, is_finished = Journal(files.output, settings), False
