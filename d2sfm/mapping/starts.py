@@ -163,7 +163,7 @@ def _refine_distortion(given: MappingInput, outcome: Outcome, rule: StoppingRule
         if outcome.models[0] is not first:
             outcome.kept = start
     outcome.add_elsewhere()
-    if not is_held:
+    if not is_held or len(outcome.models) == 1:
         return
     verified = _verified(given)
     for number, model in enumerate(outcome.models[1:], 1):

@@ -2,6 +2,7 @@ import shutil
 
 import pytest
 from support.matched_square import match_square, refined
+from support.seen_tracks import tracks_in_images
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,12 @@ def refined_once(matched, tmp_path_factory, one_thread):
     path = shutil.copy(matched.database, tmp_path_factory.mktemp("refined") / "db.db")
     refined(path, matched)
     return path
+
+
+@pytest.fixture
+def seen():
+    """Which images see which tracks."""
+    return tracks_in_images()
 
 
 @pytest.fixture

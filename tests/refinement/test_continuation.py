@@ -2,15 +2,10 @@
 
 import numpy as np
 import pytest
-from support.seen_tracks import TRACKS, predicted, tracks_in_images, views
+from support.seen_tracks import TRACKS, predicted, views
 
 from d2sfm.refinement.continuation import as_rows, corrected, extend
 from d2sfm.refinement.outliers import OUTLIER
-
-
-@pytest.fixture
-def seen():
-    return tracks_in_images()
 
 
 def test_an_extended_collection_keeps_what_was_there(seen):

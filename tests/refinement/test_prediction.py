@@ -3,17 +3,11 @@
 import tracemalloc
 
 import numpy as np
-import pytest
 from support.grey_texture import apply
-from support.seen_tracks import FROM_FIRST, SIZE, TRACKS, predicted, tracks_in_images, views
+from support.seen_tracks import FROM_FIRST, SIZE, TRACKS, predicted, views
 
 from d2sfm.refinement.collection import Collection, ImageKeypoints
 from d2sfm.refinement.tracks import Edges, Tracks
-
-
-@pytest.fixture
-def seen():
-    return tracks_in_images()
 
 
 def test_places_and_warps_are_those_of_the_surroundings(seen):
