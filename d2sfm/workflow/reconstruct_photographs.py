@@ -94,6 +94,8 @@ class RunResult(Displayed):
             text += f"; in other models: {first_of(self.in_others, 'photograph')}" if self.in_others else ""
             return f"{text}; not in it: {first_of(rest, 'photograph')}, for the reasons above" if rest else text
         rest = first_of(self.left_out, "photograph")
+        if self.extraction.skipped.keys() >= set(self.left_out):
+            return f"{text}; not in it: {rest}, which could not be used"
         if self.reconstruction.causes:
             return f"{text}; not in it: {rest}, see the likely causes above"
         return f"{text}; not in it: {rest}; try photographs between those and the rest, or a higher --quality"
