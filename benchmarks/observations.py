@@ -3,8 +3,9 @@
     python benchmarks/observations.py DATABASE TRUTH [--images DIR] [--precision P] [--cache DIR]
 
 DATABASE is matched and verified, and stays as it is; TRUTH is a COLMAP model of the same photographs without
-distortion. Aligns all tracks on a copy, by features and then by grey values. Prints the share that grey values
-accept, the Sampson errors of observations against the reference of their track in pixels of the photograph, CPU
+distortion. Aligns all tracks on a copy, by features and then by grey values, and continues them. Prints the share that
+grey values accept, the Sampson errors of observations against the reference of their track in pixels of the photograph
+(also by quarters of the predicted standard deviation, and of what continues tracks), the length of tracks, CPU
 milliseconds for an observation, and the peak of resident memory.
 """
 
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def show(stages: Stages, truth: pycolmap.Reconstruction) -> list[list[str]]:
-    """Both stages, and the table, which is returned."""
+    """All stages, and the table, which is returned."""
     nodes = stages.tracks.observations()
     begun = time.process_time()
     by_features = stages.by_features()
@@ -79,11 +80,37 @@ def show(stages: Stages, truth: pycolmap.Reconstruction) -> list[list[str]]:
     stops = ("unrefined", stages.collection.xy), ("by features", by_features), ("by grey values", by_grey_values)
     for of_which, which in (("all", np.ones(len(nodes), bool)), ("accepted", accepted)):
         for label, xy in stops:
-            errors = errors_px(stages.collection, stages.tracks, nodes[which], xy, truth)
-            shares = [f"{np.mean(errors < px):.3f}" for px in BELOW_PX]
-            rows.append([f"{of_which}, {label}", f"{np.median(errors):.3f}", *shares])
+            rows.append(
+                row(f"{of_which}, {label}", errors_px(stages.collection, stages.tracks, nodes[which], xy, truth))
+            )
+    errors = errors_px(stages.collection, stages.tracks, nodes[accepted], by_grey_values, truth)
+    by_sigma = np.argsort(sigmas[nodes[accepted]], kind="stable")
+    for number, quarter in enumerate(np.array_split(by_sigma, 4), 1):
+        rows.append(row(f"accepted, quarter {number} of predicted", errors[quarter]))
+    rows.append(row("continued", continued_px(stages, by_grey_values, sigmas, truth)))
     print(aligned(rows))
     return rows
+
+
+def row(label: str, errors: np.ndarray) -> list[str]:
+    """A row of the table."""
+    return [label, f"{np.median(errors):.3f}", *(f"{np.mean(errors < px):.3f}" for px in BELOW_PX)]
+
+
+def continued_px(stages: Stages, xy: np.ndarray, sigmas: np.ndarray, truth: pycolmap.Reconstruction) -> np.ndarray:
+    """Errors as of ``errors_px`` of what continues tracks; prints how much that is."""
+    stage, extended = stages.continuation(xy, sigmas)
+    positions, accepted = extended.xy.copy(), []
+    for nodes, found in stage.parts([], progress=False):
+        is_accepted = np.isfinite(found[:, 2])
+        accepted.append(nodes[is_accepted])
+        positions[accepted[-1]] = found[is_accepted, :2]
+    new = np.sort(np.concatenate(accepted))
+    more = np.count_nonzero(extended.own[np.isin(extended.new, new)] < 0)
+    count, in_track = len(stages.tracks.reference), np.count_nonzero(stages.tracks.of_node >= 0)
+    print(f"{len(extended.new)} places are predicted, {len(new)} accepted, {more} of these without a keypoint before")
+    print(f"tracks of {in_track / count:.2f} images become {(in_track + more) / count:.2f} long")
+    return errors_px(extended.collection, extended.tracks, new, positions, truth)
 
 
 def errors_px(
