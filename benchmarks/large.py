@@ -55,8 +55,8 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """The row below HEADER."""
-        mark = "~" if self.in_model is None else ""
-        numbers = (f"{mark}{number:.0f}" for number in (self.cpu_s, self.clock_s, self.peak_bytes / 1e6))
+        measured = self.cpu_s, self.clock_s, self.peak_bytes / 1e6
+        numbers = (f"~{float(f'{each:.2g}'):.0f}" if self.in_model is None else f"{each:.0f}" for each in measured)
         found = (
             ("-", "-", "-") if self.in_model is None else (str(self.in_model), *map("{:.3f}".format, self.rotation_deg))
         )

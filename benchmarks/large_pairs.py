@@ -69,7 +69,7 @@ def of_blocks(place: str, count: int, far: float, image_mb: float) -> tuple[str,
     started = time.process_time()
     blocks = pair_blocks(pairs, MOST_PAIRS, int(MOST_BYTES / (image_mb * 1e6)))
     seconds = time.process_time() - started
-    return str(len(pairs)), str(len(blocks)), f"{images_read(blocks) / count:.2f}", f"{seconds:.1f}"
+    return f"{len(pairs):,}", str(len(blocks)), f"{images_read(blocks) / count:.2f}", f"{seconds:.1f}"
 
 
 @contextmanager

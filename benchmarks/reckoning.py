@@ -14,13 +14,13 @@ from pages import add_update, update
 from d2sfm.text import aligned
 
 # By photograph of 1.6 megapixels with 5,000 keypoints, in float32 on a CPU, seconds of one core.
-EXTRACTION_S = 10.0  # docs/performance.md
-REFINEMENT_S = 9.0  # docs/refinement.md, docs/performance.md: by features, and .75 ms an observation by grey values
+EXTRACTION_S = 20.0  # docs/performance.md
+REFINEMENT_S = 19.0  # docs/performance.md: all stages, where no maps are cached
 # By pair, with 4,000 keypoints each.
-PAIR_S, PAIR_KEYPOINTS = 0.1, 4000  # docs/performance.md, docs/verification.md: matching, and as much for verification
+PAIR_S, PAIR_KEYPOINTS = 0.22, 4000  # docs/performance.md, docs/verification.md: a tenth of it is verification
 PAIR_BYTES = 10_000  # matches, similarities and geometry
 DESCRIPTOR_BYTES, KEYPOINT_BYTES = 1024, 20  # float16; x, y, scale, orientation and score
-MAPPED = ((300, 25.0, 233e6), (1000, 150.0, 573e6))  # docs/large.md: images, seconds, peak
+MAPPED = ((300, 14.0, 295e6), (1000, 94.0, 630e6))  # docs/large.md: images, seconds, peak
 LARGEST_MAPPED = 20_000  # images, beyond which one machine's time and memory are not to be hoped for
 
 HEADER = ("images", "descriptors", "database", "extraction", "matching", "refinement", "mapping", "its memory")
