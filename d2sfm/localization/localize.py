@@ -22,7 +22,7 @@ from d2sfm.localization.localizer import Localizer
 from d2sfm.localization.outcome import NotPlaced, Pose
 from d2sfm.localization.outputs import draw, short_names, write_model, write_poses
 from d2sfm.localization.queries import Queries, find_queries, read_cameras
-from d2sfm.mapping.model_files import require_replaceable
+from d2sfm.mapping.model_files import require_elsewhere
 from d2sfm.notebook import Displayed
 from d2sfm.options import LocalizationOptions, MapCacheOptions
 from d2sfm.options.fields import deciding
@@ -92,7 +92,7 @@ def localize(
     given = [queries] if isinstance(queries, Path | str) else queries
     found = find_queries([Path(each) for each in given], query_folder)
     cameras = read_cameras(query_cameras, found.names) if query_cameras else {}
-    _require_output(files, found.names)
+    _require_output(files, found.names, Path(model))
     masks = masks or Masks()
     localizer = Localizer(database, model, images=images, options=options, cache=cache)
     if files.pictures is not None:
@@ -144,14 +144,14 @@ class _Run:
         return found
 
 
-def _require_output(files: LocalizationFiles, names: Sequence[str]) -> None:
+def _require_output(files: LocalizationFiles, names: Sequence[str], model: Path) -> None:
     """Check before the long work whether results can be written."""
     if not files.output.parent.is_dir():
         raise FileNotFoundError(f"{files.output} can't be written: no folder {files.output.parent}")
     if files.output.is_dir():
         raise ValueError(f"{files.output} is a folder, expected a file for poses")
     if files.write_model is not None:
-        require_replaceable(files.write_model)
+        require_elsewhere(files.write_model, model, "--write-model")
     if files.base_names:
         short_names(names)
     elif spaced := [name for name in names if len(name.split()) > 1]:

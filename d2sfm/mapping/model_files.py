@@ -110,10 +110,11 @@ def numbered(output: Path) -> list[Path]:
     return sorted((path for path in output.glob("*") if path.name.isdecimal()), key=lambda path: int(path.name))
 
 
-def require_replaceable(output: Path) -> None:
+def require_replaceable(output: Path, option: str = "--output") -> None:
     """Check before the long work whether its result can be written, and move models into place that a killed run left.
 
-    Raises ValueError or RuntimeError if it can't, or if a numbered folder holds files that are not of a model.
+    option: that names another place. Raises ValueError or RuntimeError if it can't, or if a numbered folder holds files
+    that are not of a model.
     """
     there = next(path for path in (output, *output.resolve().parents) if path.exists())
     if not there.is_dir():
@@ -123,21 +124,21 @@ def require_replaceable(output: Path) -> None:
     finish_putting(output, numbered(output), _IN_OUTPUT)
     for folder in numbered(output):
         if folder.is_symlink():
-            raise RuntimeError(f"{folder} is a link, which d2sfm does not replace: give another --output")
+            raise RuntimeError(f"{folder} is a link, which d2sfm does not replace: give another {option}")
         others = [
             path.name
             for path in (folder.iterdir() if folder.is_dir() else [folder])
             if path.stem not in MODEL_FILES or path.suffix not in MODEL_SUFFIXES
         ]
         if others:
-            raise RuntimeError(f"{folder} holds {others[0]}, which is not part of a model: give another --output")
+            raise RuntimeError(f"{folder} holds {others[0]}, which is not part of a model: give another {option}")
 
 
-def require_elsewhere(output: Path, model: Path) -> None:
+def require_elsewhere(output: Path, model: Path, option: str = "--output") -> None:
     """As ``require_replaceable``, and RuntimeError if a model that is read would be replaced."""
     if any(model.resolve().is_relative_to(folder.resolve()) for folder in numbered(output)):
-        raise RuntimeError(f"{output} holds {model}, which this run would replace: give another --output")
-    require_replaceable(output)
+        raise RuntimeError(f"{output} holds {model}, which this run would replace: give another {option}")
+    require_replaceable(output, option)
 
 
 def require_own_place(folder: Path) -> None:

@@ -207,6 +207,22 @@ def test_what_is_wrong_is_said_in_one_line(small_map, queries, capsys, arguments
     assert not list(queries.parent.glob("*.txt.journal"))
 
 
+def test_the_map_is_not_replaced_by_the_model_with_queries(small_map, queries, capsys):
+    """Nor its neighbours, which a run of reconstruct may have made with it."""
+    for number in "01":
+        shutil.copytree(small_map.model, queries.parent / "sparse" / number)
+    there = sorted(path.name for path in (queries.parent / "sparse").rglob("*"))
+    given = ["localize", "queries", "--database", str(small_map.database), "--model", "sparse/0", "--no-refine"]
+    assert main([*given, "--write-model", "sparse", "--quiet"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("sparse holds sparse/0, which this run would replace: give another --write-model")
+    assert sorted(path.name for path in (queries.parent / "sparse").rglob("*")) == there
+    (queries.parent / "sparse/1/notes.txt").write_text("mine")
+    given[given.index("sparse/0")] = str(small_map.model)
+    assert main([*given, "--write-model", "sparse", "--quiet"]) == 2
+    assert "notes.txt, which is not part of a model: give another --write-model" in capsys.readouterr().err
+
+
 def test_a_pair_with_a_photograph_that_has_no_point_is_left_out(small_map, tmp_path, caplog):
     """Retrieval pairs queries with all photographs of a folder, of which the model may lack some."""
     model = pycolmap.Reconstruction(small_map.model)
