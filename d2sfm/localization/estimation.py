@@ -52,4 +52,6 @@ def estimate(
     pose, covariance = found["cam_from_world"], np.asarray(found["covariance"])[:6, :6]
     if not np.isfinite(pose.matrix()).all():
         return None
-    return Estimate(pose, camera, np.asarray(found["inlier_mask"], bool), covariance)
+    near = Estimate(pose, camera, np.asarray(found["inlier_mask"], bool), covariance)
+    # The mask is of the pose before its refinement, which may have left some of them far off, or behind the camera.
+    return near._replace(agree=near.agree & (near.errors_px(xy, xyz) <= max_error_px))
