@@ -10,7 +10,6 @@ import pycolmap
 from d2sfm.files import replacing
 from d2sfm.models import PLY_NAME, write_model
 from d2sfm.options import Layout
-from d2sfm.undistortion.output import MARKER
 from d2sfm.undistortion.pictures import mask_path, write_mask
 
 # nerfstudio's world: z is up where COLMAP's y is down. Rows are its axes in COLMAP's.
@@ -28,14 +27,6 @@ def write_layout(layout: Layout, model: pycolmap.Reconstruction, folder: Path, c
     called: what messages name. Raises RuntimeError if the disk is full.
     """
     _WRITERS[layout](model, folder, called)
-
-
-def foreign_files(folder: Path, layout: Layout) -> list[str]:
-    """Files in a folder of this layout that d2sfm did not write: results of other programs, such as depth maps."""
-    own = {"images", "masks", MARKER, *_ENTRIES[layout]}
-    found = [path.name for path in folder.iterdir() if path.name not in own]
-    maps = (path for path in (folder / "stereo").rglob("*") if path.is_file() and path.suffix != ".cfg")
-    return sorted(found) + [path.relative_to(folder).as_posix() for path in maps]
 
 
 def _write_colmap(model: pycolmap.Reconstruction, folder: Path, called: Path) -> None:
@@ -104,9 +95,4 @@ _WRITERS: Mapping[Layout, _Writer] = {
     Layout.COLMAP: _write_colmap,
     Layout.GAUSSIANS: _write_gaussians,
     Layout.NERFSTUDIO: _write_nerfstudio,
-}
-_ENTRIES = {
-    Layout.COLMAP: {"sparse", "stereo"},
-    Layout.GAUSSIANS: {"sparse"},
-    Layout.NERFSTUDIO: {"transforms.json", PLY_NAME},
 }

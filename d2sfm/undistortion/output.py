@@ -41,6 +41,12 @@ def read_marker(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def files_below(folder: Path) -> list[str]:
+    """All but folders, by their names relative to it, sorted."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
 @contextmanager
 def unfinished(output: Path, made_of: str) -> Iterator[Path]:
     """The folder in which the output is made, with what a stopped run of the same inputs left.
@@ -73,12 +79,15 @@ def recover(output: Path) -> None:
 
 
 def finish(work: Path, output: Path, facts: Mapping[str, Any]) -> None:
-    """Write the marker after everything else is on the disk, and move the folder to its place, which it replaces."""
+    """Write the marker after everything else is on the disk, and move the folder to its place, which it replaces.
+
+    The marker tells the facts, and the ``files`` of the folder.
+    """
     for parent, _, files in os.walk(work):
         for name in files:
             sync(Path(parent, name))
         sync(Path(parent))
-    _write_marker(work, facts)
+    _write_marker(work, {**facts, "files": files_below(work)})
     put_in_place(work.parent, _there(output), output.name)
 
 

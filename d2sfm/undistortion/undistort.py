@@ -22,9 +22,9 @@ from d2sfm.progress import Bar
 from d2sfm.skipped import Skipped, reason
 from d2sfm.system import processors
 from d2sfm.text import counted, first_few
-from d2sfm.undistortion.layouts import foreign_files, write_layout
+from d2sfm.undistortion.layouts import write_layout
 from d2sfm.undistortion.model import undistorted_model
-from d2sfm.undistortion.output import MARKER, fingerprint, finish, read_marker, recover, unfinished
+from d2sfm.undistortion.output import MARKER, files_below, fingerprint, finish, read_marker, recover, unfinished
 from d2sfm.undistortion.pictures import Shot, write_picture
 from d2sfm.undistortion.shots import make_shots
 
@@ -86,8 +86,10 @@ def require_own(output: Path) -> dict[str, Any] | None:
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return None
     facts = read_marker(output) if output.is_dir() else None
-    if facts is None or "layout" not in facts:
-        raise ValueError(f"{output} was not made by d2sfm undistort (no {MARKER}): give another --output")
+    if facts is None or "files" not in facts:
+        raise ValueError(
+            f"{output} was not made by d2sfm undistort (no {MARKER} with its files): give another --output"
+        )
     return facts
 
 
@@ -146,7 +148,8 @@ class Undistortion:
                 f"{output} was made from another model, other photographs or other options: give --overwrite or "
                 "another --output"
             )
-        if others := foreign_files(output, Layout(facts["layout"])):
+        own = set(facts["files"])
+        if others := [name for name in files_below(output) if name not in own]:
             raise ValueError(
                 f"{output} holds {others[0]}, which d2sfm did not write: move it away, or give another --output"
             )

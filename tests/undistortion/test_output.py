@@ -78,6 +78,29 @@ def test_nothing_is_replaced_unasked(few):
     assert undistorted(few, few / "empty")[0].images == 3
 
 
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [
+        ("3dgs", "sparse/0/depth_params.json"),  # where 3D Gaussian Splatting's own script writes it
+        ("3dgs", "sparse/mine/notes.txt"),
+        ("3dgs", "images/retouched.png"),
+        ("3dgs", "output/point_cloud.ply"),
+        ("colmap", "masks/b.png.png"),
+        ("nerfstudio", "images_2/b.png"),
+    ],
+)
+def test_no_file_of_others_is_replaced(few, layout, name):
+    undistorted(few, few / "out", layout)
+    theirs = few / "out" / name
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    theirs.write_text("mine")
+    with pytest.raises(ValueError, match=f"holds {name}, which d2sfm did not write: move it away"):
+        undistorted(few, few / "out", layout, max_edge=100, overwrite=True)
+    assert theirs.read_text() == "mine"
+    theirs.unlink()
+    undistorted(few, few / "out", layout, max_edge=100, overwrite=True)
+
+
 def test_a_changed_photograph_is_noticed(few):
     undistorted(few, few / "out")
     Image.new("RGB", SIZE, (1, 2, 3)).save(few / "photos/left/a.png")

@@ -155,7 +155,7 @@ def test_what_pairs_are_chosen_by_is_missed_before_anything_is_made(photographs,
 @pytest.mark.parametrize(
     ("folder", "asked", "message"),
     [
-        ("3dgs", {"layout": "3dgs"}, r"3dgs was not made by d2sfm undistort \(no undistorted\.json\): give another"),
+        ("3dgs", {"layout": "3dgs"}, r"3dgs was not made by d2sfm undistort \(no undistorted\.json with its files"),
         ("georeferenced", {"georeferenced": True}, r"holds notes\.md, which d2sfm georeference did not write: give"),
     ],
 )
