@@ -21,7 +21,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace an output that was made from another model or with other options",
+        help="make the output anew, also one that was made from another model or with other options",
     )
     add_options(parser, *KINDS)
 

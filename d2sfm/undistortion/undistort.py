@@ -65,20 +65,22 @@ def undistort(
     masks: MaskOptions | None = None,
     limits: PhotographOptions | None = None,
     overwrite: bool = False,
+    update: bool = False,
     progress: bool = False,
 ) -> UndistortionSummary:
     """Write the photographs of a COLMAP model, of any program, and the model, all with PINHOLE cameras.
 
     model: folder of a binary or text model; images: of the photographs, which the model's names are relative to;
     output: gets ``images``, the files of the layout and ``undistorted.json``. It appears when it is complete; a stopped
-    run continues. A result of another model, other photographs or options stays, unless ``overwrite`` replaces it;
-    files of others are never replaced.
+    run continues. A whole result of the same inputs is taken as it is. overwrite: what d2sfm has written there is made
+    anew. update: only what was made of another model, other photographs or options is. Without either, that is refused,
+    and photographs that could not be used are tried again. Files of others are never replaced.
 
     Raises FileNotFoundError for missing folders, ValueError if the output holds something else or masks can't be used,
     RuntimeError for a damaged model, if no photograph can be used, or if the disk is full.
     """
     work = Undistortion(model, images, output, options, masks, limits)
-    return work.there(overwrite) or work.make(progress)
+    return work.there(overwrite, update) or work.make(progress)
 
 
 def require_own(output: Path) -> dict[str, Any] | None:
@@ -133,21 +135,22 @@ class Undistortion:
         _tell(self.facts["without_pose"])
         recover(self.output)
 
-    def there(self, overwrite: bool = False) -> UndistortionSummary | None:
-        """The existing output if it was made from the same inputs; None if it has to be made.
+    def there(self, overwrite: bool, update: bool) -> UndistortionSummary | None:
+        """The existing output, see ``undistort``; None if it has to be made.
 
         Raises ValueError if the output holds something that must not be replaced.
         """
         output = self.output
         if (facts := require_own(output)) is None:
             return None
-        if facts["fingerprint"] == self.facts["fingerprint"]:
+        if facts["fingerprint"] != self.facts["fingerprint"]:
+            if not (overwrite or update):
+                raise ValueError(
+                    f"{output} was made from another model, other photographs or other options: give --overwrite or "
+                    "another --output"
+                )
+        elif not overwrite and (update or not facts["skipped"]) and _is_whole(output, facts["files"]):
             return self._summary(facts, facts["images"])
-        if not overwrite:
-            raise ValueError(
-                f"{output} was made from another model, other photographs or other options: give --overwrite or "
-                "another --output"
-            )
         own = set(facts["files"])
         if others := [name for name in files_below(output) if name not in own]:
             raise ValueError(
@@ -189,6 +192,10 @@ class Undistortion:
             renamed=facts["renamed"],
             skipped=Skipped(facts["skipped"]),
         )
+
+
+def _is_whole(output: Path, files: Sequence[str]) -> bool:
+    return all((output / name).exists() for name in files)
 
 
 def _tell(without_pose: Sequence[str]) -> None:

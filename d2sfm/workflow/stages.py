@@ -149,7 +149,7 @@ class Stages:
                 "options": options,
                 "masks": self.values.of("extract", MaskOptions),
                 "limits": self.values.of("extract", PhotographOptions),
-                "overwrite": True,
+                "update": True,
                 "progress": self.progress,
             }
             work = partial(undistort, model, self.photographs, self.output / options.layout, **settings)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from support.dotted_scene import FEW, SIZE, undistorted, write_dotted_scene
 
+from d2sfm.options import PhotographOptions
 from d2sfm.undistortion import undistort as driver
 
 
@@ -99,6 +100,40 @@ def test_no_file_of_others_is_replaced(few, layout, name):
     assert theirs.read_text() == "mine"
     theirs.unlink()
     undistorted(few, few / "out", layout, max_edge=100, overwrite=True)
+
+
+@pytest.mark.parametrize("settings", [{}, {"update": True}])
+@pytest.mark.parametrize("name", ["images/left/a.png", "sparse/images.bin", "stereo/fusion.cfg"])
+def test_what_has_lost_a_file_is_made_again(few, name, settings):
+    undistorted(few, few / "out")
+    before = names_in(few / "out")
+    (few / "out" / name).unlink()
+    assert undistorted(few, few / "out", **settings)[0].already_there == 0
+    assert names_in(few / "out") == before
+    assert undistorted(few, few / "out", **settings)[0].already_there == 3
+
+
+def test_photographs_that_could_not_be_used_are_tried_again(few):
+    """But not by each run that only looks for what is new."""
+    small = PhotographOptions(max_megapixels=0.05)
+    Image.new("RGB", (400, 300)).save(few / "photos/b.png")
+    assert list(undistorted(few, few / "out", limits=small)[0].skipped) == ["b.png"]
+    kept, _ = undistorted(few, few / "out", update=True)
+    assert (kept.already_there, kept.skipped.keys()) == (2, {"b.png"})
+    assert "megapixels" in kept.skipped["b.png"]
+    again, _ = undistorted(few, few / "out")
+    assert (again.already_there, again.skipped.keys()) == (0, {"b.png"})
+    assert "is 400 x 300 px" in again.skipped["b.png"]
+
+
+def test_overwriting_makes_all_anew(few):
+    undistorted(few, few / "out")
+    Image.new("RGB", (9, 9)).save(few / "out/images/b.png")
+    assert undistorted(few, few / "out", update=True)[0].already_there == 3
+    assert undistorted(few, few / "out", overwrite=True)[0].already_there == 0
+    assert Image.open(few / "out/images/b.png").size != (9, 9)
+    undistorted(few, few / "out", max_edge=100, update=True)
+    assert max(Image.open(few / "out/images/b.png").size) == 100
 
 
 def test_a_changed_photograph_is_noticed(few):
