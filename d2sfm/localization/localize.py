@@ -31,7 +31,7 @@ from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.progress import Bar
 from d2sfm.skipped import reason
-from d2sfm.text import counted, first_of
+from d2sfm.text import counted, first_line, first_of
 
 logger = logging.getLogger(__name__)
 
@@ -103,14 +103,20 @@ def localize(
     candidates = _candidates(pairs, found.names, localizer.map) if pairs else {}
     points = next(file for file in model_files(Path(model)) if file.stem == "points3D")
     settings = {"database": Path(database).resolve(), "model": Path(model).resolve(), **deciding(options)}
-    settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates, "pictures": files.pictures, **masks.settings}
+    settings |= {"made": points.stat().st_mtime_ns, "pairs": candidates, **masks.settings}
     keys = [_key(name, (found.folder / name, masks.path(name)), cameras.get(name)) for name in found.names]
     journal, is_finished = Journal(files.output, settings), False
     run = _Run(localizer, found, cameras, candidates if pairs else None, masks, files)
     try:
-        left = [(name, key) for name, key in zip(found.names, keys, strict=True) if key not in journal.done]
+        left = [
+            (name, key)
+            for name, key in zip(found.names, keys, strict=True)
+            if key not in journal.done or run.lacks_picture(name)
+        ]
         for name, key in Bar(left, desc="localize", unit="query", disable=not progress):
-            journal.write(key, run.place(name))
+            outcome = run.place(name)
+            journal.write(key, outcome)
+            run.draw(name, outcome)
         summary = _written(files, found.names, keys, journal, localizer, started)
         is_finished = True
     finally:
@@ -136,12 +142,25 @@ class _Run:
         try:
             mask = self.masks(name, *read_header(path))
             chosen = None if self.candidates is None else self.candidates[name]
-            found = self.localizer.localize(path, self.cameras.get(name), candidates=chosen, mask=mask)
+            return self.localizer.localize(path, self.cameras.get(name), candidates=chosen, mask=mask)
         except (ValueError, OSError) as error:
             return reason(error)
-        if self.files.pictures is not None:
-            draw(self.files.pictures / f"{name}.png", path, self.localizer.folder, found)
-        return found
+
+    def lacks_picture(self, name: str) -> bool:
+        """Whether pictures are requested and a query has none: the journal does not keep what is drawn."""
+        return self.files.pictures is not None and not self._picture(name).exists()
+
+    def draw(self, name: str, found: Pose | NotPlaced | str) -> None:
+        """The picture of a query, if it is requested; a warning if it can't be drawn, as the result is there."""
+        if self.files.pictures is None or isinstance(found, str):
+            return
+        try:
+            draw(self._picture(name), self.queries.folder / name, self.localizer.folder, found)
+        except (ValueError, OSError) as error:
+            logger.warning("no picture of %s: %s", name, first_line(error))
+
+    def _picture(self, name: str) -> Path:
+        return self.files.pictures / f"{name}.png"
 
 
 def _require_output(files: LocalizationFiles, names: Sequence[str], model: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pycolmap
@@ -11,6 +12,7 @@ from d2sfm.cli import main
 from d2sfm.localization import localize as driver
 from d2sfm.localization.loaded_map import LoadedMap
 from d2sfm.localization.localizer import Localizer
+from d2sfm.localization.outcome import NotPlaced, Reason, View
 from d2sfm.photographs.reading import load_photograph
 from d2sfm.plots.canvas import save_image
 
@@ -166,6 +168,46 @@ def _noting(place, asked):
         return place(self, name)
 
     return noting
+
+
+@pytest.fixture
+def seen(small_map, monkeypatch):
+    """Queries that were placed: none of them is, but each has a match with 0.png. A KeyboardInterrupt stops at one."""
+    asked, nowhere = [], np.zeros((1, 2))
+    few = NotPlaced(reason=Reason.FEW_INLIERS, view=View("0.png", nowhere, nowhere, np.ones(1, bool)))
+
+    def place(self, name):
+        asked.append(name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return few
+
+    monkeypatch.setattr(driver._Run, "place", place)
+    return asked
+
+
+def test_a_picture_that_can_not_be_drawn_stops_nothing(small_map, queries, seen, capsys):
+    shutil.copytree(small_map.folder / "photographs", "photographs")
+    damaged = Path("photographs/0.png")
+    damaged.write_bytes(damaged.read_bytes()[:3000])
+    given = [queries / "day" / QUERY, "--images", "photographs", "--no-refine", "--pictures", "drawn"]
+    assert localize(small_map, *given) == 1
+    out, err = capsys.readouterr()
+    assert "localize: 0 of 1 query placed" in out
+    assert f"warning: no picture of {QUERY}: photographs/0.png: is damaged or cut short" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"), [([], ["elsewhere.png"]), (["--pictures", "drawn"], ["broken.png", "elsewhere.png"])]
+)
+def test_a_stopped_run_goes_on_with_the_pictures_that_are_missing(small_map, queries, seen, arguments, left):
+    """And keeps its results where no more are asked for."""
+    assert localize(small_map, "queries", "--no-refine", "--pictures", "drawn") == 130
+    assert seen == ["broken.png", f"day/{QUERY}", "elsewhere.png"]
+    drawn = [path.relative_to("drawn").as_posix() for path in Path("drawn").rglob("*.png")]
+    assert drawn == [f"day/{QUERY}.png"]
+    assert localize(small_map, "queries", "--no-refine", *arguments) == 1
+    assert seen[3:] == left
 
 
 @pytest.mark.parametrize(
