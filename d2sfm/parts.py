@@ -15,7 +15,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -151,6 +151,17 @@ def locked(path: Path, blocking: bool) -> Iterator[None]:
         with suppress(OSError):  # Windows removes no open file: there it stays, empty
             path.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def only_run(output: Path, lock: Path) -> Iterator[None]:
+    """Keep other runs of d2sfm from making an output, by ``locked``. RuntimeError if one is making it."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(lock, blocking=False))
+        except Timeout:
+            raise RuntimeError(f"{output} is being made by another run of d2sfm") from None
+        yield
 
 
 def _remove_parts_of_killed_runs(folder: Path) -> None:

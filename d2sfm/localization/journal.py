@@ -6,6 +6,7 @@ A line of JSON for the run, then one for each query. A line that a kill has cut 
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pycolmap
 
 from d2sfm.json_text import json_text
 from d2sfm.localization.outcome import NotPlaced, Pose, Reason
+from d2sfm.parts import only_run
 from d2sfm.text import counted
 
 logger = logging.getLogger(__name__)
@@ -21,19 +23,22 @@ logger = logging.getLogger(__name__)
 class Journal:
     """Of the run that writes a file; continues that of a stopped run with the same settings.
 
-    settings: what decides results. Raises OSError if it can't be written.
+    settings: what decides results. Raises OSError if it can't be written, RuntimeError if another run writes it.
     """
 
     def __init__(self, output: Path, settings: dict[str, object]):
         self._path = output.with_name(f".{output.name}.journal")
         self._done: dict[str, int] = {}  # where the lines of queries begin
         head = json_text(settings)
-        if self._path.exists() and not self._takes_up(head):
-            logger.info("a stopped run had other settings: all queries are placed again")
-            self._path.unlink()
-        if not self._path.exists():
-            self._path.write_text(f"{head}\n")
-        self._stream = self._path.open("r+b")
+        with ExitStack() as stack:
+            stack.enter_context(only_run(output, self._path.with_name(f"{self._path.name}.lock")))
+            if self._path.exists() and not self._takes_up(head):
+                logger.info("a stopped run had other settings: all queries are placed again")
+                self._path.unlink()
+            if not self._path.exists():
+                self._path.write_text(f"{head}\n")
+            self._stream = self._path.open("r+b")
+            self._lock = stack.pop_all()
         self._stream.seek(0, 2)
 
     @property
@@ -48,16 +53,20 @@ class Journal:
         self._stream.flush()
 
     def read(self, keys: list[str]) -> Iterator[Pose | NotPlaced | str]:
-        """Results, one at a time."""
+        """Results, one at a time. RuntimeError if one is of another query."""
         for key in keys:
             self._stream.seek(self._done[key])
-            yield _restored(json.loads(self._stream.readline())[1])
+            written, found = json.loads(self._stream.readline())
+            if written != key:
+                raise RuntimeError(f"{self._path} was changed by another program: delete it, and run the command again")
+            yield _restored(found)
 
     def close(self, *, is_finished: bool) -> None:
         """Delete the journal, which a finished run does not need."""
-        self._stream.close()
-        if is_finished:
-            self._path.unlink()
+        with self._lock:
+            self._stream.close()
+            if is_finished:
+                self._path.unlink()
 
     def _takes_up(self, head: str) -> bool:
         """Find the complete lines, and cut the file behind them. Returns whether it begins with the head."""

@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
-
 from d2sfm.files import replacing
-from d2sfm.parts import finish_putting, locked, put_in_place, sync
+from d2sfm.parts import finish_putting, only_run, put_in_place, sync
 
 MARKER = "undistorted.json"
 
@@ -55,16 +53,13 @@ def unfinished(output: Path, made_of: str) -> Iterator[Path]:
     """
     entries = _unfinished(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(entries.with_name(f"{entries.name}.lock"), blocking=False):
-            work = entries / output.name
-            if (read_marker(work) or {}).get("fingerprint") != made_of:
-                discard(output)
-                work.mkdir(parents=True)
-                _write_marker(work, {"fingerprint": made_of})
-            yield work
-    except Timeout:
-        raise RuntimeError(f"{output} is being made by another run of d2sfm") from None
+    with only_run(output, entries.with_name(f"{entries.name}.lock")):
+        work = entries / output.name
+        if (read_marker(work) or {}).get("fingerprint") != made_of:
+            discard(output)
+            work.mkdir(parents=True)
+            _write_marker(work, {"fingerprint": made_of})
+        yield work
 
 
 def discard(output: Path) -> None:

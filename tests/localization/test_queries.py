@@ -188,3 +188,26 @@ def test_a_journal_of_other_settings_is_not_taken_up(tmp_path, caplog):
     assert "all queries are placed again" in caplog.text
     other.close(is_finished=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_do_not_write_one_list(tmp_path):
+    """Each would continue with results of the other."""
+    journal = Journal(tmp_path / "poses.txt", {"seed": 0})
+    for seed in (0, 1):
+        with pytest.raises(RuntimeError, match=r"poses\.txt is being made by another run of d2sfm$"):
+            Journal(tmp_path / "poses.txt", {"seed": seed})
+    journal.write("a", "is broken")
+    assert list(journal.read(["a"])) == ["is broken"]
+    journal.close(is_finished=True)
+    Journal(tmp_path / "poses.txt", {"seed": 1}).close(is_finished=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_of_another_query_is_not_taken(tmp_path):
+    journal = Journal(tmp_path / "poses.txt", {})
+    journal.write("a", "is broken")
+    written = tmp_path / ".poses.txt.journal"
+    written.write_bytes(written.read_bytes().replace(b'"a"', b'"b"'))
+    with pytest.raises(RuntimeError, match=r"\.journal was changed by another program: delete it, and run the command"):
+        list(journal.read(["a"]))
+    journal.close(is_finished=True)
