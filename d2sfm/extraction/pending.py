@@ -125,7 +125,17 @@ def _extracted(database: Path) -> dict[str, str]:
 
 
 def note_folder(database: Path, images: Path) -> None:
-    """Keep the folder of the photographs in the database. RuntimeError if it has another one: names are relative."""
+    """Keep the folder of the photographs in the database. Raises as ``require_noted_folder``."""
+    require_noted_folder(database, images)
+    with FeatureStore(database) as store:
+        store.notes.note_images_folder(images)
+
+
+def require_noted_folder(database: Path, images: Path) -> None:
+    """RuntimeError if the database has keypoints of the photographs of another folder: names are relative.
+
+    A noted folder that is no longer there does not count: photographs may be moved.
+    """
     folder = images.resolve()
     with ForeignStore(database) as store:
         foreign = store.images()
@@ -135,4 +145,3 @@ def note_folder(database: Path, images: Path) -> None:
             raise RuntimeError(
                 f"{database} holds the photographs of {noted}: extract those of {folder} into another database"
             )
-        store.notes.note_images_folder(folder)

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from d2sfm.database import FeatureStore
+from d2sfm.extraction.pending import require_noted_folder
 from d2sfm.report.history import CONFIG
 from d2sfm.report.models import MODELS
 from d2sfm.workflow.values import RunValues, run_values
@@ -18,7 +19,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
 
     Values of stages without results in it may differ, so a run continues after a correction, and so may those that
     change no result, as the device: another machine continues. Raises ValueError for an
-    output inside the photographs or of another kind, RuntimeError for other values.
+    output inside the photographs or of another kind, RuntimeError for other values and for other photographs.
     """
     noted = output / CONFIG
     if output.resolve().is_relative_to(photographs.resolve()):
@@ -26,7 +27,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is a file, expected a folder for the model")
     if noted.exists():
-        _continue(output, values)
+        _continue(photographs, output, values)
         return
     for name in (DATABASE, MODELS):  # other files may be there, and stay
         if (output / name).exists():
@@ -35,7 +36,7 @@ def begin_output(photographs: Path, output: Path, values: RunValues) -> None:
     values.write(noted)
 
 
-def _continue(output: Path, values: RunValues) -> None:
+def _continue(photographs: Path, output: Path, values: RunValues) -> None:
     noted = output / CONFIG
     before = run_values(config=noted)
     if difference := values.difference(before, _begun(output)):
@@ -43,6 +44,8 @@ def _continue(output: Path, values: RunValues) -> None:
             f"{output} was made with other values than {difference}: give another --output, or continue with --config "
             f"{noted}"
         )
+    if (output / DATABASE).exists():
+        require_noted_folder(output / DATABASE, photographs)
     if difference := values.difference(before):
         logger.info("new values, which change no finished work: %s", difference)
         values.write(noted)

@@ -127,8 +127,8 @@ def reconstruct_photographs(
 
     Raises FileNotFoundError or ValueError for a folder that is missing or holds no photographs, for an output inside
     it or that holds a database or models of something else, for files of pairs that are missing, and for a wrong
-    configuration; RuntimeError if the output was made with other values (see ``output.begin_output``), fewer than two
-    photographs can be used, or more than half are gone; and as the stages do.
+    configuration; RuntimeError if the output was made with other values or photographs (see ``output.begin_output``),
+    fewer than two photographs can be used, or more than half are gone; and as the stages do.
     """
     values = run_values(quality, config, seed=seed, num_threads=num_threads, georeferenced=georeferenced, layout=layout)
     photographs = Path(photographs)

@@ -15,10 +15,12 @@ from support.all_tests import ALL_TESTS
 from support.narrow_network import use_narrow_network
 from support.runs import finish, start
 from support.small_scene import write_small_scene
+from support.two_sizes import write_some_features
 
 from d2sfm.cli import main
 from d2sfm.database import FeatureStore, MatchStore, create_database, import_photographs
 from d2sfm.database.connection import Connection
+from d2sfm.extraction.pending import note_folder
 from d2sfm.workflow.output import begin_output
 from d2sfm.workflow.reconstruct_photographs import RunResult, reconstruct_photographs
 from d2sfm.workflow.values import run_values
@@ -86,12 +88,12 @@ def test_photographs_that_another_model_has_are_not_told_as_missing(in_others, r
     assert str(result).endswith(f"--image_path photos{rest}")
 
 
-def begun(output, photographs):
-    """An output whose extraction has begun, with the values of a low quality."""
+def begun(output, photographs, count=1):
+    """An output whose extraction has begun with some photographs, with the values of a low quality."""
     output.mkdir()
     run_values("low").write(output / "run.toml")
     create_database(output / "db.db")
-    import_photographs(output / "db.db", photographs, ["0.png"])
+    import_photographs(output / "db.db", photographs, [f"{number}.png" for number in range(count)])
 
 
 def test_an_output_of_other_values_is_refused_with_what_differs(photographs, tmp_path):
@@ -101,6 +103,23 @@ def test_an_output_of_other_values_is_refused_with_what_differs(photographs, tmp
         RuntimeError, match=r"extract\.max_edge 1024 \(there 640\), .* or continue with --config .*run\.toml"
     ):
         reconstruct_photographs(photographs, output)
+
+
+def test_other_photographs_of_the_same_names_are_refused_and_nothing_changes(photographs, tmp_path):
+    output = tmp_path / "model"
+    begun(output, photographs, 5)
+    write_some_features(output / "db.db", "{}", "0.png", "1.png")
+    note_folder(output / "db.db", photographs)
+    values = (output / "run.toml").read_text()
+    others = shutil.copytree(photographs, tmp_path / "others")
+    (others / "4.png").unlink()
+    with pytest.raises(RuntimeError, match=r"db\.db holds the photographs of .*photos: extract those of .*others into"):
+        reconstruct_photographs(others, output, quality="low", config={"extract": {"device": "cpu"}})
+    with FeatureStore(output / "db.db") as features:
+        assert sorted(features.images()) == sorted(path.name for path in photographs.iterdir())
+    assert (output / "run.toml").read_text() == values
+    moved = photographs.rename(tmp_path / "moved")
+    begin_output(moved, output, run_values("low"))
 
 
 def test_values_of_stages_that_have_left_nothing_may_be_others(photographs, tmp_path, caplog):
