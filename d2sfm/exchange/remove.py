@@ -9,7 +9,7 @@ from pathlib import Path
 
 from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
 from d2sfm.mapping.model_removal import remove_from_model
-from d2sfm.photographs.photograph import missing_photographs
+from d2sfm.photographs.photograph import gone_photographs
 from d2sfm.photographs.reading import read_image_list
 from d2sfm.text import counted, first_of
 
@@ -60,7 +60,7 @@ def remove_images(
     with exclusive(database):
         with FeatureStore(database) as store:
             known = list(store.images())
-            chosen = names if names else missing_photographs(store.notes.find_images_folder(images), known)
+            chosen = names if names else gone_photographs(store.notes.find_images_folder(images), known)
         _require_known(names, known, database)
         of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
         if not dry_run:

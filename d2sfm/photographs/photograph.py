@@ -1,16 +1,19 @@
 """A photograph as its header tells of it: a record that is made once and goes through all stages."""
 
+import logging
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from d2sfm.coordinates import Size, upright_size
 from d2sfm.options import GreyRange
 from d2sfm.photographs.headers import read_header
 from d2sfm.skipped import Skipped
-from d2sfm.text import counted
+from d2sfm.text import counted, first_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,28 @@ def missing_photographs(folder: Path, names: Collection[str]) -> list[str]:
             f"{folder} lacks {len(missing)} of {counted(len(names), 'photograph')}: check the folder and its disk"
         )
     return missing
+
+
+def gone_photographs(folder: Path, names: Collection[str]) -> list[str]:
+    """Those of the names that were taken out of the folder.
+
+    One that a link still names is missing, but not gone: its disk may not be mounted; a warning tells. Raises as
+    ``missing_photographs``.
+    """
+    is_linked = {name: _is_linked(folder, name) for name in missing_photographs(folder, names)}
+    if linked := [name for name in is_linked if is_linked[name]]:
+        logger.warning(
+            "links in %s lead to no file, so these are not taken for gone: %s: check the disk that they lead to",
+            folder,
+            first_of(linked, "photograph"),
+        )
+    return [name for name in is_linked if not is_linked[name]]
+
+
+def _is_linked(folder: Path, name: str) -> bool:
+    """Whether it, or a folder that it lies in, is a link that leads nowhere."""
+    path = PurePath(name)
+    return any((folder / each).is_symlink() and not (folder / each).exists() for each in (path, *path.parents))
 
 
 def read_headers(

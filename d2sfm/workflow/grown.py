@@ -17,14 +17,14 @@ from d2sfm.mapping.model_files import finish_model, numbered
 from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.mapping.transcription import OtherKeypoints
 from d2sfm.options import ReconstructionOptions
-from d2sfm.photographs.photograph import missing_photographs
+from d2sfm.photographs.photograph import gone_photographs
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
 
 
 def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, ...]:
-    """Remove images whose photographs are missing from the models and the database. Returns their names.
+    """Remove images whose photographs are gone from the models and the database. Returns their names.
 
     Models come first, so that the next run continues after a stop in between. They lose frames of rigs whole; what is
     left of a frame can be placed again. Raises RuntimeError if more than half are gone.
@@ -32,7 +32,7 @@ def remove_gone(database: Path, photographs: Path, models: Path) -> tuple[str, .
     if not database.exists():
         return ()
     with FeatureStore(database) as features:
-        gone = missing_photographs(photographs, list(features.images()))
+        gone = gone_photographs(photographs, list(features.images()))
     if gone:
         logger.info("missing since an earlier run, so the model loses them: %s", first_of(gone, "photograph"))
         with exclusive(database):

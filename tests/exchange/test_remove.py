@@ -74,6 +74,12 @@ def test_a_disk_that_is_not_there_takes_nothing_with_it(tmp_path, database, fold
     assert contents(database) == before
 
 
+def test_a_link_to_a_disk_that_is_not_there_is_not_missing(tmp_path, database, folder):
+    (folder / "c.png").unlink()
+    (folder / "c.png").symlink_to(tmp_path / "not_mounted" / "c.png")
+    assert remove_images(database, missing=True).removed == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

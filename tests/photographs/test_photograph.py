@@ -1,10 +1,12 @@
 """Photographs by their headers: in order, each opened once."""
 
+import logging
+
 import pytest
 from support.pictures import HEIGHT, WIDTH, save, save_turned, shorten
 
 from d2sfm.photographs import photograph as photograph_module
-from d2sfm.photographs.photograph import Photograph, read_headers
+from d2sfm.photographs.photograph import Photograph, gone_photographs, read_headers
 from d2sfm.skipped import Skipped
 
 
@@ -40,3 +42,26 @@ def test_any_other_error_is_raised(tmp_path, monkeypatch):
     monkeypatch.setattr(photograph_module, "read_header", broken)
     with pytest.raises(RuntimeError, match="no reason to skip"):
         read_headers(tmp_path, ["a.jpg"], Skipped())
+
+
+def test_a_link_to_what_is_not_there_is_not_gone(tmp_path, caplog):
+    """As those to a disk that is not mounted, of photographs and of whole folders."""
+    photographs, disk = tmp_path / "photographs", tmp_path / "disk"
+    for folder in (photographs, disk / "sub", disk / "near"):
+        folder.mkdir(parents=True)
+    there = ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    for path in [photographs / name for name in there] + [disk / "linked.jpg", disk / "sub" / "a.jpg"]:
+        path.touch()
+    (photographs / "linked.jpg").symlink_to(disk / "linked.jpg")
+    (photographs / "sub").symlink_to(disk / "sub")
+    names = [*there, "linked.jpg", "sub/a.jpg"]
+    assert gone_photographs(photographs, [*names, "sub/b.jpg"]) == ["sub/b.jpg"]
+    assert not caplog.messages
+    disk.rename(tmp_path / "elsewhere")
+    assert gone_photographs(photographs, [*names, "b.jpg"]) == ["b.jpg"]
+    warning = f"links in {photographs} lead to no file, so these are not taken for gone: 2 photographs (linked.jpg the"
+    assert caplog.record_tuples[0][1:] == (logging.WARNING, f"{warning} first): check the disk that they lead to")
+    for name in there[:2]:
+        (photographs / name).unlink()
+    with pytest.raises(RuntimeError, match="lacks 4 of 6 photographs: check the folder and its disk"):
+        gone_photographs(photographs, names)

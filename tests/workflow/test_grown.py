@@ -155,6 +155,14 @@ def test_photographs_that_are_gone_leave_the_models_and_the_database(made, outpu
     assert remove_gone(output / "none.db", output / "photos", output / "sparse") == ()
 
 
+def test_photographs_on_a_disk_that_is_not_mounted_stay(made, output):
+    before, name = files(output / "sparse" / "0"), made[1][0]
+    (output / "photos" / name).unlink()
+    (output / "photos" / name).symlink_to(output / "not_mounted" / name)
+    assert remove_gone(output / "db.db", output / "photos", output / "sparse") == ()
+    assert files(output / "sparse" / "0") == before
+
+
 @pytest.mark.parametrize("place", [0, -1])  # in the order of names: of the rig's first camera, and of the other one
 def test_a_photograph_of_a_rig_that_is_gone_takes_its_frame_along_which_is_placed_again(tmp_path, caplog, place):
     truth = synthetic_rig(tmp_path / "db.db")
