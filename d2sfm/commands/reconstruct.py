@@ -32,7 +32,8 @@ def add(commands) -> None:
         dest="refine",
         action="store_false",
         help="map keypoints as they are; without it, those that are not refined yet are first refined as d2sfm refine "
-        "does, if the photographs exist and the database can be written",
+        "does, if the photographs exist and the database can be written; if none is, and a model of them is extended, "
+        "they stay as they are",
     )
     parser.add_argument(
         "--extend",
@@ -65,19 +66,29 @@ def run(arguments: argparse.Namespace) -> int:
     if cache != MapCacheOptions() and not arguments.refine:
         raise ValueError("--cache and --cache-limit are for refinement, which --no-refine leaves out")
     _require_fitting(arguments, options)
+    files, kept = (database, arguments.extend, arguments.output), None
     if arguments.refine:
         from d2sfm.workflow.refine_first import refine_first
 
-        refinement = RefinementOptions(seed=options.seed)
-        way_out = "--no-refine maps them as they are"
-        refined = refine_first(database, images, options=refinement, cache=cache, way_out=way_out, progress=progress)
+        if arguments.extend is not None:
+            from d2sfm.mapping.extend import needs_keypoints
+
+            kept = arguments.extend if needs_keypoints(*files, join=arguments.join) else None
+        refined = refine_first(
+            database,
+            images,
+            options=RefinementOptions(seed=options.seed),
+            cache=cache,
+            way_out="--no-refine maps them as they are",
+            model=kept,
+            progress=progress,
+        )
         if refined is not None:
             print_result(arguments, refined)
     settings = {"images": images, "options": options, "progress": progress}
     if arguments.extend is not None:
         from d2sfm.mapping.extend import extend_model
 
-        files = database, arguments.extend, arguments.output
         extended = extend_model(*files, adjust=arguments.extend_adjust, join=arguments.join, **settings)
         return finish(arguments, extended, is_whole=extended.is_whole)
     from d2sfm.mapping.reconstruct import reconstruct

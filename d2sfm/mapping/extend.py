@@ -5,7 +5,7 @@ d2sfm reconstruct --extend sparse/0 --database db.db --output extended
 
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +32,7 @@ from d2sfm.mapping.old_frame import align, put_back
 from d2sfm.mapping.one_run import MappingInput
 from d2sfm.mapping.quality import ModelStatistics, statistics, table
 from d2sfm.mapping.reconstruct import read_input
-from d2sfm.mapping.transcription import Transcription, transcribed
+from d2sfm.mapping.transcription import Transcription, images_in_both, transcribed
 from d2sfm.matching.in_common import has_usable
 from d2sfm.matching.unfinished import warn_of_unfinished
 from d2sfm.notebook import Displayed
@@ -110,13 +110,7 @@ def extend_model(
     database, model, output, join = Path(database), Path(model), Path(output), [Path(folder) for folder in join]
     options, started = replace(options or ReconstructionOptions(), mapper=Mapper.INCREMENTAL), time.perf_counter()
     with exclusive(database):
-        finish_model(model)
-        if output.resolve() == model.resolve():
-            require_own_place(model)
-        else:
-            for folder in [model, *join]:
-                require_elsewhere(output, folder)
-        known, others = read_model(model), {folder: read_model(folder) for folder in join}
+        known, others = _read(model, output, join)
         warn_of_unfinished(database, "the model")
         given = read_input(database, options)
         grown = _Extension(known, model, others, given, options, adjust, only).grown(progress)
@@ -135,6 +129,42 @@ def extend_model(
         unusable=given.unusable,
         seconds=time.perf_counter() - started,
     )
+
+
+def needs_keypoints(
+    database: Path | str, model: Path | str, output: Path | str, *, join: Sequence[Path | str] = ()
+) -> bool:
+    """Whether a model has points, which then have to be of the database's keypoints, as they are, to be extended.
+
+    Raises as ``extend_model`` if the models can't be read, the output can't be written, or the points are of others: so
+    it is known before hours of other work.
+    """
+    database, model = Path(database), Path(model)
+    with exclusive(database):
+        known, _ = _read(model, Path(output), [Path(folder) for folder in join])
+        there = {image.name for image in posed_images(known)}
+        with MatchStore(database) as store:
+            in_both = [image_id for image_id, name in store.image_names().items() if name in there]
+            images_in_both(known, store, _usable_keypoints(store, in_both), model)
+    return bool(known.points3D)
+
+
+def _read(
+    model: Path, output: Path, join: Sequence[Path]
+) -> tuple[pycolmap.Reconstruction, dict[Path, pycolmap.Reconstruction]]:
+    """A model and those to be joined, by folder, once it is sure that the result can be written to ``output``."""
+    finish_model(model)
+    if output.resolve() == model.resolve():
+        require_own_place(model)
+    else:
+        for folder in [model, *join]:
+            require_elsewhere(output, folder)
+    return read_model(model), {folder: read_model(folder) for folder in join}
+
+
+def _usable_keypoints(store: MatchStore, image_ids: Iterable[int]) -> dict[int, np.ndarray]:
+    """By those of the ids whose images have some."""
+    return {image_id: store.keypoints(image_id) for image_id in image_ids if has_usable(store, image_id)}
 
 
 class _Grown(NamedTuple):
@@ -188,8 +218,7 @@ class _Extension:
         there = {image.name for image in posed_images(self.known)}
         names = self.given.names
         wanted = [id_ for id_ in names if self.only is None or names[id_] in self.only or names[id_] in there]
-        keypoints = {image_id: store.keypoints(image_id) for image_id in wanted if has_usable(store, image_id)}
-        cameras = cameras_of(self.others, store)
+        keypoints, cameras = _usable_keypoints(store, wanted), cameras_of(self.others, store)
         found = transcribed(self.known, store, keypoints, rigs, frames, self.folder, cameras)
         if found.only_in_model:
             missing = first_of(found.only_in_model, "image")

@@ -53,14 +53,9 @@ def transcribed(
     lacks, by names of images. Raises OtherKeypoints if points of the model are not of these keypoints, RuntimeError if
     the sizes of a photograph differ, or the two have no image in common.
     """
-    posed = {image.name: image for image in known.images.values() if image.has_pose}
+    in_both = images_in_both(known, store, keypoints, called)
+    posed = _posed(known)
     names = {image_id: name for image_id, name in store.image_names().items() if image_id in keypoints}
-    in_both = {image_id: posed[name] for image_id, name in names.items() if name in posed}
-    if not in_both:
-        raise RuntimeError(
-            f"{called} and {store.path} have no image in common: expected a model of some of the same photographs"
-        )
-    _require_same_keypoints(in_both, keypoints, store, called)
     ids = store.image_ids()
     only_in_model = sorted(posed.keys() - ids.keys())
     ids |= zip(only_in_model, count(max(ids.values()) + 1))
@@ -83,9 +78,16 @@ def transcribed(
     return Transcription(grown, frozenset(image_ids.values()), frozenset(longer), tuple(only_in_model))
 
 
-def _require_same_keypoints(
-    in_both: Mapping[int, pycolmap.Image], keypoints: Mapping[int, np.ndarray], store: MatchStore, called: Path
-) -> None:
+def images_in_both(
+    known: pycolmap.Reconstruction, store: MatchStore, keypoints: Mapping[int, np.ndarray], called: Path
+) -> dict[int, pycolmap.Image]:
+    """Images of the model that have such keypoints, by their ids in the database. Raises as ``transcribed``."""
+    posed, names = _posed(known), store.image_names()
+    in_both = {image_id: posed[name] for image_id, name in names.items() if image_id in keypoints and name in posed}
+    if not in_both:
+        raise RuntimeError(
+            f"{called} and {store.path} have no image in common: expected a model of some of the same photographs"
+        )
     others = []
     for image_id, image in in_both.items():
         require_same_size(store, image_id, image, called)
@@ -100,6 +102,12 @@ def _require_same_keypoints(
             f"{called} has points of keypoints that differ from those of {store.path}, in {first_of(others, 'image')}: "
             f"run d2sfm triangulate --reference {printable(str(called))}, then extend the model that it writes"
         )
+    return in_both
+
+
+def _posed(known: pycolmap.Reconstruction) -> dict[str, pycolmap.Image]:
+    """The images with a pose by their names."""
+    return {image.name: image for image in known.images.values() if image.has_pose}
 
 
 class _Cameras:

@@ -23,6 +23,7 @@ def refine_first(
     options: RefinementOptions | None = None,
     cache: MapCacheOptions | None = None,
     way_out: str = "",
+    model: Path | None = None,
     progress: bool = False,
     by: Callable[..., RefinementSummary] = refine_database,
 ) -> RefinementSummary | None:
@@ -31,7 +32,8 @@ def refine_first(
     None, with the reason in the log, if they can't be refined: they are not of d2sfm, the database is read-only,
     photographs are missing or not those of the features. Refined keypoints stay, whatever their options: pairs that a
     stopped run has left are verified with its options, and keypoints of images added later are aligned with theirs.
-    way_out: how to avoid refinement, in words. by: what does the work of ``refine_database``.
+    way_out: how to avoid refinement, in words. model: folder of one with points of these keypoints, which is to be
+    extended: if none is refined yet, all stay as they are. by: what does the work of ``refine_database``.
 
     Raises as ``refine_database``, except if nothing was matched, which mapping reports.
     """
@@ -43,6 +45,9 @@ def refine_first(
     if note:
         options = noted_options(note)
     if not (new or unverified if note else is_verified):
+        return None
+    if model is not None and not note:
+        logger.info("keypoints are mapped as they are, not refined: the points of %s are of these", model)
         return None
     if (new or not note) and (reason := _obstacle(database, images)) is not None:
         logger.info("keypoints are mapped as they are, not refined: %s", reason)

@@ -5,10 +5,15 @@ from contextlib import closing
 
 import pycolmap
 import pytest
+from support.small_scene import write_small_scene
 from support.synthetic_model import synthetic_database, synthetic_rig
 
 from d2sfm.cli import main
+from d2sfm.database import MatchStore
+from d2sfm.extraction.extract import extract_to_database
 from d2sfm.mapping.model_removal import remove_from_model
+from d2sfm.matching.match import match_database
+from d2sfm.options import CameraOptions, VerificationOptions
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +104,35 @@ def test_a_model_is_extended_in_its_place_or_elsewhere(database, tmp_path, capsy
 def test_what_does_not_go_with_extending_is_refused(database, tmp_path, options, error, capsys):
     assert reconstruct(database, tmp_path / "sparse", *options) == 2
     assert error in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_network")
+def test_a_model_of_keypoints_that_are_not_refined_is_extended_by_such(tmp_path, capsys):
+    """And one that can't be extended is refused before any keypoint moves."""
+    database, photographs = tmp_path / "db.db", write_small_scene(tmp_path / "photos", 7, 0.25)
+    later = (photographs / "4.png").rename(tmp_path / "4.png")
+
+    def matched():
+        extract_to_database(database, photographs, cameras=CameraOptions(camera_mode="single"))
+        match_database(database, verification=VerificationOptions())
+        with MatchStore(database) as store:
+            return {name: store.keypoints(image_id) for image_id, name in store.image_names().items()}
+
+    matched()
+    assert reconstruct(database, tmp_path / "sparse", "--no-refine", "--max-starts", "1", "--num-threads", "1") == 0
+    later.rename(photographs / "4.png")
+    before = matched()
+    for model, output, error in (("9", "new", "no COLMAP model in"), ("0", "sparse", "which this run would replace")):
+        assert reconstruct(database, tmp_path / output, "--extend", str(tmp_path / "sparse" / model)) == 2
+        assert error in capsys.readouterr().err
+    model = tmp_path / "sparse" / "0"
+    assert reconstruct(database, tmp_path / "new", "--extend", str(model), "--verbose") == 0
+    assert f"mapped as they are, not refined: the points of {model} are of these" in capsys.readouterr().err
+    assert len(pycolmap.Reconstruction(tmp_path / "new" / "0").reg_image_ids()) == 7
+    with MatchStore(database) as store:
+        for image_id, name in store.image_names().items():
+            assert (store.keypoints(image_id) == before[name]).all()
 
 
 @pytest.mark.slow

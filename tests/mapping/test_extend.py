@@ -18,7 +18,7 @@ from d2sfm.colmap import read_model
 from d2sfm.evaluation.poses import compare_with_truth
 from d2sfm.exchange.remove import remove_images
 from d2sfm.mapping import growth, model_files
-from d2sfm.mapping.extend import extend_model
+from d2sfm.mapping.extend import extend_model, needs_keypoints
 from d2sfm.mapping.reconstruct import reconstruct
 from d2sfm.mapping.transcription import OtherKeypoints
 from d2sfm.mapping.triangulate import triangulate
@@ -289,6 +289,8 @@ def test_a_model_of_other_keypoints_is_refused_and_triangulated_it_is_a_frame(sc
         match=r"keypoints that differ from .* in 5 images .*: run d2sfm triangulate "
         "--reference ",
     ):
+        needs_keypoints(database, model, tmp_path / "new")
+    with pytest.raises(OtherKeypoints):
         extend(database, model, tmp_path / "new")
     assert not (tmp_path / "new").exists()
     options = TriangulationOptions(num_threads=1)
@@ -300,6 +302,20 @@ def test_a_model_of_other_keypoints_is_refused_and_triangulated_it_is_a_frame(sc
     assert cameras(reference) == cameras(new)
     for name, pose in poses(reference).items():
         assert np.abs(np.subtract(poses(new)[name], pose)).max() < 1e-15  # of quaternions that are read
+
+
+def test_what_can_not_be_extended_is_known_beforehand(database, model, tmp_path):
+    assert needs_keypoints(database, model, tmp_path / "new")
+    with pytest.raises(FileNotFoundError, match="no COLMAP model in"):
+        needs_keypoints(database, model, tmp_path / "new", join=[tmp_path / "none"])
+    with pytest.raises(RuntimeError, match="which this run would replace: give another --output"):
+        needs_keypoints(database, model, model.parent)
+    assert not (tmp_path / "new").exists()
+    poses_alone = read_model(model)
+    for point_id in list(poses_alone.points3D):
+        poses_alone.delete_point3D(point_id)
+    poses_alone.write(model)
+    assert not needs_keypoints(database, model, model)
 
 
 def test_sizes_that_differ_are_refused(scene, database, model, tmp_path):

@@ -57,6 +57,13 @@ def test_they_are_refined_with_the_given_options_and_it_is_said(project, caplog)
     assert not caplog.messages
 
 
+def test_they_stay_where_a_model_of_them_is_to_be_extended(project, caplog):
+    model = project / "sparse" / "0"
+    assert refine_first(project / "db.db", options=OPTIONS, model=model) is None
+    assert caplog.messages == [f"keypoints are mapped as they are, not refined: the points of {model} are of these"]
+    assert not refinement(project / "db.db")
+
+
 @pytest.mark.slow
 def test_what_a_stopped_run_left_of_refined_pairs_is_verified_as_noted(project):
     refine_first(project / "db.db", options=OPTIONS)
