@@ -15,7 +15,7 @@ import numpy as np
 from d2sfm.bridge.added import added_pairs
 from d2sfm.bridge.apart import largest_group, outside_of, verified_pairs
 from d2sfm.bridge.pairs import Images, choose_pairs, named_pairs
-from d2sfm.bridge.work import begin_layer, fingerprints, remove_work
+from d2sfm.bridge.work import begin_layer, fingerprints, is_through, layer_file, remove_work
 from d2sfm.database import BridgeStore, FeatureStore, MatchStore, exclusive, require_database
 from d2sfm.database.bridge_writer import BridgedPair, remove_bridge, write_bridge
 from d2sfm.database.connection import Connection, sole_use
@@ -103,7 +103,12 @@ def bridge_database(
         if noted != request and (len(chosen.apart) or options.all_ or options.pairs):
             work = _Work(database, folder, features, cache or MapCacheOptions(), skipped, progress)
             added = work.add(chosen, options, request)
-        remove_work(database)
+            remove_work(database)
+        elif is_through(database, noted):
+            remove_work(database)
+        else:
+            layer = layer_file(database)
+            logger.warning("%s holds the work of a stopped run with other options, and stays: they continue it", layer)
         with BridgeStore(database) as store:
             joined = union(chosen.verified, store.pairs())
     together = largest_group(joined)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from d2sfm.database import BridgeStore, FeatureStore
+from d2sfm.database import BridgeStore, FeatureStore, Note
 from d2sfm.database.bridge_store import add_images, write_empty_layer, write_layer
 from d2sfm.database.file import put_in_place, require_database, unfinished
 from d2sfm.parts import SQLITE_SUFFIXES
@@ -21,7 +21,10 @@ def small_file(database: Path) -> Path:
 
 def begin_layer(database: Path) -> Path:
     """The layer, with those D2 features that the database has or a stopped run has made. Raises as ``add_images``."""
-    return _begin(database, layer_file(database), write_layer)
+    layer = _begin(database, layer_file(database), write_layer)
+    with FeatureStore(layer) as store:
+        store.notes.remove(Note.BRIDGE)  # which is of an earlier run: this one is not through
+    return layer
 
 
 def begin_small(database: Path) -> Path:
@@ -47,6 +50,17 @@ def _begin(database: Path, path: Path, write: Callable[[Path, Path], None]) -> P
             write(database, part)
             put_in_place(part, path)
     return path
+
+
+def is_through(database: Path, noted: str | None) -> bool:
+    """Whether the files, where they are, are of a run that was through: it was killed before it removed them.
+
+    noted: its note in the database, which its layer has then, too.
+    """
+    if not (layer := layer_file(database)).exists():  # it goes first
+        return True
+    with FeatureStore(layer) as store:
+        return noted is not None and store.notes.read(Note.BRIDGE) == noted
 
 
 def remove_work(database: Path) -> None:

@@ -10,7 +10,7 @@ from support.narrow_network import use_narrow_network
 from support.small_map import write_true_model
 
 from d2sfm.cli import main
-from d2sfm.database import FeatureStore, layer_of
+from d2sfm.database import FeatureStore, Note, layer_of
 
 
 def run(database, *options):
@@ -62,6 +62,39 @@ def test_restored_from_a_copy(foreign, tmp_path, capsys):
     assert not (tmp_path / "db.db.bridge").exists()
     copied = dump(tmp_path / "copy.db")
     assert {name: copied[name] for name in dump(foreign)} == dump(foreign)
+
+
+def test_work_of_a_stopped_run_stays_where_another_finds_nothing_to_do(foreign, tmp_path, capsys):
+    database, photographs = shutil.copy(foreign, tmp_path / "db.db"), tmp_path / "photos"
+    photographs.mkdir()
+    for number in range(4):
+        (photographs / f"{number}.png").touch()
+    write_true_model(tmp_path / "model", range(4))
+    options = ["--images", photographs, "--model", tmp_path / "model"]  # so none is apart
+    layer = write_random_layer(database, tmp_path / "db.db.bridge")
+    there = dump(layer)
+    assert run(database, *options) == 0
+    assert f"{layer} holds the work of a stopped run with other options, and stays" in capsys.readouterr().err
+    assert dump(layer) == there
+    with FeatureStore(layer) as store:
+        store.notes.write(Note.BRIDGE, "done")
+    bridge(database, layer)  # by a run that was killed before it removed the file
+    assert run(database, *options) == 0
+    assert not list(tmp_path.glob("db.db.bridge*"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("narrow_network")
+def test_so_it_is_in_a_bridged_database_and_the_stopped_run_continues(scene, bridged, tmp_path, monkeypatch):
+    database, options = shutil.copy(bridged[0], tmp_path / "db.db"), ["--images", scene.images, "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr("d2sfm.bridge.bridge.match_pairs", stop)
+        with pytest.raises(Stopped):
+            run(database, *options, "--all")
+    assert run(database, *options) == 0
+    assert (tmp_path / "db.db.bridge").exists()
+    assert run(database, *options, "--all") == 0
+    assert not list(tmp_path.glob("db.db.bridge*"))
 
 
 @pytest.mark.slow
@@ -150,7 +183,7 @@ class Stopped(BaseException):
     """Of a run, from outside."""
 
 
-def stop(*_):
+def stop(*_, **__):
     raise Stopped
 
 
