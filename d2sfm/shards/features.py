@@ -33,6 +33,7 @@ from d2sfm.options import (
     StorageOptions,
     Stretch,
 )
+from d2sfm.pairs.pair_files import require_writable
 from d2sfm.parts import scratch_folder
 from d2sfm.photographs.blank_copies import write_blank_copy
 from d2sfm.photographs.masks import Masks
@@ -174,6 +175,7 @@ def _planned(
     if any(rule.options.existing_camera is not None for rule in camera_rules(cameras)):
         raise ValueError("--existing-camera is of a database, and there is none yet: give --camera-params")
     names = chosen_photographs(images, require_photographs(images), only)
+    require_writable(names)  # d2sfm pairs writes them into files
     check_cameras(cameras, names)
     mask.check(images, names)
     if options.precision is Precision.AUTO:

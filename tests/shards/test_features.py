@@ -221,6 +221,13 @@ def test_thermal_photographs_are_not_stretched_together(tmp_path, photographs):
     assert dump(found) == dump(in_one_process(photographs, tmp_path / "one.db", options=one))
 
 
+def test_a_name_that_cant_stand_in_a_file_of_pairs_is_refused_before_the_work(tmp_path, photographs):
+    shutil.copy(photographs / "a.jpg", photographs / "a\tb.jpg")
+    with pytest.raises(ValueError, match="can't be written into a pairs file: it holds a tab or a line end"):
+        extract_shard(tmp_path / "shards", photographs, Share(1, 1), options=SMALL)
+    assert not (tmp_path / "shards").exists()
+
+
 def test_a_name_that_is_not_utf8_is_told_and_the_others_go_on(tmp_path, photographs):
     bad = os.fsdecode(b"caf\xe9.jpg")
     shutil.copy(photographs / "a.jpg", photographs / bad)
