@@ -25,6 +25,7 @@ from d2sfm.pairs.arrays import among
 from d2sfm.pairs.blocks import pair_blocks
 from d2sfm.progress import Bar
 from d2sfm.shards.cluster import Cluster, pieces_folder
+from d2sfm.shards.folder import pieces
 from d2sfm.shards.matching import add, match_block_of_database
 
 MOST_PAIRS, MOST_IMAGES = 500, 128  # of a block: what is done again where a worker is lost, and what it reads
@@ -49,7 +50,7 @@ def _do_work(
     with pieces_folder(folder):
         if len(work.todo):
             _match(cluster, folder, store, work, summary, progress)
-        for file in folder.glob("matches-*.db"):  # a killed client may have left some that are taken in
+        for file in pieces(folder, r"matches-[0-9a-f]{16}\.db"):  # a killed client may have left some that are taken in
             file.unlink()
     summary.already_there += len(work.asked) - len(work.todo)
     summary.pairs = len(work.asked)

@@ -18,6 +18,7 @@ Blocks do not depend on the number of shards, so a stopped run may go on with an
 
 import json
 import os
+import re
 import shutil
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -66,6 +67,11 @@ class Photographs:
     def blocks(self) -> int:
         """How many there are."""
         return -(-len(self.names) // BLOCK_PHOTOGRAPHS)
+
+
+def pieces(folder: Path, names: str) -> list[Path]:
+    """The files of a folder whose whole names match an expression; others may be the user's own."""
+    return [path for path in folder.iterdir() if re.fullmatch(names, path.name)]
 
 
 class ShardFolder:
@@ -159,7 +165,7 @@ class ShardFolder:
     @property
     def is_matched(self) -> bool:
         """Whether there are matches of any block."""
-        return any(self.path.glob("matches-*.db"))
+        return bool(pieces(self.path, r"matches-\d{4,}\.db"))
 
     @property
     def _record(self) -> Path:

@@ -16,7 +16,7 @@ from d2sfm.parts import scratch_folder, sync
 from d2sfm.photographs.photograph import read_headers
 from d2sfm.progress import Bar
 from d2sfm.shards.feature_block import BlockFile, FeatureBlock, names_in_block
-from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.folder import ShardFolder, pieces
 from d2sfm.skipped import Skipped
 from d2sfm.text import first_of
 
@@ -73,7 +73,7 @@ def make_database(folder: ShardFolder) -> Skipped:
             warn_of_late(folder, late)
         if folder.is_matched or not late:
             return Skipped()
-        for path in (folder.pair_record, folder.vocabulary, *folder.path.glob("vlad-*.npy")):
+        for path in (folder.pair_record, folder.vocabulary, *pieces(folder.path, r"vlad-\d{4,}\.npy")):
             path.unlink(missing_ok=True)
     with scratch_folder() as scratch:
         skipped = import_photographs_of(folder, database := scratch / folder.database.name)

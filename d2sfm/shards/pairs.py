@@ -19,7 +19,7 @@ from d2sfm.notebook import Displayed
 from d2sfm.options import PairKind, PairSelectionOptions
 from d2sfm.pairs.blocks import images_read, pair_blocks
 from d2sfm.pairs.select import select_pairs
-from d2sfm.shards.folder import ShardFolder
+from d2sfm.shards.folder import ShardFolder, pieces
 from d2sfm.shards.images import BlockImages
 from d2sfm.shards.import_blocks import make_database
 from d2sfm.shards.pair_block import block_text, digest, digest_of_ids
@@ -130,7 +130,7 @@ def _write(folder: ShardFolder, texts: Iterable[bytes], record: Mapping[str, Any
     for path, text in zip(paths, texts, strict=True):
         with replacing(path) as file:
             file.write(text)
-    for path in set(folder.path.glob("pairs-*.txt")) - set(paths):
+    for path in set(pieces(folder.path, r"pairs-\d{4,}\.txt")) - set(paths):
         path.unlink()
     with replacing(folder.pair_record) as file:
         file.write(json_text(record).encode())

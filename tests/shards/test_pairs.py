@@ -141,6 +141,16 @@ def test_the_same_again_is_nothing_to_do(folder, monkeypatch):
     assert (again.pairs, again.blocks, again.images_read) == (first.pairs, first.blocks, first.images_read)
 
 
+def test_a_users_files_stay_whatever_they_are_called(folder):
+    own = [folder.path / name for name in ("pairs-netvlad20.txt", "matches-old.db", "vlad-of-another-tool.npy")]
+    for path in own:
+        path.write_text(f"{name_of(0)} {name_of(1)}\n")
+    assert not folder.is_matched
+    choose_pairs(folder, PairSelectionOptions(pairs=str(own[0])))
+    assert all(path.exists() for path in own)
+    assert folder.pair_blocks == 1
+
+
 def test_damaged_blocks_are_written_again(folder):
     choose_pairs(folder, RETRIEVAL)
     before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path != folder.database}
