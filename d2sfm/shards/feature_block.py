@@ -50,6 +50,10 @@ class FeatureBlock(HlocFeatures):
         """Add all that the block has of a photograph to another file."""
         self._file.copy(self._group(name), file, name)
 
+    def positions_in_file(self, name: str) -> np.ndarray:
+        """Positions of a photograph's keypoints as the file has them, [N, 2]. ValueError if it has none."""
+        return self._keypoints(self._group(name), name)
+
     def blank_copy(self, name: str) -> bytes:
         """The blank copy of a photograph. ValueError if the block has none."""
         return array(self._group(name), BLANK_COPY, (None,), "u", _MOST_BYTES).tobytes()

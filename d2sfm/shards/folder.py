@@ -203,8 +203,8 @@ class ShardFolder:
                     place_first(shutil.copyfile(file, part), copy)
             if copy.read_bytes() != file.read_bytes():
                 raise RuntimeError(
-                    f"{file} is not the file that {self.path} was begun with: use the same, or remove {copy.name} and "
-                    f"{self.database.name} there to take it"
+                    f"{file} is not the file that {self.path} was begun with: use the same, or remove {copy.name}, "
+                    f"{self.database.name} and the blocks matches-*.db there to take it"
                 )
 
     def _require_same_masks(self, masks: Mapping[str, int]) -> None:
@@ -215,7 +215,8 @@ class ShardFolder:
         if others := sorted(name for name in before.keys() | masks.keys() if before.get(name) != masks.get(name)):
             raise RuntimeError(
                 f"{self.path} was begun with another mask, or none, of {first_of(others, 'photograph')}: use the same, "
-                f"or remove {record.name} there, and the blocks features-*.h5 that are to be made with these"
+                f"or remove {record.name}, {self.pair_record.name}, {self.vocabulary.name} and the blocks vlad-*.npy "
+                "there, and the blocks features-*.h5 that are to be made with these"
             )
 
 

@@ -80,6 +80,7 @@ def match_block(
     """
     file, block = folder.matches(number), read_block(folder, number)
     record = {"of": block.digest, "settings": settings_of(options, verification)}
+    record["keypoints"] = _digests_of_keypoints(folder, block.names)
     if (there := _whole(file, record)) is not None:
         return _summary_of_there(len(block.pairs), there, verification)
     if not is_whole(folder.database):
@@ -129,12 +130,16 @@ def match_block_of_database(
 
 
 def matched_blocks(folder: ShardFolder) -> list[bool]:
-    """Of each block of pairs, whether its matches are there, whole and of these pairs and the recorded options."""
+    """Of each block of pairs, whether its matches are there, whole and of these pairs, keypoints and the recorded
+    options."""
     settings = records.read_record(folder.matching_record) if folder.matching_record.exists() else {}
-    return [
-        _whole(folder.matches(number), {"of": of, "settings": settings}) is not None
+    records_there = [
+        _whole(folder.matches(number), {"of": of, "settings": settings})
         for number, of in enumerate(digests(folder) if folder.pair_blocks else ())
     ]
+    keypoints = [there.get("keypoints") if there else None for there in records_there]
+    now = _digests_of_keypoints(folder, set().union(*filter(None, keypoints)))
+    return [of is not None and of.items() <= now.items() for of in keypoints]
 
 
 def add(total: MatchSummary, block: MatchSummary) -> None:
@@ -144,6 +149,15 @@ def add(total: MatchSummary, block: MatchSummary) -> None:
     if total.verified is not None:
         total.verified += block.verified
     total.skipped.update(block.skipped)
+
+
+def _digests_of_keypoints(folder: ShardFolder, names: Iterable[str]) -> dict[str, str]:
+    """What tells the keypoints of images, which matches count, from those of features that are made again."""
+    found = {}
+    for number, of_block in groupby(sorted(names), folder.photographs.block_of):
+        with FeatureBlock(folder.features(number)) as block:
+            found |= {name: digest(block.positions_in_file(name).tobytes()) for name in of_block}
+    return found
 
 
 def _whole(file: Path, record: dict[str, Any]) -> dict[str, Any] | None:

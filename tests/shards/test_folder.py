@@ -74,7 +74,8 @@ def test_files_of_cameras_are_compared_by_content_and_a_copy_serves_all(tmp_path
     ShardFolder.begin(folder, made[0])
     assert getattr(ShardFolder.begin(folder, made[1]).photographs.cameras, option) == folder / copy
     other.write_text("otherwise")
-    with pytest.raises(RuntimeError, match=rf"is not the file that .* was begun with: use the same, or remove {copy}"):
+    way_out = f"use the same, or remove {copy}, photographs.db and the blocks matches-"
+    with pytest.raises(RuntimeError, match=rf"is not the file that .* was begun with: {way_out}"):
         ShardFolder.begin(folder, made[1])
     with pytest.raises(RuntimeError, match=rf"begun with {option} {copy}, but this run asks for no {option}"):
         ShardFolder.begin(folder, replace(MADE, cameras=CameraOptions()))
@@ -87,8 +88,11 @@ def test_masks_are_compared_by_their_sizes(tmp_path):
     ShardFolder.begin(tmp_path, MADE, {"a.jpg": 70, "b.jpg": 71})
     ShardFolder.begin(tmp_path, MADE, {"b.jpg": 71, "a.jpg": 70})
     for others, of in (({"a.jpg": 70, "b.jpg": 72}, "b.jpg"), ({"b.jpg": 71}, "a.jpg")):
-        with pytest.raises(RuntimeError, match=rf"another mask, or none, of 1 photograph \({of}\): use the same"):
+        with pytest.raises(
+            RuntimeError, match=rf"another mask, or none, of 1 photograph \({of}\): use the same"
+        ) as told:
             ShardFolder.begin(tmp_path, MADE, others)
+        assert "remove masks.json, pairs.json, vocabulary.npy and the blocks vlad-*.npy there" in str(told.value)
 
 
 def test_of_many_processes_that_begin_at_once_one_decides(tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import h5py
 import numpy as np
 import pytest
 from support.database_contents import rows
@@ -26,6 +27,7 @@ from d2sfm.shards import matching
 from d2sfm.shards import pairs as choosing
 from d2sfm.shards.folder import ShardFolder
 from d2sfm.shards.matching import match_block, match_block_of_database, match_shard, matched_blocks
+from d2sfm.shards.pair_block import read_block
 from d2sfm.shards.pairs import choose_pairs
 from d2sfm.shards.share import Share
 
@@ -104,6 +106,23 @@ def test_what_is_there_is_passed_over(folder, monkeypatch):
     assert folder.matches(0).stat().st_mtime_ns == there[0]
     monkeypatch.setattr(matching, "copy_part", None)
     assert match(folder, Share(1, 2)).already_there == first.pairs
+
+
+def test_pairs_of_features_that_were_made_again_are_matched_again(folder):
+    """As of other masks: the names and the settings are the same."""
+    match(folder)
+    name = folder.photographs.names[0]
+    with h5py.File(folder.features(0), "r+") as file:
+        for dataset, axis in (("keypoints", 0), ("scores", 0), ("scales", 0), ("descriptors", 1)):
+            found = file[name][dataset][()]
+            file[name][dataset][...] = np.flip(found, axis)
+    with_it = [name in read_block(folder, number).names for number in range(folder.pair_blocks)]
+    assert matched_blocks(folder) == [not is_in for is_in in with_it]
+    assert not all(with_it)
+    match(folder)
+    one = database_of(folder, folder.path / "one.db")
+    match_database(one, options=CPU, verification=QUICK)
+    assert all_rows(folder) == pair_rows(one)
 
 
 def test_each_photograph_is_read_once_a_block(folder, monkeypatch):
