@@ -7,13 +7,15 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from d2sfm.coordinates import ORIENTATIONS, Size
+from d2sfm.coordinates import ORIENTATIONS, Size, stored_array
 from d2sfm.photographs.alpha import seen_pixels
 from d2sfm.text import one_line
 
@@ -140,7 +142,7 @@ def decoded(path: Path, size: Size | None = None) -> Iterator[Decoded]:
                 picture.getexif()[ExifTags.Base.Orientation] = {6: 8, 8: 6}.get(turned, turned)
                 ImageOps.exif_transpose(picture, in_place=True)
         transparency = picture.info.pop("transparency", None)  # of which Pillow would warn, of some
-        deep = _deep_colours(path, picture.size) if _has_deep_colours(picture, raw_mode) else None
+        deep = _deep_colours(path, picture.size, turned) if _has_deep_colours(picture, raw_mode) else None
         yield Decoded(picture, deep, seen_pixels(picture, deep, transparency, raw_mode))
 
 
@@ -154,14 +156,28 @@ def _has_deep_colours(picture: Image.Image, raw_mode: str) -> bool:
     return "16" in raw_mode and picture.mode in _COLOURS and picture.format in ("PNG", "TIFF")
 
 
-def _deep_colours(path: Path, size: tuple[int, int]) -> np.ndarray:
+def _deep_colours(path: Path, size: tuple[int, int], turned: int) -> np.ndarray:
+    """turned: the orientation in a TIFF file, 1 of other formats."""
     import cv2  # slow to import, and rarely needed
 
     with named_damage():
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is not None and turned != 1 and turned in ORIENTATIONS and _opencv_turns():
+        pixels = stored_array(pixels, turned)
     if pixels is None or pixels.dtype != np.uint16 or pixels.shape[:2] != size[::-1] or pixels.ndim != 3:
         raise ValueError("is damaged: OpenCV can't read it")
     return pixels[..., 2::-1]
+
+
+@cache
+def _opencv_turns() -> bool:
+    """Whether OpenCV turns TIFF files upright where it should leave pixels unchanged: it depends on its version."""
+    import cv2
+
+    stream, mirrored = BytesIO(), Image.Exif()
+    mirrored[ExifTags.Base.Orientation] = 2
+    Image.fromarray(np.array([[0, 1]], np.uint16)).save(stream, "TIFF", exif=mirrored)
+    return bool(cv2.imdecode(np.frombuffer(stream.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)[0, 0] == 1)
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from PIL import Image, TiffImagePlugin
 from support.image_reading import Reader
 from support.tiffs import LONG, LONG8, PIXELS, SHORT, tiff
 
+from d2sfm.photographs import headers
+from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.reading import load_photograph
 
 
@@ -28,6 +30,32 @@ def reader(tmp_path_factory):
 def test_strips_and_tiles_of_all_orders_and_sizes(tmp_path, how, tiled):
     (tmp_path / "a.tif").write_bytes(tiff(tiled=tiled, **how))
     assert np.array_equal(load_photograph(tmp_path / "a.tif"), PIXELS)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("width", [40, 20])  # of a square, the size does not show a quarter turn
+def test_pixels_stay_as_they_are_stored_whatever_the_orientation(tmp_path, width, orientation):
+    stored = np.ascontiguousarray(PIXELS[:, :width])
+    for pixels in (stored, stored.astype(np.uint16) * 257):
+        (tmp_path / "a.tif").write_bytes(tiff({274: (SHORT, [orientation])}, pixels=pixels))
+        assert np.array_equal(load_photograph(tmp_path / "a.tif"), stored)
+        assert read_header(tmp_path / "a.tif") == ((width, 20), orientation)
+
+
+def test_an_opencv_that_does_not_turn_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "a.tif").write_bytes(tiff({274: (SHORT, [3])}, pixels=PIXELS.astype(np.uint16) * 257))
+    decode = cv2.imdecode
+
+    def unturned(content, flags):
+        found = decode(content, flags)
+        return found[:, ::-1] if len(found) == 1 else found[::-1, ::-1]  # the probe, and the photograph
+
+    monkeypatch.setattr(cv2, "imdecode", unturned)
+    headers._opencv_turns.cache_clear()
+    try:
+        assert np.array_equal(load_photograph(tmp_path / "a.tif"), PIXELS)
+    finally:
+        headers._opencv_turns.cache_clear()
 
 
 @pytest.mark.parametrize("rows", [None, (SHORT, [20]), (LONG, [2**32 - 1])])
