@@ -63,7 +63,8 @@ def add(commands) -> None:
     parser.add_argument(
         "--overwrite",
         action="store_true",
-        help="extract again also those that have features, which removes the matches and geometries of their pairs",
+        help="extract again also those that have features, which removes the matches and geometries of their pairs; "
+        "replace feature files, whatever they hold",
     )
     add_shard(parser, "do share I of N of the photographs, for example 2/7, and write its blocks to --output")
     parser.add_argument(

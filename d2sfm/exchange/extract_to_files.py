@@ -17,7 +17,7 @@ from d2sfm.extraction.upright import turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
-from d2sfm.formats.npz_mat import read_fingerprint, write_features
+from d2sfm.formats.npz_mat import DamagedFile, read_fingerprint, write_features
 from d2sfm.options import DescriptorDtype, ExtractionOptions, OutputType, PhotographOptions, Precision, StorageOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import chosen_photographs, read_image_list, require_photographs
@@ -41,9 +41,9 @@ def extract_to_files(
 
     image_list: a text file with a path in each line, relative to the current directory. images: instead, a folder, of
     which the photographs that match a pattern of ``only`` are taken (see ``text.fits``; none: all). Without
-    ``overwrite``, a photograph whose file holds features of the same settings is left out; a file of other settings is
-    replaced. options: the precision auto is float32 here, as that of the published tool. limits: which photographs are
-    read.
+    ``overwrite``, a photograph whose file holds features of the same settings is left out, and one whose file is of
+    other settings or another program is skipped; a damaged file is replaced. options: the precision auto is float32
+    here, as that of the published tool. limits: which photographs are read.
 
     Raises FileNotFoundError or ValueError for a list that is missing, empty or not text, for a folder that is missing
     or empty, and if both are given, or neither.
@@ -71,9 +71,14 @@ def extract_to_files(
     photographs = read_headers(folder, names, unusable, lambda photograph: fits(photograph.size), largest)
     photographs = stretched(photographs, stretch)  # by all of the list, as a new range asks for new features
     wanted = dict.fromkeys(names, fingerprint) | {each.name: fingerprint_of(each) for each in photographs}
-    pending = [name for name in names if overwrite or not _has_features(target(name), wanted[name])]
-    skipped = Skipped({name: unusable[name] for name in pending if name in unusable})
-    photographs = turned([each for each in photographs if each.name in set(pending)], extractor.options, [], progress)
+    there, of_others = set(), Skipped()
+    for name in () if overwrite else names:
+        with of_others.catching(name):
+            there |= {name} if _has_features(target(name), wanted[name]) else set()
+    pending = [name for name in names if name not in there]
+    skipped = Skipped({name: reason for name, reason in (of_others | unusable).items() if name not in there})
+    chosen = set(pending) - set(skipped)
+    photographs = turned([each for each in photographs if each.name in chosen], extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)
     return ExtractionSummary.of(names, len(pending), found, skipped, started)
 
@@ -93,7 +98,15 @@ def _photographs(image_list: Path | None, images: Path | None, only: Sequence[st
 
 
 def _has_features(target: Path, fingerprint: str) -> bool:
+    """Whether a file holds features of these settings. ValueError if it holds anything else."""
     try:
-        return target.exists() and read_fingerprint(target) == fingerprint
-    except OSError:  # writing will tell why
+        if target.stat().st_size == 0:
+            return False
+        found = read_fingerprint(target)
+    except (OSError, DamagedFile):  # missing, or cut short; of another error, writing will tell why
         return False
+    if found is None:
+        raise ValueError(f"{target.name} was not written by d2sfm extract: --overwrite replaces it")
+    if found != fingerprint:
+        raise ValueError(f"{target.name} holds features of other settings: --overwrite replaces it")
+    return True

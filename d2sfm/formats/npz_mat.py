@@ -30,6 +30,10 @@ _MAT_ITEM_BYTES = {"double": 8, "single": 4}
 _MAT_ITEM_BYTES |= {f"{sign}int{8 * size}": size for sign in ("", "u") for size in (1, 2, 4, 8)}
 
 
+class DamagedFile(ValueError):
+    """A feature file that can't be read to its end, as a copy that was cut short."""
+
+
 def write_features(
     path: Path,
     features: Features,
@@ -131,10 +135,12 @@ def tells_convention(path: Path) -> bool:
 def read_fingerprint(path: Path) -> str | None:
     """The fingerprint in a feature file, or None if the file has none or is not a feature file at all.
 
-    Reads nothing else of it. Raises FileNotFoundError if the file is missing.
+    Reads nothing else of it. Raises FileNotFoundError if the file is missing, DamagedFile if it is cut short.
     """
     try:
         arrays = _load(path, ("fingerprint",))
+    except DamagedFile:
+        raise
     except ValueError:
         return None
     found = arrays.get("fingerprint")
@@ -177,7 +183,7 @@ def _load(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
         try:
             return load(stream, keys)
         except Exception as error:  # the readers raise what they like on damaged files
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise DamagedFile(f"{path} is damaged: {error}") from error
 
 
 def _load_npz(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -202,7 +208,10 @@ def _load_mat(stream: BinaryIO, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 def _mat_bytes(stream: BinaryIO) -> tuple[int, int]:
-    """Bytes of a mat file, and the unpacked size of its elements, up to the first that makes it too large."""
+    """Bytes of a mat file, and the unpacked size of its elements, up to the first that makes it too large.
+
+    ValueError if the file ends within an element.
+    """
     stored, unpacked = stream.seek(0, os.SEEK_END), 0
     stream.seek(_MAT_HEADER_BYTES - 2)
     order, place = "<" if stream.read(2) == b"IM" else ">", _MAT_HEADER_BYTES
@@ -218,6 +227,8 @@ def _mat_bytes(stream: BinaryIO) -> tuple[int, int]:
         else:
             unpacked += size
         place += 8 + size
+    if place > stored:
+        raise ValueError("it is cut short")
     return stored, unpacked
 
 

@@ -37,30 +37,72 @@ def test_a_list_becomes_files_beside_the_photographs(tmp_path, photographs, outp
     assert np.array_equal(stored.descriptors, fresh.descriptors)
 
 
-def test_files_of_the_same_settings_are_kept_and_others_replaced(tmp_path, photographs):
+def test_files_of_the_same_settings_are_kept_and_others_named_and_replaced_on_request(tmp_path, photographs):
     (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
     run = {"storage": StorageOptions(output_extension=".feat")}
     extract_to_files(tmp_path / "list.txt", options=SMALL, **run)
     again = extract_to_files(tmp_path / "list.txt", options=SMALL, **run)
     assert (again.extracted, again.already_there) == (0, 1)
-    other = extract_to_files(tmp_path / "list.txt", options=ExtractionOptions(max_edge=64), **run)
+    before, others = (photographs / "a.jpg.feat").read_bytes(), ExtractionOptions(max_edge=64)
+    refused = extract_to_files(tmp_path / "list.txt", options=others, **run)
+    assert (refused.extracted, refused.already_there) == (0, 0)
+    reason = "a.jpg.feat holds features of other settings: --overwrite replaces it"
+    assert refused.skipped == {str(photographs / "a.jpg"): reason}
+    assert (photographs / "a.jpg.feat").read_bytes() == before
+    other = extract_to_files(tmp_path / "list.txt", options=others, overwrite=True, **run)
     assert (other.extracted, other.already_there) == (1, 0)
     assert read_features(photographs / "a.jpg.feat").input_size[0] == 64
+
+
+def test_files_of_the_published_tool_and_of_others_stay_unless_replaced_on_request(tmp_path, photographs):
+    published = photographs / "b c.png.d2-net"
+    with published.open("wb") as stream:
+        np.savez(stream, keypoints=np.zeros((5, 3)), scores=np.zeros(5), descriptors=np.zeros((5, 512)))
+    before = published.read_bytes()
+    summary = extract_to_files(images=photographs, options=SMALL)
+    assert summary.extracted == 1
+    assert summary.skipped == {
+        name: f"{name}.d2-net was not written by d2sfm extract: --overwrite replaces it"
+        for name in ("a.jpg", "b c.png")
+    }
+    assert published.read_bytes() == before
+    assert (photographs / "a.jpg.d2-net").read_bytes() == b"features of an earlier run"
+    assert extract_to_files(images=photographs, options=SMALL, overwrite=True).extracted == 3
+
+
+@pytest.mark.parametrize("output_type", list(OutputType))
+@pytest.mark.parametrize("kept", [0.5, 0])
+def test_files_that_are_cut_short_are_made_again(tmp_path, photographs, output_type, kept):
+    storage = StorageOptions(output_type=output_type, output_extension=".feat")
+    run = {"images": photographs, "options": SMALL, "storage": storage}
+    extract_to_files(**run)
+    path = photographs / "a.jpg.feat"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * len(whole))])
+    again = extract_to_files(**run)
+    assert (again.extracted, again.already_there) == (1, 2)
+    assert len(path.read_bytes()) == len(whole)
+
+
+def test_why_a_photograph_is_unusable_is_told_before_what_its_file_holds(photographs):
+    (photographs / "a.jpg").write_bytes(b"")
+    assert extract_to_files(images=photographs, options=SMALL).skipped == {"a.jpg": "is an empty file"}
 
 
 def test_files_are_in_float32_unless_told_otherwise(tmp_path, photographs, monkeypatch):
     monkeypatch.setattr(device, "has_bfloat16", lambda of: True)
     (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
     for told, expected in (("auto", "float32"), ("bfloat16", "bfloat16")):
-        extract_to_files(tmp_path / "list.txt", options=replace(SMALL, precision=told))
+        extract_to_files(tmp_path / "list.txt", options=replace(SMALL, precision=told), overwrite=True)
         assert json.loads(read_fingerprint(photographs / "a.jpg.d2-net"))["precision"] == expected
 
 
-def test_files_of_another_type_are_replaced(tmp_path, photographs):
+def test_files_of_another_type_are_replaced_on_request(tmp_path, photographs):
     (tmp_path / "list.txt").write_text(f"{photographs / 'a.jpg'}\n")
     for output_type in OutputType:
         storage = StorageOptions(output_type=output_type, output_extension=".feat")
-        assert extract_to_files(tmp_path / "list.txt", options=SMALL, storage=storage).extracted == 1
+        run = {"options": SMALL, "storage": storage, "overwrite": True}
+        assert extract_to_files(tmp_path / "list.txt", **run).extracted == 1
     assert (photographs / "a.jpg.feat").read_bytes().startswith(b"MATLAB")
 
 
@@ -85,6 +127,7 @@ def test_a_folder_becomes_files_beside_the_photographs_and_no_database(tmp_path,
 @pytest.mark.parametrize("option", [["--output-type", "npz"], ["--output-extension", ".d2-net"]])
 def test_each_option_of_files_asks_for_them(tmp_path, photographs, monkeypatch, option):
     monkeypatch.chdir(tmp_path)
+    (photographs / "a.jpg.d2-net").unlink()
     assert main(["extract", "--images", "photographs", "--max-edge", "32", *option]) == 0
     assert (photographs / "b c.png.d2-net").read_bytes().startswith(b"PK")
     assert not (tmp_path / "db.db").exists()

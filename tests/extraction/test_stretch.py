@@ -171,7 +171,8 @@ def test_files_of_a_list_follow_its_range(tmp_path, photographs):
     assert read_features(f"{names[0]}.d2-net").grey_range == range_of(thermal(0), thermal(1, 29040))
     assert extract_to_files(tmp_path / "list.txt", options=options()).already_there == 3
     (tmp_path / "list.txt").write_text("\n".join(names[::2]))
-    assert extract_to_files(tmp_path / "list.txt", options=options()).extracted == 1
+    assert list(extract_to_files(tmp_path / "list.txt", options=options()).skipped) == names[:1]
+    assert extract_to_files(tmp_path / "list.txt", options=options(), overwrite=True).extracted == 2
     assert read_features(f"{names[0]}.d2-net").grey_range == range_of(thermal(0))
 
 

@@ -15,7 +15,7 @@ CODES = {SHORT: "H", LONG: "I", LONG8: "Q"}
 
 def tiff(changes=None, tiled=False, order="<", big=False, kind=None, disordered=False, pixels=PIXELS):
     """A file of the pixels without compression: of PIXELS 3 strips, or 3 x 2 tiles; ``changes`` replace its entries."""
-    height, width, samples = pixels.shape
+    (height, width, samples), bits = pixels.shape, 8 * pixels.itemsize
     pixels = pixels.astype(pixels.dtype.newbyteorder(order))
     across, down = (16, 16) if tiled else (width, 8)
     parts = []
@@ -27,7 +27,7 @@ def tiff(changes=None, tiled=False, order="<", big=False, kind=None, disordered=
     starts = np.cumsum([16, *(len(part) for part in parts)]).tolist()
     kind = kind or LONG
     entries = {
-        **{256: (kind, [width]), 257: (kind, [height]), 258: (SHORT, [8 * pixels.itemsize] * samples), 259: (SHORT, [1])},
+        **{256: (kind, [width]), 257: (kind, [height]), 258: (SHORT, [bits] * samples), 259: (SHORT, [1])},
         **{262: (SHORT, [2]), 277: (SHORT, [samples]), 284: (SHORT, [1])},
         **({322: (SHORT, [16]), 323: (SHORT, [16])} if tiled else {278: (kind, [down])}),
         324 if tiled else 273: (kind, starts[:-1]),
