@@ -106,6 +106,7 @@ class Epochs:
         self.state = replace(
             done, epoch=done.epoch + 1, steps_in_epoch=0, sums=Sums(), seconds=0.0, training_loss=done.sums.mean_loss
         )
+        self.checkpoints.save_run(done)  # a run that is killed from here to the end has something to continue from
         weights = self.checkpoints.save_weights(f"epoch_{done.epoch:02d}.pth")
         if self.validation:
             self._validate(done.epoch, done.sums, done.seconds)

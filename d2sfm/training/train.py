@@ -86,8 +86,8 @@ def train(
     and the first one evaluates and writes.
 
     Raises FileNotFoundError for missing folders or weights; ValueError for options that contradict each other or the
-    checkpoint, an output that holds another run, and if no pair can be drawn; RuntimeError if all pairs of an epoch are
-    skipped, or a loss is not finite.
+    checkpoint, an output that holds another run or what is left of one, and if no pair can be drawn; RuntimeError if
+    all pairs of an epoch are skipped, or a loss is not finite.
     """
     pairs, options, output = pairs or PairOptions(), options or TrainingOptions(), Path(output)
     _claim(output, resume)
@@ -118,6 +118,13 @@ def _claim(output: Path, resume: bool) -> None:
         raise ValueError(f"--output must be a folder, found the file {output}")
     if not resume and (output / LAST).exists():
         raise ValueError(f"{output} holds a training run: continue it with --resume, or give another --output")
+    epochs = sorted(output.glob("epoch_*.pth"), key=lambda path: (len(path.name), path.name))
+    left = epochs or [path for path in (output / BEST,) if path.exists()]
+    if left and not (output / LAST).exists():
+        raise ValueError(
+            f"{output} holds {left[-1].name} of a training run, but no {LAST} to continue from: start from --weights "
+            f"{left[-1]} with another --output"
+        )
     output.mkdir(parents=True, exist_ok=True)
 
 

@@ -96,6 +96,23 @@ def test_another_runs_output_is_refused(root, one_epoch):
         run(root, one_epoch, num_epochs=1)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_left_of_a_run_without_its_last_checkpoint_is_not_written_over(root, one_epoch, tmp_path, resume):
+    left = tmp_path / "left"
+    shutil.copytree(one_epoch, left)
+    (left / LAST).unlink()
+    (left / BEST).touch()
+    before = {path.name: path.stat().st_mtime_ns for path in left.iterdir()}
+    with pytest.raises(
+        ValueError, match=r"no last\.pth to continue from: start from --weights .*/epoch_01\.pth with an"
+    ):
+        run(root, left, resume=resume, num_epochs=1)
+    assert {path.name: path.stat().st_mtime_ns for path in left.iterdir()} == before
+    (left / "epoch_01.pth").unlink()
+    with pytest.raises(ValueError, match=r"start from --weights .*/best\.pth with another --output"):
+        run(root, left, resume=resume, num_epochs=1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
