@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ class Checkpoints:
 
     def _save(self, name: str, more: dict[str, Any]) -> None:
         if self.trainer.processes.leads:
+            whole = BytesIO()  # of a disk that is full, PyTorch's own writer does not tell
+            torch.save(_weights(self.trainer) | more, whole)
             with replacing(self.folder / name, sync=True) as stream:
-                torch.save(_weights(self.trainer) | more, stream)
+                stream.write(whole.getbuffer())
 
 
 def _shown(value: str | None) -> str:

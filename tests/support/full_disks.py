@@ -25,7 +25,7 @@ def limit_files(size: int) -> None:
 
 
 def error_with_limited_files(write: Callable[[], object], size: int) -> str:
-    """What the RuntimeError says that the call raises where files may have so many bytes; empty where it raises none.
+    """What the OSError or RuntimeError says that the call raises where files may have so many bytes; empty for none.
 
     In a process of its own. Skips where there are no such processes or limits.
     """
@@ -37,7 +37,7 @@ def error_with_limited_files(write: Callable[[], object], size: int) -> str:
         try:
             limit_files(size)
             write()
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             message = str(error)
         finally:
             os.write(writer, message.encode())

@@ -1,6 +1,10 @@
+import errno
+import os
+
 import numpy as np
 import pytest
 import torch
+from support.full_disks import error_with_limited_files
 from support.helpers import save_plain_weights
 
 from d2sfm.network.weights.load import load_weights
@@ -53,6 +57,14 @@ def test_the_scale_of_float16_gradients_is_kept(tmp_path, batch):
     first.save_run(STATE)
     second.restore()
     assert second.trainer.scaler.get_scale() == 128.0
+
+
+def test_a_full_disk_is_named_and_the_old_checkpoint_stays(tmp_path):
+    checkpoints = make(tmp_path)
+    (tmp_path / "weights.pth").write_bytes(b"old")
+    line = error_with_limited_files(lambda: checkpoints.save_weights("weights.pth"), 10_000)
+    assert line == f"{tmp_path / 'weights.pth'} can't be written: {os.strerror(errno.EFBIG)}"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
 def test_both_kinds_load_as_weights_in_the_published_layout(tmp_path):
