@@ -20,32 +20,38 @@ DATABASE = Path("db.db")  # if none is given
 logger = logging.getLogger(__name__)
 
 
-def meant(word: str, names: Sequence[str], where: str) -> str:
+def meant(word: str, names: Sequence[str], where: str, images: Path | None = None) -> str:
     """The image that a word names: by its name, without its folders, or as the path of its photograph.
 
-    where: what has these names, in words. Raises ValueError for an unknown name, with the nearest one.
+    where: what has these names, in words. images: the folder of the photographs, if it is known: of a word that is a
+    file, only the image of that very file is meant. Raises ValueError for an unknown name, with the nearest one.
     """
     if word in names:
         return word
     found = images_meant([word], names)
     as_path = [name for name in names if Path(word).as_posix().endswith(f"/{name}")]
     if found or len(as_path) == 1:
-        return found.get(word) or as_path[0]
+        name = found.get(word) or as_path[0]
+        if _is_another_file(Path(word), images, name):
+            raise ValueError(f"{where} has no image of the file {printable(word)}: its {printable(name)} is another")
+        return name
     raise ValueError(f"{where} has no image {printable(word)}{did_you_mean(word, names)}")
 
 
-def names_in(database: Path) -> dict[str, int]:
-    """Ids of the images of a database by name."""
-    with MatchStore(database) as store:
-        return store.image_ids()
+def _is_another_file(path: Path, images: Path | None, name: str) -> bool:
+    """Whether a path is that of a file, and the photograph of that name is there and is another one."""
+    if images is None or not path.is_file() or not (images / name).is_file():
+        return False
+    return not path.samefile(images / name)
 
 
 def known_names(
-    words: Sequence[str], database: Path | None, options: ExtractionOptions | None
+    words: Sequence[str], database: Path | None, images: Path | None, options: ExtractionOptions | None
 ) -> tuple[Path, list[str]] | None:
     """The database and the chosen images; None if it was not given and the words are files.
 
-    options: of extraction; with these, words are files. Raises FileNotFoundError or ValueError if they are neither.
+    images: the folder of the photographs (default: the one that extract recorded). options: of extraction; with these,
+    words are files. Raises FileNotFoundError or ValueError if they are neither.
     """
     are_files = all(Path(word).is_file() for word in words)
     if database is None and are_files and (options is not None or not DATABASE.exists()):
@@ -59,9 +65,10 @@ def known_names(
             "photographs given as files, without --database"
         )
     given, database = database, database or DATABASE
-    names = list(names_in(database))
+    with MatchStore(database) as store:
+        names, images = list(store.image_ids()), images or store.notes.images_folder()
     try:
-        return database, [meant(word, names, str(database)) for word in words]
+        return database, [meant(word, names, str(database), images) for word in words]
     except ValueError:
         if given is None and are_files:
             return None

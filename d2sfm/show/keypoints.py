@@ -54,7 +54,7 @@ def show_keypoints(
     keypoints, or the file is not a COLMAP database.
     """
     word, images = str(image), Path(images) if images else None
-    known = known_names([word], Path(database) if database else None, options)
+    known = known_names([word], Path(database) if database else None, images, options)
     if known:
         database, [name] = known
         view = Photographs.of_database(database, images).view(name, LONGEST_PX)

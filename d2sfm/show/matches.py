@@ -42,12 +42,13 @@ def show_matches(
     words = [str(image_a), str(image_b)]
     if most < 0:
         raise ValueError(f"the number of lines must be 0 (all) or more, found {most}")
-    known = known_names(words, Path(database) if database else None, options)
+    images = Path(images) if images else None
+    known = known_names(words, Path(database) if database else None, images, options)
     if known:
         database, names = known
         if names[0] == names[1]:
             raise ValueError(f"{names[0]} has no matches with itself: give two images")
-        photographs = Photographs.of_database(database, Path(images) if images else None)
+        photographs = Photographs.of_database(database, images)
         return _picture(database, photographs, names, names, most)
     files = [Path(word) for word in words]
     with database_of(files, options, progress) as (database, folder, names):

@@ -19,6 +19,19 @@ def test_images_are_meant_by_names_and_by_paths(word, name):
     assert meant(word, NAMES, "db.db") == name
 
 
+def test_a_file_means_the_image_of_that_very_file(tmp_path):
+    for folder in ("photos/left", "other/left"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "b.jpg").write_text(folder)
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "photos")
+    for path in ("photos/left/b.jpg", "link.jpg/left/b.jpg", "moved/b.jpg"):
+        assert meant(str(tmp_path / path), NAMES, "db.db", tmp_path / "photos") == "left/b.jpg"
+    other = str(tmp_path / "other/left/b.jpg")
+    with pytest.raises(ValueError, match=r"has no image of the file .*other/left/b\.jpg: its left/b\.jpg is another"):
+        meant(other, NAMES, "db.db", tmp_path / "photos")
+    assert meant(other, NAMES, "db.db", tmp_path / "gone") == "left/b.jpg"
+
+
 @pytest.mark.parametrize(
     ("word", "end"), [("c.jpg", "c.jpg"), ("left/b.jpeg", "left/b.jpeg: did you mean left/b.jpg?")]
 )
