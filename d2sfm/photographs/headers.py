@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from d2sfm.coordinates import ORIENTATIONS, Size, stored_array
+from d2sfm.files import ALWAYS_UNPACKED
 from d2sfm.photographs.alpha import seen_pixels
 from d2sfm.text import one_line
 
@@ -253,12 +254,16 @@ def stored_size(picture: Image.Image) -> tuple[int, int]:
 def pillow_settings():
     """No warnings of Pillow and no limit of its own on the size of a picture: photographs of 200 megapixels exist.
 
-    Both are global, so they are changed by one thread at a time and put back at once.
+    Texts and colour profiles before the pixels of a PNG may be longer than Pillow's 1 MB, but not without a limit: a
+    few bytes may unpack to gigabytes. All is global, so it is changed by one thread at a time and put back at once.
     """
     with _pillow_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        texts = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = ALWAYS_UNPACKED
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+            PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = texts

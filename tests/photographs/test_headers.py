@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
+from PIL.PngImagePlugin import PngInfo
 from support.image_reading import check_header
 from support.pictures import EIGHT_BIT, HEIGHT, RGB, WIDTH, png_of_size, save, save_turned, shorten
 
@@ -132,6 +133,16 @@ def test_pillows_limit_of_size_does_not_apply_and_stays(tmp_path, monkeypatch, n
         Image.open(path).load()
     assert check_photograph(path) == (WIDTH, HEIGHT)
     assert Image.MAX_IMAGE_PIXELS == WIDTH * HEIGHT // 4
+
+
+def test_a_png_may_have_a_long_text_and_a_large_colour_profile(tmp_path):
+    texts = PngInfo()
+    texts.add_text("notes", 3_000_000 * "a", zip=True)
+    RGB.save(tmp_path / "a.png", pnginfo=texts, icc_profile=bytes(2_000_000))
+    limits = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+    assert read_header(tmp_path / "a.png") == ((WIDTH, HEIGHT), 1)
+    assert check_photograph(tmp_path / "a.png") == (WIDTH, HEIGHT)
+    assert limits == (PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
 
 
 @pytest.mark.parametrize("name", ["palette_alpha.png", "palette_one_transparent.png"])
