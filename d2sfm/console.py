@@ -46,9 +46,10 @@ def print_result(arguments: argparse.Namespace, result: object) -> None:
 
 
 def show(result: object) -> None:
-    """Print a result."""
+    """Print a result. Letters that standard output does not know are escaped."""
+    text, encoding = printable_lines(str(result)), getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        print(printable_lines(str(result)), flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)  # the work is done: print it
     except BrokenPipeError:
         # The reader (head, say) has seen enough; the work is done, and Python's own flush must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

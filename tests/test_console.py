@@ -1,7 +1,9 @@
 """Names of strangers' files on a terminal: nothing of them steers it, whoever prints them."""
 
 import argparse
+import io
 import logging
+import sys
 
 import pytest
 
@@ -53,6 +55,13 @@ def test_results_keep_the_lines_of_tables(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["pair", "matches"], [*ESCAPED.split(), "12"], ["caf\\udce9", "3"]]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    print_result(argparse.Namespace(quiet=False, json=False), "caf\xe9 \u6f22.jpg")
+    assert written.getvalue() == b"caf\xe9 \\u6f22.jpg\n"
 
 
 def test_arguments_are_repeated_in_one_line(capsys):

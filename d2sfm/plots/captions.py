@@ -76,7 +76,10 @@ def _drawn(canvas: np.ndarray, key: Key | Ramp, x: float, y: float, size: float,
     """Draw a key's mark, and return its texts."""
     if isinstance(key, Ramp):
         left = round(x + width_px(key.low, size) + 0.4 * size)
-        bar = slice(round(y - 0.4 * size), round(y + 0.4 * size)), slice(left, min(left + 7 * size, canvas.shape[1]))
+        bar = (
+            slice(round(y - 0.4 * size), round(y + 0.4 * size)),
+            slice(*(min(end, canvas.shape[1]) for end in (left, left + 7 * size))),
+        )
         canvas[bar] = sequence(np.linspace(0, 1, bar[1].stop - bar[1].start))
         return [Text(x, y, key.low, size, theme.text), Text(left + 7.4 * size, y, key.high, size, theme.text)]
     if key.length_px:

@@ -7,7 +7,7 @@ from pathlib import Path
 from d2sfm.show.picture import Picture, require_suffix
 from d2sfm.text import printable
 
-LONGEST_NAME = 120  # characters of a file's name that is made of images' names
+LONGEST_NAME = 120  # bytes of a file's name that is made of images' names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,4 +36,4 @@ def write_picture(picture: Picture, output: Path | None, *, light: bool = False)
 def _file_name(name: str) -> str:
     """A path in the current folder, for any image name."""
     plain = "".join("_" if letter in '/\\:*?"<>|' else letter for letter in printable(name))
-    return f"{plain[:LONGEST_NAME]}.png"
+    return f"{plain.encode()[:LONGEST_NAME].decode(errors='ignore')}.png"

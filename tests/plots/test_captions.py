@@ -36,6 +36,12 @@ def test_what_is_too_long_loses_its_middle_and_keys_get_lines_of_their_own():
     assert (long[30:, 400:480] != DARK.background).any()
 
 
+@pytest.mark.parametrize("width", [1, 40, 120])
+def test_a_ramp_that_a_narrow_picture_has_no_room_for_is_cut_off(width):
+    found = captioned(np.full((30, width, 3), 7, np.uint8), "t", [Ramp("a long name of the low end", "high")])
+    assert found.shape[1] == width
+
+
 @pytest.mark.filterwarnings("error")
 def test_names_of_any_letters():
     """What is mathematics to Matplotlib, steers terminals, or is no letter of its font."""

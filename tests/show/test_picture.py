@@ -76,6 +76,15 @@ def test_a_page_has_the_picture_for_both_themes(tmp_path):
         assert dark != light
 
 
+@pytest.mark.parametrize("name", [2 * "\u6f22\u5b57" * 45, 300 * "a"])
+def test_a_name_that_is_made_of_long_names_is_short_enough_for_a_file(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    shown = write_picture(picture(name=name), None)
+    assert len(shown.output.name.encode()) <= 124
+    assert name.startswith(shown.output.stem)
+    assert shown.output.exists()
+
+
 def test_where_it_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shown = write_picture(picture(name="image-sub/\x1b" + 300 * "a", facts={"largest": "3 px"}), None)
