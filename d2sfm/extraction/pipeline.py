@@ -53,8 +53,8 @@ def extract_all(
     skipped: gets the photographs that can't be decoded or written, have another size than their record, or an unusable
         mask, also if the work ends with an error.
     on_maps: see ``Extractor.extract_batch``; also gets the photograph.
-    mask: gives the pixels to use, from name, size and orientation, see ``Masks``; called in any thread. Transparent
-        pixels are left out, too.
+    mask: gives the pixels to use, from name, size and EXIF's orientation, see ``Masks``; called in any thread.
+        Transparent pixels are left out, too.
     progress: whether to show a bar.
 
     Pictures of equal size are given to the network in batches of the number that it asks for. Returns the number of
@@ -68,7 +68,7 @@ def extract_all(
         pixels, seen = load_with_alpha(photograph.path, photograph.size, photograph.grey_range)
         if seen is not None:
             transparent.append(photograph.name)
-        visible = joined(seen, mask(photograph.name, photograph.size, photograph.orientation))
+        visible = joined(seen, mask(photograph.name, photograph.size, photograph.exif_orientation))
         return extractor.prepare(pixels, visible, photograph.orientation, photograph.grey_range)
 
     decoders = 1 if extractor.device.type == "cpu" else processors()  # the network takes all cores

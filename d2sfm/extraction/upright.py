@@ -31,7 +31,7 @@ def turned(
     known: others, in the orientation that they keep; those next to the photographs by name take part in ``auto``.
     """
     if options.orientation is Orientation.NONE:
-        return [replace(photograph, orientation=1) for photograph in photographs]
+        return [replace(photograph, orientation=1, tag=photograph.orientation) for photograph in photographs]
     names = [photograph.name for photograph in photographs if photograph.orientation != 1]
     if names:
         logger.info("turned upright by EXIF: %s", first_of(names, "photograph"))
@@ -50,7 +50,9 @@ def turned(
     )
     logger.info("%s", turns)
     return [
-        replace(each, orientation=joined_orientation(each.orientation, turns.orientation[each.name]))
+        replace(
+            each, orientation=joined_orientation(each.orientation, turns.orientation[each.name]), tag=each.orientation
+        )
         for each in photographs
     ]
 

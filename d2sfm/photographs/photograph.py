@@ -21,8 +21,9 @@ class Photograph:
     """A photograph on disk.
 
     name: relative to its folder, with '/' between parts. size: (width, height) in pixels as they are stored, on
-    COLMAP's grid: of its header, or of the camera that a database has for it. orientation: EXIF's, 1 to 8, that makes
-    it upright. grey_range: of 16 bits, what becomes black and white for the network; None if it is all.
+    COLMAP's grid: of its header, or of the camera that a database has for it. orientation: 1 to 8 as EXIF's, that makes
+    it upright. grey_range: of 16 bits, what becomes black and white for the network; None if it is all. tag: EXIF's own
+    orientation, where the photograph is to be turned in another way; None if ``orientation`` is EXIF's.
     """
 
     name: str
@@ -30,6 +31,12 @@ class Photograph:
     size: Size
     orientation: int = 1
     grey_range: GreyRange | None = None
+    tag: int | None = None
+
+    @property
+    def exif_orientation(self) -> int:
+        """EXIF's own, by which others turn the photograph: so may its mask be."""
+        return self.orientation if self.tag is None else self.tag
 
     @property
     def upright_size(self) -> Size:

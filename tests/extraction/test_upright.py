@@ -1,5 +1,8 @@
 """Photographs that are stored turned: the network sees them upright, keypoints belong to the stored pixels."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -174,3 +177,21 @@ def test_the_rest_is_found_from_the_pictures(tmp_path, caplog):
     assert "orientation: 1 of 5 photographs turned (1 to the right)" in caplog.text
     with FeatureStore(database) as store:
         assert store.orientations() == {"0.png": 1, "1.png": 1, "2.png": 6, "3.png": 1, "4.png": 8}
+
+
+@pytest.mark.parametrize(("way", "further"), [("auto", 3), ("auto", 8), ("none", None), ("exif", None)])
+def test_a_mask_that_is_upright_by_exif_fits_however_the_photograph_is_turned(tmp_path, monkeypatch, way, further):
+    photographs, masks = tmp_path / "photographs", tmp_path / "masks"
+    save_stored(photographs / "a.png", textured_picture(0, SIZE), 6)
+    masks.mkdir()
+    rows = np.arange(SIZE[1])[:, None] + np.zeros(SIZE[0], int)
+    cv2.imwrite(str(masks / "a.png.png"), np.where(rows < SIZE[1] // 2, 0, 255))
+    turns = SimpleNamespace(orientation={"a.png": further})
+    monkeypatch.setattr("d2sfm.orientation.find.find_turns", lambda *given, **options: turns)
+    options = replace(OPTIONS, orientation=way)
+    summary = extract_to_database(tmp_path / "db.db", photographs, options=options, masks=MaskOptions(masks=masks))
+    assert (summary.extracted, summary.skipped) == (1, {})
+    features = read_all(tmp_path / "db.db")["a.png"]
+    upright = upright_from_stored(features.keypoints[:, :2], features.image_size, 6)
+    assert len(upright)
+    assert upright[:, 1].min() >= SIZE[1] // 2
