@@ -13,11 +13,11 @@ from pathlib import Path
 from d2sfm.extraction.pipeline import extract_all
 from d2sfm.extraction.stretch import stretched
 from d2sfm.extraction.summary import ExtractionSummary
-from d2sfm.extraction.upright import turned
+from d2sfm.extraction.upright import turned, warn_of_turned
 from d2sfm.features.extractor import Extractor
 from d2sfm.features.fingerprints import with_stretch
 from d2sfm.features.record import Features
-from d2sfm.formats.npz_mat import DamagedFile, read_fingerprint, write_features
+from d2sfm.formats.npz_mat import DamagedFile, read_fingerprint, read_orientation, write_features
 from d2sfm.options import DescriptorDtype, ExtractionOptions, OutputType, PhotographOptions, Precision, StorageOptions
 from d2sfm.photographs.photograph import Photograph, read_headers
 from d2sfm.photographs.reading import chosen_photographs, read_image_list, require_photographs
@@ -77,6 +77,9 @@ def extract_to_files(
             there |= {name} if _has_features(target(name), wanted[name]) else set()
     pending = [name for name in names if name not in there]
     skipped = Skipped({name: reason for name, reason in (of_others | unusable).items() if name not in there})
+    kept = [each for each in photographs if each.name in there]
+    known = [replace(each, orientation=read_orientation(target(each.name))) for each in kept]
+    warn_of_turned(known, kept, extractor.options.orientation)
     chosen = set(pending) - set(skipped)
     photographs = turned([each for each in photographs if each.name in chosen], extractor.options, [], progress)
     found = extract_all(photographs, extractor, lambda: nullcontext(write), skipped, progress=progress)

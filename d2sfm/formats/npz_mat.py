@@ -78,15 +78,13 @@ def read_features(path: Path) -> Features:
     ValueError if it is not a feature file or lacks a key, as files of the published tool lack the convention.
     """
     arrays = _load_all(path, REQUIRED, "not one of d2sfm's feature files")
-    seen_as = _load(path, ("orientation", "grey_range"))
-    turned, greys = seen_as.get("orientation", np.array(1)), seen_as.get("grey_range")
+    greys = _load(path, ("grey_range",)).get("grey_range")
+    orientation = read_orientation(path)
     with errors_at(path):
         _require_floats(arrays, ("keypoints", "descriptors", "scales"))
         scales = tuple(map(float, arrays["scales"].ravel()))
         if not scales or not all(0 < scale < np.inf for scale in scales):
             raise ValueError(f"scales {scales}, expected numbers above 0")
-        if turned.size != 1 or turned.item() not in ORIENTATIONS:
-            raise ValueError(f"orientation {turned.ravel().tolist()}, expected 1 to 8")
         if greys is not None and (
             greys.size != 2 or greys.dtype.kind not in "iu" or not 0 <= greys.min() < greys.max()
         ):
@@ -98,7 +96,7 @@ def read_features(path: Path) -> Features:
             input_size=_size(arrays["input_size"]),
             convention=Convention(arrays["convention"].item()),
             scales=scales,
-            orientation=int(turned.item()),
+            orientation=orientation,
             grey_range=None if greys is None else tuple(sorted(greys.ravel().tolist())),
         )
 
@@ -145,6 +143,16 @@ def read_fingerprint(path: Path) -> str | None:
         return None
     found = arrays.get("fingerprint")
     return found.item() if found is not None and found.size == 1 and found.dtype.kind == "U" else None
+
+
+def read_orientation(path: Path) -> int:
+    """How the photograph of a feature file was turned, 1 to 8 as in EXIF. Reads nothing else; raises as
+    ``read_features``."""
+    turned = _load(path, ("orientation",)).get("orientation", np.array(1))
+    with errors_at(path):
+        if turned.size != 1 or turned.item() not in ORIENTATIONS:
+            raise ValueError(f"orientation {turned.ravel().tolist()}, expected 1 to 8")
+    return int(turned.item())
 
 
 def _save(stream: BinaryIO, arrays: dict, output_type: OutputType) -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
+from support.helpers import textured_picture
 from support.photograph_folder import SMALL, write_photograph_folder
 
 from d2sfm.cli import main
@@ -82,6 +84,19 @@ def test_files_that_are_cut_short_are_made_again(tmp_path, photographs, output_t
     again = extract_to_files(**run)
     assert (again.extracted, again.already_there) == (1, 2)
     assert len(path.read_bytes()) == len(whole)
+
+
+def test_files_of_photographs_that_were_turned_in_another_way_are_named(tmp_path, caplog):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray(textured_picture(0, (96, 80))).save(tmp_path / "a.png", exif=exif)
+    for first, then, message in (("exif", "none", "extracted upright"), ("none", "exif", "extracted without EXIF")):
+        extract_to_files(images=tmp_path, options=replace(SMALL, orientation=first), overwrite=True)
+        assert message not in caplog.text
+        again = extract_to_files(images=tmp_path, options=replace(SMALL, orientation=then))
+        assert (again.extracted, again.already_there) == (0, 1)
+        assert message in caplog.text
+        caplog.clear()
 
 
 def test_why_a_photograph_is_unusable_is_told_before_what_its_file_holds(photographs):
