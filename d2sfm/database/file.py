@@ -1,5 +1,6 @@
 """COLMAP's database file: finding, making and checking it, and copies to work on."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,6 @@ from d2sfm.database.notes import Note, Notes
 from d2sfm.database.tables import COLMAP_TABLES, tables
 from d2sfm.parts import SQLITE_SUFFIXES, part_of, sync
 from d2sfm.system import require_room
-from d2sfm.text import counted
 
 
 def beside(model: Path | None, name: Path) -> Path | None:
@@ -83,23 +83,23 @@ def working_copy(source: Path, target: Path) -> None:
     """A whole copy of a database in a new file, with what another connection has not yet written into the source.
 
     An earlier copy of the same file stays as it is, so that work on it continues. Raises FileNotFoundError if the
-    source or the target's folder is missing, RuntimeError if the target is another file or lacks matches that the
-    source got since, or the source is not a COLMAP database or in use.
+    source or the target's folder is missing, RuntimeError if the target is another file or the source's matches changed
+    since, or the source is not a COLMAP database or in use.
     """
     require_database(source)
     source, target = Path(source), Path(target)
     if target.exists():
         require_database(target)
         with Connection(target) as connection:
-            is_copy, there = Notes(connection).read(Note.COPY_OF) == str(source.resolve()), _matched(connection)
-        if not is_copy:
+            notes = Notes(connection).all()
+        if notes.get(Note.COPY_OF) != str(source.resolve()):
             raise RuntimeError(f"{target} exists already and is not a copy of {source}: give the copy another name")
         with Connection(source) as connection:
-            later = len(_matched(connection) - there)
-        if later:
+            is_same = _digest_of_matches(connection) == notes.get(Note.COPIED_MATCHES)
+        if not is_same:
             raise RuntimeError(
-                f"{target} was copied from {source} before {counted(later, 'pair')} of it got matches: delete it, or "
-                "give the copy another name"
+                f"{target} was copied from {source} before matches of it changed: delete it, or give the copy another "
+                "name"
             )
         return
     if not target.parent.is_dir():
@@ -110,15 +110,21 @@ def working_copy(source: Path, target: Path) -> None:
             images = Notes(connection).images_folder()
         with Connection(part) as connection:
             Notes(connection).write(Note.COPY_OF, str(source.resolve()))
+            Notes(connection).write(Note.COPIED_MATCHES, _digest_of_matches(connection))
             if images is not None:
                 Notes(connection).note_images_folder(images)
         put_in_place(part, target)
 
 
-def _matched(connection: Connection) -> set[tuple[int, int]]:
-    """Pairs with their numbers of matches; those that ``d2sfm bridge`` has added to count without these additions."""
-    sources = {"matches", f"{UNBRIDGED}matches"} & tables(connection)
-    return {row for table in sources for row in connection.rows(f"SELECT pair_id, rows FROM {table}")}
+def _digest_of_matches(connection: Connection) -> str:
+    """A digest of the pairs with their numbers of matches; those that ``d2sfm bridge`` has added to count without these
+    additions, too.
+
+    It is noted in a copy, whose own matches are no measure: refinement adds some to them, and takes some away.
+    """
+    sources = sorted({"matches", f"{UNBRIDGED}matches"} & tables(connection))
+    union = " UNION ".join(f"SELECT pair_id, rows FROM {table}" for table in sources)
+    return hashlib.sha256(repr(connection.rows(f"{union} ORDER BY pair_id, rows")).encode()).hexdigest()
 
 
 def copy_whole(source: Path, part: Path, path: Path) -> None:

@@ -31,6 +31,7 @@ class Note(StrEnum):
     ASSEMBLING = "assembling"  # in a database that is in the making: of which folder of shards
     NOT_IMPORTED = "not_imported"  # of a folder of shards, what has features: reasons by name, as JSON
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
+    COPIED_MATCHES = "copied_matches"  # a digest of the matches which that one had then
 
 
 class Notes:

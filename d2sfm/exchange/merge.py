@@ -26,7 +26,10 @@ from d2sfm.text import counted, first_of
 logger = logging.getLogger(__name__)
 
 # What says nothing of a merged database.
-OF_ONE_FILE = {Note.CAMERAS, Note.COPY_OF, Note.OVERWRITING, Note.MATCHING_ANEW, Note.REFINING_ANEW, Note.IMAGES_BESIDE}
+OF_ONE_FILE = {
+    *(Note.CAMERAS, Note.COPY_OF, Note.COPIED_MATCHES, Note.IMAGES_BESIDE),
+    *(Note.OVERWRITING, Note.MATCHING_ANEW, Note.REFINING_ANEW),
+}
 
 
 def merge_databases(sources: Sequence[Path], output: Path, images: Path | None = None) -> int:

@@ -75,8 +75,21 @@ def test_a_copy_that_lacks_later_matches_is_not_gone_on_with(database, tmp_path)
     working_copy(database, tmp_path / "copy.db")
     with open_pycolmap(database) as colmap:
         colmap.write_matches(1, 2, np.array([[0, 0]], np.uint32))
-    with pytest.raises(RuntimeError, match=r"copy\.db was copied from .* before 1 pair of it got matches: delete it"):
+    with pytest.raises(RuntimeError, match=r"copy\.db was copied from .* before matches of it changed: delete it, or"):
         working_copy(database, tmp_path / "copy.db")
+
+
+def test_a_copy_whose_own_matches_changed_is_gone_on_with(database, tmp_path):
+    """Refinement adds matches of continued tracks, and takes away those that it refutes."""
+    with open_pycolmap(database) as colmap:
+        colmap.write_matches(1, 2, np.array([[0, 0]], np.uint32))
+    working_copy(database, tmp_path / "copy.db")
+    with open_pycolmap(tmp_path / "copy.db") as colmap:
+        colmap.delete_matches(1, 2)
+        colmap.write_matches(1, 2, np.array([[0, 0], [1, 1]], np.uint32))
+    working_copy(database, tmp_path / "copy.db")
+    with open_pycolmap(tmp_path / "copy.db") as colmap:
+        assert len(colmap.read_matches(1, 2)) == 2
 
 
 def test_an_empty_file_becomes_a_database(tmp_path):

@@ -10,7 +10,7 @@ from d2sfm.database.pair_ids import MAX_IMAGES, image_pairs
 from d2sfm.database.pair_rows import read_similarities
 from d2sfm.database.tables import OUR_PAIR_TABLES, REFUSED, REFUTED, SIMILARITIES
 
-OF_ONE_RUN = {"images", "images_beside", "copy_of"}  # settings: folders differ from test to test
+OF_ONE_RUN = {"images", "images_beside", "copy_of", "copied_matches"}  # settings: folders differ from test to test
 
 
 def contents(database: Path) -> dict:
