@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
+from d2sfm.database.migration import bring_up_to_date
 from d2sfm.mapping.model_removal import remove_from_model
 from d2sfm.photographs.photograph import gone_photographs
 from d2sfm.photographs.reading import read_image_list
@@ -62,6 +63,8 @@ def remove_images(
             known = list(store.images())
             chosen = names if names else gone_photographs(store.notes.find_images_folder(images), known)
         _require_known(names, known, database)
+        if not dry_run:
+            bring_up_to_date(database)  # before the model changes, as it may fail
         of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
         if not dry_run:
             remove_photographs(database, chosen)

@@ -2,6 +2,7 @@
 
 import pycolmap
 import pytest
+from support.old_database import write_old_copy
 from support.transfer_files import NAMES, write_database, write_photographs
 
 from d2sfm.cli import main
@@ -45,14 +46,19 @@ def test_names_of_a_file(database, tmp_path, capsys):
     assert names(database) == ["b c.png"]
 
 
-def test_out_of_a_model_too(database, tmp_path, capsys):
+def write_model(folder):
+    """A model of all photographs."""
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 3, 9
     model = pycolmap.synthesize_dataset(options)
-    (tmp_path / "model").mkdir()
+    folder.mkdir()
     for image, name in zip(model.images.values(), NAMES, strict=True):
         image.name = name
-    model.write_binary(tmp_path / "model")
+    model.write_binary(folder)
+
+
+def test_out_of_a_model_too(database, tmp_path, capsys):
+    write_model(tmp_path / "model")
     assert main(["remove", "a.png", "--model", "model"]) == 0
     assert capsys.readouterr().out == "remove: took out 1 image, 1 of the model, 2 left\n"
     assert sorted(image.name for image in read_model(tmp_path / "model").images.values()) == NAMES[1:]
@@ -68,3 +74,16 @@ def test_no_names_and_unknown_ones(database, capsys):
     assert "expected names of images or --image-list, or --missing alone" in error
     assert "db.db has no image of that name: 1 name (x.png)" in error
     assert names(database) == NAMES
+
+
+def test_out_of_an_old_database_and_its_model(database, tmp_path, capsys):
+    write_model(tmp_path / "model")
+    path = write_old_copy(database, tmp_path / "old.db")
+    before = path.read_bytes()
+    asked = ["remove", "a.png", "--database", "old.db", "--model", "model"]
+    assert main([*asked, "--dry-run"]) == 0
+    assert path.read_bytes() == before
+    assert main(asked) == 0
+    assert capsys.readouterr().out.endswith("remove: took out 1 image, 1 of the model, 2 left\n")
+    assert sorted(image.name for image in read_model(tmp_path / "model").images.values()) == NAMES[1:]
+    assert names(path) == NAMES[1:]
