@@ -132,6 +132,7 @@ def require_replaceable(output: Path, option: str = "--output") -> None:
         ]
         if others:
             raise RuntimeError(f"{folder} holds {others[0]}, which is not part of a model: give another {option}")
+        require_own_place(folder)
 
 
 def require_elsewhere(output: Path, model: Path, option: str = "--output") -> None:
@@ -142,7 +143,7 @@ def require_elsewhere(output: Path, model: Path, option: str = "--output") -> No
 
 
 def require_own_place(folder: Path) -> None:
-    """Check before the long work whether ``replace_model`` can replace the model in a folder; RuntimeError if not."""
+    """Check before the work whether the model in a folder can be replaced; RuntimeError if not."""
     folder = folder.resolve()
     for place in (folder, folder.parent):  # the new one is written beside the old one, which is put aside
         if place.exists() and not os.access(place, os.W_OK):

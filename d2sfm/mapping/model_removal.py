@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from d2sfm.colmap import read_model
-from d2sfm.mapping.model_files import finish_model, replace_model
+from d2sfm.mapping.model_files import finish_model, replace_model, require_own_place
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,9 @@ def remove_from_model(folder: Path, names: Collection[str], *, with_frames: bool
     one that stays.
     """
     folder = folder.resolve()
-    finish_model(folder)
+    if not dry_run:
+        finish_model(folder)
+        require_own_place(folder)
     model = read_model(folder)
     chosen = [image for image in model.images.values() if image.name in names]
     frame_ids = sorted({image.frame_id for image in chosen})

@@ -1,5 +1,8 @@
 """Models on disk; what reconstruct makes of them is tested in test_reconstruction.py."""
 
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pycolmap
@@ -32,6 +35,14 @@ def test_models_are_numbered_and_replace_earlier_ones(tmp_path, model):
     assert {path.suffix for path in folders[0].iterdir()} == {".bin"}
     again = pycolmap.Reconstruction(folders[0])
     assert np.array_equal(again.points3D[1].xyz, model.points3D[1].xyz)
+
+
+def test_a_model_that_is_read_only_is_told_before_the_long_work(tmp_path, model, monkeypatch):
+    write_models([model, model], tmp_path, text=False, ply=False)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path / "1" and may(path, mode))
+    with pytest.raises(RuntimeError, match=r"1 can't be written: .*1 is read-only"):
+        require_replaceable(tmp_path)
 
 
 @pytest.mark.parametrize("limit", [400, 2000])

@@ -1,5 +1,8 @@
 """Removal of images from a model on disk."""
 
+import os
+from pathlib import Path
+
 import pycolmap
 import pytest
 
@@ -62,6 +65,26 @@ def test_a_dry_run_writes_nothing(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert remove_from_model(folder, names_of(read_model(folder))[:2], dry_run=True) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_dry_run_leaves_what_a_killed_run_left(folder):
+    aside = folder.with_name(".0.removal.aside")
+    aside.mkdir()
+    remove_from_model(folder, [], dry_run=True)
+    assert aside.is_dir()
+    remove_from_model(folder, [])
+    assert not aside.exists()
+
+
+def test_a_model_that_is_read_only_is_told_before_the_work(folder, monkeypatch):
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder and may(path, mode))
+    names = names_of(read_model(folder))
+    with pytest.raises(RuntimeError, match=r"0 can't be written: .*0 is read-only"):
+        remove_from_model(folder, names[:1])
+    assert [path.name for path in folder.parent.iterdir()] == ["0"]
+    assert names_of(read_model(folder)) == names
+    assert remove_from_model(folder, names[:1], dry_run=True) == 1
 
 
 def test_images_of_one_frame_of_a_rig_go_together(tmp_path):
