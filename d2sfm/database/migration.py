@@ -12,6 +12,7 @@ from d2sfm.database.tables import columns, has_rows
 # What COLMAP's newest version writes as user_version: 4020100 for 4.2.1.
 SCHEMA_VERSION = int("{:0>2}{:0>2}{:0>2}00".format(*re.findall(r"\d+", pycolmap.__version__)))
 CAMERA_SENSOR = int(pycolmap.SensorType.CAMERA)  # as in the tables of rigs and frames
+_UNKNOWN = np.array(np.nan, "<f8").tobytes()  # a number of a pose prior
 
 
 def bring_up_to_date(path: Path) -> None:
@@ -36,20 +37,25 @@ def _carry_pose_priors(path: Path) -> None:
         if columns(connection, "pose_priors") and has_rows(connection, "pose_priors"):
             return
         positions = connection.rows(
-            "SELECT image_id, prior_tx, prior_ty, prior_tz FROM images WHERE prior_tx + prior_ty + prior_tz NOTNULL "
-            "AND (prior_tx != 0 OR prior_ty != 0 OR prior_tz != 0) ORDER BY image_id"
+            "SELECT image_id, camera_id, prior_tx, prior_ty, prior_tz FROM images "
+            "WHERE prior_tx + prior_ty + prior_tz NOTNULL AND (prior_tx != 0 OR prior_ty != 0 OR prior_tz != 0) "
+            "ORDER BY image_id"
         )
     if not positions:
         return
-    xyz = np.array([position[1:] for position in positions], np.float64)
+    xyz = np.array([position[2:] for position in positions], "<f8")
     is_gps = (np.abs(xyz[:, 0]) <= 90).all() and (np.abs(xyz[:, 1]) <= 180).all()
     system = pycolmap.PosePriorCoordinateSystem
-    with open_pycolmap(path) as database:
-        for (image_id, *_), position in zip(positions, xyz, strict=True):
-            prior = pycolmap.PosePrior(position=position)
-            prior.coordinate_system = system.WGS84 if is_gps else system.CARTESIAN
-            prior.corr_data_id = database.read_image(image_id).data_id
-            database.write_pose_prior(prior)
+    same = (_UNKNOWN * 9, _UNKNOWN * 3, int(system.WGS84 if is_gps else system.CARTESIAN))
+    rows = [(*ids, CAMERA_SENSOR, place.tobytes(), *same) for (*ids, _, _, _), place in zip(positions, xyz, strict=True)]
+    with open_pycolmap(path):  # makes the table
+        pass
+    with Connection(path) as connection, connection.transaction():  # all at once: where some are, none is carried
+        connection.run_many(
+            "INSERT INTO pose_priors (corr_data_id, corr_sensor_id, corr_sensor_type, position, position_covariance, "
+            "gravity, coordinate_system) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
 
 
 def complete_frames(path: Path) -> None:

@@ -52,6 +52,32 @@ def test_positions_become_pose_priors(tmp_path, images, opened_by):
     assert {prior.coordinate_system for prior in priors.values()} == {WGS84}
 
 
+def test_a_kill_while_positions_are_carried_loses_none(tmp_path, images, monkeypatch):
+    """They are written all at once, as pycolmap would write each."""
+    path = write_old_copy(images, tmp_path / "old.db", GPS)
+
+    def killed(connection, sql, values):
+        for row in list(values)[:1]:
+            connection.rows(sql, row)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Connection, "run_many", killed)
+        bring_up_to_date(path)
+    with MatchStore(path) as store:
+        assert len(store.pose_priors()) == 2
+    with Connection(path) as connection:
+        found = connection.rows("SELECT * FROM pose_priors")
+        connection.rows("DELETE FROM pose_priors")
+    with open_pycolmap(path) as colmap:
+        for image_id, position in ((1, GPS["view 0.jpg"]), (2, GPS["view 1.jpg"])):
+            prior = pycolmap.PosePrior(position=np.array(position), coordinate_system=WGS84)
+            prior.corr_data_id = colmap.read_image(image_id).data_id
+            colmap.write_pose_prior(prior)
+    with Connection(path) as connection:
+        assert connection.rows("SELECT * FROM pose_priors") == found
+
+
 def test_positions_that_are_no_latitudes(tmp_path, images):
     path = write_old_copy(images, tmp_path / "old.db", {"view 0.jpg": (1.0, 2, 3), "view 2.jpg": (-91.0, 0, 0)})
     create_database(path)
