@@ -12,6 +12,7 @@ from d2sfm.database.migration import bring_up_to_date
 from d2sfm.database.overwriting import outdated_images
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, check_size, declared_bytes
 from d2sfm.database.store import Store
+from d2sfm.database.tables import ORIGINALS, tables
 from d2sfm.features.record import DESCRIPTOR_SIZE
 from d2sfm.text import counted
 
@@ -92,6 +93,13 @@ class ImageReader(Store):
         keypoints = self._read("keypoints", image_id, np.empty((rows, columns), "<f4"))
         check_keypoints(self.path, name, keypoints)
         return np.ascontiguousarray(keypoints[:, :2])
+
+    def original_keypoints(self, image_id: int) -> np.ndarray | None:
+        """Positions as extraction found them, [M, 2] float32; None if they are not refined."""
+        rows = ORIGINALS in tables(self._connection) and self._connection.rows(
+            f"SELECT data FROM {ORIGINALS} WHERE image_id = ?", (image_id,)
+        )
+        return np.frombuffer(rows[0][0], "<f4").reshape(-1, 4)[:, :2] if rows else None
 
     def descriptors(self, image_id: int) -> np.ndarray:
         """Descriptors, [N, 512] float16 or float32: the length of their rows tells which.

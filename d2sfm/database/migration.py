@@ -47,7 +47,9 @@ def _carry_pose_priors(path: Path) -> None:
     is_gps = (np.abs(xyz[:, 0]) <= 90).all() and (np.abs(xyz[:, 1]) <= 180).all()
     system = pycolmap.PosePriorCoordinateSystem
     same = (_UNKNOWN * 9, _UNKNOWN * 3, int(system.WGS84 if is_gps else system.CARTESIAN))
-    rows = [(*ids, CAMERA_SENSOR, place.tobytes(), *same) for (*ids, _, _, _), place in zip(positions, xyz, strict=True)]
+    rows = [
+        (*ids, CAMERA_SENSOR, place.tobytes(), *same) for (*ids, _, _, _), place in zip(positions, xyz, strict=True)
+    ]
     with open_pycolmap(path):  # makes the table
         pass
     with Connection(path) as connection, connection.transaction():  # all at once: where some are, none is carried

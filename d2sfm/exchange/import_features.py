@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.coordinates import resize_factor
-from d2sfm.database import FeatureStore, exclusive, require_not_bridged
+from d2sfm.database import FeatureStore, MatchStore, exclusive, require_not_bridged
 from d2sfm.exchange.import_keypoints import OtherKeypoints, descriptor_size, require_inside
 from d2sfm.exchange.import_pairs import import_pairs
 from d2sfm.extraction.folder import check_cameras, import_folder, open_database, remove_skipped
@@ -33,6 +33,7 @@ from d2sfm.skipped import Skipped
 from d2sfm.text import counted, first_of
 
 REFINED_MARGIN_PX = 4 * LARGEST_MOVE_PX  # how far two rounds of refinement at half the size may lead out
+SAME_PX = 0.01  # of float32 in frames half a pixel apart
 UNIT_TOLERANCE = 0.02  # of a descriptor's length; float16 takes 0.001
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,9 @@ def import_features(
         open_database(database, cameras)
         require_not_bridged(database, "import")
         without = wanted.pending(database, names)
+        if matches is not None:
+            there = sorted(set(names).difference(without, summary.skipped))
+            _require_same(wanted, database, read_headers(images, there, Skipped()), summary.skipped)
         note_folder(database, images)
         pending = [name for name in without if name not in summary.skipped]
         summary.already_there = len(names) - len(without)
@@ -129,19 +133,25 @@ class _D2Features(NamedTuple):
         *_, pending = (pending_names(database, names, fingerprint) for fingerprint in asked)
         return pending
 
+    def positions(self, photograph: Photograph) -> np.ndarray:
+        return self._read(photograph).keypoints[:, :2]
+
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
         counts, source = [], self.source
         with FeatureStore(database) as store:
             for photograph in Bar(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
-                    turn = {"orientation": photograph.orientation} if isinstance(source, HlocFeatures) else {}
-                    features = source.read(photograph.name, photograph.size, **turn)
+                    features = self._read(photograph)
                     _check(features, REFINED_MARGIN_PX if source.tells_convention(photograph.name) else 1.0)
                     descriptors = features.descriptors.astype(str(self.options.descriptor_dtype), copy=False)
                     features = replace(features, descriptors=descriptors)
                     store.write(photograph.name, features, self.fingerprints[photograph.name])
                     counts.append(len(features))
         return counts
+
+    def _read(self, photograph: Photograph) -> Features:
+        turn = {"orientation": photograph.orientation} if isinstance(self.source, HlocFeatures) else {}
+        return self.source.read(photograph.name, photograph.size, **turn)
 
 
 def _wanted(
@@ -164,6 +174,33 @@ def _wanted(
             summary.with_descriptors = False
             return OtherKeypoints(source, size, matches, options)
     return _D2Features(source, _fingerprints(source, names, options, summary.skipped), options)
+
+
+def _require_same(
+    wanted: _D2Features | OtherKeypoints, database: Path, photographs: list[Photograph], skipped: Skipped
+) -> None:
+    """RuntimeError if photographs that have features already have others in the source: matches number those of the
+    source. What can't be read there is skipped."""
+    others = []
+    with MatchStore(database) as store:
+        ids, continued = store.image_ids(), store.continued()
+        for photograph in photographs:
+            with skipped.catching(photograph.name):
+                image_id, found = ids[photograph.name], wanted.positions(photograph)
+                there = store.keypoints(image_id)
+                there = there[: len(there) - continued.get(image_id, 0)]
+                # Files that export wrote hold refined ones.
+                if not any(_are_same(found, known) for known in (there, store.original_keypoints(image_id))):
+                    others.append(photograph.name)
+    if others:
+        raise RuntimeError(
+            f"{database} holds other keypoints of {first_of(others, 'image')} than {wanted.source.path}: give the file "
+            "that its features were imported from, or import into another database"
+        )
+
+
+def _are_same(found: np.ndarray, known: np.ndarray | None) -> bool:
+    return known is not None and found.shape == known.shape and np.allclose(found, known, rtol=0, atol=SAME_PX)
 
 
 def _names(images: Path, source: FeatureFolder | HlocFeatures) -> list[str]:

@@ -29,7 +29,7 @@ class OtherKeypoints:
     """
 
     def __init__(self, source: HlocFeatures, size: int, matches: Path | str | None, options: ImportOptions):
-        self._source = source
+        self.source = source
         self._kind = f"{source.path.name} ({f'{size} numbers each' if size else 'without descriptors'})"
         self._what = f"{source.path} has {_descriptors(size)}, D2-Net's have {DESCRIPTOR_SIZE} numbers"
         if matches is None:
@@ -55,6 +55,10 @@ class OtherKeypoints:
             )
         return [name for name in names if name not in there]
 
+    def positions(self, photograph: Photograph) -> np.ndarray:
+        """The keypoints of a photograph in COLMAP's frame, [N, 2]. Raises ValueError as ``HlocFeatures.positions``."""
+        return self.source.positions(photograph.name, photograph.size, photograph.orientation)
+
     def write(self, database: Path, photographs: list[Photograph], skipped: Skipped, progress: bool) -> list[int]:
         """Write the keypoints of these photographs, and return the number of written ones."""
         counts = []
@@ -65,7 +69,7 @@ class OtherKeypoints:
         with ForeignStore(database) as store:
             for photograph in Bar(photographs, desc="import", unit="image", disable=not progress):
                 with skipped.catching(photograph.name):
-                    xy = self._source.positions(photograph.name, photograph.size, photograph.orientation)
+                    xy = self.positions(photograph)
                     require_inside(xy, photograph.size, OUTSIDE_PX)
                     store.write(photograph.name, xy, self._kind)
                     counts.append(len(xy))

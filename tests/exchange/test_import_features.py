@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
+from functools import partial
 
 import cv2
 import h5py
@@ -331,6 +332,30 @@ def test_matches_count_no_continued_tracks(tmp_path, photographs, from_hloc):
     summary = import_features(tmp_path / "db.db", photographs, from_hloc, matches=tmp_path / "m.h5")
     assert (summary.pairs, summary.matches) == (2, 4)
     assert list(summary.skipped) == ["A.jpg - sub/a.jpg"]
+
+
+@pytest.mark.parametrize("is_refined", [False, True])
+def test_matches_count_keypoints_of_the_file_that_was_imported(tmp_path, photographs, from_hloc, is_refined):
+    database = tmp_path / "db.db"
+    import_features(database, photographs, from_hloc)
+    if is_refined:
+        with MatchStore(database) as store:
+            ids = store.image_ids()
+        with RefinementStore(database) as store:
+            store.replace({ids[name]: store.keypoints(ids[name])[:, :2] + 3 for name in ids}, {}, None)
+    write_pair(tmp_path / "m.h5", "a.jpg/A.jpg", [1, -1, 0])
+    taken = partial(import_features, database, photographs, matches=tmp_path / "m.h5")
+    with h5py.File(from_hloc, "a") as file:
+        right = file["a.jpg/keypoints"][:]
+        file["a.jpg/keypoints"][:] = right[::-1]
+    with pytest.raises(
+        RuntimeError, match=r"db\.db holds other keypoints of 1 image \(a\.jpg\) than .*ss\.h5: give the"
+    ):
+        taken(from_hloc)
+    assert import_features(database, photographs, from_hloc).already_there == 5
+    with h5py.File(from_hloc, "a") as file:
+        file["a.jpg/keypoints"][:] = right
+    assert taken(from_hloc).pairs == 1
 
 
 def test_a_file_with_matches_of_none_of_the_images_counts_as_skipped(tmp_path, photographs, from_hloc):

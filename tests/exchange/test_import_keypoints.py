@@ -96,6 +96,20 @@ def test_a_second_run_goes_on(tmp_path, scene):
     assert (again.imported, again.already_there, again.pairs, again.verified) == (0, VIEWS, 3, 6)
 
 
+def test_matches_of_other_keypoints_in_a_file_of_the_same_name_are_refused(tmp_path, scene):
+    """As a second run of an extractor writes them: the same keypoints in another order."""
+    database, name = tmp_path / "db.db", scene.names[0]
+    take(scene, scene.superpoint(tmp_path / "first"), database)
+    files = scene.superpoint(tmp_path / "second")
+    with h5py.File(files / "f.h5", "a") as file:
+        file[f"{name}/keypoints"][:] = file[f"{name}/keypoints"][:][::-1]
+    before = database.read_bytes()
+    message = f"db.db holds other keypoints of 1 image ({name}) than {files / 'f.h5'}: give the file"
+    with pytest.raises(RuntimeError, match=re.escape(message)):
+        take(scene, files, database)
+    assert database.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
