@@ -4,10 +4,11 @@ d2sfm export --database db.db --format hloc --output exported
 """
 
 import logging
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import h5py
 import numpy as np
 
 from d2sfm.database import FeatureStore, ForeignStore, MatchStore, exclusive, own_features, require_database
@@ -74,13 +75,15 @@ def export_database(
         except (FileExistsError, NotADirectoryError):
             raise ValueError(f"{output} can't be made: a file is in the way") from None
         skipped = Skipped()
-        keypoints = _write_features(source, output, names, options, skipped, progress)
-        names = [name for name in names if name not in skipped]
-        found = {"images": len(names), "keypoints": keypoints, "output": output, "skipped": skipped}
-        if not with_matches:
-            _warn_of_others(output)
-            return ExportSummary(**found)
-        pairs, matches = _write_matches(source, output, set(names), options.matches, skipped, progress)
+        # New features get their name with new matches: earlier ones count the keypoints of earlier features.
+        with _features_file(source, output, names) if options.format is ExportFormat.HLOC else nullcontext() as file:
+            keypoints = _write_features(source, file, output, names, options, skipped, progress)
+            names = [name for name in names if name not in skipped]
+            found = {"images": len(names), "keypoints": keypoints, "output": output, "skipped": skipped}
+            if not with_matches:
+                _warn_of_others(output)
+                return ExportSummary(**found)
+            pairs, matches = _write_matches(source, output, set(names), options.matches, skipped, progress)
         return ExportSummary(**found, pairs=pairs, matches=matches)
 
 
@@ -114,16 +117,29 @@ def _names(database: Path) -> list[str]:
     return names
 
 
+def _features_file(database: Path, output: Path, names: list[str]) -> AbstractContextManager[h5py.File]:
+    """hloc's file for the features of these images."""
+    stored = _stored(database)
+    with FeatureStore(database) as store:
+        fingerprints = store.extracted()
+    size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
+    return created(output / "features.h5", size)
+
+
 def _write_features(
-    database: Path, output: Path, names: list[str], options: ExportOptions, skipped: Skipped, progress: bool
+    database: Path,
+    file: h5py.File | None,
+    output: Path,
+    names: list[str],
+    options: ExportOptions,
+    skipped: Skipped,
+    progress: bool,
 ) -> int:
-    """Returns the number of keypoints."""
-    total, for_hloc, stored = 0, options.format is ExportFormat.HLOC, _stored(database)
+    """Into hloc's file, or without one into a file for each image. Returns the number of keypoints."""
+    total = 0
     with FeatureStore(database) as store:
         fingerprints = store.extracted()
         skipped.update(dict.fromkeys(store.torn(), TORN))
-    size = FILE_BYTES + sum(hloc_features_size(name, fingerprints[name], *stored[name]) for name in names)
-    with FeatureStore(database) as store, created(output / "features.h5", size) if for_hloc else nullcontext() as file:
         for name in Bar(names, desc="export", unit="image", disable=not progress):
             try:
                 features = store.read(name)
@@ -131,7 +147,7 @@ def _write_features(
                 skipped[name] = error.reason
                 continue
             total += len(features)
-            if for_hloc:
+            if file is not None:
                 write_hloc_features(file, name, features, fingerprints[name])
                 continue
             path, output_type = output / f"{name}{options.extension}", OutputType(options.format)
@@ -181,7 +197,11 @@ def _write_matches(
             matches = matches[(matches < (len(of_a), len(of_b))).all(axis=1)]  # without continued tracks
             pair = (name_of[a], name_of[b])
             cosine = np.einsum("md,md->m", of_a[matches[:, 0]], of_b[matches[:, 1]], dtype=np.float32)
-            write_hloc_matches(file, pair, matches, len(of_a), (1 + cosine) / 2)
+            try:
+                write_hloc_matches(file, pair, matches, len(of_a), (1 + cosine) / 2)
+            except ValueError as error:
+                skipped[" - ".join(pair)] = str(error)
+                continue
             written.append((a, b))
             total += len(matches)
     pairs = np.array(sorted(written), np.uint32).reshape(-1, 2)

@@ -61,9 +61,10 @@ def test_a_kill_while_positions_are_carried_loses_none(tmp_path, images, monkeyp
             connection.rows(sql, row)
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Connection, "run_many", killed)
-        bring_up_to_date(path)
+        with pytest.raises(KeyboardInterrupt):
+            bring_up_to_date(path)
     with MatchStore(path) as store:
         assert len(store.pose_priors()) == 2
     with Connection(path) as connection:

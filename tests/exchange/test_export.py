@@ -219,6 +219,34 @@ def test_matches_of_keypoints_that_are_not_there(tmp_path, database):
     assert summary.pairs == 0
 
 
+def test_a_pair_that_the_layout_can_not_hold_is_left_out_and_named(tmp_path, database):
+    """As a matcher of one side gives it, whose file had the images in the other order."""
+    every = export_database(database, tmp_path)
+    with MatchStore(database) as store:
+        store.write(1, 2, np.array([[0, 1], [0, 2]]))
+    rest = export_database(database, tmp_path)
+    reason = "a keypoint of A.jpg has several matches in a.jpg, but hloc's layout holds one for each keypoint"
+    assert rest.skipped == {"A.jpg - a.jpg": reason}
+    assert rest.pairs == every.pairs - 1
+    assert "A.jpg a.jpg" not in (tmp_path / "pairs.txt").read_text().splitlines()
+
+
+def test_features_are_replaced_only_with_their_matches(tmp_path, database, monkeypatch):
+    output = tmp_path / "out"
+    export_database(database, output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    with FeatureStore(database) as store:
+        store.write(NAMES[0], random_features(9, 20, image_size=(80, 60), input_size=(40, 30)), FINGERPRINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(MatchStore, "matches", None)  # an error
+        with pytest.raises(TypeError):
+            export_database(database, output, options=ExportOptions(matches=ExportedMatches.ALL))
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
+    export_database(database, output)
+    assert {path.name: path.read_bytes() for path in output.iterdir()}.keys() == before.keys()
+    assert (output / "features.h5").read_bytes() != before["features.h5"]
+
+
 def test_what_is_there_is_replaced_whole(tmp_path, database):
     with h5py.File(tmp_path / "features.h5", "w") as file:
         file["of another run/keypoints"] = np.zeros((3, 2))
