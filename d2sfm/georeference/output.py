@@ -31,7 +31,8 @@ def require_output(output: Path, model: Path) -> None:
         raise ValueError(f"{output} is the input model: give another --output")
     if output.is_dir():
         finish_putting(output, _there(output), _IN_OUTPUT)
-        others = sorted(path.name for path in output.iterdir() if path.name not in OURS and path.name[0] != ".")
+        ours = OURS if (output / TRANSFORM).exists() else ()  # COLMAP's files alone are of another model
+        others = sorted(path.name for path in output.iterdir() if path.name not in ours and path.name[0] != ".")
         if others:
             raise ValueError(
                 f"{output} holds {others[0]}, which d2sfm georeference did not write: give another --output"

@@ -232,6 +232,14 @@ def test_a_second_run_takes_the_place_of_the_first_and_of_nothing_else(given, tm
         georeference_model(given, given, options=GeoreferenceOptions(up=True))
 
 
+def test_a_model_that_is_not_georeferenced_is_not_replaced(given, tmp_path):
+    other = write_given(tmp_path / "other")
+    before = {path.name: path.read_bytes() for path in other.iterdir()}
+    with pytest.raises(ValueError, match=r"other holds cameras.bin, which d2sfm georeference did not write"):
+        georeference_model(given, other, options=GeoreferenceOptions(up=True))
+    assert {path.name: path.read_bytes() for path in other.iterdir()} == before
+
+
 def test_rigs_keep_their_images_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     truth = synthetic_rig(tmp_path / "rig.db")
