@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from d2sfm.georeference.alignment import Alignment, residuals
+from d2sfm.georeference.down import Down
 from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, ground_scale, middle
 from d2sfm.georeference.positions import Positions
 from d2sfm.text import counted, first_of
@@ -16,6 +17,8 @@ FAR_M = 100_000.0  # of positions of one scene, more is a mistake of coordinates
 BETTER = 0.5  # median residual of exchanged coordinates, of that of the given ones, by which they look exchanged
 TELLING = 6  # positions; fewer may fit by chance
 POOR_FIT = 0.02  # median residual, of how far positions are from their middle, below which nothing is wrong with them
+ALIKE = 1.25  # times as large are residuals of fits that are about as good, or numbers of positions that agree
+TILTED = 0.3  # sine of the angle to the horizon, above which a direction goes up or down
 POOR_SCALE = 0.05  # standard deviation of the scale beyond which it is told
 
 logger = logging.getLogger(__name__)
@@ -63,18 +66,23 @@ def check_found(
     found: Alignment | None,
     aligned_with: Callable[[np.ndarray], Alignment | None],
     located: Located,
+    down: Down,
     max_error_m: float,
 ) -> None:
-    """Raise RuntimeError if no positions agree with the model, or all do with latitude and longitude exchanged; warn if
-    some do.
+    """Raise RuntimeError if no positions agree with the model, or the two coordinates on the ground look exchanged in
+    all; warn if latitude and longitude do in some.
 
-    aligned_with: ``align`` of the points with other positions, [N, 3] metres.
+    aligned_with: ``align`` of the points with other positions, [N, 3] metres. down: by the cameras.
     """
     positions, count = located.positions, len(located.points)
     off = np.full(count, np.inf) if found is None else located.off_m(found)
-    if positions.is_geographic and _all_exchanged(found, aligned_with, off, located):
+    which = "latitude and longitude" if positions.is_geographic else "x and y (east and north)"
+    if _fits_exchanged(found, aligned_with, off, located):
+        raise RuntimeError(f"{positions.source}: {which} look exchanged: swapped, the positions fit better")
+    if found is not None and _is_mirrored(found, aligned_with, off, located, down):
         raise RuntimeError(
-            f"{positions.source}: latitude and longitude look exchanged: swapped, the positions fit better"
+            f"{positions.source}: {which} look exchanged: cameras look upwards or are upside down as they are given, "
+            "and not if they are swapped"
         )
     if found is None:
         raise RuntimeError(
@@ -91,13 +99,12 @@ def check_found(
         logger.warning("only %d of %d positions agree within %g m", found.used.sum(), count, max_error_m)
 
 
-def _all_exchanged(
+def _fits_exchanged(
     found: Alignment | None, aligned_with: Callable[[np.ndarray], Alignment | None], off: np.ndarray, located: Located
 ) -> bool:
     """Whether the positions fit much better with both exchanged. One alone proves nothing: a flat scene may be turned
     over, and a line stretched."""
-    exchanged = located.given[:, [1, 0, 2]]
-    world = None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
+    world = _exchanged_world(located)
     if world is None or len(world) < TELLING:
         return False
     spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
@@ -109,6 +116,41 @@ def _all_exchanged(
     of_other = np.median(located._replace(world=world).off_m(other))
     least = len(world) / 2 if found is None else found.used.sum()
     return bool(other.used.sum() >= least and of_other < BETTER * np.median(off))
+
+
+def _is_mirrored(
+    found: Alignment,
+    aligned_with: Callable[[np.ndarray], Alignment | None],
+    off: np.ndarray,
+    located: Located,
+    down: Down,
+) -> bool:
+    """Whether the scene is turned over as by its mirror image, which fits positions of one height about as well. So the
+    cameras decide."""
+    if found.doubt or not _rises(found, down) > TILTED:
+        return False
+    world = _exchanged_world(located)
+    other = None if world is None else aligned_with(world)
+    if other is None or other.doubt or not _rises(other, down) < -TILTED:
+        return False
+    of_other = np.median(located._replace(world=world).off_m(other))
+    return bool(of_other <= ALIKE * max(np.median(off), SAME_M) and ALIKE * other.used.sum() >= found.used.sum())
+
+
+def _rises(found: Alignment, down: Down) -> float:
+    """How far up the cameras' down axis goes in the world, -1 to 1; where it is level, as in a flight that looks down,
+    their viewing direction."""
+    up_in_model = found.world_from_model.rotation.matrix()[2]
+    hanging, looking = down.agreement * (up_in_model @ down.axis), up_in_model @ down.view
+    return float(hanging if abs(hanging) > TILTED else looking)
+
+
+def _exchanged_world(located: Located) -> np.ndarray | None:
+    """The positions with both coordinates exchanged, in metres; None if one would be no latitude."""
+    if not located.positions.is_geographic:
+        return located.world[:, [1, 0, 2]]
+    exchanged = located.given[:, [1, 0, 2]]
+    return None if (np.abs(exchanged[:, 0]) > 90).any() else Local(*middle(exchanged)).from_geographic(exchanged)
 
 
 def _exchanged(found: Alignment, off: np.ndarray, located: Located) -> np.ndarray:

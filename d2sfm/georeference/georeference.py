@@ -184,7 +184,7 @@ def _placed(inputs: _Inputs, options: GeoreferenceOptions) -> _Placed:
     decided = {"down": inputs.down, "is_up": options.up or options.nadir, "scale": inputs.scale}
     aligned_with = partial(align, points, max_error_m=inputs.max_error_m, seed=options.seed, **decided)
     aligned = aligned_with(located.world)
-    check_found(aligned, aligned_with, located, inputs.max_error_m)
+    check_found(aligned, aligned_with, located, inputs.down, inputs.max_error_m)
     if aligned.doubt:
         logger.warning(
             "positions lie nearly on a line, so how the scene is turned about it is %s: give --up if cameras were held "

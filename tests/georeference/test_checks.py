@@ -2,13 +2,19 @@
 
 import errno
 import logging
+import re
 
 import numpy as np
 import pycolmap
 import pytest
 from support.placed_model import CENTRES, geographic, write_clicks, write_csv, write_given, write_positions
 
+from d2sfm.georeference.alignment import align
+from d2sfm.georeference.checks import Located, check_found
+from d2sfm.georeference.down import Down
+from d2sfm.georeference.frames import Local, Metric
 from d2sfm.georeference.georeference import georeference_model
+from d2sfm.georeference.positions import Positions
 from d2sfm.options import GeoreferenceOptions
 
 TO_EUROPE = np.array([0, 112.0, 0])  # degrees; exchanged ones are of no place there
@@ -48,6 +54,71 @@ def test_positions_that_say_nothing_are_one_line(given, tmp_path, rows, message)
     with pytest.raises((RuntimeError, ValueError), match=message):
         georeference_model(given, "out", positions=table, options=options)
     assert not (tmp_path / "out").exists()
+
+
+EXCHANGED = "x and y (east and north) look exchanged: "
+
+
+def test_exchanged_x_and_y_are_refused_by_the_fit_where_heights_differ(given, tmp_path):
+    rows = [(name, *map(float, place[[1, 0, 2]])) for name, place in CENTRES.items()]
+    table = write_csv(tmp_path / "p.csv", "name,x,y,z", rows)
+    with pytest.raises(RuntimeError, match=re.escape(f"{EXCHANGED}swapped, the positions fit better")):
+        georeference_model(given, "out", positions=table)
+
+
+@pytest.mark.parametrize("header", ["name,x,y,z", "name,latitude,longitude,altitude"])
+def test_exchanged_positions_of_one_height_are_refused_by_the_cameras(given, tmp_path, header):
+    places = np.array(list(CENTRES.values())) * [1, 1, 0]
+    is_metric = header.endswith("z")
+    right = places if is_metric else Local(9.05, 7.5).to_geographic(places)  # where degrees are of about one length
+    for order in ([0, 1, 2], [1, 0, 2]):
+        rows = [(name, *map(float, place)) for name, place in zip(CENTRES, right[:, order], strict=True)]
+        table = write_csv(tmp_path / "p.csv", header, rows)
+        if order[0] == 0:
+            assert len(georeference_model(given, "out", positions=table).residuals_m) == len(CENTRES)
+            continue
+        which = EXCHANGED if is_metric else "latitude and longitude look exchanged: "
+        with pytest.raises(RuntimeError, match=re.escape(f"{which}cameras look upwards or are upside down")):
+            georeference_model(given, "again", positions=table)
+
+
+def flat(count=12, noise_m=0.3):
+    """Points of a model that is as large as the world and upright, with positions of about one height."""
+    rng = np.random.default_rng(2)
+    points = rng.uniform(-40, 40, (count, 3)) * [1, 1, 0]
+    return points, points + rng.normal(0, noise_m, points.shape)
+
+
+@pytest.mark.parametrize(
+    ("down", "view", "is_told"),
+    [
+        ((0, 0.05, 0), (0, 0, -0.99), True),  # a flight that looks down
+        ((0, 0.3, -0.8), (0, 0.8, -0.3), True),  # held upright
+        ((0, 0.5, -0.5), (0, 0.4, 0.8), True),  # held upright, towards a ceiling
+        ((0, 0.05, 0), (0, 0.9, 0.1), False),  # nothing tells
+    ],
+)
+def test_cameras_tell_exchanged_positions_of_one_height(down, view, is_told):
+    points, world = flat()
+    length = float(np.linalg.norm(down))
+    of_cameras = Down(np.array(down) / length, length, np.array(view, float))
+
+    def check(world):
+        names = [f"{index}.jpg" for index in range(len(points))]
+        positions = Positions(dict(zip(names, world, strict=True)), False, "p.csv")
+        located = Located(names, points, world, world, positions, Metric(), np.zeros(3))
+
+        def aligned_with(there):
+            return align(points, there, 10.0, 0, down=of_cameras)
+
+        check_found(aligned_with(world), aligned_with, located, of_cameras, 10.0)
+
+    check(world)
+    if is_told:
+        with pytest.raises(RuntimeError, match="look exchanged: cameras"):
+            check(world[:, [1, 0, 2]])
+    else:
+        check(world[:, [1, 0, 2]])
 
 
 def test_too_few_control_points_are_called_points(given, tmp_path):
