@@ -8,7 +8,7 @@ import numpy as np
 
 from d2sfm.georeference.alignment import Alignment, residuals
 from d2sfm.georeference.down import Down
-from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, ground_scale, middle
+from d2sfm.georeference.frames import GROUND_SCALE, Frame, Local, Projected, ground_scale, middle
 from d2sfm.georeference.positions import Positions
 from d2sfm.text import counted, first_of
 
@@ -174,7 +174,10 @@ def warn_of_scale(found: Alignment, points: np.ndarray, off: np.ndarray) -> None
 
 
 def warn_of_frame(frame: Frame, given: np.ndarray) -> None:
-    """Warn if a frame's metres differ from those on the ground. given: positions, [N, 3] geographic."""
+    """Warn if a frame's metres differ from those on the ground, and of what is not converted to it. given: positions,
+    [N, 3] geographic."""
+    if isinstance(frame, Projected) and (shortcoming := frame.shortcoming(given)):
+        logger.warning("%s: %s", frame, shortcoming)
     scale = ground_scale(frame, given)
     if abs(scale - 1) > GROUND_SCALE:
         logger.warning(

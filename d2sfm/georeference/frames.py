@@ -3,6 +3,7 @@
 Models are in a frame less its offset, so that coordinates stay small: many viewers count in 32 bits.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ OFFSET_STEP_M = 1000.0
 GROUND_SCALE = 0.01  # a frame whose metres are off by more than this share is warned of
 ORIGIN_DIGITS = 6  # of degrees: a decimetre
 _WGS84_3D = 4979
+_HEIGHTS_LEFT = "ballpark vertical"  # PROJ's words for a conversion that leaves heights as they are
 _EARTH = pycolmap.GPSTransform(pycolmap.GPSTransformEllipsoid.WGS84)
 
 
@@ -73,6 +75,25 @@ class Projected:
         east, north, height = np.reshape(coordinates, (-1, 3)).T
         longitude, latitude, altitude = self._transformer.transform(east, north, height, direction="INVERSE")
         return np.stack([latitude, longitude, altitude], axis=1)
+
+    def shortcoming(self, positions: np.ndarray) -> str | None:
+        """What pyproj does not convert in the middle of positions, [N, 3] geographic, in words with the cure."""
+        transformer = require("pyproj", "geo").transformer
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # which says less
+            known = transformer.TransformerGroup(_WGS84_3D, self.crs, always_xy=True)
+        self.from_geographic(np.array([[*middle(positions), 0.0]]))
+        used = self._transformer.get_last_used_operation()
+        grids = [] if known.best_available else known.unavailable_operations[0].grids
+        lacking = ", ".join(grid.short_name for grid in grids if not grid.available)
+        cure = "pyproj sync --file NAME, or set PROJ_NETWORK=ON"
+        if _HEIGHTS_LEFT in used.description:
+            rest = f" without {lacking}: {cure}" if lacking else ": give another --epsg, or positions in that frame"
+            return f"heights are left as they are, as pyproj cannot convert them{rest}"
+        if not lacking:
+            return None
+        accuracy = f"{used.accuracy:g} m only" if used.accuracy >= 0 else "an unknown degree"
+        return f"places are accurate to {accuracy}, as pyproj lacks {lacking}: {cure}"
 
     def described(self) -> dict:
         """As ``Local``."""

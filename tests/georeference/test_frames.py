@@ -1,10 +1,14 @@
 """Frames: there and back, their codes, and what is kept apart."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from d2sfm.georeference.checks import warn_of_frame
 from d2sfm.georeference.frames import Local, Metric, Projected, chosen_frame, ground_scale, middle, offset_of, utm_zone
 from d2sfm.options import GeoreferenceOptions
 
@@ -81,6 +85,36 @@ def test_codes_that_are_no_metres_are_refused(code, message):
     pytest.importorskip("pyproj")
     with pytest.raises(ValueError, match=message):
         Projected(code)
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "message"),
+    [
+        (7415, (52.2, 5.3, 100.0), "NAP height.: heights are left as they are, as pyproj cannot .* without nl"),
+        (5555, (48.0, 9.0, 100.0), "DHHN92 height.: heights are left as they are, .*: give another --epsg, or pos"),
+        (27700, (52.0, -1.0, 100.0), "accurate to 2 m only, as pyproj lacks uk_os_.*: pyproj sync --file NAME"),
+        (31467, (48.5, 9.0, 100.0), "accurate to 3 m only, as pyproj lacks de_adv_"),
+        (25832, (48.0, 9.0, 100.0), None),
+        (32615, (46.84, -91.99, 100.0), None),
+    ],
+)
+def test_what_pyproj_cannot_convert_is_told(code, place, message, caplog):
+    pyproj = pytest.importorskip("pyproj")
+    frame = Projected(code)
+    if code in (7415, 27700, 31467) and has_grids(pyproj, frame):
+        pytest.skip("pyproj has the grids of this code")
+    warn_of_frame(frame, np.array([place, place]))
+    if message is None:
+        assert not caplog.messages
+        return
+    assert len(caplog.messages) == 1
+    assert re.search(message, caplog.messages[0])
+
+
+def has_grids(pyproj, frame):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pyproj.transformer.TransformerGroup(4979, frame.crs, always_xy=True).best_available
 
 
 def test_frames_of_other_coordinates():
