@@ -86,7 +86,7 @@ class Projected:
         used = self._transformer.get_last_used_operation()
         grids = [] if known.best_available else known.unavailable_operations[0].grids
         lacking = ", ".join(grid.short_name for grid in grids if not grid.available)
-        cure = "pyproj sync --file NAME, or set PROJ_NETWORK=ON"
+        cure = "get it with pyproj sync --file NAME, or set PROJ_NETWORK=ON"
         if _HEIGHTS_LEFT in used.description:
             rest = f" without {lacking}: {cure}" if lacking else ": give another --epsg, or positions in that frame"
             return f"heights are left as they are, as pyproj cannot convert them{rest}"

@@ -92,7 +92,7 @@ def test_codes_that_are_no_metres_are_refused(code, message):
     [
         (7415, (52.2, 5.3, 100.0), "NAP height.: heights are left as they are, as pyproj cannot .* without nl"),
         (5555, (48.0, 9.0, 100.0), "DHHN92 height.: heights are left as they are, .*: give another --epsg, or pos"),
-        (27700, (52.0, -1.0, 100.0), "accurate to 2 m only, as pyproj lacks uk_os_.*: pyproj sync --file NAME"),
+        (27700, (52.0, -1.0, 100.0), "accurate to 2 m only, as pyproj lacks uk_os_.*: get it with pyproj sync"),
         (31467, (48.5, 9.0, 100.0), "accurate to 3 m only, as pyproj lacks de_adv_"),
         (25832, (48.0, 9.0, 100.0), None),
         (32615, (46.84, -91.99, 100.0), None),
