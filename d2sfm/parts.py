@@ -40,8 +40,7 @@ def part_of(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     require_replaceable(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} can't be written: no folder {path.parent}")
+    require_folder(path)
     if (folder := path.parent.resolve()) not in _tidied:
         _tidied.add(folder)
         _remove_parts_of_killed_runs(folder)
@@ -52,6 +51,12 @@ def part_of(path: Path) -> Iterator[Path]:
             yield part
         finally:
             _remove(part)
+
+
+def require_folder(path: Path) -> None:
+    """FileNotFoundError if the folder of what is to be written is missing."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} can't be written: no folder {path.parent}")
 
 
 def require_replaceable(path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from d2sfm.commands import evaluate_hpatches, evaluate_pairs
 from d2sfm.commands.arguments import add_command, add_kind
-from d2sfm.console import finish
+from d2sfm.commands.plot import add_plot, finish_and_draw, require_plot
 
 POSES = "evaluation.localization.PoseEvaluation"
 
@@ -28,7 +28,7 @@ def add(commands) -> None:
         "--queries", type=Path, metavar="PATH", help="folder or list of the queries (default: all images of the truth)"
     )
     for each in (poses, localization):
-        each.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the cumulative curves (default: none)")
+        add_plot(each, "the cumulative curves")
     evaluate_hpatches.add(kinds)
     evaluate_pairs.add(kinds)
 
@@ -37,6 +37,7 @@ def run_poses(arguments: argparse.Namespace) -> int:
     """``d2sfm evaluate poses``."""
     from d2sfm.evaluation.localization import evaluate_poses
 
+    require_plot(arguments)
     return _finish(arguments, evaluate_poses(arguments.estimate, arguments.truth))
 
 
@@ -45,18 +46,19 @@ def run_localization(arguments: argparse.Namespace) -> int:
     from d2sfm.evaluation.localization import evaluate_localization
     from d2sfm.localization.queries import find_queries
 
+    require_plot(arguments)
     queries = find_queries([arguments.queries]).names if arguments.queries else None
     return _finish(arguments, evaluate_localization(arguments.estimate, arguments.truth, queries))
 
 
 def _finish(arguments: argparse.Namespace, result) -> int:
-    """Draw on request, and print. result: a ``PoseEvaluation``."""
-    if arguments.plot is not None:
+    """Print, and draw on request. result: a ``PoseEvaluation``."""
+
+    def draw():
         from d2sfm.evaluation.localization import WITHIN
-        from d2sfm.plots.canvas import save_image
         from d2sfm.plots.cumulative import draw_cumulative
 
         errors = {"centre error, m": result.centre, "rotation error, deg": result.rotation_deg}
-        limits = dict(zip(errors, zip(*WITHIN, strict=True), strict=True))
-        save_image(arguments.plot, draw_cumulative(errors, limits))
-    return finish(arguments, result)
+        return draw_cumulative(errors, dict(zip(errors, zip(*WITHIN, strict=True), strict=True)))
+
+    return finish_and_draw(arguments, result, draw)

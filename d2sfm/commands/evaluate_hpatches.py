@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from d2sfm.commands.arguments import add_kind, add_multiscale, add_options, parse_options
-from d2sfm.console import finish, shows_progress
+from d2sfm.commands.plot import add_plot, finish_and_draw, require_plot
+from d2sfm.console import shows_progress
 from d2sfm.options import ComparisonOptions, ExtractionOptions
 
 RESULT = "evaluation.hpatches_result.HPatchesEvaluation"
@@ -19,7 +20,7 @@ def add(kinds) -> None:
     for name, text in (("only", "evaluate only these sequences"), ("leave-out", "leave these sequences out")):
         example = "for example 'v_*' (default: " + ("all)" if name == "only" else "none)")
         parser.add_argument(f"--{name}", nargs="+", default=(), metavar="PATTERN", help=f"{text}, {example}")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG of accuracy by error (default: none)")
+    add_plot(parser, "accuracy by error")
     add_multiscale(parser)
     add_options(parser, ComparisonOptions, ExtractionOptions)
 
@@ -27,6 +28,7 @@ def add(kinds) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm evaluate hpatches``."""
     options, comparison = (parse_options(kind, arguments) for kind in (ExtractionOptions, ComparisonOptions))
+    require_plot(arguments)
     from d2sfm.evaluation.hpatches import evaluate_hpatches
 
     result = evaluate_hpatches(
@@ -37,9 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
         leave_out=arguments.leave_out,
         progress=shows_progress(arguments),
     )
-    if arguments.plot is not None:
-        from d2sfm.plots.accuracy import draw_accuracy
-        from d2sfm.plots.canvas import save_image
 
-        save_image(arguments.plot, draw_accuracy(result.curves))
-    return finish(arguments, result)
+    def draw():
+        from d2sfm.plots.accuracy import draw_accuracy
+
+        return draw_accuracy(result.curves)
+
+    return finish_and_draw(arguments, result, draw)

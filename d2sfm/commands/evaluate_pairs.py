@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from d2sfm.commands.arguments import add_kind, add_multiscale, add_options, parse_options
-from d2sfm.console import finish, shows_progress
+from d2sfm.commands.plot import add_plot, finish_and_draw, require_plot
+from d2sfm.console import shows_progress
 from d2sfm.options import ExtractionOptions, PairEvaluationOptions
 
 RESULT = "evaluation.pair_results.PairsEvaluation"
@@ -22,7 +23,7 @@ def add(kinds) -> None:
     parser.add_argument(
         "--images", type=Path, metavar="DIR", help="folder of a list's pictures (default: that of the list)"
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the curves (default: none)")
+    add_plot(parser, "the curves")
     add_multiscale(parser)
     add_options(parser, PairEvaluationOptions, ExtractionOptions)
 
@@ -30,6 +31,7 @@ def add(kinds) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm evaluate pairs``."""
     extraction, options = (parse_options(kind, arguments) for kind in (ExtractionOptions, PairEvaluationOptions))
+    require_plot(arguments)
     from d2sfm.evaluation.pairs import evaluate_pairs
 
     result = evaluate_pairs(
@@ -39,9 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         options=options,
         progress=shows_progress(arguments),
     )
-    if arguments.plot is not None:
-        from d2sfm.plots.accuracy import draw_accuracy
-        from d2sfm.plots.canvas import save_image
 
-        save_image(arguments.plot, draw_accuracy(*result.curves))
-    return finish(arguments, result)
+    def draw():
+        from d2sfm.plots.accuracy import draw_accuracy
+
+        return draw_accuracy(*result.curves)
+
+    return finish_and_draw(arguments, result, draw)

@@ -27,6 +27,7 @@ from d2sfm.notebook import Displayed
 from d2sfm.options import LocalizationOptions, MapCacheOptions
 from d2sfm.options.fields import deciding
 from d2sfm.pairs.pair_files import read_candidates
+from d2sfm.parts import require_folder
 from d2sfm.photographs.headers import read_header
 from d2sfm.photographs.masks import Masks
 from d2sfm.progress import Bar
@@ -165,8 +166,7 @@ class _Run:
 
 def _require_output(files: LocalizationFiles, names: Sequence[str], model: Path) -> None:
     """Check before the long work whether results can be written."""
-    if not files.output.parent.is_dir():
-        raise FileNotFoundError(f"{files.output} can't be written: no folder {files.output.parent}")
+    require_folder(files.output)
     if files.output.is_dir():
         raise ValueError(f"{files.output} is a folder, expected a file for poses")
     if files.write_model is not None:

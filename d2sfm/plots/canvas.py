@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from d2sfm.files import replacing
+from d2sfm.parts import require_folder
 
 FAINTEST, BRIGHTEST = 76, 240  # of the colour map's 256: what is seen on dark photographs and on white
 SHIFT = 4  # OpenCV's fixed-point coordinates have this many binary places
@@ -20,13 +21,20 @@ def save_image(path: Path | str, image: np.ndarray) -> None:
     image: [H, W, 3] uint8 RGB. Raises ValueError for another kind of array or suffix, FileNotFoundError if the folder
     is missing.
     """
-    path = Path(path)
+    path = require_png(path)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"a picture is [H, W, 3] uint8, found {image.shape} {image.dtype}")
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"pictures are written as .png, found {path.name}")
     with replacing(path) as stream:
         stream.write(png(image))
+
+
+def require_png(path: Path | str) -> Path:
+    """The path. ValueError if its suffix is not that of a PNG, FileNotFoundError if its folder is missing."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"pictures are written as .png, found {path.name}")
+    require_folder(path)
+    return path
 
 
 def png(image: np.ndarray) -> bytes:
