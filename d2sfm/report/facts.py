@@ -45,8 +45,9 @@ class Facts:
         return self.models[0].statistics.images / len(self.photographs) if self.models else 0.0
 
 
-def gather(folders: Mapping[str, Path], database: Path | None) -> Facts:
-    """Read models (see ``find_models``) and the database. Raises as the readers of both."""
+def gather(folders: Mapping[str, Path], database: Path | None, *, locations: bool = True) -> Facts:
+    """Read models (see ``find_models``) and the database. locations: see ``read_history``. Raises as the readers of
+    both."""
     models = read_models(folders)
     names = names_of_all(database, models)
     rows = {name: row for row, name in enumerate(names)}
@@ -68,5 +69,5 @@ def gather(folders: Mapping[str, Path], database: Path | None) -> Facts:
         cameras=cameras,
         pooled=[pooled(model, each) if len(each) > 1 else None for model, each in zip(models, cameras, strict=True)],
         causes=found,
-        history=read_history(database),
+        history=read_history(database, locations=locations),
     )

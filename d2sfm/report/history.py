@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from d2sfm import __version__
@@ -14,10 +14,23 @@ from d2sfm.database import FeatureStore
 from d2sfm.features.fingerprints import settings_of
 from d2sfm.files import read_toml
 from d2sfm.options import STAGES
+from d2sfm.options.fields import value_type
 from d2sfm.report.names import shown
+from d2sfm.spelling import own_name
 
 LIBRARIES = ("pycolmap", "torch", "numpy", "opencv-python-headless")
 PLAIN_NAMES = ("images", "photos", "photographs", "pictures")
+FILES = {
+    "weights",
+    *(
+        each.name
+        for kinds in STAGES.values()
+        for kind in kinds
+        for each in fields(kind)
+        if value_type(each.type) is Path
+    ),
+}
+LOCATIONS = {"georeference": ("epsg", "utm")}  # a code tells the zone
 CONFIG, TIMES = "run.toml", "times.json"  # of a run, beside its database
 
 
@@ -32,8 +45,11 @@ class History(NamedTuple):
     seconds: dict[str, float]  # by stage
 
 
-def read_history(database: Path | None) -> History:
-    """The history from a database and the files that ``d2sfm run`` leaves beside it."""
+def read_history(database: Path | None, *, locations: bool = True) -> History:
+    """The history from a database and the files that ``d2sfm run`` leaves beside it.
+
+    locations: whether it has settings that tell where on Earth photographs were taken.
+    """
     versions = [("d2sfm", __version__), ("Python", platform.python_version()), *_versions()]
     if database is None:
         return History("", "", {}, [], versions, {})
@@ -51,7 +67,13 @@ def read_history(database: Path | None) -> History:
         commands = [f"d2sfm run {shlex.quote(photographs or 'PHOTOS')} --config {CONFIG}"]
     else:
         commands = _commands(photographs or "PHOTOS", database, noted)
-    rows = {stage: [(shown(key), _value(value)) for key, value in told.items()] for stage, told in settings.items()}
+    hidden = {} if locations else LOCATIONS
+    rows = {
+        stage: [
+            (shown(key), _value(key, value)) for key, value in told.items() if not own_name(key, hidden.get(stage, ()))
+        ]
+        for stage, told in settings.items()
+    }
     rows = {stage: told for stage, told in rows.items() if told}
     return History(_title(folder), photographs, rows, commands, versions, read_times(database.parent))
 
@@ -106,12 +128,13 @@ def _options(stage: str, noted: Mapping[str, Mapping]) -> str:
     return given
 
 
-def _value(value: object) -> str:
+def _value(key: str, value: object) -> str:
     """A setting as text; of a path only the last part, as pages are shared."""
     if isinstance(value, list):
-        return ", ".join(map(_value, value))
+        return ", ".join(_value(key, each) for each in value)
     text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return shown(Path(text).name if text.startswith(("/", "~")) or "\\" in text else text)
+    is_path = own_name(key, FILES) or text.startswith(("/", "~")) or "\\" in text
+    return shown(PureWindowsPath(text).name or text if is_path else text)  # which knows both kinds of separators
 
 
 def _versions() -> list[tuple[str, str]]:

@@ -79,7 +79,8 @@ def write_report(
     started = time.perf_counter()
     output = Path(output)
     require_page(output)
-    facts = gather(find_models(None if model is None else Path(model)), None if database is None else Path(database))
+    folders = find_models(None if model is None else Path(model))
+    facts = gather(folders, None if database is None else Path(database), locations=locations)
     if not facts.photographs:
         raise ValueError("nothing to report: found neither a model nor a database with photographs")
     pictures = read_pictures(photographs_folder(images, database), list(facts.rows), thumbnails, progress)

@@ -42,3 +42,21 @@ def test_of_a_run_its_file_and_times_are_told_without_paths(tmp_path):
     assert found.seconds == {"extract": 61.5, "<match>": 2.0}
     (tmp_path / "times.json").write_text("[1]")
     assert read_history(database).seconds == {}
+
+
+def test_of_files_only_the_names_are_told(tmp_path):
+    database = write_verified_pair(tmp_path / "db.db")
+    lines = ["masks = '../clients/secret/masks'", "weights = 'secret/mine.pth'", r"cache = 'C:\secret\maps'"]
+    others = ["only = ['a/*']", "camera-mask = 'secret/one.png'", "[match]", "model = '~/secret/model/'"]
+    (tmp_path / "run.toml").write_text("\n".join(["[extract]", *lines, *others]))
+    found = read_history(database).settings
+    assert {("masks", "masks"), ("weights", "mine.pth"), ("cache", "maps"), ("only", "a/*")} <= set(found["extract"])
+    assert "secret" not in str(found)
+    assert ("model", "model") in found["match"]
+
+
+def test_the_code_of_a_zone_is_left_out_with_the_locations(tmp_path):
+    database = write_verified_pair(tmp_path / "db.db")
+    (tmp_path / "run.toml").write_text("[georeference]\nenabled = true\nutm = false\nEPSG = 32616\n")
+    assert ("EPSG", "32616") in read_history(database).settings["georeference"]
+    assert read_history(database, locations=False).settings["georeference"] == [("enabled", "true")]
