@@ -8,7 +8,7 @@ from pathlib import Path
 from d2sfm.report.cameras import Camera, pooled, read_cameras
 from d2sfm.report.history import History, read_history
 from d2sfm.report.lens import LensResiduals
-from d2sfm.report.models import Model, read_models
+from d2sfm.report.models import GEOREFERENCED, Model, read_models
 from d2sfm.report.pairs import Joint, Pairs, weakest_joint
 from d2sfm.report.photographs import Photograph, names_of_all, read_pairs, read_photographs
 from d2sfm.report.reasons import causes, mapping_input, reasons
@@ -33,6 +33,11 @@ class Facts:
     def rows(self) -> Mapping[str, int]:
         """Of photographs, by name."""
         return {photograph.name: row for row, photograph in enumerate(self.photographs)}
+
+    @property
+    def beside(self) -> Sequence[Model]:
+        """The models beside the first, without the one that it is the georeferenced version of."""
+        return self.models[2 if self.models[0].label == GEOREFERENCED else 1 :]
 
     @property
     def missing(self) -> list[Photograph]:

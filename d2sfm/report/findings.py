@@ -74,7 +74,6 @@ def summary(facts: Facts) -> list[Markup]:
             Markup("A geometry was found for {} of {}.").format(verified, counted(matched, "matched pair")),
         ]
     first = facts.models[0].statistics
-    others = len(facts.models) - 1
     sentences = [
         Markup("The model has {} of {}, and {}.").format(
             first.images, counted(total, "photograph"), counted(first.points, "point", ",")
@@ -83,11 +82,10 @@ def summary(facts: Facts) -> list[Markup]:
             first.track_length, first.error_px
         ),
     ]
-    if others:
-        rest = sum(model.statistics.images for model in facts.models[1:])
-        sentences.append(
-            Markup("Beside it: {}, of {}.").format(counted(others, "smaller model"), counted(rest, "photograph"))
-        )
+    if facts.beside:
+        others = counted(len(facts.beside), "smaller model")
+        rest = sum(model.statistics.images for model in facts.beside)
+        sentences.append(Markup("Beside it: {}, of {}.").format(others, counted(rest, "photograph")))
     return sentences
 
 

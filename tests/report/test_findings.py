@@ -7,7 +7,7 @@ import pytest
 from support.reported import write_reported
 
 from d2sfm.report.facts import gather
-from d2sfm.report.findings import findings, verdict
+from d2sfm.report.findings import findings, summary, verdict
 from d2sfm.report.lens import lens_residuals
 from d2sfm.report.models import find_models
 from d2sfm.report.pairs import Joint
@@ -47,6 +47,19 @@ def test_a_model_without_faults_looks_good(fine):
 def test_a_lens_that_is_not_modelled(fine):
     words = "The lens model is not good enough for the camera: SIMPLE_RADIAL leaves"
     assert said(with_lens(fine, bend_px=0.7, kind="SIMPLE_RADIAL"), words) == ("warn", "Usable, with weak spots")
+
+
+def test_a_model_is_not_told_beside_its_georeferenced_version(fine):
+    [first] = fine.models
+    smaller = replace(first, label="1")
+    for models, count in (
+        ([replace(first, label="georeferenced"), first], 0),
+        ([replace(first, label="georeferenced"), first, smaller], 1),
+        ([first, smaller], 1),
+        ([first], 0),
+    ):
+        sentences = " ".join(map(str, summary(replace(fine, models=models))))
+        assert ("Beside it: 1 smaller model, of 5 photographs." in sentences) == bool(count)
 
 
 @pytest.mark.parametrize(("times", "level"), [(1.2, None), (1.3, "warn"), (0.7, "warn")])
