@@ -108,6 +108,11 @@ def upright_size(stored_size: Size, orientation: int) -> Size:
     return (height, width) if orientation in _EXCHANGED else (width, height)
 
 
+def is_upright(size: Size, stored_size: Size, orientation: int) -> bool:
+    """Whether a picture of that size is the upright one of a stored one; False if both are as large."""
+    return stored_size != size and upright_size(stored_size, orientation) == size
+
+
 def stored_from_upright(xy_in_upright: np.ndarray, stored_size: Size, orientation: int) -> np.ndarray:
     """Pixels of a stored photograph from those of its upright picture, both in COLMAP's frame.
 

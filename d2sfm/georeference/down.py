@@ -1,13 +1,13 @@
 """The vertical by photographs: people hold cameras upright, and EXIF tells which way round."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pycolmap
 
-from d2sfm.coordinates import stored_from_upright
+from d2sfm.coordinates import Size, is_upright, stored_from_upright
 from d2sfm.database import FeatureStore, MatchStore
 from d2sfm.photographs.headers import read_header
 from d2sfm.skipped import Skipped
@@ -25,23 +25,30 @@ class Down(NamedTuple):
     view: np.ndarray
 
 
-def orientations(names: Iterable[str], database: Path | None, images: Path | None) -> dict[str, int]:
-    """EXIF orientations of photographs, by name, as far as the database or the files have them.
+def orientations(sizes: Mapping[str, Size], database: Path | None, images: Path | None) -> dict[str, int]:
+    """EXIF orientations by which a model's pictures become upright, by name, as far as the database or the files have
+    them: 1 for those that are the upright ones of photographs that are stored turned.
 
-    images: their folder (default: the database's).
+    sizes: (width, height) of the pictures in the model, by name. images: folder of the photographs (default: the
+    database's).
     """
-    found, by_gravity = {}, {}
+    found, by_gravity, stored = {}, {}, {}
     if database is not None:
         with FeatureStore(database) as store:
             found, images = store.orientations(), images or store.notes.images_folder()
+            stored = {name: (image.width, image.height) for name, image in store.images().items()}
         with MatchStore(database) as matches:
             of_ids, priors = matches.image_names(), matches.pose_priors()
         by_gravity = {of_ids[id_]: _of_gravity(prior.gravity) for id_, prior in priors.items() if prior.has_gravity()}
     if images is not None:
-        for name in set(names) - found.keys():
+        for name in sizes.keys() - found.keys():
             with Skipped().catching(name):  # a file that is not there, or damaged: something else may tell
-                found[name] = read_header(Path(images) / name)[1]
-    return by_gravity | found
+                stored[name], found[name] = read_header(Path(images) / name)
+    found = {name: orientation for name, orientation in (by_gravity | found).items() if name in sizes}
+    return {
+        name: 1 if is_upright(sizes[name], stored.get(name, sizes[name]), orientation) else orientation
+        for name, orientation in found.items()
+    }
 
 
 def mean_down(images: list[pycolmap.Image], turned: dict[str, int], is_nadir: bool = False) -> Down:

@@ -132,8 +132,8 @@ def _inputs(
     options: GeoreferenceOptions,
 ) -> _Inputs:
     registered = placed_images(model)
-    names = [image.name for image in registered]
-    turned = orientations(names, database and Path(database), images and Path(images))
+    sizes = {image.name: (image.camera.width, image.camera.height) for image in registered}
+    turned = orientations(sizes, database and Path(database), images and Path(images))
     down = mean_down(registered, turned, options.nadir)
     scale, bars_m, points = None, {}, {image.name: image.projection_center() for image in registered}
     clicks = None if control_points is None else clicks_of(Path(control_points), model, turned if upright else None)
@@ -143,7 +143,7 @@ def _inputs(
     if clicks is not None and clicks.world is not None:
         world = in_world(clicks.world, places)
         return _Inputs(world, places, down, scale, bars_m, options.max_error_m or MAX_CLICK_ERROR_M)
-    positions = _positions(names, database, images, table)
+    positions = _positions(list(sizes), database, images, table)
     is_enough = scale_bars or options.up or options.nadir
     if positions is None and not is_enough:
         raise ValueError(f"{control_points} has no point with a place in the world: add places, or give --scale-bar")

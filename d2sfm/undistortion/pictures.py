@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 from PIL import ExifTags
 
-from d2sfm.coordinates import upright_array, upright_size
+from d2sfm.coordinates import is_upright, upright_array
 from d2sfm.files import replacing_file
 from d2sfm.photographs.headers import has_16_bits, opened, read_header
 from d2sfm.photographs.masks import Masks, joined
@@ -84,7 +84,7 @@ def _load(shot: Shot, path: Path, masks: Masks, max_megapixels: float) -> tuple[
     """Pixels and mask in the model's frame, and whether that differs from the frame of the stored photograph."""
     stored, orientation = read_header(path, max_megapixels=max_megapixels)
     size = (shot.source.width, shot.source.height)
-    is_turned = stored != size and upright_size(stored, orientation) == size
+    is_turned = is_upright(size, stored, orientation)
     pixels, seen = load_with_alpha(path, stored if is_turned else size)
     mask = joined(seen, masks(shot.name, stored, orientation))
     if not is_turned:

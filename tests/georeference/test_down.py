@@ -43,5 +43,10 @@ def test_orientations_of_photographs_and_of_colmaps_import_are_the_same(tmp_path
     Image.new("RGB", (16, 12)).save(tmp_path / "photos" / "a.jpg", exif=exif)
     pycolmap.Database.open(tmp_path / "db.db").close()
     pycolmap.import_images(tmp_path / "db.db", tmp_path / "photos")
-    assert orientations(["a.jpg", "gone.jpg"], None, tmp_path / "photos") == {"a.jpg": orientation}
-    assert orientations(["a.jpg"], tmp_path / "db.db", None) == {"a.jpg": orientation}
+    sizes = {"a.jpg": (16, 12), "gone.jpg": (16, 12)}
+    assert orientations(sizes, None, tmp_path / "photos") == {"a.jpg": orientation}
+    assert orientations(sizes, tmp_path / "db.db", None)["a.jpg"] == orientation
+    upright = {"a.jpg": (12, 16)}  # of a model of the upright pictures, as those that other programs have turned
+    in_upright = 1 if orientation in (6, 8) else orientation
+    assert orientations(upright, None, tmp_path / "photos") == {"a.jpg": in_upright}
+    assert orientations(upright, tmp_path / "db.db", None) == {"a.jpg": in_upright}
