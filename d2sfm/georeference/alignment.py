@@ -87,7 +87,7 @@ def _upright(
     rotation = upright_rotation(down)
     level = points @ rotation.T
     flat, there = level[:, 0] + 1j * level[:, 1], positions[:, 0] + 1j * positions[:, 1]
-    first, second = _pairs(len(points), seed)
+    first, second = pairs_tried(len(points), seed)
     along, wanted = flat[second] - flat[first], there[second] - there[first]
     telling = (along != 0) & (wanted != 0)
     first, second, along, wanted = (each[telling] for each in (first, second, along, wanted))
@@ -114,13 +114,15 @@ def _upright(
     return _of_all_inliers(fit, off[off.sum(axis=1).argmin()] < max_error_m, points, positions, max_error_m, BY_CAMERAS)
 
 
-def _pairs(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of indices, or some of many."""
-    first, second = np.triu_indices(count, 1)
-    if len(first) > PAIRS_TRIED:
-        some = np.random.default_rng(seed).choice(len(first), PAIRS_TRIED, replace=False)
-        return first[some], second[some]
-    return first, second
+def pairs_tried(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of indices, the smaller one first, or some of many, which are drawn without listing the others."""
+    number = count * (count - 1) // 2
+    if number <= PAIRS_TRIED:
+        return np.triu_indices(count, 1)
+    some = np.random.default_rng(seed).choice(number, PAIRS_TRIED, replace=False)
+    ends = np.cumsum(np.arange(count - 1, 0, -1))  # of the pairs with each first index, in the order of all
+    first = np.searchsorted(ends, some, side="right")
+    return first, some - ends[first] + count
 
 
 def _of_all_inliers(

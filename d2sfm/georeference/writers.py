@@ -74,11 +74,12 @@ def write_cloud(folder: Path, cloud: Cloud, model: pycolmap.Reconstruction, fram
     points = list(model.points3D.values())
     places = np.array([point.xyz for point in points]).reshape(-1, 3) + offset
     colours = np.array([point.color for point in points], np.uint16).reshape(-1, 3)
-    centre = np.floor(np.median(places, axis=0)) if len(places) else np.zeros(3)
+    finite = places[np.isfinite(places).all(axis=1)]
+    centre = np.floor(np.median(finite, axis=0)) if len(finite) else np.zeros(3)
     near = (np.abs(places - centre) < LAS_REACH_M).all(axis=1)
     if not near.all():
         far = counted(np.count_nonzero(~near), "point")
-        logger.warning("not in %s.%s: %s beyond %g km", POINTS, cloud, far, LAS_REACH_M / 1000)
+        logger.warning("not in %s.%s, as no numbers or beyond %g km: %s", POINTS, cloud, LAS_REACH_M / 1000, far)
     header = laspy.LasHeader(point_format=7, version="1.4")
     header.offsets, header.scales = centre, np.full(3, LAS_STEP_M)
     if isinstance(frame, Projected):

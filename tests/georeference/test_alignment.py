@@ -1,12 +1,14 @@
 """Similarity transforms: exact, in spite of wrong positions, and upright where positions lie on a line."""
 
+import tracemalloc
+
 import numpy as np
 import pycolmap
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2sfm.georeference.alignment import align, residuals
+from d2sfm.georeference.alignment import align, pairs_tried, residuals
 from d2sfm.georeference.down import Down, upright_rotation
 
 vectors = st.tuples(*[st.floats(-3, 3)] * 3).map(np.array)
@@ -120,6 +122,28 @@ def test_upright_alignment_finds_turn_scale_and_shift_in_spite_of_wrong_position
         found = align(points, positions, 1.0, 0, down=down, is_up=True, scale=scale)
         same(found.world_from_model, truth)
         assert found.used.sum() == 15
+
+
+@pytest.mark.parametrize("count", [2, 3, 32, 33, 200])
+def test_pairs_are_all_or_some_of_all(count):
+    first, second = pairs_tried(count, 0)
+    every = np.stack(np.triu_indices(count, 1), axis=1).tolist()
+    found = np.stack([first, second], axis=1).tolist()
+    assert len(found) == len(set(map(tuple, found))) == min(len(every), 500)
+    if len(every) <= 500:
+        assert found == every
+    else:
+        some = np.random.default_rng(0).choice(len(every), 500, replace=False)
+        assert found == [every[index] for index in some]
+
+
+def test_pairs_of_many_positions_take_no_memory():
+    tracemalloc.start()
+    first, second = pairs_tried(100_000, 0)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert (first < second).all()
+    assert len(first) == 500
 
 
 def test_nothing_that_agrees_is_none():

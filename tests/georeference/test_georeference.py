@@ -220,6 +220,16 @@ def test_the_cloud_has_world_coordinates_colours_and_its_frame(given, tmp_path, 
     assert las.header.parse_crs().to_epsg() == 32615
 
 
+def test_a_point_that_is_no_number_is_left_out_of_the_cloud(given, tmp_path, caplog):
+    laspy = pytest.importorskip("laspy")
+    model = pycolmap.Reconstruction(given)
+    next(iter(model.points3D.values())).xyz = np.full(3, np.nan)
+    model.write_binary(given)
+    by_positions(given, tmp_path, cloud="las")
+    assert len(laspy.read(tmp_path / "out" / "points.las").xyz) == len(POINTS) - 1
+    assert "not in points.las, as no numbers or beyond 2000 km: 1 point" in caplog.text
+
+
 def test_a_second_run_takes_the_place_of_the_first_and_of_nothing_else(given, tmp_path):
     by_positions(given, tmp_path, cloud="none")
     first = {path.name for path in (tmp_path / "out").iterdir()}
