@@ -171,9 +171,10 @@ def _require_output(files: LocalizationFiles, names: Sequence[str], model: Path)
         raise ValueError(f"{files.output} is a folder, expected a file for poses")
     if files.write_model is not None:
         require_elsewhere(files.write_model, model, "--write-model")
-    if files.base_names:
-        short_names(names)
-    elif spaced := [name for name in names if len(name.split()) > 1]:
+    written = list(short_names(names).values()) if files.base_names else names
+    if comments := [name for name in written if name.startswith("#")]:
+        raise ValueError(f"{comments[0]}: a line of poses that begins with # is a comment: rename the photograph")
+    if spaced := [name for name in written if len(name.split()) > 1]:
         logger.warning("%s: names with spaces, which other readers of this list split: %s", files.output, spaced[0])
 
 

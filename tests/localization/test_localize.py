@@ -224,6 +224,8 @@ def test_a_stopped_run_goes_on_with_the_pictures_that_are_missing(small_map, que
             ["queries", "--query-cameras", "others.txt"],
             "no camera for any of the 3 queries (broken.png the first), it has night.png: names",
         ),
+        (["numbered"], "#1.png: a line of poses that begins with # is a comment: rename the photograph"),
+        ([".", "--base-names"], "#1.png: a line of poses that begins with # is a comment"),
         (["queries", "--query-folder", "queries"], "goes with files and lists"),
         (["queries", "--precision", "float16"], "float16"),
         (["queries", "--max-error", "0"], "max_error must be above 0"),
@@ -241,6 +243,8 @@ def test_a_stopped_run_goes_on_with_the_pictures_that_are_missing(small_map, que
 )
 def test_what_is_wrong_is_said_in_one_line(small_map, queries, capsys, arguments, expected):
     (queries.parent / "empty").mkdir()
+    (queries.parent / "numbered").mkdir()
+    (queries.parent / "numbered" / "#1.png").touch()
     (queries.parent / "bad.txt").write_text("day/a.png PINHOLE 320 240 280\n")
     (queries.parent / "others.txt").write_text(f"night.png {CAMERA_LINE}\nevening.png {CAMERA_LINE}\n")
     assert localize(small_map, *arguments, "--quiet") == 2
