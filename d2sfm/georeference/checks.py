@@ -1,7 +1,7 @@
 """Checks of positions before a model is aligned with them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -69,15 +69,23 @@ def check_found(
     down: Down,
     max_error_m: float,
 ) -> None:
-    """Raise RuntimeError if no positions agree with the model, or the two coordinates on the ground look exchanged in
-    all; warn if latitude and longitude do in some.
+    """Raise RuntimeError if no positions agree with the model, degrees look taken for metres, or the two coordinates on
+    the ground look exchanged in all; warn if latitude and longitude do in some.
 
     aligned_with: ``align`` of the points with other positions, [N, 3] metres. down: by the cameras.
     """
     positions, count = located.positions, len(located.points)
     off = np.full(count, np.inf) if found is None else located.off_m(found)
+    for world in _worlds_of_degrees(located):
+        if _fits_better(world, count / 2, aligned_with, off, located):
+            raise RuntimeError(
+                f"{positions.source}: x and y look like degrees, which fit better: call the columns longitude and "
+                "latitude"
+            )
     which = "latitude and longitude" if positions.is_geographic else "x and y (east and north)"
-    if _fits_exchanged(found, aligned_with, off, located):
+    # One exchanged coordinate alone proves nothing: a flat scene may be turned over, and a line stretched.
+    least = count / 2 if found is None else found.used.sum()
+    if _fits_better(_exchanged_world(located), least, aligned_with, off, located):
         raise RuntimeError(f"{positions.source}: {which} look exchanged: swapped, the positions fit better")
     if found is not None and _is_mirrored(found, aligned_with, off, located, down):
         raise RuntimeError(
@@ -99,23 +107,26 @@ def check_found(
         logger.warning("only %d of %d positions agree within %g m", found.used.sum(), count, max_error_m)
 
 
-def _fits_exchanged(
-    found: Alignment | None, aligned_with: Callable[[np.ndarray], Alignment | None], off: np.ndarray, located: Located
+def _fits_better(
+    world: np.ndarray | None,
+    least: float,
+    aligned_with: Callable[[np.ndarray], Alignment | None],
+    off: np.ndarray,
+    located: Located,
 ) -> bool:
-    """Whether the positions fit much better with both exchanged. One alone proves nothing: a flat scene may be turned
-    over, and a line stretched."""
-    world = _exchanged_world(located)
-    if world is None or len(world) < TELLING:
-        return False
-    spread = np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1))
-    if np.median(off) <= POOR_FIT * spread:
+    """Whether the positions read otherwise, [N, 3] metres, fit much better for their size, and ``least`` agree."""
+    if world is None or len(world) < TELLING or np.median(off) <= POOR_FIT * _spread(located.world):
         return False
     other = aligned_with(world)
     if other is None:
         return False
-    of_other = np.median(located._replace(world=world).off_m(other))
-    least = len(world) / 2 if found is None else found.used.sum()
-    return bool(other.used.sum() >= least and of_other < BETTER * np.median(off))
+    of_other = np.median(located._replace(world=world).off_m(other)) / _spread(world)
+    return bool(other.used.sum() >= least and of_other < BETTER * np.median(off) / _spread(located.world))
+
+
+def _spread(world: np.ndarray) -> float:
+    """The median distance from the middle."""
+    return float(np.median(np.linalg.norm(world - np.median(world, axis=0), axis=1)))
 
 
 def _is_mirrored(
@@ -143,6 +154,17 @@ def _rises(found: Alignment, down: Down) -> float:
     up_in_model = found.world_from_model.rotation.matrix()[2]
     hanging, looking = down.agreement * (up_in_model @ down.axis), up_in_model @ down.view
     return float(hanging if abs(hanging) > TILTED else looking)
+
+
+def _worlds_of_degrees(located: Located) -> Iterator[np.ndarray]:
+    """The x and y of metres taken for degrees, in both orders, in metres; none where they can't be those of a scene."""
+    for order in ([1, 0, 2], [0, 1, 2]):
+        degrees = located.given[:, order]
+        if located.positions.is_geographic or (np.abs(degrees[:, :2]) > [90, 180]).any():
+            continue
+        world = Local(*middle(degrees)).from_geographic(degrees)
+        if _spread(world) < FAR_M:
+            yield world
 
 
 def _exchanged_world(located: Located) -> np.ndarray | None:

@@ -82,6 +82,24 @@ def test_exchanged_positions_of_one_height_are_refused_by_the_cameras(given, tmp
             georeference_model(given, "again", positions=table)
 
 
+@pytest.mark.parametrize("order", [[1, 0, 2], [0, 1, 2]])
+def test_degrees_in_columns_of_metres_are_told(given, tmp_path, order):
+    rows = [(name, *map(float, place[order])) for name, place in geographic(CENTRES).items()]
+    table = write_csv(tmp_path / "p.csv", "name,x,y,z", rows)
+    with pytest.raises(RuntimeError, match="x and y look like degrees, which fit better: call the columns l"):
+        georeference_model(given, "out", positions=table)
+
+
+@pytest.mark.parametrize("noise_m", [0.0, 0.001, 0.01])
+@pytest.mark.parametrize("flatness", [0, 1])
+def test_a_scene_on_a_table_is_in_metres(given, tmp_path, noise_m, flatness):
+    places = np.array(list(CENTRES.values())) * [1, 1, flatness] / 400  # within a decimetre
+    places += np.random.default_rng(4).normal(0, noise_m, places.shape)
+    rows = [(name, *map(float, place)) for name, place in zip(CENTRES, places, strict=True)]
+    table = write_csv(tmp_path / "p.csv", "name,x,y,z", rows)
+    assert len(georeference_model(given, "out", positions=table).residuals_m) == len(CENTRES)
+
+
 def flat(count=12, noise_m=0.3):
     """Points of a model that is as large as the world and upright, with positions of about one height."""
     rng = np.random.default_rng(2)
