@@ -77,7 +77,8 @@ def gps_rows(arguments: argparse.Namespace) -> list[tuple[str, ...]]:
                 rows.append((f"{limit_m:g}", *"0---"))
                 continue
             images = placed_images(read_model(result.output))
-        down = mean_down(images, orientations([image.name for image in images], arguments.database, None)).axis
+        sizes = {image.name: (image.camera.width, image.camera.height) for image in images}
+        down = mean_down(images, orientations(sizes, arguments.database, None)).axis
         used, left_out = len(result.residuals_m), len(result.left_out_m)
         numbers = (
             f"{result.median_m:.2f}",
