@@ -141,6 +141,7 @@ def unbridge_database(database: Path | str) -> int:
 
 def _require_foreign(database: Path) -> None:
     with FeatureStore(database) as store:
+        store.require_descriptors()
         if store.extracted():
             raise RuntimeError(
                 f"{database} already holds features of d2sfm: continue with d2sfm match and d2sfm reconstruct (d2sfm "

@@ -7,6 +7,7 @@ import numpy as np
 
 from d2sfm.coordinates import resize_factor
 from d2sfm.database.descriptor_rows import DTYPE_OF_BYTES, DTYPES, UNDEFINED, check_count, pieces
+from d2sfm.database.notes import Note
 from d2sfm.database.pair_ids import image_pairs
 from d2sfm.database.removal import remove_features
 from d2sfm.database.rows import UnusableRow, check_descriptors, check_keypoints, read_scales, warn_once
@@ -27,6 +28,7 @@ from d2sfm.database.tables import (
 )
 from d2sfm.features.record import DESCRIPTOR_SIZE, Features
 from d2sfm.options import Convention, DescriptorDtype, GreyRange
+from d2sfm.text import printable
 
 _IMAGES = "SELECT image_id, name, camera_id, width, height FROM images JOIN cameras USING (camera_id)"
 
@@ -55,6 +57,18 @@ class FeatureStore(Store):
             return set()
         sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id)"
         return {name for (name,) in self._connection.rows(sql)}
+
+    def require_descriptors(self) -> None:
+        """RuntimeError if features were taken from a folder of shards without their descriptors.
+
+        To what needs these it looks like a database without features. To extract them again takes the matches away.
+        """
+        shards = self.notes.read(Note.WITHOUT_DESCRIPTORS)
+        if shards is not None and not has_rows(self._connection, "descriptors"):
+            raise RuntimeError(
+                f"{self.path} was assembled without descriptors, which this needs: run d2sfm assemble "
+                f"{printable(shards)} --descriptors --database OTHER"
+            )
 
     def torn(self) -> list[str]:
         """Sorted names of the images whose d2sfm features another tool has made incomplete."""

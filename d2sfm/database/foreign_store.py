@@ -81,12 +81,14 @@ class ForeignStore(Store):
 def require_own_features(
     path: Path, command: str, *, way_out: str = TO_MAP_OTHERS, or_descriptors: bool = False
 ) -> None:
-    """RuntimeError if a database holds keypoints of others only. command: the d2sfm command that needs D2-Net's.
+    """RuntimeError if a database holds keypoints of others only, or lacks the descriptors of its own. command: the
+    d2sfm command that needs D2-Net's.
 
     way_out: what the user can do, in words. or_descriptors: whether others will do that have descriptors.
     """
     with ForeignStore(path) as store:
         foreign, will_do = store.described(), or_descriptors and store.have_descriptors()
     with FeatureStore(path) as store:
+        store.require_descriptors()
         if foreign is not None and not will_do and not store.extracted():
             raise RuntimeError(f"{path} holds {foreign}, but d2sfm {command} needs D2-Net features: {way_out}")

@@ -29,6 +29,7 @@ class Note(StrEnum):
     FOREIGN = "foreign"  # what imported keypoints without descriptors of D2-Net are, in words
     BRIDGE = "bridge"  # in the layer of a bridged database: what tells the run that was through from others
     ASSEMBLING = "assembling"  # in a database that is in the making: of which folder of shards
+    WITHOUT_DESCRIPTORS = "without_descriptors"  # the folder of shards whose features have some
     NOT_IMPORTED = "not_imported"  # of a folder of shards, what has features: reasons by name, as JSON
     COPY_OF = "copy_of"  # the path of the database that a working copy was made of
     COPIED_MATCHES = "copied_matches"  # a digest of the matches which that one had then

@@ -99,6 +99,7 @@ def _warn_of_others(output: Path) -> None:
 
 def _names(database: Path) -> list[str]:
     with FeatureStore(database) as store:
+        store.require_descriptors()
         names = list(store.extracted())
     with ForeignStore(database) as store:
         foreign = store.described()

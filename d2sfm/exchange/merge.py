@@ -156,8 +156,8 @@ def _common_notes(contents: Sequence[_Content], images: Path | None) -> dict[str
     for content in contents:
         for key, value in content.notes.items():
             noted, path = common.setdefault(key, (value, content.path))
-            if noted == value or (key == Note.IMAGES and images is not None):
-                continue
+            if noted == value or (key == Note.IMAGES and images is not None) or key == Note.WITHOUT_DESCRIPTORS:
+                continue  # of the last, the first folder is as good as any
             if key == Note.MATCH:
                 logger.warning("pairs of %s were made with %s, those of %s with %s", path, noted, content.path, value)
             elif key == Note.POSES:

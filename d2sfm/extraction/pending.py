@@ -61,11 +61,13 @@ def pending_names(
     way_out: str = " or another database",
     holder: Path | None = None,
 ) -> list[str]:
-    """The names that have no features yet. Raises as ``require_same_settings``.
+    """The names that have no features yet. Raises as ``require_same_settings`` and ``require_descriptors``.
 
     holder: the database to name there, where this one is a part of its work.
     """
     extracted = _extracted(database)
+    with FeatureStore(database) as store:
+        store.require_descriptors()
     require_same_settings(holder or database, extracted.values(), fingerprint, way_out)
     return [name for name in names if name not in extracted]
 

@@ -74,6 +74,8 @@ def assemble(shards: Path, database: Path, *, descriptors: bool = False, progres
         images = write_features_of(folder, part, descriptors=descriptors, progress=progress)
         pairs, verified = _add_pairs(folder, part, progress)
         with FeatureStore(part) as store:
+            if not descriptors:
+                store.notes.write(Note.WITHOUT_DESCRIPTORS, str(folder.path.resolve()))
             store.notes.remove(Note.ASSEMBLING)
         put_in_place(part, database)
     seconds = time.perf_counter() - started

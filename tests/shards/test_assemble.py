@@ -163,6 +163,20 @@ def test_a_network_folder_is_told(tmp_path, shards, monkeypatch, caplog):
     assert "is on a network folder (nfs4), where SQLite is slow" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "command", ["extract --max-edge 96 --images", "match", "refine", "export --output out", "bridge --images"]
+)
+def test_features_without_descriptors_are_not_taken_for_none(tmp_path, shards, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assemble(shards.path, tmp_path / "db.db")
+    before = dump(tmp_path / "db.db")
+    folder = [str(ShardFolder(shards.path).photographs.images)] if command.endswith("--images") else []
+    name, *options = command.split()
+    assert main([name, "--database", "db.db", *options, *folder]) == 2
+    assert "db.db was assembled without descriptors, which this needs: run d2sfm assemble" in capsys.readouterr().err
+    assert dump(tmp_path / "db.db") == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("noise", ["--quiet", "--verbose"])
 def test_the_command(tmp_path, shards, capsys, noise):
