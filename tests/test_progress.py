@@ -1,6 +1,7 @@
 import io
 import logging
 import re
+import sys
 
 import pytest
 
@@ -19,6 +20,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # tests of notebooks in this process import it
     clock = Clock()
     monkeypatch.setattr("tqdm.std.time", clock)
     return clock

@@ -3,11 +3,13 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from d2sfm.console import finish
 from d2sfm.parser import Parser
+
+if TYPE_CHECKING:  # the command line loads nothing that computes
+    import numpy as np
 
 
 def add_plot(parser: Parser, text: str) -> None:
@@ -23,7 +25,7 @@ def require_plot(arguments: argparse.Namespace) -> None:
         require_png(arguments.plot)
 
 
-def finish_and_draw(arguments: argparse.Namespace, result: object, draw: Callable[[], np.ndarray]) -> int:
+def finish_and_draw(arguments: argparse.Namespace, result: object, draw: Callable[[], "np.ndarray"]) -> int:
     """Print, then draw on request: what was found is not lost with the picture."""
     code = finish(arguments, result)
     if arguments.plot is not None:
