@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from support.full_disks import error_with_limited_files
+from support.full_disks import files_limited
 from support.helpers import save_plain_weights
 
 from d2sfm.network.weights.load import load_weights
@@ -62,8 +62,9 @@ def test_the_scale_of_float16_gradients_is_kept(tmp_path, batch):
 def test_a_full_disk_is_named_and_the_old_checkpoint_stays(tmp_path):
     checkpoints = make(tmp_path)
     (tmp_path / "weights.pth").write_bytes(b"old")
-    line = error_with_limited_files(lambda: checkpoints.save_weights("weights.pth"), 10_000)
-    assert line == f"{tmp_path / 'weights.pth'} can't be written: {os.strerror(errno.EFBIG)}"
+    with files_limited(10_000), pytest.raises(OSError) as found:
+        checkpoints.save_weights("weights.pth")
+    assert str(found.value) == f"{tmp_path / 'weights.pth'} can't be written: {os.strerror(errno.EFBIG)}"
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
