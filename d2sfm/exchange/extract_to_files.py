@@ -74,7 +74,8 @@ def extract_to_files(
     there, of_others = set(), Skipped()
     for name in () if overwrite else names:
         with of_others.catching(name):
-            there |= {name} if _has_features(target(name), wanted[name]) else set()
+            if _has_features(target(name), wanted[name]):
+                there.add(name)
     pending = [name for name in names if name not in there]
     skipped = Skipped({name: reason for name, reason in (of_others | unusable).items() if name not in there})
     kept = [each for each in photographs if each.name in there]
