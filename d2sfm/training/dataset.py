@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from d2sfm.options.training import MIN_CORRESPONDENCES, PairOptions
+from d2sfm.photographs.reading import load_photograph
 from d2sfm.training.depth import is_relative, read_depth_crop
 from d2sfm.training.draws import Draw
 from d2sfm.training.scenes import TrainingScene
@@ -90,7 +90,7 @@ class PairDataset(Dataset):
     def _cut_out(self, scene: TrainingScene, image: int, xy: tuple[float, float]) -> tuple[np.ndarray, View] | None:
         """The crop around a point and its geometry, None if the photograph is too small for it."""
         size, path = self.options.image_size, self.root / scene.image_paths[image]
-        photograph = read_rgb(path)
+        photograph = _load(path)
         height, width = photograph.shape[:2]
         if min(height, width) < size:
             return None
@@ -111,18 +111,17 @@ def crop_corner(xy: tuple[float, float], image_size: tuple[int, int], size: int)
     return corners[0], corners[1]
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def _load(path: Path) -> np.ndarray:
     """A photograph's pixels as they are stored, [H, W, 3] uint8, RGB.
 
     Raises FileNotFoundError if it is missing, ValueError if it is not a picture or damaged.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no photograph at {path}")
     try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
-    except Exception as error:  # Pillow's readers raise what they like on a damaged file
-        raise ValueError(f"{path} can't be read as a photograph ({type(error).__name__})") from error
+        return load_photograph(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no photograph at {path}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
 
 
 def collate(items: list[TrainingPair | SkippedPair]) -> Batch:

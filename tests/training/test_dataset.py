@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from support.helpers import write_plane_scene
 
 from d2sfm.options.training import MIN_CORRESPONDENCES, PairOptions
-from d2sfm.training.dataset import PairDataset, SkippedPair, TrainingPair, collate, crop_corner, read_rgb
+from d2sfm.training.dataset import PairDataset, SkippedPair, TrainingPair, collate, crop_corner
 from d2sfm.training.draws import Draw
 from d2sfm.training.scenes import load_scene
 
@@ -91,8 +92,8 @@ def test_photographs_smaller_than_the_crop_skip_a_pair(root):
     ("file", "damage", "message"),
     [
         ("photographs/0000_2.png", lambda path: path.unlink(), "no photograph at"),
-        ("photographs/0000_2.png", lambda path: path.write_bytes(path.read_bytes()[:2000]), "can't be read as a photo"),
-        ("photographs/0000_2.png", lambda path: path.write_text("no picture"), "can't be read as a photograph"),
+        ("photographs/0000_2.png", lambda path: path.write_bytes(path.read_bytes()[:2000]), "is damaged or cut short"),
+        ("photographs/0000_2.png", lambda path: path.write_text("no picture"), "is not a picture"),
         ("depth/0000_0.h5", lambda path: path.unlink(), "no depth map at"),
         ("depth/0000_0.h5", lambda path: path.write_text("no depth"), "not an HDF5 file, or is damaged"),
     ],
@@ -137,23 +138,28 @@ def test_a_workspaces_depth_agrees_as_a_share(root):
     assert not found(5.0 / 0.989)
 
 
-def test_stored_orientation_is_left_alone(tmp_path):
-    from PIL import Image
+def rewritten(root, change, **options):
+    """Write photograph 0 of the scene again, as ``change`` makes it of its picture; its pixels of before."""
+    path = root / "photographs" / "0000_0.png"
+    with Image.open(path) as picture:
+        picture.load()
+    change(picture).save(path, **options)
+    return np.asarray(picture)
 
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
-    exif = picture.getexif()
+
+def test_stored_orientation_is_left_alone(root, dataset):
+    exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by a quarter
-    picture.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(read_rgb(tmp_path / "turned.png"), np.array(picture))
+    photograph = rewritten(root, Image.Image.copy, exif=exif)
+    np.testing.assert_array_equal(dataset[DRAW].crops[0], photograph[24:120, 52:148])
 
 
-@pytest.mark.photographs
-def test_pixels_are_those_of_colmaps_reader(shared_data):
-    from d2sfm.photographs.reading import load_photograph
+def test_grey_of_16_bits_is_scaled_as_extraction_does(root, dataset):
+    def deep(picture):
+        return Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
 
-    folder = shared_data / "mini_megadepth" / "Undistorted_SfM" / "0000" / "images"
-    for path in sorted(folder.iterdir()):
-        np.testing.assert_array_equal(read_rgb(path), load_photograph(path))
+    photograph = np.asarray(Image.fromarray(rewritten(root, deep)).convert("L"))
+    np.testing.assert_array_equal(dataset[DRAW].crops[0], np.repeat(photograph[24:120, 52:148, None], 3, axis=2))
 
 
 def test_a_batch_holds_first_photographs_before_second_ones(dataset):
