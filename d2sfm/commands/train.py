@@ -66,7 +66,8 @@ def add(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm train``."""
-    if os.environ.get("RANK", "0") != "0":  # set by torchrun: one process speaks for all
+    # Set by torchrun: one process speaks for all.
+    if os.environ.get("WORLD_SIZE", "1") != "1" and os.environ.get("RANK", "0") != "0":
         arguments.quiet, arguments.json = True, False
         logging.getLogger("d2sfm").setLevel(logging.ERROR)
     pairs, options = parse_options(PairOptions, arguments), parse_options(TrainingOptions, arguments)

@@ -53,8 +53,8 @@ def joined_processes(device: str) -> Iterator[tuple[Processes, str]]:
     Raises ValueError if there is no such device, and for several processes on one GPU.
     """
     processes = Processes(*(int(os.environ.get(key, default)) for key, default in _ENVIRONMENT))
-    if processes.count == 1:
-        yield processes, device
+    if processes.count == 1:  # RANK alone is of another program: this process still writes the files
+        yield Processes(), device
         return
     if device.startswith("cuda:"):
         raise ValueError(

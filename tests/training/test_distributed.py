@@ -17,8 +17,10 @@ def test_several_processes_without_a_gpu_are_told_in_our_words(monkeypatch):
         pass
 
 
-def test_alone_there_is_nothing_to_join(monkeypatch):
+@pytest.mark.parametrize("rank", ["0", "3"])
+def test_alone_there_is_nothing_to_join(monkeypatch, rank):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setenv("RANK", rank)  # which other programs set, too
     with joined_processes("cpu") as (processes, device):
         assert (processes.count, processes.rank, processes.leads, device) == (1, 0, True, "cpu")
         assert processes.sum([1.5, 2], torch.device("cpu")) == [1.5, 2]
