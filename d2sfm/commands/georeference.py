@@ -23,7 +23,7 @@ def add(commands) -> None:
         "--database",
         type=Path,
         metavar="FILE",
-        help="COLMAP database with GPS positions (default: db.db here or beside the model, if no other "
+        help="COLMAP database with GPS positions (default: db.db beside the model or here, if no other "
         "source is given)",
     )
     group.add_argument(

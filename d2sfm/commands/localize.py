@@ -23,7 +23,7 @@ def add(commands) -> None:
         "--database",
         type=Path,
         metavar="FILE",
-        help=f"COLMAP database of the model (default: {DATABASE} here or beside the model)",
+        help=f"COLMAP database of the model (default: {DATABASE} beside the model or here)",
     )
     parser.add_argument(
         "--model", type=Path, required=True, metavar="DIR", help="COLMAP model of the database, with points"

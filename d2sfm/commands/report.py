@@ -26,7 +26,7 @@ def add(commands) -> None:
         "--database",
         type=Path,
         metavar="FILE",
-        help=f"COLMAP database of the model (default: {DATABASE} here or beside the model, if it is there)",
+        help=f"COLMAP database of the model (default: {DATABASE} beside the model or here, if it is there)",
     )
     add_images(parser, "folder of the photographs, for thumbnails")
     parser.add_argument(

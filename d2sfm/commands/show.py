@@ -78,7 +78,7 @@ def _add_kind(
 
 
 def _add_model(kinds) -> None:
-    where, text = "db.db here or beside the model, if it is there", "cameras and points of a model, in 3D"
+    where, text = "db.db beside the model or here, if it is there", "cameras and points of a model, in 3D"
     parser = _add_kind(kinds, "model", _run_model, text, "model.html", where)
     parser.add_argument(
         "model",

@@ -17,9 +17,11 @@ from d2sfm.system import require_room
 
 
 def beside(model: Path | None, name: Path) -> Path | None:
-    """The database of a name in the current folder, or in the nearest of the model's folder and the two around it."""
+    """The database of a name in the nearest of the model's folder and the two around it, or in the current folder."""
     around = [] if model is None else [model, *model.resolve().parents[:2]]
-    return next((folder / name for folder in (Path(), *around) if (folder / name).is_file()), None)
+    here = Path()
+    near = (here if folder == here.absolute() else folder for folder in (*around, here))
+    return next((folder / name for folder in near if (folder / name).is_file()), None)
 
 
 def create_database(path: Path) -> None:

@@ -82,7 +82,7 @@ def georeference_model(
     Positions come from the first given source: control_points, a table of clicks (upright: in pictures as viewers show
     them) with at least three points that have a place in the world; positions, a table; the database; the EXIF data of
     the photographs in images. scale_bars: lengths between points of control_points, which always decide the scale.
-    Without a source, the database is db.db, here or beside the model (``database.file.beside``); ``up`` and ``nadir``
+    Without a source, the database is db.db, beside the model or here (``database.file.beside``); ``up`` and ``nadir``
     work without it, too, and scale bars alone.
 
     output: gets the model's files, ``georeference.json``, cameras.geojson and cameras.kml where the place on Earth is

@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from d2sfm.database import FeatureStore, create_database, exclusive, require_database, working_copy
 from d2sfm.database.connection import Connection, open_pycolmap
+from d2sfm.database.file import beside
 from d2sfm.database.tables import OUR_TABLES, tables
 from d2sfm.exchange.merge import merge_databases
 
@@ -29,6 +30,20 @@ def test_a_new_database_is_colmaps(tmp_path):
     require_database(path)
     with open_pycolmap(path) as colmap:
         assert colmap.num_images() == 0
+
+
+@pytest.mark.parametrize("model", ["sparse/0", "sparse", ".", "other"])
+def test_a_models_database_is_the_nearest_one(tmp_path, monkeypatch, model):
+    for folder in ("here", "there/sparse/0"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    there = tmp_path / "there" / model
+    assert beside(there, "db.db") is None
+    Path("db.db").touch()
+    assert beside(there, "db.db") == beside(None, "db.db") == Path("db.db")
+    (tmp_path / "there" / "db.db").touch()
+    assert beside(there, "db.db").samefile("../there/db.db")
+    assert beside(Path(model), "db.db") == Path("db.db")  # beside the model that is here
 
 
 def test_an_existing_database_keeps_its_rows(database):
