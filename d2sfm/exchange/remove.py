@@ -9,7 +9,7 @@ from pathlib import Path
 
 from d2sfm.database import FeatureStore, exclusive, remove_photographs, require_database
 from d2sfm.database.migration import bring_up_to_date
-from d2sfm.mapping.model_removal import remove_from_model
+from d2sfm.mapping.model_removal import remove_from_models
 from d2sfm.photographs.photograph import gone_photographs
 from d2sfm.photographs.reading import read_image_list
 from d2sfm.text import counted, first_of
@@ -17,7 +17,7 @@ from d2sfm.text import counted, first_of
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalSummary:
-    """What was removed, or would be (``is_dry``): names in the database, and the number of images of the model."""
+    """What was removed, or would be (``is_dry``): names in the database, and the number of images of the model(s)."""
 
     removed: tuple[str, ...]
     of_model: int | None  # None without a model
@@ -46,11 +46,11 @@ def remove_images(
 
     names: as the database has them; image_list: text file with more of them, one a line. Or missing: those whose
     photographs are not in the folder ``images`` (default: the one that extraction recorded). model: folder of a COLMAP
-    model, from which they are removed with the points that fewer than two other images see. dry_run: change nothing.
-    All else stays as it is.
+    model, or of numbered models, from which they are removed with the points that fewer than two other images see.
+    dry_run: change nothing. All else stays as it is.
 
     Raises FileNotFoundError if the database, the model, the list or the folder is missing, ValueError if a name is not
-    in the database, or none is given, RuntimeError if more than half of the photographs are missing, or the database is
+    in the database, none is given, or the folder holds no model, RuntimeError if more than half of the photographs are missing, or the database is
     in use.
     """
     listed = [] if image_list is None else read_image_list(image_list)
@@ -65,7 +65,7 @@ def remove_images(
         _require_known(names, known, database)
         if not dry_run:
             bring_up_to_date(database)  # before the model changes, as it may fail
-        of_model = remove_from_model(Path(model), chosen, dry_run=dry_run) if model is not None else None
+        of_model = remove_from_models(Path(model), chosen, dry_run=dry_run) if model is not None else None
         if not dry_run:
             remove_photographs(database, chosen)
     return RemovalSummary(removed=tuple(chosen), of_model=of_model, left=len(known) - len(chosen), is_dry=dry_run)

@@ -4,11 +4,23 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from d2sfm.colmap import read_model
-from d2sfm.mapping.model_files import finish_model, replace_model, require_own_place
+from d2sfm.colmap import model_files, read_model
+from d2sfm.mapping.model_files import finish_model, numbered, replace_model, require_own_place
 from d2sfm.text import first_of
 
 logger = logging.getLogger(__name__)
+
+
+def remove_from_models(folder: Path, names: Collection[str], *, dry_run: bool = False) -> int:
+    """``remove_from_model`` for the model in a folder, or, if it is none, for each of its numbered models.
+
+    Returns the number of images in all. Raises ValueError if the folder holds no model.
+    """
+    # A kill may have left the model beside its folder's place, from where ``remove_from_model`` takes it.
+    models = [folder] if model_files(folder) or not folder.exists() else numbered(folder)
+    if not models:
+        raise ValueError(f"{folder} holds no COLMAP model: expected cameras, images and points3D, or folders 0, 1, ...")
+    return sum(remove_from_model(model, names, dry_run=dry_run) for model in models)
 
 
 def remove_from_model(folder: Path, names: Collection[str], *, with_frames: bool = False, dry_run: bool = False) -> int:

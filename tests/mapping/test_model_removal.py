@@ -7,7 +7,7 @@ import pycolmap
 import pytest
 
 from d2sfm.colmap import read_model
-from d2sfm.mapping.model_removal import remove_from_model
+from d2sfm.mapping.model_removal import remove_from_model, remove_from_models
 
 
 def synthesize(folder, cameras_a_rig=1):
@@ -59,6 +59,20 @@ def test_points_that_too_few_images_see_go(folder):
     assert len(read_model(folder).points3D) == 40
     assert remove_from_model(folder, names[3:4]) == 1
     assert len(read_model(folder).points3D) == 0
+
+
+def test_images_go_out_of_all_numbered_models(tmp_path, folder):
+    synthesize(tmp_path / "1")
+    names = names_of(read_model(folder))
+    assert remove_from_models(tmp_path, names[:2], dry_run=True) == 4
+    assert remove_from_models(tmp_path, names[:2]) == 4
+    assert [names_of(read_model(tmp_path / name)) for name in "01"] == [names[2:], names[2:]]
+    assert remove_from_models(folder, names[2:3]) == 1
+    with pytest.raises(FileNotFoundError):
+        remove_from_models(tmp_path / "2", names)
+    (tmp_path / "2").mkdir()
+    with pytest.raises(ValueError, match="2 holds no COLMAP model: expected cameras, images and points3D, or folders"):
+        remove_from_models(tmp_path / "2", names)
 
 
 def test_a_dry_run_writes_nothing(folder):
