@@ -20,12 +20,14 @@ class StoppingRule:
     they end when four in a row gain nothing.
 
     A start of a large set takes hours, and half of one is worthless: a start begins only if as much time is left as the
-    kept one took, and without a budget of the user none is stopped before a model of most images exists.
+    kept one took. Without a budget of the user starts continue until there is a model, and none is stopped before there
+    is one of most images.
     """
 
     def __init__(self, given: MappingInput, options: ReconstructionOptions, end: float | None = None):
-        """end: of the time, of ``time.perf_counter``; None: the time begins now."""
+        """end: of the time, of ``time.perf_counter``, also without a model; None: the time begins now."""
         self._given, self._options = given, options
+        self._needs_model = end is None and options.time_budget is None
         self.end = time.perf_counter() + (options.time_budget or FURTHER_S) if end is None else end
         self.least = min(options.min_starts, options.max_starts) if given.is_estimated else 1
 
@@ -53,8 +55,12 @@ class StoppingRule:
         """Whether the outcome of ``runs`` runs, with a choice of ``pairs`` initial pairs, is the last."""
         most = self._options.max_starts
         is_last = outcome.found >= most or runs >= max(most, 1 + pairs)
-        needed = outcome.kept.seconds if self._is_of_most(outcome) else 0.0
-        return is_last or self._seconds_left() <= needed or self._is_enough(outcome)
+        return is_last or self._is_late(outcome) or self._is_enough(outcome)
+
+    def _is_late(self, outcome: Outcome) -> bool:
+        if outcome.kept is None and self._needs_model:
+            return False
+        return self._seconds_left() <= (outcome.kept.seconds if self._is_of_most(outcome) else 0.0)
 
     def _seconds_left(self) -> float:
         return self.end - time.perf_counter()

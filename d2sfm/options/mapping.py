@@ -57,8 +57,8 @@ class ReconstructionOptions(_ModelOptions):
         metavar="S",
         help="seconds after which no start begins and the running one, also the first, stops with the model it has (a "
         "global one finishes); refining distortion at the end may take as long again; the result depends on the "
-        "machine's speed (default: no limit until a start has given a model of most images; then no start begins or "
-        "runs on after 600 s of mapping)",
+        "machine's speed (default: after 600 s no start begins once there is a model, and none runs on once there is "
+        "one of most images)",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones get the next numbers")
 

@@ -207,6 +207,17 @@ def test_a_start_begins_where_there_is_time_for_a_whole_one(tmp_path, monkeypatc
     assert rule.ends(outcome, 1, 5) is ends
 
 
+@pytest.mark.parametrize(("budget", "of_rest", "ends"), [(None, False, False), (None, True, True), (600, False, True)])
+def test_starts_continue_until_there_is_a_model(tmp_path, monkeypatch, budget, of_rest, ends):
+    now = 1000.0
+    monkeypatch.setattr("d2sfm.mapping.stopping.time.perf_counter", lambda: now)
+    given = MappingInput(database=tmp_path, mapper=Mapper.INCREMENTAL, is_estimated=True, connected=100)
+    rule = StoppingRule(given, mapping_options(time_budget=budget), now + 600 if of_rest else None)
+    now += 700
+    assert rule.ends(Outcome(), 1, 40) is ends
+    assert rule.ends(Outcome(), 41, 40)
+
+
 def test_a_stopped_first_start_is_told(two_places, tmp_path, monkeypatch, caplog):
     database, names, _ = two_places
     given = input_of(shutil.copy(database, tmp_path / "db.db"), names)
