@@ -125,6 +125,8 @@ SAME = {  # and the spelling of d2sfm
     "reconstruct --database_path a.db --image_path b --output_path c": "reconstruct --database a.db --images b "
     "--output c",
     "triangulate a.db --input_path b": "triangulate --database a.db --reference b",
+    "undistort --image_path a --input_path b --output_path c": "undistort b --images a --output c",
+    "report --input_path b": "report b",
     "export a.db --format NPZ": "export --database a.db --format npz",
     "import a.h5 --image_dir b": "import --features a.h5 --images b",
     "train --dataset_path a --scene_info_path b --checkpoint_directory c --use_validation": "train --dataset-path a "

@@ -9,6 +9,7 @@ from d2sfm.commands.arguments import (
     add_copy,
     add_images,
     add_main_database,
+    add_multiscale,
     add_options,
     database_or_copy,
     parse_options,
@@ -41,6 +42,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--restore", action="store_true", help="remove what was added: all rows are as they were before"
     )
+    add_multiscale(parser)
     add_options(parser, *OPTIONS)
 
 

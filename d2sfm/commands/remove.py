@@ -26,7 +26,10 @@ def add(commands) -> None:
     add_database(parser)
     add_images(parser, "folder of the photographs, for --missing")
     parser.add_argument(
-        "--model", type=Path, metavar="DIR", help="COLMAP model, or folder of numbered models, to take them out of, too (default: none)"
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="COLMAP model, or folder of numbered models, to take them out of, too (default: none)",
     )
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import DATABASE, add_command, add_images
+from d2sfm.commands.arguments import DATABASE, add_command, add_images, add_main_input
 from d2sfm.console import finish, shows_progress
 
 RESULT = "report.report.ReportResult"
@@ -14,11 +14,11 @@ def add(commands) -> None:
     """Add the command's parser."""
     text = "a page that shows how good a reconstruction is, with the model in 3D"
     parser = add_command(commands, "report", run, text, ON_INTERRUPT, RESULT)
-    parser.add_argument(
+    add_main_input(
+        parser.add_mutually_exclusive_group(),
         "model",
-        nargs="?",
-        type=Path,
-        metavar="MODEL",
+        "MODEL",
+        metavar="DIR",
         help="folder of a COLMAP model or of numbered models, or the output of d2sfm run (default: none, if nothing "
         "was reconstructed)",
     )

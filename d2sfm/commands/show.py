@@ -5,7 +5,15 @@ import logging
 from contextlib import suppress
 from pathlib import Path
 
-from d2sfm.commands.arguments import DATABASE, add_command, add_images, add_kind, add_options, parse_options
+from d2sfm.commands.arguments import (
+    DATABASE,
+    add_command,
+    add_images,
+    add_kind,
+    add_multiscale,
+    add_options,
+    parse_options,
+)
 from d2sfm.console import EXIT_DONE, finish, shows_progress
 from d2sfm.options import ExtractionOptions
 from d2sfm.parser import Parser
@@ -14,7 +22,7 @@ from d2sfm.text import counted
 
 RESULT = "show.shown.Shown"
 ON_INTERRUPT = "no picture was written"
-MODEL = Path("sparse/0")
+MODEL, BESIDE = Path("sparse/0"), "db.db beside the model or here"
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +44,10 @@ def add(commands) -> None:
         metavar="N",
         help="number of lines drawn, a sample of all; 0 for all (default: 200)",
     )
-    image = _add(kinds, "image", _image, "points that an image sees of a model, with residuals as arrows")
+    image = _add(kinds, "image", _image, "points that an image sees of a model, with residuals as arrows", BESIDE)
     image.add_argument("image", metavar="IMAGE", help="name in the model")
     _add(kinds, "pairs", _pairs, "the matrix of verified pairs")
-    track = _add(kinds, "track", _track, "patches of the images around a point, before and after refinement")
+    track = _add(kinds, "track", _track, "patches of the images around a point, before and after refinement", BESIDE)
     track.add_argument(
         "point", nargs="?", type=int, metavar="POINT", help="id in the model (default: a point that most images see)"
     )
@@ -50,11 +58,12 @@ def add(commands) -> None:
     for each in (keypoints, matches, image, track):
         add_images(each)
     for each in (keypoints, matches):
+        add_multiscale(each)
         add_options(each, ExtractionOptions)
 
 
-def _add(kinds, name: str, draw, text: str) -> Parser:
-    """The parser of a kind of picture. draw: makes it of the arguments."""
+def _add(kinds, name: str, draw, text: str, where: str = "db.db") -> Parser:
+    """The parser of a kind of picture. draw: makes it of the arguments; where: the database, if none is given."""
 
     def run(arguments: argparse.Namespace) -> int:
         from d2sfm.show.picture import require_suffix
@@ -64,7 +73,7 @@ def _add(kinds, name: str, draw, text: str) -> Parser:
             require_suffix(arguments.output)  # before the work
         return finish(arguments, write_picture(draw(arguments), arguments.output, light=arguments.light))
 
-    return _add_kind(kinds, name, run, text)
+    return _add_kind(kinds, name, run, text, where=where)
 
 
 def _add_kind(
@@ -78,8 +87,8 @@ def _add_kind(
 
 
 def _add_model(kinds) -> None:
-    where, text = "db.db beside the model or here, if it is there", "cameras and points of a model, in 3D"
-    parser = _add_kind(kinds, "model", _run_model, text, "model.html", where)
+    text = "cameras and points of a model, in 3D"
+    parser = _add_kind(kinds, "model", _run_model, text, "model.html", f"{BESIDE}, if it is there")
     parser.add_argument(
         "model",
         nargs="?",

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_options, add_output, parse_options
+from d2sfm.commands.arguments import CAN_CONTINUE, add_command, add_main_input, add_options, add_output, parse_options
 from d2sfm.console import finish, shows_progress
 from d2sfm.options import MaskOptions, PhotographOptions, UndistortionOptions
 
@@ -15,7 +15,8 @@ def add(commands) -> None:
     """Add the command's parser."""
     text = "undistorted photographs and model, for other programs"
     parser = add_command(commands, "undistort", run, text, CAN_CONTINUE, RESULT)
-    parser.add_argument("model", type=Path, metavar="MODEL", help="folder of a COLMAP model, of any program")
+    model = parser.add_mutually_exclusive_group(required=True)
+    add_main_input(model, "model", "MODEL", metavar="DIR", help="folder of a COLMAP model, of any program")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder of its photographs")
     add_output(parser, "undistorted", "folder to write")
     parser.add_argument(

@@ -10,6 +10,7 @@ import numpy as np
 import pycolmap
 
 from d2sfm.colmap import read_model
+from d2sfm.database.file import beside
 from d2sfm.plots.captions import Key, Ramp, captioned
 from d2sfm.plots.palette import RECOVERED, UNUSED
 from d2sfm.plots.residuals import arrow_scale, draw_residuals
@@ -43,7 +44,7 @@ def show_image(
     """The points of a model that an image sees, with an arrow from each keypoint to where its point is projected.
 
     name: of an image of the model. images: the folder of the photographs (default: the one that extract recorded in the
-    database, which is db.db if none is given).
+    database, which is db.db beside the model or here if none is given).
 
     Raises ValueError if the model has no such image, or no pose of it, FileNotFoundError if the model or the photograph
     is missing, RuntimeError if the model or the database can't be read.
@@ -54,17 +55,18 @@ def show_image(
     if not image.has_pose:
         raise ValueError(f"{image.name} has no pose in {folder}")
     seen = sight(reconstruction, image)
-    view = photographs_of(database, images).view(image.name, LONGEST_PX, (image.camera.width, image.camera.height))
+    photographs = photographs_of(database or beside(folder, DATABASE), images)
+    view = photographs.view(image.name, LONGEST_PX, (image.camera.width, image.camera.height))
     return _picture(reconstruction, image, seen, view)
 
 
 def photographs_of(database: Path | str | None, images: Path | str | None) -> Photographs:
-    """The photographs of a model: of a folder, of a database, or of db.db. FileNotFoundError if these are missing."""
-    if database is None and not DATABASE.exists():
-        if images is None:
-            raise FileNotFoundError(f"no {DATABASE} to find the photographs by: give --images or --database")
-        return Photographs(Path(images))
-    return Photographs.of_database(Path(database or DATABASE), Path(images) if images else None)
+    """The photographs of a database, or of a folder. FileNotFoundError if these are missing, or neither is given."""
+    if database is not None:
+        return Photographs.of_database(Path(database), Path(images) if images else None)
+    if images is None:
+        raise FileNotFoundError(f"no {DATABASE} to find the photographs by: give --images or --database")
+    return Photographs(Path(images))
 
 
 def sight(model: pycolmap.Reconstruction, image: pycolmap.Image) -> Sight:

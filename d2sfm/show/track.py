@@ -15,6 +15,7 @@ from d2sfm.colmap import read_model
 from d2sfm.coordinates import upright_from_stored
 from d2sfm.database import FeatureStore, MatchStore, RefinementStore
 from d2sfm.database.bridge_store import BridgeStore, layer_of
+from d2sfm.database.file import beside
 from d2sfm.plots.captions import Key, captioned
 from d2sfm.plots.palette import INLIER, RECOVERED, Theme
 from d2sfm.plots.track_patches import LETTERS_PX, Observation, Patch, cut_patch, draw_track
@@ -38,12 +39,13 @@ def show_track(
     """Patches around the keypoints of a point's track, as extraction found them and as refinement placed them.
 
     point: its id in the model (default: one that most images see, of the smallest error). database: of the model
-    (default: db.db). images: the folder of the photographs (default: the one that extract recorded).
+    (default: db.db beside the model or here). images: the folder of the photographs (default: the one that extract recorded).
 
     Raises ValueError if the model has no such point, or the database not its keypoints, FileNotFoundError and
     RuntimeError if files are missing or can't be read.
     """
-    reconstruction, database = read_model(Path(model)), Path(database or DATABASE)
+    reconstruction = read_model(Path(model))
+    database = Path(database or beside(Path(model), DATABASE) or DATABASE)
     points = reconstruction.points3D
     if not points:
         raise ValueError(f"{model} has no points")

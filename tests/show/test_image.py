@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from support.shown_scene import OTHERS, POINTS, RESIDUAL, keypoints
 
 from d2sfm.colmap import read_model
+from d2sfm.database import create_database
 from d2sfm.show.image import show_image, sight
+from d2sfm.show.track import show_track
 
 
 def test_residuals_go_from_keypoints_to_where_points_are_projected(shown_scene):
@@ -45,6 +49,15 @@ def test_photographs_of_another_size_and_missing_ones_are_named(shown_scene):
     with pytest.raises(FileNotFoundError, match=r"no db.db to find the photographs by: give --images"):
         show_image("a.png")
     assert show_image("a.png", images=shown_scene / "photographs").pixels().ndim == 3
+
+
+@pytest.mark.slow
+def test_photographs_are_those_of_the_models_database_not_of_one_in_the_current_folder(shown_scene, monkeypatch):
+    (shown_scene / "elsewhere").mkdir()
+    monkeypatch.chdir(shown_scene / "elsewhere")
+    create_database(Path("db.db"))
+    assert show_image("a.png", shown_scene / "sparse/0").pixels().ndim == 3
+    assert show_track(3, shown_scene / "sparse/0").pixels().ndim == 3
 
 
 @pytest.mark.slow
