@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from d2sfm.extraction.folder import check_size
 from d2sfm.extraction.pipeline import extract_all
 from d2sfm.extraction.stretch import stretched
 from d2sfm.extraction.summary import ExtractionSummary
@@ -67,8 +69,8 @@ def extract_to_files(
     def target(name: str) -> Path:
         return folder / f"{name}{storage.output_extension or EXTENSION}"
 
-    fits, largest = extractor.check_size, (limits or PhotographOptions()).max_megapixels
-    photographs = read_headers(folder, names, unusable, lambda photograph: fits(photograph.size), largest)
+    largest = (limits or PhotographOptions()).max_megapixels
+    photographs = read_headers(folder, names, unusable, partial(check_size, extractor), largest)
     photographs = stretched(photographs, stretch)  # by all of the list, as a new range asks for new features
     wanted = dict.fromkeys(names, fingerprint) | {each.name: fingerprint_of(each) for each in photographs}
     there, of_others = set(), Skipped()

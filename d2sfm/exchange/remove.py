@@ -50,8 +50,8 @@ def remove_images(
     dry_run: change nothing. All else stays as it is.
 
     Raises FileNotFoundError if the database, the model, the list or the folder is missing, ValueError if a name is not
-    in the database, none is given, or the folder holds no model, RuntimeError if more than half of the photographs are missing, or the database is
-    in use.
+    in the database, none is given, or the folder holds no model, RuntimeError if more than half of the photographs are
+    missing, or the database is in use.
     """
     listed = [] if image_list is None else read_image_list(image_list)
     database, names = Path(database), list(dict.fromkeys([*names, *listed]))

@@ -222,7 +222,8 @@ class _Extension:
         found = transcribed(self.known, store, keypoints, rigs, frames, self.folder, cameras)
         if found.only_in_model:
             missing = first_of(found.only_in_model, "image")
-            logger.warning("%s of %s not in %s: these stay in the model unchanged", missing, self.folder, store.path)
+            stay = "stay in the model" + ("" if self.adjust else " unchanged")
+            logger.warning("%s of %s not in %s: these %s", missing, self.folder, store.path, stay)
         return found
 
     def _growth(self, found: Transcription, store: MatchStore) -> Growth:

@@ -39,7 +39,8 @@ def show_track(
     """Patches around the keypoints of a point's track, as extraction found them and as refinement placed them.
 
     point: its id in the model (default: one that most images see, of the smallest error). database: of the model
-    (default: db.db beside the model or here). images: the folder of the photographs (default: the one that extract recorded).
+    (default: db.db beside the model or here). images: the folder of the photographs (default: the one that extract
+    recorded).
 
     Raises ValueError if the model has no such point, or the database not its keypoints, FileNotFoundError and
     RuntimeError if files are missing or can't be read.

@@ -146,8 +146,8 @@ class Undistortion:
         if facts["fingerprint"] != self.facts["fingerprint"]:
             if not (overwrite or update):
                 raise ValueError(
-                    f"{output} was made from another model, other photographs or other options: give --overwrite or "
-                    "another --output"
+                    f"{output} was made from another model, other photographs or other options, or by another version "
+                    "of d2sfm: give --overwrite or another --output"
                 )
         elif not overwrite and (update or not facts["skipped"]) and _is_whole(output, facts["files"]):
             return self._summary(facts, facts["images"])

@@ -163,6 +163,17 @@ def test_what_goes_with_a_database_is_refused_for_files(tmp_path, photographs, m
     assert message in capsys.readouterr().err
 
 
+def test_a_photograph_counts_as_wide_as_it_is_upright(tmp_path):
+    """The network works in strips of the upright picture, which --memory-limit has to hold."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture = Image.fromarray(textured_picture(0, (320, 96)))
+    picture.save(tmp_path / "tall.png", exif=exif)
+    picture.save(tmp_path / "wide.png")
+    summary = extract_to_files(images=tmp_path, options=replace(SMALL, max_edge=320, memory_limit=0.002))
+    assert list(summary.skipped) == ["wide.png"]
+
+
 def test_missing_and_damaged_files_of_a_list_are_named(tmp_path, photographs):
     whole = (photographs / "a.jpg").read_bytes()
     (photographs / "cut.jpg").write_bytes(whole[: len(whole) // 2])
