@@ -51,12 +51,12 @@ class FeatureStore(Store):
         rows = self._connection.rows(f"SELECT name, fingerprint FROM {self._whole()}")
         return dict(sorted(rows))
 
-    def written(self) -> set[str]:
-        """Names of the images that have a row of features, whole or without descriptors (see ``write``)."""
+    def written(self) -> dict[str, str]:
+        """As ``extracted``, also of images that have a row of features but no descriptors (see ``write``)."""
         if FEATURES not in tables(self._connection):
-            return set()
-        sql = f"SELECT name FROM images JOIN {FEATURES} USING (image_id)"
-        return {name for (name,) in self._connection.rows(sql)}
+            return {}
+        sql = f"SELECT name, fingerprint FROM images JOIN {FEATURES} USING (image_id) WHERE fingerprint != '{OUTDATED}'"
+        return dict(sorted(self._connection.rows(sql)))
 
     def require_descriptors(self) -> None:
         """RuntimeError if features were taken from a folder of shards without their descriptors.

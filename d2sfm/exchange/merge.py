@@ -85,7 +85,9 @@ class _Content:
         self.path = path
         with FeatureStore(path) as store:
             self.names = set(store.images())
-            self.fingerprints = sorted(set(store.extracted().values()))
+            has_descriptors = store.notes.read(Note.WITHOUT_DESCRIPTORS) is None
+            found = store.extracted() if has_descriptors else store.written()
+            self.fingerprints = sorted(set(found.values()))
             self.notes = {key: value for key, value in store.notes.all().items() if key not in OF_ONE_FILE}
             if (folder := store.notes.images_folder()) is not None:
                 self.notes[Note.IMAGES] = str(folder)

@@ -115,7 +115,7 @@ def write_features_of(folder: ShardFolder, database: Path, *, descriptors: bool 
     descriptors: whether these are written, too. Returns the number of images of the database.
     """
     with FeatureStore(database) as store:
-        images, there = store.images(), store.extracted().keys() if descriptors else store.written()
+        images, there = store.images(), (store.extracted() if descriptors else store.written()).keys()
         with Bar(total=len(images), desc="assemble features", unit="image", disable=not progress) as bar:
             for block in _blocks(folder):
                 for name in block.names():

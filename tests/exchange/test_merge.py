@@ -407,6 +407,26 @@ def test_features_of_other_settings(tmp_path, photographs, parts):
     write_database(tmp_path / "d.db", photographs, NAMES["b"], other)
     message = f"{parts[0]} holds features with max_edge 80, {tmp_path / 'd.db'} with max_edge 96"
     refuse(tmp_path, [parts[0], tmp_path / "d.db"], message)
+    without_descriptors(tmp_path / "d.db")
+    refuse(tmp_path, [parts[0], tmp_path / "d.db"], message)
+
+
+def test_features_without_descriptors_are_merged_with_those_of_the_same_settings(tmp_path, parts):
+    without_descriptors(parts[1])
+    assert merge_databases(parts[:2], tmp_path / "merged.db") == 5
+    with FeatureStore(tmp_path / "merged.db") as store:
+        assert sorted(store.written()) == sorted(NAMES["a"] + NAMES["b"])
+        assert sorted(store.extracted()) == sorted(NAMES["a"])
+
+
+def without_descriptors(path):
+    """As d2sfm assemble leaves it."""
+    connection = sqlite3.connect(path)
+    connection.execute("DELETE FROM descriptors")
+    connection.commit()
+    connection.close()
+    with FeatureStore(path) as store:
+        store.notes.write(Note.WITHOUT_DESCRIPTORS, "shards")
 
 
 def test_a_fingerprint_without_features_counts_as_none(tmp_path, photographs, parts):
