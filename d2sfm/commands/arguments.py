@@ -71,7 +71,7 @@ def add_main_input(parser, name: str, shown: str, **settings: Any) -> None:
 
     parser: what both are added to, where they exclude each other. settings: of the option, as add_argument takes them.
     """
-    text = f"{settings['help'].partition(' (default:')[0]}, in place of --{name}"
+    text = f"{settings['help'].partition(' (default:')[0]} (or --{name})"
     parser.add_argument(f"--{name}", type=Path, **settings)
     parser.add_argument(name, nargs="?", type=Path, action=_Given, metavar=shown, help=text)
 

@@ -11,7 +11,7 @@ RESULT = "shards.assemble.AssemblySummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "assemble", run, "one database of the shards of many machines", CAN_CONTINUE, RESULT)
+    parser = add_command(commands, "assemble", run, "join shards of many machines in a database", CAN_CONTINUE, RESULT)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_database(parser)
     parser.add_argument(

@@ -50,7 +50,10 @@ def add(commands) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     add_main_input(source, "images", "PHOTOS", metavar="DIR", help="folder: every photograph below it is taken")
     source.add_argument(
-        "--image-list", type=Path, metavar="FILE", help="write a feature file beside each photograph named in this file"
+        "--image-list",
+        type=Path,
+        metavar="FILE",
+        help="text file of paths, one a line: a feature file is written beside each",
     )
     parser.add_argument(
         "--only",

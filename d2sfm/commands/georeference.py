@@ -42,13 +42,13 @@ def add(commands) -> None:
         "--control-points",
         type=Path,
         metavar="FILE",
-        help="CSV file with columns point, name, x, y (pixels as COLMAP counts them), and latitude, longitude, "
+        help="CSV file with columns point, name, x, y (COLMAP's pixels); for places also latitude, longitude, "
         "altitude, or easting, northing, height (default: none)",
     )
     group.add_argument(
         "--upright",
         action="store_true",
-        help="clicks of --control-points were made in photographs that a viewer turned by their EXIF orientation",
+        help="clicks of --control-points were made in photographs turned by EXIF (not the same as --up)",
     )
     group.add_argument(
         "--scale-bar",

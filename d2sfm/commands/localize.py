@@ -17,7 +17,11 @@ def add(commands) -> None:
     """Add the command's parser."""
     parser = add_command(commands, "localize", run, "poses of photographs in an existing model", CAN_CONTINUE, RESULT)
     parser.add_argument(
-        "queries", nargs="+", type=Path, metavar="QUERIES", help="folder of photographs, photographs, or a list of them"
+        "queries",
+        nargs="+",
+        type=Path,
+        metavar="QUERIES",
+        help="folder, photographs, or a text file of names, one a line",
     )
     parser.add_argument(
         "--database",

@@ -26,9 +26,7 @@ RESULT = "matching.summary.MatchSummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(
-        commands, "match", run, "mutual nearest neighbours of image pairs, verified", CAN_CONTINUE, RESULT
-    )
+    parser = add_command(commands, "match", run, "match pairs of images, and verify the matches", CAN_CONTINUE, RESULT)
     add_main_database(parser)
     parser.add_argument(
         "--write-pairs",
@@ -40,8 +38,8 @@ def add(commands) -> None:
         "--reference",
         type=Path,
         metavar="DIR",
-        help="COLMAP model with known poses and intrinsics, by which pairs are verified from now on, also by refine "
-        "(default: those given before, else RANSAC)",
+        help="COLMAP model of known poses and intrinsics: pairs are verified by it, now and later (default: the one "
+        "given before, without --overwrite; else RANSAC)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="match and verify again also the pairs that are there already"

@@ -26,7 +26,7 @@ class MergeSummary:
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(commands, "merge", run, "several databases made one", ON_INTERRUPT, RESULT)
+    parser = add_command(commands, "merge", run, "join several databases", ON_INTERRUPT, RESULT)
     parser.add_argument("databases", type=Path, nargs="+", metavar="FILE", help="COLMAP databases, two or more")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="database to make")
     parser.add_argument(

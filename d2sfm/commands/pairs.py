@@ -13,7 +13,7 @@ OF_SHARD = "shards.vectors.VectorSummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    text = "which photographs of a folder of shards are matched, in blocks"
+    text = "choose the pairs of a folder of shards (many machines only)"
     parser = add_command(commands, "pairs", run, text, CAN_CONTINUE, RESULT, "selection", vectors=OF_SHARD)
     parser.add_argument("shards", type=Path, metavar="SHARDS", help="folder that d2sfm extract --shard filled")
     add_shard(

@@ -16,7 +16,7 @@ def add(commands) -> None:
         commands,
         "prepare",
         run,
-        "make photographs that COLMAP reads from files and videos of phones and cameras",
+        "turn files and videos of phones and cameras into photographs for COLMAP",
         CAN_CONTINUE,
         RESULT,
     )

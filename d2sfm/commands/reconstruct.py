@@ -31,16 +31,15 @@ def add(commands) -> None:
         "--no-refine",
         dest="refine",
         action="store_false",
-        help="map keypoints as they are; without it, those that are not refined yet are first refined as d2sfm refine "
-        "does, if the photographs exist and the database can be written; if none is, and a model of them is extended, "
-        "they stay as they are",
+        help="map keypoints as they are; without it, those not refined yet are refined first, if photographs are there "
+        "and the database can be written (with --extend only if others are refined)",
     )
     parser.add_argument(
         "--extend",
         type=Path,
         metavar="MODEL",
-        help="folder of a COLMAP model, in which the other photographs of the database are placed; its poses, cameras "
-        "and points stay unchanged, as do its files unless --output is the same folder (default: none)",
+        help="COLMAP model, in which the database's other photographs are placed; its poses, cameras and points stay; "
+        "give --output: another folder, or the model's own, to replace it (default: none)",
     )
     parser.add_argument(
         "--extend-adjust",

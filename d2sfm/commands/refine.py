@@ -43,7 +43,7 @@ def add(commands) -> None:
         commands,
         "refine",
         run,
-        "keypoints of verified matches, exact to a fraction of a pixel",
+        "make matched keypoints exact to a fraction of a pixel",
         CAN_CONTINUE,
         RESULT,
         restore=RESTORATION,

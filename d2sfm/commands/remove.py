@@ -12,9 +12,7 @@ RESULT = "exchange.remove.RemovalSummary"
 
 def add(commands) -> None:
     """Add the command's parser."""
-    parser = add_command(
-        commands, "remove", run, "take photographs out of a database and a model", ON_INTERRUPT, RESULT
-    )
+    parser = add_command(commands, "remove", run, "remove images from a database and a model", ON_INTERRUPT, RESULT)
     parser.add_argument("names", nargs="*", metavar="NAME", help="images, as the database names them")
     parser.add_argument(
         "--image-list", type=Path, metavar="FILE", help="text file with such names, one a line (default: none)"

@@ -19,8 +19,8 @@ def add(commands) -> None:
         "model",
         "MODEL",
         metavar="DIR",
-        help="folder of a COLMAP model or of numbered models, or the output of d2sfm run (default: none, if nothing "
-        "was reconstructed)",
+        help="folder of a COLMAP model or of numbered models, or the output of d2sfm run (default: sparse, if it "
+        "is there and no --database is given)",
     )
     parser.add_argument(
         "--database",
@@ -43,12 +43,16 @@ def add(commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """``d2sfm report``."""
     from d2sfm.database.file import beside
+    from d2sfm.report.models import MODELS
     from d2sfm.report.report import write_report
 
+    model = arguments.model
+    if model is None and arguments.database is None and Path(MODELS).is_dir():
+        model = Path(MODELS)
     result = write_report(
-        arguments.model,
+        model,
         arguments.output,
-        database=arguments.database or beside(arguments.model, DATABASE),
+        database=arguments.database or beside(model, DATABASE),
         images=arguments.images,
         thumbnails=arguments.thumbnails,
         locations=arguments.locations,

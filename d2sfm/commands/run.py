@@ -45,8 +45,8 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help=f"TOML file with options of the stages, in tables {', '.join(f'[{stage}]' for stage in STAGES)}; "
-        "DIR/run.toml has those of a run (default: none)",
+        help="TOML file of options, as max_edge = 1200 below [extract]; tables: "
+        f"{', '.join(f'[{stage}]' for stage in STAGES)} (default: none)",
     )
     parser.add_argument(
         "--seed",
@@ -72,8 +72,8 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--georeference",
         action="store_true",
-        help="also georeference the first model by GPS positions, in DIR/georeferenced (default: that of --config, "
-        "else no)",
+        help="also georeference the first model by GPS positions, in its folder georeferenced (default: that of "
+        "--config, else no)",
     )
 
 

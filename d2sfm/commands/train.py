@@ -29,7 +29,11 @@ def add(commands) -> None:
         help="root of MegaDepth or of the COLMAP workspaces; paths in scene info are relative to it",
     )
     parser.add_argument(
-        "--scene-info-path", type=Path, required=True, metavar="DIR", help="folder of the scene info, <scene>.npz each"
+        "--scene-info-path",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of <scene>.npz, which megadepth_utils makes",
     )
     parser.add_argument(
         "--train-scenes",

@@ -13,12 +13,14 @@ class CameraOptions(Options):
 
     TITLE = "cameras of new photographs (COLMAP's ImageReaderOptions)"
 
-    camera_mode: CameraMode = option(CameraMode.AUTO, help="which photographs share a camera")
+    camera_mode: CameraMode = option(
+        CameraMode.AUTO, help="which photographs share a camera; auto: those that EXIF shows to be of one"
+    )
     camera_model: str = option(
         "SIMPLE_RADIAL", metavar="MODEL", help="COLMAP camera model, for example PINHOLE or OPENCV"
     )
     camera_params: str = option(
-        "", metavar="P,P,...", help="known camera parameters in the model's order, in pixels; held fixed by reconstruct"
+        "", metavar="P,P,...", help="known parameters, as fx,fy,cx,cy (pixels) for PINHOLE; held fixed by reconstruct"
     )
     existing_camera: int | None = option(
         None, metavar="ID", help="camera of the database that all new photographs get, in place of the options above"
@@ -29,14 +31,13 @@ class CameraOptions(Options):
     cameras: Path | None = option(
         None,
         metavar="FILE",
-        help="TOML file with these options for some folders or names: the name of each table is a pattern, and the "
-        "first that matches a photograph counts; photographs that none matches get the options above (default: no "
-        "file)",
+        help='TOML file of cameras by name: each table is named by a pattern, such as ["left/*"], and holds model, '
+        "params, mode, focal_length_factor or existing_camera; the first that matches counts (default: no file)",
     )
     rig_config: Path | None = option(
         None,
         metavar="FILE",
-        help="COLMAP's JSON file of rigs; photographs of the same prefix share a camera (default: no rigs)",
+        help="COLMAP's JSON file of rigs; photographs of one image_prefix share a camera (default: no rigs)",
     )
 
     def _check(self):

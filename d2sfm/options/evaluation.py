@@ -33,8 +33,8 @@ class PairEvaluationOptions(Options):
 
     half: PairHalf | None = option(
         None,
-        help="only every other pair, starting from the first or second: choose settings on one half (default: all "
-        "pairs)",
+        help="only every other pair, from the first or second on: one half to choose settings, one to test (default: "
+        "all pairs)",
     )
     # Chosen on the first half of WxBS pairs, see benchmarks/NOTES.md.
     max_error: float = option(4.0, metavar="PX", help="threshold of RANSAC, in pixels of the network's input")

@@ -42,13 +42,15 @@ class ExtractionOptions(Options):
     )
     max_edge: int = option(1600, metavar="PX", help="longest edge of the network input; 0 for no limit")
     max_sum_edges: int = option(2800, metavar="PX", help="largest sum of both edges of the input; 0 for no limit")
-    max_keypoints: int | None = option(None, metavar="N", help="keep the N keypoints with the highest scores")
+    max_keypoints: int | None = option(
+        None, metavar="N", help="keep the N keypoints with the highest scores (default: all)"
+    )
     border: int = option(0, metavar="PX", help="margin without keypoints, in pixels of the photograph")
     preprocessing: Preprocessing = option(Preprocessing.CAFFE, help="pixel scaling that the weights were trained with")
     relu: bool = option(True, help="leave out the ReLU after the last layer")
     precision: Precision = option(
         Precision.AUTO,
-        help="arithmetic of the network; auto: as the features in the database, else bfloat16 if the processor has it, "
+        help="arithmetic of the network; auto: as the features in the database, else bfloat16 if the device has it, "
         "else float32; float32 with --convention reference and in files",
     )
     device: str = device_option()

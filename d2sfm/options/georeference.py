@@ -24,9 +24,7 @@ class GeoreferenceOptions(Options):
         "files are read in it (default: none)",
     )
     up: bool = option(
-        False,
-        help="cameras were held upright: take their mean down axis as down (without it, only if positions lie on a "
-        "line)",
+        False, help="take up from the cameras, if they were held as usual (without it, only if positions lie on a line)"
     )
     nadir: bool = option(False, help="cameras looked straight down: take their mean viewing direction as down")
     cloud: Cloud = option(Cloud.NONE, help="also write the points as points.las or points.laz")

@@ -22,9 +22,9 @@ class LocalizationOptions(Options):
     # Photographs of another place have reached 10; the weakest true query of three collections had 28.
     min_inliers: int = option(20, metavar="N", help="fewest keypoints of a query that agree on its pose")
     refine: bool = option(True, help="do not align the keypoints of queries with those of the model")
-    weights: str = option("d2_ots", metavar="NAME|FILE", help="weights that the map's features were made with")
+    weights: str = option("d2_ots", metavar="NAME|FILE", help="weights of the features in the database")
     mirror: tuple[str, ...] = mirror_option()
-    precision: Precision = option(Precision.AUTO, help="arithmetic of the network; auto is that of the map's features")
+    precision: Precision = option(Precision.AUTO, help="arithmetic of the network; auto: as in the database")
     device: str = device_option()
     seed: int = option(0, metavar="N", help="seed of RANSAC")
 

@@ -18,15 +18,15 @@ class MapCacheOptions(Options):
         None,
         metavar="DIR",
         is_resource=True,
-        help="folder of feature maps, 150 MB for 1600 x 1000 px: d2sfm extract writes them, d2sfm refine reads them "
+        help="folder of feature maps, 150 MB a photograph of 1600 x 1000 px: extract writes them, refine reads them "
         "and adds missing ones (default: none)",
     )
     cache_limit: float | None = option(
         None,
         metavar="GB",
         is_resource=True,
-        help=f"feature maps that are kept (default: {MAPS_IN_FOLDER_GB:g} in the folder --cache; without one, d2sfm "
-        f"refine holds {MAPS_IN_MEMORY_GB:g} in memory)",
+        help=f"most GB of feature maps that are kept (default: {MAPS_IN_FOLDER_GB:g} in --cache; without a folder, "
+        f"{MAPS_IN_MEMORY_GB:g} in memory)",
     )
 
     def _check(self):

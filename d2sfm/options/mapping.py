@@ -43,22 +43,19 @@ class ReconstructionOptions(_ModelOptions):
         "estimated",
     )
     min_starts: int = option(
-        6,
-        metavar="N",
-        help="least number of starts if focal lengths are only estimated, else it is 1; the best model of all is kept",
+        6, metavar="N", help="fewest starts if focal lengths are only estimated (else 1); the best model is kept"
     )
     max_starts: int = option(
         12,
         metavar="N",
-        help="largest number of starts; more than --min-starts while the best model lacks images or support for them",
+        help="most starts; beyond --min-starts only while the best model lacks images, or points in some",
     )
     time_budget: float | None = option(
         None,
         metavar="S",
-        help="seconds after which no start begins and the running one, also the first, stops with the model it has (a "
-        "global one finishes); refining distortion at the end may take as long again; the result depends on the "
-        "machine's speed (default: after 600 s no start begins once there is a model, and none runs on once there is "
-        "one of most images)",
+        help="seconds for all starts; the running one then stops with the model it has (a global one finishes). "
+        "Refining distortion may take as long again. Results depend on the machine's speed (default: 600, but starts "
+        "go on until there is a model, and run to their end until one has most images)",
     )
     seed: int = option(0, metavar="N", help="seed of the first start; the next ones get the next numbers")
 

@@ -46,7 +46,7 @@ class PairSelectionOptions(Options):
     global_descriptors: Path | None = option(
         None,
         metavar="FILE",
-        help="HDF5 file of global descriptors in hloc's layout, to find similar images (default: computed from the "
+        help="all kinds but auto and exhaustive: hloc's HDF5 file of global descriptors (default: computed from the "
         "features)",
     )
 

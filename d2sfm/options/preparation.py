@@ -11,8 +11,8 @@ class PreparationOptions(Options):
 
     TITLE = "frames of videos"
 
-    fps: float = option(2.0, help="frames taken per second: the sharpest of each interval")
-    every: int | None = option(None, help="frames of a video in an interval, instead of --fps (default: by --fps)")
+    fps: float = option(2.0, help="frames taken per second, each the sharpest of its interval")
+    every: int | None = option(None, help="take the sharpest of every N frames (default: by --fps)")
 
     def _check(self):
         self._require_above_zero("fps")

@@ -113,6 +113,14 @@ def test_thumbnails_are_small_and_upright(hostile, tmp_path):
             assert not small.getexif()
 
 
+def test_without_arguments_the_page_is_of_what_was_reconstructed_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_given(tmp_path / "sparse" / "0")
+    assert main(["report"]) == 0
+    assert "no model" not in capsys.readouterr().out
+    assert 'id="view"' in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.slow
 def test_where_it_was_stays_out_where_that_is_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
