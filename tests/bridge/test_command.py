@@ -119,9 +119,10 @@ def test_all_options_decide_something(scene, tmp_path, capsys):
     settings = {"preprocessing": "torch", "relu": False, "precision": "float32", "max_edge": 300, "border": 3}
     assert settings.items() <= json.loads(fingerprint).items()
     # Others are refused.
-    assert run(tmp_path / "copy.db", "--images", scene.images, "--all", "--quiet") == 2
+    assert run(tmp_path / "copy.db", "--images", scene.images, "--all", "--multiscale", "--quiet") == 2
     [line] = capsys.readouterr().err.splitlines()
     assert "preprocessing torch" in line
+    assert "scales [1.0]" in line
 
 
 @pytest.fixture

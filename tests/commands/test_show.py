@@ -160,7 +160,7 @@ def test_serving_ends_with_ctrl_c(shown_scene, capsys, monkeypatch):
 @pytest.mark.slow
 def test_photographs_that_no_database_knows_are_extracted_and_matched(shown_scene, capsys, narrow_network):
     (shown_scene / "db.db").unlink()
-    settings = ["--max-edge", "150", "--quiet"]
+    settings = ["--max-edge", "150", "--multiscale", "--quiet"]
     shutil.copy("photographs/a.png", "photographs/copy.png")
     files = ["photographs/a.png", "photographs/copy.png"]
     assert main(["show", "matches", *files, *settings, "--output", "m.png"]) == 0

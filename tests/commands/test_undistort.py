@@ -41,7 +41,7 @@ def test_exit_codes_and_lines(scene, capsys):
     assert line.endswith("give --overwrite or another --output")
     assert run("--max-edge", "0") == 2
     assert "max_edge must be 1 px or more, found 0" in capsys.readouterr().err
-    assert main(["undistort", "nowhere", "--images", "photos"]) == 2
+    assert main(["undistort", "--model", "nowhere", "--images", "photos"]) == 2
     assert "no COLMAP model in nowhere" in capsys.readouterr().err
     assert run("--masks", "nowhere") == 2
     assert "no folder of masks nowhere" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_a_page_has_no_absolute_path_and_leads_nowhere(page, hostile):
 def test_thumbnails_stay_out_where_that_is_asked_for(page, hostile, tmp_path, capsys):
     output = tmp_path / "r.html"
     given = ["--database", str(hostile.database), "--images", str(hostile.photographs), "--output", str(output)]
-    assert main(["report", str(hostile.model), *given, "--no-thumbnails", "--quiet"]) == 0
+    assert main(["report", "--model", str(hostile.model), *given, "--no-thumbnails", "--quiet"]) == 0
     assert "data:image/jpeg" in page
     assert "data:image/jpeg" not in output.read_text(encoding="utf-8")
     assert capsys.readouterr().out == ""
