@@ -65,7 +65,7 @@ def test_what_a_run_of_other_options_left_is_not_taken(few, monkeypatch):
 
 def test_nothing_is_replaced_unasked(few):
     undistorted(few, few / "out")
-    with pytest.raises(ValueError, match="from another model, other photographs or other options, or by another version of d2sfm: give --overwrite"):
+    with pytest.raises(ValueError, match="another model, other photographs or other options, or by another version"):
         undistorted(few, few / "out", max_edge=100)
     assert undistorted(few, few / "out", max_edge=100, overwrite=True)[0].already_there == 0
     (few / "out/stereo/depth_maps/b.png.geometric.bin").write_bytes(b"hours of work")
